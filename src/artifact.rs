@@ -1,0 +1,114 @@
+//! The only place that writes files: to a temporary file beside the target, synced, then renamed.
+
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Read, Write};
+use std::path::Path;
+
+use sha2::{Digest, Sha256};
+
+use crate::error::{Error, Result};
+
+/// Writes a file whole or not at all: `fill` writes to a temporary file in the same folder, which
+/// is synced and renamed over `path` only if `fill` succeeded. Missing folders are made.
+///
+/// # Errors
+/// What `fill` returns, or the file system's error with the path.
+pub fn write_with(path: &Path, fill: impl FnOnce(&mut dyn Write) -> Result<()>) -> Result<()> {
+    let folder = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    create_folder(folder)?;
+    let mut temporary = tempfile::Builder::new()
+        .prefix(".vstar-")
+        .suffix(".tmp")
+        .tempfile_in(folder)
+        .map_err(|e| Error::io("write into", folder, e))?;
+    {
+        let mut writer = BufWriter::with_capacity(1 << 20, temporary.as_file_mut());
+        fill(&mut writer)?;
+        writer.flush().map_err(|e| Error::io("write", path, e))?;
+    }
+    temporary.as_file().sync_all().map_err(|e| Error::io("write", path, e))?;
+    set_ordinary_permissions(temporary.as_file()).map_err(|e| Error::io("write", path, e))?;
+    temporary.persist(path).map_err(|e| Error::io("rename into place", path, e.error))?;
+    Ok(())
+}
+
+/// Writes bytes whole or not at all.
+///
+/// # Errors
+/// The file system's error with the path.
+pub fn write_bytes(path: &Path, bytes: &[u8]) -> Result<()> {
+    write_with(path, |w| w.write_all(bytes).map_err(|e| Error::io("write", path, e)))
+}
+
+/// Makes a folder and its parents.
+///
+/// # Errors
+/// The file system's error with the path.
+pub fn create_folder(path: &Path) -> Result<()> {
+    fs::create_dir_all(path).map_err(|e| Error::io("make folder", path, e))
+}
+
+/// Hex SHA-256 of a file, read in pieces.
+///
+/// # Errors
+/// The file system's error with the path.
+pub fn sha256_file(path: &Path) -> Result<String> {
+    let mut file = File::open(path).map_err(|e| Error::io("read", path, e))?;
+    let mut hasher = Sha256::new();
+    let mut buffer = vec![0u8; 1 << 20];
+    loop {
+        let n = file.read(&mut buffer).map_err(|e| Error::io("read", path, e))?;
+        if n == 0 {
+            return Ok(hex(&hasher.finalize()));
+        }
+        hasher.update(&buffer[..n]);
+    }
+}
+
+/// Hex SHA-256 of bytes.
+pub fn sha256(bytes: &[u8]) -> String {
+    hex(&Sha256::digest(bytes))
+}
+
+fn hex(digest: &[u8]) -> String {
+    digest.iter().map(|b| format!("{b:02x}")).collect()
+}
+
+/// Temporary files are private; results should be as readable as any other new file.
+#[cfg(unix)]
+fn set_ordinary_permissions(file: &File) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    file.set_permissions(fs::Permissions::from_mode(0o644))
+}
+
+#[cfg(not(unix))]
+fn set_ordinary_permissions(_: &File) -> io::Result<()> {
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failed_write_leaves_the_old_file_and_no_litter() {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let path = folder.path().join("report.json");
+        write_bytes(&path, b"old").expect("first write");
+        let failed = write_with(&path, |w| {
+            w.write_all(b"half").map_err(|e| Error::io("write", &path, e))?;
+            Err(Error::Interrupted)
+        });
+        assert!(matches!(failed, Err(Error::Interrupted)));
+        assert_eq!(fs::read(&path).expect("still there"), b"old");
+        assert_eq!(fs::read_dir(folder.path()).expect("folder").count(), 1);
+    }
+
+    #[test]
+    fn the_hash_is_sha256() {
+        assert_eq!(sha256(b"abc"), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+    }
+}

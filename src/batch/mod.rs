@@ -1,0 +1,1 @@
+//! Experiments: the plan, the run store, resume.

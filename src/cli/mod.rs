@@ -1,0 +1,1 @@
+//! The command line: arguments in, text out; the only module that prints.

@@ -1,0 +1,261 @@
+//! The one error type: what went wrong, where, what was expected and found, and what to do about it.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+/// Shorthand for results of this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Where in the user's input something went wrong.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Place {
+    /// The file, as the user named it.
+    pub file: Option<PathBuf>,
+    /// Line number, counted from 1.
+    pub line: Option<usize>,
+    /// The item's id, the tensor's name, the key's path: whatever names the thing inside the file.
+    pub id: Option<String>,
+}
+
+impl Place {
+    /// A place that is a whole file.
+    pub fn file(path: impl Into<PathBuf>) -> Self {
+        Self { file: Some(path.into()), ..Self::default() }
+    }
+
+    /// The same file, at a line counted from 1.
+    #[must_use]
+    pub fn line(mut self, line: usize) -> Self {
+        self.line = Some(line);
+        self
+    }
+
+    /// The same place, with the name of the thing at fault.
+    #[must_use]
+    pub fn id(mut self, id: impl Into<String>) -> Self {
+        self.id = Some(id.into());
+        self
+    }
+
+    fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(file) = &self.file {
+            write!(f, "{}", file.display())?;
+        }
+        if let Some(line) = self.line {
+            write!(f, ":{line}")?;
+        }
+        if let Some(id) = &self.id {
+            let gap = if self.file.is_some() || self.line.is_some() { " " } else { "" };
+            write!(f, "{gap}[{}]", Excerpt(id))?;
+        }
+        Ok(())
+    }
+}
+
+/// What kind of refusal this is, for callers that act on it (and for `--skip-bad`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Kind {
+    /// A line, file or header that does not parse.
+    Malformed,
+    /// A required field, key or file that is not there.
+    Missing,
+    /// A key nobody knows.
+    UnknownKey,
+    /// A value outside what is allowed.
+    Invalid,
+    /// A response without text.
+    EmptyResponse,
+    /// The response cannot be located in the rendered text.
+    ResponseNotFound,
+    /// No token belongs to the response.
+    ResponseMerged,
+    /// A sequence longer than the model's context.
+    TooLong,
+    /// A checkpoint that lacks a tensor, or has it in another shape or dtype.
+    Weights,
+    /// A model family, or a setting of one, that is not implemented.
+    Unsupported,
+    /// NaN or infinity where a number was needed.
+    NotFinite,
+    /// A judge template whose answers are not single, distinct tokens.
+    AnswerTokens,
+    /// A run folder made by a different experiment, or in use.
+    RunConflict,
+    /// The data cannot support the estimate at all.
+    NotEstimable,
+    /// A model hub that refused, or could not be reached.
+    Hub,
+}
+
+/// A refusal that the user can act on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// What kind of refusal.
+    pub kind: Kind,
+    /// What is wrong, in one clause.
+    pub what: String,
+    /// Where.
+    pub place: Place,
+    /// What was expected.
+    pub expected: Option<String>,
+    /// What was found.
+    pub found: Option<String>,
+    /// What to do.
+    pub remedy: Option<String>,
+}
+
+impl Refusal {
+    /// A refusal of a kind; the other fields are added by the builder methods.
+    pub fn new(kind: Kind, what: impl Into<String>) -> Self {
+        Self { kind, what: what.into(), place: Place::default(), expected: None, found: None, remedy: None }
+    }
+
+    /// Adds the place.
+    #[must_use]
+    pub fn at(mut self, place: Place) -> Self {
+        self.place = place;
+        self
+    }
+
+    /// Adds what was expected.
+    #[must_use]
+    pub fn expected(mut self, expected: impl Into<String>) -> Self {
+        self.expected = Some(expected.into());
+        self
+    }
+
+    /// Adds what was found.
+    #[must_use]
+    pub fn found(mut self, found: impl Into<String>) -> Self {
+        self.found = Some(found.into());
+        self
+    }
+
+    /// Adds what to do about it.
+    #[must_use]
+    pub fn remedy(mut self, remedy: impl Into<String>) -> Self {
+        self.remedy = Some(remedy.into());
+        self
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.place.is_empty() {
+            write!(f, "{}: ", self.place)?;
+        }
+        write!(f, "{}", self.what)?;
+        if let Some(expected) = &self.expected {
+            write!(f, "\n  expected: {expected}")?;
+        }
+        if let Some(found) = &self.found {
+            write!(f, "\n  found:    {}", Excerpt(found))?;
+        }
+        if let Some(remedy) = &self.remedy {
+            write!(f, "\n  to do:    {remedy}")?;
+        }
+        Ok(())
+    }
+}
+
+/// Text from outside, shortened and with control characters made visible, so that an error about a
+/// 10 MB line fits on a screen and cannot steer the terminal.
+pub struct Excerpt<'a>(pub &'a str);
+
+impl fmt::Display for Excerpt<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const MOST: usize = 160;
+        for (count, c) in self.0.chars().enumerate() {
+            if count == MOST {
+                return write!(f, "… ({} bytes in all)", self.0.len());
+            }
+            if c.is_control() { write!(f, "{}", c.escape_default())? } else { write!(f, "{c}")? }
+        }
+        Ok(())
+    }
+}
+
+/// Everything that can go wrong.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// Input, configuration or data that was refused, with the reason.
+    #[error("{0}")]
+    Refused(Box<Refusal>),
+    /// The file system failed.
+    #[error("cannot {action} {}: {source}", path.display())]
+    Io {
+        /// What was attempted: "read", "write", "rename".
+        action: &'static str,
+        /// On which path.
+        path: PathBuf,
+        /// The system's own error.
+        source: std::io::Error,
+    },
+    /// The tensor library failed: a defect here, or memory or device trouble.
+    #[error("tensor computation failed: {0}")]
+    Tensor(#[from] candle_core::Error),
+    /// A numerical routine failed to converge.
+    #[error("{what} did not converge")]
+    Numeric {
+        /// Which routine.
+        what: &'static str,
+    },
+    /// The user asked to stop.
+    #[error("interrupted; finished parts are kept, run the same command again to go on")]
+    Interrupted,
+}
+
+impl Error {
+    /// Wraps a file-system error with what was attempted and where.
+    pub fn io(action: &'static str, path: impl AsRef<Path>, source: std::io::Error) -> Self {
+        Self::Io { action, path: path.as_ref().to_owned(), source }
+    }
+
+    /// The kind of refusal, if this is one.
+    pub fn kind(&self) -> Option<Kind> {
+        match self {
+            Self::Refused(refusal) => Some(refusal.kind),
+            _ => None,
+        }
+    }
+}
+
+impl From<Refusal> for Error {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(Box::new(refusal))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_says_where_what_and_what_to_do() {
+        let refusal = Refusal::new(Kind::Missing, "no field `prompt`")
+            .at(Place::file("data.jsonl").line(3).id("p17"))
+            .expected("`prompt` or `messages`")
+            .found("keys `id`, `responses`")
+            .remedy("add one of them");
+        let text = Error::from(refusal).to_string();
+        assert_eq!(
+            text,
+            "data.jsonl:3 [p17]: no field `prompt`\n  expected: `prompt` or `messages`\n  found:    keys `id`, `responses`\n  to do:    add one of them"
+        );
+    }
+
+    #[test]
+    fn excerpts_are_short_and_show_control_characters() {
+        let long = "\u{1b}[2J".to_string() + &"x".repeat(1 << 20);
+        let shown = Excerpt(&long).to_string();
+        assert!(shown.len() < 400 && shown.starts_with("\\u{1b}[2J"), "{shown}");
+    }
+}

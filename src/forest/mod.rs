@@ -1,0 +1,1 @@
+//! The packed forest of token segments: every shared token is computed once.

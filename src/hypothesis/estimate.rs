@@ -1,0 +1,156 @@
+//! One measured quantity: value, interval, test, gate and warnings, as it stands in `report.json`.
+
+use serde::{Deserialize, Serialize};
+
+use crate::units::Layer;
+
+/// Names of quantities, as `report.json` spells them (snake case).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Quantity {
+    /// cos(v_c, v*) in the metric of the within-prompt covariance.
+    Alignment,
+    /// cos(w, v*).
+    GenerationAlignment,
+    /// cos(v_c, v*) − cos(w, v*) (Proposition 5).
+    Gap,
+    /// θ̂ of S and r_c, ⟨Σ_w v_c, v*⟩ (Theorem 3).
+    EncodedSlope,
+    /// Mean of S·r_c over contrasts (Theorem 13, Appendix F).
+    TotalSlope,
+    /// Encoding quality ρ² (Definition 1).
+    Rho2,
+    /// √max(0, ρ²).
+    Rho,
+    /// ρ² on the latent scale, for binary or pairwise labels.
+    Rho2Latent,
+    /// One-component maximum-likelihood estimate of ρ².
+    Rho2Model,
+    /// ρ² of the judge's rewards (linearity in Assumption 3).
+    JudgeRho2,
+    /// ρ² of log P (Assumption 2).
+    LogprobRho2,
+    /// Held-out area under the ROC curve of ⟨h, v*⟩, pairs inside a prompt.
+    Auc,
+    /// Held-out share of within-prompt pairs ordered rightly by ⟨h, v*⟩.
+    PairAccuracy,
+    /// Share of pairs on which the debiased judge agrees with the labels.
+    JudgeAccuracy,
+    /// Share of ℓ² that no per-response reward explains.
+    JudgeInconsistency,
+    /// Mean of (ab + ba)/2, in nats of log-odds.
+    PositionBias,
+    /// Standard deviation of (ab + ba)/2, in nats of log-odds.
+    PositionBiasSd,
+    /// Effective dimension (Definition 8), cross-block.
+    DEff,
+    /// Effective dimension of the sample covariance, biased low for few contrasts.
+    DEffNaive,
+    /// ρ²_k at key `k` (Conjecture 9).
+    ValueConcentration,
+    /// cos between two values' directions (Appendix E).
+    ValueCos,
+    /// Exact expected gain in S of the tilted policy at key `lambda_sd` (Proposition 2, Lemma 12).
+    TiltGain,
+    /// (1 − ρ)σ_S/√π (Theorem 6).
+    CeilingRegret,
+    /// (1 − corr(S, r_c))σ_S/√π.
+    AttainedRegret,
+    /// Standard deviation of the cosine of v* with unrelated directions of the same covariance.
+    GeometryNull,
+}
+
+/// What was projected out before estimating.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Control {
+    /// Nothing.
+    None,
+    /// Response length, within prompts.
+    Length,
+}
+
+/// One estimate. Keys that do not apply are absent from the JSON; an `estimate` that could not be
+/// computed is `null`, with a warning that says why.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Estimate {
+    /// What was estimated.
+    pub quantity: Quantity,
+    /// Name of the value (label) it concerns.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value: Option<String>,
+    /// Second value, for `value_cos`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value2: Option<String>,
+    /// Constitution it concerns.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub constitution: Option<String>,
+    /// Layer; `null` for what needs no layer.
+    pub layer: Option<Layer>,
+    /// What was projected out.
+    pub control: Control,
+    /// Number of principal components, for `value_concentration`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub k: Option<usize>,
+    /// λ·sd(r_c), for `tilt_gain`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lambda_sd: Option<f64>,
+    /// The figure.
+    pub estimate: Option<f64>,
+    /// Lower end of the 95 % interval.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lo: Option<f64>,
+    /// Upper end of the 95 % interval.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hi: Option<f64>,
+    /// Standard error.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub se: Option<f64>,
+    /// Test statistic of "the quantity is zero".
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub z: Option<f64>,
+    /// Two-sided p, adjusted for the number of constitutions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub p_adjusted: Option<f64>,
+    /// Number of contrasts (or pairs) that entered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub n: Option<usize>,
+    /// Number of blocks (clusters of prompts).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blocks: Option<usize>,
+    /// Whether the figure passed its gate and may be quoted.
+    pub reportable: bool,
+    /// How it was computed.
+    pub method: String,
+    /// What the reader must know before quoting it.
+    #[serde(default)]
+    pub warnings: Vec<String>,
+}
+
+impl Estimate {
+    /// An estimate with nothing filled in but its name: not computed, not reportable.
+    pub fn new(quantity: Quantity, method: impl Into<String>) -> Self {
+        Self {
+            quantity,
+            value: None,
+            value2: None,
+            constitution: None,
+            layer: None,
+            control: Control::None,
+            k: None,
+            lambda_sd: None,
+            estimate: None,
+            lo: None,
+            hi: None,
+            se: None,
+            z: None,
+            p_adjusted: None,
+            n: None,
+            blocks: None,
+            reportable: false,
+            method: method.into(),
+            warnings: Vec::new(),
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! What to ask: items, constitutions, experiments, checked once at the door.

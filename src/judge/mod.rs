@@ -1,0 +1,1 @@
+//! Forced choices under a constitution, both orders.

@@ -1,0 +1,30 @@
+//! Measures whether a language model encodes a value as a direction of its residual stream (v*, ρ),
+//! which direction a constitution prompt activates (v_c), and how the two align, better or worse
+//! than default generation does (w): the latent value hypothesis, tested.
+//!
+//! Data flows one way, and a module imports only from those before it:
+//!
+//! [`input`] → [`model`] → [`forest`] → [`observations`] → [`capture`] → [`judge`] → [`probe`] →
+//! [`hypothesis`] → [`simulate`] → [`report`] → [`batch`] → [`cli`],
+//! beside the small shared ones: [`error`], [`units`], [`artifact`], [`linalg`].
+//! `tests/it/architecture.rs` reads the `use` lines and holds everyone to it.
+
+#![forbid(unsafe_op_in_unsafe_fn)]
+#![warn(missing_docs)]
+
+pub mod artifact;
+pub mod batch;
+pub mod capture;
+pub mod cli;
+pub mod error;
+pub mod forest;
+pub mod hypothesis;
+pub mod input;
+pub mod judge;
+pub mod linalg;
+pub mod model;
+pub mod observations;
+pub mod probe;
+pub mod report;
+pub mod simulate;
+pub mod units;

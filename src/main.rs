@@ -1,0 +1,3 @@
+//! The `vstar` program.
+
+fn main() {}

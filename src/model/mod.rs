@@ -1,0 +1,1 @@
+//! Open-weights language models: one decoder driven by a checked config.

@@ -1,0 +1,1 @@
+//! The observations file: what was read from the model, row by row.

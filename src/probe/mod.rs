@@ -1,0 +1,1 @@
+//! Linear probes: contrasts, leave-block-out twicing ridge, directions, intervals.

@@ -1,0 +1,1 @@
+//! Estimates to JSON, Markdown and HTML: numbers in, bytes out.

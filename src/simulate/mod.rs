@@ -1,0 +1,1 @@
+//! Planted truth: observations whose population figures are known.
