@@ -1,1 +1,14 @@
 //! Open-weights language models: one decoder driven by a checked config.
+
+pub mod chat;
+pub mod config;
+pub mod decoder;
+mod load;
+pub mod packing;
+pub mod text;
+pub mod weights;
+
+pub use config::Config;
+pub use decoder::Decoder;
+pub use load::{Identity, LoadOptions, Model, ModelSource, device, dtype};
+pub use packing::Packing;

@@ -1,0 +1,500 @@
+//! The families: how each one's `config.json` becomes a [`Config`], with Hugging Face's defaults.
+
+use super::raw::Raw;
+use super::{Activation, Biases, BlockConfig, Config, Mlp, NormKind, NormPlacement, QkNorm, Residual, Rope};
+use crate::error::Result;
+
+/// A family of decoders that this program computes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Family {
+    /// Llama 1 to 3.x, SmolLM, SmolLM2 and everything in their layout.
+    Llama,
+    /// Mistral 7B and kin.
+    Mistral,
+    /// Qwen 2 and 2.5.
+    Qwen2,
+    /// Qwen 3, dense.
+    Qwen3,
+    /// Gemma 1.
+    Gemma,
+    /// Gemma 2.
+    Gemma2,
+    /// Gemma 3, text only.
+    Gemma3Text,
+    /// Phi 3, 3.5 and 4 mini.
+    Phi3,
+    /// GPT-2.
+    Gpt2,
+    /// GPT-NeoX and Pythia.
+    GptNeox,
+    /// OLMo 2.
+    Olmo2,
+    /// SmolLM 3.
+    SmolLm3,
+    /// Granite 3.
+    Granite,
+}
+
+/// Every family: its `model_type`, and what of its config is computed or refused, in words.
+pub const FAMILIES: &[(Family, &str, &str)] = &[
+    (
+        Family::Llama,
+        "llama",
+        "grouped heads, explicit head_dim, attention and MLP biases, rope scaling default, linear, llama3, yarn",
+    ),
+    (Family::Mistral, "mistral", "sliding window, grouped heads, explicit head_dim"),
+    (Family::Qwen2, "qwen2", "QKV bias, sliding windows above max_window_layers or by layer_types, yarn"),
+    (Family::Qwen3, "qwen3", "QK-norm per head, explicit head_dim, attention bias, sliding windows"),
+    (Family::Gemma, "gemma", "1 + w norms, scaled embeddings"),
+    (Family::Gemma2, "gemma2", "soft caps on scores and logits, alternating windows, query_pre_attn_scalar"),
+    (
+        Family::Gemma3Text,
+        "gemma3_text",
+        "two rotary bases, window pattern, QK-norm; bidirectional attention is refused",
+    ),
+    (Family::Phi3, "phi3", "partial rotary, longrope, sliding window, fused projections"),
+    (Family::Gpt2, "gpt2", "learned positions, inverse-layer scaling; cross-attention is refused"),
+    (Family::GptNeox, "gpt_neox", "parallel and sequential residual, partial rotary"),
+    (Family::Olmo2, "olmo2", "norms after attention and MLP, QK-norm over all heads"),
+    (Family::SmolLm3, "smollm3", "layers without rotary positions, sliding windows"),
+    (Family::Granite, "granite", "embedding, attention, residual and logit multipliers"),
+];
+
+impl Family {
+    /// The `model_type` of Hugging Face.
+    pub fn model_type(self) -> &'static str {
+        FAMILIES.iter().find(|(f, ..)| *f == self).map_or("", |(_, name, _)| name)
+    }
+}
+
+/// Dispatches on `model_type`.
+pub(super) fn config(raw: &Raw) -> Result<Config> {
+    let known = || FAMILIES.iter().map(|(_, name, _)| *name).collect::<Vec<_>>().join(", ");
+    let Some(name) = raw.str_opt("model_type")? else {
+        return Err(raw.unsupported("model_type", "nothing".into(), &known()));
+    };
+    let Some((family, ..)) = FAMILIES.iter().find(|(_, n, _)| *n == name) else {
+        return Err(raw.unsupported("model_type", name.to_owned(), &known()));
+    };
+    if raw.has("quantization_config") {
+        return Err(raw.unsupported("quantization_config", "a quantised checkpoint".into(), "f32, bf16 or f16 weights"));
+    }
+    if raw.bool_or("is_encoder_decoder", false)? || raw.bool_or("add_cross_attention", false)? {
+        return Err(raw.unsupported("add_cross_attention", "true".into(), "a decoder on its own"));
+    }
+    match family {
+        Family::Llama => llama(raw),
+        Family::Mistral => mistral(raw),
+        Family::Qwen2 => qwen2(raw),
+        Family::Qwen3 => qwen3(raw),
+        Family::Gemma => gemma(raw),
+        Family::Gemma2 => gemma2(raw),
+        Family::Gemma3Text => gemma3(raw),
+        Family::Phi3 => phi3(raw),
+        Family::Gpt2 => gpt2(raw),
+        Family::GptNeox => gpt_neox(raw),
+        Family::Olmo2 => olmo2(raw),
+        Family::SmolLm3 => smollm3(raw),
+        Family::Granite => granite(raw),
+    }
+}
+
+fn activation(raw: &Raw, key: &str, name: &str) -> Result<Activation> {
+    match name {
+        "silu" | "swish" => Ok(Activation::Silu),
+        "gelu" => Ok(Activation::Gelu),
+        "gelu_pytorch_tanh" | "gelu_new" | "gelu_fast" => Ok(Activation::GeluTanh),
+        "relu" => Ok(Activation::Relu),
+        other => Err(raw.unsupported(key, other.to_owned(), "silu, gelu, gelu_pytorch_tanh, gelu_new or relu")),
+    }
+}
+
+/// Class defaults of Hugging Face that a `config.json` may leave out.
+struct Defaults {
+    act: &'static str,
+    eps: f64,
+    theta: f64,
+    tied: bool,
+    context: usize,
+    kv_heads: Option<usize>,
+    head_dim: Option<usize>,
+}
+
+impl Default for Defaults {
+    fn default() -> Self {
+        Self { act: "silu", eps: 1e-6, theta: 10_000.0, tied: false, context: 2048, kv_heads: None, head_dim: None }
+    }
+}
+
+/// What Llama-like families share: names of the sizes, pre-norm RMS, gated MLP, one rotary base.
+fn common(raw: &Raw, family: Family, defaults: &Defaults) -> Result<Config> {
+    let hidden_size = raw.usize("hidden_size")?;
+    let heads = raw.usize("num_attention_heads")?;
+    let kv_heads = raw.usize_or("num_key_value_heads", defaults.kv_heads.unwrap_or(heads))?;
+    let head_dim = match raw.usize_opt("head_dim")?.or(defaults.head_dim) {
+        Some(n) => n,
+        None if heads > 0 && hidden_size.is_multiple_of(heads) => hidden_size / heads,
+        None => {
+            return Err(raw.invalid(
+                "num_attention_heads",
+                format!("a divisor of hidden_size = {hidden_size}, or an explicit head_dim"),
+                heads.to_string(),
+            ));
+        }
+    };
+    let context = raw.usize_or("max_position_embeddings", defaults.context)?;
+    let blocks = raw.usize("num_hidden_layers")?;
+    let act = match raw.str_opt("hidden_activation")? {
+        Some(name) => activation(raw, "hidden_activation", name)?,
+        None => activation(raw, "hidden_act", raw.str_opt("hidden_act")?.unwrap_or(defaults.act))?,
+    };
+    let rope = rotary(raw, head_dim, defaults.theta, context)?;
+    Ok(Config {
+        family,
+        hidden_size,
+        intermediate_size: raw.usize("intermediate_size")?,
+        vocab_size: raw.usize("vocab_size")?,
+        context,
+        heads,
+        kv_heads,
+        head_dim,
+        blocks: vec![BlockConfig { window: None, rope: Some(0) }; blocks.min(4097)],
+        ropes: vec![rope],
+        learned_positions: None,
+        norm: NormKind::Rms,
+        norm_eps: raw.f64_or("rms_norm_eps", defaults.eps)?,
+        placement: NormPlacement::Pre,
+        residual: Residual::Sequential,
+        qk_norm: QkNorm::None,
+        biases: Biases { qkv: false, attention_out: false, mlp: false },
+        mlp: Mlp::Gated(act),
+        attention_scale: (head_dim as f64).powf(-0.5),
+        inverse_layer_scale: false,
+        attention_softcap: None,
+        logit_softcap: None,
+        embedding_multiplier: 1.0,
+        residual_multiplier: 1.0,
+        logit_multiplier: 1.0,
+        tied: raw.bool_or("tie_word_embeddings", defaults.tied)?,
+        bos: raw.id_opt("bos_token_id"),
+    })
+}
+
+/// The rotary embedding from `rope_parameters` (transformers 5) or `rope_theta` and `rope_scaling`.
+fn rotary(raw: &Raw, head_dim: usize, theta: f64, context: usize) -> Result<Rope> {
+    let scaling = match raw.object("rope_parameters")? {
+        Some(parameters) => Some(parameters),
+        None => raw.object("rope_scaling")?,
+    };
+    rotary_from(raw, scaling.as_ref(), head_dim, theta, context)
+}
+
+fn rotary_from(raw: &Raw, scaling: Option<&Raw>, head_dim: usize, theta: f64, context: usize) -> Result<Rope> {
+    let inside = |key: &str| scaling.map_or(Ok(None), |s| s.f64_opt(key));
+    let theta = match inside("rope_theta")? {
+        Some(theta) => theta,
+        None => raw.f64_or("rope_theta", theta)?,
+    };
+    if !(theta.is_finite() && theta > 1.0) {
+        return Err(raw.invalid("rope_theta", "a number above 1".into(), theta.to_string()));
+    }
+    let fraction = match inside("partial_rotary_factor")? {
+        Some(fraction) => fraction,
+        None => raw.f64_or("partial_rotary_factor", 1.0)?,
+    };
+    let dim = (head_dim as f64 * fraction) as usize;
+    match scaling {
+        Some(scaling) => Rope::scaled(dim, theta, scaling, raw, context),
+        None => Ok(Rope::plain(dim, theta)),
+    }
+}
+
+/// Which blocks slide: `layer_types` where the config lists them, else the family's own rule.
+fn windows(
+    raw: &Raw,
+    config: &mut Config,
+    window: Option<usize>,
+    slides: impl Fn(usize) -> bool,
+) -> Result<Vec<bool>> {
+    let n = config.blocks.len();
+    let types = raw.str_list("layer_types")?;
+    if let Some(types) = &types
+        && types.len() != n
+    {
+        return Err(raw.invalid("layer_types", format!("{n} entries, one a block"), format!("{} entries", types.len())));
+    }
+    let mut sliding = Vec::with_capacity(n);
+    for i in 0..n {
+        sliding.push(match types.as_ref().map(|t| t[i]) {
+            Some("sliding_attention") => true,
+            Some("full_attention") => false,
+            Some(other) => {
+                return Err(raw.unsupported("layer_types", other.to_owned(), "full_attention or sliding_attention"));
+            }
+            None => slides(i),
+        });
+    }
+    for (block, &slides) in config.blocks.iter_mut().zip(&sliding) {
+        if slides {
+            match window {
+                Some(0) => return Err(raw.invalid("sliding_window", "at least 1".into(), "0".into())),
+                Some(w) => block.window = Some(w),
+                None => {
+                    return Err(raw.invalid("sliding_window", "a width, since blocks slide".into(), "nothing".into()));
+                }
+            }
+        }
+    }
+    Ok(sliding)
+}
+
+fn llama(raw: &Raw) -> Result<Config> {
+    let mut c = common(raw, Family::Llama, &Defaults::default())?;
+    let bias = raw.bool_or("attention_bias", false)?;
+    c.biases = Biases { qkv: bias, attention_out: bias, mlp: raw.bool_or("mlp_bias", false)? };
+    Ok(c)
+}
+
+fn mistral(raw: &Raw) -> Result<Config> {
+    let defaults = Defaults { context: 4096 * 32, kv_heads: Some(8), ..Defaults::default() };
+    let mut c = common(raw, Family::Mistral, &defaults)?;
+    let window = raw.usize_opt("sliding_window")?;
+    windows(raw, &mut c, window, |_| window.is_some())?;
+    Ok(c)
+}
+
+/// Qwen's rule: `use_sliding_window`, and then only from block `max_window_layers` on.
+fn qwen_windows(raw: &Raw, c: &mut Config, default_max: usize) -> Result<()> {
+    let on = raw.bool_or("use_sliding_window", false)?;
+    let window = if on { Some(raw.usize_or("sliding_window", 4096)?) } else { None };
+    let from = raw.usize_or("max_window_layers", default_max)?;
+    windows(raw, c, window, |i| on && i >= from)?;
+    Ok(())
+}
+
+fn qwen2(raw: &Raw) -> Result<Config> {
+    let defaults = Defaults { context: 32_768, ..Defaults::default() };
+    let mut c = common(raw, Family::Qwen2, &defaults)?;
+    c.biases.qkv = true;
+    qwen_windows(raw, &mut c, 28)?;
+    Ok(c)
+}
+
+fn qwen3(raw: &Raw) -> Result<Config> {
+    let defaults = Defaults { context: 32_768, head_dim: Some(128), ..Defaults::default() };
+    let mut c = common(raw, Family::Qwen3, &defaults)?;
+    let bias = raw.bool_or("attention_bias", false)?;
+    c.biases = Biases { qkv: bias, attention_out: bias, mlp: false };
+    c.qk_norm = QkNorm::PerHead;
+    qwen_windows(raw, &mut c, 28)?;
+    Ok(c)
+}
+
+fn gemma_defaults(context: usize) -> Defaults {
+    Defaults { act: "gelu_pytorch_tanh", tied: true, context, head_dim: Some(256), ..Defaults::default() }
+}
+
+fn gemma_common(raw: &Raw, family: Family, defaults: &Defaults) -> Result<Config> {
+    let mut c = common(raw, family, defaults)?;
+    let bias = raw.bool_or("attention_bias", false)?;
+    c.biases = Biases { qkv: bias, attention_out: bias, mlp: false };
+    c.norm = NormKind::RmsPlusOne;
+    c.embedding_multiplier = (c.hidden_size as f64).sqrt();
+    if raw.bool_or("use_bidirectional_attention", false)? {
+        return Err(raw.unsupported("use_bidirectional_attention", "true".into(), "causal attention"));
+    }
+    Ok(c)
+}
+
+fn gemma(raw: &Raw) -> Result<Config> {
+    gemma_common(raw, Family::Gemma, &gemma_defaults(8192))
+}
+
+fn gemma2(raw: &Raw) -> Result<Config> {
+    let mut c = gemma_common(raw, Family::Gemma2, &Defaults { kv_heads: Some(4), ..gemma_defaults(8192) })?;
+    c.placement = NormPlacement::Sandwich;
+    c.attention_scale = raw.f64_or("query_pre_attn_scalar", 256.0)?.powf(-0.5);
+    c.attention_softcap = softcap(raw, "attn_logit_softcapping", Some(50.0))?;
+    c.logit_softcap = softcap(raw, "final_logit_softcapping", Some(30.0))?;
+    let window = raw.usize_or("sliding_window", 4096)?;
+    windows(raw, &mut c, Some(window), |i| i.is_multiple_of(2))?;
+    Ok(c)
+}
+
+fn gemma3(raw: &Raw) -> Result<Config> {
+    let defaults = Defaults { kv_heads: Some(4), theta: 1_000_000.0, ..gemma_defaults(131_072) };
+    // The nested form of transformers 5 has one object for each kind of block.
+    let nested = raw.object("rope_parameters")?;
+    let mut c = gemma_common(raw, Family::Gemma3Text, &defaults)?;
+    c.placement = NormPlacement::Sandwich;
+    c.qk_norm = QkNorm::PerHead;
+    c.attention_scale = raw.f64_or("query_pre_attn_scalar", 256.0)?.powf(-0.5);
+    c.attention_softcap = softcap(raw, "attn_logit_softcapping", None)?;
+    c.logit_softcap = softcap(raw, "final_logit_softcapping", None)?;
+    let (full, local) = match nested {
+        Some(n) if n.has("full_attention") || n.has("sliding_attention") => {
+            (n.object("full_attention")?, n.object("sliding_attention")?)
+        }
+        _ => (raw.object("rope_scaling")?, None),
+    };
+    let local_theta = raw.f64_or("rope_local_base_freq", 10_000.0)?;
+    let local_rope = match local {
+        Some(local) => rotary_from(raw, Some(&local), c.head_dim, local_theta, c.context)?,
+        None => Rope::plain(c.head_dim, local_theta),
+    };
+    c.ropes = vec![rotary_from(raw, full.as_ref(), c.head_dim, defaults.theta, c.context)?, local_rope];
+    let window = raw.usize_or("sliding_window", 4096)?;
+    let pattern = raw.usize_or("sliding_window_pattern", raw.usize_or("_sliding_window_pattern", 6)?)?.max(1);
+    let sliding = windows(raw, &mut c, Some(window), |i| !(i + 1).is_multiple_of(pattern))?;
+    for (block, slides) in c.blocks.iter_mut().zip(sliding) {
+        block.rope = Some(usize::from(slides));
+    }
+    Ok(c)
+}
+
+/// A soft cap: the key's number, nothing where the key is `null`, the class default where it is absent.
+fn softcap(raw: &Raw, key: &str, default: Option<f64>) -> Result<Option<f64>> {
+    let cap = if raw.mentions(key) { raw.f64_opt(key)? } else { default };
+    match cap {
+        Some(c) if !(c.is_finite() && c > 0.0) => Err(raw.invalid(key, "a positive number".into(), c.to_string())),
+        cap => Ok(cap),
+    }
+}
+
+fn phi3(raw: &Raw) -> Result<Config> {
+    let defaults = Defaults { eps: 1e-5, context: 4096, ..Defaults::default() };
+    let mut c = common(raw, Family::Phi3, &defaults)?;
+    let window = raw.usize_opt("sliding_window")?;
+    windows(raw, &mut c, window, |_| window.is_some())?;
+    Ok(c)
+}
+
+fn olmo2(raw: &Raw) -> Result<Config> {
+    let defaults = Defaults { eps: 1e-5, ..Defaults::default() };
+    let mut c = common(raw, Family::Olmo2, &defaults)?;
+    let bias = raw.bool_or("attention_bias", false)?;
+    c.biases = Biases { qkv: bias, attention_out: bias, mlp: false };
+    c.placement = NormPlacement::Post;
+    c.qk_norm = QkNorm::Whole;
+    Ok(c)
+}
+
+fn smollm3(raw: &Raw) -> Result<Config> {
+    let defaults =
+        Defaults { theta: 2_000_000.0, tied: true, context: 32_768, kv_heads: Some(4), ..Defaults::default() };
+    let mut c = common(raw, Family::SmolLm3, &defaults)?;
+    let bias = raw.bool_or("attention_bias", false)?;
+    c.biases = Biases { qkv: bias, attention_out: bias, mlp: raw.bool_or("mlp_bias", false)? };
+    let n = c.blocks.len();
+    // The list says which blocks DO rotate, its name notwithstanding.
+    let rotates: Vec<bool> = match raw.usize_list("no_rope_layers")? {
+        Some(list) if list.len() == n => list.iter().map(|&v| v != 0).collect(),
+        Some(list) => {
+            return Err(raw.invalid("no_rope_layers", format!("{n} entries"), format!("{} entries", list.len())));
+        }
+        None => {
+            let interval = raw.usize_or("no_rope_layer_interval", 4)?.max(1);
+            (0..n).map(|i| !(i + 1).is_multiple_of(interval)).collect()
+        }
+    };
+    let on = raw.bool_or("use_sliding_window", false)?;
+    let window = if on { raw.usize_opt("sliding_window")? } else { None };
+    windows(raw, &mut c, window, |i| on && window.is_some() && !rotates[i])?;
+    for (block, rotates) in c.blocks.iter_mut().zip(rotates) {
+        block.rope = rotates.then_some(0);
+    }
+    Ok(c)
+}
+
+fn granite(raw: &Raw) -> Result<Config> {
+    let mut c = common(raw, Family::Granite, &Defaults::default())?;
+    let bias = raw.bool_or("attention_bias", false)?;
+    c.biases = Biases { qkv: bias, attention_out: bias, mlp: raw.bool_or("mlp_bias", false)? };
+    c.attention_scale = raw.f64_or("attention_multiplier", 1.0)?;
+    c.embedding_multiplier = raw.f64_or("embedding_multiplier", 1.0)?;
+    c.residual_multiplier = raw.f64_or("residual_multiplier", 1.0)?;
+    c.logit_multiplier = 1.0 / raw.f64_or("logits_scaling", 1.0)?;
+    Ok(c)
+}
+
+fn gpt2(raw: &Raw) -> Result<Config> {
+    // GPT-2 came before the common names; newer files may use either.
+    let size = |old: &str, new: &str| -> Result<usize> {
+        match raw.usize_opt(old)? {
+            Some(n) => Ok(n),
+            None => raw.usize(new),
+        }
+    };
+    let hidden_size = size("n_embd", "hidden_size")?;
+    let heads = size("n_head", "num_attention_heads")?;
+    if heads == 0 || !hidden_size.is_multiple_of(heads) {
+        return Err(raw.invalid("n_head", format!("a divisor of n_embd = {hidden_size}"), heads.to_string()));
+    }
+    let positions = size("n_positions", "max_position_embeddings")?;
+    let head_dim = hidden_size / heads;
+    let act = activation(raw, "activation_function", raw.str_opt("activation_function")?.unwrap_or("gelu_new"))?;
+    let scaled = raw.bool_or("scale_attn_weights", true)?;
+    Ok(Config {
+        family: Family::Gpt2,
+        hidden_size,
+        intermediate_size: raw.usize_or("n_inner", hidden_size.saturating_mul(4))?,
+        vocab_size: raw.usize("vocab_size")?,
+        context: positions,
+        heads,
+        kv_heads: heads,
+        head_dim,
+        blocks: vec![BlockConfig { window: None, rope: None }; size("n_layer", "num_hidden_layers")?.min(4097)],
+        ropes: Vec::new(),
+        learned_positions: Some(positions),
+        norm: NormKind::Layer,
+        norm_eps: raw.f64_or("layer_norm_epsilon", 1e-5)?,
+        placement: NormPlacement::Pre,
+        residual: Residual::Sequential,
+        qk_norm: QkNorm::None,
+        biases: Biases { qkv: true, attention_out: true, mlp: true },
+        mlp: Mlp::Plain(act),
+        attention_scale: if scaled { (head_dim as f64).powf(-0.5) } else { 1.0 },
+        inverse_layer_scale: raw.bool_or("scale_attn_by_inverse_layer_idx", false)?,
+        attention_softcap: None,
+        logit_softcap: None,
+        embedding_multiplier: 1.0,
+        residual_multiplier: 1.0,
+        logit_multiplier: 1.0,
+        tied: raw.bool_or("tie_word_embeddings", true)?,
+        bos: raw.id_opt("bos_token_id"),
+    })
+}
+
+fn gpt_neox(raw: &Raw) -> Result<Config> {
+    let defaults = Defaults { act: "gelu", ..Defaults::default() };
+    let mut c = common(raw, Family::GptNeox, &defaults)?;
+    c.norm = NormKind::Layer;
+    c.norm_eps = raw.f64_or("layer_norm_eps", 1e-5)?;
+    let Mlp::Gated(act) = c.mlp else { unreachable!("`common` makes a gated MLP") };
+    c.mlp = Mlp::Plain(act);
+    let bias = raw.bool_or("attention_bias", true)?;
+    c.biases = Biases { qkv: bias, attention_out: bias, mlp: true };
+    if raw.bool_or("use_parallel_residual", true)? {
+        c.residual = Residual::Parallel;
+    }
+    // Pythia's files say `rotary_pct` and `rotary_emb_base`; transformers 5 moved both into `rope_parameters`.
+    let parameters = match raw.object("rope_parameters")? {
+        Some(parameters) => Some(parameters),
+        None => raw.object("rope_scaling")?,
+    };
+    let inside = |key: &str| parameters.as_ref().map_or(Ok(None), |p| p.f64_opt(key));
+    let fraction = match inside("partial_rotary_factor")? {
+        Some(fraction) => fraction,
+        None => raw.f64_or("rotary_pct", 0.25)?,
+    };
+    let theta = match inside("rope_theta")? {
+        Some(theta) => theta,
+        None => raw.f64_or("rotary_emb_base", raw.f64_or("rope_theta", 10_000.0)?)?,
+    };
+    let dim = (c.head_dim as f64 * fraction) as usize;
+    c.ropes = vec![match &parameters {
+        Some(parameters) => Rope::scaled(dim, theta, parameters, raw, c.context)?,
+        None => Rope::plain(dim, theta),
+    }];
+    Ok(c)
+}

@@ -1,0 +1,156 @@
+//! Grouped-query attention over a packed forest, in plain differentiable operations.
+
+use candle_core::{D, DType, Device, Tensor};
+use candle_nn::{Linear, Module};
+
+use super::norm::Norm;
+use super::rotary::Rotary;
+use crate::error::Result;
+use crate::model::config::{Config, NormKind, QkNorm};
+use crate::model::packing::Packing;
+use crate::model::weights::{BlockNames, TensorSource};
+
+/// softmax(scale · q kᵀ + mask) v, heads concatenated, projected.
+///
+/// Queries, keys and values come from one matrix `[(heads + 2·kv_heads)·head_dim, hidden]`, so that
+/// they cost one product. A query head h reads key head ⌊h / (heads / kv_heads)⌋.
+#[derive(Debug, Clone)]
+pub struct Attention {
+    qkv: Linear,
+    out: Linear,
+    query_norm: Option<Norm>,
+    key_norm: Option<Norm>,
+    whole_norm: bool,
+    heads: usize,
+    kv_heads: usize,
+    head_dim: usize,
+    scale: f64,
+    softcap: Option<f64>,
+    window: Option<usize>,
+}
+
+impl Attention {
+    /// Reads the projections (and norms) of block `index`, counted from 0.
+    ///
+    /// # Errors
+    /// If the checkpoint lacks them or has other shapes.
+    pub fn load(source: &dyn TensorSource, names: &BlockNames, config: &Config, index: usize) -> Result<Self> {
+        let (heads, kv_heads, head_dim) = (config.heads, config.kv_heads, config.head_dim);
+        let norm = |prefix: &str, heads: usize| -> Result<Option<Norm>> {
+            let width = match config.qk_norm {
+                QkNorm::None => return Ok(None),
+                QkNorm::PerHead => head_dim,
+                QkNorm::Whole => heads * head_dim,
+            };
+            let kind = if config.norm == NormKind::Layer { NormKind::Rms } else { config.norm };
+            Norm::load(source, prefix, width, kind, config.norm_eps).map(Some)
+        };
+        let divisor = if config.inverse_layer_scale { (index + 1) as f64 } else { 1.0 };
+        Ok(Self {
+            qkv: source.linear(
+                &names.qkv,
+                (heads + 2 * kv_heads) * head_dim,
+                config.hidden_size,
+                config.biases.qkv,
+            )?,
+            out: source.linear(&names.out, config.hidden_size, heads * head_dim, config.biases.attention_out)?,
+            query_norm: norm(&names.query_norm, heads)?,
+            key_norm: norm(&names.key_norm, kv_heads)?,
+            whole_norm: config.qk_norm == QkNorm::Whole,
+            heads,
+            kv_heads,
+            head_dim,
+            scale: config.attention_scale / divisor,
+            softcap: config.attention_softcap,
+            window: config.blocks[index].window,
+        })
+    }
+
+    /// `x [T, hidden] → [T, hidden]`; each token sees its own segment up to itself and its ancestors.
+    ///
+    /// # Errors
+    /// If the tensor library fails.
+    pub fn forward(&self, x: &Tensor, packing: &Packing, rotary: Option<&Rotary>) -> Result<Tensor> {
+        let total = x.dim(0)?;
+        let (q_width, kv_width) = (self.heads * self.head_dim, self.kv_heads * self.head_dim);
+        let qkv = self.qkv.forward(x)?;
+        let split = |start: usize, width: usize, heads: usize, norm: Option<&Norm>| -> Result<Tensor> {
+            let flat = qkv.narrow(D::Minus1, start, width)?.contiguous()?;
+            let by_head = |t: &Tensor| t.reshape((total, heads, self.head_dim));
+            Ok(match norm {
+                None => by_head(&flat)?,
+                Some(norm) if self.whole_norm => by_head(&norm.forward(&flat)?)?,
+                Some(norm) => norm.forward(&by_head(&flat)?)?,
+            })
+        };
+        let mut q = split(0, q_width, self.heads, self.query_norm.as_ref())?;
+        let mut k = split(q_width, kv_width, self.kv_heads, self.key_norm.as_ref())?;
+        let v = split(q_width + kv_width, kv_width, self.kv_heads, None)?;
+        if let Some(rotary) = rotary {
+            q = rotary.apply(&q)?;
+            k = rotary.apply(&k)?;
+        }
+        let q = (q * self.scale)?;
+        let mut parts = Vec::with_capacity(packing.segments().len());
+        for segment in 0..packing.segments().len() {
+            parts.push(self.segment(&q, &k, &v, packing, segment)?);
+        }
+        Ok(self.out.forward(&Tensor::cat(&parts, 0)?)?)
+    }
+
+    /// Attention of one segment's n queries to its m = ancestors + n keys: `[n, heads·head_dim]`.
+    fn segment(&self, q: &Tensor, k: &Tensor, v: &Tensor, packing: &Packing, index: usize) -> Result<Tensor> {
+        let own = packing.segments()[index];
+        let mut chain = packing.ancestors(index);
+        chain.push(index);
+        let offset = packing.offset(index);
+        let reached = |t: &Tensor| -> Result<Tensor> {
+            let parts = chain
+                .iter()
+                .map(|&s| t.narrow(0, packing.segments()[s].start, packing.segments()[s].len))
+                .collect::<candle_core::Result<Vec<_>>>()?;
+            // [m, kv_heads, head_dim] → [kv_heads, m, head_dim]
+            Ok(Tensor::cat(&parts, 0)?.transpose(0, 1)?.contiguous()?)
+        };
+        let (keys, values) = (reached(k)?, reached(v)?);
+        let (n, m, group) = (own.len, offset + own.len, self.heads / self.kv_heads);
+        // [n, heads, head_dim] → [kv_heads, group·n, head_dim]: the queries that read one key head side by side.
+        let queries = q
+            .narrow(0, own.start, n)?
+            .transpose(0, 1)?
+            .contiguous()?
+            .reshape((self.kv_heads, group * n, self.head_dim))?;
+        let mut scores = queries.matmul(&keys.transpose(1, 2)?.contiguous()?)?;
+        if let Some(cap) = self.softcap {
+            scores = ((scores / cap)?.tanh()? * cap)?;
+        }
+        let scores = scores.reshape((self.heads, n, m))?;
+        let scores = match mask(n, m, self.window, scores.dtype(), scores.device())? {
+            Some(mask) => scores.broadcast_add(&mask)?,
+            None => scores,
+        };
+        let wide = if scores.dtype() == DType::F64 { DType::F64 } else { DType::F32 };
+        let weights = candle_nn::ops::softmax(&scores.to_dtype(wide)?, D::Minus1)?.to_dtype(values.dtype())?;
+        let mixed = weights.reshape((self.kv_heads, group * n, m))?.matmul(&values)?;
+        let mixed = mixed.reshape((self.heads, n, self.head_dim))?.transpose(0, 1)?.contiguous()?;
+        Ok(mixed.reshape((n, self.heads * self.head_dim))?)
+    }
+}
+
+/// 0 where query i (at position m − n + i) sees key j (at position j), −∞ elsewhere; `None` if all see all.
+fn mask(n: usize, m: usize, window: Option<usize>, dtype: DType, device: &Device) -> Result<Option<Tensor>> {
+    if n == 1 && window.is_none_or(|w| m <= w) {
+        return Ok(None);
+    }
+    let offset = m - n;
+    let mut cells = vec![0f32; n * m];
+    for (i, row) in cells.chunks_exact_mut(m).enumerate() {
+        let position = offset + i;
+        for (j, cell) in row.iter_mut().enumerate() {
+            if j > position || window.is_some_and(|w| position - j >= w) {
+                *cell = f32::NEG_INFINITY;
+            }
+        }
+    }
+    Ok(Some(Tensor::from_vec(cells, (1, n, m), device)?.to_dtype(dtype)?))
+}

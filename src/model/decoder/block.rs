@@ -1,0 +1,80 @@
+//! One block: attention and MLP, added to the residual stream.
+
+use candle_core::Tensor;
+
+use super::attention::Attention;
+use super::mlp::Mlp;
+use super::norm::Norm;
+use super::rotary::Rotary;
+use crate::error::Result;
+use crate::model::config::{Config, NormPlacement, Residual};
+use crate::model::packing::Packing;
+use crate::model::weights::{BlockNames, TensorSource};
+
+/// x ← x + m · after(attention(before(x))), and the same with the MLP; norms stand before, after or
+/// on both sides, and the two sums may be taken from the same x (parallel residual).
+#[derive(Debug, Clone)]
+pub struct Block {
+    before_attention: Option<Norm>,
+    after_attention: Option<Norm>,
+    before_mlp: Option<Norm>,
+    after_mlp: Option<Norm>,
+    attention: Attention,
+    mlp: Mlp,
+    parallel: bool,
+    multiplier: f64,
+    rope: Option<usize>,
+}
+
+impl Block {
+    /// Reads block `index`, counted from 0.
+    ///
+    /// # Errors
+    /// If the checkpoint lacks a tensor or has another shape.
+    pub fn load(source: &dyn TensorSource, names: &BlockNames, config: &Config, index: usize) -> Result<Self> {
+        let norm = |prefix: &str, wanted: bool| -> Result<Option<Norm>> {
+            wanted
+                .then(|| Norm::load(source, prefix, config.hidden_size, config.norm, config.norm_eps))
+                .transpose()
+        };
+        let before = config.placement != NormPlacement::Post;
+        let after = config.placement != NormPlacement::Pre;
+        Ok(Self {
+            before_attention: norm(&names.before_attention, before)?,
+            after_attention: norm(&names.after_attention, after)?,
+            before_mlp: norm(&names.before_mlp, before)?,
+            after_mlp: norm(&names.after_mlp, after)?,
+            attention: Attention::load(source, names, config, index)?,
+            mlp: Mlp::load(source, names, config)?,
+            parallel: config.residual == Residual::Parallel,
+            multiplier: config.residual_multiplier,
+            rope: config.blocks[index].rope,
+        })
+    }
+
+    /// `x [T, hidden] → [T, hidden]`: the residual stream one layer on.
+    ///
+    /// # Errors
+    /// If the tensor library fails.
+    pub fn forward(&self, x: &Tensor, packing: &Packing, rotaries: &[Rotary]) -> Result<Tensor> {
+        let rotary = self.rope.map(|r| &rotaries[r]);
+        let attended = self.attention.forward(&normed(self.before_attention.as_ref(), x)?, packing, rotary)?;
+        let attended = self.scaled(normed(self.after_attention.as_ref(), &attended)?)?;
+        let middle = (x + attended)?;
+        let mlp_input = if self.parallel { x } else { &middle };
+        let mixed = self.mlp.forward(&normed(self.before_mlp.as_ref(), mlp_input)?)?;
+        let mixed = self.scaled(normed(self.after_mlp.as_ref(), &mixed)?)?;
+        Ok((middle + mixed)?)
+    }
+
+    fn scaled(&self, x: Tensor) -> Result<Tensor> {
+        if self.multiplier == 1.0 { Ok(x) } else { Ok((x * self.multiplier)?) }
+    }
+}
+
+fn normed(norm: Option<&Norm>, x: &Tensor) -> Result<Tensor> {
+    match norm {
+        Some(norm) => norm.forward(x),
+        None => Ok(x.clone()),
+    }
+}

@@ -1,0 +1,65 @@
+//! The MLP of a block: gated or plain.
+
+use candle_core::{D, Tensor};
+use candle_nn::{Linear, Module};
+
+use crate::error::Result;
+use crate::model::config::{Activation, Config, Mlp as Kind};
+use crate::model::weights::{BlockNames, TensorSource};
+
+/// down(act(gate x) ⊙ up x), or down(act(up x)).
+///
+/// The gate and up projections are one matrix `[2·intermediate, hidden]`, gate first, so that they
+/// cost one product.
+#[derive(Debug, Clone)]
+pub struct Mlp {
+    up: Linear,
+    down: Linear,
+    kind: Kind,
+    intermediate: usize,
+}
+
+impl Mlp {
+    /// Reads the projections.
+    ///
+    /// # Errors
+    /// If the checkpoint lacks them or has other shapes.
+    pub fn load(source: &dyn TensorSource, names: &BlockNames, config: &Config) -> Result<Self> {
+        let (hidden, intermediate) = (config.hidden_size, config.intermediate_size);
+        let rows = match config.mlp {
+            Kind::Gated(_) => 2 * intermediate,
+            Kind::Plain(_) => intermediate,
+        };
+        Ok(Self {
+            up: source.linear(&names.up, rows, hidden, config.biases.mlp)?,
+            down: source.linear(&names.down, hidden, intermediate, config.biases.mlp)?,
+            kind: config.mlp,
+            intermediate,
+        })
+    }
+
+    /// `x [T, hidden] → [T, hidden]`.
+    ///
+    /// # Errors
+    /// If the tensor library fails.
+    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        let up = self.up.forward(x)?;
+        let inner = match self.kind {
+            Kind::Plain(act) => activate(act, &up)?,
+            Kind::Gated(act) => {
+                let gate = up.narrow(D::Minus1, 0, self.intermediate)?;
+                (activate(act, &gate)? * up.narrow(D::Minus1, self.intermediate, self.intermediate)?)?
+            }
+        };
+        Ok(self.down.forward(&inner)?)
+    }
+}
+
+fn activate(act: Activation, x: &Tensor) -> Result<Tensor> {
+    Ok(match act {
+        Activation::Silu => x.silu()?,
+        Activation::Gelu => x.gelu_erf()?,
+        Activation::GeluTanh => x.gelu()?,
+        Activation::Relu => x.relu()?,
+    })
+}

@@ -1,0 +1,54 @@
+//! RMS and layer norms, accumulated in f32 or better.
+
+use candle_core::{D, DType, Tensor};
+
+use crate::error::Result;
+use crate::model::config::NormKind;
+use crate::model::weights::TensorSource;
+
+/// A norm over the last dimension, of width n.
+///
+/// RMS: y = x / √(mean(x²) + ε) · w. Layer: y = (x − mean(x)) / √(var(x) + ε) · w + b, with the
+/// variance divided by n. Gemma's 1 + w is added up when the weights are read.
+#[derive(Debug, Clone)]
+pub struct Norm {
+    centred: bool,
+    weight: Tensor,
+    bias: Option<Tensor>,
+    eps: f64,
+}
+
+impl Norm {
+    /// Reads `{prefix}.weight` (and `.bias` for a layer norm) of width `width`.
+    ///
+    /// # Errors
+    /// If the checkpoint lacks them or has another shape.
+    pub fn load(source: &dyn TensorSource, prefix: &str, width: usize, kind: NormKind, eps: f64) -> Result<Self> {
+        let weight = source.tensor(&format!("{prefix}.weight"), &[width])?;
+        let weight = if kind == NormKind::RmsPlusOne { (weight + 1.0)? } else { weight };
+        let centred = kind == NormKind::Layer;
+        let bias = if centred { Some(source.tensor(&format!("{prefix}.bias"), &[width])?) } else { None };
+        Ok(Self { centred, weight, bias, eps })
+    }
+
+    /// `x [.., n] → [.., n]`, in x's dtype.
+    ///
+    /// # Errors
+    /// If the tensor library fails.
+    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        let dtype = x.dtype();
+        let wide = if dtype == DType::F64 { DType::F64 } else { DType::F32 };
+        let mut x = x.to_dtype(wide)?;
+        if self.centred {
+            x = x.broadcast_sub(&x.mean_keepdim(D::Minus1)?)?;
+        }
+        let mean_square = x.sqr()?.mean_keepdim(D::Minus1)?;
+        let x = x.broadcast_div(&(mean_square + self.eps)?.sqrt()?)?;
+        let y = x.broadcast_mul(&self.weight.to_dtype(wide)?)?;
+        let y = match &self.bias {
+            Some(bias) => y.broadcast_add(&bias.to_dtype(wide)?)?,
+            None => y,
+        };
+        Ok(y.to_dtype(dtype)?)
+    }
+}

@@ -1,0 +1,275 @@
+//! A model ready to read: decoder, tokenizer, template and what identifies them.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use candle_core::{DType, Device};
+use serde::{Deserialize, Serialize};
+
+use super::chat::Template;
+use super::config::Config;
+use super::decoder::Decoder;
+use super::text::TextEncoder;
+use super::weights::Checkpoint;
+use crate::artifact;
+use crate::error::{Error, Kind, Place, Refusal, Result};
+
+/// Where a model comes from, as the user names it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ModelSource {
+    /// A folder in Hugging Face layout.
+    Folder(PathBuf),
+}
+
+impl ModelSource {
+    /// Reads `DIR`.
+    ///
+    /// # Errors
+    /// [`Kind::Missing`] for a name that is no folder.
+    pub fn parse(name: &str) -> Result<Self> {
+        let folder = PathBuf::from(name);
+        if folder.is_dir() {
+            return Ok(Self::Folder(folder));
+        }
+        Err(Refusal::new(Kind::Missing, format!("no model `{name}`"))
+            .expected("a folder that holds config.json, tokenizer.json and *.safetensors")
+            .found(if folder.exists() { "a file" } else { "no such folder" })
+            .remedy("download the model's folder first, and give its path")
+            .into())
+    }
+
+    fn folder(&self) -> &Path {
+        match self {
+            Self::Folder(folder) => folder,
+        }
+    }
+}
+
+/// How a model is to be computed.
+#[derive(Debug, Clone)]
+pub struct LoadOptions {
+    /// dtype of the computation.
+    pub dtype: DType,
+    /// Device.
+    pub device: Device,
+}
+
+/// What identifies a model: enough to tell whether two captures read the same thing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identity {
+    /// As the user named it.
+    pub name: String,
+    /// Revision on the hub; empty for a folder.
+    pub revision: String,
+    /// `model_type`.
+    pub family: String,
+    /// Number of parameters stored in the checkpoint.
+    pub parameters: usize,
+    /// SHA-256 of `config.json`.
+    pub config_sha256: String,
+    /// SHA-256 of `tokenizer.json`.
+    pub tokenizer_sha256: String,
+    /// SHA-256 of each weight file, by file name.
+    pub weights_sha256: BTreeMap<String, String>,
+    /// SHA-256 of the chat template; empty where the model has none.
+    pub template_sha256: String,
+}
+
+/// A model with everything that goes with it.
+pub struct Model {
+    /// The decoder.
+    pub decoder: Decoder,
+    /// Its tokenizer.
+    pub encoder: TextEncoder,
+    /// What identifies it.
+    pub identity: Identity,
+    /// Tensors of the checkpoint that the decoder does not use.
+    pub unused: Vec<String>,
+    chat: Option<String>,
+    special: BTreeMap<String, String>,
+    folder: PathBuf,
+}
+
+impl Model {
+    /// Loads a model: the config is checked before any weight is read.
+    ///
+    /// # Errors
+    /// What [`Config::from_json`], [`TextEncoder::open`], [`Checkpoint::open`] and [`Decoder::load`]
+    /// refuse.
+    pub fn load(source: &ModelSource, name: &str, options: &LoadOptions) -> Result<Self> {
+        let folder = source.folder();
+        let config_path = folder.join("config.json");
+        let config_text = read_text(&config_path)?.ok_or_else(|| {
+            Refusal::new(Kind::Missing, "no config.json")
+                .at(Place::file(&config_path))
+                .expected("a folder in Hugging Face layout: config.json, tokenizer.json, *.safetensors")
+                .remedy("point --model at the folder that holds these files")
+        })?;
+        let config = Config::from_json(&config_text, &config_path)?;
+        let special_tokens = SpecialTokens::read(folder)?;
+        let tokenizer_path = folder.join("tokenizer.json");
+        let bos = special_tokens.special.get("bos_token").map(String::as_str);
+        let encoder = TextEncoder::open(&tokenizer_path, bos, config.bos)?;
+        let checkpoint = Checkpoint::open(folder, options.dtype, &options.device)?;
+        let mut weights_sha256 = BTreeMap::new();
+        for path in checkpoint.paths() {
+            let file = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+            weights_sha256.insert(file, artifact::sha256_file(path)?);
+        }
+        let identity = Identity {
+            name: name.to_owned(),
+            revision: String::new(),
+            family: config.family.model_type().to_owned(),
+            parameters: checkpoint.parameters(),
+            config_sha256: artifact::sha256(config_text.as_bytes()),
+            tokenizer_sha256: artifact::sha256_file(&tokenizer_path)?,
+            weights_sha256,
+            template_sha256: special_tokens
+                .chat
+                .as_ref()
+                .map_or_else(String::new, |t| artifact::sha256(t.as_bytes())),
+        };
+        let decoder = Decoder::load(config, &checkpoint)?;
+        let unused = checkpoint.unused();
+        Ok(Self {
+            decoder,
+            encoder,
+            identity,
+            unused,
+            chat: special_tokens.chat,
+            special: special_tokens.special,
+            folder: folder.to_owned(),
+        })
+    }
+
+    /// Whether the model's files bring a chat template.
+    pub fn has_chat_template(&self) -> bool {
+        self.chat.is_some()
+    }
+
+    /// The template a user asked for: `none`, `chat`, a Jinja file, or (for `None`) chat where the model
+    /// has a chat template and none otherwise. The second value names it for the record.
+    ///
+    /// # Errors
+    /// `Missing` for `chat` where the model has no chat template, or a file that is not there;
+    /// `Malformed` for one that does not parse.
+    pub fn template(&self, choice: Option<&str>) -> Result<(Template, String)> {
+        let choice = choice.unwrap_or(if self.has_chat_template() { "chat" } else { "none" });
+        match choice {
+            "none" => Ok((Template::Plain, "none".to_owned())),
+            "chat" => {
+                let Some(chat) = &self.chat else {
+                    return Err(Refusal::new(Kind::Missing, "the model has no chat template")
+                        .at(Place::file(&self.folder))
+                        .expected("`chat_template` in tokenizer_config.json, or chat_template.jinja")
+                        .remedy("use --template none, or --template FILE with a template of your own")
+                        .into());
+                };
+                let template =
+                    Template::jinja(chat, self.special.clone(), &self.folder.join("chat_template"))?;
+                Ok((template, "chat".to_owned()))
+            }
+            file => {
+                let path = Path::new(file);
+                let text = read_text(path)?.ok_or_else(|| {
+                    Refusal::new(Kind::Missing, format!("no template `{file}`"))
+                        .expected("none, chat, or a Jinja file")
+                        .remedy("check the path")
+                })?;
+                let name = format!("{file} sha256:{}", artifact::sha256(text.as_bytes()));
+                Ok((Template::jinja(&text, self.special.clone(), path)?, name))
+            }
+        }
+    }
+}
+
+/// Special tokens and the chat template of a model's folder.
+struct SpecialTokens {
+    special: BTreeMap<String, String>,
+    chat: Option<String>,
+}
+
+impl SpecialTokens {
+    fn read(folder: &Path) -> Result<Self> {
+        let mut special = BTreeMap::new();
+        let mut chat = None;
+        // The later file wins: tokenizer_config.json is what transformers reads first.
+        for file in ["special_tokens_map.json", "tokenizer_config.json"] {
+            let path = folder.join(file);
+            let Some(text) = read_text(&path)? else { continue };
+            let json: serde_json::Value = serde_json::from_str(&text).map_err(|e| {
+                Refusal::new(Kind::Malformed, "not JSON").at(Place::file(&path)).found(e.to_string())
+            })?;
+            for (key, value) in json.as_object().into_iter().flatten() {
+                let content = value.as_str().or_else(|| value.get("content").and_then(|c| c.as_str()));
+                if let (true, Some(content)) = (key.ends_with("_token"), content) {
+                    special.insert(key.clone(), content.to_owned());
+                }
+            }
+            chat = json.get("chat_template").and_then(named_template).or(chat);
+        }
+        if let Some(text) = read_text(&folder.join("chat_template.jinja"))? {
+            chat = Some(text);
+        }
+        Ok(Self { special, chat })
+    }
+}
+
+/// A chat template is a string, or a list of `{name, template}` of which `default` counts.
+fn named_template(value: &serde_json::Value) -> Option<String> {
+    if let Some(text) = value.as_str() {
+        return Some(text.to_owned());
+    }
+    let list = value.as_array()?;
+    let default = list.iter().find(|t| t.get("name").and_then(|n| n.as_str()) == Some("default"));
+    default.or(list.first())?.get("template")?.as_str().map(str::to_owned)
+}
+
+fn read_text(path: &Path) -> Result<Option<String>> {
+    match std::fs::read_to_string(path) {
+        Ok(text) => Ok(Some(text)),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(Error::io("read", path, e)),
+    }
+}
+
+/// Reads `cpu`, `cuda` or `cuda:N`; `None` is the GPU where this program was built for one.
+///
+/// # Errors
+/// `Invalid` for another name, `Unsupported` for a GPU in a build without.
+pub fn device(name: Option<&str>) -> Result<Device> {
+    let name = name.unwrap_or(if cfg!(feature = "cuda") { "cuda:0" } else { "cpu" });
+    let invalid = || {
+        Refusal::new(Kind::Invalid, format!("no device `{name}`")).expected("cpu, cuda or cuda:N")
+    };
+    match name.split_once(':').unwrap_or((name, "0")) {
+        ("cpu", "0") => Ok(Device::Cpu),
+        ("cuda", number) => {
+            let number = number.parse().map_err(|_| invalid())?;
+            if !cfg!(feature = "cuda") {
+                return Err(Refusal::new(Kind::Unsupported, "this program was built without CUDA")
+                    .expected("--device cpu")
+                    .remedy("build it with `cargo build --release --features cuda`")
+                    .into());
+            }
+            Ok(Device::new_cuda(number)?)
+        }
+        _ => Err(invalid().into()),
+    }
+}
+
+/// Reads `f32`, `bf16` or `f16`.
+///
+/// # Errors
+/// `Invalid` for another name.
+pub fn dtype(name: &str) -> Result<DType> {
+    match name {
+        "f32" => Ok(DType::F32),
+        "bf16" => Ok(DType::BF16),
+        "f16" => Ok(DType::F16),
+        "f64" => Ok(DType::F64),
+        other => Err(Refusal::new(Kind::Invalid, format!("no dtype `{other}`"))
+            .expected("f32, bf16 or f16 (f64 for checking)")
+            .into()),
+    }
+}

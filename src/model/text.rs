@@ -1,0 +1,151 @@
+//! Text to tokens: encoded once, whole, and which tokens are the response.
+
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use tokenizers::Tokenizer;
+
+use crate::error::{Error, Kind, Place, Refusal, Result};
+use crate::units::TokenSpan;
+
+/// A model's own tokenizer.
+pub struct TextEncoder {
+    inner: Tokenizer,
+    bos: Option<u32>,
+    path: PathBuf,
+}
+
+/// A text as the model reads it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Encoded {
+    /// Token ids, special tokens included.
+    pub ids: Vec<u32>,
+    /// The tokens that are the response.
+    pub response: TokenSpan,
+}
+
+impl TextEncoder {
+    /// Reads a `tokenizer.json`. `bos` is the text of the beginning-of-sequence token where the model's
+    /// files name one, `bos_id` its id where only the config knows it.
+    ///
+    /// # Errors
+    /// `Missing` or `Malformed` for a file that is not there or does not parse.
+    pub fn open(path: &Path, bos: Option<&str>, bos_id: Option<u32>) -> Result<Self> {
+        let bytes = std::fs::read(path).map_err(|e| {
+            if e.kind() == std::io::ErrorKind::NotFound {
+                Refusal::new(Kind::Missing, "no tokenizer.json")
+                    .at(Place::file(path))
+                    .expected("the tokenizer in Hugging Face's fast format")
+                    .remedy("save it with `AutoTokenizer.from_pretrained(...).save_pretrained(folder)`")
+                    .into()
+            } else {
+                Error::io("read", path, e)
+            }
+        })?;
+        Self::from_bytes(&bytes, path, bos, bos_id)
+    }
+
+    /// The same from bytes; `path` only names them in errors.
+    ///
+    /// # Errors
+    /// `Malformed` for bytes that do not parse.
+    pub fn from_bytes(bytes: &[u8], path: &Path, bos: Option<&str>, bos_id: Option<u32>) -> Result<Self> {
+        let malformed = |found: String| -> Error {
+            Refusal::new(Kind::Malformed, "the tokenizer cannot be read")
+                .at(Place::file(path))
+                .expected("tokenizer.json in Hugging Face's fast format")
+                .found(found)
+                .into()
+        };
+        let mut inner = Tokenizer::from_bytes(bytes).map_err(|e| malformed(e.to_string()))?;
+        // Settings left over from somebody's training script would silently cut or pad texts.
+        inner.with_truncation(None).map_err(|e| malformed(e.to_string()))?;
+        inner.with_padding(None);
+        let bos = bos.and_then(|text| inner.token_to_id(text)).or(bos_id);
+        Ok(Self { inner, bos, path: path.to_owned() })
+    }
+
+    /// Id of the beginning-of-sequence token, if the model has one.
+    pub fn bos(&self) -> Option<u32> {
+        self.bos
+    }
+
+    /// The largest token id plus 1.
+    pub fn vocab_size(&self) -> usize {
+        self.inner.get_vocab(true).values().max().map_or(0, |&id| id as usize + 1)
+    }
+
+    /// Encodes a text whole, with the special tokens that the tokenizer adds; where the text brings its
+    /// own beginning-of-sequence token (as many chat templates do), it is not added a second time.
+    ///
+    /// # Errors
+    /// If the tokenizer fails.
+    pub fn encode(&self, text: &str) -> Result<Vec<u32>> {
+        Ok(self.with_offsets(text)?.0)
+    }
+
+    /// Encodes a text whole and finds the tokens of the response, given as a range of bytes.
+    ///
+    /// A token belongs to the response if its character span, as the tokenizer reports it, ends past
+    /// the response's first character and starts before the response's end. A tokenizer that trims
+    /// white space from its spans (GPT-2's post-processor) gives a token of white space alone an empty
+    /// span at its end.
+    ///
+    /// # Errors
+    /// [`Kind::EmptyResponse`] for an empty range; [`Kind::ResponseMerged`] if no token qualifies.
+    pub fn encode_response(&self, text: &str, response: Range<usize>) -> Result<Encoded> {
+        if response.is_empty() {
+            return Err(Refusal::new(Kind::EmptyResponse, "the response is empty")
+                .expected("at least one character of response")
+                .remedy("drop the row, or run with --skip-bad")
+                .into());
+        }
+        let (ids, offsets) = self.with_offsets(text)?;
+        let first = text[..response.start].chars().count();
+        let end = first + text[response].chars().count();
+        let inside = |&(from, to): &(usize, usize)| to > first && from < end;
+        match (offsets.iter().position(inside), offsets.iter().rposition(inside)) {
+            (Some(start), Some(last)) => Ok(Encoded { ids, response: TokenSpan { start, end: last + 1 } }),
+            _ => Err(Refusal::new(Kind::ResponseMerged, "no token of the text belongs to the response")
+                .expected("a token whose characters overlap the response")
+                .found("a response that the tokenizer drops or normalises away")
+                .remedy("drop the row, or run with --skip-bad")
+                .into()),
+        }
+    }
+
+    /// Ids and character spans.
+    fn with_offsets(&self, text: &str) -> Result<(Vec<u32>, Vec<(usize, usize)>)> {
+        let encoding = self.inner.encode_char_offsets(text, true).map_err(|e| {
+            Error::from(
+                Refusal::new(Kind::Malformed, "the tokenizer failed on a text")
+                    .at(Place::file(&self.path))
+                    .found(e.to_string()),
+            )
+        })?;
+        let doubled = match (self.bos, encoding.get_ids()) {
+            (Some(bos), [first, second, ..]) => *first == bos && *second == bos,
+            _ => false,
+        };
+        let skip = usize::from(doubled);
+        Ok((encoding.get_ids()[skip..].to_vec(), encoding.get_offsets()[skip..].to_vec()))
+    }
+
+    /// The text of tokens, special tokens left out.
+    ///
+    /// # Errors
+    /// If the tokenizer fails.
+    pub fn decode(&self, ids: &[u32]) -> Result<String> {
+        self.inner.decode(ids, true).map_err(|e| {
+            Refusal::new(Kind::Malformed, "the tokenizer cannot decode")
+                .at(Place::file(&self.path))
+                .found(e.to_string())
+                .into()
+        })
+    }
+
+    /// A token as the vocabulary spells it.
+    pub fn token(&self, id: u32) -> Option<String> {
+        self.inner.id_to_token(id)
+    }
+}
