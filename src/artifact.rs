@@ -51,6 +51,14 @@ pub fn create_folder(path: &Path) -> Result<()> {
     fs::create_dir_all(path).map_err(|e| Error::io("make folder", path, e))
 }
 
+/// Removes a folder and what is in it.
+///
+/// # Errors
+/// The file system's error with the path.
+pub fn remove_folder(path: &Path) -> Result<()> {
+    fs::remove_dir_all(path).map_err(|e| Error::io("remove", path, e))
+}
+
 /// Hex SHA-256 of a file, read in pieces.
 ///
 /// # Errors
@@ -73,7 +81,8 @@ pub fn sha256(bytes: &[u8]) -> String {
     hex(&Sha256::digest(bytes))
 }
 
-fn hex(digest: &[u8]) -> String {
+/// Lower-case hexadecimal.
+pub fn hex(digest: &[u8]) -> String {
     digest.iter().map(|b| format!("{b:02x}")).collect()
 }
 

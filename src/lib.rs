@@ -6,7 +6,7 @@
 //!
 //! [`input`] → [`model`] → [`forest`] → [`observations`] → [`capture`] → [`judge`] → [`probe`] →
 //! [`hypothesis`] → [`simulate`] → [`report`] → [`batch`] → [`cli`],
-//! beside the small shared ones: [`error`], [`units`], [`artifact`], [`linalg`].
+//! beside the small shared ones: [`error`], [`units`], [`artifact`], [`store`], [`linalg`].
 //! `tests/it/architecture.rs` reads the `use` lines and holds everyone to it.
 
 #![forbid(unsafe_op_in_unsafe_fn)]
@@ -27,4 +27,5 @@ pub mod observations;
 pub mod probe;
 pub mod report;
 pub mod simulate;
+pub mod store;
 pub mod units;

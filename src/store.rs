@@ -1,0 +1,180 @@
+//! Finished pieces of a job on disk: each whole, hashed and labelled with the work it answers.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File, OpenOptions};
+use std::path::{Path, PathBuf};
+
+use ndarray::{ArrayD, IxDyn};
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use sha2::{Digest, Sha256};
+
+use crate::artifact;
+use crate::error::{Error, Kind, Place, Refusal, Result};
+
+/// A folder of shards, held by one process at a time.
+///
+/// A shard is the result of one unit of work. Its file carries a fingerprint of the work (everything
+/// that decides its numbers) and a hash of its data: a shard that answers other work, or does not
+/// verify, counts as not there and is computed again.
+#[derive(Debug)]
+pub struct Store {
+    folder: PathBuf,
+    // Held for its lock, which the system releases when the process ends, however it ends.
+    _lock: File,
+}
+
+/// Named arrays of f32.
+pub type Shard = BTreeMap<String, ArrayD<f32>>;
+
+impl Store {
+    /// Opens (or makes) the folder and takes its lock.
+    ///
+    /// # Errors
+    /// [`Kind::RunConflict`] if another process holds it.
+    pub fn open(folder: &Path) -> Result<Self> {
+        artifact::create_folder(folder)?;
+        let path = folder.join(".lock");
+        let lock = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(&path)
+            .map_err(|e| Error::io("open", &path, e))?;
+        match lock.try_lock() {
+            Ok(()) => Ok(Self { folder: folder.to_owned(), _lock: lock }),
+            Err(fs::TryLockError::WouldBlock) => Err(Refusal::new(Kind::RunConflict, "the folder is in use by another process")
+                .at(Place::file(folder))
+                .remedy("wait for the other process, or choose another --out")
+                .into()),
+            Err(fs::TryLockError::Error(e)) => Err(Error::io("lock", &path, e)),
+        }
+    }
+
+    fn path(&self, key: &str) -> PathBuf {
+        self.folder.join(format!("{key}.safetensors"))
+    }
+
+    /// The shard of this key if it is there, whole, and answers the work of this fingerprint.
+    pub fn get(&self, key: &str, fingerprint: &str) -> Option<Shard> {
+        let bytes = fs::read(self.path(key)).ok()?;
+        let shard = parse(&bytes);
+        let (_, metadata) = SafeTensors::read_metadata(&bytes).ok()?;
+        let notes = metadata.metadata().as_ref()?;
+        match shard {
+            Some(shard)
+                if notes.get("fingerprint").map(String::as_str) == Some(fingerprint)
+                    && notes.get("sha256") == Some(&digest(&shard)) =>
+            {
+                Some(shard)
+            }
+            _ => {
+                tracing::warn!(key, "a shard does not verify and is computed again");
+                None
+            }
+        }
+    }
+
+    /// Writes a shard, whole or not at all.
+    ///
+    /// # Errors
+    /// The file system's.
+    pub fn put(&self, key: &str, fingerprint: &str, shard: &Shard) -> Result<()> {
+        let bytes: Vec<Vec<u8>> =
+            shard.values().map(|a| a.iter().flat_map(|v| v.to_le_bytes()).collect()).collect();
+        let views = shard.iter().zip(&bytes).map(|((name, array), bytes)| {
+            TensorView::new(Dtype::F32, array.shape().to_vec(), bytes).map(|view| (name.as_str(), view))
+        });
+        let views = views.collect::<std::result::Result<Vec<_>, _>>().map_err(|e| broken(&e))?;
+        let notes = [("fingerprint", fingerprint.to_owned()), ("sha256", digest(shard))];
+        let notes = notes.into_iter().map(|(k, v)| (k.to_owned(), v)).collect();
+        let file = safetensors::serialize(views, Some(notes)).map_err(|e| broken(&e))?;
+        artifact::write_bytes(&self.path(key), &file)
+    }
+
+    /// Removes the folder with all its shards.
+    ///
+    /// # Errors
+    /// The file system's.
+    pub fn remove(self) -> Result<()> {
+        artifact::remove_folder(&self.folder)
+    }
+}
+
+fn parse(bytes: &[u8]) -> Option<Shard> {
+    let tensors = SafeTensors::deserialize(bytes).ok()?;
+    let mut shard = Shard::new();
+    for (name, view) in tensors.tensors() {
+        let values = view.data().as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect();
+        shard.insert(name, ArrayD::from_shape_vec(IxDyn(view.shape()), values).ok()?);
+    }
+    Some(shard)
+}
+
+/// Hash of names, shapes and values.
+fn digest(shard: &Shard) -> String {
+    let mut hasher = Sha256::new();
+    for (name, array) in shard {
+        hasher.update(format!("{name:?} {:?}\n", array.shape()));
+        for value in array {
+            hasher.update(value.to_le_bytes());
+        }
+    }
+    artifact::hex(&hasher.finalize())
+}
+
+fn broken(error: &safetensors::SafeTensorError) -> Error {
+    Refusal::new(Kind::Malformed, "a shard cannot be serialised").found(error.to_string()).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shard() -> Shard {
+        let array = |v: Vec<f32>, shape: &[usize]| ArrayD::from_shape_vec(IxDyn(shape), v).expect("shape");
+        [
+            ("resid".to_owned(), array(vec![1.0, -2.5, f32::MIN_POSITIVE, 4.0, 5.0, 6.0], &[2, 1, 3])),
+            ("logprob".to_owned(), array(vec![-7.0, -8.0], &[2])),
+        ]
+        .into_iter()
+        .collect()
+    }
+
+    #[test]
+    fn a_shard_comes_back_as_it_was_and_only_for_its_own_work() {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let store = Store::open(folder.path()).expect("store");
+        store.put("rows-0", "work a", &shard()).expect("put");
+        assert_eq!(store.get("rows-0", "work a"), Some(shard()));
+        assert_eq!(store.get("rows-0", "work b"), None);
+        assert_eq!(store.get("rows-1", "work a"), None);
+    }
+
+    #[test]
+    fn any_damaged_byte_makes_a_shard_count_as_missing() {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let store = Store::open(folder.path()).expect("store");
+        store.put("rows-0", "work", &shard()).expect("put");
+        let path = folder.path().join("rows-0.safetensors");
+        let whole = fs::read(&path).expect("bytes");
+        for at in 0..whole.len() {
+            let mut damaged = whole.clone();
+            damaged[at] ^= 1;
+            fs::write(&path, &damaged).expect("write");
+            let got = store.get("rows-0", "work");
+            assert!(got.is_none() || got == Some(shard()), "byte {at}");
+            fs::write(&path, &whole[..at]).expect("write");
+            assert_eq!(store.get("rows-0", "work"), None, "cut at {at}");
+        }
+    }
+
+    #[test]
+    fn a_folder_in_use_is_refused() {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let first = Store::open(folder.path()).expect("store");
+        let second = Store::open(folder.path()).expect_err("locked");
+        assert_eq!(second.kind(), Some(Kind::RunConflict));
+        drop(first);
+        Store::open(folder.path()).expect("free again");
+    }
+}
