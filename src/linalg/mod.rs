@@ -84,7 +84,8 @@ mod tests {
 
     #[test]
     fn a_dependent_column_adds_nothing_to_a_basis() {
-        let basis = orthonormal(&[vec![1.0, 1.0, 0.0], vec![2.0, 2.0, 0.0], vec![0.0, 1.0, 1.0], vec![0.0; 3]]);
+        let basis =
+            orthonormal(&[vec![1.0, 1.0, 0.0], vec![2.0, 2.0, 0.0], vec![0.0, 1.0, 1.0], vec![0.0; 3]]);
         assert_eq!(basis.len(), 2);
         assert!(dot(&basis[0], &basis[1]).abs() < 1e-15);
     }

@@ -21,6 +21,8 @@ pub struct Contrasts {
     starts: Vec<usize>,
     /// Contrasts of each block, contiguous.
     blocks: Vec<Range<usize>>,
+    /// The block's own number in the data.
+    names: Vec<i32>,
     len: usize,
 }
 
@@ -63,19 +65,19 @@ impl Contrasts {
         // Stable: inside a block, units keep the order of the data.
         units.sort_by_key(|(block, _)| *block);
         let (mut starts, mut blocks, mut len) = (Vec::new(), Vec::<Range<usize>>::new(), 0);
-        let mut current = None;
+        let mut names: Vec<i32> = Vec::new();
         for (block, unit) in &units {
             starts.push(len);
-            if current != Some(*block) {
+            if names.last() != Some(block) {
                 blocks.push(len..len);
-                current = Some(*block);
+                names.push(*block);
             }
             len += unit.len();
             if let Some(last) = blocks.last_mut() {
                 last.end = len;
             }
         }
-        Self { units: units.into_iter().map(|(_, u)| u).collect(), starts, blocks, len }
+        Self { units: units.into_iter().map(|(_, u)| u).collect(), starts, blocks, names, len }
     }
 
     /// Number of contrasts, N.
@@ -91,6 +93,11 @@ impl Contrasts {
     /// The contrasts of each block.
     pub fn blocks(&self) -> &[Range<usize>] {
         &self.blocks
+    }
+
+    /// The number of each block in the data, rising.
+    pub fn block_names(&self) -> &[i32] {
+        &self.names
     }
 
     /// The rows of each prompt with at least two, in the order of the contrasts; empty for preferences.
@@ -126,8 +133,10 @@ impl Contrasts {
         let mut x = Mat::zeros(self.len, d);
         // Columns are contiguous in X; a thread takes a band of them.
         let starts = &self.starts;
-        x.as_mut().par_col_partition_mut(rayon::current_num_threads().clamp(1, d.max(1))).enumerate().for_each(
-            |(band, mut part)| {
+        x.as_mut()
+            .par_col_partition_mut(rayon::current_num_threads().clamp(1, d.max(1)))
+            .enumerate()
+            .for_each(|(band, mut part)| {
                 let bands = rayon::current_num_threads().clamp(1, d.max(1));
                 let first = band_start(d, bands, band);
                 for (unit, &start) in self.units.iter().zip(starts) {
@@ -150,8 +159,7 @@ impl Contrasts {
                         }
                     }
                 }
-            },
-        );
+            });
         x
     }
 

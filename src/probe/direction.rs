@@ -21,7 +21,12 @@ pub struct Direction {
 
 /// Fits a direction to each label. λ runs over a grid of degrees of freedom from 0.95 of the rank down
 /// by halves to 1, and the one with the smallest leave-block-out squared error is taken.
-pub fn directions(x: &Mat<f64>, spectrum: &Spectrum, blocks: &[Range<usize>], labels: &[&[f64]]) -> Vec<Direction> {
+pub fn directions(
+    x: &Mat<f64>,
+    spectrum: &Spectrum,
+    blocks: &[Range<usize>],
+    labels: &[&[f64]],
+) -> Vec<Direction> {
     let mut best = vec![(f64::INFINITY, 0.0); labels.len()];
     let mut df = 0.95 * spectrum.rank() as f64;
     loop {

@@ -32,8 +32,7 @@ pub fn theta(a: Probed<'_>, b: Probed<'_>, blocks: &[Range<usize>]) -> Influence
     let n = a.y.len() as f64;
     let cross = |i: usize| a.y[i] * b.yhat[i] + b.y[i] * a.yhat[i];
     let value = (0..a.y.len()).map(cross).sum::<f64>() / (2.0 * n);
-    let psi =
-        blocks.iter().map(|g| g.clone().map(|i| cross(i) - a.yhat[i] * b.yhat[i]).sum()).collect();
+    let psi = blocks.iter().map(|g| g.clone().map(|i| cross(i) - a.yhat[i] * b.yhat[i]).sum()).collect();
     Influence { value, psi }
 }
 

@@ -29,6 +29,12 @@ impl LengthControl {
         (!general.is_empty()).then_some(Self { general, logprob })
     }
 
+    /// A control that removes nothing, for contrasts in which length does not vary: the controlled figures
+    /// are then the plain ones, and rightly so.
+    pub fn nothing() -> Self {
+        Self { general: Vec::new(), logprob: Vec::new() }
+    }
+
     /// Projects length out of X in place.
     pub fn clean_matrix(&self, x: &mut Mat<f64>) {
         let columns = x.ncols();

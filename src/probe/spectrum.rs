@@ -40,8 +40,7 @@ impl Spectrum {
         let mu: Vec<f64> = eigen.values[..rank].to_vec();
         let vectors = eigen.vectors.get(.., ..rank);
         let u = if tall {
-            let scaled =
-                Mat::from_fn(d, rank, |i, j| vectors[(i, j)] / (n as f64 * mu[j]).sqrt());
+            let scaled = Mat::from_fn(d, rank, |i, j| vectors[(i, j)] / (n as f64 * mu[j]).sqrt());
             x * &scaled
         } else {
             vectors.to_owned()
@@ -63,10 +62,8 @@ impl Spectrum {
     pub fn penalty(&self, df: f64) -> f64 {
         let used = |log: f64| self.mu.iter().map(|m| m / (m + log.exp())).sum::<f64>();
         // At these ends the sum is r and 0 to within rounding.
-        let (mut low, mut high) = (
-            self.mu[self.mu.len() - 1].ln() - 40.0,
-            self.mu[0].ln() + (self.rank() as f64).ln() + 40.0,
-        );
+        let (mut low, mut high) =
+            (self.mu[self.mu.len() - 1].ln() - 40.0, self.mu[0].ln() + (self.rank() as f64).ln() + 40.0);
         for _ in 0..200 {
             let middle = 0.5 * (low + high);
             if used(middle) > df { low = middle } else { high = middle }

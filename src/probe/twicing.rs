@@ -17,7 +17,12 @@ use super::spectrum::Spectrum;
 use crate::linalg::solve;
 
 /// ŷ of each label, `[N]` each, under penalty `lambda`.
-pub fn twicing(spectrum: &Spectrum, blocks: &[Range<usize>], lambda: f64, labels: &[&[f64]]) -> Vec<Vec<f64>> {
+pub fn twicing(
+    spectrum: &Spectrum,
+    blocks: &[Range<usize>],
+    lambda: f64,
+    labels: &[&[f64]],
+) -> Vec<Vec<f64>> {
     let a: Vec<f64> = spectrum.mu.iter().map(|m| m / (m + lambda)).collect();
     let b: Vec<f64> = spectrum.mu.iter().zip(&a).map(|(m, a)| a * lambda / (m + lambda)).collect();
     let smooth = |weights: &[f64], z: &[f64]| -> Vec<f64> {
@@ -51,7 +56,12 @@ pub fn twicing(spectrum: &Spectrum, blocks: &[Range<usize>], lambda: f64, labels
 
 /// ŷ of each label by least squares on the leading `k` principal components, refitted without the
 /// block: ŷ_g = y_g − (I − U_g U_gᵀ)⁻¹(y − U Uᵀ y)_g.
-pub fn components(spectrum: &Spectrum, blocks: &[Range<usize>], k: usize, labels: &[&[f64]]) -> Vec<Vec<f64>> {
+pub fn components(
+    spectrum: &Spectrum,
+    blocks: &[Range<usize>],
+    k: usize,
+    labels: &[&[f64]],
+) -> Vec<Vec<f64>> {
     one_fit(spectrum, blocks, &vec![1.0; k.min(spectrum.rank())], labels)
 }
 
@@ -60,7 +70,12 @@ pub fn ridge(spectrum: &Spectrum, blocks: &[Range<usize>], lambda: f64, labels: 
     one_fit(spectrum, blocks, &spectrum.mu.iter().map(|m| m / (m + lambda)).collect::<Vec<_>>(), labels)
 }
 
-fn one_fit(spectrum: &Spectrum, blocks: &[Range<usize>], weights: &[f64], labels: &[&[f64]]) -> Vec<Vec<f64>> {
+fn one_fit(
+    spectrum: &Spectrum,
+    blocks: &[Range<usize>],
+    weights: &[f64],
+    labels: &[&[f64]],
+) -> Vec<Vec<f64>> {
     let fits: Vec<Vec<f64>> = labels
         .iter()
         .map(|y| {
@@ -128,7 +143,8 @@ mod tests {
         for (n, d) in [(40, 9), (17, 30)] {
             let cells = noise(n * d, 0.3);
             let x = Mat::from_fn(n, d, |i, j| cells[i * d + j] * (1.0 + 5.0 * f64::from(j == 0)));
-            let y: Vec<f64> = noise(n, 7.7).iter().enumerate().map(|(i, e)| x[(i, 0)] - x[(i, 3)] + e).collect();
+            let y: Vec<f64> =
+                noise(n, 7.7).iter().enumerate().map(|(i, e)| x[(i, 0)] - x[(i, 3)] + e).collect();
             let spectrum = Spectrum::new(&x).expect("variance");
             let lambda = spectrum.penalty(spectrum.default_df());
             let blocks = [0..1, 1..4, 4..9, 9..11, 11..n];
@@ -141,7 +157,10 @@ mod tests {
                 for i in block.clone() {
                     let once = predict(&x, &first, i);
                     assert!((plain[i] - once).abs() < 1e-9, "ridge {n}x{d} row {i}");
-                    assert!((fast[i] - once - predict(&x, &second, i)).abs() < 1e-9, "twicing {n}x{d} row {i}");
+                    assert!(
+                        (fast[i] - once - predict(&x, &second, i)).abs() < 1e-9,
+                        "twicing {n}x{d} row {i}"
+                    );
                 }
             }
         }
