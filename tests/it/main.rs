@@ -1,4 +1,5 @@
 //! Integration tests, one module a subject, in one binary.
 
+mod observations;
 mod parity;
 mod stories;
