@@ -4,5 +4,6 @@
 
 mod architecture;
 mod forest;
+mod observations;
 mod parity;
 mod stories;
