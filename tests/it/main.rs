@@ -4,6 +4,7 @@
 
 mod architecture;
 mod forest;
+mod known_answers;
 mod observations;
 mod parity;
 mod stories;
