@@ -4,5 +4,6 @@
 
 mod architecture;
 mod forest;
+mod input;
 mod parity;
 mod stories;
