@@ -6,5 +6,6 @@ mod architecture;
 mod forest;
 mod known_answers;
 mod observations;
+mod input;
 mod parity;
 mod stories;
