@@ -5,5 +5,6 @@ pub mod experiment;
 pub mod judge;
 pub mod problem;
 pub mod progress;
+pub mod table;
 
 pub use problem::{Posed, pose};
