@@ -3,7 +3,9 @@
 #![allow(clippy::disallowed_methods, clippy::print_stdout, clippy::print_stderr)]
 
 mod architecture;
+mod clusters;
 mod forest;
 mod input;
 mod parity;
+mod settings;
 mod stories;

@@ -52,7 +52,7 @@ pub(super) fn rows(file: File, path: &Path, sink: Sink) -> Result<()> {
         };
         let mut row = object(row);
         row.extend(ignored.iter().map(|name| (name.clone(), Value::Bool(true))));
-        if sink((number, Ok(row)))?.is_break() {
+        if sink(super::Row { line: number, number, content: Ok(row) })?.is_break() {
             break;
         }
     }
