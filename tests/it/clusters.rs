@@ -100,23 +100,3 @@ fn many_prompts_of_one_pattern_are_one_cluster_and_do_not_take_quadratic_time() 
     assert_eq!(clusters.count, 1);
     assert!(start.elapsed().as_secs() < 60, "{:?}", start.elapsed());
 }
-
-#[test]
-#[ignore]
-fn zz_scale() {
-    let mut seed = 1u64;
-    let mut next = move || {
-        seed = seed.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-        (seed >> 33) as usize
-    };
-    for (what, texts) in [
-        ("random", (0..100_000).map(|_| (0..120).map(|_| { let r = next() % 1000; format!("w{}", r * r / 200) }).collect::<Vec<_>>().join(" ")).collect::<Vec<_>>()),
-        ("pattern", (0..100_000).map(|n| format!("Write a short and friendly letter of thanks to my neighbour number {n} who looked after the cat and the plants while we were away for two weeks in July")).collect()),
-        ("half", (0..100_000).map(|n| format!("Write a short and friendly letter of thanks to my neighbour number {n} who looked {} after {} the cat", n % 97, n * 7 % 1013)).collect()),
-    ] {
-        let items = prompts(&texts);
-        let t = std::time::Instant::now();
-        let c = cluster(&items);
-        println!("{what}: {:?} {} clusters of {}", t.elapsed(), c.count, c.groups);
-    }
-}
