@@ -164,7 +164,6 @@ fn check(draft: &Draft) -> Result<(), Refusal> {
         }
         for (name, label) in &response.values {
             check_name(&format!("the value name in response {number}"), name)?;
-            #[expect(clippy::cast_possible_truncation, reason = "whether it can be stored is the question")]
             if !(*label as f32).is_finite() {
                 return Err(Refusal::new(
                     Kind::NotFinite,
