@@ -1,1 +1,218 @@
 //! The observations file: what was read from the model, row by row.
+//!
+//! One row is one (constitution, response): the response's pooled residual stream at the stored
+//! layers, read after that constitution, with its labels. Rows stand in the order constitutions as
+//! given, then rows of the data, then responses. An estimate reads h, S and log P from the rows of
+//! one constitution, the reference ([`Observations::select_constitution`], by default `none`), and
+//! a judge's pairs point to rows of the reference kind.
+//!
+//! The file is a safetensors file, `FORMATS` in the documentation describes it tensor by tensor. It
+//! is also the door for activations captured elsewhere, so reading is liberal where nothing is lost
+//! and strict everywhere else:
+//! - `resid` may be f16, bf16, f32 or f64 (kept as f32 in memory), and [N, d] where it has one layer;
+//!   labels may be any float, integer or boolean; indices any integer type.
+//! - Without `format`, `layers` is counted from 0; without `constitutions` all rows are `none`.
+//! - Without `prompt`, rows that `pair.*` or `judge.*` connect are taken for one prompt, and a warning
+//!   says so; where there are no pairs, [`Observations::prompt`] is `None`, and
+//!   [`Observations::require_prompt`] refuses with the reason.
+//! - Tensors nobody knows are left alone, kept when the file is rewritten, and named in a warning.
+//! - A file without labels is a valid capture; it is for the fit to refuse it.
+
+mod columns;
+mod container;
+mod decode;
+mod groups;
+mod meta;
+mod reader;
+mod resid;
+mod rows;
+mod select;
+mod writer;
+
+use std::path::Path;
+
+use ndarray::{Array2, Array3};
+
+pub use columns::{Columns, Judgments};
+pub use meta::{BARE, FORMAT, Meta};
+pub use rows::{RowRecord, read_rows, write_rows};
+pub use select::{RowSelection, Selected};
+pub use writer::{ResidSink, append_judgments, write_streaming};
+
+use crate::error::{Kind, Place, Refusal, Result};
+use crate::units::Layer;
+use resid::Resid;
+
+/// Where the prompt groups come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PromptSource {
+    /// The column `prompt`.
+    Column,
+    /// Rows that pairs connect.
+    Pairs,
+    /// Nowhere: which rows answer the same prompt is not known.
+    Unknown,
+}
+
+/// N rows of observations, checked. The residual stream stays in its file until a layer is asked for.
+#[derive(Debug)]
+pub struct Observations {
+    meta: Meta,
+    columns: Columns,
+    resid: Resid,
+    derived_prompt: Option<Vec<i32>>,
+    warnings: Vec<String>,
+    place: Place,
+}
+
+impl Observations {
+    /// Observations in memory, `resid` of shape [N, layers, d].
+    ///
+    /// # Errors
+    /// A refusal that names the column and the row: lengths that differ, an index out of range, a
+    /// pair across prompts or constitutions, a number that is none, a name that stands twice.
+    pub fn new(meta: Meta, columns: Columns, resid: Array3<f32>) -> Result<Self> {
+        Self::assemble(meta, columns, Resid::Memory(resid), Vec::new(), Place::default())
+    }
+
+    /// Opens a file. Reads and checks all but `resid`, whose numbers are checked layer by layer as
+    /// they are read.
+    ///
+    /// # Errors
+    /// As [`Observations::new`], and for files that are damaged, lack `resid` or have another format.
+    pub fn open(path: &Path) -> Result<Self> {
+        reader::open(path)
+    }
+
+    fn assemble(
+        meta: Meta,
+        columns: Columns,
+        resid: Resid,
+        mut warnings: Vec<String>,
+        place: Place,
+    ) -> Result<Self> {
+        let [rows, layers, hidden] = resid.shape();
+        if rows == 0 || layers == 0 || hidden == 0 {
+            return Err(Refusal::new(Kind::Invalid, "`resid` is empty")
+                .at(place.id("resid"))
+                .expected("at least one row, layer and dimension")
+                .found(format!("[{rows}, {layers}, {hidden}]"))
+                .into());
+        }
+        meta.check(layers, &place)?;
+        warnings.extend(columns.check(rows, meta.constitutions.len(), &place)?);
+        let mut derived_prompt = None;
+        if columns.prompt.is_none() && columns.pair_tables().any(|(_, pairs)| !pairs.is_empty()) {
+            let pairs = columns.pair_tables().flat_map(|(_, pairs)| pairs.iter().copied());
+            derived_prompt = Some(groups::connected(rows, pairs));
+            warnings.push("no column `prompt`: rows that pairs connect are taken for one prompt".to_owned());
+        }
+        Ok(Self { meta, columns, resid, derived_prompt, warnings, place })
+    }
+
+    /// What the metadata says.
+    pub fn meta(&self) -> &Meta {
+        &self.meta
+    }
+
+    /// The columns beside `resid`.
+    pub fn columns(&self) -> &Columns {
+        &self.columns
+    }
+
+    /// N, the number of rows.
+    pub fn rows(&self) -> usize {
+        self.resid.shape()[0]
+    }
+
+    /// d, the width of the residual stream.
+    pub fn hidden_size(&self) -> usize {
+        self.resid.shape()[2]
+    }
+
+    /// The layers stored, in the order of the file.
+    pub fn layers(&self) -> &[Layer] {
+        &self.meta.layers
+    }
+
+    /// What a reader of the figures must know about the file: defaults taken, tensors left alone.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+
+    /// The file, for errors about its content; empty for observations in memory.
+    pub fn place(&self) -> &Place {
+        &self.place
+    }
+
+    /// Where the prompt groups come from.
+    pub fn prompt_source(&self) -> PromptSource {
+        match (&self.columns.prompt, &self.derived_prompt) {
+            (Some(_), _) => PromptSource::Column,
+            (None, Some(_)) => PromptSource::Pairs,
+            (None, None) => PromptSource::Unknown,
+        }
+    }
+
+    /// Group number of each row, [N]; `None` if nothing says which rows answer the same prompt.
+    pub fn prompt(&self) -> Option<&[i32]> {
+        self.columns.prompt.as_deref().or(self.derived_prompt.as_deref())
+    }
+
+    /// Group number of each row, [N].
+    ///
+    /// # Errors
+    /// [`Kind::NotEstimable`] if nothing says which rows answer the same prompt.
+    pub fn require_prompt(&self) -> Result<&[i32]> {
+        self.prompt().ok_or_else(|| {
+            Refusal::new(Kind::NotEstimable, "no column `prompt` and no pairs: which rows answer the same prompt is not known")
+                .at(self.place.clone().id("prompt"))
+                .expected("`prompt`, i32 [N], equal for responses to one prompt")
+                .remedy("add the column: contrasts are taken inside prompts, because what differs between prompts confounds values and activations")
+                .into()
+        })
+    }
+
+    /// Block number of each row, [N], for leave-out and intervals: the clusters, or else the prompts.
+    pub fn blocks(&self) -> Option<&[i32]> {
+        self.columns.cluster.as_deref().or(self.prompt())
+    }
+
+    /// The residual stream of all rows at one layer, [N, d].
+    ///
+    /// # Errors
+    /// [`Kind::Missing`] for a layer that is not stored; [`Kind::NotFinite`] with row, layer and
+    /// dimension; the file system's.
+    pub fn layer(&self, layer: Layer) -> Result<Array2<f32>> {
+        self.layer_rows(layer, &(0..self.rows()).collect::<Vec<_>>())
+    }
+
+    /// The residual stream of some rows at one layer, [rows, d], in the order asked for.
+    ///
+    /// # Errors
+    /// As [`Observations::layer`], and [`Kind::Invalid`] for a row out of range.
+    pub fn layer_rows(&self, layer: Layer, rows: &[usize]) -> Result<Array2<f32>> {
+        let Some(at) = self.meta.layers.iter().position(|&l| l == layer) else {
+            let stored: Vec<String> = self.meta.layers.iter().map(ToString::to_string).collect();
+            return Err(Refusal::new(Kind::Missing, format!("layer {layer} is not stored"))
+                .at(self.place.clone().id("resid"))
+                .expected(format!("one of {}", stored.join(", ")))
+                .into());
+        };
+        if let Some(row) = rows.iter().find(|&&row| row >= self.rows()) {
+            return Err(Refusal::new(Kind::Invalid, format!("row {row} does not exist"))
+                .at(self.place.clone())
+                .expected(format!("a row below {}", self.rows()))
+                .into());
+        }
+        self.resid.gather(at, layer, rows, &self.place)
+    }
+
+    /// Writes the observations as a file, whole or not at all.
+    ///
+    /// # Errors
+    /// [`Kind::NotFinite`] for residuals that are no numbers, and the file system's.
+    pub fn write(&self, path: &Path) -> Result<()> {
+        writer::write(self, path)
+    }
+}

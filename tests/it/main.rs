@@ -5,6 +5,8 @@
 mod architecture;
 mod clusters;
 mod forest;
+mod known_answers;
+mod observations;
 mod input;
 mod parity;
 mod settings;

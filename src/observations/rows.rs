@@ -1,0 +1,62 @@
+//! The companion file `observations.jsonl`: where each row of the observations comes from.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::artifact;
+use crate::error::{Error, Kind, Place, Refusal, Result};
+
+/// Where one row comes from; line r of the file is row r of the tensors.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RowRecord {
+    /// The item's id.
+    pub id: String,
+    /// Number of the response inside its item, counted from 0.
+    pub response: usize,
+    /// The constitution it was read under.
+    pub constitution: String,
+    /// The response's tokens `[start, end)` in the rendered sequence.
+    pub span: [usize; 2],
+}
+
+/// Writes the file, whole or not at all.
+///
+/// # Errors
+/// The file system's.
+pub fn write_rows<'a>(path: &Path, rows: impl IntoIterator<Item = &'a RowRecord>) -> Result<()> {
+    artifact::write_with(path, |w| {
+        for row in rows {
+            let line = serde_json::to_string(row).map_err(|e| Error::io("write", path, e.into()))?;
+            writeln!(w, "{line}").map_err(|e| Error::io("write", path, e))?;
+        }
+        Ok(())
+    })
+}
+
+/// Reads the file.
+///
+/// # Errors
+/// [`Kind::Malformed`] with the line for what does not parse or has an empty span; the file system's.
+pub fn read_rows(path: &Path) -> Result<Vec<RowRecord>> {
+    let file = File::open(path).map_err(|e| Error::io("open", path, e))?;
+    let mut rows = Vec::new();
+    for (at, line) in BufReader::new(file).lines().enumerate() {
+        let line = line.map_err(|e| Error::io("read", path, e))?;
+        let bad = |what: String| {
+            Refusal::new(Kind::Malformed, what)
+                .at(Place::file(path).line(at + 1))
+                .expected(r#"{"id": …, "response": 0, "constitution": …, "span": [start, end]}"#)
+                .found(line.clone())
+        };
+        let row: RowRecord = serde_json::from_str(&line)
+            .map_err(|e| bad(format!("a row record that does not parse ({e})")))?;
+        if row.span[0] >= row.span[1] {
+            return Err(bad("a response without tokens".to_owned()).into());
+        }
+        rows.push(row);
+    }
+    Ok(rows)
+}

@@ -1,0 +1,305 @@
+//! The rows of one constitution, and what was said about the same responses under another one.
+
+use std::collections::HashMap;
+
+use ndarray::Array2;
+
+use super::Observations;
+use super::columns::Judgments;
+use super::meta::BARE;
+use crate::error::{Kind, Refusal, Result};
+use crate::units::Layer;
+
+/// The rows read under one constitution, in the order of the file. Positions count inside the
+/// selection, rows count in the file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RowSelection {
+    constitution: usize,
+    name: String,
+    rows: Vec<usize>,
+    position: HashMap<usize, usize>,
+}
+
+impl RowSelection {
+    /// The constitution's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Rows of the file, in order.
+    pub fn rows(&self) -> &[usize] {
+        &self.rows
+    }
+
+    /// Number of rows selected.
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Never true: a selection without rows is refused.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// Where a row of the file stands in the selection.
+    pub fn position(&self, row: usize) -> Option<usize> {
+        self.position.get(&row).copied()
+    }
+
+    /// A column of the file, restricted to the selection.
+    pub fn pick<T: Copy>(&self, column: &[T]) -> Vec<T> {
+        self.rows.iter().map(|&row| column[row]).collect()
+    }
+}
+
+/// What the file says about the selected responses.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Selected<T> {
+    /// The data, with positions in the selection for rows.
+    pub data: T,
+    /// The constitution to whose rows the file attaches it, if that is not the selected one: the
+    /// rows were matched response by response.
+    pub mapped_from: Option<String>,
+}
+
+impl Observations {
+    /// Name of the rows that h, S and log P are read from unless the user says otherwise: `none` if
+    /// the file has rows of it, else the first constitution that has rows.
+    pub fn default_reference(&self) -> &str {
+        let names = &self.meta().constitutions;
+        let has_rows = |at: &usize| (0..self.rows()).any(|row| self.columns().constitution_of(row) == *at);
+        let bare = names.iter().position(|name| name == BARE).filter(has_rows);
+        // Every row points to a constitution and there is at least one row.
+        let at = bare.or_else(|| (0..names.len()).find(has_rows)).unwrap_or(0);
+        &names[at]
+    }
+
+    /// The rows read under a constitution.
+    ///
+    /// # Errors
+    /// [`Kind::Missing`] if the file does not know it, or has no rows of it.
+    pub fn select_constitution(&self, name: &str) -> Result<RowSelection> {
+        let names = &self.meta().constitutions;
+        let refusal = |what: String| {
+            Refusal::new(Kind::Missing, what)
+                .at(self.place().clone().id("constitution"))
+                .expected(format!("one of {}", names.join(", ")))
+        };
+        let Some(constitution) = names.iter().position(|n| n == name) else {
+            return Err(refusal(format!("no rows were read under `{name}`")).into());
+        };
+        let rows: Vec<usize> =
+            (0..self.rows()).filter(|&row| self.columns().constitution_of(row) == constitution).collect();
+        if rows.is_empty() {
+            return Err(refusal(format!("`{name}` is listed, but no row was read under it")).into());
+        }
+        let position = rows.iter().enumerate().map(|(position, &row)| (row, position)).collect();
+        Ok(RowSelection { constitution, name: name.to_owned(), rows, position })
+    }
+
+    /// The residual stream of the selected rows at one layer, [rows, d].
+    ///
+    /// # Errors
+    /// As [`Observations::layer`].
+    pub fn selected_layer(&self, layer: Layer, selection: &RowSelection) -> Result<Array2<f32>> {
+        self.layer_rows(layer, selection.rows())
+    }
+
+    /// A value's labels of the selected responses. Where the selected rows have none at all, those of
+    /// the first constitution that has some are taken, response by response.
+    ///
+    /// # Errors
+    /// [`Kind::Missing`] for a value that the file does not have, or why rows cannot be matched.
+    pub fn selected_value(&self, name: &str, selection: &RowSelection) -> Result<Selected<Vec<f64>>> {
+        let column = self
+            .columns()
+            .values
+            .get(name)
+            .ok_or_else(|| self.missing("value", name, self.columns().values.keys()))?;
+        self.selected_column(column, &format!("value.{name}"), selection)
+    }
+
+    /// Scores of the selected responses under a constitution, matched as in
+    /// [`Observations::selected_value`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn selected_score(&self, name: &str, selection: &RowSelection) -> Result<Selected<Vec<f64>>> {
+        let column = self
+            .columns()
+            .scores
+            .get(name)
+            .ok_or_else(|| self.missing("score", name, self.columns().scores.keys()))?;
+        self.selected_column(column, &format!("score.{name}"), selection)
+    }
+
+    /// Preferences (better, worse) among the selected responses, as positions in the selection. Pairs
+    /// among the selected rows are taken; if there are none, those of the first constitution that has
+    /// some, response by response. (A capture repeats a data set's preferences for every constitution:
+    /// they count once.)
+    ///
+    /// # Errors
+    /// As in [`Observations::selected_value`].
+    pub fn selected_preferences(
+        &self,
+        name: &str,
+        selection: &RowSelection,
+    ) -> Result<Selected<Vec<[usize; 2]>>> {
+        let pairs = self
+            .columns()
+            .preferences
+            .get(name)
+            .ok_or_else(|| self.missing("pair", name, self.columns().preferences.keys()))?;
+        self.selected_pairs(pairs, &format!("pair.{name}"), selection)
+    }
+
+    /// Judgments about the selected responses, with positions in the selection for rows. A judge
+    /// speaks about the rows of one constitution; if that is not the selected one, its pairs are
+    /// matched response by response.
+    ///
+    /// # Errors
+    /// As in [`Observations::selected_value`].
+    pub fn selected_judgments(&self, name: &str, selection: &RowSelection) -> Result<Selected<Judgments>> {
+        let judgments = self
+            .columns()
+            .judgments
+            .get(name)
+            .ok_or_else(|| self.missing("judge", name, self.columns().judgments.keys()))?;
+        let Selected { data: pairs, mapped_from } =
+            self.selected_pairs(&judgments.pairs, &format!("judge.{name}.pair"), selection)?;
+        Ok(Selected { data: Judgments { pairs, ..judgments.clone() }, mapped_from })
+    }
+
+    fn missing<'a>(&self, kind: &str, name: &str, there: impl Iterator<Item = &'a String>) -> Refusal {
+        let there: Vec<&str> = there.map(String::as_str).collect();
+        Refusal::new(Kind::Missing, format!("the file has no `{kind}.{name}`"))
+            .at(self.place().clone().id(format!("{kind}.{name}")))
+            .expected(if there.is_empty() {
+                format!("no `{kind}.*` at all is stored")
+            } else {
+                format!("one of {}", there.join(", "))
+            })
+    }
+
+    fn selected_column(
+        &self,
+        column: &[f64],
+        tensor: &str,
+        selection: &RowSelection,
+    ) -> Result<Selected<Vec<f64>>> {
+        let direct = selection.pick(column);
+        let elsewhere = (0..self.rows()).find(|&row| !column[row].is_nan());
+        let Some(row) = elsewhere.filter(|_| direct.iter().all(|v| v.is_nan())) else {
+            return Ok(Selected { data: direct, mapped_from: None });
+        };
+        let from = self.columns().constitution_of(row);
+        let map = self.counterparts(from, selection, tensor)?;
+        let mut data = vec![f64::NAN; selection.len()];
+        for (row, &value) in column.iter().enumerate() {
+            if self.columns().constitution_of(row) == from && !value.is_nan() {
+                data[map.find(row)?] = value;
+            }
+        }
+        Ok(Selected { data, mapped_from: Some(self.meta().constitutions[from].clone()) })
+    }
+
+    fn selected_pairs(
+        &self,
+        pairs: &[[usize; 2]],
+        tensor: &str,
+        selection: &RowSelection,
+    ) -> Result<Selected<Vec<[usize; 2]>>> {
+        let home = |pair: &[usize; 2]| self.columns().constitution_of(pair[0]);
+        let direct: Vec<_> = pairs
+            .iter()
+            .filter_map(|&[a, b]| Some([selection.position(a)?, selection.position(b)?]))
+            .collect();
+        let Some(from) = pairs.first().map(home).filter(|_| direct.is_empty()) else {
+            return Ok(Selected { data: direct, mapped_from: None });
+        };
+        let map = self.counterparts(from, selection, tensor)?;
+        let mapped =
+            pairs.iter().filter(|pair| home(pair) == from).map(|&[a, b]| Ok([map.find(a)?, map.find(b)?]));
+        let data = mapped.collect::<Result<_>>()?;
+        Ok(Selected { data, mapped_from: Some(self.meta().constitutions[from].clone()) })
+    }
+
+    /// For the rows of constitution `from`, the position of the same response in the selection: by
+    /// the column `response` if there is one, else by prompt and order inside the prompt, where both
+    /// constitutions have as many rows of it and the labels of the matched rows agree.
+    fn counterparts(&self, from: usize, selection: &RowSelection, tensor: &str) -> Result<Counterparts<'_>> {
+        let theirs = (0..self.rows()).filter(|&row| self.columns().constitution_of(row) == from);
+        let mut positions = HashMap::new();
+        let mut uneven = HashMap::new();
+        if let Some(response) = &self.columns().response {
+            let ours: HashMap<i32, usize> =
+                selection.rows.iter().enumerate().map(|(position, &row)| (response[row], position)).collect();
+            positions.extend(theirs.filter_map(|row| Some((row, *ours.get(&response[row])?))));
+        } else {
+            let prompt = self.require_prompt()?;
+            let mut groups: HashMap<i32, [Vec<usize>; 2]> = HashMap::new();
+            for &row in &selection.rows {
+                groups.entry(prompt[row]).or_default()[0].push(row);
+            }
+            for row in theirs {
+                groups.entry(prompt[row]).or_default()[1].push(row);
+            }
+            for [ours, theirs] in groups.values() {
+                for (at, &row) in theirs.iter().enumerate() {
+                    if ours.len() == theirs.len() {
+                        self.same_labels(ours[at], row, tensor)?;
+                        positions.insert(row, selection.position[&ours[at]]);
+                    } else {
+                        uneven.insert(row, (ours.len(), theirs.len()));
+                    }
+                }
+            }
+        }
+        let (from, to) = (self.meta().constitutions[from].clone(), selection.name.clone());
+        Ok(Counterparts { observations: self, tensor: tensor.to_owned(), positions, uneven, from, to })
+    }
+
+    /// Two rows of one response carry the same labels, where both carry any.
+    fn same_labels(&self, a: usize, b: usize, tensor: &str) -> Result<()> {
+        for (name, column) in &self.columns().values {
+            let differ = !column[a].is_nan() && !column[b].is_nan() && column[a] != column[b];
+            if differ {
+                return Err(Refusal::new(Kind::Invalid, "responses read under two constitutions do not stand in the same order")
+                    .at(self.place().clone().id(tensor))
+                    .expected(format!("the same label `value.{name}` for rows {a} and {b}, which stand at the same place in their prompt"))
+                    .found(format!("{} and {}", column[a], column[b]))
+                    .remedy("store a column `response`, i32 [N], equal for the rows of one response")
+                    .into());
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Rows of another constitution and their positions in a selection.
+struct Counterparts<'a> {
+    observations: &'a Observations,
+    tensor: String,
+    positions: HashMap<usize, usize>,
+    uneven: HashMap<usize, (usize, usize)>,
+    from: String,
+    to: String,
+}
+
+impl Counterparts<'_> {
+    fn find(&self, row: usize) -> Result<usize> {
+        if let Some(&position) = self.positions.get(&row) {
+            return Ok(position);
+        }
+        let what = format!("row {row} under `{}` has no counterpart under `{}`", self.from, self.to);
+        let refusal =
+            Refusal::new(Kind::Invalid, what).at(self.observations.place().clone().id(&self.tensor));
+        let refusal = match self.uneven.get(&row) {
+            Some((ours, theirs)) => refusal.found(format!(
+                "its prompt has {theirs} rows there and {ours} here: which is which cannot be told"
+            )),
+            None => refusal,
+        };
+        Err(refusal.remedy("choose the constitution these rows belong to as the reference, or store a column `response`, i32 [N]").into())
+    }
+}

@@ -1,0 +1,214 @@
+//! Named regimes: data sets that estimators go wrong on, each in its own way.
+
+use super::design::{Binary, Design, Judge, Length, Loading, LogProb, Massive, Objective, Remainder};
+use crate::error::{Kind, Refusal, Result};
+
+/// A preset of [`Design`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Regime {
+    /// d = 256, 600 contrasts, one judge at cosine .6, noise shared .5.
+    Standard,
+    /// More contrasts than dimensions, independent noise, three judges, binary labels too.
+    Tall,
+    /// Fewer contrasts than dimensions.
+    Wide,
+    /// Fewer contrasts than dimensions, heavy-tailed massive dimensions, shared noise.
+    WideMassive,
+    /// Ragged prompts with copies, length and prompt confounds, two objectives and a bent one, gaps
+    /// in the labels.
+    Ragged,
+    /// Encoded, orthogonal, with noise shared .9.
+    Null,
+    /// Orthogonal, with noise shared −.9.
+    NullNegative,
+    /// S is not encoded at all.
+    Unencoded,
+    /// Binary labels of prevalence .3 only.
+    Binary,
+    /// Preferences between two responses only.
+    Pairwise,
+    /// Massive heavy-tailed dimensions, many contrasts.
+    Massive,
+    /// The judge agrees with v* in the top components and opposes it in the others.
+    TailOpposes,
+    /// v* in the lower half of the components, few contrasts.
+    Tail,
+    /// v* in the top tenth of the components, few contrasts.
+    Top,
+    /// Every component carries as much of v*, few contrasts.
+    Flat,
+    /// Prompts differ in how far their responses spread.
+    Heteroscedastic,
+    /// A third of the prompts are copies.
+    Duplicates,
+    /// Length moves S, the judge, log P and h.
+    Length,
+    /// Prompts differ in S and h, and log P and h the other way.
+    Confounded,
+    /// Twelve layers of which the ninth encodes most.
+    Layers,
+}
+
+impl Regime {
+    /// All regimes.
+    pub const ALL: [Self; 20] = [
+        Self::Standard,
+        Self::Tall,
+        Self::Wide,
+        Self::WideMassive,
+        Self::Ragged,
+        Self::Null,
+        Self::NullNegative,
+        Self::Unencoded,
+        Self::Binary,
+        Self::Pairwise,
+        Self::Massive,
+        Self::TailOpposes,
+        Self::Tail,
+        Self::Top,
+        Self::Flat,
+        Self::Heteroscedastic,
+        Self::Duplicates,
+        Self::Length,
+        Self::Confounded,
+        Self::Layers,
+    ];
+
+    /// The name by which a user asks for it.
+    pub fn name(self) -> &'static str {
+        self.described().0
+    }
+
+    /// What is hard about it, in one line.
+    pub fn about(self) -> &'static str {
+        self.described().1
+    }
+
+    fn described(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Standard => ("standard", "d = 256, 600 contrasts, cosine .6, shared noise .5"),
+            Self::Tall => {
+                ("tall", "d = 64, 1500 contrasts, independent noise, three judges, binary labels too")
+            }
+            Self::Wide => ("wide", "d = 256, 150 contrasts"),
+            Self::WideMassive => {
+                ("wide_massive", "fewer contrasts than dimensions, massive heavy tails, shared noise")
+            }
+            Self::Ragged => {
+                ("ragged", "1 to 8 responses, copies, length and prompt confounds, a bent objective, gaps")
+            }
+            Self::Null => ("null", "cosine 0, noise shared .9"),
+            Self::NullNegative => ("null_negative", "cosine 0, noise shared -.9"),
+            Self::Unencoded => ("unencoded", "S is not encoded: no direction exists"),
+            Self::Binary => ("binary", "binary labels of prevalence .3 only"),
+            Self::Pairwise => ("pairwise", "preferences between two responses only"),
+            Self::Massive => ("massive", "massive heavy-tailed dimensions, 600 contrasts"),
+            Self::TailOpposes => ("tail_opposes", "the judge opposes v* in the lower components"),
+            Self::Tail => ("tail", "v* in the lower half of the components, 150 contrasts"),
+            Self::Top => ("top", "v* in the top tenth of the components, 150 contrasts"),
+            Self::Flat => ("flat", "all components carry as much of v*, 150 contrasts"),
+            Self::Heteroscedastic => ("heteroscedastic", "prompts differ in the spread of their responses"),
+            Self::Duplicates => ("duplicates", "30 % of the prompts are copies, cosine 0"),
+            Self::Length => ("length", "length moves S, the judge, log P and h"),
+            Self::Confounded => ("confounded", "prompt effects oppose what holds inside prompts"),
+            Self::Layers => ("layers", "12 layers, of which the ninth encodes most"),
+        }
+    }
+
+    /// The regime of this name.
+    ///
+    /// # Errors
+    /// [`Kind::Invalid`] with the list of names.
+    pub fn by_name(name: &str) -> Result<Self> {
+        Self::ALL.into_iter().find(|r| r.name() == name).ok_or_else(|| {
+            let names: Vec<&str> = Self::ALL.iter().map(|r| r.name()).collect();
+            Refusal::new(Kind::Invalid, "no such regime").expected(names.join(", ")).found(name).into()
+        })
+    }
+
+    /// What it plants.
+    pub fn design(self) -> Design {
+        let standard = Design::default();
+        let shared = |cos: f64, corr: f64| vec![Judge { noise_corr: corr, ..Judge::new("good", cos) }];
+        let massive = Massive { count: 3, variance: 60.0, df: 5.0, share: 0.2 };
+        let few = 50;
+        match self {
+            Self::Standard => standard,
+            Self::Tall => {
+                let judge = |name, cos| Judge { rho2: 0.8, noise_corr: 0.0, ..Judge::new(name, cos) };
+                Design {
+                    hidden_size: 64,
+                    prompts: 500,
+                    judges: vec![judge("good", 0.8), judge("neutral", 0.0), judge("adversarial", -0.5)],
+                    binary: Some(Binary { prevalence: 0.4 }),
+                    ..standard
+                }
+            }
+            Self::Wide => Design { prompts: few, ..standard },
+            Self::WideMassive => {
+                Design { prompts: 60, massive: Some(massive), judges: shared(0.6, 0.7), ..standard }
+            }
+            Self::Ragged => Design {
+                hidden_size: 128,
+                prompts: 400,
+                responses: [1, 8],
+                prompt_icc: 0.5,
+                prompt_confound: 2.0,
+                duplicates: 0.2,
+                unlabelled: 0.1,
+                judges: vec![
+                    Judge { length: 3.0, ..Judge::new("good", 0.6) },
+                    Judge { length: 3.0, ..Judge::new("longer", 0.0) },
+                ],
+                position_bias: [0.5, 1.5],
+                judge_noise: 0.3,
+                logprob: LogProb { cos: 0.3, noise_corr: 0.2, per_token: -0.05, ..standard.logprob },
+                objectives: vec![
+                    Objective {
+                        name: "second".into(),
+                        cos: 0.4,
+                        optimum: None,
+                        noise_var: 1.0,
+                        noise_corr: 0.3,
+                    },
+                    Objective {
+                        name: "bent".into(),
+                        cos: 0.0,
+                        optimum: Some(0.0),
+                        noise_var: 0.5,
+                        noise_corr: 0.0,
+                    },
+                ],
+                length: Length { on_value: 1.0, on_resid: 3.0, ..standard.length },
+                ..standard
+            },
+            Self::Null => Design { judges: shared(0.0, 0.9), ..standard },
+            Self::NullNegative => Design { judges: shared(0.0, -0.9), ..standard },
+            Self::Unencoded => Design { rho2: 0.0, ..standard },
+            Self::Binary => Design { binary: Some(Binary { prevalence: 0.3 }), graded: false, ..standard },
+            Self::Pairwise => {
+                Design { responses: [2, 2], prompts: 600, pairwise: true, graded: false, ..standard }
+            }
+            Self::Massive => Design { massive: Some(massive), ..standard },
+            Self::TailOpposes => Design { remainder: Remainder::TailOpposes, ..standard },
+            Self::Tail => Design { loading: Loading::Tail, prompts: few, ..standard },
+            Self::Top => Design { loading: Loading::Top, prompts: few, ..standard },
+            Self::Flat => Design { loading: Loading::Flat, prompts: few, ..standard },
+            Self::Heteroscedastic => Design { heteroscedastic: 0.8, prompts: 100, alpha: 0.5, ..standard },
+            Self::Duplicates => Design { duplicates: 0.3, judges: shared(0.0, 0.9), ..standard },
+            Self::Length => Design {
+                judges: vec![Judge { length: 5.0, ..Judge::new("good", 0.3) }],
+                logprob: LogProb { cos: 0.0, per_token: -0.1, ..standard.logprob },
+                length: Length { on_value: 2.0, on_resid: 4.0, ..standard.length },
+                ..standard
+            },
+            Self::Confounded => Design { prompt_icc: 0.7, prompt_confound: 3.0, ..standard },
+            Self::Layers => Design {
+                hidden_size: 96,
+                layers: (0..12).map(|l: i32| 1.0 - 0.1 * f64::from((l - 8).abs())).collect(),
+                ..standard
+            },
+        }
+    }
+}

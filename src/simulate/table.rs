@@ -1,0 +1,185 @@
+//! Bias, root mean squared error and coverage of any estimator over fresh seeds.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use rayon::prelude::*;
+use serde::Serialize;
+
+use super::design::Design;
+use super::{Simulated, simulate};
+use crate::error::{Kind, Place, Refusal, Result};
+
+/// One figure that an estimator gave for one data set.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Figure {
+    /// The estimate.
+    pub estimate: f64,
+    /// Its interval [lo, hi], if it has one.
+    pub interval: Option<[f64; 2]>,
+}
+
+impl From<(f64, f64, f64)> for Figure {
+    fn from((estimate, lo, hi): (f64, f64, f64)) -> Self {
+        Self { estimate, interval: Some([lo, hi]) }
+    }
+}
+
+/// One figure over all seeds. Truth differs from seed to seed where directions are drawn; errors are
+/// taken seed by seed.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Line {
+    /// The figure's name, as [`Truth::get`](super::Truth::get) knows it.
+    pub name: String,
+    /// Number of seeds with a finite estimate.
+    pub given: usize,
+    /// Number of seeds without one (gates, refusals).
+    pub withheld: usize,
+    /// Mean of the truth over the seeds with an estimate; `None` if undefined.
+    pub truth: Option<f64>,
+    /// Mean estimate.
+    pub mean: f64,
+    /// Mean of estimate − truth.
+    pub bias: Option<f64>,
+    /// Standard error of the bias, sd/√given; `None` for fewer than two seeds.
+    pub bias_se: Option<f64>,
+    /// √ mean of (estimate − truth)².
+    pub rmse: Option<f64>,
+    /// Share of intervals that hold the truth.
+    pub coverage: Option<f64>,
+    /// Mean of hi − lo.
+    pub width: Option<f64>,
+    /// Share of intervals that do not hold 0.
+    pub excludes_zero: Option<f64>,
+}
+
+/// A table of bias, RMSE and coverage.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Table {
+    /// Seeds drawn, first to one past the last.
+    pub seeds: [u64; 2],
+    /// One line a figure, sorted by name.
+    pub lines: Vec<Line>,
+}
+
+impl Table {
+    /// Draws one data set a seed, in parallel, and compares what `estimate` makes of it with the truth.
+    ///
+    /// # Errors
+    /// What drawing or `estimate` return; [`Kind::Invalid`] for a figure that the truth does not know.
+    pub fn over<F>(design: &Design, seeds: Range<u64>, estimate: F) -> Result<Self>
+    where
+        F: Fn(&Simulated) -> Result<BTreeMap<String, Figure>> + Sync,
+    {
+        let rounds = seeds.clone().into_par_iter().map(|seed| {
+            let simulated = simulate(design, seed)?;
+            let figures = estimate(&simulated)?;
+            let compared = figures.into_iter().map(|(name, figure)| {
+                let truth = simulated.truth.get(&name).ok_or_else(|| {
+                    Refusal::new(Kind::Invalid, "no such figure in the truth").at(Place::default().id(&name))
+                })?;
+                Ok((name, (figure, truth)))
+            });
+            compared.collect::<Result<BTreeMap<_, _>>>()
+        });
+        let rounds: Vec<_> = rounds.collect::<Result<_>>()?;
+        let mut columns: BTreeMap<&str, Vec<(Figure, Option<f64>)>> = BTreeMap::new();
+        for (name, compared) in rounds.iter().flatten() {
+            if compared.0.estimate.is_finite() {
+                columns.entry(name).or_default().push(*compared);
+            } else {
+                columns.entry(name).or_default();
+            }
+        }
+        let lines = columns.into_iter().map(|(name, column)| Line::of(name, &column, rounds.len())).collect();
+        Ok(Self { seeds: [seeds.start, seeds.end], lines })
+    }
+
+    /// A line by its name.
+    pub fn line(&self, name: &str) -> Option<&Line> {
+        self.lines.iter().find(|line| line.name == name)
+    }
+}
+
+impl Line {
+    fn of(name: &str, column: &[(Figure, Option<f64>)], seeds: usize) -> Self {
+        let known: Vec<(Figure, f64)> = column.iter().filter_map(|(f, t)| Some((*f, (*t)?))).collect();
+        let errors: Vec<f64> = known.iter().map(|(f, t)| f.estimate - t).collect();
+        let bias = mean(&errors);
+        let bias_se = bias.filter(|_| errors.len() > 1).map(|bias| {
+            let n = errors.len() as f64;
+            (errors.iter().map(|e| (e - bias).powi(2)).sum::<f64>() / (n - 1.0) / n).sqrt()
+        });
+        let squares: Vec<f64> = errors.iter().map(|e| e * e).collect();
+        let hits: Vec<f64> = known
+            .iter()
+            .filter_map(|(f, t)| f.interval.map(|[lo, hi]| f64::from(u8::from((lo..=hi).contains(t)))))
+            .collect();
+        let intervals: Vec<[f64; 2]> = column.iter().filter_map(|(f, _)| f.interval).collect();
+        let widths: Vec<f64> = intervals.iter().map(|[lo, hi]| hi - lo).collect();
+        let excluding: Vec<f64> =
+            intervals.iter().map(|[lo, hi]| f64::from(u8::from(*lo > 0.0 || *hi < 0.0))).collect();
+        Self {
+            name: name.to_owned(),
+            given: column.len(),
+            withheld: seeds - column.len(),
+            truth: mean(&known.iter().map(|(_, t)| *t).collect::<Vec<_>>()),
+            mean: mean(&column.iter().map(|(f, _)| f.estimate).collect::<Vec<_>>()).unwrap_or(f64::NAN),
+            bias,
+            bias_se,
+            rmse: mean(&squares).map(f64::sqrt),
+            coverage: mean(&hits),
+            width: mean(&widths),
+            excludes_zero: mean(&excluding),
+        }
+    }
+}
+
+fn mean(values: &[f64]) -> Option<f64> {
+    (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Error;
+
+    fn small() -> Design {
+        Design { hidden_size: 24, prompts: 4, ..Design::default() }
+    }
+
+    #[test]
+    fn the_figures_of_a_table_are_those_worked_by_hand() {
+        // Errors −0.1, 0.1, 0.3 (seeds 0, 1, 2), seed 3 withheld; intervals ± 0.2 around the estimate.
+        let table = Table::over(&small(), 0..4, |s| {
+            let truth = s.truth.get("rho2 S").flatten().expect("planted");
+            let estimate = truth + [-0.1, 0.1, 0.3, f64::NAN][s.truth.seed as usize];
+            Ok(BTreeMap::from([("rho2 S".to_owned(), (estimate, estimate - 0.2, estimate + 0.2).into())]))
+        })
+        .expect("a table");
+        let line = table.line("rho2 S").expect("the line");
+        let close = |a: Option<f64>, b: f64| assert!((a.expect("defined") - b).abs() < 1e-12, "{a:?} {b}");
+        assert_eq!((line.given, line.withheld), (3, 1));
+        close(line.truth, 0.4);
+        close(line.bias, 0.1);
+        close(line.bias_se, 0.2 / 3f64.sqrt());
+        close(line.rmse, (0.11f64 / 3.0).sqrt());
+        close(line.coverage, 2.0 / 3.0);
+        close(line.width, 0.4);
+        close(line.excludes_zero, 1.0);
+    }
+
+    #[test]
+    fn a_figure_without_truth_is_refused_and_an_undefined_one_has_no_bias() {
+        let name = |name: &str| BTreeMap::from([(name.to_owned(), (0.5, 0.4, 0.6).into())]);
+        let unknown = Table::over(&small(), 0..2, |_| Ok(name("cos S|J:nobody")));
+        assert_eq!(unknown.expect_err("refused").kind(), Some(Kind::Invalid));
+        let design = Design { rho2: 0.0, ..small() };
+        let table = Table::over(&design, 0..2, |_| Ok(name("cos S|J:good"))).expect("a table");
+        let line = &table.lines[0];
+        assert_eq!((line.given, line.truth, line.bias, line.coverage), (2, None, None, None));
+        assert!((line.mean - 0.5).abs() < 1e-15);
+        let failing = Table::over(&small(), 0..2, |_| Err(Error::Interrupted));
+        assert!(matches!(failing, Err(Error::Interrupted)));
+    }
+}
