@@ -160,7 +160,12 @@ fn check(draft: &Draft) -> Result<(), Refusal> {
     for (number, response) in draft.responses.iter().enumerate() {
         if response.text.trim().is_empty() {
             return Err(Refusal::new(Kind::EmptyResponse, format!("response {number} has no text"))
-                .expected("at least one character that is not white space"));
+                .expected("at least one character that is not white space")
+                .found(format!(
+                    "{:?}, as response {number} of {}, counted from 0",
+                    response.text,
+                    draft.responses.len()
+                )));
         }
         for (name, label) in &response.values {
             check_name(&format!("the value name in response {number}"), name)?;

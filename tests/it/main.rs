@@ -5,9 +5,9 @@
 mod architecture;
 mod clusters;
 mod forest;
+mod input;
 mod known_answers;
 mod observations;
-mod input;
 mod parity;
 mod settings;
 mod stories;
