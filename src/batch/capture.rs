@@ -121,8 +121,12 @@ impl Prepared {
         }
         let per_token = forest::chunk_bytes(&model.decoder, 1).max(1);
         let affordable = options.memory.map_or(CHUNK_TOKENS, |bytes| (bytes as usize / per_token).max(64));
-        let settings =
-            Settings { layers, pool: options.pool, logprob: true, chunk_tokens: affordable.min(CHUNK_TOKENS) };
+        let settings = Settings {
+            layers,
+            pool: options.pool,
+            logprob: true,
+            chunk_tokens: affordable.min(CHUNK_TOKENS),
+        };
         let clusters = cluster(&items);
         let dtype = options.dtype.clone();
         let skip_bad = options.read.skip_bad;
@@ -202,8 +206,11 @@ pub fn capture_into(
 
 fn write(prepared: &Prepared, job: &Job, recipe: &str, store: &Store, out: &Path) -> Result<()> {
     let missing = |range: &std::ops::Range<usize>| {
-        Refusal::new(Kind::RunConflict, format!("rows {} to {} vanished while the capture ran", range.start, range.end))
-            .remedy("run the same command again")
+        Refusal::new(
+            Kind::RunConflict,
+            format!("rows {} to {} vanished while the capture ran", range.start, range.end),
+        )
+        .remedy("run the same command again")
     };
     let mut logprob = Vec::with_capacity(job.rows.len());
     for range in capture::shards(job.rows.len()) {
@@ -214,7 +221,8 @@ fn write(prepared: &Prepared, job: &Job, recipe: &str, store: &Store, out: &Path
     let hidden = prepared.model.decoder.config().hidden_size;
     write_streaming(&out.join(OBSERVATIONS), &meta, &columns, job.rows.len(), hidden, |sink| {
         for range in capture::shards(job.rows.len()) {
-            let mut shard = capture::shard(store, &job.rows, recipe, &range).ok_or_else(|| missing(&range))?;
+            let mut shard =
+                capture::shard(store, &job.rows, recipe, &range).ok_or_else(|| missing(&range))?;
             let resid = shard.remove("resid").and_then(|r| r.into_dimensionality::<Ix3>().ok());
             sink.push(resid.ok_or_else(|| missing(&range))?.view())?;
         }

@@ -11,8 +11,11 @@
 //! |A| − ⌈0.8 |A|⌉ + 1. The one limit: of prompts whose prefixes share a shingle, each is compared with the
 //! last 2000 before it, so that a hundred thousand prompts cut from one pattern stay affordable.
 
-use std::collections::HashMap;
+use std::cmp::Ordering;
+use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
+
+use rayon::prelude::*;
 
 use super::item::{Items, number};
 
@@ -46,24 +49,25 @@ pub fn cluster(items: &Items) -> Clusters {
             first_of_prompt.push(item);
         }
     }
-    let texts = first_of_prompt.iter().map(|item| {
+    let text = |item: &usize| {
         let messages = items.items[*item].prompt.messages();
         messages.into_iter().map(|m| m.content).collect::<Vec<_>>().join("\n")
-    });
+    };
+    let texts: Vec<_> = first_of_prompt.iter().map(text).collect();
     let mut sets = Components::new(items.items.len());
     join_equal(&mut sets, &groups);
     join_equal(&mut sets, &prompts);
-    near_copies(texts, &first_of_prompt, &mut sets);
+    near_copies(&texts, &first_of_prompt, &mut sets);
     summarize(&mut sets, &groups)
 }
 
 fn summarize(sets: &mut Components, groups: &[i32]) -> Clusters {
     let of_item = number((0..groups.len()).map(|item| sets.find(item)));
-    let mut members: HashMap<i32, std::collections::HashSet<i32>> = HashMap::new();
+    let mut members: HashMap<i32, HashSet<i32>> = HashMap::new();
     for (cluster, group) in of_item.iter().zip(groups) {
         members.entry(*cluster).or_default().insert(*group);
     }
-    let sizes = || members.values().map(std::collections::HashSet::len);
+    let sizes = || members.values().map(HashSet::len);
     Clusters {
         count: members.len(),
         groups: sizes().sum(),
@@ -81,21 +85,51 @@ fn join_equal(sets: &mut Components, numbers: &[i32]) {
     }
 }
 
+/// A text's shingles. Those that no other text has count, and need not be known.
+struct Shingles {
+    /// Number of all.
+    count: usize,
+    /// Those shared with another text, as ranks from the rarest to the most common, sorted.
+    shared: Vec<u32>,
+}
+
+impl Shingles {
+    /// The shared ones among the first |A| − ⌈0.8 |A|⌉ + 1, of which all that are not shared come first.
+    fn prefix(&self) -> &[u32] {
+        let length = self.count - (4 * self.count).div_ceil(5) + 1;
+        let unshared = self.count - self.shared.len();
+        &self.shared[..length.saturating_sub(unshared).min(self.shared.len())]
+    }
+
+    /// Whether the Jaccard similarity is at least 0.8.
+    fn is_near(&self, other: &Self) -> bool {
+        let (a, b) = (&self.shared, &other.shared);
+        let (mut i, mut j, mut both) = (0, 0, 0);
+        while i < a.len() && j < b.len() {
+            match a[i].cmp(&b[j]) {
+                Ordering::Less => i += 1,
+                Ordering::Greater => j += 1,
+                Ordering::Equal => (i, j, both) = (i + 1, j + 1, both + 1),
+            }
+        }
+        5 * both >= 4 * (self.count + other.count - both)
+    }
+}
+
 /// Joins all near-copies among the texts; `owner` says which component a text stands for.
-fn near_copies(texts: impl Iterator<Item = String>, owner: &[usize], components: &mut Components) {
-    let sets = ranked(texts.map(|text| shingles(&text)).collect());
+fn near_copies(texts: &[String], owner: &[usize], components: &mut Components) {
+    let sets = shared(texts.par_iter().map(|text| shingles(text)).collect());
     // From small to large: a candidate found in the index is never the larger of the two.
     let mut order: Vec<usize> = (0..sets.len()).collect();
-    order.sort_by_key(|at| sets[*at].len());
+    order.sort_by_key(|at| sets[*at].count);
     let mut index: HashMap<u32, Vec<usize>> = HashMap::new();
     let mut seen_by = vec![usize::MAX; sets.len()];
     for &at in &order {
         let set = &sets[at];
-        let prefix = set.len() - (4 * set.len()).div_ceil(5) + 1;
-        for shingle in &set[..prefix.min(set.len())] {
+        for shingle in set.prefix() {
             let before = index.entry(*shingle).or_default();
             for &other in before.iter().rev().take(MOST_PROPOSED) {
-                if 5 * sets[other].len() < 4 * set.len() {
+                if 5 * sets[other].count < 4 * set.count {
                     // Those before it are smaller still.
                     break;
                 }
@@ -103,7 +137,7 @@ fn near_copies(texts: impl Iterator<Item = String>, owner: &[usize], components:
                     continue;
                 }
                 let (a, b) = (owner[at], owner[other]);
-                if components.find(a) != components.find(b) && similar(set, &sets[other]) {
+                if components.find(a) != components.find(b) && set.is_near(&sets[other]) {
                     components.join(a, b);
                 }
             }
@@ -112,46 +146,23 @@ fn near_copies(texts: impl Iterator<Item = String>, owner: &[usize], components:
     }
 }
 
-/// Whether the Jaccard similarity of two sorted sets is at least 0.8.
-fn similar(a: &[u32], b: &[u32]) -> bool {
-    let (mut i, mut j, mut both) = (0, 0, 0);
-    while i < a.len() && j < b.len() {
-        match a[i].cmp(&b[j]) {
-            std::cmp::Ordering::Less => i += 1,
-            std::cmp::Ordering::Greater => j += 1,
-            std::cmp::Ordering::Equal => (i, j, both) = (i + 1, j + 1, both + 1),
-        }
-    }
-    5 * both >= 4 * (a.len() + b.len() - both)
-}
-
-/// Sets of shingles as sorted ranks, from the rarest shingle to the most common.
-fn ranked(sets: Vec<Vec<u64>>) -> Vec<Vec<u32>> {
+/// Keeps of each set what another set has, too, ranked by the number of sets that have it.
+fn shared(sets: Vec<Vec<u64>>) -> Vec<Shingles> {
     let mut all: Vec<u64> = sets.iter().flatten().copied().collect();
-    all.sort_unstable();
-    let mut counted: Vec<(u32, u64)> =
-        all.chunk_by(|a, b| a == b).map(|c| (saturating(c.len()), c[0])).collect();
-    let distinct: Vec<u64> = counted.iter().map(|(_, shingle)| *shingle).collect();
+    all.par_sort_unstable();
+    let mut counted: Vec<(usize, u64)> =
+        all.chunk_by(|a, b| a == b).filter(|same| same.len() > 1).map(|same| (same.len(), same[0])).collect();
     drop(all);
     counted.sort_unstable();
-    let mut rank = vec![0; distinct.len()];
-    for (place, (_, shingle)) in counted.into_iter().enumerate() {
-        if let Ok(at) = distinct.binary_search(&shingle) {
-            rank[at] = saturating(place);
-        }
-    }
-    sets.into_iter()
+    let ranks: HashMap<u64, u32> =
+        counted.iter().zip(0..).map(|((_, shingle), rank)| (*shingle, rank)).collect();
+    sets.into_par_iter()
         .map(|set| {
-            let mut ranks: Vec<u32> =
-                set.iter().filter_map(|s| distinct.binary_search(s).ok()).map(|at| rank[at]).collect();
-            ranks.sort_unstable();
-            ranks
+            let mut shared: Vec<u32> = set.iter().filter_map(|shingle| ranks.get(shingle).copied()).collect();
+            shared.sort_unstable();
+            Shingles { count: set.len(), shared }
         })
         .collect()
-}
-
-fn saturating(n: usize) -> u32 {
-    u32::try_from(n).unwrap_or(u32::MAX)
 }
 
 /// Hashes of a text's distinct shingles.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
-use super::container::for_each_row;
+use super::container::{Row, for_each_row};
 use super::formats::{self, Context, Draft, Notes};
 use super::item::{Item, Items};
 use super::name::check_name;
@@ -27,7 +27,8 @@ pub struct ReadOptions {
 /// Reads the items of all files, in order. Each file is JSON lines, a JSON array (both as they are or
 /// compressed by gzip) or parquet, told by its content; each row is of one of the formats, told by its keys.
 ///
-/// A row without an `id` gets one from the file's name and its line, or its number in a parquet file.
+/// A row without an `id` gets one from the file's name and its line, or its number in an array or a parquet
+/// file.
 ///
 /// # Errors
 /// With file, line and id: rows that are not JSON objects, or longer than 64 MiB; of no known format, or
@@ -54,7 +55,7 @@ pub fn read_items(paths: &[PathBuf], options: &ReadOptions) -> Result<Items> {
         if reading.is_full() {
             break;
         }
-        for_each_row(path, &mut |(line, row)| reading.take(path, label, line, row))?;
+        for_each_row(path, &mut |row| reading.take(path, label, row))?;
     }
     reading.finish(paths)
 }
@@ -72,15 +73,10 @@ impl Reading<'_> {
         self.options.limit.is_some_and(|limit| self.items.items.len() >= limit)
     }
 
-    fn take(
-        &mut self,
-        path: &Path,
-        label: &str,
-        line: usize,
-        row: Result<Map<String, Value>, Refusal>,
-    ) -> Result<ControlFlow<()>> {
-        let mut place = Place::file(path).line(line);
-        match row.and_then(|row| self.item(&row, label, &mut place)) {
+    fn take(&mut self, path: &Path, label: &str, row: Row) -> Result<ControlFlow<()>> {
+        let mut place = Place::file(path).line(row.line);
+        let made_up = format!("{label}:{}", row.number);
+        match row.content.and_then(|content| self.item(&content, made_up, &mut place)) {
             Ok(item) => {
                 self.ids.insert(item.id.clone(), item.place.clone());
                 self.items.items.push(item);
@@ -104,9 +100,13 @@ impl Reading<'_> {
         Ok(if self.is_full() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
     }
 
-    fn item(&mut self, row: &Map<String, Value>, label: &str, place: &mut Place) -> Result<Item, Refusal> {
-        let line = place.line.unwrap_or_default();
-        let id = formats::own_id(row).unwrap_or_else(|| format!("{label}:{line}"));
+    fn item(
+        &mut self,
+        row: &Map<String, Value>,
+        made_up: String,
+        place: &mut Place,
+    ) -> Result<Item, Refusal> {
+        let id = formats::own_id(row).unwrap_or(made_up);
         place.id = Some(id.clone());
         if let Some(other) = self.ids.get(&id) {
             return Err(Refusal::new(Kind::Invalid, "the id is taken")
@@ -160,11 +160,15 @@ fn check(draft: &Draft) -> Result<(), Refusal> {
     for (number, response) in draft.responses.iter().enumerate() {
         if response.text.trim().is_empty() {
             return Err(Refusal::new(Kind::EmptyResponse, format!("response {number} has no text"))
-                .expected("at least one character that is not white space"));
+                .expected("at least one character that is not white space")
+                .found(format!(
+                    "{:?}, as response {number} of {}, counted from 0",
+                    response.text,
+                    draft.responses.len()
+                )));
         }
         for (name, label) in &response.values {
             check_name(&format!("the value name in response {number}"), name)?;
-            #[expect(clippy::cast_possible_truncation, reason = "whether it can be stored is the question")]
             if !(*label as f32).is_finite() {
                 return Err(Refusal::new(
                     Kind::NotFinite,

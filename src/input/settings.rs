@@ -22,7 +22,7 @@ pub struct Document {
     problems: RefCell<Vec<Refusal>>,
 }
 
-/// A table of a document, read key by key; [`Section::finish`] blames the keys that nobody asked for.
+/// A table of a document, read key by key; at the end the keys that nobody asked for are blamed.
 pub struct Section<'d> {
     document: &'d Document,
     table: &'d DeTable<'d>,

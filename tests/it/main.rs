@@ -3,9 +3,11 @@
 #![allow(clippy::disallowed_methods, clippy::print_stdout, clippy::print_stderr)]
 
 mod architecture;
+mod clusters;
 mod forest;
+mod input;
 mod known_answers;
 mod observations;
-mod input;
 mod parity;
+mod settings;
 mod stories;

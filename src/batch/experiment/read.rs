@@ -281,6 +281,5 @@ fn bytes(text: &str) -> Option<u64> {
         _ => return None,
     };
     // A size in bytes is well below 2⁵³, where f64 counts exactly.
-    #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
     number.parse::<f64>().ok().map(|n| n * unit as f64).filter(|n| *n >= 1.0 && *n < 9e15).map(|n| n as u64)
 }

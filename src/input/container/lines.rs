@@ -3,7 +3,7 @@
 use std::io::{self, BufRead};
 use std::path::Path;
 
-use super::{MAX_ROW, Sink, failed, parse};
+use super::{MAX_ROW, Row, Sink, failed, parse};
 use crate::error::{Kind, Place, Refusal, Result};
 
 /// Reads the rows of a text whose first byte that is no white space tells which of the two it is.
@@ -25,8 +25,9 @@ fn json_lines(reader: &mut impl BufRead, path: &Path, mut line: usize, sink: Sin
             return Ok(());
         }
         if !row.trim_ascii().is_empty() || read > MAX_ROW {
-            let parsed = if read > MAX_ROW { Err(too_long(read, line)) } else { parse(&row, line) };
-            if sink((line, parsed))?.is_break() {
+            let content =
+                if read > MAX_ROW { Err(too_long(read, line)) } else { parse(row.trim_ascii_end(), line) };
+            if sink(Row { line, number: line, content })?.is_break() {
                 return Ok(());
             }
         }
@@ -127,8 +128,7 @@ fn array(reader: &mut impl BufRead, path: &Path, mut line: usize, sink: Sink) ->
             .remedy("check that the file is complete")
     };
     reader.consume(1);
-    let mut first = true;
-    loop {
+    for number in 1.. {
         if skip_space(reader, &mut line).map_err(|e| failed(path, line, e))?.is_none() {
             return Err(broken("the file ends inside its array", line).into());
         }
@@ -160,13 +160,12 @@ fn array(reader: &mut impl BufRead, path: &Path, mut line: usize, sink: Sink) ->
         };
         let closes = ended_by == b']';
         // `[]` has no element; `[{…},]` has a missing one.
-        if !(first && closes && row.is_empty()) {
-            let parsed = if read > MAX_ROW { Err(too_long(read, start)) } else { parse(&row, start) };
-            if sink((start, parsed))?.is_break() {
+        if !(number == 1 && closes && row.is_empty()) {
+            let content = if read > MAX_ROW { Err(too_long(read, start)) } else { parse(&row, start) };
+            if sink(Row { line: start, number, content })?.is_break() {
                 return Ok(());
             }
         }
-        first = false;
         if closes {
             return match skip_space(reader, &mut line).map_err(|e| failed(path, line, e))? {
                 None => Ok(()),
@@ -174,6 +173,7 @@ fn array(reader: &mut impl BufRead, path: &Path, mut line: usize, sink: Sink) ->
             };
         }
     }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -186,8 +186,8 @@ mod tests {
     fn read(text: &[u8], capacity: usize) -> (Vec<(usize, bool)>, Result<()>) {
         let mut seen = Vec::new();
         let mut reader = BufReader::with_capacity(capacity, Cursor::new(text));
-        let end = rows(&mut reader, Path::new("x.json"), &mut |(line, row)| {
-            seen.push((line, row.is_ok()));
+        let end = rows(&mut reader, Path::new("x.json"), &mut |row| {
+            seen.push((row.line, row.content.is_ok()));
             Ok(ControlFlow::Continue(()))
         });
         (seen, end)

@@ -17,8 +17,15 @@ use crate::error::{Error, Excerpt, Kind, Place, Refusal, Result};
 /// Longest row that is read, in bytes; a longer one is refused without being held in memory.
 pub const MAX_ROW: usize = 64 << 20;
 
-/// A row with its line (or its number in a parquet file), both counted from 1; or why it is none.
-pub(super) type Row = (usize, Result<Map<String, Value>, Refusal>);
+/// A row, or why it is none.
+pub(super) struct Row {
+    /// The line on which it begins, or the number of the row in a parquet file, counted from 1.
+    pub line: usize,
+    /// What an id can be made of: the line, where each row has its own, otherwise the row's number.
+    pub number: usize,
+    /// Keys and values.
+    pub content: Result<Map<String, Value>, Refusal>,
+}
 
 /// What is done with each row; `Break` ends the reading.
 pub(super) type Sink<'a> = &'a mut dyn FnMut(Row) -> Result<ControlFlow<()>>;

@@ -30,9 +30,10 @@ pub(super) fn rows(file: File, path: &Path, sink: Sink) -> Result<()> {
         let known = schema.get_fields().iter().filter(|f| READ_KEYS.contains(&f.name())).cloned().collect();
         let names: Vec<_> = schema.get_fields().iter().map(|f| f.name().to_owned()).collect();
         let wanted = Type::group_type_builder(schema.name()).with_fields(known).build()?;
-        Ok((reader, wanted, names))
+        let promised = usize::try_from(reader.metadata().file_metadata().num_rows()).unwrap_or(0);
+        Ok((reader, wanted, names, promised))
     });
-    let (reader, wanted, names) = opened.map_err(|e| damaged(0, e))?;
+    let (reader, wanted, names, promised) = opened.map_err(|e| damaged(0, e))?;
     if wanted.get_fields().is_empty() {
         return Err(Refusal::new(Kind::Malformed, "no column is known")
             .at(Place::file(path))
@@ -48,11 +49,15 @@ pub(super) fn rows(file: File, path: &Path, sink: Sink) -> Result<()> {
     for number in 1.. {
         let row = match guarded(|| rows.next().transpose()).map_err(|e| damaged(number, e))? {
             Some(row) => row,
-            None => break,
+            None if number == promised + 1 => break,
+            None => {
+                let found = format!("{} rows where the file promises {promised}", number - 1);
+                return Err(damaged(number, found).into());
+            }
         };
         let mut row = object(row);
         row.extend(ignored.iter().map(|name| (name.clone(), Value::Bool(true))));
-        if sink((number, Ok(row)))?.is_break() {
+        if sink(super::Row { line: number, number, content: Ok(row) })?.is_break() {
             break;
         }
     }
