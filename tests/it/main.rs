@@ -2,4 +2,5 @@
 
 mod observations;
 mod parity;
+mod simulate;
 mod stories;
