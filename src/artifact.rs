@@ -1,6 +1,8 @@
 //! The only place that writes files: to a temporary file beside the target, synced, then renamed.
 
-use std::fs::{self, File};
+#![allow(clippy::disallowed_methods)]
+
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, Read, Write};
 use std::path::Path;
 
@@ -49,6 +51,25 @@ pub fn write_bytes(path: &Path, bytes: &[u8]) -> Result<()> {
 /// The file system's error with the path.
 pub fn create_folder(path: &Path) -> Result<()> {
     fs::create_dir_all(path).map_err(|e| Error::io("make folder", path, e))
+}
+
+/// Opens a file to hold its lock, making it if it is not there; it is released when the file is closed
+/// or the process ends. `Ok(None)`: another process holds it.
+///
+/// # Errors
+/// The file system's error with the path.
+pub fn lock(path: &Path) -> Result<Option<File>> {
+    let file = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(path)
+        .map_err(|e| Error::io("open", path, e))?;
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(fs::TryLockError::WouldBlock) => Ok(None),
+        Err(fs::TryLockError::Error(e)) => Err(Error::io("lock", path, e)),
+    }
 }
 
 /// Removes a folder and what is in it.

@@ -1,7 +1,7 @@
 //! Finished pieces of a job on disk: each whole, hashed and labelled with the work it answers.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use ndarray::{ArrayD, IxDyn};
@@ -33,20 +33,12 @@ impl Store {
     /// [`Kind::RunConflict`] if another process holds it.
     pub fn open(folder: &Path) -> Result<Self> {
         artifact::create_folder(folder)?;
-        let path = folder.join(".lock");
-        let lock = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(&path)
-            .map_err(|e| Error::io("open", &path, e))?;
-        match lock.try_lock() {
-            Ok(()) => Ok(Self { folder: folder.to_owned(), _lock: lock }),
-            Err(fs::TryLockError::WouldBlock) => Err(Refusal::new(Kind::RunConflict, "the folder is in use by another process")
+        match artifact::lock(&folder.join(".lock"))? {
+            Some(lock) => Ok(Self { folder: folder.to_owned(), _lock: lock }),
+            None => Err(Refusal::new(Kind::RunConflict, "the folder is in use by another process")
                 .at(Place::file(folder))
                 .remedy("wait for the other process, or choose another --out")
                 .into()),
-            Err(fs::TryLockError::Error(e)) => Err(Error::io("lock", &path, e)),
         }
     }
 

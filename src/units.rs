@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 /// A layer of the residual stream: 0 is the embeddings' output (what enters block 1), `l` is what
 /// leaves block `l`, before the final norm.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Layer(pub usize);
 

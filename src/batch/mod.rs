@@ -1,1 +1,3 @@
 //! Experiments: the plan, the run store, resume.
+
+pub mod experiment;

@@ -1,1 +1,1 @@
-//! Residual streams and log-probabilities of responses, into observations.
+//! Capture.

@@ -64,7 +64,8 @@ pub struct Settings {
 impl Settings {
     /// The last layer that has to be computed for these requests.
     fn last_layer(&self, requests: &[&Request], blocks: usize) -> Layer {
-        let needs_head = requests.iter().any(|r| r.answers.is_some() || (self.logprob && r.response.is_some()));
+        let needs_head =
+            requests.iter().any(|r| r.answers.is_some() || (self.logprob && r.response.is_some()));
         if needs_head { Layer(blocks) } else { self.layers.last().copied().unwrap_or(Layer(0)) }
     }
 }
@@ -100,7 +101,8 @@ pub fn run(
     for chunk in &plan.chunks {
         let members: Vec<&Request> = chunk.iter().map(|&i| &requests[i]).collect();
         let forest = Forest::build(&members)?;
-        let read = run_chunk(decoder, &forest, &members, settings).map_err(|e| e.locate(|i| place(chunk[i])))?;
+        let read =
+            run_chunk(decoder, &forest, &members, settings).map_err(|e| e.locate(|i| place(chunk[i])))?;
         for (&i, reading) in chunk.iter().zip(read) {
             readings[i] = reading;
         }
@@ -131,13 +133,14 @@ impl ChunkError {
     fn locate(self, place: impl Fn(usize) -> Place) -> Error {
         match self {
             Self::Other(e) => e,
-            Self::NotFinite(NotFinite { request, layer }) => {
-                Refusal::new(Kind::NotFinite, format!("NaN or infinity in the residual stream at layer {layer}"))
-                    .at(place(request))
-                    .expected("finite activations")
-                    .remedy("try --dtype f32, and `vstar check` on the model")
-                    .into()
-            }
+            Self::NotFinite(NotFinite { request, layer }) => Refusal::new(
+                Kind::NotFinite,
+                format!("NaN or infinity in the residual stream at layer {layer}"),
+            )
+            .at(place(request))
+            .expected("finite activations")
+            .remedy("try --dtype f32, and `vstar check` on the model")
+            .into(),
         }
     }
 }
@@ -152,6 +155,10 @@ struct Pooler<'a> {
 }
 
 impl Tap for Pooler<'_> {
+    fn wants(&self, layer: Layer) -> bool {
+        self.settings.layers.binary_search(&layer).is_ok()
+    }
+
     fn residual(&mut self, layer: Layer, x: Tensor) -> Result<Tensor> {
         let Ok(slot) = self.settings.layers.binary_search(&layer) else { return Ok(x) };
         let width = x.dim(1)?;
@@ -200,13 +207,8 @@ fn run_chunk(
     settings: &Settings,
 ) -> Result<Vec<Reading>, ChunkError> {
     let last = settings.last_layer(requests, decoder.config().num_blocks());
-    let mut pooler = Pooler {
-        forest,
-        requests,
-        settings,
-        readings: vec![Reading::default(); requests.len()],
-        bad: None,
-    };
+    let mut pooler =
+        Pooler { forest, requests, settings, readings: vec![Reading::default(); requests.len()], bad: None };
     let x = decoder.residual_stream(forest.packing(), last, &mut pooler)?;
     if let Some(bad) = pooler.bad {
         return Err(ChunkError::NotFinite(bad));

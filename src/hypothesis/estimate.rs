@@ -129,6 +129,63 @@ pub struct Estimate {
 }
 
 impl Estimate {
+    /// A figure with its standard error, an interval and z = figure / SE; reportable unless a warning is
+    /// added through [`Estimate::withheld`]. A figure or an error that is not finite is not stored: the
+    /// estimate then stays `null`, with a warning.
+    pub fn figure(
+        quantity: Quantity,
+        method: impl Into<String>,
+        value: f64,
+        se: f64,
+        (lo, hi): (f64, f64),
+    ) -> Self {
+        let blank = Self::new(quantity, method);
+        if !value.is_finite() {
+            return blank.warn("the figure is not a finite number");
+        }
+        if !(se.is_finite() && lo.is_finite() && hi.is_finite()) {
+            return Self { estimate: Some(value), ..blank }.warn("too few blocks for a standard error");
+        }
+        let z = (se > 0.0).then(|| value / se);
+        Self { estimate: Some(value), se: Some(se), lo: Some(lo), hi: Some(hi), z, reportable: true, ..blank }
+    }
+
+    /// A figure without an error of its own.
+    pub fn bare(quantity: Quantity, method: impl Into<String>, value: f64) -> Self {
+        let blank = Self::new(quantity, method);
+        if value.is_finite() {
+            Self { estimate: Some(value), reportable: true, ..blank }
+        } else {
+            blank.warn("the figure is not a finite number")
+        }
+    }
+
+    /// What could not be computed, and why.
+    pub fn missing(quantity: Quantity, why: impl Into<String>) -> Self {
+        Self::new(quantity, "not computed").warn(why)
+    }
+
+    /// Adds a warning.
+    #[must_use]
+    pub fn warn(mut self, warning: impl Into<String>) -> Self {
+        self.warnings.push(warning.into());
+        self
+    }
+
+    /// Keeps the figure but forbids quoting it, with the reason.
+    #[must_use]
+    pub fn withheld(mut self, why: impl Into<String>) -> Self {
+        self.reportable = false;
+        self.warn(why)
+    }
+
+    /// Under a constitution.
+    #[must_use]
+    pub fn under(mut self, constitution: &str) -> Self {
+        self.constitution = Some(constitution.to_owned());
+        self
+    }
+
     /// An estimate with nothing filled in but its name: not computed, not reportable.
     pub fn new(quantity: Quantity, method: impl Into<String>) -> Self {
         Self {

@@ -1,5 +1,23 @@
 //! The paper's statements as measurements: one module a theorem, plain numbers in, verdicts out.
 
+pub mod analysis;
+pub mod bench;
+pub mod ceiling;
+pub mod dimension;
+pub mod discrimination;
+pub mod encoding;
 pub mod estimate;
+pub mod gap;
+pub mod geometry;
+pub mod improvement;
+pub mod judging;
+pub mod latent;
+pub mod layers;
+pub mod multiplicity;
+pub mod problem;
+pub mod rows;
+pub mod tilt;
 
+pub use analysis::{Analysis, LayerChoice, Options, analyse};
 pub use estimate::{Control, Estimate, Quantity};
+pub use problem::{Choices, Judged, Labels, LayerSource, Parts, Problem, Value};

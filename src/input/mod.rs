@@ -1,12 +1,16 @@
-//! What to ask: items, constitutions, experiments, checked once at the door.
-#![allow(missing_docs)]
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Role { System, User, Assistant }
-impl Role { pub fn as_str(self) -> &'static str { match self { Self::System => "system", Self::User => "user", Self::Assistant => "assistant" } } }
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Message { pub role: Role, pub content: String }
-pub enum Prompt { Text(String), Messages(Vec<Message>) }
-impl Prompt {
-    pub fn plain_text(&self) -> String { match self { Self::Text(t) => t.clone(), Self::Messages(_) => String::new() } }
-    pub fn messages(&self) -> Vec<Message> { match self { Self::Text(t) => vec![Message{role: Role::User, content: t.clone()}], Self::Messages(m) => m.clone() } }
-}
+//! What to ask: items in the formats they come in, constitutions, and the reading of TOML files,
+//! all checked once, here at the door.
+
+pub mod cluster;
+pub mod constitution;
+mod container;
+mod formats;
+pub mod item;
+pub mod name;
+pub mod read;
+pub mod settings;
+
+pub use cluster::{Clusters, cluster};
+pub use constitution::{Constitution, Family, Sign, read_constitutions};
+pub use item::{Item, Items, Message, Preference, Prompt, Response, Role};
+pub use read::{ReadOptions, read_items};

@@ -1,1 +1,92 @@
-//! Dense linear algebra in f64: symmetric eigen-decomposition, products, Cholesky solves.
+//! Dense linear algebra in f64: symmetric eigen-decomposition, products, small solves.
+
+use faer::linalg::solvers::Solve;
+use faer::{Mat, MatRef, Side};
+
+use crate::error::{Error, Result};
+
+/// Eigenvalues, largest first, and the eigenvectors as columns in the same order.
+#[derive(Debug, Clone)]
+pub struct Eigen {
+    /// Eigenvalues, falling.
+    pub values: Vec<f64>,
+    /// `[n, n]`, column j belongs to value j.
+    pub vectors: Mat<f64>,
+}
+
+/// Eigen-decomposition of a symmetric matrix (its lower triangle is read).
+///
+/// # Errors
+/// [`Error::Numeric`] if the iteration does not converge, as for NaN.
+pub fn symmetric_eigen(a: MatRef<'_, f64>) -> Result<Eigen> {
+    let failed = |_| Error::Numeric { what: "the eigen-decomposition" };
+    let eigen = a.self_adjoint_eigen(Side::Lower).map_err(failed)?;
+    let n = a.nrows();
+    let (rising, columns) = (eigen.S().column_vector(), eigen.U());
+    let values = (0..n).rev().map(|j| rising[j]).collect();
+    let vectors = Mat::from_fn(n, n, |i, j| columns[(i, n - 1 - j)]);
+    Ok(Eigen { values, vectors })
+}
+
+/// Solves `a x = b` for a small square `a`.
+pub fn solve(a: MatRef<'_, f64>, b: &[f64]) -> Vec<f64> {
+    let n = b.len();
+    let right = Mat::from_fn(n, 1, |i, _| b[i]);
+    let x = a.partial_piv_lu().solve(&right);
+    (0..n).map(|i| x[(i, 0)]).collect()
+}
+
+/// Least-squares residuals of `y` on the columns of `z`, by orthogonalising the columns; a column
+/// (nearly) spanned by those before it is left out. Returns the orthonormal basis that was used.
+pub fn orthonormal(columns: &[Vec<f64>]) -> Vec<Vec<f64>> {
+    let mut basis: Vec<Vec<f64>> = Vec::new();
+    for column in columns {
+        let before = dot(column, column).sqrt();
+        let mut c = column.clone();
+        // Twice is enough (Kahan, Parlett).
+        for _ in 0..2 {
+            for q in &basis {
+                let along = dot(q, &c);
+                c.iter_mut().zip(q).for_each(|(c, q)| *c -= along * q);
+            }
+        }
+        let length = dot(&c, &c).sqrt();
+        if length > 1e-10 * before && before > 0.0 {
+            c.iter_mut().for_each(|v| *v /= length);
+            basis.push(c);
+        }
+    }
+    basis
+}
+
+/// Σ a·b.
+pub fn dot(a: &[f64], b: &[f64]) -> f64 {
+    a.iter().zip(b).map(|(x, y)| x * y).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn eigen_pairs_reproduce_the_matrix_largest_first() {
+        let a = Mat::from_fn(6, 6, |i, j| 1.0 / (1.0 + i as f64 + j as f64));
+        let eigen = symmetric_eigen(a.as_ref()).expect("converges");
+        assert!(eigen.values.windows(2).all(|w| w[0] >= w[1]));
+        for i in 0..6 {
+            for j in 0..6 {
+                let sum: f64 =
+                    (0..6).map(|k| eigen.values[k] * eigen.vectors[(i, k)] * eigen.vectors[(j, k)]).sum();
+                assert!((sum - a[(i, j)]).abs() < 1e-12);
+            }
+        }
+    }
+
+    #[test]
+    fn a_dependent_column_adds_nothing_to_a_basis() {
+        let basis =
+            orthonormal(&[vec![1.0, 1.0, 0.0], vec![2.0, 2.0, 0.0], vec![0.0, 1.0, 1.0], vec![0.0; 3]]);
+        assert_eq!(basis.len(), 2);
+        assert!(dot(&basis[0], &basis[1]).abs() < 1e-15);
+    }
+}

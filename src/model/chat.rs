@@ -146,13 +146,18 @@ impl Jinja {
         let text = self.render(&messages, false)?;
         let middle = text.strip_prefix(before).and_then(|t| t.strip_suffix(after));
         match middle {
-            Some(m) if !m.is_empty() && (m == response || m == response.trim() || m == response.trim_start()) => {
+            Some(m)
+                if !m.is_empty() && (m == response || m == response.trim() || m == response.trim_start()) =>
+            {
                 Ok(Rendered { response: before.len()..before.len() + m.len(), text, folded })
             }
-            Some("") => Err(Refusal::new(Kind::EmptyResponse, "the response is white space, which the template trims")
-                .at(Place::file(&self.path))
-                .remedy("drop the row, or run with --skip-bad")
-                .into()),
+            Some("") => Err(Refusal::new(
+                Kind::EmptyResponse,
+                "the response is white space, which the template trims",
+            )
+            .at(Place::file(&self.path))
+            .remedy("drop the row, or run with --skip-bad")
+            .into()),
             _ => Err(not_found("a template that rewrites the assistant's content")),
         }
     }

@@ -239,9 +239,8 @@ fn read_text(path: &Path) -> Result<Option<String>> {
 /// `Invalid` for another name, `Unsupported` for a GPU in a build without.
 pub fn device(name: Option<&str>) -> Result<Device> {
     let name = name.unwrap_or(if cfg!(feature = "cuda") { "cuda:0" } else { "cpu" });
-    let invalid = || {
-        Refusal::new(Kind::Invalid, format!("no device `{name}`")).expected("cpu, cuda or cuda:N")
-    };
+    let invalid =
+        || Refusal::new(Kind::Invalid, format!("no device `{name}`")).expected("cpu, cuda or cuda:N");
     match name.split_once(':').unwrap_or((name, "0")) {
         ("cpu", "0") => Ok(Device::Cpu),
         ("cuda", number) => {

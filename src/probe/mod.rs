@@ -1,1 +1,14 @@
 //! Linear probes: contrasts, leave-block-out twicing ridge, directions, intervals.
+
+pub mod contrasts;
+pub mod direction;
+pub mod influence;
+pub mod length;
+pub mod reml;
+pub mod rewards;
+pub mod spectrum;
+pub mod twicing;
+
+pub use contrasts::Contrasts;
+pub use influence::{Influence, Probed};
+pub use spectrum::Spectrum;

@@ -1,5 +1,9 @@
 //! Integration tests, one module a subject, in one binary.
 
+#![allow(clippy::disallowed_methods, clippy::print_stdout, clippy::print_stderr)]
+
+mod architecture;
+mod forest;
 mod observations;
 mod parity;
 mod simulate;

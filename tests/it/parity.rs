@@ -67,14 +67,17 @@ fn deviation(folder: &Path, config: &str, dtype: DType) -> Deviation {
         let logprob: Vec<f64> = reference[&format!("logprob.{i}")].to_vec1().expect("log-probabilities");
         let blocks = decoder.config().num_blocks();
         let mut record = Record::default();
-        let x = decoder
-            .residual_stream(&Packing::single(&tokens), Layer(blocks), &mut record)
-            .expect("forward");
+        let x =
+            decoder.residual_stream(&Packing::single(&tokens), Layer(blocks), &mut record).expect("forward");
         assert_eq!(record.0.len(), hidden.len(), "number of layers");
         for (layer, (ours, theirs)) in record.0.iter().zip(&hidden).enumerate() {
             let square: f64 = theirs.iter().flatten().map(|v| v * v).sum();
             let rms = (square / theirs.iter().map(Vec::len).sum::<usize>() as f64).sqrt();
-            assert!(rms > 1e-3, "{} layer {layer}: a reference that is nearly zero tests nothing", folder.display());
+            assert!(
+                rms > 1e-3,
+                "{} layer {layer}: a reference that is nearly zero tests nothing",
+                folder.display()
+            );
             for (a, b) in ours.iter().flatten().zip(theirs.iter().flatten()) {
                 worst.resid = worst.resid.max((a - b).abs() / rms);
             }

@@ -77,7 +77,11 @@ pub(super) fn config(raw: &Raw) -> Result<Config> {
         return Err(raw.unsupported("model_type", name.to_owned(), &known()));
     };
     if raw.has("quantization_config") {
-        return Err(raw.unsupported("quantization_config", "a quantised checkpoint".into(), "f32, bf16 or f16 weights"));
+        return Err(raw.unsupported(
+            "quantization_config",
+            "a quantised checkpoint".into(),
+            "f32, bf16 or f16 weights",
+        ));
     }
     if raw.bool_or("is_encoder_decoder", false)? || raw.bool_or("add_cross_attention", false)? {
         return Err(raw.unsupported("add_cross_attention", "true".into(), "a decoder on its own"));
@@ -105,7 +109,9 @@ fn activation(raw: &Raw, key: &str, name: &str) -> Result<Activation> {
         "gelu" => Ok(Activation::Gelu),
         "gelu_pytorch_tanh" | "gelu_new" | "gelu_fast" => Ok(Activation::GeluTanh),
         "relu" => Ok(Activation::Relu),
-        other => Err(raw.unsupported(key, other.to_owned(), "silu, gelu, gelu_pytorch_tanh, gelu_new or relu")),
+        other => {
+            Err(raw.unsupported(key, other.to_owned(), "silu, gelu, gelu_pytorch_tanh, gelu_new or relu"))
+        }
     }
 }
 
@@ -122,7 +128,15 @@ struct Defaults {
 
 impl Default for Defaults {
     fn default() -> Self {
-        Self { act: "silu", eps: 1e-6, theta: 10_000.0, tied: false, context: 2048, kv_heads: None, head_dim: None }
+        Self {
+            act: "silu",
+            eps: 1e-6,
+            theta: 10_000.0,
+            tied: false,
+            context: 2048,
+            kv_heads: None,
+            head_dim: None,
+        }
     }
 }
 
@@ -189,7 +203,13 @@ fn rotary(raw: &Raw, head_dim: usize, theta: f64, context: usize) -> Result<Rope
     rotary_from(raw, scaling.as_ref(), head_dim, theta, context)
 }
 
-fn rotary_from(raw: &Raw, scaling: Option<&Raw>, head_dim: usize, theta: f64, context: usize) -> Result<Rope> {
+fn rotary_from(
+    raw: &Raw,
+    scaling: Option<&Raw>,
+    head_dim: usize,
+    theta: f64,
+    context: usize,
+) -> Result<Rope> {
     let inside = |key: &str| scaling.map_or(Ok(None), |s| s.f64_opt(key));
     let theta = match inside("rope_theta")? {
         Some(theta) => theta,
@@ -221,7 +241,11 @@ fn windows(
     if let Some(types) = &types
         && types.len() != n
     {
-        return Err(raw.invalid("layer_types", format!("{n} entries, one a block"), format!("{} entries", types.len())));
+        return Err(raw.invalid(
+            "layer_types",
+            format!("{n} entries, one a block"),
+            format!("{} entries", types.len()),
+        ));
     }
     let mut sliding = Vec::with_capacity(n);
     for i in 0..n {
@@ -229,7 +253,11 @@ fn windows(
             Some("sliding_attention") => true,
             Some("full_attention") => false,
             Some(other) => {
-                return Err(raw.unsupported("layer_types", other.to_owned(), "full_attention or sliding_attention"));
+                return Err(raw.unsupported(
+                    "layer_types",
+                    other.to_owned(),
+                    "full_attention or sliding_attention",
+                ));
             }
             None => slides(i),
         });
@@ -240,7 +268,11 @@ fn windows(
                 Some(0) => return Err(raw.invalid("sliding_window", "at least 1".into(), "0".into())),
                 Some(w) => block.window = Some(w),
                 None => {
-                    return Err(raw.invalid("sliding_window", "a width, since blocks slide".into(), "nothing".into()));
+                    return Err(raw.invalid(
+                        "sliding_window",
+                        "a width, since blocks slide".into(),
+                        "nothing".into(),
+                    ));
                 }
             }
         }
@@ -356,7 +388,9 @@ fn gemma3(raw: &Raw) -> Result<Config> {
 fn softcap(raw: &Raw, key: &str, default: Option<f64>) -> Result<Option<f64>> {
     let cap = if raw.mentions(key) { raw.f64_opt(key)? } else { default };
     match cap {
-        Some(c) if !(c.is_finite() && c > 0.0) => Err(raw.invalid(key, "a positive number".into(), c.to_string())),
+        Some(c) if !(c.is_finite() && c > 0.0) => {
+            Err(raw.invalid(key, "a positive number".into(), c.to_string()))
+        }
         cap => Ok(cap),
     }
 }
@@ -380,8 +414,13 @@ fn olmo2(raw: &Raw) -> Result<Config> {
 }
 
 fn smollm3(raw: &Raw) -> Result<Config> {
-    let defaults =
-        Defaults { theta: 2_000_000.0, tied: true, context: 32_768, kv_heads: Some(4), ..Defaults::default() };
+    let defaults = Defaults {
+        theta: 2_000_000.0,
+        tied: true,
+        context: 32_768,
+        kv_heads: Some(4),
+        ..Defaults::default()
+    };
     let mut c = common(raw, Family::SmolLm3, &defaults)?;
     let bias = raw.bool_or("attention_bias", false)?;
     c.biases = Biases { qkv: bias, attention_out: bias, mlp: raw.bool_or("mlp_bias", false)? };
@@ -390,7 +429,11 @@ fn smollm3(raw: &Raw) -> Result<Config> {
     let rotates: Vec<bool> = match raw.usize_list("no_rope_layers")? {
         Some(list) if list.len() == n => list.iter().map(|&v| v != 0).collect(),
         Some(list) => {
-            return Err(raw.invalid("no_rope_layers", format!("{n} entries"), format!("{} entries", list.len())));
+            return Err(raw.invalid(
+                "no_rope_layers",
+                format!("{n} entries"),
+                format!("{} entries", list.len()),
+            ));
         }
         None => {
             let interval = raw.usize_or("no_rope_layer_interval", 4)?.max(1);
@@ -432,7 +475,8 @@ fn gpt2(raw: &Raw) -> Result<Config> {
     }
     let positions = size("n_positions", "max_position_embeddings")?;
     let head_dim = hidden_size / heads;
-    let act = activation(raw, "activation_function", raw.str_opt("activation_function")?.unwrap_or("gelu_new"))?;
+    let act =
+        activation(raw, "activation_function", raw.str_opt("activation_function")?.unwrap_or("gelu_new"))?;
     let scaled = raw.bool_or("scale_attn_weights", true)?;
     Ok(Config {
         family: Family::Gpt2,
@@ -443,7 +487,10 @@ fn gpt2(raw: &Raw) -> Result<Config> {
         heads,
         kv_heads: heads,
         head_dim,
-        blocks: vec![BlockConfig { window: None, rope: None }; size("n_layer", "num_hidden_layers")?.min(4097)],
+        blocks: vec![
+            BlockConfig { window: None, rope: None };
+            size("n_layer", "num_hidden_layers")?.min(4097)
+        ],
         ropes: Vec::new(),
         learned_positions: Some(positions),
         norm: NormKind::Layer,

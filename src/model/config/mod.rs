@@ -199,7 +199,11 @@ impl Config {
             }
         }
         if self.blocks.len() > 4096 {
-            return Err(raw.invalid("num_hidden_layers", "at most 4096".into(), self.blocks.len().to_string()));
+            return Err(raw.invalid(
+                "num_hidden_layers",
+                "at most 4096".into(),
+                self.blocks.len().to_string(),
+            ));
         }
         if !self.heads.is_multiple_of(self.kv_heads) {
             return Err(raw.invalid(
@@ -227,7 +231,11 @@ impl Config {
             self.logit_multiplier,
         ];
         if finite.iter().any(|v| !v.is_finite() || *v == 0.0) {
-            return Err(raw.invalid("multipliers", "finite numbers other than 0".into(), format!("{finite:?}")));
+            return Err(raw.invalid(
+                "multipliers",
+                "finite numbers other than 0".into(),
+                format!("{finite:?}"),
+            ));
         }
         Ok(())
     }

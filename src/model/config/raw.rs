@@ -44,7 +44,9 @@ impl Raw {
             .at(self.place(key))
             .expected(supported)
             .found(found)
-            .remedy("use another model; a forward that ignored this setting would give wrong residual streams")
+            .remedy(
+                "use another model; a forward that ignored this setting would give wrong residual streams",
+            )
             .into()
     }
 
@@ -75,7 +77,9 @@ impl Raw {
     pub(super) fn usize_opt(&self, key: &str) -> Result<Option<usize>> {
         self.get(key)
             .map(|v| {
-                let whole = v.as_u64().or_else(|| v.as_f64().filter(|f| *f >= 0.0 && f.fract() == 0.0).map(|f| f as u64));
+                let whole = v
+                    .as_u64()
+                    .or_else(|| v.as_f64().filter(|f| *f >= 0.0 && f.fract() == 0.0).map(|f| f as u64));
                 whole
                     .and_then(|u| usize::try_from(u).ok())
                     .ok_or_else(|| self.wrong(key, "a whole number", v))
@@ -123,9 +127,9 @@ impl Raw {
     pub(super) fn usize_list(&self, key: &str) -> Result<Option<Vec<usize>>> {
         self.get(key)
             .map(|v| {
-                let list = v
-                    .as_array()
-                    .and_then(|a| a.iter().map(|x| x.as_u64().map(|u| u as usize)).collect::<Option<Vec<_>>>());
+                let list = v.as_array().and_then(|a| {
+                    a.iter().map(|x| x.as_u64().map(|u| u as usize)).collect::<Option<Vec<_>>>()
+                });
                 list.ok_or_else(|| self.wrong(key, "a list of whole numbers", v))
             })
             .transpose()

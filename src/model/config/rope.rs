@@ -50,7 +50,13 @@ impl Rope {
     }
 
     /// Reads `rope_scaling` (or the newer `rope_parameters`), given as `scaling`.
-    pub(super) fn scaled(dim: usize, theta: f64, scaling: &Raw, config: &Raw, context: usize) -> Result<Self> {
+    pub(super) fn scaled(
+        dim: usize,
+        theta: f64,
+        scaling: &Raw,
+        config: &Raw,
+        context: usize,
+    ) -> Result<Self> {
         let kind = match scaling.str_opt("rope_type")? {
             Some(kind) => kind,
             None => scaling.str_opt("type")?.unwrap_or("default"),
@@ -83,7 +89,9 @@ impl Rope {
                 let original = original.unwrap_or(context) as f64;
                 let attention = match scaling.f64_opt("attention_factor")? {
                     Some(given) => given,
-                    None => yarn_attention(factor, scaling.f64_opt("mscale")?, scaling.f64_opt("mscale_all_dim")?),
+                    None => {
+                        yarn_attention(factor, scaling.f64_opt("mscale")?, scaling.f64_opt("mscale_all_dim")?)
+                    }
                 };
                 let range = YarnRange {
                     fast: scaling.f64_or("beta_fast", 32.0)?,

@@ -16,17 +16,17 @@ use crate::model::weights::{BlockNames, TensorSource};
 /// they cost one product. A query head h reads key head ⌊h / (heads / kv_heads)⌋.
 #[derive(Debug, Clone)]
 pub struct Attention {
-    qkv: Linear,
-    out: Linear,
-    query_norm: Option<Norm>,
-    key_norm: Option<Norm>,
-    whole_norm: bool,
-    heads: usize,
-    kv_heads: usize,
-    head_dim: usize,
-    scale: f64,
-    softcap: Option<f64>,
-    window: Option<usize>,
+    pub(super) qkv: Linear,
+    pub(super) out: Linear,
+    pub(super) query_norm: Option<Norm>,
+    pub(super) key_norm: Option<Norm>,
+    pub(super) whole_norm: bool,
+    pub(super) heads: usize,
+    pub(super) kv_heads: usize,
+    pub(super) head_dim: usize,
+    pub(super) scale: f64,
+    pub(super) softcap: Option<f64>,
+    pub(super) window: Option<usize>,
 }
 
 impl Attention {
@@ -34,7 +34,12 @@ impl Attention {
     ///
     /// # Errors
     /// If the checkpoint lacks them or has other shapes.
-    pub fn load(source: &dyn TensorSource, names: &BlockNames, config: &Config, index: usize) -> Result<Self> {
+    pub fn load(
+        source: &dyn TensorSource,
+        names: &BlockNames,
+        config: &Config,
+        index: usize,
+    ) -> Result<Self> {
         let (heads, kv_heads, head_dim) = (config.heads, config.kv_heads, config.head_dim);
         let norm = |prefix: &str, heads: usize| -> Result<Option<Norm>> {
             let width = match config.qk_norm {
@@ -53,7 +58,12 @@ impl Attention {
                 config.hidden_size,
                 config.biases.qkv,
             )?,
-            out: source.linear(&names.out, config.hidden_size, heads * head_dim, config.biases.attention_out)?,
+            out: source.linear(
+                &names.out,
+                config.hidden_size,
+                heads * head_dim,
+                config.biases.attention_out,
+            )?,
             query_norm: norm(&names.query_norm, heads)?,
             key_norm: norm(&names.key_norm, kv_heads)?,
             whole_norm: config.qk_norm == QkNorm::Whole,
@@ -115,11 +125,11 @@ impl Attention {
         let (keys, values) = (reached(k)?, reached(v)?);
         let (n, m, group) = (own.len, offset + own.len, self.heads / self.kv_heads);
         // [n, heads, head_dim] → [kv_heads, group·n, head_dim]: the queries that read one key head side by side.
-        let queries = q
-            .narrow(0, own.start, n)?
-            .transpose(0, 1)?
-            .contiguous()?
-            .reshape((self.kv_heads, group * n, self.head_dim))?;
+        let queries = q.narrow(0, own.start, n)?.transpose(0, 1)?.contiguous()?.reshape((
+            self.kv_heads,
+            group * n,
+            self.head_dim,
+        ))?;
         let mut scores = queries.matmul(&keys.transpose(1, 2)?.contiguous()?)?;
         if let Some(cap) = self.softcap {
             scores = ((scores / cap)?.tanh()? * cap)?;
@@ -130,7 +140,8 @@ impl Attention {
             None => scores,
         };
         let wide = if scores.dtype() == DType::F64 { DType::F64 } else { DType::F32 };
-        let weights = candle_nn::ops::softmax(&scores.to_dtype(wide)?, D::Minus1)?.to_dtype(values.dtype())?;
+        let weights =
+            candle_nn::ops::softmax(&scores.to_dtype(wide)?, D::Minus1)?.to_dtype(values.dtype())?;
         let mixed = weights.reshape((self.kv_heads, group * n, m))?.matmul(&values)?;
         let mixed = mixed.reshape((self.heads, n, self.head_dim))?.transpose(0, 1)?.contiguous()?;
         Ok(mixed.reshape((n, self.heads * self.head_dim))?)

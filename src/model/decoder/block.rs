@@ -15,15 +15,15 @@ use crate::model::weights::{BlockNames, TensorSource};
 /// on both sides, and the two sums may be taken from the same x (parallel residual).
 #[derive(Debug, Clone)]
 pub struct Block {
-    before_attention: Option<Norm>,
-    after_attention: Option<Norm>,
-    before_mlp: Option<Norm>,
-    after_mlp: Option<Norm>,
-    attention: Attention,
-    mlp: Mlp,
-    parallel: bool,
-    multiplier: f64,
-    rope: Option<usize>,
+    pub(super) before_attention: Option<Norm>,
+    pub(super) after_attention: Option<Norm>,
+    pub(super) before_mlp: Option<Norm>,
+    pub(super) after_mlp: Option<Norm>,
+    pub(super) attention: Attention,
+    pub(super) mlp: Mlp,
+    pub(super) parallel: bool,
+    pub(super) multiplier: f64,
+    pub(super) rope: Option<usize>,
 }
 
 impl Block {
@@ -31,7 +31,12 @@ impl Block {
     ///
     /// # Errors
     /// If the checkpoint lacks a tensor or has another shape.
-    pub fn load(source: &dyn TensorSource, names: &BlockNames, config: &Config, index: usize) -> Result<Self> {
+    pub fn load(
+        source: &dyn TensorSource,
+        names: &BlockNames,
+        config: &Config,
+        index: usize,
+    ) -> Result<Self> {
         let norm = |prefix: &str, wanted: bool| -> Result<Option<Norm>> {
             wanted
                 .then(|| Norm::load(source, prefix, config.hidden_size, config.norm, config.norm_eps))
@@ -58,7 +63,8 @@ impl Block {
     /// If the tensor library fails.
     pub fn forward(&self, x: &Tensor, packing: &Packing, rotaries: &[Rotary]) -> Result<Tensor> {
         let rotary = self.rope.map(|r| &rotaries[r]);
-        let attended = self.attention.forward(&normed(self.before_attention.as_ref(), x)?, packing, rotary)?;
+        let attended =
+            self.attention.forward(&normed(self.before_attention.as_ref(), x)?, packing, rotary)?;
         let attended = self.scaled(normed(self.after_attention.as_ref(), &attended)?)?;
         let middle = (x + attended)?;
         let mlp_input = if self.parallel { x } else { &middle };

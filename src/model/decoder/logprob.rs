@@ -2,7 +2,7 @@
 
 use candle_core::{D, DType, Tensor};
 
-use super::Decoder;
+use super::{Decoder, fused};
 use crate::error::Result;
 
 /// A token whose probability is wanted, and the packed token after which it stands.
@@ -24,6 +24,9 @@ impl Decoder {
     /// # Errors
     /// If the tensor library fails.
     pub fn log_probs(&self, x: &Tensor, targets: &[Target]) -> Result<Vec<f64>> {
+        if self.fused() {
+            return fused::log_probs(self, x, targets);
+        }
         let rows = (SLICE_BYTES / (4 * self.config.vocab_size)).max(1);
         let mut out = Vec::with_capacity(targets.len());
         for slice in targets.chunks(rows) {

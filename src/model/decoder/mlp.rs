@@ -13,10 +13,10 @@ use crate::model::weights::{BlockNames, TensorSource};
 /// cost one product.
 #[derive(Debug, Clone)]
 pub struct Mlp {
-    up: Linear,
-    down: Linear,
-    kind: Kind,
-    intermediate: usize,
+    pub(super) up: Linear,
+    pub(super) down: Linear,
+    pub(super) kind: Kind,
+    pub(super) intermediate: usize,
 }
 
 impl Mlp {

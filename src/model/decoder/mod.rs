@@ -2,6 +2,7 @@
 
 mod attention;
 mod block;
+mod fused;
 mod logprob;
 mod mlp;
 mod norm;
@@ -29,6 +30,11 @@ pub trait Tap {
     /// # Errors
     /// An error ends the forward.
     fn residual(&mut self, layer: Layer, x: Tensor) -> Result<Tensor>;
+
+    /// Whether it has to see this layer; a layer nobody wants need not be copied out.
+    fn wants(&self, _: Layer) -> bool {
+        true
+    }
 }
 
 /// Sees nothing, changes nothing.
@@ -38,12 +44,23 @@ impl Tap for NoTap {
     fn residual(&mut self, _: Layer, x: Tensor) -> Result<Tensor> {
         Ok(x)
     }
+
+    fn wants(&self, _: Layer) -> bool {
+        false
+    }
+}
+
+/// How the forward is computed; the numbers agree to rounding.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Engine {
+    /// Fused kernels where they serve (f32 on the CPU), plain operations elsewhere.
+    #[default]
+    Auto,
+    /// Differentiable candle operations: the reference, and what training runs.
+    Plain,
 }
 
 /// A decoder with its weights.
-///
-/// Made of differentiable candle operations throughout: the reference that faster kernels are tested
-/// against, and what training runs.
 #[derive(Debug, Clone)]
 pub struct Decoder {
     config: Config,
@@ -54,6 +71,7 @@ pub struct Decoder {
     head: Linear,
     dtype: DType,
     device: Device,
+    engine: Engine,
 }
 
 impl Decoder {
@@ -79,7 +97,28 @@ impl Decoder {
             Linear::new(source.tensor(&names.head, &[vocab, hidden])?, None)
         };
         let (dtype, device) = (source.dtype(), source.device().clone());
-        Ok(Self { config, embedding, learned_positions, blocks, final_norm, head, dtype, device })
+        Ok(Self {
+            config,
+            embedding,
+            learned_positions,
+            blocks,
+            final_norm,
+            head,
+            dtype,
+            device,
+            engine: Engine::Auto,
+        })
+    }
+
+    /// The same decoder under another engine.
+    #[must_use]
+    pub fn with_engine(mut self, engine: Engine) -> Self {
+        self.engine = engine;
+        self
+    }
+
+    fn fused(&self) -> bool {
+        self.engine == Engine::Auto && fused::serves(self)
     }
 
     /// The checked config.
@@ -105,6 +144,9 @@ impl Decoder {
     /// rotary regime mixture; what the tap returns; tensor trouble.
     pub fn residual_stream(&self, packing: &Packing, last: Layer, tap: &mut dyn Tap) -> Result<Tensor> {
         self.check(packing)?;
+        if self.fused() {
+            return fused::residual_stream(self, packing, last, tap);
+        }
         let regime = self.config.rope_regime(packing.longest());
         let rotaries = self
             .config
@@ -125,8 +167,11 @@ impl Decoder {
     /// If the tensor library fails.
     pub fn logits(&self, x: &Tensor) -> Result<Tensor> {
         let logits = self.head.forward(&self.final_norm.forward(x)?)?;
-        let logits =
-            if self.config.logit_multiplier == 1.0 { logits } else { (logits * self.config.logit_multiplier)? };
+        let logits = if self.config.logit_multiplier == 1.0 {
+            logits
+        } else {
+            (logits * self.config.logit_multiplier)?
+        };
         match self.config.logit_softcap {
             Some(cap) => Ok(((logits / cap)?.tanh()? * cap)?),
             None => Ok(logits),

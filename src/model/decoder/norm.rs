@@ -13,9 +13,9 @@ use crate::model::weights::TensorSource;
 #[derive(Debug, Clone)]
 pub struct Norm {
     centred: bool,
-    weight: Tensor,
-    bias: Option<Tensor>,
-    eps: f64,
+    pub(super) weight: Tensor,
+    pub(super) bias: Option<Tensor>,
+    pub(super) eps: f64,
 }
 
 impl Norm {
@@ -23,7 +23,13 @@ impl Norm {
     ///
     /// # Errors
     /// If the checkpoint lacks them or has another shape.
-    pub fn load(source: &dyn TensorSource, prefix: &str, width: usize, kind: NormKind, eps: f64) -> Result<Self> {
+    pub fn load(
+        source: &dyn TensorSource,
+        prefix: &str,
+        width: usize,
+        kind: NormKind,
+        eps: f64,
+    ) -> Result<Self> {
         let weight = source.tensor(&format!("{prefix}.weight"), &[width])?;
         let weight = if kind == NormKind::RmsPlusOne { (weight + 1.0)? } else { weight };
         let centred = kind == NormKind::Layer;

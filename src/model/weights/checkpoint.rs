@@ -55,10 +55,13 @@ impl Checkpoint {
             let shard = shards.len();
             for (name, info) in metadata.tensors() {
                 if tensors.insert(name.clone(), (shard, info.clone())).is_some() {
-                    return Err(Refusal::new(Kind::Weights, "the tensor stands in two files of the checkpoint")
-                        .at(Place::file(path).id(name))
-                        .remedy("keep only the shards that the index names")
-                        .into());
+                    return Err(Refusal::new(
+                        Kind::Weights,
+                        "the tensor stands in two files of the checkpoint",
+                    )
+                    .at(Place::file(path).id(name))
+                    .remedy("keep only the shards that the index names")
+                    .into());
                 }
             }
             shards.push(Shard { path: path.clone(), map, data: header + 8 });

@@ -1,0 +1,160 @@
+//! Experiments: one TOML file that says what is measured, checked before anything runs.
+
+use std::path::PathBuf;
+
+use crate::units::Layer;
+
+/// An experiment.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Experiment {
+    /// The file's name without `.toml`.
+    pub name: String,
+    /// The file.
+    pub path: PathBuf,
+    /// Hex SHA-256 of the file.
+    pub sha256: String,
+    /// The model.
+    pub model: ModelSettings,
+    /// The items.
+    pub data: DataSettings,
+    /// The constitutions' files and folders; empty where only the bare context is captured.
+    pub constitutions: Vec<PathBuf>,
+    /// How activations are captured.
+    pub capture: CaptureSettings,
+    /// How the judge is asked; `None` where it is not.
+    pub judge: Option<JudgeSettings>,
+    /// What is estimated.
+    pub fit: FitSettings,
+    /// Folder of the run.
+    pub out: PathBuf,
+    /// Seed of whatever is drawn at random.
+    pub seed: u64,
+}
+
+/// Which model, and how it is computed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ModelSettings {
+    /// Where it comes from.
+    pub source: ModelName,
+    /// dtype of the computation.
+    pub dtype: Dtype,
+    /// Device; `None`: what the build has.
+    pub device: Option<DeviceName>,
+}
+
+/// Where a model comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ModelName {
+    /// `path`: a folder in Hugging Face layout.
+    Folder(PathBuf),
+    /// `hub`: an id on the Hugging Face hub, with `revision` if one is given.
+    Hub {
+        /// `owner/name`.
+        id: String,
+        /// Commit, branch or tag.
+        revision: Option<String>,
+    },
+    /// `embedded`: a model that comes with the program.
+    Embedded(String),
+}
+
+/// Number format of the computation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dtype {
+    /// `f32`
+    F32,
+    /// `bf16`
+    Bf16,
+    /// `f16`
+    F16,
+}
+
+/// A device by name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DeviceName {
+    /// `cpu`
+    Cpu,
+    /// `cuda` or `cuda:N`
+    Cuda(usize),
+}
+
+/// Which items.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DataSettings {
+    /// The files.
+    pub files: Vec<PathBuf>,
+    /// How to read them.
+    pub read: crate::input::ReadOptions,
+}
+
+/// How activations are captured.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CaptureSettings {
+    /// The template; `None`: chat where the tokenizer has one.
+    pub template: Option<TemplateName>,
+    /// The layers; `None`: all.
+    pub layers: Option<Vec<Layer>>,
+    /// How a response's tokens become one vector.
+    pub pool: Pool,
+    /// Bytes of memory that a capture may use; `None`: what the machine has.
+    pub memory: Option<u64>,
+}
+
+/// How prompt, constitution and response become one text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TemplateName {
+    /// `none`: prompt + response, byte for byte.
+    Plain,
+    /// `chat`: the tokenizer's own.
+    Chat,
+    /// A Jinja file.
+    File(PathBuf),
+}
+
+/// How a response's tokens become one vector.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pool {
+    /// `mean` over the response's tokens.
+    Mean,
+    /// `last` token of the response.
+    Last,
+}
+
+/// How the judge is asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JudgeSettings {
+    /// What is asked.
+    pub mode: JudgeMode,
+    /// Which template; `None`: the shipped one that suits the model.
+    pub template: Option<JudgeTemplateName>,
+    /// Most pairs judged of one prompt; `None`: the judge's own default.
+    pub max_pairs_per_prompt: Option<usize>,
+}
+
+/// What a judge is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum JudgeMode {
+    /// `pairwise`: which of two responses, both orders.
+    Pairwise,
+}
+
+/// A judge template.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum JudgeTemplateName {
+    /// One that comes with the program, by name.
+    Shipped(String),
+    /// A file that ends in `.toml`.
+    File(PathBuf),
+}
+
+/// What is estimated.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FitSettings {
+    /// The layer; `None`: chosen by the data (`auto`).
+    pub layer: Option<Layer>,
+    /// The values; empty: all that the data label.
+    pub values: Vec<String>,
+    /// The constitution whose rows give h; `none` is the bare context.
+    pub reference: String,
+}

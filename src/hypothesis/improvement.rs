@@ -1,0 +1,130 @@
+//! Theorem 3, Corollary 4 and Theorem 13: the direction a constitution activates against v*.
+//!
+//! - `alignment`: cos(v_c, v*) = θ̂_{S,r}/√(θ̂_SS θ̂_rr), in the metric of the within-prompt covariance;
+//! - `encoded_slope`: θ̂_{S,r}, which estimates ⟨Σ_w v_c, v*⟩, the first-order gain per unit of λ that
+//!   runs through the residual stream;
+//! - `total_slope`: Σ S·r_c / N, the whole first-order gain, encoded or not, without any regression.
+
+use super::bench::{Bench, Label};
+use super::estimate::{Estimate, Quantity};
+use crate::probe::influence::{Influence, cosine, fisher_interval, mean_product, normal_interval, theta};
+use crate::probe::twicing::components;
+
+/// z that both labels' θ̂ must pass for a cosine to be quoted: one-sided 5 %.
+pub const GATE: f64 = 1.645;
+
+/// S and a constitution's reward (or log P) on one bench.
+pub struct Angle {
+    /// θ̂ of the two.
+    pub slope: Influence,
+    /// Standard error of the slope.
+    pub slope_se: f64,
+    /// The cosine; `None` if one of the θ̂ is not positive.
+    pub cos: Option<Influence>,
+    /// z of θ̂_SS and θ̂_rr.
+    pub gates: (f64, f64),
+}
+
+impl Angle {
+    /// Between two labels.
+    pub fn new(bench: &Bench, a: &Label, b: &Label) -> Self {
+        let blocks = bench.contrasts.blocks();
+        let slope = theta(a.probed(), b.probed(), blocks);
+        let (aa, bb) = (theta(a.probed(), a.probed(), blocks), theta(b.probed(), b.probed(), blocks));
+        let gates = (aa.value / aa.se(blocks), bb.value / bb.se(blocks));
+        Self { slope_se: slope.se(blocks), cos: cosine(&slope, &aa, &bb), slope, gates }
+    }
+
+    /// Whether both labels are encoded well enough for an angle to exist.
+    pub fn identifiable(&self) -> bool {
+        self.gates.0 > GATE && self.gates.1 > GATE
+    }
+
+    /// The cosine as an estimate, withheld where the gate is not passed. `names` are the two labels', for
+    /// the reason.
+    pub fn estimate(&self, bench: &Bench, quantity: Quantity, names: (&str, &str)) -> Estimate {
+        let method = "leave-block-out twicing ridge, Fisher z";
+        let unencoded = [(self.gates.0, names.0), (self.gates.1, names.1)]
+            .into_iter()
+            .filter(|(z, _)| !(*z > GATE))
+            .map(|(z, name)| format!("{name} (z = {z:.2})"))
+            .collect::<Vec<_>>()
+            .join(" and ");
+        let why =
+            format!("not identifiable: the residual stream does not predict {unencoded} on left-out prompts");
+        let Some(cos) = &self.cos else {
+            return Estimate::new(quantity, method).warn(why);
+        };
+        let se = cos.se(bench.contrasts.blocks());
+        let estimate = Estimate::figure(quantity, method, cos.value, se, fisher_interval(cos.value, se));
+        if self.identifiable() { estimate } else { estimate.withheld(why) }
+    }
+}
+
+/// `alignment` with its cross-checks: it is flagged if it moves by more than 2 SE when fewer degrees of
+/// freedom are spent (N/8, N/4), or when the leading principal components are used instead.
+pub fn alignment(bench: &Bench, value: &str, s: &Label, constitution: &str, r: &Label) -> Estimate {
+    let angle = Angle::new(bench, s, r);
+    let mut estimate = angle.estimate(bench, Quantity::Alignment, (value, constitution));
+    let (Some(cos), Some(se)) = (estimate.estimate, estimate.se) else { return estimate };
+    if !estimate.reportable {
+        return estimate;
+    }
+    let blocks = bench.contrasts.blocks();
+    let other = |labels: &[Label]| -> Option<f64> {
+        let [s, r] = labels else { return None };
+        let t = |a: &Label, b: &Label| theta(a.probed(), b.probed(), blocks);
+        cosine(&t(s, r), &t(s, s), &t(r, r)).map(|c| c.value)
+    };
+    for share in [8.0, 4.0] {
+        let df = bench.n() as f64 / share;
+        if df < 0.999 * bench.spectrum.default_df() && df > 0.0 {
+            let labels = bench.probe_at(bench.spectrum.penalty(df), vec![s.y.clone(), r.y.clone()]);
+            if let Some(there) = other(&labels)
+                && (there - cos).abs() > 2.0 * se
+            {
+                estimate =
+                    estimate.warn(format!("spectrum-dependent: {there:.2} at N/{share} degrees of freedom"));
+            }
+        }
+    }
+    let k = cross_check_components(bench);
+    let fits = components(&bench.spectrum, blocks, k, &[&s.y, &r.y]);
+    let labels: Vec<Label> =
+        [&s.y, &r.y].into_iter().zip(fits).map(|(y, yhat)| Label { y: y.clone(), yhat }).collect();
+    if let Some(there) = other(&labels)
+        && (there - cos).abs() > 2.0 * se
+    {
+        estimate = estimate.warn(format!("{there:.2} on the leading {k} principal components alone"));
+    }
+    estimate
+}
+
+/// Components of the cross-check: min(0.4 N, 0.9 r).
+pub fn cross_check_components(bench: &Bench) -> usize {
+    ((0.4 * bench.n() as f64).min(0.9 * bench.spectrum.rank() as f64) as usize).max(1)
+}
+
+/// `encoded_slope`.
+pub fn encoded_slope(bench: &Bench, angle: &Angle) -> Estimate {
+    let method = "leave-block-out twicing ridge";
+    let interval = normal_interval(angle.slope.value, angle.slope_se);
+    let estimate =
+        Estimate::figure(Quantity::EncodedSlope, method, angle.slope.value, angle.slope_se, interval);
+    if bench.n() <= bench.spectrum.d {
+        return estimate.warn("fewer contrasts than dimensions: the slope in the resolved subspace");
+    }
+    estimate
+}
+
+/// `total_slope`, with its influence for comparisons between constitutions.
+pub fn total_slope(bench: &Bench, s: &Label, r: &Label) -> (Estimate, Influence) {
+    let blocks = bench.contrasts.blocks();
+    let product = mean_product(&s.y, &r.y, blocks);
+    let se = product.se(blocks);
+    let interval = normal_interval(product.value, se);
+    (
+        Estimate::figure(Quantity::TotalSlope, "mean of products of contrasts", product.value, se, interval),
+        product,
+    )
+}

@@ -1,0 +1,153 @@
+//! Attention over a packed forest into one buffer, without copying ancestors' keys and values.
+
+use rayon::prelude::*;
+
+use super::product::{Threads, View, times, times_transposed};
+use super::simd;
+use crate::model::packing::Packing;
+
+/// Rows of queries a task handles at most: few enough that scores stay in the cache, and that causal
+/// keys to their right are not multiplied.
+const TILE: usize = 64;
+
+/// What attention needs beside the numbers.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Shape {
+    pub heads: usize,
+    pub kv_heads: usize,
+    pub head_dim: usize,
+    pub scale: f32,
+    pub softcap: Option<f32>,
+    pub window: Option<usize>,
+}
+
+impl Shape {
+    /// Width of a row of queries, keys and values.
+    pub fn qkv_width(&self) -> usize {
+        (self.heads + 2 * self.kv_heads) * self.head_dim
+    }
+
+    /// Width of a row of the output.
+    pub fn out_width(&self) -> usize {
+        self.heads * self.head_dim
+    }
+}
+
+/// A tile of queries of one segment, under one key head.
+struct Task {
+    segment: usize,
+    from: usize,
+    to: usize,
+    kv_head: usize,
+}
+
+/// A pointer that tasks may share, since no two of them touch the same elements.
+#[derive(Clone, Copy)]
+struct Shared(*mut f32);
+
+// SAFETY: every task writes only the rows of its own tile at the columns of its own heads.
+unsafe impl Send for Shared {}
+// SAFETY: as above.
+unsafe impl Sync for Shared {}
+
+#[derive(Default)]
+struct Scratch {
+    queries: Vec<f32>,
+    scores: Vec<f32>,
+    mixed: Vec<f32>,
+}
+
+/// `qkv [T, (heads + 2·kv_heads)·head_dim] → out [T, heads·head_dim]`.
+pub(super) fn attend(qkv: &[f32], packing: &Packing, shape: &Shape, out: &mut [f32]) {
+    let mut tasks = Vec::new();
+    for (segment, s) in packing.segments().iter().enumerate() {
+        for from in (0..s.len).step_by(TILE) {
+            let to = (from + TILE).min(s.len);
+            tasks.extend((0..shape.kv_heads).map(|kv_head| Task { segment, from, to, kv_head }));
+        }
+    }
+    let target = Shared(out.as_mut_ptr());
+    let length = out.len();
+    tasks.par_iter().for_each_init(Scratch::default, |scratch, task| {
+        tile(qkv, packing, shape, task, scratch);
+        // Whole-variable capture keeps the pointer inside its Send wrapper.
+        let target = target;
+        let (width, group) = (shape.head_dim, shape.heads / shape.kv_heads);
+        let start = packing.segments()[task.segment].start;
+        let rows = task.to - task.from;
+        for head in 0..group {
+            for row in 0..rows {
+                let at =
+                    (start + task.from + row) * shape.out_width() + (task.kv_head * group + head) * width;
+                assert!(at + width <= length);
+                let from = &scratch.mixed[(head * rows + row) * width..][..width];
+                // SAFETY: in bounds by the assertion; see `Shared` for why nobody else writes here.
+                unsafe { std::ptr::copy_nonoverlapping(from.as_ptr(), target.0.add(at), width) };
+            }
+        }
+    });
+}
+
+/// Fills `scratch.mixed` with the tile's output, `[group·rows, head_dim]`.
+fn tile(qkv: &[f32], packing: &Packing, shape: &Shape, task: &Task, scratch: &mut Scratch) {
+    let (width, group) = (shape.head_dim, shape.heads / shape.kv_heads);
+    let stride = shape.qkv_width();
+    let own = packing.segments()[task.segment];
+    let rows = task.to - task.from;
+    let first = packing.offset(task.segment) + task.from;
+    // Keys before this position are outside every query's window.
+    let reach = shape.window.map_or(0, |w| (first + 1).saturating_sub(w));
+    // Ranges of packed tokens whose keys are seen, in order of position.
+    let mut ranges = Vec::new();
+    for s in packing.ancestors(task.segment) {
+        let segment = packing.segments()[s];
+        let skip = reach.saturating_sub(packing.offset(s)).min(segment.len);
+        if skip < segment.len {
+            ranges.push((segment.start + skip, segment.len - skip));
+        }
+    }
+    let skip = reach.saturating_sub(packing.offset(task.segment)).min(task.to);
+    ranges.push((own.start + skip, task.to - skip));
+    let keys: usize = ranges.iter().map(|r| r.1).sum();
+
+    scratch.queries.resize(group * rows * width, 0.0);
+    for head in 0..group {
+        for row in 0..rows {
+            let at = (own.start + task.from + row) * stride + (task.kv_head * group + head) * width;
+            let to = &mut scratch.queries[(head * rows + row) * width..][..width];
+            for (t, &q) in to.iter_mut().zip(&qkv[at..at + width]) {
+                *t = q * shape.scale;
+            }
+        }
+    }
+    scratch.scores.resize(group * rows * keys, 0.0);
+    scratch.mixed.resize(group * rows * width, 0.0);
+    let (scores, mixed) = (&mut scratch.scores[..], &mut scratch.mixed[..]);
+    let queries = View::new(&scratch.queries, group * rows, width, width);
+    let key_column = (shape.heads + task.kv_head) * width;
+    let value_column = (shape.heads + shape.kv_heads + task.kv_head) * width;
+    let mut column = 0;
+    for &(start, len) in &ranges {
+        let keys_here = View::new(&qkv[start * stride + key_column..], len, width, stride);
+        times_transposed(queries, keys_here, &mut scores[column..], keys, false, Threads::One);
+        column += len;
+    }
+    for (i, row) in scores.chunks_exact_mut(keys).take(group * rows).enumerate() {
+        let position = first + i % rows;
+        let end = position + 1 - reach;
+        let begin = shape.window.map_or(0, |w| (position + 1).saturating_sub(w).saturating_sub(reach));
+        if let Some(cap) = shape.softcap {
+            simd::soft_cap(&mut row[begin..end], cap);
+        }
+        simd::softmax(&mut row[begin..end]);
+        row[..begin].fill(0.0);
+        row[end..].fill(0.0);
+    }
+    let mut column = 0;
+    for (i, &(start, len)) in ranges.iter().enumerate() {
+        let values_here = View::new(&qkv[start * stride + value_column..], len, width, stride);
+        let weights = View::new(&scores[column..], group * rows, len, keys);
+        times(weights, values_here, mixed, width, i > 0, Threads::One);
+        column += len;
+    }
+}

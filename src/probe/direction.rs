@@ -1,0 +1,78 @@
+//! Directions for export and steering: ridge with the penalty that predicts left-out blocks best.
+//!
+//! v = (XᵀX + N λ I)⁻¹ Xᵀ y, in the raw coordinates of the residual stream: a score is h · v. Cosines are
+//! never computed from these (their noise does not cancel); θ̂ is for that.
+
+use std::ops::Range;
+
+use faer::Mat;
+
+use super::spectrum::Spectrum;
+use super::twicing::ridge;
+
+/// A fitted direction.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Direction {
+    /// `[d]`.
+    pub v: Vec<f64>,
+    /// The penalty that was chosen.
+    pub lambda: f64,
+}
+
+/// Fits a direction to each label. λ runs over a grid of degrees of freedom from 0.95 of the rank down
+/// by halves to 1, and the one with the smallest leave-block-out squared error is taken.
+pub fn directions(
+    x: &Mat<f64>,
+    spectrum: &Spectrum,
+    blocks: &[Range<usize>],
+    labels: &[&[f64]],
+) -> Vec<Direction> {
+    let mut best = vec![(f64::INFINITY, 0.0); labels.len()];
+    let mut df = 0.95 * spectrum.rank() as f64;
+    loop {
+        let lambda = spectrum.penalty(df);
+        for ((y, yhat), best) in labels.iter().zip(ridge(spectrum, blocks, lambda, labels)).zip(&mut best) {
+            let error: f64 = y.iter().zip(&yhat).map(|(y, p)| (y - p) * (y - p)).sum();
+            if error < best.0 {
+                *best = (error, lambda);
+            }
+        }
+        if df <= 1.0 {
+            break;
+        }
+        df = (df * std::f64::consts::FRAC_1_SQRT_2).max(0.5);
+    }
+    labels.iter().zip(best).map(|(y, (_, lambda))| fit(x, spectrum, lambda, y)).collect()
+}
+
+/// v = Xᵀ U diag(1 / (N(μ + λ))) Uᵀ y, which serves whether N > d or not.
+fn fit(x: &Mat<f64>, spectrum: &Spectrum, lambda: f64, y: &[f64]) -> Direction {
+    let mut z = spectrum.coordinates(y);
+    z.iter_mut().zip(&spectrum.mu).for_each(|(z, mu)| *z /= spectrum.n as f64 * (mu + lambda));
+    let weights = spectrum.combine(&z);
+    let v = x.transpose() * faer::ColRef::from_slice(&weights);
+    Direction { v: (0..x.ncols()).map(|j| v[j]).collect(), lambda }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_direction_is_the_ridge_solution_whichever_side_is_long() {
+        for (n, d) in [(30, 6), (7, 12)] {
+            let x = Mat::from_fn(n, d, |i, j| ((i * d + j) as f64 * 0.71).sin() + f64::from(i == j));
+            let y: Vec<f64> = (0..n).map(|i| (i as f64 * 1.3).cos()).collect();
+            let spectrum = Spectrum::new(&x).expect("variance");
+            let blocks: Vec<_> = (0..n).map(|i| i..i + 1).collect();
+            let direction = directions(&x, &spectrum, &blocks, &[&y]).remove(0);
+            // The normal equations hold: Xᵀ(y − X v) = N λ v.
+            for j in 0..d {
+                let gradient: f64 = (0..n)
+                    .map(|i| x[(i, j)] * (y[i] - (0..d).map(|k| x[(i, k)] * direction.v[k]).sum::<f64>()))
+                    .sum();
+                assert!((gradient - n as f64 * direction.lambda * direction.v[j]).abs() < 1e-9, "{n}x{d}");
+            }
+        }
+    }
+}

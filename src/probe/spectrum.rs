@@ -1,0 +1,93 @@
+//! One eigen-decomposition of the contrasts, shared by every label.
+
+use faer::Mat;
+
+use crate::error::{Kind, Refusal, Result};
+use crate::linalg::symmetric_eigen;
+
+/// X = U D Vᵀ of the contrasts X `[N, d]`, with μ_j = D_j²/N.
+#[derive(Debug, Clone)]
+pub struct Spectrum {
+    /// Eigenvalues of XᵀX/N, falling, those below 1e-10 of the largest dropped.
+    pub mu: Vec<f64>,
+    /// Left singular vectors, `[N, r]`.
+    pub u: Mat<f64>,
+    /// N.
+    pub n: usize,
+    /// d.
+    pub d: usize,
+}
+
+impl Spectrum {
+    /// Decomposes XᵀX/N (N > d) or XXᵀ/N (N ≤ d).
+    ///
+    /// # Errors
+    /// [`Kind::NotEstimable`] if X has no variance; a numeric error if the iteration does not converge.
+    pub fn new(x: &Mat<f64>) -> Result<Self> {
+        let (n, d) = (x.nrows(), x.ncols());
+        let tall = n > d;
+        let gram = if tall { x.transpose() * x } else { x * x.transpose() };
+        let gram = gram * faer::Scale(1.0 / n as f64);
+        let eigen = symmetric_eigen(gram.as_ref())?;
+        let top = eigen.values.first().copied().unwrap_or(0.0);
+        let rank = eigen.values.iter().take_while(|&&m| m > 1e-10 * top && m > 0.0).count();
+        if rank == 0 {
+            return Err(Refusal::new(Kind::NotEstimable, "the residual stream does not vary within prompts")
+                .expected("responses to one prompt with different residual streams")
+                .found(format!("{n} contrasts of zero variance"))
+                .into());
+        }
+        let mu: Vec<f64> = eigen.values[..rank].to_vec();
+        let vectors = eigen.vectors.get(.., ..rank);
+        let u = if tall {
+            let scaled = Mat::from_fn(d, rank, |i, j| vectors[(i, j)] / (n as f64 * mu[j]).sqrt());
+            x * &scaled
+        } else {
+            vectors.to_owned()
+        };
+        Ok(Self { mu, u, n, d })
+    }
+
+    /// Rank r.
+    pub fn rank(&self) -> usize {
+        self.mu.len()
+    }
+
+    /// Degrees of freedom that the default penalty aims at: min(N/2, 0.9 r).
+    pub fn default_df(&self) -> f64 {
+        (self.n as f64 / 2.0).min(0.9 * self.rank() as f64)
+    }
+
+    /// λ that solves Σ μ_j/(μ_j + λ) = df, for 0 < df < r.
+    pub fn penalty(&self, df: f64) -> f64 {
+        let used = |log: f64| self.mu.iter().map(|m| m / (m + log.exp())).sum::<f64>();
+        // At these ends the sum is r and 0 to within rounding.
+        let (mut low, mut high) =
+            (self.mu[self.mu.len() - 1].ln() - 40.0, self.mu[0].ln() + (self.rank() as f64).ln() + 40.0);
+        for _ in 0..200 {
+            let middle = 0.5 * (low + high);
+            if used(middle) > df { low = middle } else { high = middle }
+        }
+        (0.5 * (low + high)).exp()
+    }
+
+    /// Uᵀy, `[r]`.
+    pub fn coordinates(&self, y: &[f64]) -> Vec<f64> {
+        let y = faer::ColRef::from_slice(y);
+        let z = self.u.transpose() * y;
+        (0..self.rank()).map(|j| z[j]).collect()
+    }
+
+    /// U z, `[N]`.
+    pub fn combine(&self, z: &[f64]) -> Vec<f64> {
+        let y = &self.u * faer::ColRef::from_slice(z);
+        (0..self.n).map(|i| y[i]).collect()
+    }
+
+    /// The leading `k` components alone.
+    pub fn hat(&self, rows: std::ops::Range<usize>, weights: &[f64]) -> Mat<f64> {
+        let part = self.u.get(rows, ..weights.len());
+        let scaled = Mat::from_fn(part.nrows(), part.ncols(), |i, j| part[(i, j)] * weights[j]);
+        scaled * part.transpose()
+    }
+}

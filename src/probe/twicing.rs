@@ -1,0 +1,186 @@
+//! Leave-block-out predictions: twice-iterated ridge, and principal-component regression.
+//!
+//! With a_j = μ_j/(μ_j + λ), b_j = a_j λ/(μ_j + λ), f = U diag(a) Uᵀy, s = U diag(b) Uᵀy, and for block g
+//! H = U_g diag(a) U_gᵀ, Q = U_g diag(b) U_gᵀ:
+//!
+//!   e = (I − H)⁻¹(y_g − f_g),   ŷ_g = y_g − e + (I − H)⁻¹(s_g − Q e)
+//!
+//! is exactly what a fit without block g predicts for it (ridge, then ridge on its residuals: Tukey's
+//! twicing), so noise of a block cannot reach its own prediction (Kline, Saggio and Sølvsten 2020).
+
+use std::ops::Range;
+
+use faer::Mat;
+use rayon::prelude::*;
+
+use super::spectrum::Spectrum;
+use crate::linalg::solve;
+
+/// ŷ of each label, `[N]` each, under penalty `lambda`.
+pub fn twicing(
+    spectrum: &Spectrum,
+    blocks: &[Range<usize>],
+    lambda: f64,
+    labels: &[&[f64]],
+) -> Vec<Vec<f64>> {
+    let a: Vec<f64> = spectrum.mu.iter().map(|m| m / (m + lambda)).collect();
+    let b: Vec<f64> = spectrum.mu.iter().zip(&a).map(|(m, a)| a * lambda / (m + lambda)).collect();
+    let smooth = |weights: &[f64], z: &[f64]| -> Vec<f64> {
+        spectrum.combine(&z.iter().zip(weights).map(|(z, w)| z * w).collect::<Vec<_>>())
+    };
+    let fits: Vec<(Vec<f64>, Vec<f64>)> = labels
+        .iter()
+        .map(|y| {
+            let z = spectrum.coordinates(y);
+            (smooth(&a, &z), smooth(&b, &z))
+        })
+        .collect();
+    assemble(spectrum.n, blocks, labels.len(), |block| {
+        let hat = spectrum.hat(block.clone(), &a);
+        let second = spectrum.hat(block.clone(), &b);
+        let n = block.len();
+        let left = Mat::from_fn(n, n, |i, j| f64::from(i == j) - hat[(i, j)]);
+        let predict = |(y, (f, s)): (&&[f64], &(Vec<f64>, Vec<f64>))| {
+            let y = &y[block.clone()];
+            let gap: Vec<f64> = y.iter().zip(&f[block.clone()]).map(|(y, f)| y - f).collect();
+            let e = solve(left.as_ref(), &gap);
+            let rest: Vec<f64> = (0..n)
+                .map(|i| s[block.start + i] - (0..n).map(|j| second[(i, j)] * e[j]).sum::<f64>())
+                .collect();
+            let lift = solve(left.as_ref(), &rest);
+            (0..n).map(|i| y[i] - e[i] + lift[i]).collect()
+        };
+        labels.iter().zip(&fits).map(predict).collect()
+    })
+}
+
+/// ŷ of each label by least squares on the leading `k` principal components, refitted without the
+/// block: ŷ_g = y_g − (I − U_g U_gᵀ)⁻¹(y − U Uᵀ y)_g.
+pub fn components(
+    spectrum: &Spectrum,
+    blocks: &[Range<usize>],
+    k: usize,
+    labels: &[&[f64]],
+) -> Vec<Vec<f64>> {
+    one_fit(spectrum, blocks, &vec![1.0; k.min(spectrum.rank())], labels)
+}
+
+/// ŷ of each label by ordinary ridge under penalty `lambda`, refitted without the block.
+pub fn ridge(spectrum: &Spectrum, blocks: &[Range<usize>], lambda: f64, labels: &[&[f64]]) -> Vec<Vec<f64>> {
+    one_fit(spectrum, blocks, &spectrum.mu.iter().map(|m| m / (m + lambda)).collect::<Vec<_>>(), labels)
+}
+
+fn one_fit(
+    spectrum: &Spectrum,
+    blocks: &[Range<usize>],
+    weights: &[f64],
+    labels: &[&[f64]],
+) -> Vec<Vec<f64>> {
+    let fits: Vec<Vec<f64>> = labels
+        .iter()
+        .map(|y| {
+            let mut z = spectrum.coordinates(y);
+            z.iter_mut().zip(weights).for_each(|(z, w)| *z *= w);
+            z[weights.len()..].fill(0.0);
+            spectrum.combine(&z)
+        })
+        .collect();
+    assemble(spectrum.n, blocks, labels.len(), |block| {
+        let hat = spectrum.hat(block.clone(), weights);
+        let left = Mat::from_fn(block.len(), block.len(), |i, j| f64::from(i == j) - hat[(i, j)]);
+        let predict = |(y, f): (&&[f64], &Vec<f64>)| {
+            let gap: Vec<f64> = block.clone().map(|i| y[i] - f[i]).collect();
+            let e = solve(left.as_ref(), &gap);
+            block.clone().zip(e).map(|(i, e)| y[i] - e).collect()
+        };
+        labels.iter().zip(&fits).map(predict).collect()
+    })
+}
+
+/// Runs `predict` on every block and lays its predictions, one vector a label, end to end.
+fn assemble(
+    n: usize,
+    blocks: &[Range<usize>],
+    labels: usize,
+    predict: impl Fn(&Range<usize>) -> Vec<Vec<f64>> + Sync + Send,
+) -> Vec<Vec<f64>> {
+    let parts: Vec<Vec<Vec<f64>>> = blocks.par_iter().map(predict).collect();
+    let mut out = vec![Vec::with_capacity(n); labels];
+    for part in parts {
+        for (all, piece) in out.iter_mut().zip(part) {
+            all.extend(piece);
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// β = (XᵀX + N λ I)⁻¹ Xᵀ y over the rows outside the block, with the whole data's N.
+    fn refit(x: &Mat<f64>, y: &[f64], lambda: f64, out: &Range<usize>) -> Vec<f64> {
+        let (n, d) = (x.nrows(), x.ncols());
+        let rows: Vec<usize> = (0..n).filter(|i| !out.contains(i)).collect();
+        let mut gram = Mat::from_fn(d, d, |i, j| rows.iter().map(|&r| x[(r, i)] * x[(r, j)]).sum::<f64>());
+        for i in 0..d {
+            gram[(i, i)] += n as f64 * lambda;
+        }
+        let right: Vec<f64> = (0..d).map(|j| rows.iter().map(|&r| x[(r, j)] * y[r]).sum()).collect();
+        solve(gram.as_ref(), &right)
+    }
+
+    fn predict(x: &Mat<f64>, beta: &[f64], i: usize) -> f64 {
+        (0..x.ncols()).map(|j| x[(i, j)] * beta[j]).sum()
+    }
+
+    fn noise(n: usize, salt: f64) -> Vec<f64> {
+        (0..n).map(|i| ((i as f64 + salt) * 12.9898).sin() * 43758.5453 % 1.0).collect()
+    }
+
+    #[test]
+    fn predictions_equal_brute_force_refits() {
+        for (n, d) in [(40, 9), (17, 30)] {
+            let cells = noise(n * d, 0.3);
+            let x = Mat::from_fn(n, d, |i, j| cells[i * d + j] * (1.0 + 5.0 * f64::from(j == 0)));
+            let y: Vec<f64> =
+                noise(n, 7.7).iter().enumerate().map(|(i, e)| x[(i, 0)] - x[(i, 3)] + e).collect();
+            let spectrum = Spectrum::new(&x).expect("variance");
+            let lambda = spectrum.penalty(spectrum.default_df());
+            let blocks = [0..1, 1..4, 4..9, 9..11, 11..n];
+            let fast = twicing(&spectrum, &blocks, lambda, &[&y]).remove(0);
+            let plain = ridge(&spectrum, &blocks, lambda, &[&y]).remove(0);
+            for block in &blocks {
+                let first = refit(&x, &y, lambda, block);
+                let rest: Vec<f64> = (0..n).map(|i| y[i] - predict(&x, &first, i)).collect();
+                let second = refit(&x, &rest, lambda, block);
+                for i in block.clone() {
+                    let once = predict(&x, &first, i);
+                    assert!((plain[i] - once).abs() < 1e-9, "ridge {n}x{d} row {i}");
+                    assert!(
+                        (fast[i] - once - predict(&x, &second, i)).abs() < 1e-9,
+                        "twicing {n}x{d} row {i}"
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn components_equal_refits_on_fixed_components() {
+        let (n, d, k) = (30, 8, 3);
+        let cells = noise(n * d, 2.1);
+        let x = Mat::from_fn(n, d, |i, j| cells[i * d + j] / (1.0 + j as f64));
+        let y = noise(n, 4.2);
+        let spectrum = Spectrum::new(&x).expect("variance");
+        let blocks = [0..4, 4..5, 5..n];
+        let fast = components(&spectrum, &blocks, k, &[&y]).remove(0);
+        let scores = spectrum.u.get(.., ..k).to_owned();
+        for block in &blocks[..2] {
+            let beta = refit(&scores, &y, 0.0, block);
+            for i in block.clone() {
+                assert!((fast[i] - predict(&scores, &beta, i)).abs() < 1e-9);
+            }
+        }
+    }
+}

@@ -1,0 +1,262 @@
+//! The same tokens give the same numbers: alone, packed among others, in a forest, fused or plain.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Mutex;
+
+use candle_core::{DType, Device, Tensor};
+use proptest::prelude::*;
+use proptest::test_runner::{Config as Runner, TestRunner};
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use serde_json::{Value, json};
+use vstar::error::Result;
+use vstar::forest::{Forest, Pool, Reading, Request, Settings, run};
+use vstar::model::decoder::{Engine, Tap};
+use vstar::model::weights::TensorSource;
+use vstar::model::{Config, Decoder, Packing};
+use vstar::units::{Layer, TokenSpan};
+
+/// Random parameters, made when asked for: norms around 1, everything else around 0.
+struct Random {
+    seed: u64,
+    dtype: DType,
+    made: Mutex<HashMap<String, Tensor>>,
+}
+
+impl TensorSource for Random {
+    fn contains(&self, _: &str) -> bool {
+        true
+    }
+
+    fn tensor(&self, name: &str, shape: &[usize]) -> Result<Tensor> {
+        let mut made = self.made.lock().expect("no panic while held");
+        if let Some(tensor) = made.get(name) {
+            return Ok(tensor.clone());
+        }
+        let salt = name.bytes().fold(self.seed, |h, b| h.wrapping_mul(0x100_0000_01b3) ^ u64::from(b));
+        let mut rng = ChaCha8Rng::seed_from_u64(salt);
+        let (centre, spread) = match shape {
+            [_] if name.ends_with("norm.weight") || name.contains("ln") => (1.0, 0.3),
+            [_] => (0.0, 0.3),
+            [_, columns] => (0.0, 1.5 / (*columns as f32).sqrt()),
+            _ => (0.0, 0.3),
+        };
+        let n = shape.iter().product();
+        let values: Vec<f32> = (0..n).map(|_| centre + spread * rng.random_range(-1.7f32..1.7)).collect();
+        let tensor = Tensor::from_vec(values, shape, &Device::Cpu)?.to_dtype(self.dtype)?;
+        made.insert(name.to_owned(), tensor.clone());
+        Ok(tensor)
+    }
+
+    fn dtype(&self) -> DType {
+        self.dtype
+    }
+
+    fn device(&self) -> &Device {
+        &Device::Cpu
+    }
+}
+
+pub fn random_decoder(config: &Value, seed: u64, dtype: DType) -> Decoder {
+    let config = Config::from_json(&config.to_string(), Path::new("config.json")).expect("a config");
+    Decoder::load(config, &Random { seed, dtype, made: Mutex::default() }).expect("a decoder")
+}
+
+const VOCAB: u32 = 23;
+
+/// Every attention variant, each with something awkward.
+fn variants() -> Vec<(&'static str, Value)> {
+    let base = json!({
+        "hidden_size": 24, "intermediate_size": 40, "num_hidden_layers": 3, "num_attention_heads": 6,
+        "num_key_value_heads": 2, "head_dim": 10, "vocab_size": VOCAB, "max_position_embeddings": 64,
+    });
+    let with = |model: &str, more: Value| {
+        let mut config = base.clone();
+        config["model_type"] = json!(model);
+        for (k, v) in more.as_object().expect("an object") {
+            config[k.as_str()] = v.clone();
+        }
+        config
+    };
+    vec![
+        ("llama", with("llama", json!({"attention_bias": true, "mlp_bias": true}))),
+        ("window", with("mistral", json!({"sliding_window": 4}))),
+        ("window of one", with("mistral", json!({"sliding_window": 1}))),
+        (
+            "qk norm",
+            with("qwen3", json!({"use_sliding_window": true, "sliding_window": 5, "max_window_layers": 1})),
+        ),
+        (
+            "soft caps",
+            with(
+                "gemma2",
+                json!({"sliding_window": 6, "attn_logit_softcapping": 2.0, "final_logit_softcapping": 3.0}),
+            ),
+        ),
+        ("two ropes", with("gemma3_text", json!({"sliding_window": 3, "sliding_window_pattern": 2}))),
+        (
+            "partial rotary, two regimes",
+            with(
+                "phi3",
+                json!({
+            "partial_rotary_factor": 0.4, "original_max_position_embeddings": 8,
+            "rope_scaling": {"type": "longrope", "short_factor": [1.0, 1.5], "long_factor": [2.0, 9.0]}}),
+            ),
+        ),
+        (
+            "learned positions",
+            json!({"model_type": "gpt2", "n_embd": 24, "n_head": 4, "n_layer": 2,
+            "n_positions": 64, "vocab_size": VOCAB, "scale_attn_by_inverse_layer_idx": true}),
+        ),
+        (
+            "parallel residual",
+            with(
+                "gpt_neox",
+                json!({"num_key_value_heads": 6, "head_dim": 4, "use_parallel_residual": true, "rotary_pct": 0.5}),
+            ),
+        ),
+        ("post norm", with("olmo2", json!({}))),
+        ("no positions", with("smollm3", json!({"no_rope_layer_interval": 2}))),
+        (
+            "multipliers",
+            with(
+                "granite",
+                json!({"embedding_multiplier": 3.0, "residual_multiplier": 0.4,
+            "attention_multiplier": 0.2, "logits_scaling": 4.0}),
+            ),
+        ),
+    ]
+}
+
+fn settings(decoder: &Decoder, chunk_tokens: usize) -> Settings {
+    let layers = (0..=decoder.config().num_blocks()).map(Layer).collect();
+    Settings { layers, pool: Pool::Mean, logprob: true, chunk_tokens }
+}
+
+fn read(decoder: &Decoder, requests: &[Request], chunk: usize) -> Vec<Reading> {
+    run(decoder, requests, &settings(decoder, chunk), &|_| Default::default(), &mut |_| Ok(()))
+        .expect("a run")
+}
+
+fn worst(a: &[Reading], b: &[Reading]) -> f64 {
+    let mut worst = 0f64;
+    for (a, b) in a.iter().zip(b) {
+        let rms = (b.resid.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>() / b.resid.len() as f64).sqrt();
+        for (x, y) in a.resid.iter().zip(&b.resid) {
+            worst = worst.max(f64::from((x - y).abs()) / rms);
+        }
+        worst = worst.max((a.logprob - b.logprob).abs() / (1.0 + b.logprob.abs()));
+        for (x, y) in a.answers.iter().zip(&b.answers) {
+            worst = worst.max((x - y).abs() / (1.0 + y.abs()));
+        }
+    }
+    worst
+}
+
+fn request(tokens: Vec<u32>, cut: usize) -> Request {
+    let start = cut % tokens.len();
+    let end = tokens.len();
+    let answers = cut.is_multiple_of(2).then_some([1, 2]);
+    Request { tokens, response: Some(TokenSpan { start, end }), answers }
+}
+
+/// Few distinct tokens, so that prefixes are shared often.
+fn texts() -> impl Strategy<Value = Vec<(Vec<u32>, usize)>> {
+    prop::collection::vec((prop::collection::vec(0u32..3, 1..24), 0usize..24), 1..12)
+}
+
+#[test]
+fn alone_packed_and_in_a_forest_are_the_same() {
+    for (name, config) in variants() {
+        let decoder = random_decoder(&config, 7, DType::F32);
+        let plain = decoder.clone().with_engine(Engine::Plain);
+        let exact = random_decoder(&config, 7, DType::F64);
+        let mut runner =
+            TestRunner::new(Runner { cases: 24, failure_persistence: None, ..Runner::default() });
+        let tested = runner.run(&(texts(), 1usize..80), |(texts, chunk)| {
+            let requests: Vec<_> = texts.into_iter().map(|(t, cut)| request(t, cut)).collect();
+            let alone: Vec<Reading> =
+                requests.iter().flat_map(|r| read(&exact, std::slice::from_ref(r), 1)).collect();
+            for (how, got) in [
+                (
+                    "plain, alone",
+                    requests.iter().flat_map(|r| read(&plain, std::slice::from_ref(r), 1)).collect(),
+                ),
+                ("plain, forest", read(&plain, &requests, chunk)),
+                (
+                    "fused, alone",
+                    requests.iter().flat_map(|r| read(&decoder, std::slice::from_ref(r), 1)).collect(),
+                ),
+                ("fused, forest", read(&decoder, &requests, chunk)),
+            ] {
+                let got: Vec<Reading> = got;
+                let worst = worst(&got, &alone);
+                prop_assert!(worst < 1e-5, "{name}, {how}, chunks of {chunk}: {worst:.1e}");
+            }
+            Ok(())
+        });
+        tested.unwrap_or_else(|e| panic!("{name}: {e}"));
+    }
+}
+
+#[test]
+fn long_texts_cross_tiles_and_threads_unchanged() {
+    let (_, config) = &variants()[4];
+    let mut config = config.clone();
+    config["max_position_embeddings"] = json!(600);
+    config["sliding_window"] = json!(100);
+    let decoder = random_decoder(&config, 3, DType::F32);
+    let exact = random_decoder(&config, 3, DType::F64);
+    let mut rng = ChaCha8Rng::seed_from_u64(1);
+    let trunk: Vec<u32> = (0..150).map(|_| rng.random_range(0..VOCAB)).collect();
+    let requests: Vec<_> = (0..5)
+        .map(|i| {
+            let tail = (0..60 + 50 * i).map(|_| rng.random_range(0..VOCAB));
+            request(trunk.iter().copied().chain(tail).collect(), 140 + i)
+        })
+        .collect();
+    let reference = read(&exact, &requests, 4096);
+    for threads in [1, 2, 5] {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool");
+        let got = pool.install(|| read(&decoder, &requests, 4096));
+        assert!(worst(&got, &reference) < 1e-5, "{threads} threads: {:.1e}", worst(&got, &reference));
+    }
+}
+
+/// Adds a vector at one layer.
+struct Add {
+    layer: Layer,
+    by: f64,
+}
+
+impl Tap for Add {
+    fn residual(&mut self, layer: Layer, x: Tensor) -> Result<Tensor> {
+        if layer == self.layer { Ok((x + self.by)?) } else { Ok(x) }
+    }
+}
+
+#[test]
+fn a_tap_changes_what_the_next_block_reads_in_both_engines() {
+    let decoder = random_decoder(&variants()[0].1, 5, DType::F32);
+    let plain = decoder.clone().with_engine(Engine::Plain);
+    let packing = Packing::single(&[1, 5, 7, 2]);
+    let last = Layer(3);
+    let stream = |d: &Decoder, by: f64| -> Vec<f32> {
+        let x = d.residual_stream(&packing, last, &mut Add { layer: Layer(1), by }).expect("forward");
+        x.flatten_all().and_then(|x| x.to_vec1()).expect("values")
+    };
+    let distance = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(x, y)| (x - y).abs()).fold(0f32, f32::max);
+    assert!(distance(&stream(&decoder, 0.7), &stream(&plain, 0.7)) < 1e-4);
+    assert!(distance(&stream(&decoder, 0.7), &stream(&decoder, 0.0)) > 0.1);
+    assert_eq!(stream(&decoder, 0.0), {
+        let x = decoder.residual_stream(&packing, last, &mut vstar::model::decoder::NoTap).expect("forward");
+        x.flatten_all().and_then(|x| x.to_vec1::<f32>()).expect("values")
+    });
+}
+
+#[test]
+fn packed_texts_share_what_they_can() {
+    let forest = Forest::build(&[vec![1, 2, 3], vec![1, 2, 4], vec![1, 2, 4]]).expect("a forest");
+    assert_eq!(forest.packing().len(), 4);
+}
