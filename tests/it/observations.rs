@@ -184,8 +184,10 @@ fn judgments_are_added_and_replaced_and_nothing_else_moves() {
     assert_eq!(std::fs::read(&path).expect("bytes"), before);
 }
 
+type Tensor<'a> = (&'a str, Dtype, &'a [usize], Vec<u8>);
+
 /// A file with these tensors, written by the library that others write it with.
-fn foreign(folder: &Path, entries: &[(&str, &str)], tensors: &[(&str, Dtype, &[usize], Vec<u8>)]) -> PathBuf {
+fn foreign(folder: &Path, entries: &[(&str, &str)], tensors: &[Tensor<'_>]) -> PathBuf {
     let path = folder.join("foreign.safetensors");
     let entries = entries.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
     let views = tensors.iter().map(|(n, d, s, b)| (*n, TensorView::new(*d, s.to_vec(), b).expect("a view")));
@@ -278,7 +280,7 @@ fn wrong_shapes_and_dtypes_are_refused_by_the_tensors_name() {
     let folder = tempfile::tempdir().expect("folder");
     let resid = || ("resid", Dtype::F32, &[2usize, 1, 2][..], le(&[1.0, 2.0, 3.0, 4.0], f32::to_le_bytes));
     let floats = || le(&[0.0, 1.0], f32::to_le_bytes);
-    let cases: Vec<(&str, Vec<(&str, Dtype, &[usize], Vec<u8>)>)> = vec![
+    let cases: Vec<(&str, Vec<Tensor<'_>>)> = vec![
         ("resid", vec![("value.S", Dtype::F32, &[2], floats())]),
         ("resid", vec![("resid", Dtype::I32, &[2, 1, 1], floats())]),
         ("resid", vec![("resid", Dtype::F32, &[2], floats())]),

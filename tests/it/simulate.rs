@@ -492,9 +492,11 @@ fn the_sample_variance_of_s_is_unbiased_and_covered_over_seeds() {
     assert!((0.88..=0.99).contains(&coverage), "{coverage}");
 }
 
+type Change = Box<dyn Fn(&mut Design)>;
+
 #[test]
 fn a_design_that_cannot_be_planted_is_refused_by_its_key() {
-    let cases: Vec<(&str, Box<dyn Fn(&mut Design)>)> = vec![
+    let cases: Vec<(&str, Change)> = vec![
         ("rho2", Box::new(|d| d.rho2 = 1.0)),
         ("rho2", Box::new(|d| d.rho2 = f64::NAN)),
         ("hidden_size", Box::new(|d| d.hidden_size = 3)),
