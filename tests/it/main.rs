@@ -3,7 +3,9 @@
 #![allow(clippy::disallowed_methods, clippy::print_stdout, clippy::print_stderr)]
 
 mod architecture;
+mod foreign;
 mod forest;
+mod moments;
 mod observations;
 mod parity;
 mod simulate;
