@@ -4,10 +4,14 @@
 
 mod architecture;
 mod clusters;
+mod foreign;
 mod forest;
 mod input;
 mod known_answers;
+mod moments;
 mod observations;
 mod parity;
 mod settings;
+mod simulate;
 mod stories;
+mod tokens;
