@@ -1,7 +1,51 @@
 //! Experiments: one TOML file that says what is measured, checked before anything runs.
+//!
+//! Paths of inputs are relative to the folder of the file, so that an experiment means the same wherever it
+//! is started; `out` is relative to the current folder, because a run belongs where it was started.
+//!
+//! ```toml
+//! seed = 0                            # default 0
+//! out = "runs/first"                  # default runs/NAME, with the file's name without .toml
+//!
+//! [model]                             # one of path, hub, embedded
+//! hub = "owner/name"
+//! revision = "main"                   # with hub only
+//! dtype = "f32"                       # f32 (default), bf16, f16
+//! device = "cpu"                      # cpu, cuda, cuda:N; default: what the build has
+//!
+//! [data]
+//! files = ["../prompts/harmless.jsonl"]
+//! limit = 500
+//! value_name = "harmless"             # for formats that do not name their value
+//! skip_bad = false
+//!
+//! [constitutions]                     # without it the bare context alone is captured
+//! files = ["../constitutions/honest.toml"]
+//! folders = ["../constitutions"]
+//!
+//! [capture]
+//! template = "chat"                   # none, chat, or a Jinja file; default: chat where the model has one
+//! layers = "all"                      # all (default), or a list such as [4, 8]
+//! pool = "mean"                       # mean (default), last
+//! memory = "8GB"                      # bytes, or a number with KB, MB, GB, KiB, MiB, GiB
+//!
+//! [judge]                             # without it nothing is judged
+//! mode = "pairwise"
+//! template = "chat"                   # a template that comes with the program, or a file in .toml
+//! max_pairs_per_prompt = 6
+//!
+//! [fit]
+//! layer = "auto"                      # auto (default), or a layer's number
+//! values = ["harmless"]               # default: all values of the data
+//! reference = "none"                  # the constitution whose rows give h; default: the bare context
+//! ```
+
+mod read;
 
 use std::path::PathBuf;
 
+use crate::input::ReadOptions;
+use crate::input::constitution::BARE;
 use crate::units::Layer;
 
 /// An experiment.
@@ -84,7 +128,7 @@ pub struct DataSettings {
     /// The files.
     pub files: Vec<PathBuf>,
     /// How to read them.
-    pub read: crate::input::ReadOptions,
+    pub read: ReadOptions,
 }
 
 /// How activations are captured.
@@ -157,4 +201,27 @@ pub struct FitSettings {
     pub values: Vec<String>,
     /// The constitution whose rows give h; `none` is the bare context.
     pub reference: String,
+}
+
+impl Default for CaptureSettings {
+    fn default() -> Self {
+        Self { template: None, layers: None, pool: Pool::Mean, memory: None }
+    }
+}
+
+impl Default for FitSettings {
+    fn default() -> Self {
+        Self { layer: None, values: Vec::new(), reference: BARE.to_owned() }
+    }
+}
+
+impl DeviceName {
+    /// Reads `cpu`, `cuda` or `cuda:N`.
+    pub fn parse(name: &str) -> Option<Self> {
+        match name {
+            "cpu" => Some(Self::Cpu),
+            "cuda" => Some(Self::Cuda(0)),
+            _ => name.strip_prefix("cuda:")?.parse().ok().map(Self::Cuda),
+        }
+    }
 }
