@@ -4,6 +4,7 @@
 
 mod architecture;
 mod forest;
+mod input;
 mod observations;
 mod parity;
 mod stories;
