@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde_json::{Map, Value};
 
@@ -10,6 +10,7 @@ use super::container::for_each_row;
 use super::formats::{self, Context, Draft, Notes};
 use super::item::{Item, Items};
 use super::name::check_name;
+use crate::artifact::sha256_file;
 use crate::error::{Kind, Place, Refusal, Result};
 
 /// How to read items.
@@ -27,7 +28,8 @@ pub struct ReadOptions {
 /// Reads the items of all files, in order. Each file is JSON lines, a JSON array (both as they are or
 /// compressed by gzip) or parquet, told by its content; each row is of one of the formats, told by its keys.
 ///
-/// A row without an `id` gets one from the file's name and its line, or its number in a parquet file.
+/// A row without an `id` gets one from the file's name and its line (or its number in a parquet file):
+/// `train:17`; of several rows on one line the second gets `train:17.2`, the third `train:17.3`.
 ///
 /// # Errors
 /// With file, line and id: rows that are not JSON objects, or longer than 64 MiB; of no known format, or
@@ -54,7 +56,15 @@ pub fn read_items(paths: &[PathBuf], options: &ReadOptions) -> Result<Items> {
         if reading.is_full() {
             break;
         }
-        for_each_row(path, &mut |(line, row)| reading.take(path, label, line, row))?;
+        let (mut last, mut on_line) = (0, 0);
+        for_each_row(path, &mut |(line, row)| {
+            on_line = if line == last { on_line + 1 } else { 1 };
+            last = line;
+            let id =
+                if on_line == 1 { format!("{label}:{line}") } else { format!("{label}:{line}.{on_line}") };
+            reading.take(Place::file(path).line(line), id, row)
+        })?;
+        reading.items.files.push((path.clone(), sha256_file(path)?));
     }
     reading.finish(paths)
 }
@@ -74,13 +84,11 @@ impl Reading<'_> {
 
     fn take(
         &mut self,
-        path: &Path,
-        label: &str,
-        line: usize,
+        mut place: Place,
+        id: String,
         row: Result<Map<String, Value>, Refusal>,
     ) -> Result<ControlFlow<()>> {
-        let mut place = Place::file(path).line(line);
-        match row.and_then(|row| self.item(&row, label, &mut place)) {
+        match row.and_then(|row| self.item(&row, id, &mut place)) {
             Ok(item) => {
                 self.ids.insert(item.id.clone(), item.place.clone());
                 self.items.items.push(item);
@@ -104,9 +112,8 @@ impl Reading<'_> {
         Ok(if self.is_full() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
     }
 
-    fn item(&mut self, row: &Map<String, Value>, label: &str, place: &mut Place) -> Result<Item, Refusal> {
-        let line = place.line.unwrap_or_default();
-        let id = formats::own_id(row).unwrap_or_else(|| format!("{label}:{line}"));
+    fn item(&mut self, row: &Map<String, Value>, id: String, place: &mut Place) -> Result<Item, Refusal> {
+        let id = formats::own_id(row).unwrap_or(id);
         place.id = Some(id.clone());
         if let Some(other) = self.ids.get(&id) {
             return Err(Refusal::new(Kind::Invalid, "the id is taken")

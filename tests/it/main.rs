@@ -7,4 +7,5 @@ mod forest;
 mod input;
 mod observations;
 mod parity;
+mod settings;
 mod stories;
