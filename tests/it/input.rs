@@ -7,13 +7,13 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use proptest::prelude::*;
 use vstar::error::{Error, Kind, Refusal};
-use vstar::input::{Items, Prompt, ReadOptions, Role, cluster, read_items};
+use vstar::input::{Items, Prompt, ReadOptions, Role, read_items};
 
 fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/input").join(name)
 }
 
-fn read(name: &str) -> Items {
+pub fn read(name: &str) -> Items {
     read_items(&[fixture(name)], &ReadOptions::default()).expect("the fixture reads")
 }
 
@@ -24,7 +24,7 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
 }
 
 /// Reads bytes as a file of that name.
-fn read_bytes(name: &str, bytes: &[u8], options: &ReadOptions) -> Result<Items, Error> {
+pub fn read_bytes(name: &str, bytes: &[u8], options: &ReadOptions) -> Result<Items, Error> {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join(name);
     std::fs::write(&path, bytes).expect("written");
@@ -274,6 +274,33 @@ fn a_bad_row_is_refused_with_its_file_line_and_id() {
 }
 
 #[test]
+fn rows_of_an_array_on_one_line_have_ids_of_their_own() {
+    let text = "[{\"prompt\": \"a\", \"responses\": [\"x\"]}, {\"id\": \"own\", \"prompt\": \"b\", \"responses\": [\"x\"]}, {\"prompt\": \"c\", \"responses\": [\"x\"]},\n{\"prompt\": \"d\", \"responses\": [\"x\"]}]";
+    let items = read_bytes("data.json", text.as_bytes(), &ReadOptions::default()).expect("reads");
+    let ids: Vec<_> = items.items.iter().map(|item| item.id.as_str()).collect();
+    assert_eq!(ids, ["data:1", "own", "data:1.3", "data:2"]);
+}
+
+#[test]
+fn transcripts_that_part_early_are_read_with_a_remark_and_equal_or_unrelated_ones_refused() {
+    let row = |chosen: &str, rejected: &str| {
+        format!("{}\n", serde_json::json!({"chosen": chosen, "rejected": rejected}))
+    };
+    let head = "\n\nHuman: q\n\nAssistant:";
+    let (long, short) = (format!("{head} a\n\nHuman: r\n\nAssistant: b"), format!("{head} b"));
+    let items = read_bytes("x.jsonl", row(&long, &short).as_bytes(), &ReadOptions::default()).expect("reads");
+    assert_eq!(items.items[0].prompt.plain_text(), format!("{head} "));
+    assert_eq!(items.items[0].responses[0].text, "a\n\nHuman: r\n\nAssistant: b");
+    assert!(items.notes[0].contains("the human and the assistant"), "{:?}", items.notes);
+    assert!(refusal(row(&long, &long)).what.contains("same text"));
+    let other = short.replace('q', "p");
+    assert!(refusal(row(&short, &other)).what.contains("before the assistant's first turn"));
+    // The human has the last word: no answer to measure.
+    let open = format!("{short}\n\nHuman: and?");
+    assert_eq!(refusal(row(&open, &short)).kind, Kind::Malformed);
+}
+
+#[test]
 fn a_misspelled_key_is_refused_or_remarked_on_with_the_nearest_known_one() {
     let refused = refusal("{\"promt\": \"q\", \"chosen\": \"a\", \"rejectd\": \"b\"}");
     assert!(refused.to_string().contains("did you mean"), "{refused}");
@@ -339,105 +366,11 @@ fn ids_are_unique_over_files_of_the_same_name_and_a_file_counts_once() {
     assert!(error.to_string().contains("given twice"), "{error}");
     let limited = ReadOptions { limit: Some(6), ..ReadOptions::default() };
     assert_eq!(read_items(&paths, &limited).expect("reads").items.len(), 6);
-}
-
-fn prompts(texts: &[String]) -> Items {
-    let rows: String = texts
-        .iter()
-        .map(|text| format!("{}\n", serde_json::json!({"prompt": text, "responses": ["a"]})))
-        .collect();
-    read_bytes("prompts.jsonl", rows.as_bytes(), &ReadOptions::default()).expect("reads")
-}
-
-/// Clusters by comparing all pairs, straight from the definition.
-fn brute_force(texts: &[String]) -> Vec<usize> {
-    let sets: Vec<std::collections::BTreeSet<Vec<String>>> = texts
-        .iter()
-        .map(|text| {
-            let words: Vec<_> = text.split_whitespace().map(str::to_lowercase).collect();
-            if words.len() < 3 { [words].into() } else { words.windows(3).map(<[_]>::to_vec).collect() }
-        })
-        .collect();
-    let mut cluster: Vec<usize> = (0..texts.len()).collect();
-    for a in 0..texts.len() {
-        for b in 0..a {
-            let both = sets[a].intersection(&sets[b]).count() as f64;
-            if both / (sets[a].union(&sets[b]).count() as f64) >= 0.8 - 1e-12 {
-                let (from, to) = (cluster[a], cluster[b]);
-                cluster.iter_mut().filter(|c| **c == from).for_each(|c| *c = to);
-            }
-        }
-    }
-    cluster
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
-
-    #[test]
-    fn clusters_are_those_of_comparing_all_pairs(
-        bases in proptest::collection::vec(proptest::collection::vec(0u8..6, 1..40), 1..5),
-        edits in proptest::collection::vec((0usize..5, 0usize..40, 0u8..6, any::<bool>()), 1..25),
-    ) {
-        let texts: Vec<String> = edits
-            .iter()
-            .map(|(base, at, word, edit)| {
-                let mut words = bases[base % bases.len()].clone();
-                let at = at % words.len();
-                if *edit { words[at] = *word } else { words.insert(at, *word) }
-                words.iter().map(|w| format!("w{w}")).collect::<Vec<_>>().join(" ")
-            })
-            .collect();
-        let (ours, reference) = (cluster(&prompts(&texts)), brute_force(&texts));
-        for a in 0..texts.len() {
-            for b in 0..a {
-                prop_assert_eq!(
-                    ours.of_item[a] == ours.of_item[b],
-                    reference[a] == reference[b],
-                    "{:?} / {:?}", texts[a], texts[b]
-                );
-            }
-        }
-    }
-}
-
-#[test]
-fn copies_that_differ_in_case_and_punctuation_are_one_cluster_and_groups_join_clusters() {
-    let texts = [
-        "Please tell me how to bake a good loaf of rye bread at home today, thanks.",
-        "please tell me how to bake a good loaf of rye bread at home today - thanks",
-        "Please tell me how to bake a good loaf of rye bread at home tonight, thanks.",
-        "What does a lighthouse keeper do all day?",
-    ]
-    .map(str::to_owned);
-    let clusters = cluster(&prompts(&texts));
-    assert_eq!(clusters.of_item[0], clusters.of_item[1]);
-    assert_ne!(clusters.of_item[0], clusters.of_item[3]);
-    assert_eq!(
-        (clusters.groups, clusters.joined_groups, clusters.largest),
-        (4, 2 + usize::from(clusters.of_item[2] == 0), clusters.largest)
-    );
-    // Rows of one group are one cluster, and so are rows of equal prompts in different groups.
-    let clusters = cluster(&read("native.jsonl"));
-    assert_eq!(
-        (clusters.of_item.as_slice(), clusters.count, clusters.joined_groups),
-        ([0, 1, 1].as_slice(), 2, 0)
-    );
-    let rows = "{\"prompt\": \"same here\", \"group\": \"a\", \"responses\": [\"x\"]}\n{\"prompt\": \"same here\", \"responses\": [\"x\"]}\n";
-    let items = read_bytes("x.jsonl", rows.as_bytes(), &ReadOptions::default()).expect("reads");
-    assert_eq!((items.groups(), cluster(&items).of_item), (vec![0, 1], vec![0, 0]));
-}
-
-#[test]
-fn a_hundred_thousand_prompts_of_one_pattern_are_clustered_in_bounded_time() {
-    let texts: Vec<String> = (0..20_000)
-        .map(|n| format!("Write a short and friendly letter of thanks to my neighbour number {n} who looked after the cat and the plants while we were away for two weeks in July"))
-        .collect();
-    let items = prompts(&texts);
-    let start = std::time::Instant::now();
-    let clusters = cluster(&items);
-    assert_eq!(clusters.count, 1);
-    assert!(start.elapsed().as_secs() < 60, "{:?}", start.elapsed());
+    let names = |items: &Items| -> Vec<_> { items.files.iter().map(|(path, _)| path.clone()).collect() };
+    assert_eq!(names(&items), paths);
+    let limited = ReadOptions { limit: Some(5), ..ReadOptions::default() };
+    assert_eq!(names(&read_items(&paths, &limited).expect("reads")), paths[..1]);
+    assert_eq!(items.files[0].1, vstar::artifact::sha256_file(&fixture("pairs.jsonl")).expect("there"));
 }
 
 /// What happens to a file on its way.
