@@ -4,6 +4,7 @@
 
 mod architecture;
 mod clusters;
+mod damage;
 mod forest;
 mod input;
 mod observations;

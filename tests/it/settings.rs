@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use proptest::prelude::*;
 use vstar::batch::experiment::{
     DeviceName, Dtype, Experiment, JudgeTemplateName, ModelName, Pool, TemplateName,
 };
@@ -279,4 +280,33 @@ fn all_problems_of_a_file_are_reported_together_in_the_order_of_their_lines() {
         .map(|part| shown.find(part).unwrap_or_else(|| panic!("{part} in {shown}")))
         .collect();
     assert!(at.is_sorted(), "{shown}");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_damaged_experiment_or_constitution_is_read_or_refused_and_nothing_panics(
+        edits in proptest::collection::vec((0usize..600, 0usize..8, proptest::collection::vec(any::<u8>(), 0..5)), 1..4),
+        experiment in any::<bool>(),
+    ) {
+        let folder = folder();
+        let text = if experiment { WHOLE.to_owned() } else { constitution("x", "expect = { a = \"+\" }") };
+        let mut bytes = text.into_bytes();
+        for (at, drop, new) in edits {
+            let at = at % (bytes.len() + 1);
+            let end = (at + drop).min(bytes.len());
+            bytes.splice(at..end, new);
+        }
+        let path = folder.path().join("damaged.toml");
+        std::fs::write(&path, bytes).expect("written");
+        let outcome = if experiment {
+            Experiment::read(&path).map(drop)
+        } else {
+            read_constitutions(&[path]).map(drop)
+        };
+        if let Err(error) = outcome {
+            prop_assert!(error.to_string().contains("damaged.toml"), "{}", error);
+        }
+    }
 }
