@@ -7,6 +7,7 @@ mod clusters;
 mod damage;
 mod forest;
 mod input;
+mod known_answers;
 mod observations;
 mod parity;
 mod settings;

@@ -140,7 +140,9 @@ fn data(section: &mut Section) -> Option<DataSettings> {
     }
     let limit = section.positive("limit");
     let value_name = section.text("value_name");
-    if let Some(Err(refusal)) = value_name.as_ref().map(|name| check_name("`value_name`", name)) {
+    if let Some(name) = &value_name
+        && let Err(refusal) = check_name("`value_name`", name)
+    {
         section.problem("value_name", refusal);
     }
     let skip_bad = section.flag("skip_bad").unwrap_or(false);

@@ -1,0 +1,124 @@
+//! From an observations file to the problem in plain numbers: the reference's rows, labels, choices.
+
+use std::collections::BTreeSet;
+
+use ndarray::Array2;
+
+use crate::error::Result;
+use crate::hypothesis::{Choices, Labels, LayerSource, Parts, Problem, Value};
+use crate::observations::{Judgments, Observations, RowSelection};
+use crate::units::Layer;
+
+/// Residual streams of the reference's rows, read from the file when asked for.
+pub struct Reference<'a> {
+    observations: &'a Observations,
+    /// The rows.
+    pub selection: RowSelection,
+}
+
+impl LayerSource for Reference<'_> {
+    fn layers(&self) -> &[Layer] {
+        self.observations.layers()
+    }
+
+    fn resid(&self, layer: Layer) -> Result<Array2<f32>> {
+        self.observations.selected_layer(layer, &self.selection)
+    }
+}
+
+/// The problem that a file poses, and what its reader must know about it.
+pub struct Posed<'a> {
+    /// The problem.
+    pub problem: Problem,
+    /// Where its residual streams come from.
+    pub source: Reference<'a>,
+    /// Warnings.
+    pub warnings: Vec<String>,
+}
+
+/// Poses the problem: h, log P and token counts from the rows read under `reference` (`None`: the bare
+/// context, or the first constitution with rows), labels and choices for the same responses. `placebo`
+/// names the constitutions of the placebo arm.
+///
+/// # Errors
+/// What [`Observations`] refuses (an unknown reference, rows that cannot be matched, no prompts), and
+/// what [`Problem::new`] does.
+pub fn pose<'a>(
+    observations: &'a Observations,
+    reference: Option<&str>,
+    placebo: &BTreeSet<String>,
+) -> Result<Posed<'a>> {
+    let name = reference.unwrap_or_else(|| observations.default_reference());
+    let selection = observations.select_constitution(name)?;
+    let columns = observations.columns();
+    let mut warnings = observations.warnings().to_vec();
+    let mut mapped = |what: String, from: Option<String>| {
+        if let Some(from) = from {
+            warnings.push(format!("{what}: stored with the rows of `{from}`, matched to those of `{name}`"));
+        }
+    };
+    let mut values = Vec::new();
+    for value in columns.values.keys() {
+        let selected = observations.selected_value(value, &selection)?;
+        mapped(format!("value {value}"), selected.mapped_from);
+        values.push(Value { name: value.clone(), labels: Labels::Scores(selected.data) });
+    }
+    let mut ambiguous = Vec::new();
+    for value in columns.preferences.keys() {
+        if columns.values.contains_key(value) {
+            ambiguous.push(format!("value {value} has labels and preferences: the labels are used"));
+            continue;
+        }
+        let selected = observations.selected_preferences(value, &selection)?;
+        mapped(format!("preferences {value}"), selected.mapped_from);
+        let pairs = selected.data.iter().map(|&[b, w]| (b, w)).collect();
+        values.push(Value { name: value.clone(), labels: Labels::Preferences(pairs) });
+    }
+    let mut judged = Vec::new();
+    let mut one_order = Vec::new();
+    for constitution in columns.judgments.keys() {
+        let selected = observations.selected_judgments(constitution, &selection)?;
+        mapped(format!("judge {constitution}"), selected.mapped_from);
+        if selected.data.ba.is_none() {
+            one_order.push(constitution.clone());
+        }
+        judged.push((constitution.clone(), placebo.contains(constitution), choices(selected.data)));
+    }
+    for constitution in columns.scores.keys().filter(|c| !columns.judgments.contains_key(*c)) {
+        let selected = observations.selected_score(constitution, &selection)?;
+        mapped(format!("score {constitution}"), selected.mapped_from);
+        let kind = observations.meta().extra.get(&format!("score.{constitution}"));
+        ambiguous.push(match kind {
+            Some(kind) => format!("{constitution}: rewards are {kind} scores, not forced choices"),
+            None => format!("{constitution}: rewards are per-response scores, not forced choices"),
+        });
+        judged.push((constitution.clone(), placebo.contains(constitution), Choices::Scores(selected.data)));
+    }
+    if !one_order.is_empty() {
+        warnings.push(format!(
+            "judged in one order only ({}): the mean position bias is subtracted, what varies of it stays in the rewards",
+            one_order.join(", ")
+        ));
+    }
+    warnings.extend(ambiguous);
+    let parts = Parts {
+        prompt: selection.pick(observations.require_prompt()?),
+        block: observations.blocks().map(|b| selection.pick(b)),
+        tokens: columns.ntok.as_ref().map(|t| selection.pick(t).into_iter().map(f64::from).collect()),
+        logprob: columns.logprob.as_ref().map(|l| selection.pick(l)),
+        values,
+        judged,
+    };
+    Ok(Posed { problem: Problem::new(parts)?, source: Reference { observations, selection }, warnings })
+}
+
+/// Both orders as they are. One order alone is given a second that mirrors it about the mean bias m, so
+/// that (ab − ba)/2 = ab − m and (ab + ba)/2 = m.
+fn choices(judgments: Judgments) -> Choices {
+    let pairs = judgments.pairs.iter().map(|&[a, b]| (a, b)).collect();
+    let ba = judgments.ba.unwrap_or_else(|| {
+        let mean = judgments.ab.iter().sum::<f64>() / judgments.ab.len().max(1) as f64;
+        judgments.ab.iter().map(|ab| 2.0 * mean - ab).collect()
+    });
+    Choices::Pairs { pairs, ab: judgments.ab, ba }
+}

@@ -1,0 +1,167 @@
+//! What a capture will read: every (constitution, response) rendered, encoded and checked.
+
+use rayon::prelude::*;
+use sha2::{Digest, Sha256};
+
+use crate::artifact;
+use crate::error::{Error, Kind, Place, Refusal, Result};
+use crate::forest::Request;
+use crate::input::{Constitution, Item};
+use crate::model::Model;
+use crate::model::chat::{Rendered, Template};
+use crate::model::text::Encoded;
+
+/// One row of the observations.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Row {
+    /// Number of the item.
+    pub item: usize,
+    /// Number of the response inside the item.
+    pub response: usize,
+    /// Number of the constitution.
+    pub constitution: usize,
+    /// What the model reads, and which of it is the response.
+    pub request: Request,
+}
+
+/// Every row of a capture, in the order of the observations: constitutions as given, then items, then
+/// responses.
+#[derive(Debug, Clone, Default)]
+pub struct Job {
+    /// The rows.
+    pub rows: Vec<Row>,
+    /// Rows left out, with the reason.
+    pub skipped: Vec<Refusal>,
+    /// For how many rows the constitution was put at the head of the user's message, because the
+    /// template takes no system message.
+    pub folded: usize,
+}
+
+/// Renders and encodes every response of every item under every constitution (`None`: the bare
+/// context). With `skip_bad` a row that cannot be read is left out and listed; without, it ends the job.
+///
+/// # Errors
+/// The first row's refusal: empty response, response not found or merged away, sequence longer than
+/// the model's context; with the item's file, line and id.
+pub fn encode(
+    model: &Model,
+    template: &Template,
+    items: &[Item],
+    constitutions: &[Option<Constitution>],
+    skip_bad: bool,
+) -> Result<Job> {
+    let mut wanted = Vec::new();
+    for constitution in 0..constitutions.len() {
+        for (item, it) in items.iter().enumerate() {
+            wanted.extend((0..it.responses.len()).map(|response| (constitution, item, response)));
+        }
+    }
+    let rendered: Vec<Result<(Row, bool)>> = wanted
+        .into_par_iter()
+        .map(|(constitution, item, response)| {
+            let it = &items[item];
+            let under = constitutions[constitution].as_ref();
+            let (encoded, rendered) =
+                encode_one(model, template, it, response, under.map(|c| c.text.as_str()))
+                    .map_err(|e| placed(e, it, response, under.map_or("none", |c| c.name.as_str())))?;
+            let request = Request { tokens: encoded.ids, response: Some(encoded.response), answers: None };
+            Ok((Row { item, response, constitution, request }, rendered.folded))
+        })
+        .collect();
+    let mut job = Job::default();
+    for result in rendered {
+        match result {
+            Ok((row, folded)) => {
+                job.rows.push(row);
+                job.folded += usize::from(folded);
+            }
+            Err(Error::Refused(refusal)) if skip_bad && skippable(refusal.kind) => job.skipped.push(*refusal),
+            Err(e) => return Err(e),
+        }
+    }
+    if job.rows.is_empty() {
+        let mut refusal = Refusal::new(Kind::NotEstimable, "no response can be read by this model")
+            .expected("at least one response that fits the model's context")
+            .remedy("look at one of them with `vstar preview`");
+        if let Some(first) = job.skipped.first() {
+            refusal = refusal.found(format!("{} refused, the first: {first}", job.skipped.len()));
+        }
+        return Err(refusal.into());
+    }
+    Ok(job)
+}
+
+/// Renders and encodes one response.
+///
+/// # Errors
+/// As [`encode`], without the item's place.
+pub fn encode_one(
+    model: &Model,
+    template: &Template,
+    item: &Item,
+    response: usize,
+    constitution: Option<&str>,
+) -> Result<(Encoded, Rendered)> {
+    let rendered = template.render(constitution, &item.prompt, &item.responses[response].text)?;
+    let encoded = model.encoder.encode_response(&rendered.text, rendered.response.clone())?;
+    check_length(model, encoded.ids.len())?;
+    Ok((encoded, rendered))
+}
+
+/// Refuses a sequence longer than the model's context.
+///
+/// # Errors
+/// [`Kind::TooLong`].
+pub fn check_length(model: &Model, tokens: usize) -> Result<()> {
+    let context = model.decoder.config().context;
+    if tokens <= context {
+        return Ok(());
+    }
+    Err(Refusal::new(Kind::TooLong, "the sequence is longer than the model's context")
+        .expected(format!("at most {context} tokens"))
+        .found(format!("{tokens} tokens"))
+        .remedy("shorten the item, use a model with a longer context, or run with --skip-bad")
+        .into())
+}
+
+/// Adds the item's file, line and id (with response and constitution) to a refusal.
+pub fn placed(error: Error, item: &Item, response: usize, constitution: &str) -> Error {
+    match error {
+        Error::Refused(mut refusal) => {
+            let inner = refusal.place.file.take();
+            refusal.place = item.place.clone();
+            refusal.place.id = Some(format!("{}, response {response}, constitution {constitution}", item.id));
+            if let Some(template) = inner {
+                refusal.what = format!("{} (template {})", refusal.what, template.display());
+            }
+            Error::Refused(refusal)
+        }
+        other => other,
+    }
+}
+
+/// Kinds that say "this row is bad", not "everything is".
+fn skippable(kind: Kind) -> bool {
+    matches!(kind, Kind::EmptyResponse | Kind::ResponseNotFound | Kind::ResponseMerged | Kind::TooLong)
+}
+
+/// Hash of everything that decides the numbers of some requests, given the job's own description.
+pub fn fingerprint<'a>(job: &str, requests: impl IntoIterator<Item = &'a Request>) -> String {
+    let mut hasher = Sha256::new();
+    hasher.update(job.as_bytes());
+    for request in requests {
+        hasher.update((request.tokens.len() as u64).to_le_bytes());
+        for token in &request.tokens {
+            hasher.update(token.to_le_bytes());
+        }
+        hasher.update(format!("{:?}{:?}", request.response, request.answers));
+    }
+    artifact::hex(&hasher.finalize())
+}
+
+/// Where a row stands in the user's files, for errors.
+pub fn place_of(row: &Row, items: &[Item], constitutions: &[Option<Constitution>]) -> Place {
+    let item = &items[row.item];
+    let name = constitutions[row.constitution].as_ref().map_or("none", |c| c.name.as_str());
+    item.place.clone().id(format!("{}, response {}, constitution {name}", item.id, row.response))
+}

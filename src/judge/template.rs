@@ -1,0 +1,240 @@
+//! Judge templates: what the model reads when it compares two responses, and what it may answer.
+
+use std::path::{Path, PathBuf};
+
+use minijinja::{Environment, UndefinedBehavior, context};
+use serde::Deserialize;
+
+use crate::error::{Error, Kind, Place, Refusal, Result};
+use crate::input::Prompt;
+use crate::model::Model;
+use crate::model::chat::Template as ChatTemplate;
+
+/// A judge template as its file says it.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Raw {
+    description: Option<String>,
+    mode: Mode,
+    kind: Kinds,
+    system: Option<String>,
+    user: Option<String>,
+    assistant_prefix: Option<String>,
+    text: Option<String>,
+    answers: [String; 2],
+    #[serde(default)]
+    alternatives: Vec<Form>,
+}
+
+/// What is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// Which of two responses.
+    Pairwise,
+    /// Whether one response, yes or no.
+    Pointwise,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Kinds {
+    Chat,
+    Base,
+}
+
+/// Two answers, and what stands between the question and them.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Form {
+    /// Text after the question that makes the answers single tokens.
+    #[serde(default)]
+    pub lead: String,
+    /// The answers: the first response, the second; or yes, no.
+    pub answers: [String; 2],
+}
+
+/// A checked judge template.
+#[derive(Debug)]
+pub struct JudgeTemplate {
+    /// Its file, or its name where it is built in.
+    pub path: PathBuf,
+    /// Pairwise or pointwise.
+    pub mode: Mode,
+    /// Hash of its text.
+    pub sha256: String,
+    parts: Parts,
+    /// The answer forms, in the order in which they are tried.
+    forms: Vec<Form>,
+    environment: Environment<'static>,
+}
+
+#[derive(Debug)]
+enum Parts {
+    Chat { system: bool, prefix: String },
+    Base,
+}
+
+/// What a model is asked about.
+#[derive(Debug, Clone, Copy)]
+pub struct Question<'a> {
+    /// The constitution's text.
+    pub constitution: &'a str,
+    /// The prompt.
+    pub prompt: &'a Prompt,
+    /// The response shown first (or alone).
+    pub first: &'a str,
+    /// The response shown second; empty in pointwise mode.
+    pub second: &'a str,
+}
+
+/// Built-in templates: name and text.
+const BUILT_IN: &[(&str, &str)] = &[
+    ("chat", include_str!("../../prompts/judge/chat.toml")),
+    ("base", include_str!("../../prompts/judge/base.toml")),
+];
+
+impl JudgeTemplate {
+    /// The template a user asked for: a built-in name, a file, or (for `None`) `chat` for a model with a
+    /// chat template and `base` for one without.
+    ///
+    /// # Errors
+    /// `Missing`, `Malformed`; `Invalid` for a chat template on a model that has none.
+    pub fn find(choice: Option<&str>, model: &Model) -> Result<Self> {
+        let name = choice.unwrap_or(if model.has_chat_template() { "chat" } else { "base" });
+        let template = match BUILT_IN.iter().find(|(n, _)| *n == name) {
+            Some((name, text)) => Self::parse(text, Path::new(name))?,
+            None => {
+                let path = Path::new(name);
+                let text = std::fs::read_to_string(path).map_err(|e| Error::io("read", path, e))?;
+                Self::parse(&text, path)?
+            }
+        };
+        if matches!(template.parts, Parts::Chat { .. }) && !model.has_chat_template() {
+            return Err(Refusal::new(Kind::Invalid, "a chat judge for a model without a chat template")
+                .at(Place::file(&template.path))
+                .expected("a judge template of kind = \"base\"")
+                .remedy("use the built-in judge `base`")
+                .into());
+        }
+        Ok(template)
+    }
+
+    /// Parses and checks a template file's text.
+    ///
+    /// # Errors
+    /// `Malformed` for TOML or Jinja that does not parse; `Missing` for a part its kind needs.
+    pub fn parse(text: &str, path: &Path) -> Result<Self> {
+        let malformed = |found: String| {
+            Refusal::new(Kind::Malformed, "the judge template cannot be read")
+                .at(Place::file(path))
+                .expected("mode, kind, answers, and user (chat) or text (base)")
+                .found(found)
+        };
+        let raw: Raw = toml::from_str(text).map_err(|e| malformed(e.to_string()))?;
+        let mut environment = Environment::new();
+        environment.set_fuel(Some(1_000_000));
+        environment.set_undefined_behavior(UndefinedBehavior::Strict);
+        environment.set_keep_trailing_newline(true);
+        let mut add = |name: &'static str, source: &Option<String>| -> Result<bool> {
+            let Some(source) = source else { return Ok(false) };
+            environment.add_template_owned(name, source.clone()).map_err(|e| malformed(e.to_string()))?;
+            Ok(true)
+        };
+        let (system, user, base) =
+            (add("system", &raw.system)?, add("user", &raw.user)?, add("text", &raw.text)?);
+        let parts = match raw.kind {
+            Kinds::Chat if user && !base => {
+                Parts::Chat { system, prefix: raw.assistant_prefix.unwrap_or_default() }
+            }
+            Kinds::Base if base && !user && !system => Parts::Base,
+            Kinds::Chat => return Err(malformed("kind = \"chat\" takes `user`, not `text`".into()).into()),
+            Kinds::Base => return Err(malformed("kind = \"base\" takes `text` alone".into()).into()),
+        };
+        let mut forms = vec![Form { lead: String::new(), answers: raw.answers }];
+        forms.extend(raw.alternatives);
+        drop(raw.description);
+        let sha256 = crate::artifact::sha256(text.as_bytes());
+        Ok(Self { path: path.to_owned(), mode: raw.mode, sha256, parts, forms, environment })
+    }
+
+    /// The text up to where the answer stands.
+    ///
+    /// # Errors
+    /// `Malformed` if the template fails.
+    pub fn render(&self, question: &Question<'_>, chat: &ChatTemplate) -> Result<String> {
+        let variables = context! {
+            constitution => question.constitution,
+            prompt => question.prompt.plain_text(),
+            messages => question.prompt.messages().iter()
+                .map(|m| context! { role => m.role.as_str(), content => m.content }).collect::<Vec<_>>(),
+            first => question.first,
+            second => question.second,
+            response => question.first,
+        };
+        let part = |name: &str| -> Result<String> {
+            self.environment.get_template(name).and_then(|t| t.render(&variables)).map_err(|e| {
+                let mut place = Place::file(&self.path).id(name);
+                place.line = e.line();
+                Refusal::new(Kind::Malformed, "the judge template failed")
+                    .at(place)
+                    .expected("variables constitution, prompt, messages, first, second, response")
+                    .found(e.to_string())
+                    .into()
+            })
+        };
+        match &self.parts {
+            Parts::Base => part("text"),
+            Parts::Chat { system, prefix } => {
+                let system = system.then(|| part("system")).transpose()?;
+                Ok(chat.render_question(system.as_deref(), &part("user")?)? + prefix)
+            }
+        }
+    }
+
+    /// The first form whose answers are single, distinct tokens of this model after this question.
+    ///
+    /// # Errors
+    /// [`Kind::AnswerTokens`] if none is.
+    pub fn form(&self, model: &Model, question: &str) -> Result<(&Form, [u32; 2])> {
+        let mut found = String::new();
+        for form in &self.forms {
+            match answer_tokens(model, question, form)? {
+                Ok(tokens) => return Ok((form, tokens)),
+                Err(why) => found = why,
+            }
+        }
+        Err(Refusal::new(
+            Kind::AnswerTokens,
+            "the judge's answers are not single, distinct tokens of this model",
+        )
+        .at(Place::file(&self.path))
+        .expected("two answers that each add exactly one token to the question, not the same one")
+        .found(found)
+        .remedy("give the template other answers, or a lead after which they are single tokens")
+        .into())
+    }
+}
+
+/// The two answers' token ids, or why they are none.
+fn answer_tokens(
+    model: &Model,
+    question: &str,
+    form: &Form,
+) -> Result<std::result::Result<[u32; 2], String>> {
+    let before = format!("{question}{}", form.lead);
+    let base = model.encoder.encode(&before)?;
+    let mut tokens = [0; 2];
+    for (slot, answer) in form.answers.iter().enumerate() {
+        let with = model.encoder.encode(&format!("{before}{answer}"))?;
+        match with.strip_prefix(base.as_slice()) {
+            Some(&[token]) => tokens[slot] = token,
+            Some(added) => return Ok(Err(format!("{answer:?} adds {} tokens", added.len()))),
+            None => return Ok(Err(format!("{answer:?} merges with the text before it"))),
+        }
+    }
+    if tokens[0] == tokens[1] {
+        return Ok(Err(format!("both answers are token {}", tokens[0])));
+    }
+    Ok(Ok(tokens))
+}
