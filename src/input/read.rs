@@ -10,6 +10,7 @@ use super::container::{Row, for_each_row};
 use super::formats::{self, Context, Draft, Notes};
 use super::item::{Item, Items};
 use super::name::check_name;
+use crate::artifact::sha256_file;
 use crate::error::{Kind, Place, Refusal, Result};
 
 /// How to read items.
@@ -56,6 +57,7 @@ pub fn read_items(paths: &[PathBuf], options: &ReadOptions) -> Result<Items> {
             break;
         }
         for_each_row(path, &mut |row| reading.take(path, label, row))?;
+        reading.items.files.push((path.clone(), sha256_file(path)?));
     }
     reading.finish(paths)
 }

@@ -1,258 +1,312 @@
-//! Constitutions and experiments: what is read, and what is said about what is not.
+//! Constitutions and experiments: the files as they should be, and each thing that can be wrong with them.
 
 use std::path::{Path, PathBuf};
 
+use proptest::prelude::*;
 use vstar::batch::experiment::{
-    DeviceName, Dtype, Experiment, JudgeMode, JudgeTemplateName, ModelName, Pool, TemplateName,
+    DeviceName, Dtype, Experiment, JudgeTemplateName, ModelName, Pool, TemplateName,
 };
-use vstar::error::{Error, Kind};
+use vstar::error::Kind;
 use vstar::input::{Constitution, Family, Sign, read_constitutions};
 use vstar::units::Layer;
 
-/// A folder of files by name.
-fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
+/// A folder of files with a model, data, a template and two constitutions.
+fn folder() -> tempfile::TempDir {
     let folder = tempfile::tempdir().expect("a folder");
-    for (name, text) in files {
-        let path = folder.path().join(name);
-        std::fs::create_dir_all(path.parent().expect("a parent")).expect("made");
-        std::fs::write(path, text).expect("written");
+    for (name, text) in [
+        ("data.jsonl", ""),
+        ("chat.jinja", ""),
+        ("judge.toml", ""),
+        ("model/config.json", "{}"),
+        ("constitutions/kind.toml", &constitution("kind", "expect = { harmless = \"+\", \"*\" = \"0\" }")),
+        ("constitutions/cruel.toml", &constitution("cruel", "opposite = \"kind\"\nexpect = \"-\"")),
+        ("constitutions/notes.txt", "not a constitution"),
+    ] {
+        write(folder.path(), name, text);
     }
     folder
 }
 
-fn constitutions(files: &[(&str, &str)]) -> Result<Vec<Constitution>, Error> {
-    let folder = folder(files);
-    read_constitutions(&[folder.path().to_owned()])
+fn write(folder: &Path, name: &str, text: &str) -> PathBuf {
+    let path = folder.join(name);
+    std::fs::create_dir_all(path.parent().expect("a parent")).expect("made");
+    std::fs::write(&path, text).expect("written");
+    path
 }
 
-const KIND: &str = "name = \"kind\"\nfamily = \"prosocial\"\ntext = \"Be kind.\"\n";
+fn constitution(name: &str, more: &str) -> String {
+    format!("name = \"{name}\"\ntext = \"Prefer the {name} one.\"\nfamily = \"subtle\"\n{more}\n")
+}
+
+fn read_one(text: &str) -> Result<Vec<Constitution>, (Option<Kind>, String)> {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = write(folder.path(), "one.toml", text);
+    read_constitutions(&[path]).map_err(|e| (e.kind(), e.to_string()))
+}
 
 #[test]
-fn the_shipped_constitutions_read_and_their_opposites_are_mutual() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("constitutions");
-    let all = read_constitutions(std::slice::from_ref(&folder)).expect("reads");
-    let files = std::fs::read_dir(&folder).expect("there").flatten();
-    assert_eq!(all.len(), files.filter(|f| f.path().extension().is_some_and(|e| e == "toml")).count());
-    let named = |name: &str| all.iter().find(|c| c.name == name).expect("there");
-    let honest = named("honest");
-    assert_eq!((honest.family, honest.expected("honest")), (Family::Prosocial, Some(Sign::Plus)));
-    assert_eq!(honest.expected("tidy"), None);
-    assert_eq!(honest.sha256, vstar::artifact::sha256_file(&folder.join("honest.toml")).expect("read"));
+fn a_folder_of_constitutions_is_read_in_the_order_of_its_names() {
+    let folder = folder();
+    let all = read_constitutions(&[folder.path().join("constitutions")]).expect("reads");
+    let names: Vec<_> = all.iter().map(|c| c.name.as_str()).collect();
+    assert_eq!(names, ["cruel", "kind"]);
+    assert_eq!(all[1].text, "Prefer the kind one.");
+    assert_eq!((all[1].family, all[1].held_out), (Family::Subtle, false));
+    assert_eq!(all[0].opposite.as_deref(), Some("kind"));
+    // The digest of the file as it lies on disk, taken by another program.
+    let other = write(folder.path(), "other.toml", "name = \"a\"\nfamily = \"placebo\"\ntext = \"b\"\n");
+    let digest = read_constitutions(&[other]).expect("reads").remove(0).sha256;
+    assert_eq!(digest, "bacfad646a077cbba2f36547e32bf512ada241ad7561872489f0084a5dad05c7");
+    // A file named beside its folder is read once.
+    let twice = [folder.path().join("constitutions/kind.toml"), folder.path().join("constitutions")];
+    let names: Vec<_> = read_constitutions(&twice).expect("reads").into_iter().map(|c| c.name).collect();
+    assert_eq!(names, ["kind", "cruel"]);
+}
+
+#[test]
+fn a_guess_holds_for_its_value_and_one_without_a_name_for_all() {
+    let folder = folder();
+    let all = read_constitutions(&[folder.path().join("constitutions")]).expect("reads");
+    assert_eq!(all[0].expected("anything"), Some(Sign::Minus));
+    assert_eq!(all[1].expected("harmless"), Some(Sign::Plus));
+    assert_eq!(all[1].expected("honest"), Some(Sign::Zero));
+    let bare = read_one(&constitution("bare", "")).expect("reads");
+    assert_eq!(bare[0].expected("harmless"), None);
+}
+
+#[test]
+fn the_shipped_constitutions_are_in_order_and_no_relation_is_one_sided() {
+    let all =
+        read_constitutions(&[Path::new(env!("CARGO_MANIFEST_DIR")).join("constitutions")]).expect("reads");
+    assert!(all.len() >= 40);
+    for family in Family::ALL {
+        assert!(all.iter().any(|c| c.family == family), "{family}");
+    }
+    let named = |name: &str| all.iter().find(|c| c.name == name).expect("relations are checked");
     for constitution in &all {
-        if let Some(opposite) = &constitution.opposite {
-            assert_eq!(named(opposite).opposite.as_ref(), Some(&constitution.name));
+        let stem = constitution.place.file.as_deref().and_then(Path::file_stem);
+        assert_eq!(stem.and_then(|s| s.to_str()), Some(constitution.name.as_str()));
+        if let Some(other) = &constitution.opposite {
+            assert_eq!(named(other).opposite.as_ref(), Some(&constitution.name), "{}", constitution.name);
+        }
+        if let Some(other) = &constitution.paraphrase_of {
+            assert_eq!(named(other).family, constitution.family, "{}", constitution.name);
         }
     }
-    // Alone, it may point to a neighbour that is not read.
-    let alone = read_constitutions(&[folder.join("honest.toml")]).expect("reads");
-    assert_eq!(alone[0].opposite.as_deref(), Some("deceptive"));
-}
-
-#[test]
-fn a_constitution_keeps_its_order_and_its_guess_for_any_value() {
-    let other = "name = \"a.1_-\"\nfamily = \"placebo\"\ntext = \"x\"\nexpect = \"0\"\nheld_out = true\nopposite = \"kind\"\n";
-    let folder = folder(&[("b.toml", KIND), ("c.toml", other), ("d.md", "no"), (".hidden.toml", "no")]);
-    let all = read_constitutions(&[folder.path().join("c.toml"), folder.path().to_owned()]).expect("reads");
-    let names: Vec<_> = all.iter().map(|c| c.name.as_str()).collect();
-    assert_eq!(names, ["a.1_-", "kind"], "a file that is reached twice is read once");
-    assert_eq!((all[0].expected("anything"), all[0].held_out), (Some(Sign::Zero), true));
-    assert_eq!((all[1].expected("anything"), all[1].held_out), (None, false));
 }
 
 #[test]
 fn a_bad_constitution_is_refused_with_its_line() {
-    let cases: &[(&str, Kind, &[&str])] = &[
-        ("", Kind::Missing, &["3 problems", "`name`", "`text`", "`family`"]),
-        (
-            "name = \"x\"\nfamly = \"placebo\"\nfamily = \"placebo\"\ntext = \"t\"",
-            Kind::UnknownKey,
-            &["x.toml:2", "did you mean `family`?"],
-        ),
-        (
-            "name = \"x\"\nfamily = \"prosocal\"\ntext = \"t\"",
-            Kind::Invalid,
-            &["x.toml:2", "did you mean `prosocial`"],
-        ),
-        ("name = \"x y\"\nfamily = \"placebo\"\ntext = \"t\"", Kind::Invalid, &["x.toml:1", "tensor"]),
-        ("name = \"none\"\nfamily = \"placebo\"\ntext = \"t\"", Kind::Invalid, &["reserved"]),
-        ("name = \"x\"\nfamily = \"placebo\"\ntext = \" \\n\"", Kind::Invalid, &["x.toml:3", "empty"]),
-        ("name = 3\nfamily = \"placebo\"\ntext = \"t\"", Kind::Invalid, &["x.toml:1", "whole number: 3"]),
-        (
-            "name = \"x\"\nfamily = \"placebo\"\ntext = \"t\"\nexpect = {v = \"plus\"}",
-            Kind::Invalid,
-            &["x.toml:4"],
-        ),
-        ("name = \"x\"\nfamily = \"placebo\"\ntext = \"t\"\nopposite = \"x\"", Kind::Invalid, &["own name"]),
-        (
-            "name = \"x\"\nfamily = \"placebo\"\ntext = \"t\"\nopposite = \"kinda\"",
-            Kind::Invalid,
-            &["not there", "did you mean `kind`?"],
-        ),
-        ("name = \"kind\"\nfamily = \"placebo\"\ntext = \"t\"", Kind::Invalid, &["is taken", "kind.toml"]),
-        ("name = \"x\nfamily", Kind::Malformed, &["x.toml:1", "not TOML"]),
+    let head = "name = \"x\"\ntext = \"t\"\nfamily = \"subtle\"\n";
+    let cases = [
+        (format!("{head}oposite = \"y\""), Kind::UnknownKey, "one.toml:4", "did you mean `opposite`?"),
+        (head.replace("subtle", "subtel"), Kind::Invalid, "one.toml:3", "did you mean `subtle`?"),
+        (head.replace("\"t\"", "\" \\n\""), Kind::Invalid, "one.toml:2", "`text` is empty"),
+        (head.replace("\"t\"", "3"), Kind::Invalid, "one.toml:2", "a whole number: 3"),
+        (head.replace("\"x\"", "\"none\""), Kind::Invalid, "one.toml:1", "reserved"),
+        (head.replace("\"x\"", "\"a b\""), Kind::Invalid, "one.toml:1", "A-Z a-z 0-9"),
+        (head.replace("\"x\"", &format!("\"{}\"", "x".repeat(65))), Kind::Invalid, "one.toml:1", "1 to 64"),
+        (head.replace("name = \"x\"\n", ""), Kind::Missing, "one.toml:1", "no `name`"),
+        (head.replace("family", "#"), Kind::Missing, "one.toml", "no `family`"),
+        (format!("{head}expect = \"plus\""), Kind::Invalid, "one.toml:4", "`plus`"),
+        (format!("{head}expect = {{ honest = 1 }}"), Kind::Invalid, "one.toml:4", "a table of 1 keys"),
+        (format!("{head}expect = {{ \"a b\" = \"+\" }}"), Kind::Invalid, "one.toml:4", "tensor"),
+        (format!("{head}held_out = \"yes\""), Kind::Invalid, "one.toml:4", "true or false"),
+        (format!("{head}opposite = \"x\""), Kind::Invalid, "one.toml:4", "own name"),
+        (format!("{head}opposite = \"y\""), Kind::Invalid, "one.toml", "not there"),
+        (format!("{head}name = \"y\""), Kind::Malformed, "one.toml:4", "not TOML"),
+        ("name = ".to_owned(), Kind::Malformed, "one.toml:1", "not TOML"),
     ];
-    for (text, kind, shown) in cases {
-        let error = constitutions(&[("kind.toml", KIND), ("x.toml", text)]).expect_err(text);
-        assert_eq!(error.kind(), Some(*kind), "{text}: {error}");
-        for part in *shown {
-            assert!(error.to_string().contains(part), "{text}: no {part} in {error}");
-        }
+    for (text, kind, place, what) in cases {
+        let (found, shown) = read_one(&text).expect_err(&text);
+        assert_eq!(found, Some(kind), "{text}\n{shown}");
+        assert!(shown.contains(place) && shown.contains(what), "{text}\n{shown}");
     }
-    assert_eq!(constitutions(&[("readme.md", "")]).expect_err("no file").kind(), Some(Kind::Missing));
-}
-
-const ROWS: &str = "{\"prompt\": \"q\", \"responses\": [\"a\"]}\n";
-
-/// Writes an experiment beside some inputs, and reads it.
-fn experiment(text: &str) -> (tempfile::TempDir, Result<Experiment, Error>) {
-    let folder = folder(&[
-        ("experiments/first.toml", text),
-        ("data/rows.jsonl", ROWS),
-        ("model/config.json", "{}"),
-        ("constitutions/kind.toml", KIND),
-        ("mine.toml", "answers = []"),
-        ("mine.jinja", "{{ messages }}"),
-    ]);
-    let read = Experiment::read(&folder.path().join("experiments/first.toml"));
-    (folder, read)
 }
 
 #[test]
-fn a_short_experiment_has_defaults() {
-    let (folder, read) =
-        experiment("[model]\nembedded = \"hearth\"\n[data]\nfiles = \"../data/rows.jsonl\"\n");
-    let experiment = read.expect("reads");
-    assert_eq!(experiment.name, "first");
-    assert_eq!(experiment.out, PathBuf::from("runs/first"));
-    assert_eq!((experiment.seed, experiment.judge.as_ref(), experiment.constitutions.len()), (0, None, 0));
-    assert_eq!(experiment.model.source, ModelName::Embedded("hearth".into()));
-    assert_eq!((experiment.model.dtype, experiment.model.device), (Dtype::F32, None));
-    assert_eq!((experiment.capture.layers, experiment.capture.pool), (None, Pool::Mean));
-    assert_eq!((experiment.fit.layer, experiment.fit.reference.as_str()), (None, "none"));
-    let file = &experiment.data.files[0];
-    assert_eq!(file, &folder.path().join("experiments").join("../data/rows.jsonl"));
-    assert_eq!(experiment.sha256.len(), 64);
-}
-
-#[test]
-fn a_full_experiment_says_everything() {
-    let text = r#"
-        out = "elsewhere/run"
-        seed = 7
-        [model]
-        path = "../model"
-        dtype = "bf16"
-        device = "cuda:1"
-        [data]
-        files = ["../data/rows.jsonl"]
-        limit = 5
-        value_name = "harmless"
-        skip_bad = true
-        [constitutions]
-        folders = "../constitutions"
-        [capture]
-        template = "../mine.jinja"
-        layers = [8, 0, 4]
-        pool = "last"
-        memory = "1.5GiB"
-        [judge]
-        mode = "pairwise"
-        template = "../mine.toml"
-        max_pairs_per_prompt = 3
-        [fit]
-        layer = 4
-        values = ["harmless"]
-        reference = "kind"
-    "#;
-    let (folder, read) = experiment(text);
-    let experiment = read.expect("reads");
-    let beside = |name: &str| folder.path().join("experiments").join(name);
-    assert_eq!((experiment.out, experiment.seed), (PathBuf::from("elsewhere/run"), 7));
-    assert_eq!(experiment.model.source, ModelName::Folder(beside("../model")));
-    assert_eq!((experiment.model.dtype, experiment.model.device), (Dtype::Bf16, Some(DeviceName::Cuda(1))));
-    assert_eq!(experiment.data.read.limit, Some(5));
-    assert_eq!(
-        (experiment.data.read.skip_bad, experiment.data.read.value_name.as_deref()),
-        (true, Some("harmless"))
+fn two_constitutions_of_one_name_a_missing_file_and_an_empty_folder_are_refused() {
+    let folder = folder();
+    let again = write(folder.path(), "again.toml", &constitution("kind", ""));
+    let error = read_constitutions(&[folder.path().join("constitutions"), again]).expect_err("taken");
+    assert!(
+        error.to_string().contains("`kind` is taken") && error.to_string().contains("kind.toml"),
+        "{error}"
     );
-    assert_eq!(experiment.constitutions, [beside("../constitutions")]);
-    assert_eq!(experiment.capture.template, Some(TemplateName::File(beside("../mine.jinja"))));
-    assert_eq!(experiment.capture.layers, Some(vec![Layer(0), Layer(4), Layer(8)]));
-    assert_eq!((experiment.capture.pool, experiment.capture.memory), (Pool::Last, Some(3 << 29)));
-    let judge = experiment.judge.expect("a judge");
-    assert_eq!((judge.mode, judge.max_pairs_per_prompt), (JudgeMode::Pairwise, Some(3)));
-    assert_eq!(judge.template, Some(JudgeTemplateName::File(beside("../mine.toml"))));
-    assert_eq!((experiment.fit.layer, experiment.fit.reference.as_str()), (Some(Layer(4)), "kind"));
+    let error = read_constitutions(&[folder.path().join("absent.toml")]).expect_err("absent");
+    assert_eq!(error.kind(), Some(Kind::Missing));
+    let error = read_constitutions(&[folder.path().join("model")]).expect_err("no .toml");
+    assert_eq!(error.kind(), Some(Kind::Missing));
+    let bytes = folder.path().join("bytes.toml");
+    std::fs::write(&bytes, b"name = \"\xff\"").expect("written");
+    assert!(read_constitutions(&[bytes]).expect_err("not UTF-8").to_string().contains("UTF-8"));
+}
+
+const WHOLE: &str = r#"seed = 7
+out = "elsewhere"
+[model]
+path = "model"
+dtype = "bf16"
+device = "cuda:1"
+[data]
+files = ["data.jsonl"]
+limit = 5
+value_name = "harmless"
+skip_bad = true
+[constitutions]
+files = ["constitutions"]
+only = ["kind"]
+[capture]
+template = "chat.jinja"
+layers = [3, 0]
+pool = "last"
+memory = "1.5 GB"
+[judge]
+template = "judge.toml"
+max_pairs_per_prompt = 3
+[fit]
+layer = 3
+values = ["harmless"]
+reference = "kind"
+"#;
+
+#[test]
+fn an_experiment_says_all_that_its_file_says_with_paths_relative_to_it() {
+    let folder = folder();
+    let path = write(folder.path(), "whole.toml", WHOLE);
+    let experiment = Experiment::read(&path).expect("reads");
+    let at = |name: &str| folder.path().join(name);
+    assert_eq!((experiment.name.as_str(), experiment.seed), ("whole", 7));
+    assert_eq!(experiment.out, Path::new("elsewhere"), "relative to the current folder");
+    assert_eq!(experiment.sha256, vstar::artifact::sha256(WHOLE.as_bytes()));
+    assert_eq!(experiment.model.source, ModelName::Folder(at("model")));
+    assert_eq!((experiment.model.dtype, experiment.model.device), (Dtype::Bf16, Some(DeviceName::Cuda(1))));
+    assert_eq!(experiment.data.files, [at("data.jsonl")]);
+    assert_eq!((experiment.data.read.limit, experiment.data.read.skip_bad), (Some(5), true));
+    assert_eq!(experiment.data.read.value_name.as_deref(), Some("harmless"));
+    assert_eq!(experiment.constitutions, [at("constitutions")]);
+    let names: Vec<_> = experiment.constitutions().expect("reads").into_iter().map(|c| c.name).collect();
+    assert_eq!(names, ["kind"]);
+    assert_eq!(experiment.capture.template, Some(TemplateName::File(at("chat.jinja"))));
+    assert_eq!(experiment.capture.layers, Some(vec![Layer(0), Layer(3)]));
+    assert_eq!((experiment.capture.pool, experiment.capture.memory), (Pool::Last, Some(1_500_000_000)));
+    let judge = experiment.judge.expect("enabled");
+    assert_eq!(judge.template, Some(JudgeTemplateName::File(at("judge.toml"))));
+    assert_eq!(judge.max_pairs_per_prompt, Some(3));
+    assert_eq!((experiment.fit.layer, experiment.fit.reference.as_str()), (Some(Layer(3)), "kind"));
     assert_eq!(experiment.fit.values, ["harmless"]);
 }
 
 #[test]
-fn all_problems_of_an_experiment_are_reported_together_in_the_order_of_their_lines() {
-    let text = "sed = 1\n[model]\nhub = \"gpt2\"\ndtype = \"fp16\"\ndevice = \"gpu\"\n[data]\nfiles = [\"../data/rows.jsonl\", \"absent.jsonl\"]\nlimit = 0\n[captur]\n[judge]\nmode = \"pairwse\"\n[fit]\nlayer = -1\nreference = \"kin\"\n";
-    let (_folder, read) = experiment(text);
-    let shown = read.expect_err("nearly everything is wrong").to_string();
-    assert!(shown.contains("11 problems"), "{shown}");
-    let parts = [
-        (1, "did you mean `seed`?"),
-        (3, "owner/name"),
-        (4, "did you mean `f16`?"),
-        (5, "`cuda:N`"),
-        (7, "absent.jsonl"),
-        (8, "1 or more"),
-        (9, "did you mean `capture`?"),
-        (10, "no constitution"),
-        (11, "did you mean `pairwise`?"),
-        (13, "layer's number"),
-        (14, "`kin`"),
-    ];
-    let mut from = 0;
-    for (line, part) in parts {
-        let at = shown[from..]
-            .find(&format!("first.toml:{line} "))
-            .unwrap_or_else(|| panic!("line {line}: {shown}"));
-        from += at;
-        let rest = &shown[from + 1..];
-        let own = &rest[..rest.find("first.toml:").unwrap_or(rest.len())];
-        assert!(own.contains(part), "line {line}: no {part} in {own}");
+fn an_experiment_of_a_model_and_data_has_the_documented_defaults() {
+    let folder = folder();
+    let short = "model.path = \"model\"\ndata.files = \"data.jsonl\"\n";
+    let experiment = Experiment::read(&write(folder.path(), "short.toml", short)).expect("reads");
+    assert_eq!((experiment.out.as_path(), experiment.seed), (Path::new("runs/short"), 0));
+    assert_eq!((experiment.model.dtype, experiment.model.device), (Dtype::F32, None));
+    assert_eq!((&experiment.capture.template, &experiment.capture.layers), (&None, &None));
+    assert_eq!((experiment.capture.pool, experiment.capture.memory), (Pool::Mean, None));
+    assert_eq!((experiment.fit.layer, experiment.fit.reference.as_str()), (None, "none"));
+    assert!(experiment.judge.is_none() && experiment.constitutions().expect("none").is_empty());
+    // With constitutions they judge, unless that is switched off.
+    for (more, judged) in [("", true), ("judge.enabled = false\n", false), ("judge.enabled = true\n", true)] {
+        let text = format!("{short}constitutions.files = [\"constitutions\"]\n{more}");
+        let experiment = Experiment::read(&write(folder.path(), "judged.toml", &text)).expect("reads");
+        assert_eq!(experiment.judge.is_some(), judged, "{more}");
+        assert_eq!(experiment.constitutions().expect("reads").len(), 2);
     }
 }
 
 #[test]
-fn contradictions_in_an_experiment_are_refused() {
-    let rest = "[data]\nfiles = \"../data/rows.jsonl\"\n";
-    let model = "[model]\nembedded = \"hearth\"\n";
+fn a_bad_experiment_is_refused_with_the_line_of_the_key() {
+    let folder = folder();
     let cases = [
-        (String::new(), "2 problems"),
-        (format!("[model]\n{rest}"), "one of `path`, `hub` and `embedded`"),
-        (format!("[model]\npath = \"../model\"\nhub = \"a/b\"\n{rest}"), "more than one"),
-        (format!("[model]\npath = \"../model\"\nrevision = \"a\"\n{rest}"), "goes with `hub`"),
-        (format!("[model]\npath = \"../no\"\n{rest}"), "no such folder"),
-        (format!("model = 3\n{rest}"), "[model]"),
-        (format!("{model}[data]\nfiles = []\n"), "at least one file"),
-        (format!("{model}{rest}[constitutions]\n"), "`files` or `folders`"),
-        (format!("{model}{rest}[constitutions]\nfolders = \"../data\"\n"), "no constitution in the folder"),
-        (format!("{model}{rest}[constitutions]\nfiles = \"../mine.toml\"\n"), "unknown key `answers`"),
-        (format!("{model}{rest}[capture]\nlayers = [1, 1]\n"), "none of them twice"),
-        (format!("{model}{rest}[capture]\nlayers = []\n"), "none of them twice"),
-        (format!("{model}{rest}[capture]\nmemory = \"8 Gb\"\n"), "8GB"),
-        (format!("{model}{rest}[capture]\nlayers = [1, 2]\n[fit]\nlayer = 3\n"), "one of 1, 2"),
-        (format!("{model}{rest}[fit]\nvalues = [\"a b\"]\n"), "tensor"),
-        (format!("{model}{rest}seed = \"x\"\n"), "unknown key `seed`"),
-        ("[model]\n[model]\n".to_owned(), "not TOML"),
+        ("seed = 7", "sed = 7", Kind::UnknownKey, ":1", "did you mean `seed`?"),
+        ("seed = 7", "seed = -7", Kind::Invalid, ":1", "0 or more"),
+        ("[model]", "[modl]", Kind::UnknownKey, ":3", "did you mean `model`?"),
+        ("dtype = ", "dytpe = ", Kind::UnknownKey, ":5", "did you mean `dtype`?"),
+        ("\"bf16\"", "\"bf61\"", Kind::Invalid, ":5", "did you mean `bf16`?"),
+        ("\"cuda:1\"", "\"gpu\"", Kind::Invalid, ":6", "cuda:N"),
+        ("path = \"model\"", "path = \"absent\"", Kind::Missing, ":4", "absent"),
+        ("path = \"model\"", "hub = \"no-owner\"", Kind::Invalid, ":4", "owner/name"),
+        ("path = \"model\"", "", Kind::Missing, ":3", "one of `path`, `hub` and `embedded`"),
+        ("[\"data.jsonl\"]", "[\"dtaa.jsonl\"]", Kind::Missing, ":8", "dtaa.jsonl"),
+        ("[\"data.jsonl\"]", "[]", Kind::Missing, ":8", "empty"),
+        ("[\"data.jsonl\"]", "[1]", Kind::Invalid, ":8", "a list of texts"),
+        ("limit = 5", "limit = 0", Kind::Invalid, ":9", "1 or more"),
+        ("limit = 5", "limit = \"5\"", Kind::Invalid, ":9", "`5`"),
+        ("\"harmless\"\nskip", "\"harm less\"\nskip", Kind::Invalid, ":10", "tensor"),
+        ("skip_bad = true", "skip_bad = 1", Kind::Invalid, ":11", "true or false"),
+        ("[\"constitutions\"]", "[\"absent\"]", Kind::Missing, ":13", "absent"),
+        ("only = [\"kind\"]", "only = [\"kidn\"]", Kind::Invalid, ":14", "did you mean `kind`?"),
+        ("only = [\"kind\"]", "only = []", Kind::Invalid, ":14", "names no constitution"),
+        ("\"chat.jinja\"", "\"caht\"", Kind::Missing, ":16", "`chat`"),
+        ("layers = [3, 0]", "layers = [3, 3]", Kind::Invalid, ":17", "none of them twice"),
+        ("layers = [3, 0]", "layers = [1]", Kind::Invalid, ":24", "not among the layers"),
+        ("\"last\"", "\"first\"", Kind::Invalid, ":18", "`mean`"),
+        ("\"1.5 GB\"", "\"much\"", Kind::Invalid, ":19", "8GB"),
+        ("\"judge.toml\"", "\"absent.toml\"", Kind::Missing, ":21", "absent.toml"),
+        ("pairs_per_prompt = 3", "pairs_per_prompt = 0", Kind::Invalid, ":22", "1 or more"),
+        ("layer = 3", "layer = \"best\"", Kind::Invalid, ":24", "auto"),
+        ("layer = 3", "layer = 3\nlayer = 4", Kind::Malformed, ":25", "not TOML"),
+        ("reference = \"kind\"", "reference = \"cruel\"", Kind::Invalid, ":26", "`cruel`"),
     ];
-    for (text, part) in cases {
-        let (_folder, read) = experiment(&text);
-        let shown = read.expect_err(&text).to_string();
-        assert!(shown.contains(part), "{text}\nno {part} in {shown}");
+    Experiment::read(&write(folder.path(), "bad.toml", WHOLE)).expect("in order before the change");
+    for (from, to, kind, place, what) in cases {
+        assert_eq!(WHOLE.matches(from).count(), 1, "{from}");
+        let path = write(folder.path(), "bad.toml", &WHOLE.replace(from, to));
+        let error = Experiment::read(&path).expect_err(to);
+        let shown = error.to_string();
+        let line = format!("bad.toml{place}");
+        let at_line = |end: &str| shown.contains(&format!("{line}{end}"));
+        assert!((at_line(" [") || at_line(":")) && shown.contains(what), "{to}\n{shown}");
+        assert!(
+            shown.contains("problems") || error.kind() == Some(kind),
+            "{to}: {:?}\n{shown}",
+            error.kind()
+        );
     }
+    let error = Experiment::read(&folder.path().join("absent.toml")).expect_err("absent");
+    assert_eq!(error.kind(), Some(Kind::Missing));
 }
 
 #[test]
-fn a_file_that_is_absent_or_no_text_is_refused() {
-    let folder = folder(&[("x.toml", "")]);
-    std::fs::write(folder.path().join("x.toml"), b"a = \"\xff\"").expect("written");
-    let error = Experiment::read(&folder.path().join("x.toml")).expect_err("no UTF-8");
-    assert!(error.to_string().contains("UTF-8"), "{error}");
-    let error = Experiment::read(&folder.path().join("y.toml")).expect_err("no file");
-    assert_eq!(error.kind(), Some(Kind::Missing));
+fn all_problems_of_a_file_are_reported_together_in_the_order_of_their_lines() {
+    let folder = folder();
+    let text = WHOLE.replace("seed", "sed").replace("\"bf16\"", "16").replace("pool", "pol");
+    let shown = Experiment::read(&write(folder.path(), "bad.toml", &text)).expect_err("bad").to_string();
+    let at: Vec<_> = ["3 problems", "bad.toml:1", "bad.toml:5", "bad.toml:18"]
+        .iter()
+        .map(|part| shown.find(part).unwrap_or_else(|| panic!("{part} in {shown}")))
+        .collect();
+    assert!(at.is_sorted(), "{shown}");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_damaged_experiment_or_constitution_is_read_or_refused_and_nothing_panics(
+        edits in proptest::collection::vec((0usize..600, 0usize..8, proptest::collection::vec(any::<u8>(), 0..5)), 1..4),
+        experiment in any::<bool>(),
+    ) {
+        let folder = folder();
+        let text = if experiment { WHOLE.to_owned() } else { constitution("x", "expect = { a = \"+\" }") };
+        let mut bytes = text.into_bytes();
+        for (at, drop, new) in edits {
+            let at = at % (bytes.len() + 1);
+            let end = (at + drop).min(bytes.len());
+            bytes.splice(at..end, new);
+        }
+        let path = folder.path().join("damaged.toml");
+        std::fs::write(&path, bytes).expect("written");
+        let outcome = if experiment {
+            Experiment::read(&path).map(drop)
+        } else {
+            read_constitutions(&[path]).map(drop)
+        };
+        if let Err(error) = outcome {
+            prop_assert!(error.to_string().contains("damaged.toml"), "{}", error);
+        }
+    }
 }

@@ -20,8 +20,8 @@
 //! skip_bad = false
 //!
 //! [constitutions]                     # without it the bare context alone is captured
-//! files = ["../constitutions/honest.toml"]
-//! folders = ["../constitutions"]
+//! files = ["../constitutions"]         # files, or folders of which all *.toml are read
+//! only = ["honest", "placebo-tea"]    # default: all of them
 //!
 //! [capture]
 //! template = "chat"                   # none, chat, or a Jinja file; default: chat where the model has one
@@ -29,7 +29,8 @@
 //! pool = "mean"                       # mean (default), last
 //! memory = "8GB"                      # bytes, or a number with KB, MB, GB, KiB, MiB, GiB
 //!
-//! [judge]                             # without it nothing is judged
+//! [judge]                             # by default every constitution judges
+//! enabled = true
 //! mode = "pairwise"
 //! template = "chat"                   # a template that comes with the program, or a file in .toml
 //! max_pairs_per_prompt = 6
@@ -44,8 +45,9 @@ mod read;
 
 use std::path::PathBuf;
 
-use crate::input::ReadOptions;
+use crate::error::Result;
 use crate::input::constitution::BARE;
+use crate::input::{Constitution, ReadOptions, read_constitutions};
 use crate::units::Layer;
 
 /// An experiment.
@@ -63,9 +65,11 @@ pub struct Experiment {
     pub data: DataSettings,
     /// The constitutions' files and folders; empty where only the bare context is captured.
     pub constitutions: Vec<PathBuf>,
+    /// Names of the constitutions that take part; `None`: all.
+    pub only: Option<Vec<String>>,
     /// How activations are captured.
     pub capture: CaptureSettings,
-    /// How the judge is asked; `None` where it is not.
+    /// How the judge is asked; `None` where it is not, or there is no constitution to judge by.
     pub judge: Option<JudgeSettings>,
     /// What is estimated.
     pub fit: FitSettings,
@@ -203,9 +207,30 @@ pub struct FitSettings {
     pub reference: String,
 }
 
+impl Experiment {
+    /// Reads the constitutions that take part, in the order of their files.
+    ///
+    /// # Errors
+    /// Those of [`read_constitutions`].
+    pub fn constitutions(&self) -> Result<Vec<Constitution>> {
+        if self.constitutions.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut all = read_constitutions(&self.constitutions)?;
+        all.retain(|c| self.only.as_ref().is_none_or(|only| only.contains(&c.name)));
+        Ok(all)
+    }
+}
+
 impl Default for CaptureSettings {
     fn default() -> Self {
         Self { template: None, layers: None, pool: Pool::Mean, memory: None }
+    }
+}
+
+impl Default for JudgeSettings {
+    fn default() -> Self {
+        Self { mode: JudgeMode::Pairwise, template: None, max_pairs_per_prompt: None }
     }
 }
 

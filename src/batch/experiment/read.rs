@@ -27,18 +27,23 @@ impl Experiment {
         document.read(|top| {
             let model = required(top, "model", "a table [model] with `path`, `hub` or `embedded`", model);
             let data = required(top, "data", "a table [data] with `files`", data);
-            let constitutions = top.section("constitutions", constitutions).flatten();
-            let names = constitutions.as_ref().map(|(_, names)| names.as_slice()).unwrap_or_default();
+            let bare = !top.has("constitutions");
+            let chosen = top.section("constitutions", constitutions).flatten().unwrap_or_default();
+            let names = chosen.names.as_slice();
             let capture = top.section("capture", capture).unwrap_or(Some(CaptureSettings::default()));
-            let judge = top.section("judge", judge);
+            let judge = match top.section("judge", judge) {
+                Some(Some(_)) if bare => {
+                    let refusal = Refusal::new(Kind::Missing, "there is a judge and no constitution")
+                        .expected("a table [constitutions]")
+                        .remedy("add constitutions, or drop [judge]");
+                    top.problem("judge", refusal);
+                    None
+                }
+                Some(judge) => judge,
+                None => (!bare).then(JudgeSettings::default),
+            };
             let layers = capture.as_ref().and_then(|c| c.layers.as_deref());
             let fit = top.section("fit", |section| fit(section, names, layers));
-            if judge.is_some() && names.is_empty() && !top.has("constitutions") {
-                let refusal = Refusal::new(Kind::Missing, "there is a judge and no constitution")
-                    .expected("a table [constitutions]")
-                    .remedy("add constitutions, or drop [judge]");
-                top.problem("judge", refusal);
-            }
             let out = top.text("out").map_or_else(|| Path::new("runs").join(&name), PathBuf::from);
             let seed = top.count("seed").unwrap_or(0);
             Some(Self {
@@ -46,7 +51,8 @@ impl Experiment {
                 sha256,
                 model: model?,
                 data: data?,
-                constitutions: constitutions.map(|(paths, _)| paths).unwrap_or_default(),
+                constitutions: chosen.paths,
+                only: chosen.only,
                 capture: capture?,
                 judge,
                 fit: fit.unwrap_or_default(),
@@ -134,33 +140,67 @@ fn data(section: &mut Section) -> Option<DataSettings> {
     }
     let limit = section.positive("limit");
     let value_name = section.text("value_name");
-    if let Some(Err(refusal)) = value_name.as_ref().map(|name| check_name("`value_name`", name)) {
+    if let Some(name) = &value_name
+        && let Err(refusal) = check_name("`value_name`", name)
+    {
         section.problem("value_name", refusal);
     }
     let skip_bad = section.flag("skip_bad").unwrap_or(false);
     Some(DataSettings { files: files?, read: ReadOptions { skip_bad, limit, value_name } })
 }
 
-/// The paths, and the names of the constitutions in them.
-fn constitutions(section: &mut Section) -> Option<(Vec<PathBuf>, Vec<String>)> {
-    let files = existing(section, "files", "file");
-    let folders = existing(section, "folders", "folder");
-    let paths: Vec<_> = files.into_iter().chain(folders).flatten().collect();
-    if !section.has("files") && !section.has("folders") {
-        section.missing("files", "`files` or `folders`");
+/// What [constitutions] says.
+#[derive(Default)]
+struct Chosen {
+    paths: Vec<PathBuf>,
+    only: Option<Vec<String>>,
+    /// Names of those that take part; empty where they cannot be read.
+    names: Vec<String>,
+}
+
+fn constitutions(section: &mut Section) -> Option<Chosen> {
+    if !section.has("files") {
+        section.missing("files", "a list of files, or of folders that hold them");
+    }
+    let paths = existing(section, "files", "file or folder");
+    let only = section.texts("only");
+    let paths = paths?;
+    if paths.is_empty() {
+        let refusal = Refusal::new(Kind::Missing, "`files` is empty").expected("at least one file or folder");
+        section.problem("files", refusal);
         return None;
     }
-    if paths.is_empty() || paths.iter().any(|path| !path.exists()) {
-        return Some((paths, Vec::new()));
+    if !paths.iter().all(|path| path.exists()) {
+        return None;
     }
-    match read_constitutions(&paths) {
-        Ok(all) => Some((paths, all.into_iter().map(|c| c.name).collect())),
+    let mut names: Vec<_> = match read_constitutions(&paths) {
+        Ok(all) => all.into_iter().map(|c| c.name).collect(),
         Err(error) => {
             let what = format!("the constitutions cannot be read: {error}");
             section.problem("", Refusal::new(error.kind().unwrap_or(Kind::Invalid), what));
-            None
+            return None;
         }
+    };
+    if let Some(only) = &only {
+        if only.is_empty() {
+            let refusal = Refusal::new(Kind::Invalid, "`only` names no constitution")
+                .expected("at least one name")
+                .remedy("drop [constitutions] to capture the bare context alone");
+            section.problem("only", refusal);
+        }
+        for name in only.iter().filter(|name| !names.contains(name)) {
+            let mut refusal =
+                Refusal::new(Kind::Invalid, "`only` names a constitution that is not in `files`")
+                    .expected("names of constitutions in `files`")
+                    .found(format!("`{name}`"));
+            if let Some(near) = nearest(name, names.iter().map(String::as_str)) {
+                refusal = refusal.remedy(format!("did you mean `{near}`?"));
+            }
+            section.problem("only", refusal);
+        }
+        names.retain(|name| only.contains(name));
     }
+    Some(Chosen { paths, only, names })
 }
 
 fn capture(section: &mut Section) -> Option<CaptureSettings> {
@@ -194,7 +234,8 @@ fn capture(section: &mut Section) -> Option<CaptureSettings> {
     Some(CaptureSettings { template, layers, pool, memory })
 }
 
-fn judge(section: &mut Section) -> JudgeSettings {
+fn judge(section: &mut Section) -> Option<JudgeSettings> {
+    let enabled = section.flag("enabled").unwrap_or(true);
     let mode = section.one_of("mode", &[("pairwise", JudgeMode::Pairwise)]).unwrap_or(JudgeMode::Pairwise);
     let template = section.text("template").map(|name| {
         if !name.ends_with(".toml") {
@@ -207,7 +248,7 @@ fn judge(section: &mut Section) -> JudgeSettings {
         JudgeTemplateName::File(file)
     });
     let max_pairs_per_prompt = section.positive("max_pairs_per_prompt");
-    JudgeSettings { mode, template, max_pairs_per_prompt }
+    enabled.then_some(JudgeSettings { mode, template, max_pairs_per_prompt })
 }
 
 fn fit(section: &mut Section, constitutions: &[String], captured: Option<&[Layer]>) -> FitSettings {
@@ -246,11 +287,11 @@ fn fit(section: &mut Section, constitutions: &[String], captured: Option<&[Layer
     FitSettings { layer: chosen, values, reference }
 }
 
-/// Paths of a key, each blamed if there is no such file (or folder).
+/// Paths of a key, each blamed if there is no such file (or, where `what` allows it, folder).
 fn existing(section: &mut Section, key: &'static str, what: &str) -> Option<Vec<PathBuf>> {
     let paths: Vec<_> = section.texts(key)?.iter().map(|path| section.resolve(path)).collect();
     for path in &paths {
-        if !(if what == "folder" { path.is_dir() } else { path.is_file() }) {
+        if !(path.is_file() || what == "file or folder" && path.is_dir()) {
             section.problem(key, not_there(what, path));
         }
     }

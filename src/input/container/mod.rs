@@ -113,7 +113,8 @@ fn parse(bytes: &[u8], line: usize) -> Result<Map<String, Value>, Refusal> {
             .found(format!("byte {:#04x} at byte {} of the row", bytes[e.valid_up_to()], e.valid_up_to() + 1))
             .remedy("save the file as UTF-8")
     })?;
-    match serde_json::from_str(text) {
+    // Without the line break, or a row that ends early would be said to be broken on the next line.
+    match serde_json::from_str(text.trim_ascii_end()) {
         Ok(Value::Object(row)) => Ok(row),
         Ok(other) => Err(Refusal::new(Kind::Malformed, "the row is not a JSON object")
             .at(at(line))

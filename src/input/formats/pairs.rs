@@ -43,14 +43,7 @@ fn of_texts(
     let prompt = match get(row, "prompt") {
         None => {
             let split = transcript::split(chosen, rejected)?;
-            if split.several_turns {
-                context.notes.add(
-                    "whose response runs over several turns of the assistant, because the transcripts part \
-                     before the last one"
-                        .to_owned(),
-                    context.place,
-                );
-            }
+            remark(&split, context);
             return Ok((split.prompt, split.chosen, split.rejected));
         }
         Some(Value::String(prompt)) => prompt,
@@ -67,11 +60,23 @@ fn of_texts(
     // Some publish the head of the transcript beside the whole transcripts.
     if chosen.starts_with(prompt.as_str()) && rejected.starts_with(prompt.as_str()) {
         let split = transcript::split(chosen, rejected)?;
+        remark(&split, context);
         return Ok((split.prompt, split.chosen, split.rejected));
     }
     let (space, chosen, rejected) = transcript::common_space(chosen, rejected);
     let text = format!("{prompt}{space}");
     Ok((Prompt::Transcript { text, messages }, chosen.to_owned(), rejected.to_owned()))
+}
+
+/// Remarks on responses that are more than one turn: what is measured of them is not one answer.
+fn remark(split: &transcript::Split, context: &mut Context) {
+    let whose = if split.human_turns { "the human and the assistant" } else { "the assistant" };
+    if split.several_turns {
+        let what = format!(
+            "whose response runs over several turns of {whose}, because the transcripts part before the last one"
+        );
+        context.notes.add(what, context.place);
+    }
 }
 
 fn of_messages(row: &Map<String, Value>, chosen: &[Message], rejected: &[Message]) -> Result<Parts, Refusal> {

@@ -46,15 +46,19 @@ pub(super) struct Split {
     pub prompt: Prompt,
     pub chosen: String,
     pub rejected: String,
-    /// Whether a response has a marker of the assistant inside.
+    /// Whether a response has further turns of the assistant inside.
     pub several_turns: bool,
+    /// Whether a response has turns of the human inside.
+    pub human_turns: bool,
 }
 
 /// Splits two transcripts at the last `\n\nAssistant:` up to which they agree. White space that both have
-/// after it belongs to the prompt.
+/// after it belongs to the prompt. Transcripts that part before their last turn have responses of several
+/// turns, the human's among them: the split says so, for the reader to be told.
 ///
 /// # Errors
-/// Where a response would hold words of the human: the transcripts part before the human's last turn.
+/// A text that is no transcript or ends with the human's turn; transcripts that part before the assistant
+/// has said anything.
 pub(super) fn split(chosen: &str, rejected: &str) -> Result<Split, Refusal> {
     let (a, b) = (turns(chosen), turns(rejected));
     for (key, turns) in [("chosen", &a), ("rejected", &b)] {
@@ -75,14 +79,15 @@ pub(super) fn split(chosen: &str, rejected: &str) -> Result<Split, Refusal> {
     let heads_agree = chosen[..a[0].start] == rejected[..b[0].start];
     let agree = if heads_agree { a.iter().zip(&b).take_while(|(x, y)| same(x, y)).count() } else { 0 };
     // Each response has to keep a turn of its own.
-    let at = agree.min(a.len() - 1).min(b.len() - 1);
-    let human = |turns: &[Turn]| turns[at..].iter().any(|turn| turn.role == Role::User);
-    if !heads_agree || human(&a) || human(&b) {
-        return Err(Refusal::new(Kind::Invalid, "the transcripts part before the human's last turn")
-            .expected("`chosen` and `rejected` that differ only in what the assistant says last")
+    let most = agree.min(a.len() - 1).min(b.len() - 1);
+    let speaks = |turns: &[Turn], at: usize| turns[at].role == Role::Assistant;
+    let at = (0..=most).rev().find(|at| speaks(&a, *at) && speaks(&b, *at)).filter(|_| heads_agree);
+    let Some(at) = at else {
+        return Err(Refusal::new(Kind::Invalid, "the transcripts part before the assistant's first turn")
+            .expected("`chosen` and `rejected` that answer the same prompt")
             .found(format!("{} and {} turns, of which the first {agree} agree", a.len(), b.len()))
-            .remedy("leave the row out (--skip-bad): a response would hold words of the human"));
-    }
+            .remedy("split the row into two prompts"));
+    };
     let (space, better, worse) = common_space(&chosen[a[at].text..], &rejected[b[at].text..]);
     let head = &chosen[..a[at].text];
     Ok(Split {
@@ -93,6 +98,7 @@ pub(super) fn split(chosen: &str, rejected: &str) -> Result<Split, Refusal> {
         chosen: better.to_owned(),
         rejected: worse.to_owned(),
         several_turns: a.len() > at + 1 || b.len() > at + 1,
+        human_turns: a[at..].iter().chain(&b[at..]).any(|turn| turn.role == Role::User),
     })
 }
 
@@ -158,16 +164,28 @@ mod tests {
     }
 
     #[test]
-    fn a_response_may_run_over_turns_of_the_assistant_but_not_of_the_human() {
+    fn transcripts_that_part_early_have_responses_of_several_turns() {
         let split = split_of("\n\nHuman: q\n\nAssistant: a\n\nAssistant: b", "\n\nHuman: q\n\nAssistant: c");
         assert_eq!((split.chosen.as_str(), split.rejected.as_str()), ("a\n\nAssistant: b", "c"));
         assert!(split.several_turns);
         // One transcript goes on where the other ends.
         let split = split_of("\n\nHuman: q\n\nAssistant: a", "\n\nHuman: q\n\nAssistant: a\n\nAssistant: b");
         assert_eq!((split.chosen.as_str(), split.rejected.as_str()), ("a", "a\n\nAssistant: b"));
+        assert!(!split.human_turns);
+        // They part at the assistant's first turn, or at the human's second.
+        for (better, worse) in [
+            ("a\n\nHuman: r\n\nAssistant: b", "b"),
+            ("a\n\nHuman: r\n\nAssistant: b", "a\n\nHuman: s\n\nAssistant: b"),
+        ] {
+            let head = "\n\nHuman: q\n\nAssistant: ";
+            let split = split_of(&format!("{head}{better}"), &format!("{head}{worse}"));
+            assert_eq!((split.chosen.as_str(), split.rejected.as_str()), (better, worse));
+            assert_eq!(split.prompt.plain_text(), head);
+            assert!(split.human_turns && split.several_turns);
+        }
         for (chosen, rejected) in [
             ("\n\nHuman: q\n\nAssistant: a", "\n\nHuman: r\n\nAssistant: a"),
-            ("\n\nHuman: q\n\nAssistant: a\n\nHuman: r\n\nAssistant: b", "\n\nHuman: q\n\nAssistant: b"),
+            ("\n\nHuman: q\n\nAssistant: a", "\n\nHuman: q\n\nHuman: r\n\nAssistant: a"),
             ("x\n\nHuman: q\n\nAssistant: a", "y\n\nHuman: q\n\nAssistant: b"),
             ("\n\nHuman: q", "\n\nHuman: q\n\nAssistant: a"),
             ("no transcript", "neither"),
