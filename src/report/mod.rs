@@ -2,13 +2,17 @@
 //!
 //! [`json`] is the contract other programs read; [`verdict`] says in one word what a constitution would
 //! do and why no more can be said; [`words`] puts the finding into five sentences; [`tables`] decides
-//! what stands in which cell, and [`markdown`] and [`terminal`] only spell it.
+//! what stands in which cell, and [`markdown`], [`html`] and [`terminal`] only spell it.
 
+mod figures;
 pub mod format;
+pub mod html;
 pub mod json;
 pub mod markdown;
 mod overall;
+mod plot;
 mod rows;
+mod svg;
 pub mod tables;
 pub mod terminal;
 pub mod text;
@@ -24,7 +28,9 @@ use crate::hypothesis::{Analysis, Estimate};
 use crate::input::constitution::ANY_VALUE;
 use crate::input::{Constitution, Family, Sign};
 
+pub use html::to_html;
 pub use json::{from_json, to_json};
+pub use markdown::to_markdown;
 pub use overall::{Encoded, Generation, ValueSummary};
 pub use terminal::terminal;
 pub use verdict::{Outcome, Qualifier, Verdict};
