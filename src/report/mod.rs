@@ -1,1 +1,150 @@
-//! Estimates to JSON, Markdown and HTML: numbers in, bytes out.
+//! Estimates to JSON, Markdown, HTML and terminal text: numbers in, text out, nothing read or written.
+//!
+//! [`json`] is the contract other programs read; [`verdict`] says in one word what a constitution would
+//! do and why no more can be said; [`words`] puts the finding into five sentences; [`tables`] decides
+//! what stands in which cell, and [`markdown`], [`html`] and [`terminal`] only spell it.
+
+mod figures;
+pub mod format;
+pub mod html;
+pub mod json;
+pub mod markdown;
+mod overall;
+mod plot;
+mod rows;
+mod svg;
+pub mod tables;
+pub mod terminal;
+pub mod text;
+pub mod verdict;
+pub mod words;
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
+
+use crate::hypothesis::{Analysis, Estimate};
+use crate::input::constitution::ANY_VALUE;
+use crate::input::{Constitution, Family, Sign};
+
+pub use html::to_html;
+pub use json::{from_json, to_json};
+pub use markdown::to_markdown;
+pub use overall::{Encoded, Generation, ValueSummary};
+pub use terminal::terminal;
+pub use verdict::{Outcome, Qualifier, Verdict};
+
+/// Key → value, in the order in which the report lists them: model, revision, hashes, template, dtype,
+/// device, seed, command, versions, time.
+pub type Provenance = serde_json::Map<String, Json>;
+
+/// Name of the table `[{layer, value, rho2, se}]`: ρ² by layer on the half that chose the layer.
+pub const LAYER_PROFILE: &str = "layer_profile";
+/// Name of the table that says in words how the layer was chosen: a string.
+pub const LAYER_NOTE: &str = "layer_note";
+/// Name of the table `[{value, constitution, control, quantity, difference, se, z}]`: slopes against the
+/// placebo arm, paired.
+pub const PLACEBO: &str = "placebo";
+/// Name of the table of items left out: a list with one entry an item, or their number.
+pub const SKIPPED: &str = "skipped";
+
+/// Characters of a constitution's text that a report quotes.
+const EXCERPT: usize = 280;
+
+/// Everything that a report shows.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Report {
+    /// What reproduces it.
+    pub provenance: Provenance,
+    /// Every estimate.
+    pub estimates: Vec<Estimate>,
+    /// Further tables by name; those named in this module are drawn, others are listed.
+    pub tables: BTreeMap<String, Json>,
+    /// What the reader must know.
+    pub warnings: Vec<String>,
+    /// The constitutions, in the order of the run. One that estimates name and that is not here is shown
+    /// without family or text.
+    pub constitutions: Vec<ConstitutionCard>,
+}
+
+/// What a report says about a constitution beside its estimates.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct ConstitutionCard {
+    /// Its name.
+    pub name: String,
+    /// What kind it is; absent where the observations came without its file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub family: Option<Family>,
+    /// The author's guesses by the value's name (`*`: values not named).
+    #[serde(default)]
+    pub expect: BTreeMap<String, Sign>,
+    /// Beginning of its text.
+    #[serde(default)]
+    pub excerpt: String,
+}
+
+impl ConstitutionCard {
+    /// Whether it belongs to the placebo arm.
+    pub fn is_placebo(&self) -> bool {
+        self.family == Some(Family::Placebo)
+    }
+
+    /// The guess for a value, if one was made.
+    pub fn expected(&self, value: &str) -> Option<Sign> {
+        self.expect.get(value).or_else(|| self.expect.get(ANY_VALUE)).copied()
+    }
+}
+
+impl From<&Constitution> for ConstitutionCard {
+    fn from(constitution: &Constitution) -> Self {
+        Self {
+            name: constitution.name.clone(),
+            family: Some(constitution.family),
+            expect: constitution.expect.clone(),
+            excerpt: text::shortened(&constitution.text, EXCERPT),
+        }
+    }
+}
+
+impl Report {
+    /// A report of an analysis: its estimates and warnings, the layer profile, how the layer was chosen,
+    /// and the slopes against the placebo arm as tables.
+    pub fn new(provenance: Provenance, analysis: &Analysis, constitutions: Vec<ConstitutionCard>) -> Self {
+        let mut tables = BTreeMap::new();
+        let mut table = |name: &str, empty: bool, rows: serde_json::Result<Json>| {
+            // Only strings, options and numbers inside: serialising these cannot fail, and a number that
+            // is not finite becomes null.
+            if let (false, Ok(rows)) = (empty, rows) {
+                tables.insert(name.to_owned(), rows);
+            }
+        };
+        table(LAYER_PROFILE, analysis.profile.is_empty(), serde_json::to_value(&analysis.profile));
+        table(LAYER_NOTE, analysis.layer_note.is_empty(), serde_json::to_value(&analysis.layer_note));
+        table(PLACEBO, analysis.placebo.is_empty(), serde_json::to_value(&analysis.placebo));
+        Self {
+            provenance,
+            estimates: analysis.estimates.clone(),
+            tables,
+            warnings: analysis.warnings.clone(),
+            constitutions,
+        }
+    }
+
+    /// Items that were left out: the number, or the length, of the table [`SKIPPED`].
+    pub fn skipped(&self) -> u64 {
+        match self.tables.get(SKIPPED) {
+            Some(Json::Array(rows)) => rows.len() as u64,
+            Some(Json::Number(n)) => n.as_u64().unwrap_or(0),
+            _ => 0,
+        }
+    }
+
+    /// The model's name, or "this model".
+    pub fn model(&self) -> String {
+        match self.provenance.get("model").and_then(Json::as_str) {
+            Some(name) if !name.trim().is_empty() => text::shortened(name, 60),
+            _ => "this model".to_owned(),
+        }
+    }
+}

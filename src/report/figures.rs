@@ -1,0 +1,302 @@
+//! Which plots a report shows, and what stands in them.
+
+use serde_json::Value as Json;
+
+use super::format::{number, percent, quotable, with_interval};
+use super::overall::ValueSummary;
+use super::plot::{Band, Chart, Forest, Row, Series};
+use super::rows::{Index, Named};
+use super::tables::ordered;
+use super::verdict::{Outcome, Verdict, Z95, band_of};
+use super::{LAYER_PROFILE, Report};
+use crate::hypothesis::{Control, Estimate, Quantity};
+
+/// Curves of the tilt plot that are named.
+const CURVES: usize = 8;
+
+/// A plot with its caption; `svg` is markup, the rest plain text.
+pub struct Figure {
+    /// What is shown.
+    pub title: String,
+    /// How to read it.
+    pub caption: String,
+    /// Swatches: class and meaning.
+    pub keys: Vec<(&'static str, &'static str)>,
+    /// The image.
+    pub svg: String,
+}
+
+fn class(named: &Named<'_>, verdict: Option<&Verdict>) -> &'static str {
+    if named.is_placebo() {
+        return "placebo";
+    }
+    match verdict.map(|v| v.verdict) {
+        Some(Outcome::Improves) => "up",
+        Some(Outcome::Degrades) => "down",
+        _ => "none",
+    }
+}
+
+fn triple(e: &Estimate) -> Option<(f64, f64, f64)> {
+    let value = e.estimate.filter(|_| quotable(e))?;
+    Some((value, e.lo.unwrap_or(value), e.hi.unwrap_or(value)))
+}
+
+const MARKS: [(&str, &str); 4] =
+    [("u", "improves"), ("d", "degrades"), ("o", "no verdict"), ("p", "placebo")];
+
+/// Forests of a value: alignment, encoded slope, judge accuracy.
+pub fn of_value<'a>(
+    report: &Report,
+    index: &Index<'a>,
+    verdicts: &[Verdict],
+    summary: &ValueSummary,
+    value: &'a str,
+) -> Vec<Figure> {
+    let named = ordered(index, value);
+    let rows = |quantity: Quantity| -> Vec<Row> {
+        named
+            .iter()
+            .filter_map(|c| {
+                let estimate = index.cell(quantity, value, c.name, Control::None)?;
+                let verdict = verdicts.iter().find(|v| v.value == value && v.constitution == c.name);
+                let label = verdict.map(Verdict::label).unwrap_or_default();
+                Some(Row {
+                    name: c.name.to_owned(),
+                    class: class(c, verdict),
+                    figure: triple(estimate),
+                    title: match triple(estimate) {
+                        Some(_) => format!("{}: {}; {label}", c.name, with_interval(estimate)),
+                        None => format!("{}: not identifiable; {label}", c.name),
+                    },
+                })
+            })
+            .collect()
+    };
+    let mut out = Vec::new();
+    let band = |quantity| band_of(index, value, quantity).map(|range| Band { class: "placebo-band", range });
+    let geometry =
+        summary.ordinary_below.map(|b| Band { class: "geometry-band", range: (-b.min(1.0), b.min(1.0)) });
+    let label =
+        format!("Alignment of each constitution's direction with that of {value}, with 95 % intervals");
+    let forest = Forest {
+        label: &label,
+        axis: "⟨v_c, v*⟩",
+        rows: rows(Quantity::Alignment),
+        bands: geometry.into_iter().chain(band(Quantity::Alignment)).collect(),
+        reference: 0.0,
+        limits: (-1.0, 1.0),
+    };
+    let mut keys = MARKS.to_vec();
+    if forest.bands.iter().any(|b| b.class == "geometry-band") {
+        keys.push(("geometry", "unrelated directions, 95 %"));
+    }
+    if forest.bands.iter().any(|b| b.class == "placebo-band") {
+        keys.push(("placebo", "placebo arm"));
+    }
+    if let Some(svg) = forest.draw() {
+        out.push(Figure {
+            title: "Alignment of each constitution".into(),
+            caption: "Cosine of v_c and v*, 95 % interval.".into(),
+            keys,
+            svg,
+        });
+    }
+    let label = format!("Encoded slope of each constitution for {value}, with 95 % intervals");
+    let forest = Forest {
+        label: &label,
+        axis: "encoded slope, units of the value × nats",
+        rows: rows(Quantity::EncodedSlope),
+        bands: band(Quantity::EncodedSlope).into_iter().collect(),
+        reference: 0.0,
+        limits: (f64::NEG_INFINITY, f64::INFINITY),
+    };
+    if let Some(svg) = forest.draw() {
+        out.push(Figure {
+            title: "How fast the value would at first change".into(),
+            caption: "First-order gain per unit of λ that runs through the residual stream, 95 % interval."
+                .into(),
+            keys: if forest.bands.is_empty() { vec![] } else { vec![("placebo", "placebo arm")] },
+            svg,
+        });
+    }
+    out.extend(tilt(report, verdicts, &named, value));
+    let label = format!("Share of judged pairs on which the judge agrees with the labels of {value}");
+    let forest = Forest {
+        label: &label,
+        axis: "share of pairs judged as the labels say",
+        rows: rows(Quantity::JudgeAccuracy),
+        bands: vec![],
+        reference: 0.5,
+        limits: (0.0, 1.0),
+    };
+    if let Some(svg) = forest.draw() {
+        out.push(Figure {
+            title: "Judge accuracy".into(),
+            caption: "Both orders averaged; the line is a coin's. 95 % interval.".into(),
+            keys: vec![],
+            svg,
+        });
+    }
+    out
+}
+
+/// Curves of the tilted policy's gain, for the constitutions whose gain is farthest from zero.
+fn tilt(report: &Report, verdicts: &[Verdict], named: &[Named<'_>], value: &str) -> Option<Figure> {
+    let mut series: Vec<Series> = named
+        .iter()
+        .map(|c| {
+            let points = report.estimates.iter().filter(|e| {
+                e.quantity == Quantity::TiltGain
+                    && e.control == Control::None
+                    && e.value.as_deref() == Some(value)
+                    && e.constitution.as_deref() == Some(c.name)
+            });
+            let verdict = verdicts.iter().find(|v| v.value == value && v.constitution == c.name);
+            Series {
+                name: c.name.to_owned(),
+                class: class(c, verdict),
+                points: points
+                    .filter(|e| quotable(e))
+                    .filter_map(|e| Some((e.lambda_sd?, e.estimate?, e.lo.zip(e.hi))))
+                    .collect(),
+            }
+        })
+        .filter(|s| s.points.len() > 1)
+        .collect();
+    let all = series.len();
+    let reach = |s: &Series| s.points.iter().map(|p| p.1.abs()).fold(0.0, f64::max);
+    series.sort_by(|a, b| reach(b).total_cmp(&reach(a)));
+    series.truncate(CURVES);
+    for s in &mut series {
+        s.points.insert(0, (0.0, 0.0, None));
+    }
+    let shown = series.len();
+    let label = format!("Expected gain in {value} of the tilted policy against the strength of the tilt");
+    let chart = Chart {
+        label: &label,
+        axes: ("λ·sd(r_c)", "gain, units of the value"),
+        log2: false,
+        series,
+        across: vec![],
+        upright: vec![],
+    };
+    let which = if all > shown { format!(" The {shown} largest of {all}.") } else { String::new() };
+    Some(Figure {
+        title: "Gain of the tilted policy".into(),
+        caption: format!("Exact, over the candidates at hand.{which}"),
+        keys: vec![],
+        svg: chart.draw()?,
+    })
+}
+
+/// Curves about the model: ρ² by layer, and by number of components.
+pub fn of_model<'a>(report: &Report, index: &Index<'a>, value: &'a str) -> Vec<Figure> {
+    let mut out = Vec::new();
+    out.extend(layer_profile(report, index, value));
+    let points: Vec<_> = report
+        .estimates
+        .iter()
+        .filter(|e| {
+            e.quantity == Quantity::ValueConcentration
+                && e.control == Control::None
+                && e.value.as_deref() == Some(value)
+        })
+        .filter_map(|e| Some((e.k? as f64, e.estimate?, e.lo.zip(e.hi))))
+        .collect();
+    let d_eff = index.get(Quantity::DEff, None, None, Control::None).filter(|e| quotable(e));
+    let rho2 = index.get(Quantity::Rho2, Some(value), None, Control::None).filter(|e| quotable(e));
+    let label = format!("Share of {value} encoded by the leading k principal components");
+    let chart = Chart {
+        label: &label,
+        axes: ("k, leading principal components", "ρ²_k"),
+        log2: true,
+        series: vec![Series { name: String::new(), class: "up", points }],
+        across: rho2
+            .and_then(|e| e.estimate)
+            .map(|r| (r, format!("ρ² with all: {}", percent(r))))
+            .into_iter()
+            .collect(),
+        upright: d_eff
+            .and_then(|e| e.estimate)
+            .map(|d| (d, format!("d_eff = {}", number(d, None))))
+            .into_iter()
+            .collect(),
+    };
+    if let Some(svg) = chart.draw() {
+        out.push(Figure {
+            title: "Where the value sits".into(),
+            caption:
+                "ρ² by the leading components alone, on left-out prompts; the band is the 95 % interval."
+                    .into(),
+            keys: vec![],
+            svg,
+        });
+    }
+    out
+}
+
+fn layer_profile(report: &Report, index: &Index<'_>, value: &str) -> Option<Figure> {
+    let rows = report.tables.get(LAYER_PROFILE)?.as_array()?;
+    let field = |row: &Json, key: &str| row.get(key).and_then(Json::as_f64);
+    let points: Vec<_> = rows
+        .iter()
+        .filter(|row| row.get("value").and_then(Json::as_str) == Some(value))
+        .filter_map(|row| {
+            let rho2 = field(row, "rho2")?;
+            let band = field(row, "se").map(|se| (rho2 - Z95 * se, rho2 + Z95 * se));
+            Some((field(row, "layer")?, rho2, band))
+        })
+        .collect();
+    let value = index.values.iter().copied().find(|v| *v == value)?;
+    let chosen = index.get(Quantity::Rho2, Some(value), None, Control::None).and_then(|e| e.layer);
+    let label = format!("Encoding quality of {value} by layer");
+    let chart = Chart {
+        label: &label,
+        axes: ("layer", "ρ²"),
+        log2: false,
+        series: vec![Series { name: String::new(), class: "up", points }],
+        across: vec![],
+        upright: chosen.map(|l| (l.0 as f64, format!("reported: {l}"))).into_iter().collect(),
+    };
+    Some(Figure {
+        title: "Encoding by layer".into(),
+        caption:
+            "On the half of the prompts that chose the layer; all other figures are from the other half. \
+                  The band is the 95 % interval."
+                .into(),
+        keys: vec![],
+        svg: chart.draw()?,
+    })
+}
+
+/// The judge's position bias: mean and spread over pairs.
+pub fn position_bias(index: &Index<'_>) -> Option<Figure> {
+    let rows = index
+        .constitutions
+        .iter()
+        .filter_map(|c| {
+            let of = |q| index.get(q, None, Some(c.name), Control::None);
+            let mean = of(Quantity::PositionBias).filter(|e| quotable(e))?.estimate?;
+            let sd =
+                of(Quantity::PositionBiasSd).filter(|e| quotable(e)).and_then(|e| e.estimate).unwrap_or(0.0);
+            let title = format!("{}: mean {}, sd {}", c.name, number(mean, None), number(sd, None));
+            let class = if c.is_placebo() { "placebo" } else { "none" };
+            Some(Row { name: c.name.to_owned(), class, figure: Some((mean, mean - sd, mean + sd)), title })
+        })
+        .collect();
+    let forest = Forest {
+        label: "Position bias of the judge under each constitution, mean and one standard deviation",
+        axis: "nats of log-odds for the first place",
+        rows,
+        bands: vec![],
+        reference: 0.0,
+        limits: (f64::NEG_INFINITY, f64::INFINITY),
+    };
+    Some(Figure {
+        title: "Position bias".into(),
+        caption: "Mean over pairs; the bar is one standard deviation over pairs, not an interval.".into(),
+        keys: vec![],
+        svg: forest.draw()?,
+    })
+}

@@ -1,0 +1,253 @@
+//! `report.md`: the finding in its first five lines, then the tables, then what reproduces them.
+
+use std::fmt::Write;
+
+use super::format::count;
+use super::overall::{Generation, ValueSummary, summaries};
+use super::rows::Index;
+use super::tables::{self, Grid, Tone};
+use super::text::{markdown as escaped, width};
+use super::verdict::{Outcome, Verdict, Z95, band_of, verdicts_of};
+use super::{LAYER_NOTE, LAYER_PROFILE, PLACEBO, Report, SKIPPED, format, words};
+use crate::hypothesis::Quantity;
+
+/// The report as Markdown. Lines 1 to 5 are the finding in words.
+pub fn to_markdown(report: &Report) -> String {
+    let index = Index::new(report);
+    let verdicts = verdicts_of(report, &index);
+    let summaries = summaries(&index);
+    let mut out = String::new();
+    let [finding, rest @ ..] = words::lines(report, &index, &verdicts, &summaries);
+    line(&mut out, &format!("# {}", escaped(&finding)));
+    for sentence in rest {
+        line(&mut out, &escaped(&sentence));
+    }
+    for (&value, summary) in index.values.iter().zip(&summaries) {
+        section(&mut out, 2, &format!("“{}”", escaped(&super::text::shortened(value, 60))));
+        let main = tables::main(&index, &verdicts, value);
+        if main.rows.is_empty() {
+            line(&mut out, "No constitution was judged against this value.");
+        } else {
+            table(&mut out, &main);
+            for note in main_notes(&index, &verdicts, value, summary) {
+                line(&mut out, &format!("\n{}", escaped(&note)));
+            }
+        }
+        section(&mut out, 3, &format!("The model and “{}”", escaped(&super::text::shortened(value, 60))));
+        table(&mut out, &tables::model(&index, value));
+        for note in model_notes(summary) {
+            line(&mut out, &format!("\n{}", escaped(&note)));
+        }
+    }
+    for (quantity, title) in [(Quantity::ValueCos, "Values against each other")] {
+        grid_section(&mut out, 2, title, &tables::keyed(report, quantity));
+    }
+    grid_section(&mut out, 2, "The judge", &tables::judge(&index));
+    warnings(&mut out, report);
+    section(&mut out, 2, "Details");
+    line(&mut out, DETAILS);
+    for &value in &index.values {
+        let title = format!("“{}”, with and without length control", super::text::shortened(value, 60));
+        grid_section(&mut out, 3, &title, &tables::details(&index, &verdicts, value));
+    }
+    let withheld = tables::estimates(report, &|e| !e.reportable && e.estimate.is_some());
+    grid_section(&mut out, 3, "Figures that must not be quoted", &withheld);
+    let missing = tables::estimates(report, &|e| e.estimate.is_none());
+    grid_section(&mut out, 3, "What could not be computed", &missing);
+    let concentration = tables::keyed(report, Quantity::ValueConcentration);
+    grid_section(&mut out, 3, "Value in the leading principal components", &concentration);
+    grid_section(&mut out, 3, "Gain of the tilted policy", &tables::keyed(report, Quantity::TiltGain));
+    grid_section(&mut out, 2, "Constitutions", &tables::constitutions(report));
+    other_tables(&mut out, report);
+    section(&mut out, 2, "Provenance");
+    if report.provenance.is_empty() {
+        line(&mut out, "None was recorded: this report cannot be reproduced from itself.");
+    } else {
+        table(&mut out, &tables::provenance(report));
+    }
+    out
+}
+
+const DETAILS: &str = "Figures in parentheses did not pass their gate: they are shown so that nothing is hidden, \
+and must not be quoted.";
+
+/// What the reader of the main table has to know.
+pub(super) fn main_notes(
+    index: &Index<'_>,
+    verdicts: &[Verdict],
+    value: &str,
+    summary: &ValueSummary,
+) -> Vec<String> {
+    let own: Vec<&Verdict> = verdicts.iter().filter(|v| v.value == value).collect();
+    let mut notes = vec![
+        "Intervals are 95 %. Slopes are in units of the value times nats of log-odds, position bias in nats of \
+         log-odds. p is adjusted for the number of constitutions. n.i.: not identifiable (it failed its gate; \
+         the figure stands under Details). Rows run from the clearest rise to the clearest fall, the placebo arm last."
+            .to_owned(),
+    ];
+    notes.push(match summary.ordinary_below {
+        None => "Geometry null: not identifiable, so no alignment can be compared with unrelated directions.".into(),
+        Some(limit) => {
+            let with: Vec<_> = own.iter().filter_map(|v| v.ordinary).collect();
+            let ordinary = with.iter().filter(|o| **o).count();
+            let verdict = match (ordinary, with.len()) {
+                (_, 0) => "no alignment here is identifiable".to_owned(),
+                (o, all) if o == all => format!("all {all} alignments here are ordinary for unrelated directions in this geometry"),
+                (0, all) => format!("none of the {all} alignments here is"),
+                (o, all) => format!("{o} of the {all} alignments here are ordinary for unrelated directions in this geometry"),
+            };
+            format!(
+                "Geometry null: 95 % of unrelated directions have |cos| ≤ {} with v* ({Z95} sd over 200 random directions); {verdict}.",
+                format::number(limit, None)
+            )
+        }
+    });
+    let placebos = own.iter().filter(|v| v.placebo).count();
+    match band_of(index, value, Quantity::EncodedSlope) {
+        Some((lo, hi)) => {
+            let step = (hi - lo) / 10.0;
+            let moved = own
+                .iter()
+                .filter(|v| v.placebo && matches!(v.verdict, Outcome::Improves | Outcome::Degrades))
+                .count();
+            let also = if moved > 0 {
+                format!("; {moved} of them would by themselves change the value")
+            } else {
+                String::new()
+            };
+            notes.push(format!(
+                "Placebo arm ({}): encoded slopes within {} to {} are no evidence{also}.",
+                format::counted(placebos as u64, "constitution"),
+                format::number(lo, Some(step)),
+                format::number(hi, Some(step))
+            ));
+        }
+        None => notes.push(
+            "No placebo arm was run: what the form of a constitution does by itself is not known.".into(),
+        ),
+    }
+    let one_value: Vec<Verdict> = own.into_iter().cloned().collect();
+    if let Some((held, failed, undecided)) = tables::guesses(index, &one_value) {
+        notes.push(format!(
+            "The authors' guesses about signs: {held} right, {failed} wrong, {undecided} undecided by these data."
+        ));
+    }
+    notes
+}
+
+/// What the reader of the model's table has to know.
+pub(super) fn model_notes(summary: &ValueSummary) -> Vec<String> {
+    let control =
+        if summary.generation_length_controlled { "length controlled" } else { "length not controlled" };
+    let generation = match summary.generation {
+        Generation::Favours => format!("Generation by itself favours the value ({control})."),
+        Generation::Opposes => format!("Generation by itself works against the value ({control})."),
+        Generation::Neither => {
+            format!(
+                "Generation by itself neither favours nor opposes the value within the interval ({control})."
+            )
+        }
+        Generation::NotIdentifiable => {
+            "Whether generation by itself favours the value is not identifiable.".to_owned()
+        }
+    };
+    let mut notes = vec![generation];
+    if summary.lower_estimate {
+        notes.push(
+            "With fewer contrasts than dimensions the ridge sees part of the value only: its ρ² is a lower \
+             estimate, and the model-based one assumes that v* is spread evenly. The truth may lie between or \
+             outside; neither is to be quoted alone."
+                .into(),
+        );
+    }
+    notes
+}
+
+fn warnings(out: &mut String, report: &Report) {
+    section(out, 2, "Warnings");
+    let skipped = report.skipped();
+    line(out, &format!("Items left out: {}.\n", count(skipped)));
+    if let Some(note) = report.tables.get(LAYER_NOTE).and_then(|n| n.as_str()) {
+        line(out, &format!("Layer: {}.\n", escaped(note)));
+    }
+    if report.warnings.is_empty() {
+        line(out, "None beside those at single figures.");
+    }
+    for warning in &report.warnings {
+        line(out, &format!("- {}", escaped(warning)));
+    }
+}
+
+/// Tables that have no place of their own are named, with their size.
+fn other_tables(out: &mut String, report: &Report) {
+    let known = [LAYER_NOTE, PLACEBO, SKIPPED, LAYER_PROFILE];
+    let others: Vec<_> = report.tables.iter().filter(|(name, _)| !known.contains(&name.as_str())).collect();
+    if others.is_empty() {
+        return;
+    }
+    section(out, 2, "Further tables in report.json");
+    for (name, table) in others {
+        let size = match table {
+            serde_json::Value::Array(rows) => format!(" ({})", format::counted(rows.len() as u64, "row")),
+            serde_json::Value::Object(map) => format!(" ({})", format::counted(map.len() as u64, "key")),
+            _ => String::new(),
+        };
+        line(out, &format!("- {}{size}", escaped(name)));
+    }
+}
+
+fn line(out: &mut String, text: &str) {
+    out.push_str(text);
+    out.push('\n');
+}
+
+/// `title` is escaped already.
+fn section(out: &mut String, level: usize, title: &str) {
+    // Writing to a string cannot fail.
+    let _ = writeln!(out, "\n{} {title}\n", "#".repeat(level));
+}
+
+fn grid_section(out: &mut String, level: usize, title: &str, grid: &Grid) {
+    if !grid.rows.is_empty() {
+        section(out, level, &escaped(title));
+        table(out, grid);
+    }
+}
+
+/// A pipe table whose source is aligned too.
+fn table(out: &mut String, grid: &Grid) {
+    if grid.rows.is_empty() {
+        line(out, "Nothing was measured.");
+        return;
+    }
+    let cell = |cell: &tables::Cell| {
+        let text = escaped(&cell.text);
+        if matches!(cell.tone, Tone::Up | Tone::Down) { format!("**{text}**") } else { text }
+    };
+    let head: Vec<String> = grid.columns.iter().map(|c| escaped(c.title)).collect();
+    let rows: Vec<Vec<String>> = grid.rows.iter().map(|r| r.iter().map(cell).collect()).collect();
+    // A long text would blow up every line of the source.
+    const WIDEST: usize = 48;
+    let widths: Vec<usize> = (0..head.len())
+        .map(|c| {
+            let widest = rows.iter().map(|r| width(&r[c])).max().unwrap_or(0).min(WIDEST);
+            widest.max(width(&head[c])).max(3)
+        })
+        .collect();
+    let mut write = |cells: &[String]| {
+        let mut text = String::from("|");
+        for ((cell, column), &most) in cells.iter().zip(&grid.columns).zip(&widths) {
+            let pad = " ".repeat(most.saturating_sub(width(cell)));
+            text += &if column.right { format!(" {pad}{cell} |") } else { format!(" {cell}{pad} |") };
+        }
+        line(out, &text);
+    };
+    write(&head);
+    let rule: Vec<String> = widths
+        .iter()
+        .zip(&grid.columns)
+        .map(|(&w, c)| if c.right { "-".repeat(w - 1) + ":" } else { "-".repeat(w) })
+        .collect();
+    write(&rule);
+    rows.iter().for_each(|r| write(r));
+}

@@ -1,0 +1,257 @@
+//! Two plots: intervals in rows (a forest), and curves with bands. Numbers in, SVG out.
+
+use super::svg::{Anchor, Scale, Svg};
+use super::text::shortened;
+
+/// Width of every plot in its own units; small enough that its text can be read on a phone.
+const WIDTH: f64 = 480.0;
+/// Where a forest's axis begins, right of the names.
+const NAMES: f64 = 156.0;
+const RIGHT: f64 = 470.0;
+const ROW: f64 = 21.0;
+
+/// A row of a forest.
+#[derive(Debug, Clone)]
+pub struct Row {
+    /// Its name.
+    pub name: String,
+    /// Class of its marks: `up`, `down`, `none` or `placebo`.
+    pub class: &'static str,
+    /// Figure and interval; `None`: not identifiable.
+    pub figure: Option<(f64, f64, f64)>,
+    /// Exact figures in words.
+    pub title: String,
+}
+
+/// A band behind a forest.
+#[derive(Debug, Clone, Copy)]
+pub struct Band {
+    /// Class: `placebo-band` or `geometry-band`.
+    pub class: &'static str,
+    /// From, to.
+    pub range: (f64, f64),
+}
+
+/// Intervals in rows.
+#[derive(Debug, Clone)]
+pub struct Forest<'a> {
+    /// What is shown, for those who do not see it.
+    pub label: &'a str,
+    /// Title of the axis.
+    pub axis: &'a str,
+    /// Rows from the top.
+    pub rows: Vec<Row>,
+    /// Bands.
+    pub bands: Vec<Band>,
+    /// Where nothing would be: a line.
+    pub reference: f64,
+    /// The axis never shows more than this.
+    pub limits: (f64, f64),
+}
+
+impl Forest<'_> {
+    /// The image; `None` if no row has a figure.
+    pub fn draw(&self) -> Option<String> {
+        let shown = || self.rows.iter().filter_map(|r| r.figure);
+        shown().next()?;
+        let ends = shown().flat_map(|(v, lo, hi)| [v, lo, hi]);
+        let ends = ends.chain(self.bands.iter().flat_map(|b| [b.range.0, b.range.1])).chain([self.reference]);
+        let (lo, hi) = ends
+            .filter(|v| v.is_finite())
+            .fold((f64::INFINITY, f64::NEG_INFINITY), |(lo, hi), v| (lo.min(v), hi.max(v)));
+        let margin = 0.05 * (hi - lo);
+        let domain = ((lo - margin).max(self.limits.0), (hi + margin).min(self.limits.1));
+        let scale = Scale::linear(domain, (NAMES, RIGHT));
+        let bottom = 8.0 + ROW * self.rows.len() as f64;
+        let mut svg = Svg::new(WIDTH, bottom + 44.0);
+        for band in &self.bands {
+            svg.area(band.class, (scale.at(band.range.0), 4.0), (scale.at(band.range.1), bottom));
+        }
+        axis_below(&mut svg, &scale, bottom, self.axis);
+        let zero = scale.at(self.reference);
+        svg.line("zero", (zero, 4.0), (zero, bottom));
+        for (i, row) in self.rows.iter().enumerate() {
+            let y = 8.0 + ROW * (i as f64 + 0.5);
+            svg.titled(&row.title, |svg| {
+                svg.text("name", Anchor::End, (NAMES - 8.0, y + 4.5), &shortened(&row.name, 20));
+                match row.figure {
+                    Some((v, lo, hi)) => {
+                        let class = format!("mark {}", row.class);
+                        svg.line(&class, (scale.at(lo), y), (scale.at(hi), y));
+                        svg.dot(&class, (scale.at(v), y), 4.5);
+                    }
+                    None => {
+                        svg.text("ni", Anchor::Start, (zero + 6.0, y + 4.5), super::format::NOT_IDENTIFIABLE)
+                    }
+                }
+            });
+        }
+        Some(svg.finish(self.label))
+    }
+}
+
+fn axis_below(svg: &mut Svg, scale: &Scale, y: f64, title: &str) {
+    svg.line("axis", (scale.at(f64::NEG_INFINITY), y), (scale.at(f64::INFINITY), y));
+    let (left, right) = (scale.at(f64::NEG_INFINITY), scale.at(f64::INFINITY));
+    for (v, text) in scale.ticks() {
+        let x = scale.at(v);
+        svg.line("grid", (x, 4.0), (x, y));
+        svg.line("axis", (x, y), (x, y + 4.0));
+        svg.text("tick", Anchor::Middle, (x, y + 18.0), &text);
+    }
+    svg.text("title", Anchor::Middle, ((left + right) / 2.0, y + 36.0), title);
+}
+
+/// A curve.
+#[derive(Debug, Clone)]
+pub struct Series {
+    /// Name, written at its right end; empty: none.
+    pub name: String,
+    /// Class: `up`, `down`, `none`, `placebo`.
+    pub class: &'static str,
+    /// x, y and the ends of y's interval.
+    pub points: Vec<(f64, f64, Option<(f64, f64)>)>,
+}
+
+/// Curves with bands.
+#[derive(Debug, Clone)]
+pub struct Chart<'a> {
+    /// What is shown, for those who do not see it.
+    pub label: &'a str,
+    /// Titles of the axes.
+    pub axes: (&'a str, &'a str),
+    /// Whether x doubles from tick to tick.
+    pub log2: bool,
+    /// The curves.
+    pub series: Vec<Series>,
+    /// Lines across: y and what it is.
+    pub across: Vec<(f64, String)>,
+    /// Lines upright: x and what it is.
+    pub upright: Vec<(f64, String)>,
+}
+
+impl Chart<'_> {
+    /// The image; `None` without two points on a curve.
+    pub fn draw(&self) -> Option<String> {
+        let series: Vec<Series> = self.series.iter().map(tidy).filter(|s| s.points.len() > 1).collect();
+        let points = || series.iter().flat_map(|s| s.points.iter().copied());
+        points().next()?;
+        let span = |all: Vec<f64>| {
+            all.into_iter()
+                .filter(|v| v.is_finite())
+                .fold((f64::INFINITY, f64::NEG_INFINITY), |(lo, hi), v| (lo.min(v), hi.max(v)))
+        };
+        let named = series.iter().any(|s| !s.name.is_empty());
+        let (left, right) = (56.0, if named { 352.0 } else { RIGHT });
+        let (top, bottom) = (22.0, 236.0);
+        let xs = span(points().map(|p| p.0).collect());
+        let x = if self.log2 { Scale::log2(xs, (left, right)) } else { Scale::linear(xs, (left, right)) };
+        let mut ys: Vec<f64> =
+            points().flat_map(|p| [p.1, p.2.map_or(p.1, |b| b.0), p.2.map_or(p.1, |b| b.1)]).collect();
+        ys.extend(self.across.iter().map(|a| a.0));
+        ys.push(0.0);
+        let (lo, hi) = span(ys);
+        let margin = 0.05 * (hi - lo);
+        let y = Scale::linear((lo - margin, hi + margin), (bottom, top));
+        let mut svg = Svg::new(WIDTH, bottom + 44.0);
+        axis_below(&mut svg, &x, bottom, self.axes.0);
+        for (v, text) in y.ticks() {
+            svg.line("grid", (left, y.at(v)), (right, y.at(v)));
+            svg.text("tick", Anchor::End, (left - 6.0, y.at(v) + 4.0), &text);
+        }
+        svg.text("title", Anchor::Start, (2.0, 13.0), self.axes.1);
+        svg.line("zero", (left, y.at(0.0)), (right, y.at(0.0)));
+        for (v, name) in &self.across {
+            svg.line("mean", (left, y.at(*v)), (right, y.at(*v)));
+            svg.text("tick", Anchor::End, (right - 2.0, y.at(*v) - 5.0), name);
+        }
+        for (v, name) in self.upright.iter().filter(|(v, _)| x.holds(*v)) {
+            svg.line("mean", (x.at(*v), top), (x.at(*v), bottom));
+            let near_right = x.at(*v) > (left + right) / 2.0;
+            let (anchor, shift) = if near_right { (Anchor::End, -4.0) } else { (Anchor::Start, 4.0) };
+            svg.text("tick", anchor, (x.at(*v) + shift, bottom - 6.0), name);
+        }
+        for s in &series {
+            let band: Vec<(f64, f64, f64)> =
+                s.points.iter().filter_map(|p| p.2.map(|(lo, hi)| (p.0, lo, hi))).collect();
+            if !named && band.len() > 1 {
+                let mut outline: Vec<(f64, f64)> = band.iter().map(|b| (x.at(b.0), y.at(b.2))).collect();
+                outline.extend(band.iter().rev().map(|b| (x.at(b.0), y.at(b.1))));
+                svg.path(&format!("band {}", s.class), &outline, true);
+            }
+        }
+        for s in &series {
+            let line: Vec<(f64, f64)> = s.points.iter().map(|p| (x.at(p.0), y.at(p.1))).collect();
+            svg.titled(&s.name, |svg| {
+                svg.path(&format!("curve {}", s.class), &line, false);
+                for &point in &line {
+                    svg.dot(&format!("mark {}", s.class), point, 3.0);
+                }
+            });
+        }
+        let ends: Vec<f64> = series.iter().filter_map(|s| s.points.last().map(|p| y.at(p.1))).collect();
+        if named {
+            for (s, place) in series.iter().zip(spread(&ends, 14.0)) {
+                svg.text("name", Anchor::Start, (right + 8.0, place + 4.0), &shortened(&s.name, 17));
+            }
+        }
+        Some(svg.finish(self.label))
+    }
+}
+
+/// The points that are finite, from left to right.
+fn tidy(series: &Series) -> Series {
+    let mut points: Vec<_> =
+        series.points.iter().copied().filter(|p| p.0.is_finite() && p.1.is_finite()).collect();
+    for p in &mut points {
+        p.2 = p.2.filter(|(lo, hi)| lo.is_finite() && hi.is_finite());
+    }
+    points.sort_by(|a, b| a.0.total_cmp(&b.0));
+    Series { points, ..series.clone() }
+}
+
+/// Heights for labels that want to stand at `wanted`, at least `gap` apart.
+fn spread(wanted: &[f64], gap: f64) -> Vec<f64> {
+    let mut order: Vec<usize> = (0..wanted.len()).collect();
+    order.sort_by(|&a, &b| wanted[a].total_cmp(&wanted[b]));
+    let mut out = wanted.to_vec();
+    // Push down, then move the whole pile up by half of what was pushed.
+    let mut last = f64::NEG_INFINITY;
+    let mut pushed = 0.0f64;
+    for &i in &order {
+        let place = wanted[i].max(last + gap);
+        pushed = pushed.max(place - wanted[i]);
+        out[i] = place;
+        last = place;
+    }
+    out.iter().map(|y| y - pushed / 2.0).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_keep_their_distance() {
+        let placed = spread(&[10.0, 11.0, 50.0], 14.0);
+        assert!(placed[1] - placed[0] >= 14.0 && placed[2] - placed[1] >= 14.0, "{placed:?}");
+    }
+
+    #[test]
+    fn nothing_to_draw_is_no_plot() {
+        let forest = Forest {
+            label: "a",
+            axis: "b",
+            rows: vec![Row { name: "c".into(), class: "none", figure: None, title: String::new() }],
+            bands: vec![],
+            reference: 0.0,
+            limits: (-1.0, 1.0),
+        };
+        assert_eq!(forest.draw(), None);
+        let points = vec![(1.0, f64::NAN, None), (2.0, 1.0, None)];
+        let series = vec![Series { name: String::new(), class: "none", points }];
+        let chart =
+            Chart { label: "a", axes: ("x", "y"), log2: false, series, across: vec![], upright: vec![] };
+        assert_eq!(chart.draw(), None);
+    }
+}

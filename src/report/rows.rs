@@ -1,0 +1,95 @@
+//! Estimates found by what they are of, and the values and constitutions in the order of showing.
+
+use std::collections::BTreeMap;
+
+use super::{ConstitutionCard, Report};
+use crate::hypothesis::{Control, Estimate, Quantity};
+
+type Key<'a> = (Quantity, Option<&'a str>, Option<&'a str>, Control);
+
+/// The estimates of a report by quantity, value, constitution and control.
+pub struct Index<'a> {
+    single: BTreeMap<Key<'a>, &'a Estimate>,
+    /// Names of values, in the order of the estimates.
+    pub values: Vec<&'a str>,
+    /// Constitutions: those with a card, then those that only estimates name.
+    pub constitutions: Vec<Named<'a>>,
+    /// Whether anything was estimated under length control.
+    pub length: bool,
+}
+
+/// A constitution in a report.
+#[derive(Debug, Clone, Copy)]
+pub struct Named<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// Its card, if the report has one.
+    pub card: Option<&'a ConstitutionCard>,
+}
+
+impl Named<'_> {
+    /// Whether it belongs to the placebo arm.
+    pub fn is_placebo(&self) -> bool {
+        self.card.is_some_and(ConstitutionCard::is_placebo)
+    }
+}
+
+impl<'a> Index<'a> {
+    /// Of a report. Where two estimates answer to the same key, the first is kept.
+    pub fn new(report: &'a Report) -> Self {
+        let (mut single, mut values) = (BTreeMap::new(), Vec::new());
+        let mut named: Vec<&str> = Vec::new();
+        for e in &report.estimates {
+            let (value, constitution) = (e.value.as_deref(), e.constitution.as_deref());
+            if let Some(value) = value
+                && !values.contains(&value)
+            {
+                values.push(value);
+            }
+            if let Some(constitution) = constitution
+                && !named.contains(&constitution)
+            {
+                named.push(constitution);
+            }
+            if e.k.is_none() && e.lambda_sd.is_none() && e.value2.is_none() {
+                single.entry((e.quantity, value, constitution, e.control)).or_insert(e);
+            }
+        }
+        let mut constitutions: Vec<Named<'a>> = Vec::new();
+        for card in &report.constitutions {
+            // A card of a constitution that was never judged has nothing to show.
+            if named.contains(&card.name.as_str()) && !constitutions.iter().any(|c| c.name == card.name) {
+                constitutions.push(Named { name: &card.name, card: Some(card) });
+            }
+        }
+        for name in named {
+            if !constitutions.iter().any(|c| c.name == name) {
+                constitutions.push(Named { name, card: None });
+            }
+        }
+        let length = report.estimates.iter().any(|e| e.control == Control::Length);
+        Self { single, values, constitutions, length }
+    }
+
+    /// An estimate without further keys (`k`, `lambda_sd`, `value2`).
+    pub fn get(
+        &self,
+        quantity: Quantity,
+        value: Option<&'a str>,
+        constitution: Option<&'a str>,
+        control: Control,
+    ) -> Option<&'a Estimate> {
+        self.single.get(&(quantity, value, constitution, control)).copied()
+    }
+
+    /// Of a value under a constitution.
+    pub fn cell(
+        &self,
+        quantity: Quantity,
+        value: &'a str,
+        constitution: &'a str,
+        control: Control,
+    ) -> Option<&'a Estimate> {
+        self.get(quantity, Some(value), Some(constitution), control)
+    }
+}

@@ -1,0 +1,429 @@
+//! What stands in which cell of which table; the renderers only spell it.
+
+use serde_json::Value as Json;
+
+use super::format::{self, NOTHING, detail, headline, headline_figure, quotable};
+use super::overall::is_lower_estimate;
+use super::rows::{Index, Named};
+use super::text::shortened;
+use super::verdict::{Outcome, Verdict, Z95};
+use super::{Report, text};
+use crate::hypothesis::{Control, Estimate, Quantity};
+
+/// Characters of a name in a table.
+const NAME: usize = 40;
+
+/// How a cell is to be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tone {
+    /// As it is.
+    Plain,
+    /// Not to be quoted, or nothing.
+    Muted,
+    /// A verdict that the value rises.
+    Up,
+    /// A verdict that the value falls.
+    Down,
+}
+
+/// A cell: text as it is, not escaped.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cell {
+    /// The text.
+    pub text: String,
+    /// How it is to be read.
+    pub tone: Tone,
+}
+
+impl Cell {
+    fn plain(text: impl Into<String>) -> Self {
+        Self { text: text.into(), tone: Tone::Plain }
+    }
+
+    fn number(text: String) -> Self {
+        let muted = text == NOTHING || text == format::NOT_IDENTIFIABLE || text.starts_with('(');
+        Self { text, tone: if muted { Tone::Muted } else { Tone::Plain } }
+    }
+
+    fn name(name: &str) -> Self {
+        Self::plain(shortened(name, NAME))
+    }
+
+    fn verdict(verdict: &Verdict) -> Self {
+        let tone = match verdict.verdict {
+            Outcome::Improves => Tone::Up,
+            Outcome::Degrades => Tone::Down,
+            _ => Tone::Muted,
+        };
+        Self { text: verdict.label(), tone }
+    }
+}
+
+/// A table.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Grid {
+    /// Column titles; those of numbers are set to the right.
+    pub columns: Vec<Column>,
+    /// Rows, as long as `columns`.
+    pub rows: Vec<Vec<Cell>>,
+}
+
+/// A column's head.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Column {
+    /// Its title.
+    pub title: &'static str,
+    /// Whether it holds numbers.
+    pub right: bool,
+}
+
+/// `"title"` a column of text, `">title"` one of numbers.
+fn grid(titles: &[&'static str]) -> Grid {
+    let columns = titles
+        .iter()
+        .map(|t| match t.strip_prefix('>') {
+            Some(title) => Column { title, right: true },
+            None => Column { title: t, right: false },
+        })
+        .collect();
+    Grid { columns, rows: Vec::new() }
+}
+
+/// Constitutions of a value, clearest rise first, clearest fall last among those outside the placebo arm;
+/// then the placebo arm.
+pub(super) fn ordered<'a>(index: &Index<'a>, value: &'a str) -> Vec<Named<'a>> {
+    let mut named: Vec<Named<'a>> = index.constitutions.clone();
+    let z = |c: &Named<'a>| {
+        index
+            .cell(Quantity::EncodedSlope, value, c.name, Control::None)
+            .and_then(|e| e.z)
+            .filter(|z| z.is_finite())
+            .unwrap_or(f64::NEG_INFINITY)
+    };
+    named.sort_by(|a, b| a.is_placebo().cmp(&b.is_placebo()).then(z(b).total_cmp(&z(a))));
+    named
+}
+
+fn of<'v>(verdicts: &'v [Verdict], value: &str, constitution: &str) -> Option<&'v Verdict> {
+    verdicts.iter().find(|v| v.value == value && v.constitution == constitution)
+}
+
+fn family(named: &Named<'_>) -> &'static str {
+    named.card.and_then(|c| c.family).map_or(NOTHING, |f| f.as_str())
+}
+
+/// The main table of a value: a row a constitution.
+pub(super) fn main<'a>(index: &Index<'a>, verdicts: &[Verdict], value: &'a str) -> Grid {
+    let mut out = grid(&[
+        "constitution",
+        "family",
+        ">⟨v_c, v*⟩ [95 %]",
+        ">length controlled",
+        ">gap [95 %]",
+        ">encoded slope [95 %]",
+        ">adjusted p",
+        ">total slope [95 %]",
+        ">judge accuracy [95 %]",
+        ">position bias",
+        "verdict",
+    ]);
+    for named in ordered(index, value) {
+        let Some(verdict) = of(verdicts, value, named.name) else { continue };
+        let at = |quantity, control| index.cell(quantity, value, named.name, control);
+        let bias = index.get(Quantity::PositionBias, None, Some(named.name), Control::None);
+        out.rows.push(vec![
+            Cell::name(named.name),
+            Cell::plain(family(&named)),
+            Cell::number(headline(at(Quantity::Alignment, Control::None))),
+            Cell::number(headline(at(Quantity::Alignment, Control::Length))),
+            Cell::number(headline(at(Quantity::Gap, Control::None))),
+            Cell::number(headline(at(Quantity::EncodedSlope, Control::None))),
+            Cell::number(format::p(at(Quantity::EncodedSlope, Control::None).and_then(|e| e.p_adjusted))),
+            Cell::number(headline(at(Quantity::TotalSlope, Control::None))),
+            Cell::number(headline(at(Quantity::JudgeAccuracy, Control::None))),
+            Cell::number(headline_figure(bias)),
+            Cell::verdict(verdict),
+        ]);
+    }
+    out
+}
+
+/// The main table, narrow enough for a terminal.
+pub(super) fn narrow<'a>(index: &Index<'a>, verdicts: &[Verdict], value: &'a str) -> Grid {
+    let mut out = grid(&["constitution", ">⟨v_c, v*⟩ [95 %]", ">length c.", ">p adj.", "verdict"]);
+    for named in ordered(index, value) {
+        let Some(verdict) = of(verdicts, value, named.name) else { continue };
+        let at = |quantity, control| index.cell(quantity, value, named.name, control);
+        let p = at(Quantity::EncodedSlope, Control::None).and_then(|e| e.p_adjusted);
+        out.rows.push(vec![
+            Cell::name(named.name),
+            Cell::number(headline(at(Quantity::Alignment, Control::None))),
+            Cell::number(headline_figure(at(Quantity::Alignment, Control::Length))),
+            Cell::number(format::p(p)),
+            Cell::verdict(verdict),
+        ]);
+    }
+    out
+}
+
+/// Both controls side by side and the reason of each verdict; what may not be quoted in parentheses.
+pub(super) fn details<'a>(index: &Index<'a>, verdicts: &[Verdict], value: &'a str) -> Grid {
+    let mut out = grid(&[
+        "constitution",
+        "control",
+        ">⟨v_c, v*⟩ [95 %]",
+        ">gap [95 %]",
+        ">encoded slope [95 %]",
+        ">z",
+        ">adjusted p",
+        ">total slope [95 %]",
+        ">adjusted p",
+        ">attained regret",
+        "why this verdict",
+    ]);
+    for named in ordered(index, value) {
+        let Some(verdict) = of(verdicts, value, named.name) else { continue };
+        let controls: &[Control] =
+            if index.length { &[Control::None, Control::Length] } else { &[Control::None] };
+        for &control in controls {
+            let at = |quantity| index.cell(quantity, value, named.name, control);
+            let show = |quantity| Cell::number(at(quantity).map_or_else(|| NOTHING.to_owned(), detail));
+            let p = |quantity| Cell::number(format::p(at(quantity).and_then(|e| e.p_adjusted)));
+            let z = at(Quantity::EncodedSlope).and_then(|e| e.z);
+            let first = control == Control::None;
+            out.rows.push(vec![
+                Cell::name(if first { named.name } else { "" }),
+                Cell::plain(if first { "none" } else { "length" }),
+                show(Quantity::Alignment),
+                show(Quantity::Gap),
+                show(Quantity::EncodedSlope),
+                Cell::number(z.map_or_else(|| NOTHING.to_owned(), |z| format::number(z, Some(1.0)))),
+                p(Quantity::EncodedSlope),
+                show(Quantity::TotalSlope),
+                p(Quantity::TotalSlope),
+                show(Quantity::AttainedRegret),
+                Cell::plain(if first { text::clean(&verdict.reason) } else { String::new() }),
+            ]);
+        }
+    }
+    out
+}
+
+/// The model's figures for a value, without and with length control.
+pub(super) fn model<'a>(index: &Index<'a>, value: &'a str) -> Grid {
+    let titles: &[&str] = if index.length {
+        &["quantity", ">figure [95 %]", ">length controlled"]
+    } else {
+        &["quantity", ">figure [95 %]"]
+    };
+    let mut out = grid(titles);
+    let rho2 = index.get(Quantity::Rho2, Some(value), None, Control::None);
+    let lower = rho2.is_some_and(is_lower_estimate);
+    let mut row =
+        |name: &str, of: &dyn Fn(Control) -> Option<&'a Estimate>, show: &dyn Fn(&Estimate) -> String| {
+            let both = [of(Control::None), of(Control::Length)];
+            if both.iter().all(Option::is_none) {
+                return;
+            }
+            let mut cells = vec![Cell::plain(name)];
+            let columns = if index.length { 2 } else { 1 };
+            cells.extend(
+                both.iter().take(columns).map(|e| Cell::number(e.map_or_else(|| NOTHING.to_owned(), show))),
+            );
+            out.rows.push(cells);
+        };
+    let own = |quantity| move |control| index.get(quantity, Some(value), None, control);
+    let shared = |quantity| move |control| index.get(quantity, None, None, control);
+    let plain = |e: &Estimate| headline(Some(e));
+    if lower {
+        row("ρ², lower estimate (fewer contrasts than dimensions)", &own(Quantity::Rho2), &plain);
+        row(
+            "ρ², model-based (one variance component, maximum likelihood)",
+            &own(Quantity::Rho2Model),
+            &plain,
+        );
+        row("ρ, lower estimate", &own(Quantity::Rho), &plain);
+    } else {
+        row(
+            "ρ², share of the value's variance that the residual stream encodes",
+            &own(Quantity::Rho2),
+            &plain,
+        );
+        row("ρ", &own(Quantity::Rho), &plain);
+    }
+    row("ρ² on the latent scale of the labels", &own(Quantity::Rho2Latent), &plain);
+    row("pairs ordered rightly by ⟨h, v*⟩, left out", &own(Quantity::PairAccuracy), &plain);
+    row("area under the ROC curve, left out", &own(Quantity::Auc), &plain);
+    row(
+        "ceiling: least regret of any constitution, units of the value",
+        &own(Quantity::CeilingRegret),
+        &plain,
+    );
+    row("⟨w, v*⟩, alignment of generation", &own(Quantity::GenerationAlignment), &plain);
+    row("|cos| of unrelated directions, 95 %", &own(Quantity::GeometryNull), &|e| match e.estimate {
+        Some(sd) if quotable(e) => format!("≤ {}", format::number(Z95 * sd, None)),
+        _ => format::NOT_IDENTIFIABLE.to_owned(),
+    });
+    row("effective dimension d_eff", &shared(Quantity::DEff), &plain);
+    row("ρ² of log P (Assumption 2)", &shared(Quantity::LogprobRho2), &plain);
+    out
+}
+
+/// How far the judge can be believed: a row a constitution.
+pub(super) fn judge(index: &Index<'_>) -> Grid {
+    let mut out = grid(&[
+        "constitution",
+        "family",
+        ">ρ² of its rewards [95 %]",
+        ">inconsistency",
+        ">position bias [95 %], nats",
+        ">its sd, nats",
+    ]);
+    for named in &index.constitutions {
+        let at = |quantity| index.get(quantity, None, Some(named.name), Control::None);
+        if at(Quantity::JudgeRho2).is_none() && at(Quantity::PositionBias).is_none() {
+            continue;
+        }
+        out.rows.push(vec![
+            Cell::name(named.name),
+            Cell::plain(family(named)),
+            Cell::number(headline(at(Quantity::JudgeRho2))),
+            Cell::number(headline_figure(at(Quantity::JudgeInconsistency))),
+            Cell::number(headline(at(Quantity::PositionBias))),
+            Cell::number(headline_figure(at(Quantity::PositionBiasSd))),
+        ]);
+    }
+    out
+}
+
+/// Quantities with a key of their own: `value_cos`, `value_concentration`, `tilt_gain`.
+pub(super) fn keyed(report: &Report, quantity: Quantity) -> Grid {
+    let mut out = match quantity {
+        Quantity::ValueCos => grid(&["value", "and", "control", ">cos(v*₁, v*₂) [95 %]"]),
+        Quantity::ValueConcentration => grid(&["value", "control", ">k", ">ρ²_k [95 %]"]),
+        _ => grid(&["value", "constitution", "control", ">λ·sd(r_c)", ">gain in the value [95 %]"]),
+    };
+    for e in report.estimates.iter().filter(|e| e.quantity == quantity) {
+        let mut cells = vec![Cell::name(e.value.as_deref().unwrap_or(NOTHING))];
+        match quantity {
+            Quantity::ValueCos => cells.push(Cell::name(e.value2.as_deref().unwrap_or(NOTHING))),
+            Quantity::ValueConcentration => {}
+            _ => cells.push(Cell::name(e.constitution.as_deref().unwrap_or(NOTHING))),
+        }
+        cells.push(Cell::plain(control(e)));
+        match quantity {
+            Quantity::ValueCos => {}
+            Quantity::ValueConcentration => {
+                cells.push(Cell::number(e.k.map_or_else(|| NOTHING.to_owned(), |k| k.to_string())));
+            }
+            _ => cells.push(Cell::number(e.lambda_sd.map_or_else(|| NOTHING.to_owned(), |l| l.to_string()))),
+        }
+        cells.push(Cell::number(detail(e)));
+        out.rows.push(cells);
+    }
+    out
+}
+
+fn control(e: &Estimate) -> &'static str {
+    match e.control {
+        Control::None => "none",
+        Control::Length => "length",
+    }
+}
+
+/// A quantity's name as `report.json` spells it.
+pub fn quantity_name(quantity: Quantity) -> String {
+    // A unit variant serialises to its name.
+    serde_json::to_value(quantity).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default()
+}
+
+/// Every estimate for which `keep` holds, with its gate, method and warnings.
+pub(super) fn estimates(report: &Report, keep: &dyn Fn(&Estimate) -> bool) -> Grid {
+    let mut out = grid(&[
+        "quantity",
+        "value",
+        "constitution",
+        "control",
+        ">layer",
+        ">figure [95 %]",
+        ">SE",
+        ">z",
+        ">n",
+        ">blocks",
+        "method",
+        "warnings",
+    ]);
+    let or_nothing = |text: Option<String>| Cell::number(text.unwrap_or_else(|| NOTHING.to_owned()));
+    for e in report.estimates.iter().filter(|e| keep(e)) {
+        let key = match (e.k, e.lambda_sd) {
+            (Some(k), _) => format!(" at k = {k}"),
+            (_, Some(l)) => format!(" at λ·sd = {l}"),
+            _ => String::new(),
+        };
+        let value = match (&e.value, &e.value2) {
+            (Some(a), Some(b)) => format!("{} × {}", shortened(a, NAME), shortened(b, NAME)),
+            (Some(a), None) => shortened(a, NAME),
+            _ => NOTHING.to_owned(),
+        };
+        out.rows.push(vec![
+            Cell::plain(quantity_name(e.quantity) + &key),
+            Cell::plain(value),
+            Cell::name(e.constitution.as_deref().unwrap_or(NOTHING)),
+            Cell::plain(control(e)),
+            or_nothing(e.layer.map(|l| l.to_string())),
+            Cell::number(detail(e)),
+            or_nothing(e.se.map(|se| format::number(se, Some(se)))),
+            or_nothing(e.z.map(|z| format::number(z, Some(1.0)))),
+            or_nothing(e.n.map(|n| format::count(n as u64))),
+            or_nothing(e.blocks.map(|n| format::count(n as u64))),
+            Cell::plain(text::clean(&e.method)),
+            Cell::plain(text::clean(&e.warnings.join("; "))),
+        ]);
+    }
+    out
+}
+
+/// The constitutions with the beginning of their text and the guesses made about them.
+pub(super) fn constitutions(report: &Report) -> Grid {
+    let mut out = grid(&["constitution", "family", "guess", "text"]);
+    for card in &report.constitutions {
+        let guess = card.expect.iter().map(|(value, sign)| format!("{} {sign}", shortened(value, NAME)));
+        let guess = guess.collect::<Vec<_>>().join(", ");
+        out.rows.push(vec![
+            Cell::name(&card.name),
+            Cell::plain(card.family.map_or(NOTHING, |f| f.as_str())),
+            Cell::plain(if guess.is_empty() { NOTHING.to_owned() } else { guess }),
+            Cell::plain(text::clean(&card.excerpt)),
+        ]);
+    }
+    out
+}
+
+/// What reproduces the report, a row a key; nested objects are spelled `outer.inner`.
+pub(super) fn provenance(report: &Report) -> Grid {
+    fn walk(prefix: &str, map: &serde_json::Map<String, Json>, out: &mut Grid) {
+        for (key, value) in map {
+            let key = if prefix.is_empty() { key.clone() } else { format!("{prefix}.{key}") };
+            match value {
+                Json::Object(inner) => walk(&key, inner, out),
+                Json::String(s) => out.rows.push(vec![Cell::name(&key), Cell::plain(text::clean(s))]),
+                other => out.rows.push(vec![Cell::name(&key), Cell::plain(text::clean(&other.to_string()))]),
+            }
+        }
+    }
+    let mut out = grid(&["key", "value"]);
+    walk("", &report.provenance, &mut out);
+    out
+}
+
+/// How the authors' guesses about signs came out: held, failed, undecided (no sign in the verdict).
+pub(super) fn guesses(index: &Index<'_>, verdicts: &[Verdict]) -> Option<(usize, usize, usize)> {
+    let guessed = |v: &&Verdict| {
+        let card = index.constitutions.iter().find(|c| c.name == v.constitution).and_then(|c| c.card);
+        card.and_then(|c| c.expected(&v.value)).is_some_and(|g| g != crate::input::Sign::Zero)
+    };
+    let all: Vec<&Verdict> = verdicts.iter().filter(guessed).collect();
+    let held = all.iter().filter(|v| v.guess_held == Some(true)).count();
+    let failed = all.iter().filter(|v| v.guess_held == Some(false)).count();
+    (!all.is_empty()).then(|| (held, failed, all.len() - held - failed))
+}
