@@ -10,7 +10,7 @@ use super::progress::Progress;
 use crate::capture::{self, Job, Row};
 use crate::error::{Kind, Refusal, Result};
 use crate::forest::{self, Plan, Pool, Request, Settings};
-use crate::input::{Clusters, Constitution, Items, ReadOptions, cluster, read_constitutions, read_items};
+use crate::input::{Clusters, Constitution, Items, ReadOptions, cluster, read_items};
 use crate::model::chat::Template;
 use crate::model::{Identity, LoadOptions, Model, ModelSource};
 use crate::observations::{BARE, Columns, Meta, RowRecord, write_rows, write_streaming};
@@ -32,8 +32,8 @@ pub struct CaptureOptions {
     pub data: Vec<PathBuf>,
     /// How to read them.
     pub read: ReadOptions,
-    /// Constitution files and folders.
-    pub constitutions: Vec<PathBuf>,
+    /// The constitutions, checked.
+    pub constitutions: Vec<Constitution>,
     /// Whether the bare context is read as well.
     pub bare: bool,
     /// `none`, `chat`, a file; `None`: as the model suggests.
@@ -100,7 +100,7 @@ impl Prepared {
     pub fn new(options: &CaptureOptions) -> Result<Self> {
         let items = read_items(&options.data, &options.read)?;
         let mut constitutions: Vec<Option<Constitution>> = options.bare.then_some(None).into_iter().collect();
-        constitutions.extend(read_constitutions(&options.constitutions)?.into_iter().map(Some));
+        constitutions.extend(options.constitutions.iter().cloned().map(Some));
         let load = LoadOptions {
             dtype: crate::model::dtype(&options.dtype)?,
             device: crate::model::device(options.device.as_deref())?,

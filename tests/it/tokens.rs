@@ -50,7 +50,9 @@ fn tokenizers() -> Vec<Tokenizer> {
             }
         }
         let template = folder.join("chat_template.jinja");
-        let chat = std::fs::read_to_string(&template).ok().or_else(|| config["chat_template"].as_str().map(str::to_owned));
+        let chat = std::fs::read_to_string(&template)
+            .ok()
+            .or_else(|| config["chat_template"].as_str().map(str::to_owned));
         let bos = special.get("bos_token").map(String::as_str);
         Tokenizer {
             name: folder.file_name().and_then(|n| n.to_str()).unwrap_or_default().to_owned(),
@@ -143,7 +145,11 @@ fn a_template_that_never_ends_is_stopped() {
 
 #[test]
 fn a_template_that_drops_or_rewrites_the_response_is_refused() {
-    for source in ["{{ messages[0].content }}", "{{ messages[-1].content | upper }}", "{{ messages[-1].content }}{{ messages[-1].content }}"] {
+    for source in [
+        "{{ messages[0].content }}",
+        "{{ messages[-1].content | upper }}",
+        "{{ messages[-1].content }}{{ messages[-1].content }}",
+    ] {
         let template = Template::jinja(source, BTreeMap::new(), Path::new("t")).expect("a template");
         let error = template.render(None, &Prompt::Text("a".into()), "some words").expect_err("refused");
         assert_eq!(error.kind(), Some(Kind::ResponseNotFound), "{source}: {error}");

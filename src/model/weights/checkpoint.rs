@@ -84,7 +84,8 @@ impl Checkpoint {
     pub fn unused(&self) -> Vec<String> {
         let asked = self.asked.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let buffer = |name: &str, info: &TensorInfo| {
-            let mask = [".attn.bias", ".attention.bias"].iter().any(|s| name.ends_with(s)) && info.shape.len() == 4;
+            let mask =
+                [".attn.bias", ".attention.bias"].iter().any(|s| name.ends_with(s)) && info.shape.len() == 4;
             mask || name.ends_with(".masked_bias") || name.ends_with("rotary_emb.inv_freq")
         };
         let unused: BTreeSet<_> = self
