@@ -7,4 +7,5 @@ mod forest;
 mod known_answers;
 mod observations;
 mod parity;
+mod report;
 mod stories;
