@@ -83,14 +83,18 @@ fn add_skipped(report: &mut Report, options: &FitOptions, observations: &Observa
             .map(|r| json!({"what": what, "place": r.place.to_string(), "reason": r.what}))
             .collect()
     };
-    let mut rows = list(&options.skipped, "row");
-    rows.extend(list(&options.skipped_pairs, "pair"));
+    // A few examples say why; thousands of lines would only hide them.
+    const EXAMPLES: usize = 50;
     let extra = &observations.meta().extra;
     let number = |key: &str| extra.get(key).and_then(|n| n.parse::<u64>().ok()).unwrap_or(0);
-    if !rows.is_empty() {
-        report.tables.insert(SKIPPED.to_owned(), rows.into());
-    } else if number("skipped") + number("judge_skipped") > 0 {
-        report.tables.insert(SKIPPED.to_owned(), (number("skipped") + number("judge_skipped")).into());
+    let total = number("skipped") + number("judge_skipped");
+    if total > 0 {
+        report.tables.insert(SKIPPED.to_owned(), total.into());
+        let mut rows = list(&options.skipped[..options.skipped.len().min(EXAMPLES)], "response");
+        rows.extend(list(&options.skipped_pairs[..options.skipped_pairs.len().min(EXAMPLES)], "pair"));
+        if !rows.is_empty() {
+            report.tables.insert("skipped_examples".to_owned(), rows.into());
+        }
     }
     if number("clustered_prompts") > 0 {
         report.warnings.push(format!(

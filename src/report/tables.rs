@@ -236,29 +236,17 @@ pub(super) fn model<'a>(index: &Index<'a>, value: &'a str) -> Grid {
     let shared = |quantity| move |control| index.get(quantity, None, None, control);
     let plain = |e: &Estimate| headline(Some(e));
     if lower {
-        row("ρ², lower estimate (fewer contrasts than dimensions)", &own(Quantity::Rho2), &plain);
-        row(
-            "ρ², model-based (one variance component, maximum likelihood)",
-            &own(Quantity::Rho2Model),
-            &plain,
-        );
+        row("ρ², lower estimate (N ≤ d)", &own(Quantity::Rho2), &plain);
+        row("ρ², model-based (maximum likelihood)", &own(Quantity::Rho2Model), &plain);
         row("ρ, lower estimate", &own(Quantity::Rho), &plain);
     } else {
-        row(
-            "ρ², share of the value's variance that the residual stream encodes",
-            &own(Quantity::Rho2),
-            &plain,
-        );
+        row("ρ², share of the value encoded", &own(Quantity::Rho2), &plain);
         row("ρ", &own(Quantity::Rho), &plain);
     }
     row("ρ² on the latent scale of the labels", &own(Quantity::Rho2Latent), &plain);
     row("pairs ordered rightly by ⟨h, v*⟩, left out", &own(Quantity::PairAccuracy), &plain);
     row("area under the ROC curve, left out", &own(Quantity::Auc), &plain);
-    row(
-        "ceiling: least regret of any constitution, units of the value",
-        &own(Quantity::CeilingRegret),
-        &plain,
-    );
+    row("ceiling: least regret, units of the value", &own(Quantity::CeilingRegret), &plain);
     row("⟨w, v*⟩, alignment of generation", &own(Quantity::GenerationAlignment), &plain);
     row("|cos| of unrelated directions, 95 %", &own(Quantity::GeometryNull), &|e| match e.estimate {
         Some(sd) if quotable(e) => format!("≤ {}", format::number(Z95 * sd, None)),

@@ -11,6 +11,7 @@ mod known_answers;
 mod moments;
 mod observations;
 mod parity;
+mod report;
 mod settings;
 mod simulate;
 mod stories;
