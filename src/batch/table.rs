@@ -26,7 +26,7 @@ pub fn figures(simulated: &Simulated) -> Result<BTreeMap<String, Figure>> {
     let analysis = analyse(&posed.problem, &posed.source, &Options::default())?;
     let mut out = BTreeMap::new();
     for estimate in &analysis.estimates {
-        let Some(name) = name(estimate) else { continue };
+        let Some(name) = figures_of(estimate) else { continue };
         if simulated.truth.get(&name).is_none() {
             continue;
         }
@@ -41,7 +41,8 @@ pub fn figures(simulated: &Simulated) -> Result<BTreeMap<String, Figure>> {
     Ok(out)
 }
 
-fn name(e: &Estimate) -> Option<String> {
+/// The name under which the truth knows an estimate, if it does.
+pub fn figures_of(e: &Estimate) -> Option<String> {
     let label = || match (&e.value, &e.constitution) {
         (Some(v), Some(c)) => format!("{v}|J:{c}"),
         (Some(v), None) => v.clone(),
@@ -56,7 +57,8 @@ fn name(e: &Estimate) -> Option<String> {
         Quantity::EncodedSlope => format!("slope_encoded {}", label()),
         Quantity::TotalSlope => format!("total_slope {}", label()),
         Quantity::DEff => "d_eff_within".to_owned(),
-        Quantity::CeilingRegret => "ceiling_regret_best_of_2".to_owned(),
+        // The truth has one ceiling, that of the graded value.
+        Quantity::CeilingRegret if e.value.as_deref() == Some("S") => "ceiling_regret_best_of_2".to_owned(),
         _ => return None,
     };
     // The truth's plain names are the figures with length projected out.

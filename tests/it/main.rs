@@ -3,7 +3,9 @@
 #![allow(clippy::disallowed_methods, clippy::print_stdout, clippy::print_stderr)]
 
 mod architecture;
+mod cli;
 mod clusters;
+mod coverage;
 mod foreign;
 mod forest;
 mod input;
