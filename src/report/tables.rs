@@ -116,7 +116,7 @@ fn family(named: &Named<'_>) -> &'static str {
 pub(super) fn main<'a>(index: &Index<'a>, verdicts: &[Verdict], value: &'a str) -> Grid {
     let mut out = grid(&[
         "constitution",
-        "family",
+        "verdict",
         ">⟨v_c, v*⟩ [95 %]",
         ">length controlled",
         ">gap [95 %]",
@@ -125,7 +125,7 @@ pub(super) fn main<'a>(index: &Index<'a>, verdicts: &[Verdict], value: &'a str) 
         ">total slope [95 %]",
         ">judge accuracy [95 %]",
         ">position bias",
-        "verdict",
+        "family",
     ]);
     for named in ordered(index, value) {
         let Some(verdict) = of(verdicts, value, named.name) else { continue };
@@ -133,7 +133,7 @@ pub(super) fn main<'a>(index: &Index<'a>, verdicts: &[Verdict], value: &'a str) 
         let bias = index.get(Quantity::PositionBias, None, Some(named.name), Control::None);
         out.rows.push(vec![
             Cell::name(named.name),
-            Cell::plain(family(&named)),
+            Cell::verdict(verdict),
             Cell::number(headline(at(Quantity::Alignment, Control::None))),
             Cell::number(headline(at(Quantity::Alignment, Control::Length))),
             Cell::number(headline(at(Quantity::Gap, Control::None))),
@@ -142,7 +142,7 @@ pub(super) fn main<'a>(index: &Index<'a>, verdicts: &[Verdict], value: &'a str) 
             Cell::number(headline(at(Quantity::TotalSlope, Control::None))),
             Cell::number(headline(at(Quantity::JudgeAccuracy, Control::None))),
             Cell::number(headline_figure(bias)),
-            Cell::verdict(verdict),
+            Cell::plain(family(&named)),
         ]);
     }
     out
