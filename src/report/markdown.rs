@@ -81,7 +81,7 @@ pub(super) fn main_notes(
     let own: Vec<&Verdict> = verdicts.iter().filter(|v| v.value == value).collect();
     let mut notes = vec![
         "Intervals are 95 %. Slopes are in units of the value times nats of log-odds, position bias in nats of \
-         log-odds. p is adjusted for the number of constitutions. n.i.: not identifiable (it failed its gate; \
+         log-odds. p is adjusted for the number of constitutions. The gap is under length control where token counts are known. n.i.: not identifiable (it failed its gate; \
          the figure stands under Details). Rows run from the clearest rise to the clearest fall, the placebo arm last."
             .to_owned(),
     ];

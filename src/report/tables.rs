@@ -112,7 +112,8 @@ fn family(named: &Named<'_>) -> &'static str {
     named.card.and_then(|c| c.family).map_or(NOTHING, |f| f.as_str())
 }
 
-/// The main table of a value: a row a constitution.
+/// The main table of a value: a row a constitution. The gap is under length control where it can be: length
+/// is the first thing that w picks up.
 pub(super) fn main<'a>(index: &Index<'a>, verdicts: &[Verdict], value: &'a str) -> Grid {
     let mut out = grid(&[
         "constitution",
@@ -127,6 +128,7 @@ pub(super) fn main<'a>(index: &Index<'a>, verdicts: &[Verdict], value: &'a str) 
         ">position bias",
         "family",
     ]);
+    let gap_control = if index.length { Control::Length } else { Control::None };
     for named in ordered(index, value) {
         let Some(verdict) = of(verdicts, value, named.name) else { continue };
         let at = |quantity, control| index.cell(quantity, value, named.name, control);
@@ -136,7 +138,7 @@ pub(super) fn main<'a>(index: &Index<'a>, verdicts: &[Verdict], value: &'a str) 
             Cell::verdict(verdict),
             Cell::number(headline(at(Quantity::Alignment, Control::None))),
             Cell::number(headline(at(Quantity::Alignment, Control::Length))),
-            Cell::number(headline(at(Quantity::Gap, Control::None))),
+            Cell::number(headline(at(Quantity::Gap, gap_control))),
             Cell::number(headline(at(Quantity::EncodedSlope, Control::None))),
             Cell::number(format::p(at(Quantity::EncodedSlope, Control::None).and_then(|e| e.p_adjusted))),
             Cell::number(headline(at(Quantity::TotalSlope, Control::None))),
