@@ -1,3 +1,7 @@
 //! The `vstar` program.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    vstar::cli::main()
+}

@@ -1,6 +1,12 @@
 //! Experiments: the plan, the run store, resume.
 
+pub mod capture;
 pub mod experiment;
+pub mod fit;
+pub mod judge;
 pub mod problem;
+pub mod progress;
+pub mod run;
+pub mod table;
 
 pub use problem::{Posed, pose};

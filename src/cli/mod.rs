@@ -1,1 +1,54 @@
 //! The command line: arguments in, text out; the only module that prints.
+
+#![allow(clippy::print_stdout, clippy::print_stderr)]
+
+mod args;
+mod bars;
+mod capture;
+mod fit;
+mod models;
+mod preview;
+mod run;
+mod simulate;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::error::{Error, Result};
+use args::{Cli, Command};
+
+/// Runs the program.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    tracing_subscriber::fmt()
+        .with_env_filter(tracing_subscriber::EnvFilter::from_env("VSTAR_LOG"))
+        .with_writer(std::io::stderr)
+        .init();
+    match dispatch(cli.command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Error::Interrupted) => {
+            eprintln!("{}", Error::Interrupted);
+            ExitCode::from(130)
+        }
+        Err(e) => {
+            eprintln!("error: {e}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn dispatch(command: Command) -> Result<()> {
+    match command {
+        Command::Capture(args) => capture::capture(&args),
+        Command::Judge(args) => capture::judge(&args),
+        Command::Fit(args) => fit::fit(&args),
+        Command::Run(args) => run::run(&args),
+        Command::Preview(args) => preview::preview(&args),
+        Command::Simulate(args) => simulate::simulate(&args),
+        Command::Models => {
+            models::models();
+            Ok(())
+        }
+    }
+}

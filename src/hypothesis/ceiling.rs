@@ -8,6 +8,7 @@ use std::f64::consts::PI;
 
 use super::bench::{Bench, Label};
 use super::estimate::{Estimate, Quantity};
+use super::improvement::GATE;
 use crate::probe::influence::{Influence, mean_product, normal_interval, theta};
 
 /// `ceiling_regret`.
@@ -26,7 +27,11 @@ pub fn ceiling(bench: &Bench, s: &Label) -> Estimate {
     // (√V − √θ)/√π.
     let (sigma, encoded) = (variance.value.sqrt(), own.value.sqrt());
     let parts = [(0.5 / sigma, &variance), (-0.5 / encoded, &own)];
-    finish(bench, Quantity::CeilingRegret, method, (sigma - encoded).max(0.0), &parts)
+    let estimate = finish(bench, Quantity::CeilingRegret, method, (sigma - encoded).max(0.0), &parts);
+    if own.value / own.se(blocks) > GATE {
+        return estimate;
+    }
+    estimate.withheld("ρ² is not distinguishable from 0, so neither is the ceiling from choosing at random")
 }
 
 /// `attained_regret` of a constitution with rewards r.

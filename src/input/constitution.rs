@@ -1,12 +1,15 @@
 //! Constitutions: short texts that say which of two responses to prefer, one a TOML file.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use toml::de::DeValue;
 
-use crate::error::{Place, Result};
+use super::name::{check_name, nearest};
+use super::settings::{Document, Section};
+use crate::error::{Error, Kind, Place, Refusal, Result};
 
 /// What kind of constitution it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -62,6 +65,11 @@ pub enum Sign {
 }
 
 impl Sign {
+    /// The sign of that name.
+    pub fn parse(name: &str) -> Option<Self> {
+        [Self::Plus, Self::Minus, Self::Zero].into_iter().find(|sign| sign.as_str() == name)
+    }
+
     /// The name in files.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -101,6 +109,9 @@ pub struct Constitution {
     pub place: Place,
 }
 
+/// The name of the bare context, in which no constitution is shown.
+pub const BARE: &str = "none";
+
 /// Key of [`Constitution::expect`] for values that are not named.
 pub const ANY_VALUE: &str = "*";
 
@@ -111,10 +122,171 @@ impl Constitution {
     }
 }
 
-/// Reads files and folders (all `*.toml` in one, sorted by name).
+/// Reads constitutions: each path is a file, or a folder of which all `*.toml` are read, sorted by name.
+/// The order is that of the paths. A file that is reached twice is read once.
 ///
 /// # Errors
-/// Described at [`Constitution`].
-pub fn read_constitutions(_paths: &[PathBuf]) -> Result<Vec<Constitution>> {
-    Ok(Vec::new())
+/// [`Kind::Missing`] for a path that is not there or a folder without `*.toml`; keys that are unknown,
+/// missing or of the wrong type; [`Kind::Invalid`] for a name that cannot be part of a tensor's name, is
+/// `none` (which names the bare context) or is taken; for an `opposite` or `paraphrase_of` that names nobody
+/// in the same folder or among the paths, or the constitution itself.
+pub fn read_constitutions(paths: &[PathBuf]) -> Result<Vec<Constitution>> {
+    let mut all: Vec<Constitution> = Vec::new();
+    let mut seen = HashSet::new();
+    for file in files(paths)? {
+        if seen.insert(file.canonicalize().unwrap_or_else(|_| file.clone())) {
+            let constitution = read(&file)?;
+            if let Some(other) = all.iter().find(|c| c.name == constitution.name) {
+                return Err(Refusal::new(Kind::Invalid, format!("the name `{}` is taken", other.name))
+                    .at(constitution.place)
+                    .expected("names that are unique among the constitutions")
+                    .found(format!("the same name in {}", other.place))
+                    .remedy("rename one of the two")
+                    .into());
+            }
+            all.push(constitution);
+        }
+    }
+    for constitution in &all {
+        check_relations(constitution, &all)?;
+    }
+    Ok(all)
+}
+
+/// Reads one constitution, whatever others there are.
+///
+/// # Errors
+/// Those of [`read_constitutions`] that concern the file alone.
+pub fn read(path: &Path) -> Result<Constitution> {
+    let document = Document::open(path)?;
+    let sha256 = document.sha256().to_owned();
+    document.read(|section| {
+        let name = section.required_text("name").filter(|name| match usable(name) {
+            Ok(()) => true,
+            Err(refusal) => {
+                section.problem("name", refusal);
+                false
+            }
+        });
+        let text = section.required_text("text");
+        if !section.has("family") {
+            section.missing("family", "`prosocial`, `adversarial`, `subtle`, `neutral` or `placebo`");
+        }
+        let family = section.one_of("family", &Family::ALL.map(|family| (family.as_str(), family)));
+        let expect = expectations(section);
+        let mut relation = |key| {
+            let other = section.text(key)?;
+            if Some(&other) == name.as_ref() {
+                section
+                    .problem(key, Refusal::new(Kind::Invalid, format!("`{key}` names the file's own name")));
+            }
+            Some(other)
+        };
+        let (opposite, paraphrase_of) = (relation("opposite"), relation("paraphrase_of"));
+        let held_out = section.flag("held_out").unwrap_or(false);
+        Some(Constitution {
+            place: Place::file(path).id(name.as_ref()?),
+            name: name?,
+            text: text?,
+            family: family?,
+            expect,
+            opposite,
+            paraphrase_of,
+            held_out,
+            sha256,
+        })
+    })
+}
+
+fn usable(name: &str) -> Result<(), Refusal> {
+    check_name("the name", name)?;
+    if name == BARE {
+        return Err(Refusal::new(Kind::Invalid, format!("the name `{BARE}` is reserved"))
+            .expected("a name other than that of the bare context, without any constitution")
+            .remedy("rename it"));
+    }
+    Ok(())
+}
+
+fn expectations(section: &mut Section) -> BTreeMap<String, Sign> {
+    const SIGNS: &str = "\"+\", \"-\" or \"0\", or a table from the values' names to one of them";
+    let mut expect = BTreeMap::new();
+    let signs = section.typed("expect", SIGNS, |value| {
+        if let Some(sign) = value.as_str() {
+            return Sign::parse(sign).map(|sign| BTreeMap::from([(ANY_VALUE.to_owned(), sign)]));
+        }
+        let sign = |value: &DeValue| value.as_str().and_then(Sign::parse);
+        value
+            .as_table()?
+            .iter()
+            .map(|(name, v)| Some((name.get_ref().to_string(), sign(v.get_ref())?)))
+            .collect()
+    });
+    for (name, sign) in signs.unwrap_or_default() {
+        match check_name("a value's name in `expect`", &name) {
+            Err(refusal) if name != ANY_VALUE => section.problem("expect", refusal),
+            _ => drop(expect.insert(name, sign)),
+        }
+    }
+    expect
+}
+
+/// The files that paths stand for.
+fn files(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for path in paths {
+        if path.is_dir() {
+            let found = in_folder(path)?;
+            if found.is_empty() {
+                return Err(Refusal::new(Kind::Missing, "no constitution in the folder")
+                    .at(Place::file(path))
+                    .expected("files that end in .toml")
+                    .into());
+            }
+            files.extend(found);
+        } else {
+            files.push(path.clone());
+        }
+    }
+    Ok(files)
+}
+
+fn in_folder(path: &Path) -> Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(path).map_err(|e| Error::io("read", path, e))? {
+        let file = entry.map_err(|e| Error::io("read", path, e))?.path();
+        let hidden = file.file_name().is_some_and(|n| n.to_string_lossy().starts_with('.'));
+        if !hidden && file.extension().is_some_and(|e| e == "toml") && file.is_file() {
+            found.push(file);
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// A relation may point out of the set that is read, if its file stands beside: a run need not hold both.
+fn check_relations(constitution: &Constitution, all: &[Constitution]) -> Result<()> {
+    let relations = [("opposite", &constitution.opposite), ("paraphrase_of", &constitution.paraphrase_of)];
+    for (key, other) in relations {
+        let Some(other) = other else { continue };
+        let beside = || {
+            let file =
+                constitution.place.file.as_deref().and_then(Path::parent)?.join(format!("{other}.toml"));
+            file.is_file().then_some(())
+        };
+        if all.iter().any(|c| c.name == *other) || check_name("", other).is_ok() && beside().is_some() {
+            continue;
+        }
+        let names = all.iter().map(|c| c.name.as_str()).filter(|name| *name != constitution.name);
+        let mut refusal =
+            Refusal::new(Kind::Invalid, format!("`{key}` names a constitution that is not there"))
+                .at(constitution.place.clone())
+                .expected("the name of another constitution, among those read or beside this file")
+                .found(format!("`{other}`"));
+        if let Some(near) = nearest(other, names) {
+            refusal = refusal.remedy(format!("did you mean `{near}`?"));
+        }
+        return Err(refusal.into());
+    }
+    Ok(())
 }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
+use std::path::PathBuf;
 
 use crate::error::{Place, Refusal};
 
@@ -142,6 +143,9 @@ pub struct Items {
     pub skipped: Vec<Refusal>,
     /// Remarks for the user, one sentence each: unknown keys, rows read in an unusual way.
     pub notes: Vec<String>,
+    /// The files that were read, as the user named them, each with its hex SHA-256 as it lies on disk.
+    /// Files that a limit left unread are not among them.
+    pub files: Vec<(PathBuf, String)>,
 }
 
 impl Items {

@@ -1,9 +1,17 @@
 //! Reading items: files in, checked items out.
 
-use std::path::PathBuf;
+use std::collections::{HashMap, HashSet};
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
 
-use super::item::Items;
-use crate::error::Result;
+use serde_json::{Map, Value};
+
+use super::container::{Row, for_each_row};
+use super::formats::{self, Context, Draft, Notes};
+use super::item::{Item, Items};
+use super::name::check_name;
+use crate::artifact::sha256_file;
+use crate::error::{Kind, Place, Refusal, Result};
 
 /// How to read items.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -12,15 +20,219 @@ pub struct ReadOptions {
     pub skip_bad: bool,
     /// Read at most so many items, over all files.
     pub limit: Option<usize>,
-    /// Name of the value, for formats that do not name it: `{"chosen", "rejected"}` (else `preferred`)
-    /// and `{"question", "answer_matching_behavior", …}` (else `matching`).
+    /// Name of the value, for formats that do not name it: `chosen` and `rejected` (else `preferred`), and
+    /// `answer_matching_behavior` (else `matching`).
     pub value_name: Option<String>,
 }
 
-/// Reads the items of all files, in order.
+/// Reads the items of all files, in order. Each file is JSON lines, a JSON array (both as they are or
+/// compressed by gzip) or parquet, told by its content; each row is of one of the formats, told by its keys.
+///
+/// A row without an `id` gets one from the file's name and its line, or its number in an array or a parquet
+/// file.
 ///
 /// # Errors
-/// Refusals with file, line and id.
-pub fn read_items(_paths: &[PathBuf], _options: &ReadOptions) -> Result<Items> {
-    Ok(Items::default())
+/// With file, line and id: rows that are not JSON objects, or longer than 64 MiB; of no known format, or
+/// with fields that are missing or of the wrong type; without a prompt or a response
+/// ([`Kind::EmptyResponse`] for one without text); labels that are no finite number in 32 bits; preferences
+/// between responses that are not there or are the same text; ids that are taken. `skip_bad` leaves such
+/// rows out. It does not forgive what loses the rest of a file (a compressed stream that ends early, an
+/// array that is not closed, a damaged parquet file), nor files that are missing or hold no usable row.
+pub fn read_items(paths: &[PathBuf], options: &ReadOptions) -> Result<Items> {
+    if options.limit == Some(0) {
+        return Err(Refusal::new(Kind::Invalid, "the limit allows no item")
+            .expected("a limit of at least 1")
+            .found("0")
+            .into());
+    }
+    if let Some(name) = &options.value_name {
+        check_name("the value's name", name)?;
+    }
+    check_distinct(paths)?;
+    let labels = labels(paths);
+    let mut reading =
+        Reading { options, items: Items::default(), notes: Notes::default(), ids: HashMap::new() };
+    for (path, label) in paths.iter().zip(&labels) {
+        if reading.is_full() {
+            break;
+        }
+        for_each_row(path, &mut |row| reading.take(path, label, row))?;
+        reading.items.files.push((path.clone(), sha256_file(path)?));
+    }
+    reading.finish(paths)
+}
+
+struct Reading<'o> {
+    options: &'o ReadOptions,
+    items: Items,
+    notes: Notes,
+    /// Ids taken, with where.
+    ids: HashMap<String, Place>,
+}
+
+impl Reading<'_> {
+    fn is_full(&self) -> bool {
+        self.options.limit.is_some_and(|limit| self.items.items.len() >= limit)
+    }
+
+    fn take(&mut self, path: &Path, label: &str, row: Row) -> Result<ControlFlow<()>> {
+        let mut place = Place::file(path).line(row.line);
+        let made_up = format!("{label}:{}", row.number);
+        match row.content.and_then(|content| self.item(&content, made_up, &mut place)) {
+            Ok(item) => {
+                self.ids.insert(item.id.clone(), item.place.clone());
+                self.items.items.push(item);
+            }
+            Err(mut refusal) => {
+                // A row of several lines says itself on which of them it is broken.
+                place.line = refusal.place.line.or(place.line);
+                refusal.place = place;
+                if !self.options.skip_bad {
+                    let hint = "or leave such rows out with --skip-bad";
+                    refusal.remedy = Some(match refusal.remedy {
+                        Some(remedy) if remedy.contains("--skip-bad") => remedy,
+                        Some(remedy) => format!("{remedy}, {hint}"),
+                        None => format!("correct the row, {hint}"),
+                    });
+                    return Err(refusal.into());
+                }
+                self.items.skipped.push(refusal);
+            }
+        }
+        Ok(if self.is_full() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+    }
+
+    fn item(
+        &mut self,
+        row: &Map<String, Value>,
+        made_up: String,
+        place: &mut Place,
+    ) -> Result<Item, Refusal> {
+        let id = formats::own_id(row).unwrap_or(made_up);
+        place.id = Some(id.clone());
+        if let Some(other) = self.ids.get(&id) {
+            return Err(Refusal::new(Kind::Invalid, "the id is taken")
+                .expected("ids that are unique over all files")
+                .found(format!("the same id at {other}"))
+                .remedy("rename one of the two"));
+        }
+        let value_name = self.options.value_name.as_deref();
+        let mut context = Context { value_name, notes: &mut self.notes, place };
+        let draft = formats::read(row, &mut context)?;
+        check(&draft)?;
+        let Draft { prompt, responses, preferences, group } = draft;
+        Ok(Item { id, prompt, responses, preferences, group, place: place.clone() })
+    }
+
+    fn finish(mut self, paths: &[PathBuf]) -> Result<Items> {
+        let Some(first) = paths.first() else {
+            return Err(Refusal::new(Kind::Missing, "no file of items is given").into());
+        };
+        if self.items.items.is_empty() {
+            let skipped = &self.items.skipped;
+            let mut refusal = Refusal::new(Kind::Missing, "the data hold no item")
+                .at(Place::file(first))
+                .found(format!("{} files and {} bad rows", paths.len(), skipped.len()));
+            if let Some(bad) = skipped.first() {
+                refusal = refusal.remedy(format!("see the first bad row: {bad}"));
+            }
+            return Err(refusal.into());
+        }
+        self.items.notes = self.notes.sentences();
+        if let Some(name) = &self.options.value_name
+            && !self.items.value_names().contains(name.as_str())
+        {
+            self.items
+                .notes
+                .push(format!("the value name `{name}` was not used: the rows name their values"));
+        }
+        Ok(self.items)
+    }
+}
+
+/// What has to hold for a row of any format.
+fn check(draft: &Draft) -> Result<(), Refusal> {
+    let invalid = |what: String| Refusal::new(Kind::Invalid, what);
+    if draft.prompt.messages().iter().all(|m| m.content.trim().is_empty()) {
+        return Err(invalid("the prompt is empty".into()).expected("a text for the responses to answer"));
+    }
+    if draft.responses.is_empty() {
+        return Err(Refusal::new(Kind::Missing, "there is no response").expected("at least one"));
+    }
+    for (number, response) in draft.responses.iter().enumerate() {
+        if response.text.trim().is_empty() {
+            return Err(Refusal::new(Kind::EmptyResponse, format!("response {number} has no text"))
+                .expected("at least one character that is not white space")
+                .found(format!(
+                    "{:?}, as response {number} of {}, counted from 0",
+                    response.text,
+                    draft.responses.len()
+                )));
+        }
+        for (name, label) in &response.values {
+            check_name(&format!("the value name in response {number}"), name)?;
+            if !(*label as f32).is_finite() {
+                return Err(Refusal::new(
+                    Kind::NotFinite,
+                    format!("the label `{name}` of response {number} is no finite number in 32 bits"),
+                )
+                .found(label.to_string()));
+            }
+        }
+    }
+    for (number, preference) in draft.preferences.iter().enumerate() {
+        check_name(&format!("the value name in preference {number}"), &preference.value)?;
+        let (better, worse) = (draft.responses.get(preference.better), draft.responses.get(preference.worse));
+        let found = format!("better: {}, worse: {}", preference.better, preference.worse);
+        let (Some(better), Some(worse)) = (better, worse) else {
+            return Err(invalid(format!("preference {number} is about a response that is not there"))
+                .expected(format!("numbers from 0 to {}", draft.responses.len() - 1))
+                .found(found));
+        };
+        if preference.better == preference.worse {
+            return Err(invalid(format!("preference {number} prefers a response to itself")).found(found));
+        }
+        if better.text == worse.text {
+            return Err(invalid(format!("preference {number} is between two responses of the same text"))
+                .found(found));
+        }
+    }
+    Ok(())
+}
+
+/// Refuses a file that is given twice: its rows would count twice.
+fn check_distinct(paths: &[PathBuf]) -> Result<()> {
+    let mut seen = HashSet::new();
+    for path in paths {
+        // A path that cannot be resolved is reported when it is read.
+        if let Ok(real) = path.canonicalize()
+            && !seen.insert(real)
+        {
+            return Err(Refusal::new(Kind::Invalid, "the file is given twice")
+                .at(Place::file(path))
+                .remedy("name it once")
+                .into());
+        }
+    }
+    Ok(())
+}
+
+/// The heads of ids made up for rows without one: the files' names without their endings, numbered where
+/// two are the same.
+fn labels(paths: &[PathBuf]) -> Vec<String> {
+    let stem = |path: &PathBuf| {
+        let name = path.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned());
+        let name = name.strip_suffix(".gz").unwrap_or(&name);
+        let ending = [".jsonl", ".ndjson", ".json", ".parquet"].iter().find_map(|e| name.strip_suffix(e));
+        ending.unwrap_or(name).to_owned()
+    };
+    let stems: Vec<_> = paths.iter().map(stem).collect();
+    stems
+        .iter()
+        .enumerate()
+        .map(|(at, stem)| match stems[..at].iter().filter(|s| *s == stem).count() {
+            0 => stem.clone(),
+            before => format!("{stem}~{}", before + 1),
+        })
+        .collect()
 }

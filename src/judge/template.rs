@@ -91,7 +91,9 @@ pub struct Question<'a> {
 /// Built-in templates: name and text.
 const BUILT_IN: &[(&str, &str)] = &[
     ("chat", include_str!("../../prompts/judge/chat.toml")),
+    ("chat-constitution-first", include_str!("../../prompts/judge/chat-constitution-first.toml")),
     ("base", include_str!("../../prompts/judge/base.toml")),
+    ("base-short", include_str!("../../prompts/judge/base-short.toml")),
 ];
 
 impl JudgeTemplate {

@@ -37,23 +37,23 @@ pub struct Columns {
 /// Forced choices of the model under one constitution, M pairs.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Judgments {
-    /// Rows compared, [M].
+    /// Rows compared, `[M]`.
     pub pairs: Vec<[usize; 2]>,
-    /// Raw log-odds (nats) for the answer shown first, the pair's first row in first place, [M].
+    /// Raw log-odds (nats) for the answer shown first, the pair's first row in first place, `[M]`.
     pub ab: Vec<f64>,
-    /// The same with the pair's second row in first place, [M]; absent where one order was asked.
+    /// The same with the pair's second row in first place, `[M]`; absent where one order was asked.
     pub ba: Option<Vec<f64>>,
 }
 
 impl Judgments {
-    /// Debiased log-odds (nats) that the pair's first row is better, (ab − ba)/2, [M]; `None` where
+    /// Debiased log-odds (nats) that the pair's first row is better, (ab − ba)/2, `[M]`; `None` where
     /// one order was asked, which no arithmetic here can debias.
     pub fn debiased(&self) -> Option<Vec<f64>> {
         let ba = self.ba.as_ref()?;
         Some(self.ab.iter().zip(ba).map(|(ab, ba)| (ab - ba) / 2.0).collect())
     }
 
-    /// Position bias of each pair (nats), (ab + ba)/2, [M]; `None` where one order was asked.
+    /// Position bias of each pair (nats), (ab + ba)/2, `[M]`; `None` where one order was asked.
     pub fn position_bias(&self) -> Option<Vec<f64>> {
         let ba = self.ba.as_ref()?;
         Some(self.ab.iter().zip(ba).map(|(ab, ba)| (ab + ba) / 2.0).collect())

@@ -154,12 +154,12 @@ impl Observations {
         }
     }
 
-    /// Group number of each row, [N]; `None` if nothing says which rows answer the same prompt.
+    /// Group number of each row, `[N]`; `None` if nothing says which rows answer the same prompt.
     pub fn prompt(&self) -> Option<&[i32]> {
         self.columns.prompt.as_deref().or(self.derived_prompt.as_deref())
     }
 
-    /// Group number of each row, [N].
+    /// Group number of each row, `[N]`.
     ///
     /// # Errors
     /// [`Kind::NotEstimable`] if nothing says which rows answer the same prompt.
@@ -173,7 +173,7 @@ impl Observations {
         })
     }
 
-    /// Block number of each row, [N], for leave-out and intervals: the clusters, or else the prompts.
+    /// Block number of each row, `[N]`, for leave-out and intervals: the clusters, or else the prompts.
     pub fn blocks(&self) -> Option<&[i32]> {
         self.columns.cluster.as_deref().or(self.prompt())
     }

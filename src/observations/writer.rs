@@ -163,7 +163,7 @@ pub fn append_judgments(
             parts.push(copied(name, info, container));
         }
     }
-    parts.sort_by(|a, b| order(a).cmp(&order(b)));
+    parts.sort_by_key(order);
     container::write(path, &meta.entries(), parts)
 }
 
@@ -255,8 +255,8 @@ impl Parts<'_, '_> {
     }
 
     fn i32s<T: Copy + std::fmt::Display + TryInto<i32>>(&self, name: &str, column: &[T]) -> Result<Vec<u8>> {
-        let fit = |&v: &T| v.try_into().map_err(|_| self.too_large(name, v.to_string()));
-        let whole = column.iter().map(fit).collect::<std::result::Result<Vec<i32>, _>>()?;
+        let fit = |&v: &T| v.try_into().map_err(|_| self.too_large(name, v.to_string()).into());
+        let whole = column.iter().map(fit).collect::<Result<Vec<i32>>>()?;
         Ok(i32_bytes(whole))
     }
 }

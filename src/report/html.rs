@@ -188,7 +188,7 @@ impl Page {
 
 fn warnings(page: &mut Page, report: &Report) {
     page.put("<section><h2>Warnings</h2>\n");
-    page.note(&format!("Items left out: {}.", format::count(report.skipped())));
+    page.note(&format!("Texts left out: {}.", format::count(report.skipped())));
     if let Some(note) = report.tables.get(LAYER_NOTE).and_then(Json::as_str) {
         page.note(&format!("Layer: {note}."));
     }
@@ -223,7 +223,7 @@ fn details(page: &mut Page, report: &Report, index: &Index<'_>, verdicts: &[supe
     page.folded("Constitutions", &tables::constitutions(report));
     let drawn = [LAYER_NOTE, LAYER_PROFILE, PLACEBO];
     for (name, table) in report.tables.iter().filter(|(name, _)| !drawn.contains(&name.as_str())) {
-        let title = if name == SKIPPED { "Items left out" } else { name };
+        let title = if name == SKIPPED { "Texts left out" } else { name };
         json_table(page, title, table);
     }
     page.put("</section>\n");

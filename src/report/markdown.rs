@@ -168,7 +168,7 @@ pub(super) fn model_notes(summary: &ValueSummary) -> Vec<String> {
 fn warnings(out: &mut String, report: &Report) {
     section(out, 2, "Warnings");
     let skipped = report.skipped();
-    line(out, &format!("Items left out: {}.\n", count(skipped)));
+    line(out, &format!("Texts left out: {}.\n", count(skipped)));
     if let Some(note) = report.tables.get(LAYER_NOTE).and_then(|n| n.as_str()) {
         line(out, &format!("Layer: {}.\n", escaped(note)));
     }

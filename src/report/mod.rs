@@ -46,7 +46,8 @@ pub const LAYER_NOTE: &str = "layer_note";
 /// Name of the table `[{value, constitution, control, quantity, difference, se, z}]`: slopes against the
 /// placebo arm, paired.
 pub const PLACEBO: &str = "placebo";
-/// Name of the table of items left out: a list with one entry an item, or their number.
+/// Name of the table of what was left out: a list with one entry a text (a response under a constitution, or
+/// a judged pair), or their number.
 pub const SKIPPED: &str = "skipped";
 
 /// Characters of a constitution's text that a report quotes.

@@ -300,7 +300,7 @@ fn what_would_make_it_wrong(
     let skipped = report.skipped();
     if skipped > 0 {
         let were = if skipped == 1 { "was" } else { "were" };
-        risks.push(format!("{} {were} left out", counted(skipped, "item")));
+        risks.push(format!("{} {were} left out", counted(skipped, "text")));
     }
     let general = "It would be wrong if the labels do not measure what their name says, or if the model's own answers differ from those compared here";
     if risks.is_empty() { format!("{general}.") } else { format!("{general}; and {}.", risks.join("; ")) }

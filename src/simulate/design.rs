@@ -128,6 +128,7 @@ pub struct Binary {
 
 /// All that is planted. [`Design::default`] is the standard data set of the estimators' specification.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Design {
     /// d, the width of the residual stream.
     pub hidden_size: usize,

@@ -3,9 +3,16 @@
 #![allow(clippy::disallowed_methods, clippy::print_stdout, clippy::print_stderr)]
 
 mod architecture;
+mod clusters;
+mod foreign;
 mod forest;
+mod input;
 mod known_answers;
+mod moments;
 mod observations;
 mod parity;
 mod report;
+mod settings;
+mod simulate;
 mod stories;
+mod tokens;

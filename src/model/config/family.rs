@@ -290,7 +290,8 @@ fn llama(raw: &Raw) -> Result<Config> {
 fn mistral(raw: &Raw) -> Result<Config> {
     let defaults = Defaults { context: 4096 * 32, kv_heads: Some(8), ..Defaults::default() };
     let mut c = common(raw, Family::Mistral, &defaults)?;
-    let window = raw.usize_opt("sliding_window")?;
+    // Absent is the class default; only `null` switches the window off.
+    let window = if raw.mentions("sliding_window") { raw.usize_opt("sliding_window")? } else { Some(4096) };
     windows(raw, &mut c, window, |_| window.is_some())?;
     Ok(c)
 }
@@ -339,7 +340,12 @@ fn gemma_common(raw: &Raw, family: Family, defaults: &Defaults) -> Result<Config
 }
 
 fn gemma(raw: &Raw) -> Result<Config> {
-    gemma_common(raw, Family::Gemma, &gemma_defaults(8192))
+    let mut c = gemma_common(raw, Family::Gemma, &gemma_defaults(8192))?;
+    // Early files say "gelu"; the model was trained with, and transformers computes, the tanh form.
+    if !raw.has("hidden_activation") && c.mlp == Mlp::Gated(Activation::Gelu) {
+        c.mlp = Mlp::Gated(Activation::GeluTanh);
+    }
+    Ok(c)
 }
 
 fn gemma2(raw: &Raw) -> Result<Config> {

@@ -61,10 +61,15 @@ impl Rope {
             Some(kind) => kind,
             None => scaling.str_opt("type")?.unwrap_or("default"),
         };
-        let factor = scaling.f64_or("factor", 1.0)?;
         let original = match scaling.usize_opt("original_max_position_embeddings")? {
             Some(n) => Some(n),
             None => config.usize_opt("original_max_position_embeddings")?,
+        };
+        let factor = match (scaling.f64_opt("factor")?, original) {
+            (Some(factor), _) => factor,
+            // As transformers does for yarn.
+            (None, Some(original)) if kind == "yarn" && original > 0 => context as f64 / original as f64,
+            (None, _) => 1.0,
         };
         if !(factor.is_finite() && factor > 0.0) {
             return Err(scaling.invalid("factor", "a positive number".into(), factor.to_string()));

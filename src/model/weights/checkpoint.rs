@@ -79,10 +79,21 @@ impl Checkpoint {
         self.tensors.values().map(|(_, info)| info.shape.iter().product::<usize>()).sum()
     }
 
-    /// Tensors nobody asked for, by name: a forward that ignores a weight deserves a look.
+    /// Tensors nobody asked for, by name: a forward that ignores a weight deserves a look. Buffers that old
+    /// checkpoints carry and that follow from the config (causal masks, rotary frequencies) do not count.
     pub fn unused(&self) -> Vec<String> {
         let asked = self.asked.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let unused: BTreeSet<_> = self.tensors.keys().filter(|n| !asked.contains(*n)).cloned().collect();
+        let buffer = |name: &str, info: &TensorInfo| {
+            let mask =
+                [".attn.bias", ".attention.bias"].iter().any(|s| name.ends_with(s)) && info.shape.len() == 4;
+            mask || name.ends_with(".masked_bias") || name.ends_with("rotary_emb.inv_freq")
+        };
+        let unused: BTreeSet<_> = self
+            .tensors
+            .iter()
+            .filter(|(name, (_, info))| !asked.contains(*name) && !buffer(name, info))
+            .map(|(name, _)| name.clone())
+            .collect();
         unused.into_iter().collect()
     }
 

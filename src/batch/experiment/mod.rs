@@ -1,7 +1,53 @@
 //! Experiments: one TOML file that says what is measured, checked before anything runs.
+//!
+//! Paths of inputs are relative to the folder of the file, so that an experiment means the same wherever it
+//! is started; `out` is relative to the current folder, because a run belongs where it was started.
+//!
+//! ```toml
+//! seed = 0                            # default 0
+//! out = "runs/first"                  # default runs/NAME, with the file's name without .toml
+//!
+//! [model]                             # one of path, hub, embedded
+//! hub = "owner/name"
+//! revision = "main"                   # with hub only
+//! dtype = "f32"                       # f32 (default), bf16, f16
+//! device = "cpu"                      # cpu, cuda, cuda:N; default: what the build has
+//!
+//! [data]
+//! files = ["../prompts/harmless.jsonl"]
+//! limit = 500
+//! value_name = "harmless"             # for formats that do not name their value
+//! skip_bad = false
+//!
+//! [constitutions]                     # without it the bare context alone is captured
+//! files = ["../constitutions"]         # files, or folders of which all *.toml are read
+//! only = ["honest", "placebo-tea"]    # default: all of them
+//!
+//! [capture]
+//! template = "chat"                   # none, chat, or a Jinja file; default: chat where the model has one
+//! layers = "all"                      # all (default), or a list such as [4, 8]
+//! pool = "mean"                       # mean (default), last
+//! memory = "8GB"                      # bytes, or a number with KB, MB, GB, KiB, MiB, GiB
+//!
+//! [judge]                             # by default every constitution judges
+//! enabled = true
+//! mode = "pairwise"
+//! template = "chat"                   # a template that comes with the program, or a file in .toml
+//! max_pairs_per_prompt = 6
+//!
+//! [fit]
+//! layer = "auto"                      # auto (default), or a layer's number
+//! values = ["harmless"]               # default: all values of the data
+//! reference = "none"                  # the constitution whose rows give h; default: the bare context
+//! ```
+
+mod read;
 
 use std::path::PathBuf;
 
+use crate::error::Result;
+use crate::input::constitution::BARE;
+use crate::input::{Constitution, ReadOptions, read_constitutions};
 use crate::units::Layer;
 
 /// An experiment.
@@ -19,9 +65,11 @@ pub struct Experiment {
     pub data: DataSettings,
     /// The constitutions' files and folders; empty where only the bare context is captured.
     pub constitutions: Vec<PathBuf>,
+    /// Names of the constitutions that take part; `None`: all.
+    pub only: Option<Vec<String>>,
     /// How activations are captured.
     pub capture: CaptureSettings,
-    /// How the judge is asked; `None` where it is not.
+    /// How the judge is asked; `None` where it is not, or there is no constitution to judge by.
     pub judge: Option<JudgeSettings>,
     /// What is estimated.
     pub fit: FitSettings,
@@ -84,7 +132,7 @@ pub struct DataSettings {
     /// The files.
     pub files: Vec<PathBuf>,
     /// How to read them.
-    pub read: crate::input::ReadOptions,
+    pub read: ReadOptions,
 }
 
 /// How activations are captured.
@@ -157,4 +205,48 @@ pub struct FitSettings {
     pub values: Vec<String>,
     /// The constitution whose rows give h; `none` is the bare context.
     pub reference: String,
+}
+
+impl Experiment {
+    /// Reads the constitutions that take part, in the order of their files.
+    ///
+    /// # Errors
+    /// Those of [`read_constitutions`].
+    pub fn constitutions(&self) -> Result<Vec<Constitution>> {
+        if self.constitutions.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut all = read_constitutions(&self.constitutions)?;
+        all.retain(|c| self.only.as_ref().is_none_or(|only| only.contains(&c.name)));
+        Ok(all)
+    }
+}
+
+impl Default for CaptureSettings {
+    fn default() -> Self {
+        Self { template: None, layers: None, pool: Pool::Mean, memory: None }
+    }
+}
+
+impl Default for JudgeSettings {
+    fn default() -> Self {
+        Self { mode: JudgeMode::Pairwise, template: None, max_pairs_per_prompt: None }
+    }
+}
+
+impl Default for FitSettings {
+    fn default() -> Self {
+        Self { layer: None, values: Vec::new(), reference: BARE.to_owned() }
+    }
+}
+
+impl DeviceName {
+    /// Reads `cpu`, `cuda` or `cuda:N`.
+    pub fn parse(name: &str) -> Option<Self> {
+        match name {
+            "cpu" => Some(Self::Cpu),
+            "cuda" => Some(Self::Cuda(0)),
+            _ => name.strip_prefix("cuda:")?.parse().ok().map(Self::Cuda),
+        }
+    }
 }

@@ -1,0 +1,330 @@
+//! From a model, data and constitutions to an observations file.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use ndarray::Ix3;
+use serde::{Deserialize, Serialize};
+
+use super::progress::Progress;
+use crate::capture::{self, Job, Row};
+use crate::error::{Kind, Refusal, Result};
+use crate::forest::{self, Plan, Pool, Request, Settings};
+use crate::input::{Clusters, Constitution, Items, ReadOptions, cluster, read_items};
+use crate::model::chat::Template;
+use crate::model::{Identity, LoadOptions, Model, ModelSource};
+use crate::observations::{BARE, Columns, Meta, RowRecord, write_rows, write_streaming};
+use crate::store::Store;
+use crate::units::Layer;
+
+/// Name of the observations inside a folder.
+pub const OBSERVATIONS: &str = "observations.safetensors";
+
+/// Name of the list of rows beside them.
+pub const ROWS: &str = "observations.jsonl";
+
+/// What a capture is asked for.
+#[derive(Debug, Clone)]
+pub struct CaptureOptions {
+    /// The model, as the user names it.
+    pub model: String,
+    /// Files of items.
+    pub data: Vec<PathBuf>,
+    /// How to read them.
+    pub read: ReadOptions,
+    /// The constitutions, checked.
+    pub constitutions: Vec<Constitution>,
+    /// Whether the bare context is read as well.
+    pub bare: bool,
+    /// `none`, `chat`, a file; `None`: as the model suggests.
+    pub template: Option<String>,
+    /// Layers; `None`: all.
+    pub layers: Option<Vec<usize>>,
+    /// Pooling.
+    pub pool: Pool,
+    /// `f32`, `bf16`, `f16`.
+    pub dtype: String,
+    /// `cpu`, `cuda:N`; `None`: as built.
+    pub device: Option<String>,
+    /// Bytes that the forward may take beside the weights.
+    pub memory: Option<u64>,
+}
+
+/// Everything loaded and checked; nothing has been computed.
+pub struct Prepared {
+    /// The model.
+    pub model: Model,
+    /// The items.
+    pub items: Items,
+    /// Near-copies among them.
+    pub clusters: Clusters,
+    /// The constitutions in the order of the rows, `None` for the bare context.
+    pub constitutions: Vec<Option<Constitution>>,
+    /// The template.
+    pub template: Template,
+    /// Its name for the record.
+    pub template_name: String,
+    /// What is kept of the forward.
+    pub settings: Settings,
+    /// dtype, for the record.
+    pub dtype: String,
+    skip_bad: bool,
+}
+
+/// What decides the numbers of a capture beside the tokens.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Recipe {
+    /// The model.
+    pub model: Identity,
+    /// dtype of the computation.
+    pub dtype: String,
+    /// `cpu` or `cuda`: they round differently.
+    pub device: String,
+    /// Layers kept.
+    pub layers: Vec<Layer>,
+    /// Pooling.
+    pub pool: Pool,
+    /// This program's version.
+    pub version: String,
+}
+
+/// Packed tokens that are computed together unless memory says less.
+const CHUNK_TOKENS: usize = 4096;
+
+impl Prepared {
+    /// Loads and checks: items and constitutions first, since they are cheap, then the model.
+    ///
+    /// # Errors
+    /// What reading items, constitutions and the model refuses; `Invalid` for layers the model does not
+    /// have.
+    pub fn new(options: &CaptureOptions) -> Result<Self> {
+        let items = read_items(&options.data, &options.read)?;
+        let mut constitutions: Vec<Option<Constitution>> = options.bare.then_some(None).into_iter().collect();
+        constitutions.extend(options.constitutions.iter().cloned().map(Some));
+        let load = LoadOptions {
+            dtype: crate::model::dtype(&options.dtype)?,
+            device: crate::model::device(options.device.as_deref())?,
+        };
+        let model = Model::load(&ModelSource::parse(&options.model)?, &options.model, &load)?;
+        let (template, template_name) = model.template(options.template.as_deref())?;
+        let blocks = model.decoder.config().num_blocks();
+        let mut layers: Vec<Layer> = match &options.layers {
+            None => (0..=blocks).map(Layer).collect(),
+            Some(list) => list.iter().copied().map(Layer).collect(),
+        };
+        layers.sort_unstable();
+        layers.dedup();
+        if let Some(bad) = layers.iter().find(|l| l.0 > blocks) {
+            return Err(Refusal::new(Kind::Invalid, format!("the model has no layer {bad}"))
+                .expected(format!("0 (the embeddings' output) to {blocks}"))
+                .into());
+        }
+        let per_token = forest::chunk_bytes(&model.decoder, 1).max(1);
+        let affordable = options.memory.map_or(CHUNK_TOKENS, |bytes| (bytes as usize / per_token).max(64));
+        let settings = Settings {
+            layers,
+            pool: options.pool,
+            logprob: true,
+            chunk_tokens: affordable.min(CHUNK_TOKENS),
+        };
+        let clusters = cluster(&items);
+        let dtype = options.dtype.clone();
+        let skip_bad = options.read.skip_bad;
+        Ok(Self { model, items, clusters, constitutions, template, template_name, settings, dtype, skip_bad })
+    }
+
+    /// Renders and encodes every row.
+    ///
+    /// # Errors
+    /// As [`capture::encode`].
+    pub fn job(&self) -> Result<Job> {
+        capture::encode(&self.model, &self.template, &self.items.items, &self.constitutions, self.skip_bad)
+    }
+
+    /// Whether rows that cannot be read are left out.
+    pub fn skips_bad(&self) -> bool {
+        self.skip_bad
+    }
+
+    /// Chunks and tokens of some rows.
+    pub fn plan(&self, rows: &[Row]) -> Plan {
+        let mut total = Plan { chunks: Vec::new(), naive_tokens: 0, packed_tokens: 0 };
+        for range in capture::shards(rows.len()) {
+            let requests: Vec<Request> = rows[range].iter().map(|r| r.request.clone()).collect();
+            let plan = forest::plan_requests(&self.model.decoder, &requests, self.settings.chunk_tokens);
+            total.naive_tokens += plan.naive_tokens;
+            total.packed_tokens += plan.packed_tokens;
+            total.chunks.extend(plan.chunks);
+        }
+        total
+    }
+
+    /// What decides the numbers beside the tokens.
+    pub fn recipe(&self) -> Recipe {
+        Recipe {
+            model: self.model.identity.clone(),
+            dtype: self.dtype.clone(),
+            device: if self.model.decoder.device().is_cpu() { "cpu" } else { "cuda" }.into(),
+            layers: self.settings.layers.clone(),
+            pool: self.settings.pool,
+            version: env!("CARGO_PKG_VERSION").into(),
+        }
+    }
+
+    /// The name of a constitution.
+    pub fn name(&self, constitution: usize) -> &str {
+        self.constitutions[constitution].as_ref().map_or(BARE, |c| c.name.as_str())
+    }
+
+    /// The constitutions that have a text.
+    pub fn judged(&self) -> Vec<&Constitution> {
+        self.constitutions.iter().flatten().collect()
+    }
+}
+
+/// Computes what the store lacks and writes the observations and their list of rows into `out`.
+///
+/// # Errors
+/// What the forward, `progress` or the file system refuses. The store keeps every finished shard, and
+/// nothing half-written is left in `out`.
+pub fn capture_into(
+    prepared: &Prepared,
+    job: &Job,
+    store: &Store,
+    out: &Path,
+    progress: &mut dyn Progress,
+) -> Result<()> {
+    let recipe = json(&prepared.recipe());
+    let items = &prepared.items.items;
+    progress.begin("capture", prepared.plan(&job.rows).packed_tokens);
+    let place = |row: &Row| capture::job::place_of(row, items, &prepared.constitutions);
+    let mut advance = |tokens| progress.advance(tokens);
+    capture::fill(&prepared.model, &job.rows, &recipe, &prepared.settings, store, &place, &mut advance)?;
+    progress.end();
+    write(prepared, job, &recipe, store, out)
+}
+
+fn write(prepared: &Prepared, job: &Job, recipe: &str, store: &Store, out: &Path) -> Result<()> {
+    let missing = |range: &std::ops::Range<usize>| {
+        Refusal::new(
+            Kind::RunConflict,
+            format!("rows {} to {} vanished while the capture ran", range.start, range.end),
+        )
+        .remedy("run the same command again")
+    };
+    let mut logprob = Vec::with_capacity(job.rows.len());
+    for range in capture::shards(job.rows.len()) {
+        let shard = capture::shard(store, &job.rows, recipe, &range).ok_or_else(|| missing(&range))?;
+        logprob.extend(shard["logprob"].iter().map(|&v| f64::from(v)));
+    }
+    let (meta, columns) = (meta(prepared, job), columns(prepared, job, logprob));
+    let hidden = prepared.model.decoder.config().hidden_size;
+    write_streaming(&out.join(OBSERVATIONS), &meta, &columns, job.rows.len(), hidden, |sink| {
+        for range in capture::shards(job.rows.len()) {
+            let mut shard =
+                capture::shard(store, &job.rows, recipe, &range).ok_or_else(|| missing(&range))?;
+            let resid = shard.remove("resid").and_then(|r| r.into_dimensionality::<Ix3>().ok());
+            sink.push(resid.ok_or_else(|| missing(&range))?.view())?;
+        }
+        Ok(())
+    })?;
+    let records: Vec<RowRecord> = job
+        .rows
+        .iter()
+        .map(|row| RowRecord {
+            id: prepared.items.items[row.item].id.clone(),
+            response: row.response,
+            constitution: prepared.name(row.constitution).to_owned(),
+            span: row.request.response.map_or([0, 0], |s| [s.start, s.end]),
+        })
+        .collect();
+    write_rows(&out.join(ROWS), &records)
+}
+
+fn meta(prepared: &Prepared, job: &Job) -> Meta {
+    let mut meta = Meta::new(prepared.settings.layers.clone());
+    meta.model = prepared.model.identity.name.clone();
+    meta.revision = prepared.model.identity.revision.clone();
+    meta.pool = match prepared.settings.pool {
+        Pool::Mean => "mean".into(),
+        Pool::Last => "last".into(),
+    };
+    meta.template = prepared.template_name.clone();
+    meta.constitutions = (0..prepared.constitutions.len()).map(|c| prepared.name(c).to_owned()).collect();
+    let families: BTreeMap<&str, &str> =
+        prepared.judged().iter().map(|c| (c.name.as_str(), c.family.as_str())).collect();
+    meta.extra.insert("families".into(), json(&families));
+    meta.extra.insert("recipe".into(), json(&prepared.recipe()));
+    let skipped = job.skipped.len() + prepared.items.skipped.len();
+    meta.extra.insert("skipped".into(), skipped.to_string());
+    meta.extra.insert("constitution_folded".into(), job.folded.to_string());
+    let clusters = &prepared.clusters;
+    if clusters.joined_groups > 0 {
+        meta.extra.insert("clustered_prompts".into(), clusters.joined_groups.to_string());
+    }
+    meta
+}
+
+/// Plain data as JSON text.
+fn json(value: &impl Serialize) -> String {
+    serde_json::to_string(value).expect("maps with string keys and structs serialise")
+}
+
+fn columns(prepared: &Prepared, job: &Job, logprob: Vec<f64>) -> Columns {
+    let items = &prepared.items;
+    let prompt = items.prompt_numbers();
+    // Responses are numbered over all items, the same under every constitution.
+    let first: Vec<i32> = items
+        .items
+        .iter()
+        .scan(0i32, |next, item| {
+            let first = *next;
+            *next += item.responses.len() as i32;
+            Some(first)
+        })
+        .collect();
+    let of = |f: &dyn Fn(&Row) -> i32| -> Vec<i32> { job.rows.iter().map(f).collect() };
+    let mut columns = Columns {
+        prompt: Some(of(&|r| prompt[r.item])),
+        cluster: Some(of(&|r| prepared.clusters.of_item[r.item])),
+        response: Some(of(&|r| first[r.item] + r.response as i32)),
+        constitution: Some(job.rows.iter().map(|r| r.constitution).collect()),
+        logprob: Some(logprob),
+        ntok: Some(job.rows.iter().map(|r| r.request.response.map_or(0, |s| s.len()) as u32).collect()),
+        ..Columns::default()
+    };
+    for name in items.value_names() {
+        let labels: Vec<f64> = job
+            .rows
+            .iter()
+            .map(|r| items.items[r.item].responses[r.response].values.get(name).copied().unwrap_or(f64::NAN))
+            .collect();
+        if labels.iter().any(|l| !l.is_nan()) {
+            columns.values.insert(name.to_owned(), labels);
+        }
+        let pairs = preferences(prepared, job, name);
+        if !pairs.is_empty() {
+            columns.preferences.insert(name.to_owned(), pairs);
+        }
+    }
+    columns
+}
+
+/// Preferences of a value among the rows of each constitution, in the order of the rows; one whose
+/// responses were left out is left out too.
+fn preferences(prepared: &Prepared, job: &Job, value: &str) -> Vec<[usize; 2]> {
+    let place: BTreeMap<(usize, usize, usize), usize> =
+        job.rows.iter().enumerate().map(|(i, r)| ((r.constitution, r.item, r.response), i)).collect();
+    let mut pairs = Vec::new();
+    for constitution in 0..prepared.constitutions.len() {
+        for (i, item) in prepared.items.items.iter().enumerate() {
+            for preference in item.preferences.iter().filter(|p| p.value == value) {
+                let row = |response: usize| place.get(&(constitution, i, response)).copied();
+                if let (Some(better), Some(worse)) = (row(preference.better), row(preference.worse)) {
+                    pairs.push([better, worse]);
+                }
+            }
+        }
+    }
+    pairs
+}

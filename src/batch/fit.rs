@@ -1,0 +1,199 @@
+//! From an observations file to directions and the report.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use safetensors::tensor::{Dtype, TensorView};
+use serde_json::{Value, json};
+
+use super::problem::pose;
+use crate::artifact;
+use crate::error::{Error, Kind, Place, Refusal, Result};
+use crate::hypothesis::{Analysis, LayerChoice, Options, analyse};
+use crate::input::{Constitution, Family};
+use crate::observations::Observations;
+use crate::report::html::to_html;
+use crate::report::markdown::to_markdown;
+use crate::report::{ConstitutionCard, Provenance, Report, SKIPPED, to_json};
+
+/// What a fit is asked for.
+#[derive(Debug, Clone)]
+pub struct FitOptions {
+    /// The observations.
+    pub observations: PathBuf,
+    /// Which layer is reported.
+    pub layer: LayerChoice,
+    /// Only these values; empty: all.
+    pub values: Vec<String>,
+    /// Whose rows give h.
+    pub reference: Option<String>,
+    /// Constitutions of the placebo arm, beside those that the file or `constitutions` call placebo.
+    pub placebo: Vec<String>,
+    /// Folder for the report.
+    pub out: PathBuf,
+    /// The constitutions, where they are at hand.
+    pub constitutions: Vec<Constitution>,
+    /// Items and rows that the capture left out.
+    pub skipped: Vec<Refusal>,
+    /// Pairs that the judge left out.
+    pub skipped_pairs: Vec<Refusal>,
+    /// The manifest of the run, if this is part of one.
+    pub manifest: Option<Value>,
+}
+
+/// Analyses the observations and writes `report.json`, `report.md`, `report.html` and
+/// `directions.safetensors` into the folder.
+///
+/// # Errors
+/// What the observations or the analysis refuse, and the file system.
+pub fn fit_into(options: &FitOptions) -> Result<Report> {
+    let observations = Observations::open(&options.observations)?;
+    let families = families(&observations, &options.constitutions);
+    let mut placebo: BTreeSet<String> = options.placebo.iter().cloned().collect();
+    placebo.extend(families.iter().filter(|(_, f)| **f == Family::Placebo).map(|(name, _)| name.clone()));
+    if let Some(unknown) = options.placebo.iter().find(|p| !observations.columns().judgments.contains_key(*p))
+    {
+        return Err(Refusal::new(Kind::Missing, format!("no judgments under `{unknown}`"))
+            .at(Place::file(&options.observations))
+            .expected("the name of a judged constitution after --placebo")
+            .into());
+    }
+    let reference = options.reference.as_deref();
+    let posed = pose(&observations, reference, &placebo)?;
+    let values = (!options.values.is_empty()).then(|| options.values.clone());
+    let mut analysis = analyse(&posed.problem, &posed.source, &Options { layer: options.layer, values })?;
+    analysis.warnings.splice(0..0, posed.warnings);
+    write_directions(&observations, &analysis, &options.out.join("directions.safetensors"))?;
+    let provenance = provenance(options, &observations, posed.source.selection.name())?;
+    let cards = cards(&observations, &families, &options.constitutions);
+    let mut report = Report::new(provenance, &analysis, cards);
+    add_skipped(&mut report, options, &observations);
+    let write = |name: &str, text: String| artifact::write_bytes(&options.out.join(name), text.as_bytes());
+    write("report.json", to_json(&report)?)?;
+    write("report.md", to_markdown(&report))?;
+    write("report.html", to_html(&report))?;
+    Ok(report)
+}
+
+/// What was left out: the list where it is at hand, else the numbers that the file gives.
+fn add_skipped(report: &mut Report, options: &FitOptions, observations: &Observations) {
+    let list = |refusals: &[Refusal], what: &str| -> Vec<Value> {
+        refusals
+            .iter()
+            .map(|r| json!({"what": what, "place": r.place.to_string(), "reason": r.what}))
+            .collect()
+    };
+    // A few examples say why; thousands of lines would only hide them.
+    const EXAMPLES: usize = 50;
+    let extra = &observations.meta().extra;
+    let number = |key: &str| extra.get(key).and_then(|n| n.parse::<u64>().ok()).unwrap_or(0);
+    let total = number("skipped") + number("judge_skipped");
+    if total > 0 {
+        report.tables.insert(SKIPPED.to_owned(), total.into());
+        let mut rows = list(&options.skipped[..options.skipped.len().min(EXAMPLES)], "response");
+        rows.extend(list(&options.skipped_pairs[..options.skipped_pairs.len().min(EXAMPLES)], "pair"));
+        if !rows.is_empty() {
+            report.tables.insert("skipped_examples".to_owned(), rows.into());
+        }
+    }
+    if number("clustered_prompts") > 0 {
+        report.warnings.push(format!(
+            "{} prompts are copies or near-copies of others; they share their block",
+            number("clustered_prompts")
+        ));
+    }
+    if number("constitution_folded") > 0 {
+        report.warnings.push(
+            "the chat template takes no system message: constitutions stand at the head of the user's message".into(),
+        );
+    }
+}
+
+/// Families by constitution: from the files where they are at hand, else from the observations.
+fn families(observations: &Observations, constitutions: &[Constitution]) -> BTreeMap<String, Family> {
+    let stored = observations.meta().extra.get("families");
+    let mut families: BTreeMap<String, Family> = stored
+        .and_then(|text| serde_json::from_str::<BTreeMap<String, Family>>(text).ok())
+        .unwrap_or_default();
+    families.extend(constitutions.iter().map(|c| (c.name.clone(), c.family)));
+    families
+}
+
+fn cards(
+    observations: &Observations,
+    families: &BTreeMap<String, Family>,
+    constitutions: &[Constitution],
+) -> Vec<ConstitutionCard> {
+    if !constitutions.is_empty() {
+        return constitutions.iter().map(ConstitutionCard::from).collect();
+    }
+    let columns = observations.columns();
+    let names: BTreeSet<&String> = columns.judgments.keys().chain(columns.scores.keys()).collect();
+    names
+        .into_iter()
+        .map(|name| ConstitutionCard {
+            name: name.clone(),
+            family: families.get(name).copied(),
+            ..ConstitutionCard::default()
+        })
+        .collect()
+}
+
+fn provenance(options: &FitOptions, observations: &Observations, reference: &str) -> Result<Provenance> {
+    let meta = observations.meta();
+    let mut out = Provenance::new();
+    let mut put = |key: &str, value: Value| {
+        if !value.is_null() && value != "" {
+            out.insert(key.to_owned(), value);
+        }
+    };
+    put("model", json!(meta.model));
+    put("revision", json!(meta.revision));
+    put("template", json!(meta.template));
+    put("pool", json!(meta.pool));
+    put("reference", json!(reference));
+    put("observations_sha256", json!(artifact::sha256_file(&options.observations)?));
+    for (key, value) in &meta.extra {
+        if key != "families" {
+            put(key, serde_json::from_str(value).unwrap_or_else(|_| json!(value)));
+        }
+    }
+    put("manifest", options.manifest.clone().unwrap_or(Value::Null));
+    put("vstar", json!(env!("CARGO_PKG_VERSION")));
+    let seconds =
+        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_secs());
+    put("time_unix", json!(seconds));
+    Ok(out)
+}
+
+/// `v_star.VALUE`, `v_c.CONSTITUTION`, `w`: f32 `[len(layers), d]`.
+fn write_directions(observations: &Observations, analysis: &Analysis, path: &Path) -> Result<()> {
+    let failed = |e: safetensors::SafeTensorError| -> Error {
+        Refusal::new(Kind::Invalid, "directions cannot be written")
+            .at(Place::file(path))
+            .found(e.to_string())
+            .into()
+    };
+    let shape = vec![observations.layers().len(), observations.hidden_size()];
+    let bytes: Vec<(&String, Vec<u8>)> = analysis
+        .directions
+        .iter()
+        .map(|(name, layers)| {
+            (name, layers.iter().flatten().flat_map(|&v| (v as f32).to_le_bytes()).collect())
+        })
+        .collect();
+    let views: Vec<(&String, TensorView<'_>)> = bytes
+        .iter()
+        .map(|(name, bytes)| Ok((*name, TensorView::new(Dtype::F32, shape.clone(), bytes)?)))
+        .collect::<std::result::Result<_, _>>()
+        .map_err(failed)?;
+    let layers = json!(observations.layers()).to_string();
+    let notes = [
+        ("format", "vstar-directions/1".to_owned()),
+        ("layers", layers),
+        ("model", observations.meta().model.clone()),
+    ];
+    let notes = notes.into_iter().map(|(k, v)| (k.to_owned(), v)).collect();
+    let file = safetensors::serialize(views, Some(notes)).map_err(failed)?;
+    artifact::write_bytes(path, &file)
+}

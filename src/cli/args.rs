@@ -1,0 +1,297 @@
+//! Every command and flag.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::batch::capture::CaptureOptions;
+use crate::error::{Kind, Refusal, Result};
+use crate::forest::Pool;
+use crate::hypothesis::LayerChoice;
+use crate::input::{ReadOptions, read_constitutions};
+use crate::units::Layer;
+
+/// Does a language model encode a value, does a constitution activate it, and would training on the
+/// model's own judgments make it better or worse?
+#[derive(Debug, Parser)]
+#[command(name = "vstar", version)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Capture, judge, fit and report, as an experiment file says
+    Run(RunArgs),
+    /// Read residual streams and log-probabilities of responses, with and without constitutions
+    Capture(CaptureArgs),
+    /// Let the model choose between responses under each constitution, both orders
+    Judge(JudgeArgs),
+    /// Fit directions and estimates to observations, and write the report
+    Fit(FitArgs),
+    /// Show items as the model will read them; nothing is run
+    Preview(PreviewArgs),
+    /// Write observations whose true figures are known
+    Simulate(SimulateArgs),
+    /// List the model families, what of each is computed, and what is refused
+    Models,
+}
+
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// The experiment, a TOML file
+    pub experiment: PathBuf,
+    /// Check everything and print the plan, but compute nothing
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum PoolName {
+    /// Mean over the response's tokens
+    Mean,
+    /// The response's last token
+    Last,
+}
+
+#[derive(Debug, Args)]
+pub struct ModelArgs {
+    /// Folder of the model, in Hugging Face layout
+    #[arg(long, value_name = "DIR")]
+    pub model: String,
+    /// dtype of the computation: f32, bf16, f16
+    #[arg(long, default_value = "f32")]
+    pub dtype: String,
+    /// cpu, cuda or cuda:N [default: cuda:0 if built for it, else cpu]
+    #[arg(long)]
+    pub device: Option<String>,
+    /// Template: none, chat, or a Jinja file [default: chat if the model has one, else none]
+    #[arg(long, value_name = "none|chat|FILE")]
+    pub template: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct DataArgs {
+    /// Items: .jsonl, .jsonl.gz, .json or .parquet; several may be given
+    #[arg(long, required = true, num_args = 1.., value_name = "FILE")]
+    pub data: Vec<PathBuf>,
+    /// Constitutions: TOML files, folders of them, or `none` for the bare context
+    #[arg(long, num_args = 1.., value_name = "FILE|none")]
+    pub constitution: Vec<PathBuf>,
+    /// Read at most so many items
+    #[arg(long)]
+    pub limit: Option<usize>,
+    /// Leave out items that cannot be read, and count them
+    #[arg(long)]
+    pub skip_bad: bool,
+    /// Name of the value, for data that do not name it
+    #[arg(long)]
+    pub value_name: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct CaptureArgs {
+    #[command(flatten)]
+    pub model: ModelArgs,
+    #[command(flatten)]
+    pub data: DataArgs,
+    /// Layers to keep: `all`, or numbers and ranges such as `0,4-8`
+    #[arg(long, default_value = "all")]
+    pub layers: String,
+    /// How a response's tokens become one vector
+    #[arg(long, value_enum, default_value = "mean")]
+    pub pool: PoolName,
+    /// Most bytes the forward may take beside the weights, such as 2GB
+    #[arg(long)]
+    pub memory: Option<String>,
+    /// Folder for the observations
+    #[arg(long)]
+    pub out: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub struct JudgeArgs {
+    #[command(flatten)]
+    pub capture: CaptureArgs,
+    /// Judge template: chat, base, base-short, or a TOML file [default: chat if the model has a chat template, else base]
+    #[arg(long)]
+    pub judge: Option<String>,
+    /// Most pairs of a prompt [default: all of two, a ring of more]
+    #[arg(long)]
+    pub max_pairs: Option<usize>,
+}
+
+#[derive(Debug, Args)]
+pub struct FitArgs {
+    /// Observations: a file as `vstar capture` writes it
+    #[arg(long)]
+    pub observations: PathBuf,
+    /// Layer to report, or `auto`
+    #[arg(long, default_value = "auto")]
+    pub layer: String,
+    /// Only this value; may be given several times
+    #[arg(long)]
+    pub value: Vec<String>,
+    /// Constitution whose rows give h [default: none, or the first with rows]
+    #[arg(long)]
+    pub reference: Option<String>,
+    /// Constitutions of the placebo arm, where the file does not say
+    #[arg(long)]
+    pub placebo: Vec<String>,
+    /// Folder for the report
+    #[arg(long)]
+    pub out: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub struct PreviewArgs {
+    #[command(flatten)]
+    pub model: ModelArgs,
+    #[command(flatten)]
+    pub data: DataArgs,
+    /// How many items to show
+    #[arg(long, default_value_t = 2)]
+    pub show: usize,
+}
+
+#[derive(Debug, Args)]
+pub struct SimulateArgs {
+    /// Regime; without it the regimes are listed
+    pub regime: Option<String>,
+    /// Seed of the first draw
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// Print bias, root mean square error and coverage over so many seeds instead of writing a data set
+    #[arg(long, value_name = "SEEDS")]
+    pub table: Option<u64>,
+    /// Folder for observations and truth
+    #[arg(long)]
+    pub out: Option<PathBuf>,
+}
+
+impl DataArgs {
+    /// Constitution files, and whether the bare context is read as well: alone if nothing is given.
+    pub fn constitutions(&self) -> (Vec<PathBuf>, bool) {
+        let files: Vec<PathBuf> =
+            self.constitution.iter().filter(|c| c.as_os_str() != "none").cloned().collect();
+        let bare = self.constitution.is_empty() || files.len() < self.constitution.len();
+        (files, bare)
+    }
+
+    /// How to read the items.
+    pub fn read(&self) -> ReadOptions {
+        ReadOptions { skip_bad: self.skip_bad, limit: self.limit, value_name: self.value_name.clone() }
+    }
+}
+
+impl CaptureArgs {
+    /// The options of the capture.
+    ///
+    /// # Errors
+    /// `Invalid` for layers or an amount of memory that do not parse.
+    pub fn options(&self) -> Result<CaptureOptions> {
+        let (constitutions, bare) = self.data.constitutions();
+        let constitutions = read_constitutions(&constitutions)?;
+        Ok(CaptureOptions {
+            model: self.model.model.clone(),
+            data: self.data.data.clone(),
+            read: self.data.read(),
+            constitutions,
+            bare,
+            template: self.model.template.clone(),
+            layers: layers(&self.layers)?,
+            pool: match self.pool {
+                PoolName::Mean => Pool::Mean,
+                PoolName::Last => Pool::Last,
+            },
+            dtype: self.model.dtype.clone(),
+            device: self.model.device.clone(),
+            memory: self.memory.as_deref().map(bytes).transpose()?,
+        })
+    }
+}
+
+/// `all`, or numbers and ranges: `0,4-8`.
+pub fn layers(text: &str) -> Result<Option<Vec<usize>>> {
+    if text == "all" {
+        return Ok(None);
+    }
+    let invalid = || {
+        Refusal::new(Kind::Invalid, format!("layers `{text}`"))
+            .expected("`all`, or numbers and ranges such as `0,4-8`")
+    };
+    let mut out = Vec::new();
+    for part in text.split(',').map(str::trim) {
+        let (from, to) = part.split_once('-').unwrap_or((part, part));
+        let (from, to): (usize, usize) =
+            (from.trim().parse().map_err(|_| invalid())?, to.trim().parse().map_err(|_| invalid())?);
+        if from > to || to > 4096 {
+            return Err(invalid().into());
+        }
+        out.extend(from..=to);
+    }
+    Ok(Some(out))
+}
+
+/// `auto` or a number.
+pub fn layer(text: &str) -> Result<LayerChoice> {
+    match text {
+        "auto" => Ok(LayerChoice::Auto),
+        number => number.parse().map(|l| LayerChoice::Fixed(Layer(l))).map_err(|_| {
+            Refusal::new(Kind::Invalid, format!("layer `{number}`")).expected("`auto` or a number").into()
+        }),
+    }
+}
+
+/// `2GB`, `512MB`, `1000000`: decimal units.
+pub fn bytes(text: &str) -> Result<u64> {
+    let upper = text.trim().to_ascii_uppercase();
+    let (number, unit) = [("GB", 1e9), ("MB", 1e6), ("KB", 1e3), ("B", 1.0)]
+        .iter()
+        .find_map(|(suffix, unit)| upper.strip_suffix(suffix).map(|n| (n.trim().to_owned(), *unit)))
+        .unwrap_or((upper.clone(), 1.0));
+    match number.parse::<f64>() {
+        Ok(n) if n.is_finite() && n > 0.0 => Ok((n * unit) as u64),
+        _ => Err(Refusal::new(Kind::Invalid, format!("an amount of memory `{text}`"))
+            .expected("a number with GB, MB or KB")
+            .into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn layers_and_bytes_parse_or_say_why_not() {
+        assert_eq!(layers("0,4-6").expect("layers"), Some(vec![0, 4, 5, 6]));
+        assert_eq!(layers("all").expect("layers"), None);
+        assert!(layers("6-4").is_err() && layers("x").is_err() && layers("").is_err());
+        assert_eq!(bytes("2GB").expect("bytes"), 2_000_000_000);
+        assert_eq!(bytes("1.5 mb").expect("bytes"), 1_500_000);
+        assert!(bytes("-1").is_err() && bytes("much").is_err());
+    }
+
+    #[test]
+    fn without_a_constitution_the_bare_context_is_read_alone() {
+        let args = |list: &[&str]| DataArgs {
+            data: Vec::new(),
+            constitution: list.iter().map(PathBuf::from).collect(),
+            limit: None,
+            skip_bad: false,
+            value_name: None,
+        };
+        assert_eq!(args(&[]).constitutions(), (vec![], true));
+        assert_eq!(args(&["a.toml"]).constitutions(), (vec![PathBuf::from("a.toml")], false));
+        assert_eq!(args(&["none", "a.toml"]).constitutions(), (vec![PathBuf::from("a.toml")], true));
+    }
+}

@@ -1,0 +1,105 @@
+//! `vstar capture` and `vstar judge`.
+
+use std::path::Path;
+
+use super::args::{CaptureArgs, JudgeArgs};
+use super::bars::Bars;
+use crate::batch::capture::{OBSERVATIONS, Prepared, capture_into};
+use crate::batch::judge::judge_into;
+use crate::capture::Job;
+use crate::error::{Refusal, Result};
+use crate::judge::JudgeTemplate;
+use crate::store::Store;
+
+/// Folder of finished shards beside the observations, until they are written.
+pub const SHARDS: &str = "shards";
+
+/// Reads residual streams.
+pub fn capture(args: &CaptureArgs) -> Result<()> {
+    let prepared = Prepared::new(&args.options()?)?;
+    let store = Store::open(&args.out.join(SHARDS))?;
+    capture_only(&prepared, &args.out, &store)?;
+    store.remove()
+}
+
+fn capture_only(prepared: &Prepared, out: &Path, store: &Store) -> Result<()> {
+    let job = prepared.job()?;
+    describe(prepared, &job);
+    capture_into(prepared, &job, store, out, &mut Bars::new())?;
+    println!("{} rows in {}", job.rows.len(), out.join(OBSERVATIONS).display());
+    Ok(())
+}
+
+/// Lets the model choose. Where `out` holds no observations yet, the bare context is captured first.
+pub fn judge(args: &JudgeArgs) -> Result<()> {
+    let out = &args.capture.out;
+    let mut options = args.capture.options()?;
+    let fresh = !out.join(OBSERVATIONS).is_file();
+    if fresh {
+        options.bare = true;
+    }
+    let prepared = Prepared::new(&options)?;
+    let store = Store::open(&out.join(SHARDS))?;
+    if fresh {
+        capture_only(&prepared, out, &store)?;
+    }
+    let template = JudgeTemplate::find(args.judge.as_deref(), &prepared.model)?;
+    let judged = judge_into(&prepared, &template, args.max_pairs, &store, out, &mut Bars::new())?;
+    println!(
+        "{} pairs in both orders under each of {} constitutions, added to {}",
+        judged.pairs,
+        prepared.judged().len(),
+        out.join(OBSERVATIONS).display()
+    );
+    list_skipped("pairs", &judged.skipped);
+    store.remove()
+}
+
+/// What will be computed, and what was noticed on the way.
+pub fn describe(prepared: &Prepared, job: &Job) {
+    let plan = prepared.plan(&job.rows);
+    println!(
+        "{}: {} rows ({} items, {} constitutions), {} tokens, {} computed ({:.2} × less)",
+        prepared.model.identity.name,
+        job.rows.len(),
+        prepared.items.items.len(),
+        prepared.constitutions.len(),
+        plan.naive_tokens,
+        plan.packed_tokens,
+        plan.naive_tokens as f64 / plan.packed_tokens.max(1) as f64,
+    );
+    for note in &prepared.items.notes {
+        println!("note: {note}");
+    }
+    if prepared.clusters.joined_groups > 0 {
+        println!(
+            "note: {} prompts are copies or near-copies of others and share their block",
+            prepared.clusters.joined_groups
+        );
+    }
+    if job.folded > 0 {
+        println!(
+            "note: the template takes no system message; the constitution heads the user's message ({} rows)",
+            job.folded
+        );
+    }
+    if !prepared.model.unused.is_empty() {
+        println!(
+            "note: tensors of the checkpoint that the decoder does not use: {}",
+            prepared.model.unused.join(", ")
+        );
+    }
+    list_skipped("items", &prepared.items.skipped);
+    list_skipped("rows", &job.skipped);
+}
+
+/// The number of what was left out, with the first three reasons.
+pub fn list_skipped(what: &str, skipped: &[Refusal]) {
+    if skipped.is_empty() {
+        return;
+    }
+    println!("left out: {} {what}", skipped.len());
+    for refusal in skipped.iter().take(3) {
+        println!("  {}: {}", refusal.place, refusal.what);
+    }
+}

@@ -1,0 +1,230 @@
+//! Rows of JSON text: one a line, or the elements of one array; each is held alone.
+
+use std::io::{self, BufRead};
+use std::path::Path;
+
+use super::{MAX_ROW, Row, Sink, failed, parse};
+use crate::error::{Kind, Place, Refusal, Result};
+
+/// Reads the rows of a text whose first byte that is no white space tells which of the two it is.
+pub(super) fn rows(reader: &mut impl BufRead, path: &Path, sink: Sink) -> Result<()> {
+    let mut line = 1;
+    match skip_space(reader, &mut line).map_err(|e| failed(path, line, e))? {
+        Some(b'[') => array(reader, path, line, sink),
+        Some(_) => json_lines(reader, path, line, sink),
+        None => Ok(()),
+    }
+}
+
+fn json_lines(reader: &mut impl BufRead, path: &Path, mut line: usize, sink: Sink) -> Result<()> {
+    let mut row = Vec::new();
+    loop {
+        row.clear();
+        let read = read_line(reader, &mut row).map_err(|e| failed(path, line, e))?;
+        if read == 0 {
+            return Ok(());
+        }
+        if !row.trim_ascii().is_empty() || read > MAX_ROW {
+            let content =
+                if read > MAX_ROW { Err(too_long(read, line)) } else { parse(row.trim_ascii_end(), line) };
+            if sink(Row { line, number: line, content })?.is_break() {
+                return Ok(());
+            }
+        }
+        line += 1;
+    }
+}
+
+/// Reads to the end of the line; returns its length in bytes, of which at most [`MAX_ROW`] are kept.
+fn read_line(reader: &mut impl BufRead, row: &mut Vec<u8>) -> io::Result<usize> {
+    let mut read = 0usize;
+    loop {
+        let buffer = match reader.fill_buf() {
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
+            other => other?,
+        };
+        if buffer.is_empty() {
+            return Ok(read);
+        }
+        let end = buffer.iter().position(|b| *b == b'\n');
+        let taken = end.map_or(buffer.len(), |at| at + 1);
+        read += taken;
+        if read <= MAX_ROW {
+            row.extend_from_slice(&buffer[..taken]);
+        } else {
+            row.clear();
+        }
+        reader.consume(taken);
+        if end.is_some() {
+            return Ok(read);
+        }
+    }
+}
+
+fn too_long(read: usize, line: usize) -> Refusal {
+    Refusal::new(Kind::TooLong, "the row is too long to be read")
+        .at(Place { line: Some(line), ..Place::default() })
+        .expected(format!("at most {MAX_ROW} bytes"))
+        .found(format!("{read} bytes"))
+        .remedy("check that rows are separated by line breaks, or by commas inside one array")
+}
+
+/// Passes over white space; the next byte, not yet consumed, or `None` at the end.
+fn skip_space(reader: &mut impl BufRead, line: &mut usize) -> io::Result<Option<u8>> {
+    loop {
+        let buffer = match reader.fill_buf() {
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
+            other => other?,
+        };
+        if buffer.is_empty() {
+            return Ok(None);
+        }
+        let space = buffer.iter().position(|b| !b.is_ascii_whitespace()).unwrap_or(buffer.len());
+        *line += buffer[..space].iter().filter(|b| **b == b'\n').count();
+        let next = buffer.get(space).copied();
+        reader.consume(space);
+        if next.is_some() {
+            return Ok(next);
+        }
+    }
+}
+
+/// Where the scan of an array stands: enough to find the commas between its elements.
+#[derive(Default)]
+struct Scan {
+    depth: usize,
+    in_string: bool,
+    escaped: bool,
+}
+
+impl Scan {
+    /// Takes one byte; true if it ends an element: a comma, or the array's own bracket.
+    fn ends(&mut self, byte: u8) -> bool {
+        if self.in_string {
+            match byte {
+                _ if self.escaped => self.escaped = false,
+                b'\\' => self.escaped = true,
+                b'"' => self.in_string = false,
+                _ => {}
+            }
+            return false;
+        }
+        match byte {
+            b'"' => self.in_string = true,
+            b'{' | b'[' => self.depth += 1,
+            b',' | b']' if self.depth == 0 => return true,
+            b'}' | b']' => self.depth = self.depth.saturating_sub(1),
+            _ => {}
+        }
+        false
+    }
+}
+
+fn array(reader: &mut impl BufRead, path: &Path, mut line: usize, sink: Sink) -> Result<()> {
+    let broken = |what: &str, line: usize| {
+        Refusal::new(Kind::Malformed, what)
+            .at(Place::file(path).line(line))
+            .expected("one array of objects and nothing else: [{…}, {…}]")
+            .remedy("check that the file is complete")
+    };
+    reader.consume(1);
+    for number in 1.. {
+        if skip_space(reader, &mut line).map_err(|e| failed(path, line, e))?.is_none() {
+            return Err(broken("the file ends inside its array", line).into());
+        }
+        let (start, mut row, mut read, mut scan) = (line, Vec::new(), 0, Scan::default());
+        let ended_by = loop {
+            let buffer = match reader.fill_buf() {
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
+                other => other.map_err(|e| failed(path, line, e))?,
+            };
+            if buffer.is_empty() {
+                return Err(broken("the file ends inside its array", line)
+                    .found(format!("an element that begins on line {start}"))
+                    .into());
+            }
+            let end = buffer.iter().position(|b| scan.ends(*b));
+            let taken = end.unwrap_or(buffer.len());
+            line += buffer[..taken].iter().filter(|b| **b == b'\n').count();
+            read += taken;
+            if read <= MAX_ROW {
+                row.extend_from_slice(&buffer[..taken]);
+            } else {
+                row.clear();
+            }
+            let last = end.map(|at| buffer[at]);
+            reader.consume(taken + usize::from(end.is_some()));
+            if let Some(byte) = last {
+                break byte;
+            }
+        };
+        let closes = ended_by == b']';
+        // `[]` has no element; `[{…},]` has a missing one.
+        if !(number == 1 && closes && row.is_empty()) {
+            let content = if read > MAX_ROW { Err(too_long(read, start)) } else { parse(&row, start) };
+            if sink(Row { line: start, number, content })?.is_break() {
+                return Ok(());
+            }
+        }
+        if closes {
+            return match skip_space(reader, &mut line).map_err(|e| failed(path, line, e))? {
+                None => Ok(()),
+                Some(_) => Err(broken("there is text after the array", line).into()),
+            };
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{BufReader, Cursor};
+    use std::ops::ControlFlow;
+
+    use super::*;
+
+    fn read(text: &[u8], capacity: usize) -> (Vec<(usize, bool)>, Result<()>) {
+        let mut seen = Vec::new();
+        let mut reader = BufReader::with_capacity(capacity, Cursor::new(text));
+        let end = rows(&mut reader, Path::new("x.json"), &mut |row| {
+            seen.push((row.line, row.content.is_ok()));
+            Ok(ControlFlow::Continue(()))
+        });
+        (seen, end)
+    }
+
+    #[test]
+    fn an_array_is_read_the_same_through_buffers_of_any_size() {
+        let text = b" [\n {\"a\": \"],\\\"[\"},\n\n {\"b\": [1, {\"c\": []}]}\n, 7,{}] \n";
+        for capacity in 1..40 {
+            let (seen, end) = read(text, capacity);
+            assert!(end.is_ok(), "{end:?}");
+            assert_eq!(seen, [(2, true), (4, true), (5, false), (5, true)]);
+        }
+    }
+
+    #[test]
+    fn an_array_that_is_not_closed_or_is_followed_by_text_is_refused() {
+        for text in ["[", "[{}", "[{\"a\": \"", "[{}] {}", "[{}]]", "[{},"] {
+            assert!(read(text.as_bytes(), 4).1.is_err(), "{text}");
+        }
+        assert_eq!(read(b"[]", 4).0, []);
+        assert_eq!(read(b"[{},]", 4).0, [(1, true), (1, false)]);
+    }
+
+    #[test]
+    fn lines_are_counted_over_blank_ones_and_carriage_returns() {
+        let (seen, end) = read(b"\r\n{}\r\n \r\n{}\n\nnull\n{}", 3);
+        assert!(end.is_ok());
+        assert_eq!(seen, [(2, true), (4, true), (6, false), (7, true)]);
+    }
+
+    #[test]
+    fn a_row_longer_than_the_limit_is_refused_and_the_next_one_is_read() {
+        let mut text = vec![b'x'; MAX_ROW + 10];
+        text.extend_from_slice(b"\n{}");
+        let (seen, end) = read(&text, 1 << 16);
+        assert!(end.is_ok());
+        assert_eq!(seen, [(1, false), (2, true)]);
+    }
+}

@@ -1,0 +1,133 @@
+//! Files of rows: JSON lines, a JSON array or parquet, told apart by their first bytes; gzip in front
+//! of the two JSON ones.
+
+mod lines;
+mod parquet;
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Cursor, Read};
+use std::ops::ControlFlow;
+use std::path::Path;
+
+use flate2::read::MultiGzDecoder;
+use serde_json::{Map, Value};
+
+use crate::error::{Error, Excerpt, Kind, Place, Refusal, Result};
+
+/// Longest row that is read, in bytes; a longer one is refused without being held in memory.
+pub const MAX_ROW: usize = 64 << 20;
+
+/// A row, or why it is none.
+pub(super) struct Row {
+    /// The line on which it begins, or the number of the row in a parquet file, counted from 1.
+    pub line: usize,
+    /// What an id can be made of: the line, where each row has its own, otherwise the row's number.
+    pub number: usize,
+    /// Keys and values.
+    pub content: Result<Map<String, Value>, Refusal>,
+}
+
+/// What is done with each row; `Break` ends the reading.
+pub(super) type Sink<'a> = &'a mut dyn FnMut(Row) -> Result<ControlFlow<()>>;
+
+/// First bytes of files that look like data and cannot be read.
+const FOREIGN: [(&[u8], &str, &str); 6] = [
+    (b"\xff\xfe", "text in UTF-16", "save it as UTF-8"),
+    (b"\xfe\xff", "text in UTF-16", "save it as UTF-8"),
+    (b"\x28\xb5\x2f\xfd", "a file compressed by zstd", "decompress it, or compress it by gzip"),
+    (b"PK\x03\x04", "a zip archive", "unpack it"),
+    (b"BZh", "a file compressed by bzip2", "decompress it, or compress it by gzip"),
+    (b"\xfd7zXZ", "a file compressed by xz", "decompress it, or compress it by gzip"),
+];
+
+/// Reads the rows of a file.
+///
+/// # Errors
+/// What the sink returns; what makes the rest of the file unreadable: a missing file, a damaged
+/// compressed stream, an array that is not closed.
+pub(super) fn for_each_row(path: &Path, sink: Sink) -> Result<()> {
+    if path.is_dir() {
+        return Err(Refusal::new(Kind::Invalid, "a folder stands where a file of items is needed")
+            .at(Place::file(path))
+            .remedy("name the files in it")
+            .into());
+    }
+    let mut file = File::open(path).map_err(|e| match e.kind() {
+        io::ErrorKind::NotFound => {
+            Refusal::new(Kind::Missing, "no such file").at(Place::file(path)).remedy("check the path").into()
+        }
+        _ => Error::io("read", path, e),
+    })?;
+    let head = peek(&mut file, 8).map_err(|e| Error::io("read", path, e))?;
+    if head.starts_with(b"PAR1") {
+        return parquet::rows(file, path, sink);
+    }
+    let raw = Cursor::new(head.clone()).chain(file);
+    if head.starts_with(b"\x1f\x8b") {
+        text(BufReader::with_capacity(1 << 16, MultiGzDecoder::new(raw)), path, sink)
+    } else {
+        text(BufReader::with_capacity(1 << 16, raw), path, sink)
+    }
+}
+
+fn text(mut reader: impl BufRead, path: &Path, sink: Sink) -> Result<()> {
+    let head = peek(&mut reader, 8).map_err(|e| failed(path, 1, e))?;
+    if let Some((_, what, remedy)) = FOREIGN.iter().find(|(magic, ..)| head.starts_with(magic)) {
+        return Err(Refusal::new(Kind::Unsupported, format!("cannot read {what}"))
+            .at(Place::file(path))
+            .expected("JSON lines, a JSON array, either of them compressed by gzip, or parquet")
+            .remedy(*remedy)
+            .into());
+    }
+    let head = head.strip_prefix(b"\xef\xbb\xbf".as_slice()).unwrap_or(&head).to_vec();
+    lines::rows(&mut Cursor::new(head).chain(reader), path, sink)
+}
+
+/// The first bytes, up to `most` of them.
+fn peek(reader: &mut impl Read, most: u64) -> io::Result<Vec<u8>> {
+    let mut head = Vec::new();
+    reader.take(most).read_to_end(&mut head)?;
+    Ok(head)
+}
+
+/// A failure of reading that ends a file: of the file system, or of the compressed stream in it.
+fn failed(path: &Path, line: usize, error: io::Error) -> Error {
+    match error.kind() {
+        io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput => {
+            Refusal::new(Kind::Malformed, "the compressed stream ends early or is damaged")
+                .at(Place::file(path).line(line))
+                .found(error.to_string())
+                .remedy("fetch or compress the file again; what comes after this line cannot be read")
+                .into()
+        }
+        _ => Error::io("read", path, error),
+    }
+}
+
+/// Parses one row of JSON that begins at a line of the file. The place holds only the line.
+fn parse(bytes: &[u8], line: usize) -> Result<Map<String, Value>, Refusal> {
+    let at = |line: usize| Place { line: Some(line), ..Place::default() };
+    let text = std::str::from_utf8(bytes).map_err(|e| {
+        Refusal::new(Kind::Malformed, "the row is not UTF-8")
+            .at(at(line))
+            .found(format!("byte {:#04x} at byte {} of the row", bytes[e.valid_up_to()], e.valid_up_to() + 1))
+            .remedy("save the file as UTF-8")
+    })?;
+    // Without the line break, or a row that ends early would be said to be broken on the next line.
+    match serde_json::from_str(text.trim_ascii_end()) {
+        Ok(Value::Object(row)) => Ok(row),
+        Ok(other) => Err(Refusal::new(Kind::Malformed, "the row is not a JSON object")
+            .at(at(line))
+            .expected("an object: {\"prompt\": …, \"responses\": […]}")
+            .found(Excerpt(&other.to_string()).to_string())),
+        Err(e) => {
+            let message = e.to_string();
+            let suffix = format!(" at line {} column {}", e.line(), e.column());
+            let what = message.strip_suffix(&suffix).unwrap_or(&message);
+            Err(Refusal::new(Kind::Malformed, "the row is not JSON")
+                .at(at(line + e.line().saturating_sub(1)))
+                .expected("one JSON object a line, or one array of objects")
+                .found(format!("{what}, at column {}", e.column())))
+        }
+    }
+}

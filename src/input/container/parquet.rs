@@ -1,0 +1,125 @@
+//! Rows of a parquet file, as JSON objects.
+
+use std::fs::File;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::sync::Arc;
+
+use parquet::errors::ParquetError;
+use parquet::file::reader::{FileReader, SerializedFileReader};
+use parquet::record::{Field, Row};
+use parquet::schema::types::Type;
+use serde_json::{Map, Number, Value};
+
+use super::super::formats::READ_KEYS;
+use super::Sink;
+use crate::error::{Kind, Place, Refusal, Result};
+
+/// Reads the rows, of each only the columns that some format knows. A damaged file ends the reading.
+pub(super) fn rows(file: File, path: &Path, sink: Sink) -> Result<()> {
+    let damaged = |row: usize, found: String| {
+        Refusal::new(Kind::Malformed, "the parquet file cannot be read")
+            .at(Place::file(path).line(row))
+            .found(found)
+            .remedy("fetch or write the file again, with snappy, zstd or no compression")
+    };
+    // The decoder checks less than its input may break, and panics on what it did not expect.
+    let opened = guarded(|| {
+        let reader = SerializedFileReader::new(file)?;
+        let schema = reader.metadata().file_metadata().schema().clone();
+        let known = schema.get_fields().iter().filter(|f| READ_KEYS.contains(&f.name())).cloned().collect();
+        let names: Vec<_> = schema.get_fields().iter().map(|f| f.name().to_owned()).collect();
+        let wanted = Type::group_type_builder(schema.name()).with_fields(known).build()?;
+        let promised = usize::try_from(reader.metadata().file_metadata().num_rows()).unwrap_or(0);
+        Ok((reader, wanted, names, promised))
+    });
+    let (reader, wanted, names, promised) = opened.map_err(|e| damaged(0, e))?;
+    if wanted.get_fields().is_empty() {
+        return Err(Refusal::new(Kind::Malformed, "no column is known")
+            .at(Place::file(path))
+            .expected("the columns of one of the formats of items, such as `prompt`, `chosen`, `rejected`")
+            .found(format!("the columns `{}`", names.join("`, `")))
+            .remedy("rename the columns")
+            .into());
+    }
+    // Columns nobody reads stand in each row as a mark, so that the formats can remark on them.
+    let ignored: Vec<_> = names.into_iter().filter(|n| !READ_KEYS.contains(&n.as_str())).collect();
+    let reader: Arc<dyn FileReader> = Arc::new(reader);
+    let mut rows = guarded(|| reader.get_row_iter(Some(wanted.clone()))).map_err(|e| damaged(0, e))?;
+    for number in 1.. {
+        let row = match guarded(|| rows.next().transpose()).map_err(|e| damaged(number, e))? {
+            Some(row) => row,
+            None if number == promised + 1 => break,
+            None => {
+                let found = format!("{} rows where the file promises {promised}", number - 1);
+                return Err(damaged(number, found).into());
+            }
+        };
+        let mut row = object(row);
+        row.extend(ignored.iter().map(|name| (name.clone(), Value::Bool(true))));
+        if sink(super::Row { line: number, number, content: Ok(row) })?.is_break() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+fn guarded<T>(work: impl FnOnce() -> Result<T, ParquetError>) -> Result<T, String> {
+    match catch_unwind(AssertUnwindSafe(work)) {
+        Ok(done) => done.map_err(|e| e.to_string()),
+        Err(_) => Err("data that the decoder cannot make sense of".to_owned()),
+    }
+}
+
+fn object(row: Row) -> Map<String, Value> {
+    row.into_columns().into_iter().map(|(name, field)| (name, value(field))).collect()
+}
+
+fn value(field: Field) -> Value {
+    // NaN and infinity have no JSON number; as texts they are refused where a number is needed.
+    let float = |x: f64| Number::from_f64(x).map_or_else(|| Value::String(x.to_string()), Value::Number);
+    match field {
+        Field::Null => Value::Null,
+        Field::Bool(x) => x.into(),
+        Field::Byte(x) => x.into(),
+        Field::Short(x) => x.into(),
+        Field::Int(x) => x.into(),
+        Field::Long(x) => x.into(),
+        Field::UByte(x) => x.into(),
+        Field::UShort(x) => x.into(),
+        Field::UInt(x) => x.into(),
+        Field::ULong(x) => x.into(),
+        Field::Float16(x) => float(x.into()),
+        Field::Float(x) => float(x.into()),
+        Field::Double(x) => float(x),
+        Field::Str(x) => Value::String(x),
+        // A text column without the mark that says so, as old writers leave it.
+        Field::Bytes(x) => String::from_utf8(x.data().to_vec())
+            .map_or_else(|_| unusable("bytes that are not UTF-8"), Value::String),
+        Field::Group(row) => Value::Object(object(row)),
+        Field::ListInternal(list) => list.elements().iter().cloned().map(value).collect(),
+        Field::MapInternal(map) => map
+            .entries()
+            .iter()
+            .map(|(key, x)| match value(key.clone()) {
+                Value::String(key) => (key, value(x.clone())),
+                key => (key.to_string(), value(x.clone())),
+            })
+            .collect::<Map<_, _>>()
+            .into(),
+        Field::Decimal(_) => {
+            field.to_string().parse().map_or_else(|_| unusable("a decimal that is no number"), float)
+        }
+        Field::Date(_)
+        | Field::TimeMillis(_)
+        | Field::TimeMicros(_)
+        | Field::TimestampMillis(_)
+        | Field::TimestampMicros(_) => unusable("a date or time"),
+    }
+}
+
+/// Stands for what is neither text nor number: no field takes an object of this kind, so that it is
+/// refused where it is needed and shown.
+fn unusable(what: &str) -> Value {
+    Map::from_iter([("unusable".to_owned(), Value::from(what))]).into()
+}

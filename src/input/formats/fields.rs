@@ -1,0 +1,66 @@
+//! Fields of a row: taken by name, checked for their type.
+
+use serde_json::{Map, Value};
+
+use crate::error::{Excerpt, Kind, Refusal};
+
+/// Whether a key is there and not null.
+pub(super) fn has(row: &Map<String, Value>, key: &str) -> bool {
+    get(row, key).is_some()
+}
+
+/// The value of a key; null is absent.
+pub(super) fn get<'r>(row: &'r Map<String, Value>, key: &str) -> Option<&'r Value> {
+    row.get(key).filter(|v| !v.is_null())
+}
+
+/// A text that has to be there.
+pub(super) fn text<'r>(row: &'r Map<String, Value>, key: &str) -> Result<&'r str, Refusal> {
+    match get(row, key) {
+        Some(Value::String(text)) => Ok(text),
+        Some(other) => Err(wrong_type(key, "a text", other)),
+        None => Err(missing(key, row)),
+    }
+}
+
+/// A list that has to be there.
+pub(super) fn list<'r>(row: &'r Map<String, Value>, key: &str) -> Result<&'r [Value], Refusal> {
+    match get(row, key) {
+        Some(Value::Array(list)) => Ok(list),
+        Some(other) => Err(wrong_type(key, "a list", other)),
+        None => Err(missing(key, row)),
+    }
+}
+
+/// Refuses a field for its type.
+pub(super) fn wrong_type(key: &str, expected: &str, found: &Value) -> Refusal {
+    Refusal::new(Kind::Invalid, format!("`{key}` has the wrong type")).expected(expected).found(format!(
+        "{}: {}",
+        type_name(found),
+        Excerpt(&found.to_string())
+    ))
+}
+
+/// Refuses an object for a field it lacks.
+pub(super) fn missing(key: &str, row: &Map<String, Value>) -> Refusal {
+    Refusal::new(Kind::Missing, format!("no `{key}`"))
+        .expected(format!("a field `{key}`"))
+        .found(if row.is_empty() { "an empty object".to_owned() } else { format!("the keys {}", keys(row)) })
+}
+
+/// The keys of an object, for people.
+pub(super) fn keys(row: &Map<String, Value>) -> String {
+    let names: Vec<_> = row.keys().map(|key| format!("`{key}`")).collect();
+    if names.is_empty() { "of an empty object".to_owned() } else { names.join(", ") }
+}
+
+fn type_name(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "true or false",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a text",
+        Value::Array(_) => "a list",
+        Value::Object(_) => "an object",
+    }
+}

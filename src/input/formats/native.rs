@@ -1,0 +1,120 @@
+//! Rows of this program's own format: `prompt` or `messages`, `responses`, `preferences`, `group`.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value};
+
+use super::fields::{get, has, list, text, wrong_type};
+use super::{Context, Draft, messages};
+use crate::error::{Kind, Refusal};
+use crate::input::item::{Preference, Prompt, Response};
+use crate::input::name::nearest;
+
+const KEYS: [&str; 6] = ["id", "prompt", "messages", "responses", "preferences", "group"];
+
+pub(super) fn read(row: &Map<String, Value>, context: &mut Context) -> Result<Draft, Refusal> {
+    remark(row, &KEYS, "the row", context);
+    let prompt = match (has(row, "prompt"), has(row, "messages")) {
+        (true, true) => {
+            return Err(Refusal::new(Kind::Invalid, "both `prompt` and `messages` are given")
+                .expected("one of them")
+                .remedy("drop one"));
+        }
+        (_, false) => Prompt::Text(text(row, "prompt")?.to_owned()),
+        (false, true) => {
+            let messages = messages::parse("messages", list(row, "messages")?)?;
+            messages::check_prompt("messages", &messages)?;
+            Prompt::Messages(messages)
+        }
+    };
+    let responses = list(row, "responses")?
+        .iter()
+        .enumerate()
+        .map(|(number, value)| response(number, value, context))
+        .collect::<Result<_, _>>()?;
+    let preferences = match get(row, "preferences") {
+        None => Vec::new(),
+        Some(_) => list(row, "preferences")?
+            .iter()
+            .enumerate()
+            .map(|(number, value)| preference(number, value, context))
+            .collect::<Result<_, _>>()?,
+    };
+    let group = match get(row, "group") {
+        None => None,
+        Some(Value::String(group)) => Some(group.clone()),
+        Some(Value::Number(group)) => Some(group.to_string()),
+        Some(other) => return Err(wrong_type("group", "a text or a number", other)),
+    };
+    Ok(Draft { prompt, responses, preferences, group })
+}
+
+fn response(number: usize, value: &Value, context: &mut Context) -> Result<Response, Refusal> {
+    let here = format!("responses[{number}]");
+    match value {
+        Value::String(text) => Ok(Response { text: text.clone(), values: BTreeMap::new() }),
+        Value::Object(object) => {
+            remark(object, &["text", "values"], "a response", context);
+            let text = text(object, "text").map_err(|r| inside(&here, r))?.to_owned();
+            let mut values = BTreeMap::new();
+            match get(object, "values") {
+                None => {}
+                Some(Value::Object(labels)) => {
+                    // A null label is no label: tables write absent cells so.
+                    for (name, label) in labels.iter().filter(|(_, label)| !label.is_null()) {
+                        let label = label.as_f64().ok_or_else(|| {
+                            wrong_type(&format!("{here}.values.{name}"), "a finite number", label)
+                        })?;
+                        values.insert(name.clone(), label);
+                    }
+                }
+                Some(other) => {
+                    return Err(wrong_type(
+                        &format!("{here}.values"),
+                        "an object from the values' names to numbers",
+                        other,
+                    ));
+                }
+            }
+            Ok(Response { text, values })
+        }
+        other => Err(wrong_type(&here, "an object with `text`, and `values` where there are labels", other)),
+    }
+}
+
+fn preference(number: usize, value: &Value, context: &mut Context) -> Result<Preference, Refusal> {
+    let here = format!("preferences[{number}]");
+    let Value::Object(object) = value else {
+        return Err(wrong_type(&here, "an object with `value`, `better` and `worse`", value));
+    };
+    remark(object, &["value", "better", "worse"], "a preference", context);
+    let index = |key: &str| {
+        let found = object.get(key).unwrap_or(&Value::Null);
+        found.as_u64().and_then(|n| usize::try_from(n).ok()).ok_or_else(|| {
+            wrong_type(&format!("{here}.{key}"), "the number of a response, counted from 0", found)
+        })
+    };
+    Ok(Preference {
+        value: text(object, "value").map_err(|r| inside(&here, r))?.to_owned(),
+        better: index("better")?,
+        worse: index("worse")?,
+    })
+}
+
+/// Remarks on keys that nobody reads: a label under a misspelled key would be lost in silence.
+fn remark(object: &Map<String, Value>, known: &[&str], owner: &str, context: &mut Context) {
+    for key in object.keys().filter(|key| !known.contains(&key.as_str())) {
+        let hint = match nearest(key, known.iter().copied()) {
+            Some(near) => format!("; did you mean `{near}`?"),
+            None => String::new(),
+        };
+        context
+            .notes
+            .add(format!("with the unknown key `{key}` in {owner}, which is ignored{hint}"), context.place);
+    }
+}
+
+fn inside(here: &str, mut refusal: Refusal) -> Refusal {
+    refusal.what = format!("{} in `{here}`", refusal.what);
+    refusal
+}
