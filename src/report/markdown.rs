@@ -81,7 +81,7 @@ pub(super) fn main_notes(
     let own: Vec<&Verdict> = verdicts.iter().filter(|v| v.value == value).collect();
     let mut notes = vec![
         "Intervals are 95 %. Slopes are in units of the value times nats of log-odds, position bias in nats of \
-         log-odds. p is adjusted for the number of constitutions. n.i.: not identifiable (it failed its gate; \
+         log-odds. p is adjusted for the number of constitutions. The gap is under length control where token counts are known. n.i.: not identifiable (it failed its gate; \
          the figure stands under Details). Rows run from the clearest rise to the clearest fall, the placebo arm last."
             .to_owned(),
     ];
@@ -92,9 +92,11 @@ pub(super) fn main_notes(
             let ordinary = with.iter().filter(|o| **o).count();
             let verdict = match (ordinary, with.len()) {
                 (_, 0) => "no alignment here is identifiable".to_owned(),
-                (o, all) if o == all => format!("all {all} alignments here are ordinary for unrelated directions in this geometry"),
-                (0, all) => format!("none of the {all} alignments here is"),
-                (o, all) => format!("{o} of the {all} alignments here are ordinary for unrelated directions in this geometry"),
+                (o, all) => format!(
+                    "{o} of the {} here {} ordinary for unrelated directions in this geometry",
+                    format::counted(all as u64, "alignment"),
+                    if o == 1 { "is" } else { "are" }
+                ),
             };
             format!(
                 "Geometry null: 95 % of unrelated directions have |cos| ≤ {} with v* ({Z95} sd over 200 random directions); {verdict}.",
@@ -105,7 +107,7 @@ pub(super) fn main_notes(
     let placebos = own.iter().filter(|v| v.placebo).count();
     match band_of(index, value, Quantity::EncodedSlope) {
         Some((lo, hi)) => {
-            let step = (hi - lo) / 10.0;
+            let step = hi - lo;
             let moved = own
                 .iter()
                 .filter(|v| v.placebo && matches!(v.verdict, Outcome::Improves | Outcome::Degrades))
@@ -220,12 +222,14 @@ fn table(out: &mut String, grid: &Grid) {
         line(out, "Nothing was measured.");
         return;
     }
-    let cell = |cell: &tables::Cell| {
-        let text = escaped(&cell.text);
+    let cell = |(cell, column): (&tables::Cell, &tables::Column)| {
+        // Columns of numbers hold nothing from outside, and brackets that are no links.
+        let text = if column.right { cell.text.clone() } else { escaped(&cell.text) };
         if matches!(cell.tone, Tone::Up | Tone::Down) { format!("**{text}**") } else { text }
     };
-    let head: Vec<String> = grid.columns.iter().map(|c| escaped(c.title)).collect();
-    let rows: Vec<Vec<String>> = grid.rows.iter().map(|r| r.iter().map(cell).collect()).collect();
+    let head: Vec<String> = grid.columns.iter().map(|c| c.title.replace('*', "\\*")).collect();
+    let rows: Vec<Vec<String>> =
+        grid.rows.iter().map(|r| r.iter().zip(&grid.columns).map(cell).collect()).collect();
     // A long text would blow up every line of the source.
     const WIDEST: usize = 48;
     let widths: Vec<usize> = (0..head.len())

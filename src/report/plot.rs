@@ -163,13 +163,17 @@ impl Chart<'_> {
         svg.line("zero", (left, y.at(0.0)), (right, y.at(0.0)));
         for (v, name) in &self.across {
             svg.line("mean", (left, y.at(*v)), (right, y.at(*v)));
-            svg.text("tick", Anchor::End, (right - 2.0, y.at(*v) - 5.0), name);
+            svg.text("tick", Anchor::Start, (left + 6.0, y.at(*v) - 5.0), name);
         }
         for (v, name) in self.upright.iter().filter(|(v, _)| x.holds(*v)) {
             svg.line("mean", (x.at(*v), top), (x.at(*v), bottom));
-            let near_right = x.at(*v) > (left + right) / 2.0;
-            let (anchor, shift) = if near_right { (Anchor::End, -4.0) } else { (Anchor::Start, 4.0) };
-            svg.text("tick", anchor, (x.at(*v) + shift, bottom - 6.0), name);
+            let place = x.at(*v);
+            let anchor = match place {
+                p if p < left + 48.0 => Anchor::Start,
+                p if p > right - 48.0 => Anchor::End,
+                _ => Anchor::Middle,
+            };
+            svg.text("tick", anchor, (place, top - 6.0), name);
         }
         for s in &series {
             let band: Vec<(f64, f64, f64)> =

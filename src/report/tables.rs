@@ -112,11 +112,12 @@ fn family(named: &Named<'_>) -> &'static str {
     named.card.and_then(|c| c.family).map_or(NOTHING, |f| f.as_str())
 }
 
-/// The main table of a value: a row a constitution.
+/// The main table of a value: a row a constitution. The gap is under length control where it can be: length
+/// is the first thing that w picks up.
 pub(super) fn main<'a>(index: &Index<'a>, verdicts: &[Verdict], value: &'a str) -> Grid {
     let mut out = grid(&[
         "constitution",
-        "family",
+        "verdict",
         ">⟨v_c, v*⟩ [95 %]",
         ">length controlled",
         ">gap [95 %]",
@@ -125,24 +126,25 @@ pub(super) fn main<'a>(index: &Index<'a>, verdicts: &[Verdict], value: &'a str) 
         ">total slope [95 %]",
         ">judge accuracy [95 %]",
         ">position bias",
-        "verdict",
+        "family",
     ]);
+    let gap_control = if index.length { Control::Length } else { Control::None };
     for named in ordered(index, value) {
         let Some(verdict) = of(verdicts, value, named.name) else { continue };
         let at = |quantity, control| index.cell(quantity, value, named.name, control);
         let bias = index.get(Quantity::PositionBias, None, Some(named.name), Control::None);
         out.rows.push(vec![
             Cell::name(named.name),
-            Cell::plain(family(&named)),
+            Cell::verdict(verdict),
             Cell::number(headline(at(Quantity::Alignment, Control::None))),
             Cell::number(headline(at(Quantity::Alignment, Control::Length))),
-            Cell::number(headline(at(Quantity::Gap, Control::None))),
+            Cell::number(headline(at(Quantity::Gap, gap_control))),
             Cell::number(headline(at(Quantity::EncodedSlope, Control::None))),
             Cell::number(format::p(at(Quantity::EncodedSlope, Control::None).and_then(|e| e.p_adjusted))),
             Cell::number(headline(at(Quantity::TotalSlope, Control::None))),
             Cell::number(headline(at(Quantity::JudgeAccuracy, Control::None))),
             Cell::number(headline_figure(bias)),
-            Cell::verdict(verdict),
+            Cell::plain(family(&named)),
         ]);
     }
     out

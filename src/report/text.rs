@@ -33,15 +33,19 @@ pub fn shortened(text: &str, most: usize) -> String {
     cut + "…"
 }
 
-/// Escapes what Markdown (with tables and inline HTML) would take for markup.
+/// Escapes what Markdown (with tables and inline HTML) would take for markup, and leaves alone what it
+/// would not: `<` before a space, `_` inside a word.
 pub fn markdown(text: &str) -> String {
-    let text = clean(text);
+    let text: Vec<char> = clean(text).chars().collect();
     let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
+    let alphanumeric = |at: Option<usize>| at.and_then(|i| text.get(i)).is_some_and(|c| c.is_alphanumeric());
+    for (i, &c) in text.iter().enumerate() {
+        let next = text.get(i + 1).copied().unwrap_or(' ');
         match c {
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '&' => out.push_str("&amp;"),
+            '<' if next.is_ascii_alphabetic() || "/!?".contains(next) => out.push_str("&lt;"),
+            '>' if i == 0 => out.push_str("&gt;"),
+            '&' if next.is_ascii_alphabetic() || next == '#' => out.push_str("&amp;"),
+            '_' if alphanumeric(i.checked_sub(1)) && alphanumeric(Some(i + 1)) => out.push(c),
             '\\' | '`' | '*' | '_' | '[' | ']' | '|' | '#' | '~' | '$' | '!' => {
                 out.push('\\');
                 out.push(c);
@@ -119,8 +123,11 @@ mod tests {
         let safe = html(hostile);
         assert!(!safe.contains('<') && !safe.contains('\'') && !safe.contains('\u{1b}'), "{safe}");
         let safe = markdown(hostile);
-        assert!(!safe.contains('<') && !safe.contains('\n') && safe.contains("\\|a"), "{safe}");
-        assert!(safe.contains("\\u{1b}") || safe.contains("\\\\u{1b}"), "{safe}");
+        assert!(
+            !safe.contains("<s") && !safe.contains("</") && !safe.contains('\n') && safe.contains("\\|a"),
+            "{safe}"
+        );
+        assert_eq!(markdown("a_b < c & d_ [e]"), "a_b < c & d\\_ \\[e\\]");
     }
 
     #[test]

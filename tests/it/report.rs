@@ -159,7 +159,7 @@ fn a_direction_that_fails_its_gate_is_not_identifiable_and_the_total_slope_is_to
     let text = to_markdown(&r);
     let (head, details) = text.split_once("## Details").expect("details");
     assert!(!head.contains("0.555") && head.contains("n.i."), "{head}");
-    assert!(details.contains("(0.555 \\[0.526, 0.694\\])"), "{details}");
+    assert!(details.contains("(0.555 [0.526, 0.694])"), "{details}");
 }
 
 #[test]
