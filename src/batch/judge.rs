@@ -100,7 +100,6 @@ pub fn judge_into(
     let judgements = judge::judge(
         &prepared.model,
         &docket,
-        constitutions.len(),
         &recipe.to_string(),
         &settings,
         store,

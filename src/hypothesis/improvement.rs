@@ -46,7 +46,7 @@ impl Angle {
         let method = "leave-block-out twicing ridge, Fisher z";
         let unencoded = [(self.gates.0, names.0), (self.gates.1, names.1)]
             .into_iter()
-            .filter(|(z, _)| !(*z > GATE))
+            .filter(|(z, _)| z.is_nan() || *z <= GATE)
             .map(|(z, name)| format!("{name} (z = {z:.2})"))
             .collect::<Vec<_>>()
             .join(" and ");

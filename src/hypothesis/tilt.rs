@@ -27,7 +27,7 @@ pub fn gain(
     lambda_sd: f64,
 ) -> Option<(f64, f64, f64)> {
     let sd = reward_sd(contrasts, reward);
-    if !(sd > 0.0) {
+    if sd.is_nan() || sd <= 0.0 {
         return None;
     }
     let lambda = lambda_sd / sd;

@@ -47,6 +47,8 @@ pub fn ring(item: usize, responses: &[usize]) -> Vec<Pair> {
 pub struct Docket {
     /// The pairs that can be judged.
     pub pairs: Vec<Pair>,
+    /// Number of constitutions.
+    pub constitutions: usize,
     /// `[pairs, constitutions, 2]` requests: `ab`, then `ba`.
     pub requests: Vec<Request>,
     /// Pairs left out, with the reason.
@@ -102,7 +104,7 @@ pub fn docket(
             Ok(requests)
         })
         .collect();
-    let mut docket = Docket::default();
+    let mut docket = Docket { constitutions: constitutions.len(), ..Docket::default() };
     for (pair, result) in pairs.iter().zip(asked) {
         match result {
             Ok(requests) => {
@@ -143,13 +145,13 @@ fn pairs_per_shard(constitutions: usize) -> usize {
 pub fn judge(
     model: &Model,
     docket: &Docket,
-    constitutions: usize,
     job: &str,
     settings: &Settings,
     store: &Store,
     items: &[Item],
     progress: &mut dyn FnMut(usize) -> Result<()>,
 ) -> Result<Vec<Judgement>> {
+    let constitutions = docket.constitutions;
     let mut judgements = vec![Judgement::default(); constitutions];
     let per_pair = 2 * constitutions;
     let step = pairs_per_shard(constitutions);

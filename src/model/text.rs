@@ -8,6 +8,9 @@ use tokenizers::Tokenizer;
 use crate::error::{Error, Kind, Place, Refusal, Result};
 use crate::units::TokenSpan;
 
+/// Characters `[start, end)` of a text.
+type Span = (usize, usize);
+
 /// A model's own tokenizer.
 pub struct TextEncoder {
     inner: Tokenizer,
@@ -115,7 +118,7 @@ impl TextEncoder {
     }
 
     /// Ids and character spans.
-    fn with_offsets(&self, text: &str) -> Result<(Vec<u32>, Vec<(usize, usize)>)> {
+    fn with_offsets(&self, text: &str) -> Result<(Vec<u32>, Vec<Span>)> {
         let encoding = self.inner.encode_char_offsets(text, true).map_err(|e| {
             Error::from(
                 Refusal::new(Kind::Malformed, "the tokenizer failed on a text")

@@ -59,12 +59,18 @@ fn items(n: usize) -> String {
             let topic = words[i % words.len()];
             let responses: Vec<Value> = (0..3)
                 .map(|r| {
-                    let text = format!("{} {} number {}", ["yes to", "no to", "perhaps"][(i + r) % 3], topic, i * 3 + r);
+                    let text = format!(
+                        "{} {} number {}",
+                        ["yes to", "no to", "perhaps"][(i + r) % 3],
+                        topic,
+                        i * 3 + r
+                    );
                     serde_json::json!({"text": text, "values": {"harmless": ((i + r) % 3) as f64 / 2.0}})
                 })
                 .collect();
             let prompt = format!("question {i} about {topic}: what of it?");
-            serde_json::json!({"id": format!("p{i}"), "prompt": prompt, "responses": responses}).to_string() + "\n"
+            serde_json::json!({"id": format!("p{i}"), "prompt": prompt, "responses": responses}).to_string()
+                + "\n"
         })
         .collect()
 }
@@ -105,15 +111,33 @@ fn a_run_goes_from_items_to_a_report_and_resumes_to_the_same_numbers() {
     let place = ready();
     let (ok, out, err) = place.vstar(&["run", "run.toml"]);
     assert!(ok, "{out}\n{err}");
-    for file in ["manifest.json", "observations.safetensors", "observations.jsonl", "directions.safetensors", "report.md", "report.html"] {
+    for file in [
+        "manifest.json",
+        "observations.safetensors",
+        "observations.jsonl",
+        "directions.safetensors",
+        "report.md",
+        "report.html",
+    ] {
         assert!(place.path("out").join(file).is_file(), "{file}");
     }
     let first = report(&place.path("out/report.json"));
     assert_eq!(first["format"], "vstar-report/1");
     let estimates = first["estimates"].as_array().expect("estimates");
     for quantity in [
-        "alignment", "generation_alignment", "gap", "encoded_slope", "total_slope", "rho2", "rho", "judge_rho2",
-        "logprob_rho2", "d_eff", "geometry_null", "judge_accuracy", "position_bias",
+        "alignment",
+        "generation_alignment",
+        "gap",
+        "encoded_slope",
+        "total_slope",
+        "rho2",
+        "rho",
+        "judge_rho2",
+        "logprob_rho2",
+        "d_eff",
+        "geometry_null",
+        "judge_accuracy",
+        "position_bias",
     ] {
         assert!(estimates.iter().any(|e| e["quantity"] == quantity), "no {quantity}");
     }
@@ -154,7 +178,8 @@ fn the_parts_give_what_the_run_gives() {
         let (ok, out, err) = place.vstar(args);
         assert!(ok, "{out}\n{err}");
     }
-    let (ok, out, err) = place.vstar(&["fit", "--observations", "parts/observations.safetensors", "--out", "parts"]);
+    let (ok, out, err) =
+        place.vstar(&["fit", "--observations", "parts/observations.safetensors", "--out", "parts"]);
     assert!(ok, "{out}\n{err}");
     assert!(!place.path("parts/shards").exists(), "finished shards are gone");
     let (ok, out, err) = place.vstar(&["run", "run.toml"]);
@@ -173,16 +198,25 @@ fn bad_input_is_refused_with_place_and_remedy_and_nothing_is_left_behind() {
         assert!(!place.path("o/observations.safetensors").exists(), "half-written observations");
         err
     };
-    place.write("broken.jsonl", "{\"id\": \"a\", \"prompt\": \"x\", \"responses\": [{\"text\": \"y\"}]}\n{\"id\": \n");
+    place.write(
+        "broken.jsonl",
+        "{\"id\": \"a\", \"prompt\": \"x\", \"responses\": [{\"text\": \"y\"}]}\n{\"id\": \n",
+    );
     let err = capture(&place, "broken.jsonl", &[]);
     assert!(err.contains("broken.jsonl:2"), "{err}");
     place.write("missing.jsonl", "{\"id\": \"a\", \"prompt\": \"x\"}\n");
     let err = capture(&place, "missing.jsonl", &[]);
     assert!(err.contains("missing.jsonl:1") && err.contains("responses"), "{err}");
-    let long = format!("{{\"id\": \"long\", \"prompt\": \"{}\", \"responses\": [{{\"text\": \"y\"}}]}}\n", "word ".repeat(9000));
+    let long = format!(
+        "{{\"id\": \"long\", \"prompt\": \"{}\", \"responses\": [{{\"text\": \"y\"}}]}}\n",
+        "word ".repeat(9000)
+    );
     place.write("long.jsonl", &long);
     let err = capture(&place, "long.jsonl", &[]);
-    assert!(err.contains("long.jsonl:1") && err.contains("long, response 0") && err.contains("--skip-bad"), "{err}");
+    assert!(
+        err.contains("long.jsonl:1") && err.contains("long, response 0") && err.contains("--skip-bad"),
+        "{err}"
+    );
     place.write("upper.jinja", "{% for m in messages %}{{ m.content | upper }}{% endfor %}");
     let err = capture(&place, "items.jsonl", &["--template", "upper.jinja"]);
     assert!(err.contains("cannot be found") && err.contains("items.jsonl:1") && err.contains("p0"), "{err}");
@@ -266,7 +300,16 @@ fn preview_shows_the_response_and_runs_nothing() {
     let place = ready();
     let model = model();
     let (ok, out, err) = place.vstar(&[
-        "preview", "--model", &model, "--data", "items.jsonl", "--constitution", "none", "c/kind.toml", "--show", "1",
+        "preview",
+        "--model",
+        &model,
+        "--data",
+        "items.jsonl",
+        "--constitution",
+        "none",
+        "c/kind.toml",
+        "--show",
+        "1",
     ]);
     assert!(ok, "{out}\n{err}");
     assert!(out.contains("⟦yes to tea number 0⟧") && out.contains("Choose the kinder answer."), "{out}");

@@ -21,7 +21,12 @@ fn line<'a>(table: &'a Table, name: &str) -> &'a vstar::simulate::Line {
 fn intervals_cover_and_estimates_are_unbiased_over_a_hundred_seeds() {
     let design = small(Regime::Standard, 150);
     let table = table::over_seeds(&design, 1000..1100).expect("a table");
-    for name in ["uncontrolled cos S|J:good", "uncontrolled slope_encoded S|J:good", "uncontrolled total_slope S|J:good", "uncontrolled rho2 S"] {
+    for name in [
+        "uncontrolled cos S|J:good",
+        "uncontrolled slope_encoded S|J:good",
+        "uncontrolled total_slope S|J:good",
+        "uncontrolled rho2 S",
+    ] {
         let line = line(&table, name);
         assert!(line.given >= 95, "{name}: {} of 100 given", line.given);
         let coverage = line.coverage.expect("intervals");
@@ -74,10 +79,16 @@ fn the_planted_truth_lies_within_3_5_standard_errors_in_every_regime() {
         let mut compared = 0;
         for e in &analysis.estimates {
             let figures = table::figures_of(e);
-            let (Some(name), Some(got), Some(se), true) = (figures, e.estimate, e.se, e.reportable) else { continue };
+            let (Some(name), Some(got), Some(se), true) = (figures, e.estimate, e.se, e.reportable) else {
+                continue;
+            };
             // A bent objective and one on the edge of the grid have no linear truth to compare with.
             let Some(Some(truth)) = simulated.truth.get(&name) else { continue };
-            assert!((got - truth).abs() < 3.5 * se, "{} {name}: {got} ± {se}, planted {truth}", regime.name());
+            assert!(
+                (got - truth).abs() < 3.5 * se,
+                "{} {name}: {got} ± {se}, planted {truth}",
+                regime.name()
+            );
             compared += 1;
         }
         assert!(compared >= 6, "{}: only {compared} figures", regime.name());
@@ -86,8 +97,8 @@ fn the_planted_truth_lies_within_3_5_standard_errors_in_every_regime() {
 
 #[test]
 fn shuffled_labels_and_placebos_give_no_evidence() {
-    use rand::seq::SliceRandom;
     use rand::SeedableRng;
+    use rand::seq::SliceRandom;
     let design = small(Regime::Standard, 150);
     let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(5);
     let (mut significant, mut tests) = (0, 0);
@@ -100,7 +111,11 @@ fn shuffled_labels_and_placebos_give_no_evidence() {
             }
         }
         let analysis = analyse(&posed.problem, &posed.source, &Options::default()).expect("an analysis");
-        for e in analysis.estimates.iter().filter(|e| e.quantity == Quantity::EncodedSlope && e.control == Control::None) {
+        for e in analysis
+            .estimates
+            .iter()
+            .filter(|e| e.quantity == Quantity::EncodedSlope && e.control == Control::None)
+        {
             tests += 1;
             significant += usize::from(e.p_adjusted.is_some_and(|p| p < 0.05));
         }
@@ -114,7 +129,9 @@ fn the_chosen_layer_is_the_one_that_encodes_most_and_is_reported_on_other_blocks
     let simulated = simulate(&design, 21).expect("a data set");
     let posed = pose(&simulated.observations, None, &BTreeSet::new()).expect("a problem");
     let analysis = analyse(&posed.problem, &posed.source, &Options::default()).expect("an analysis");
-    let best = (0..design.layers.len()).max_by(|&a, &b| design.layers[a].total_cmp(&design.layers[b])).expect("layers");
+    let best = (0..design.layers.len())
+        .max_by(|&a, &b| design.layers[a].total_cmp(&design.layers[b]))
+        .expect("layers");
     assert!(analysis.layer.0.abs_diff(best) <= 1, "layer {} where {best} encodes most", analysis.layer);
     let rho2 = analysis.estimates.iter().find(|e| e.quantity == Quantity::Rho2).expect("rho2");
     assert!(rho2.blocks.expect("blocks") < 260, "reported on one half only");

@@ -45,6 +45,17 @@ struct Task {
 #[derive(Clone, Copy)]
 struct Shared(*mut f32);
 
+impl Shared {
+    /// The element at an index.
+    ///
+    /// # Safety
+    /// The index must lie inside the buffer.
+    unsafe fn at(self, index: usize) -> *mut f32 {
+        // SAFETY: the caller's promise.
+        unsafe { self.0.add(index) }
+    }
+}
+
 // SAFETY: every task writes only the rows of its own tile at the columns of its own heads.
 unsafe impl Send for Shared {}
 // SAFETY: as above.
@@ -70,8 +81,6 @@ pub(super) fn attend(qkv: &[f32], packing: &Packing, shape: &Shape, out: &mut [f
     let length = out.len();
     tasks.par_iter().for_each_init(Scratch::default, |scratch, task| {
         tile(qkv, packing, shape, task, scratch);
-        // Whole-variable capture keeps the pointer inside its Send wrapper.
-        let target = target;
         let (width, group) = (shape.head_dim, shape.heads / shape.kv_heads);
         let start = packing.segments()[task.segment].start;
         let rows = task.to - task.from;
@@ -82,7 +91,7 @@ pub(super) fn attend(qkv: &[f32], packing: &Packing, shape: &Shape, out: &mut [f
                 assert!(at + width <= length);
                 let from = &scratch.mixed[(head * rows + row) * width..][..width];
                 // SAFETY: in bounds by the assertion; see `Shared` for why nobody else writes here.
-                unsafe { std::ptr::copy_nonoverlapping(from.as_ptr(), target.0.add(at), width) };
+                unsafe { std::ptr::copy_nonoverlapping(from.as_ptr(), target.at(at), width) };
             }
         }
     });

@@ -280,7 +280,8 @@ mod tests {
     #[test]
     fn activations_agree_with_f64() {
         let erf64 = statrs::function::erf::erf;
-        let cases: [(fn(&mut [f32]), &dyn Fn(f64) -> f64); 3] = [
+        type Case<'a> = (fn(&mut [f32]), &'a dyn Fn(f64) -> f64);
+        let cases: [Case<'_>; 3] = [
             (silu, &|x| x / (1.0 + (-x).exp())),
             (gelu, &|x| 0.5 * x * (1.0 + erf64(x / 2f64.sqrt()))),
             (gelu_tanh, &|x| {
