@@ -4,6 +4,31 @@
 //! - `encoded_slope`: θ̂_{S,r}, which estimates ⟨Σ_w v_c, v*⟩, the first-order gain per unit of λ that
 //!   runs through the residual stream;
 //! - `total_slope`: Σ S·r_c / N, the whole first-order gain, encoded or not, without any regression.
+//!
+//! # The paper's toy example (section 4.4)
+//!
+//! In R², v* = (1, 0), w = (0.1, 0.995), v_c = (0.95, 0.31) and λ = 1. The direction after training and the
+//! first-order gain under Σ = σ² I follow:
+//!
+//! ```
+//! let (v_star, w, v_c) = ([1.0, 0.0], [0.1, 0.995], [0.95, 0.31]);
+//! let dot = |a: [f64; 2], b: [f64; 2]| a[0] * b[0] + a[1] * b[1];
+//! let after = |v: [f64; 2]| {
+//!     let sum = [w[0] + v[0], w[1] + v[1]];
+//!     dot(sum, v_star) / dot(sum, sum).sqrt()
+//! };
+//! assert!((after(v_c) - 0.63).abs() < 0.005);
+//! // Gain λ⟨Σ v_c, v*⟩ = 0.95 λσ²: positive.
+//! assert_eq!(dot(v_c, v_star), 0.95);
+//! // An adversarial constitution turns both signs.
+//! let adversarial = [-0.8, 0.6];
+//! assert!((after(adversarial) + 0.40).abs() < 0.005);
+//! assert!(dot(adversarial, v_star) < 0.0);
+//! ```
+//!
+//! The two figures measure different things, and part: 0.63 is a cosine of the new generation direction,
+//! bounded by 1 whatever λ; 0.95 λσ² is a gain in S per unit of λ, valid for small λ only. At λ = 1 the
+//! paper's example is past the first order: the exact gain of a tilted policy (`tilt_gain`) saturates.
 
 use super::bench::{Bench, Label};
 use super::estimate::{Estimate, Quantity};

@@ -5,6 +5,7 @@
 mod architecture;
 mod cli;
 mod clusters;
+mod content;
 mod coverage;
 mod foreign;
 mod forest;
@@ -13,6 +14,7 @@ mod known_answers;
 mod moments;
 mod observations;
 mod parity;
+mod references;
 mod report;
 mod settings;
 mod simulate;

@@ -1,0 +1,125 @@
+//! Outside references: scikit-learn and scipy figures (`tests/fixtures/estimators/make_references.py`),
+//! and linfa as a second path in Rust.
+
+use faer::Mat;
+use linfa::Dataset;
+use linfa::traits::Fit;
+use linfa_linear::LinearRegression;
+use ndarray::{Array1, Array2};
+use serde_json::Value;
+use vstar::hypothesis::discrimination::area;
+use vstar::hypothesis::{latent, multiplicity};
+use vstar::linalg::solve;
+use vstar::probe::Spectrum;
+use vstar::probe::twicing::{components, ridge};
+
+use crate::stories::fixture;
+
+fn references() -> Value {
+    let text = std::fs::read_to_string(fixture("estimators/references.json")).expect("references");
+    serde_json::from_str(&text).expect("JSON")
+}
+
+fn numbers(value: &Value) -> Vec<f64> {
+    value.as_array().expect("a list").iter().map(|v| v.as_f64().expect("a number")).collect()
+}
+
+fn matrix(value: &Value) -> Mat<f64> {
+    let rows: Vec<Vec<f64>> = value.as_array().expect("rows").iter().map(numbers).collect();
+    Mat::from_fn(rows.len(), rows[0].len(), |i, j| rows[i][j])
+}
+
+#[test]
+fn eigenvalues_are_numpys() {
+    let r = references();
+    let spectrum = Spectrum::new(&matrix(&r["x"])).expect("variance");
+    for (got, want) in spectrum.mu.iter().zip(numbers(&r["eigenvalues"])) {
+        assert!((got - want).abs() < 1e-10 * want.abs().max(1.0), "{got} {want}");
+    }
+}
+
+#[test]
+fn leave_one_out_ridge_is_scikit_learns_ridge_on_the_other_rows() {
+    // The identity ŷ_i = x_i·β − (h/(1−h)) e_i ties the left-out prediction to the coefficients of all data.
+    let r = references();
+    let (x, y, lambda) = (matrix(&r["x"]), numbers(&r["y"]), r["lambda"].as_f64().expect("a number"));
+    let beta = numbers(&r["ridge"]);
+    let n = y.len();
+    let spectrum = Spectrum::new(&x).expect("variance");
+    let blocks: Vec<_> = (0..n).map(|i| i..i + 1).collect();
+    let left_out = ridge(&spectrum, &blocks, lambda, &[&y]).remove(0);
+    let mut gram = x.transpose() * &x;
+    for j in 0..x.ncols() {
+        gram[(j, j)] += n as f64 * lambda;
+    }
+    for i in 0..n {
+        let row: Vec<f64> = (0..x.ncols()).map(|j| x[(i, j)]).collect();
+        let fitted: f64 = row.iter().zip(&beta).map(|(a, b)| a * b).sum();
+        let leverage: f64 = row.iter().zip(solve(gram.as_ref(), &row)).map(|(a, b)| a * b).sum();
+        let want = y[i] - (y[i] - fitted) / (1.0 - leverage);
+        assert!((left_out[i] - want).abs() < 1e-9, "row {i}");
+    }
+}
+
+#[test]
+fn least_squares_is_linfas_and_scikit_learns() {
+    let r = references();
+    let (x, y) = (matrix(&r["x"]), numbers(&r["y"]));
+    let records = Array2::from_shape_fn((x.nrows(), x.ncols()), |(i, j)| x[(i, j)]);
+    let model = LinearRegression::default()
+        .with_intercept(false)
+        .fit(&Dataset::new(records, Array1::from(y.clone())))
+        .expect("a fit");
+    for (got, want) in model.params().iter().zip(numbers(&r["ols"])) {
+        assert!((got - want).abs() < 1e-9, "{got} {want}");
+    }
+    // All components, one row a block: the leave-one-out residual of least squares.
+    let spectrum = Spectrum::new(&x).expect("variance");
+    let blocks: Vec<_> = (0..y.len()).map(|i| i..i + 1).collect();
+    let ours = components(&spectrum, &blocks, spectrum.rank(), &[&y]).remove(0);
+    let gram = x.transpose() * &x;
+    for i in 0..y.len() {
+        let row: Vec<f64> = (0..x.ncols()).map(|j| x[(i, j)]).collect();
+        let fitted: f64 = row.iter().zip(model.params()).map(|(a, b)| a * b).sum();
+        let leverage: f64 = row.iter().zip(solve(gram.as_ref(), &row)).map(|(a, b)| a * b).sum();
+        assert!((ours[i] - (y[i] - (y[i] - fitted) / (1.0 - leverage))).abs() < 1e-9, "row {i}");
+    }
+}
+
+#[test]
+fn the_area_under_the_curve_is_scikit_learns_with_ties() {
+    let r = references();
+    let positive = r["positive"].as_array().expect("classes").iter().map(|v| v.as_bool().expect("a class"));
+    let mut sorted: Vec<(f64, bool)> = numbers(&r["scores"]).into_iter().zip(positive).collect();
+    sorted.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let want = r["auc"].as_f64().expect("a number");
+    assert!((area(&sorted).expect("two classes") - want).abs() < 1e-12);
+}
+
+#[test]
+fn normal_probabilities_are_scipys() {
+    let r = references();
+    for case in r["bivariate"].as_array().expect("cases").iter().map(numbers) {
+        assert!((latent::bivariate(case[0], case[1]) - case[2]).abs() < 1e-7, "{case:?}");
+    }
+    for case in r["normal"].as_array().expect("cases").iter().map(numbers) {
+        assert!((multiplicity::two_sided(case[0]) / case[1] - 1.0).abs() < 1e-6, "{case:?}");
+    }
+}
+
+#[test]
+fn a_linear_probe_and_logistic_regression_point_the_same_way() {
+    // ESTIMATORS: for binary labels the linear direction is consistent; on separable toy data the two
+    // still agree in direction.
+    let r = references();
+    let logistic = numbers(&r["logistic"]);
+    let ols = numbers(&r["ols"]);
+    let x = matrix(&r["x"]);
+    let scores = |v: &[f64]| -> Vec<f64> {
+        (0..x.nrows()).map(|i| (0..x.ncols()).map(|j| x[(i, j)] * v[j]).sum()).collect()
+    };
+    let (a, b) = (scores(&logistic), scores(&ols));
+    let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(x, y)| x * y).sum::<f64>();
+    let cos = dot(&a, &b) / (dot(&a, &a) * dot(&b, &b)).sqrt();
+    assert!(cos > 0.9, "{cos}");
+}
