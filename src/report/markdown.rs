@@ -39,9 +39,7 @@ pub fn to_markdown(report: &Report) -> String {
             line(&mut out, &format!("\n{}", escaped(&note)));
         }
     }
-    for (quantity, title) in [(Quantity::ValueCos, "Values against each other")] {
-        grid_section(&mut out, 2, title, &tables::keyed(report, quantity));
-    }
+    grid_section(&mut out, 2, "Values against each other", &tables::keyed(report, Quantity::ValueCos));
     grid_section(&mut out, 2, "The judge", &tables::judge(&index));
     warnings(&mut out, report);
     section(&mut out, 2, "Details");

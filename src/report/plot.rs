@@ -102,6 +102,9 @@ fn axis_below(svg: &mut Svg, scale: &Scale, y: f64, title: &str) {
     svg.text("title", Anchor::Middle, ((left + right) / 2.0, y + 36.0), title);
 }
 
+/// x, y and the ends of y's interval.
+pub type Point = (f64, f64, Option<(f64, f64)>);
+
 /// A curve.
 #[derive(Debug, Clone)]
 pub struct Series {
@@ -109,8 +112,8 @@ pub struct Series {
     pub name: String,
     /// Class: `up`, `down`, `none`, `placebo`.
     pub class: &'static str,
-    /// x, y and the ends of y's interval.
-    pub points: Vec<(f64, f64, Option<(f64, f64)>)>,
+    /// Its points, in any order.
+    pub points: Vec<Point>,
 }
 
 /// Curves with bands.

@@ -70,7 +70,7 @@ fn values(index: &Index<'_>) -> String {
 }
 
 /// Verdicts outside the placebo arm.
-fn real<'v>(verdicts: &'v [Verdict]) -> impl Iterator<Item = &'v Verdict> + Clone {
+fn real(verdicts: &[Verdict]) -> impl Iterator<Item = &Verdict> + Clone {
     verdicts.iter().filter(|v| !v.placebo)
 }
 
