@@ -1,6 +1,7 @@
 //! Experiments: the plan, the run store, resume.
 
 pub mod capture;
+pub mod check;
 pub mod experiment;
 pub mod fit;
 pub mod judge;

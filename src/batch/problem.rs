@@ -101,8 +101,18 @@ pub fn pose<'a>(
         ));
     }
     warnings.extend(ambiguous);
+    let ungrouped = observations.prompt().is_none();
+    if ungrouped {
+        warnings.push(
+            "no prompts: rows are compared with the mean of all, so what differs between prompts is not removed, \
+             and nothing can be said about choices within a prompt"
+                .into(),
+        );
+    }
+    let count = || (0..).take(selection.rows().len()).collect::<Vec<i32>>();
     let parts = Parts {
-        prompt: selection.pick(observations.require_prompt()?),
+        prompt: observations.prompt().map_or_else(count, |p| selection.pick(p)),
+        ungrouped,
         block: observations.blocks().map(|b| selection.pick(b)),
         tokens: columns.ntok.as_ref().map(|t| selection.pick(t).into_iter().map(f64::from).collect()),
         logprob: columns.logprob.as_ref().map(|l| selection.pick(l)),

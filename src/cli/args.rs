@@ -35,6 +35,8 @@ pub enum Command {
     Preview(PreviewArgs),
     /// Write observations whose true figures are known
     Simulate(SimulateArgs),
+    /// Whether a model's numbers can be trusted on this machine
+    Check(CheckArgs),
     /// List the model families, what of each is computed, and what is refused
     Models,
 }
@@ -143,6 +145,19 @@ pub struct FitArgs {
     /// Folder for the report
     #[arg(long)]
     pub out: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    /// Folder of the model, in Hugging Face layout
+    #[arg(value_name = "DIR")]
+    pub model: String,
+    /// dtype of the computation: f32, bf16, f16
+    #[arg(long, default_value = "f32")]
+    pub dtype: String,
+    /// cpu, cuda or cuda:N [default: cuda:0 if built for it, else cpu]
+    #[arg(long)]
+    pub device: Option<String>,
 }
 
 #[derive(Debug, Args)]

@@ -5,6 +5,7 @@
 mod args;
 mod bars;
 mod capture;
+mod check;
 mod fit;
 mod models;
 mod preview;
@@ -46,6 +47,7 @@ fn dispatch(command: Command) -> Result<()> {
         Command::Run(args) => run::run(&args),
         Command::Preview(args) => preview::preview(&args),
         Command::Simulate(args) => simulate::simulate(&args),
+        Command::Check(args) => check::check(&args),
         Command::Models => {
             models::models();
             Ok(())

@@ -74,6 +74,9 @@ pub struct Judged {
 pub struct Problem {
     /// Prompt of each row; contrasts are taken inside prompts.
     pub prompt: Vec<i32>,
+    /// Whether prompts are known. If not, every row counts as a prompt of its own, and contrasts are rows
+    /// less their common mean.
+    pub grouped: bool,
     /// Block of each row: prompts, or clusters of near-copies.
     pub block: Vec<i32>,
     /// Number of response tokens.
@@ -91,6 +94,8 @@ pub struct Problem {
 pub struct Parts {
     /// Prompt of each row.
     pub prompt: Vec<i32>,
+    /// The prompts are unknown: `prompt` only counts the rows.
+    pub ungrouped: bool,
     /// Block of each row; `None`: the prompt.
     pub block: Option<Vec<i32>>,
     /// Number of response tokens.
@@ -197,6 +202,7 @@ impl Problem {
         }
         Ok(Self {
             prompt: parts.prompt,
+            grouped: !parts.ungrouped,
             block,
             tokens: parts.tokens,
             logprob: parts.logprob,

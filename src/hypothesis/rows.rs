@@ -17,6 +17,7 @@ impl Rows {
     /// Their contrasts.
     pub fn contrasts(&self, problem: &Problem) -> Contrasts {
         match self {
+            Self::Responses(rows) if !problem.grouped => Contrasts::centred(rows, &problem.block),
             Self::Responses(rows) => {
                 let mut kept = vec![false; problem.rows()];
                 rows.iter().for_each(|&r| kept[r] = true);

@@ -33,13 +33,15 @@ enum Unit {
     Prompt(Vec<usize>),
     /// A preference: the better row, the worse row.
     Pair(usize, usize),
+    /// A row less the mean of all rows, where nothing says which rows answer the same prompt.
+    Row(usize),
 }
 
 impl Unit {
     fn len(&self) -> usize {
         match self {
             Self::Prompt(rows) => rows.len() - 1,
-            Self::Pair(..) => 1,
+            Self::Pair(..) | Self::Row(_) => 1,
         }
     }
 }
@@ -59,6 +61,15 @@ impl Contrasts {
     /// A contrast for each preference (better row, worse row).
     pub fn pairs(pairs: &[(usize, usize)], block: &[i32]) -> Self {
         Self::from_units(pairs.iter().map(|&(b, w)| (block[b], Unit::Pair(b, w))).collect())
+    }
+
+    /// Rows less their common mean, for data without prompts: what differs between prompts is then not
+    /// removed. One mean is estimated from all rows, which moves a contrast by 1/N of its own noise.
+    pub fn centred(rows: &[usize], block: &[i32]) -> Self {
+        if rows.len() < 2 {
+            return Self::from_units(Vec::new());
+        }
+        Self::from_units(rows.iter().map(|&r| (block[r], Unit::Row(r))).collect())
     }
 
     fn from_units(mut units: Vec<(i32, Unit)>) -> Self {
@@ -104,15 +115,17 @@ impl Contrasts {
     pub fn prompts(&self) -> impl Iterator<Item = &[usize]> {
         self.units.iter().filter_map(|u| match u {
             Unit::Prompt(rows) => Some(rows.as_slice()),
-            Unit::Pair(..) => None,
+            Unit::Pair(..) | Unit::Row(_) => None,
         })
     }
 
     /// The contrasts of a column, `[rows] → [N]`.
     pub fn column(&self, values: &[f64]) -> Vec<f64> {
         let mut out = Vec::with_capacity(self.len);
+        let mean = self.mean(|row| values[row]);
         for unit in &self.units {
             match unit {
+                Unit::Row(r) => out.push(values[*r] - mean),
                 Unit::Pair(b, w) => out.push((values[*b] - values[*w]) * std::f64::consts::FRAC_1_SQRT_2),
                 Unit::Prompt(rows) => {
                     let mut sum = values[rows[0]];
@@ -127,6 +140,18 @@ impl Contrasts {
         out
     }
 
+    /// Mean over the rows of [`Contrasts::centred`]; 0 where there are none.
+    fn mean(&self, at: impl Fn(usize) -> f64) -> f64 {
+        let (mut sum, mut n) = (0.0, 0.0);
+        for unit in &self.units {
+            if let Unit::Row(r) = unit {
+                sum += at(*r);
+                n += 1.0;
+            }
+        }
+        if n > 0.0 { sum / n } else { 0.0 }
+    }
+
     /// The contrasts of a matrix, `[rows, d] → X [N, d]`.
     pub fn matrix(&self, h: ArrayView2<'_, f32>) -> Mat<f64> {
         let d = h.ncols();
@@ -139,10 +164,13 @@ impl Contrasts {
             .for_each(|(band, mut part)| {
                 let bands = rayon::current_num_threads().clamp(1, d.max(1));
                 let first = band_start(d, bands, band);
+                let means: Vec<f64> =
+                    (0..part.ncols()).map(|c| self.mean(|row| f64::from(h[[row, first + c]]))).collect();
                 for (unit, &start) in self.units.iter().zip(starts) {
                     for column in 0..part.ncols() {
                         let at = |row: usize| f64::from(h[[row, first + column]]);
                         match unit {
+                            Unit::Row(r) => part[(start, column)] = at(*r) - means[column],
                             Unit::Pair(b, w) => {
                                 part[(start, column)] = (at(*b) - at(*w)) * std::f64::consts::FRAC_1_SQRT_2;
                             }
@@ -169,6 +197,9 @@ impl Contrasts {
     pub fn spread(&self, y: &[f64], rows: usize) -> Vec<f64> {
         let mut out = vec![f64::NAN; rows];
         for (unit, &start) in self.units.iter().zip(&self.starts) {
+            if let Unit::Row(r) = unit {
+                out[*r] = y[start];
+            }
             if let Unit::Prompt(members) = unit {
                 members.iter().for_each(|&r| out[r] = 0.0);
                 for j in 1..members.len() {

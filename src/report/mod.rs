@@ -144,8 +144,15 @@ impl Report {
     /// The model's name, or "this model".
     pub fn model(&self) -> String {
         match self.provenance.get("model").and_then(Json::as_str) {
-            Some(name) if !name.trim().is_empty() => text::shortened(name, 60),
+            Some(name) if !name.trim().is_empty() => text::shortened(short_name(name), 60),
             _ => "this model".to_owned(),
         }
     }
+}
+
+/// The last part of a path; a hub id (`owner/name`) stays whole.
+fn short_name(name: &str) -> &str {
+    let trimmed = name.trim_end_matches('/');
+    let is_path = trimmed.starts_with(['/', '.']) || trimmed.matches('/').count() > 1;
+    if is_path { trimmed.rsplit('/').next().unwrap_or(trimmed) } else { trimmed }
 }

@@ -61,9 +61,9 @@ fn values(index: &Index<'_>) -> String {
     let names: Vec<String> = index.values.iter().map(|v| quoted(v)).collect();
     if names.len() > NAMED_VALUES {
         return format!(
-            "{} and {} more values",
+            "{} and {}",
             names[..NAMED_VALUES].join(", "),
-            names.len() - NAMED_VALUES
+            counted((names.len() - NAMED_VALUES) as u64, "more value")
         );
     }
     joined(&names, NAMED_VALUES)

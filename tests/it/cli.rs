@@ -315,3 +315,13 @@ fn preview_shows_the_response_and_runs_nothing() {
     assert!(out.contains("⟦yes to tea number 0⟧") && out.contains("Choose the kinder answer."), "{out}");
     assert!(out.contains("420 rows, 0 cannot be read"), "{out}");
 }
+
+#[test]
+fn check_says_whether_the_numbers_can_be_trusted() {
+    let place = Place::new();
+    let model = model();
+    let (ok, out, err) = place.vstar(&["check", &model]);
+    assert!(ok && out.contains("passed") && out.contains("⟦Three old letters.⟧"), "{out}\n{err}");
+    let (ok, out, err) = place.vstar(&["check", &model, "--dtype", "bf16"]);
+    assert!(ok && out.contains("passed"), "{out}\n{err}");
+}

@@ -211,3 +211,27 @@ fn the_planted_truth_lies_within_3_5_standard_errors() {
     let floor = truth["population"]["ceiling_regret_best_of_2"].as_f64().expect("a number");
     within("ceiling", one(&analysis, Quantity::CeilingRegret, Some("S"), None), floor);
 }
+
+#[test]
+fn a_file_without_prompts_is_read_with_a_warning_and_still_finds_the_value() {
+    use ndarray::Array3;
+    use rand::{Rng, SeedableRng};
+    use vstar::observations::{Columns, Meta};
+    use vstar::units::Layer;
+    // Rows of which nothing says who answers what: v* = e_0, noise of the same size.
+    let (n, d) = (400, 8);
+    let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(3);
+    let mut noise = || rng.random_range(-1.0f64..1.0);
+    let resid = Array3::from_shape_fn((n, 1, d), |_| noise() as f32);
+    let s: Vec<f64> = (0..n).map(|i| 3.0 + f64::from(resid[[i, 0, 0]]) + noise()).collect();
+    let columns = Columns { values: [("S".to_owned(), s)].into_iter().collect(), ..Columns::default() };
+    let observations = Observations::new(Meta::new(vec![Layer(0)]), columns, resid).expect("observations");
+    let posed = pose(&observations, None, &BTreeSet::new()).expect("a problem");
+    assert!(posed.warnings.iter().any(|w| w.contains("no prompts")), "{:?}", posed.warnings);
+    let analysis = analyse(&posed.problem, &posed.source, &Options::default()).expect("an analysis");
+    let rho2 = one(&analysis, Quantity::Rho2, Some("S"), None);
+    let (got, se) = (rho2.estimate.expect("rho2"), rho2.se.expect("an error"));
+    assert!(rho2.reportable && (got - 0.5).abs() < 4.0 * se, "{got} ± {se}");
+    let logprob = one(&analysis, Quantity::LogprobRho2, None, None);
+    assert!(logprob.estimate.is_none() && !logprob.warnings.is_empty());
+}

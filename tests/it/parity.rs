@@ -30,6 +30,8 @@ impl Tap for Record {
 struct Deviation {
     /// Largest |difference| at a layer over the layer's RMS.
     resid: f64,
+    /// Largest root mean square difference at a layer over the layer's RMS.
+    spread: f64,
     /// Largest |difference| of a token's log-probability.
     logprob: f64,
 }
@@ -55,7 +57,7 @@ fn decoder(folder: &Path, config: &str, dtype: DType) -> Decoder {
 fn deviation(folder: &Path, config: &str, dtype: DType) -> Deviation {
     let decoder = decoder(folder, config, dtype);
     let reference = reference(folder);
-    let mut worst = Deviation { resid: 0.0, logprob: 0.0 };
+    let mut worst = Deviation { resid: 0.0, spread: 0.0, logprob: 0.0 };
     let sequences = reference.keys().filter(|k| k.starts_with("tokens.")).count();
     assert!(sequences >= 2, "{}: at least two sequences", folder.display());
     for i in 0..sequences {
@@ -78,6 +80,9 @@ fn deviation(folder: &Path, config: &str, dtype: DType) -> Deviation {
                 "{} layer {layer}: a reference that is nearly zero tests nothing",
                 folder.display()
             );
+            let pairs = || ours.iter().flatten().zip(theirs.iter().flatten());
+            let squares: f64 = pairs().map(|(a, b)| (a - b) * (a - b)).sum();
+            worst.spread = worst.spread.max((squares / pairs().count() as f64).sqrt() / rms);
             for (a, b) in ours.iter().flatten().zip(theirs.iter().flatten()) {
                 worst.resid = worst.resid.max((a - b).abs() / rms);
             }
@@ -138,5 +143,13 @@ fn the_same_code_in_f64_agrees_to_the_rounding_of_the_rotary_tables() {
     for folder in folders() {
         let worst = deviation(&folder, "config.json", DType::F64);
         assert!(worst.resid < 5e-6, "{}: {:.1e}", folder.display(), worst.resid);
+    }
+}
+
+#[test]
+fn bf16_stays_within_its_own_rounding() {
+    for folder in folders() {
+        let worst = deviation(&folder, "config.json", DType::BF16);
+        assert!(worst.spread < 3e-2, "{}: {:.1e}", folder.display(), worst.spread);
     }
 }

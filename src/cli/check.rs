@@ -1,0 +1,45 @@
+//! `vstar check`.
+
+use super::args::CheckArgs;
+use crate::batch::check::check as run;
+use crate::error::{Kind, Refusal, Result};
+use crate::model::{LoadOptions, device, dtype};
+
+/// Prints what was found; an error if the numbers cannot be trusted.
+pub fn check(args: &CheckArgs) -> Result<()> {
+    let options = LoadOptions { dtype: dtype(&args.dtype)?, device: device(args.device.as_deref())? };
+    let found = run(&args.model, &options)?;
+    println!("largest deviation over the layer's RMS, on four short texts");
+    println!("{:>5} {:>10} {:>14} {:>14} {:>14}", "layer", "RMS", "against f64", "packed", "in a forest");
+    for (layer, l) in found.layers.iter().enumerate() {
+        println!("{layer:>5} {:>10.3} {:>14.1e} {:>14.1e} {:>14.1e}", l.rms, l.dtype, l.packed, l.forest);
+    }
+    println!("limits: {:.0e} against f64, {:.0e} between ways of packing", found.limits.0, found.limits.1);
+    println!("log P of a token: at most {:.1e} nats from f64", found.logprob);
+    println!(
+        "output head: {}; context {} tokens",
+        if found.tied { "tied to the embeddings" } else { "its own" },
+        found.context
+    );
+    if !found.unused.is_empty() {
+        println!("tensors that the decoder does not use: {}", found.unused.join(", "));
+    }
+    if found.system_refused {
+        println!("the template takes no system message: constitutions head the user's message");
+    }
+    let (before, rest) = found.sample.split_at(found.response.start);
+    let (inside, after) = rest.split_at(found.response.len());
+    println!("a sample as the model reads it:\n{before}⟦{inside}⟧{after}");
+    println!("its response: {:?}", &found.tokens[found.span.0..found.span.1]);
+    if found.double_bos {
+        println!("the text begins with two beginning-of-sequence tokens");
+    }
+    if found.passed() {
+        println!("passed");
+        return Ok(());
+    }
+    Err(Refusal::new(Kind::NotFinite, "the model's numbers cannot be trusted on this machine")
+        .expected("deviations inside the limits, and one beginning-of-sequence token")
+        .remedy("try --dtype f32; compare the layers above to see where the numbers part")
+        .into())
+}
