@@ -7,6 +7,7 @@ pub mod dimension;
 pub mod discrimination;
 pub mod encoding;
 pub mod estimate;
+mod export;
 pub mod gap;
 pub mod geometry;
 pub mod improvement;
@@ -16,6 +17,7 @@ pub mod layers;
 pub mod multiplicity;
 pub mod problem;
 pub mod rows;
+mod stage;
 pub mod tilt;
 
 pub use analysis::{Analysis, LayerChoice, Options, analyse};

@@ -3,6 +3,7 @@
 mod family;
 mod raw;
 pub mod rope;
+mod shared;
 
 use std::path::Path;
 

@@ -1,0 +1,369 @@
+//! Every estimate at one layer under one control: what concerns no value, then value by value.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use ndarray::Array2;
+
+use super::analysis::{Analysis, PlaceboContrast};
+use super::bench::{Bench, Label};
+use super::estimate::{Control, Estimate, Quantity};
+use super::improvement::{self, Angle};
+use super::multiplicity::{Statistic, adjusted};
+use super::problem::{Judged, Labels, Problem, Value};
+use super::rows::{self, Rows};
+use super::{ceiling, dimension, discrimination, encoding, gap, geometry, judging, latent, tilt};
+use crate::error::{Kind, Result};
+use crate::probe::Influence;
+use crate::probe::length::LengthControl;
+use crate::units::Layer;
+
+/// Estimates at one layer under one control.
+pub(super) struct Stage<'a> {
+    pub(super) problem: &'a Problem,
+    pub(super) h: &'a Array2<f32>,
+    pub(super) length: bool,
+    pub(super) keep: &'a dyn Fn(usize) -> bool,
+    pub(super) benches: Vec<(Rows, Option<Rc<Bench>>)>,
+    pub(super) layer: Layer,
+}
+
+impl Stage<'_> {
+    fn control(&self) -> Control {
+        if self.length { Control::Length } else { Control::None }
+    }
+
+    /// The bench of some rows, built once; `None` if they have no contrasts or these do not vary.
+    pub(super) fn bench(&mut self, rows: Rows) -> Result<Option<Rc<Bench>>> {
+        if let Some((_, bench)) = self.benches.iter().find(|(r, _)| *r == rows) {
+            return Ok(bench.clone());
+        }
+        let contrasts = rows.contrasts(self.problem);
+        let bench = if contrasts.is_empty() {
+            None
+        } else {
+            let length = match (&self.problem.tokens, self.length) {
+                (Some(tokens), true) => {
+                    Some(LengthControl::new(&contrasts, tokens).unwrap_or_else(LengthControl::nothing))
+                }
+                _ => None,
+            };
+            match Bench::new(contrasts, self.h.view(), length) {
+                Ok(bench) => Some(Rc::new(bench)),
+                Err(e) if e.kind() == Some(Kind::NotEstimable) => None,
+                Err(e) => return Err(e),
+            }
+        };
+        self.benches.push((rows, bench.clone()));
+        Ok(bench)
+    }
+
+    /// Fills in what every estimate of a bench shares.
+    fn push(&self, out: &mut Analysis, bench: Option<&Bench>, value: Option<&str>, mut estimate: Estimate) {
+        estimate.control = self.control();
+        estimate.value = estimate.value.or_else(|| value.map(str::to_owned));
+        if !needs_no_layer(estimate.quantity) {
+            estimate.layer = Some(self.layer);
+        }
+        if let Some(bench) = bench {
+            estimate.n = estimate.n.or(Some(bench.n()));
+            estimate.blocks = estimate.blocks.or(Some(bench.blocks()));
+        }
+        out.estimates.push(estimate);
+    }
+
+    /// What concerns no value: d_eff, and how linear log P and the rewards are.
+    pub(super) fn shared(&mut self, out: &mut Analysis) -> Result<()> {
+        let problem = self.problem;
+        let Some(bench) = self.bench(rows::all(problem, self.keep))? else {
+            for quantity in [Quantity::DEff, Quantity::LogprobRho2] {
+                self.push(
+                    out,
+                    None,
+                    None,
+                    Estimate::missing(quantity, "no prompt has two responses that differ"),
+                );
+            }
+            return Ok(());
+        };
+        for estimate in dimension::estimates(&bench) {
+            self.push(out, Some(&bench), None, estimate);
+        }
+        let estimate = match &problem.logprob {
+            Some(logprob) => {
+                let label = bench.probe(vec![bench.logprob(logprob)]).remove(0);
+                encoding::rho2_estimate(&bench, Quantity::LogprobRho2, &label)
+            }
+            None => Estimate::missing(Quantity::LogprobRho2, "the observations hold no log-probabilities"),
+        };
+        self.push(out, Some(&bench), None, estimate);
+        for judged in &problem.judged {
+            let rows = rows::of_judged(problem, judged, self.keep);
+            let estimate = match self.bench(rows)? {
+                Some(bench) => {
+                    let label = bench.probe(vec![bench.column(&judged.reward)]).remove(0);
+                    let estimate = encoding::rho2_estimate(&bench, Quantity::JudgeRho2, &label);
+                    self.push(out, Some(&bench), None, estimate.under(&judged.name));
+                    continue;
+                }
+                None => Estimate::missing(Quantity::JudgeRho2, "no prompt has two judged responses"),
+            };
+            self.push(out, None, None, estimate.under(&judged.name));
+        }
+        Ok(())
+    }
+
+    /// Everything about one value.
+    pub(super) fn value(&mut self, v: usize, out: &mut Analysis) -> Result<()> {
+        let problem = self.problem;
+        let value = &problem.values[v];
+        let name = value.name.as_str();
+        let wanted = rows::of_value(problem, value, self.keep);
+        let Some(bench) = self.bench(wanted.clone())? else {
+            for quantity in [Quantity::Rho2, Quantity::Rho, Quantity::GenerationAlignment] {
+                let why = "no prompt has two labelled responses whose residual streams differ";
+                self.push(out, None, Some(name), Estimate::missing(quantity, why));
+            }
+            return Ok(());
+        };
+        let mut labels = vec![rows::label(&bench, value)];
+        labels.extend(problem.logprob.as_ref().map(|l| bench.logprob(l)));
+        let mut labels = bench.probe(labels).into_iter();
+        let (s, logprob) = (labels.next().expect("S was probed"), labels.next());
+        for estimate in self.own(value, &bench, &s, logprob.as_ref()) {
+            self.push(out, Some(&bench), Some(name), estimate);
+        }
+        let mut under = Vec::new();
+        for judged in &problem.judged {
+            let rows = wanted.filtered(|r| judged.reward[r].is_finite());
+            let (bench, s, logprob) = if rows == wanted {
+                (bench.clone(), s.clone(), logprob.clone())
+            } else {
+                match self.bench(rows)? {
+                    None => {
+                        for quantity in PER_CONSTITUTION {
+                            let missing = Estimate::missing(
+                                *quantity,
+                                "no prompt has two responses that are both labelled and judged",
+                            );
+                            self.push(out, None, Some(name), missing.under(&judged.name));
+                        }
+                        continue;
+                    }
+                    Some(bench) => {
+                        let mut labels = vec![rows::label(&bench, value)];
+                        labels.extend(problem.logprob.as_ref().map(|l| bench.logprob(l)));
+                        let mut labels = bench.probe(labels).into_iter();
+                        let s = labels.next().expect("S was probed");
+                        (bench.clone(), s, labels.next())
+                    }
+                }
+            };
+            let r = bench.probe(vec![bench.column(&judged.reward)]).remove(0);
+            under.push(Under { judged, bench, s, r, logprob });
+        }
+        self.constitutions(value, &under, out);
+        Ok(())
+    }
+
+    /// Estimates of a value that need no constitution.
+    fn own(&self, value: &Value, bench: &Bench, s: &Label, logprob: Option<&Label>) -> Vec<Estimate> {
+        let mut out = Vec::new();
+        let rho2 = encoding::rho2_estimate(bench, Quantity::Rho2, s);
+        out.push(encoding::rho(&rho2));
+        match &value.labels {
+            Labels::Scores(labels) => {
+                if latent::is_binary(labels) {
+                    out.push(match latent::binary_factor(&bench.contrasts, labels) {
+                        Some(factor) => {
+                            encoding::rho2_latent(&rho2, factor, "probit scale of a binary label")
+                        }
+                        None => {
+                            Estimate::missing(Quantity::Rho2Latent, "the labels do not vary within prompts")
+                        }
+                    });
+                    out.push(discrimination::auc(bench, s, labels));
+                }
+                out.push(discrimination::pair_accuracy(bench, s, labels));
+            }
+            Labels::Preferences(_) => {
+                out.push(encoding::rho2_latent(&rho2, latent::PAIRWISE, "probit scale of a preference"));
+                out.push(discrimination::preference_accuracy(bench, s));
+            }
+        }
+        out.push(rho2);
+        out.push(encoding::rho2_model(bench, s));
+        out.push(ceiling::ceiling(bench, s));
+        out.push(geometry::null(bench, s));
+        out.push(match logprob {
+            Some(logprob) => gap::generation(bench, &value.name, &Angle::new(bench, s, logprob)),
+            None => {
+                Estimate::missing(Quantity::GenerationAlignment, "the observations hold no log-probabilities")
+            }
+        });
+        let d_eff = dimension::dimension(bench).map(|d| d.d_eff);
+        out.extend(dimension::concentration(bench, s, &dimension::ks(bench, d_eff)));
+        out
+    }
+
+    /// Estimates of a value under each constitution, adjusted for their number.
+    fn constitutions(&self, value: &Value, under: &[Under<'_>], out: &mut Analysis) {
+        let mut cells: Vec<(usize, Estimate)> = Vec::new();
+        let (mut encoded, mut total, mut gaps) = (Vec::new(), Vec::new(), Vec::new());
+        for (c, u) in under.iter().enumerate() {
+            let angle = Angle::new(&u.bench, &u.s, &u.r);
+            cells.push((c, improvement::alignment(&u.bench, &value.name, &u.s, &u.judged.name, &u.r)));
+            cells.push((c, improvement::encoded_slope(&u.bench, &angle)));
+            encoded.push((c, moved(&u.bench, &angle.slope), angle.slope_se));
+            let (slope, influence) = improvement::total_slope(&u.bench, &u.s, &u.r);
+            total.push((c, moved(&u.bench, &influence), slope.se.unwrap_or(f64::INFINITY)));
+            cells.push((c, slope));
+            cells.push((c, ceiling::attained(&u.bench, &u.s, &u.r)));
+            match &u.logprob {
+                Some(logprob) => {
+                    let generation = Angle::new(&u.bench, &u.s, logprob);
+                    let (gap, influence) = gap::gap(&u.bench, &angle, &generation);
+                    if let (Some(influence), Some(se)) = (influence, gap.se) {
+                        gaps.push((c, moved(&u.bench, &influence), se));
+                    }
+                    cells.push((c, gap));
+                }
+                None => cells.push((
+                    c,
+                    Estimate::missing(Quantity::Gap, "the observations hold no log-probabilities"),
+                )),
+            }
+            if let Labels::Scores(_) = &value.labels {
+                // On the controlled scale where there is a control.
+                let rows = self.problem.rows();
+                let spread = |y: &[f64]| u.bench.contrasts.spread(y, rows);
+                let (s, r) = (spread(&u.s.y), spread(&u.r.y));
+                let gains = tilt::estimates(&u.bench.contrasts, &self.problem.block, &s, &r);
+                cells.extend(gains.into_iter().map(|e| (c, e)));
+            }
+            if !self.length {
+                cells.push((c, judging::accuracy(self.problem, value, u.judged, self.keep)));
+            }
+        }
+        let adjust = |moved: &[(usize, Moved, f64)]| -> BTreeMap<usize, f64> {
+            let statistics: Vec<Statistic> = moved
+                .iter()
+                .map(|(_, m, se)| Statistic { z: m.value / se, influence: m.by_block.clone() })
+                .collect();
+            moved.iter().map(|(c, ..)| *c).zip(adjusted(&statistics)).collect()
+        };
+        let (p_encoded, p_total, p_gap) = (adjust(&encoded), adjust(&total), adjust(&gaps));
+        for (c, mut estimate) in cells {
+            estimate.p_adjusted = match estimate.quantity {
+                // Whether the cosine is 0 is whether the slope is.
+                Quantity::Alignment | Quantity::EncodedSlope => p_encoded.get(&c).copied(),
+                Quantity::TotalSlope => p_total.get(&c).copied(),
+                Quantity::Gap => p_gap.get(&c).copied(),
+                _ => None,
+            };
+            let u = &under[c];
+            self.push(out, Some(&u.bench), Some(&value.name), estimate.under(&u.judged.name));
+        }
+        for (quantity, slopes) in [(Quantity::EncodedSlope, &encoded), (Quantity::TotalSlope, &total)] {
+            let placebo: Vec<&Moved> =
+                slopes.iter().filter(|(c, ..)| under[*c].judged.placebo).map(|(_, m, _)| m).collect();
+            for (c, moved, _) in slopes.iter().filter(|(c, ..)| !under[*c].judged.placebo) {
+                if let Some((difference, se)) = moved.less_mean_of(&placebo) {
+                    out.placebo.push(PlaceboContrast {
+                        value: value.name.clone(),
+                        constitution: under[*c].judged.name.clone(),
+                        control: self.control(),
+                        quantity,
+                        difference,
+                        se,
+                        z: difference / se,
+                    });
+                }
+            }
+        }
+    }
+
+    /// cos(v*_a, v*_b) for each pair of values with response labels (Appendix E).
+    pub(super) fn value_cosines(&mut self, values: &[usize], out: &mut Analysis) -> Result<()> {
+        let problem = self.problem;
+        for (i, &a) in values.iter().enumerate() {
+            for &b in &values[i + 1..] {
+                let (a, b) = (&problem.values[a], &problem.values[b]);
+                let (Labels::Scores(sa), Labels::Scores(sb)) = (&a.labels, &b.labels) else { continue };
+                let keep = self.keep;
+                let rows = rows::all(problem, &|r| keep(r) && sa[r].is_finite() && sb[r].is_finite());
+                let Some(bench) = self.bench(rows)? else { continue };
+                let labels = bench.probe(vec![bench.column(sa), bench.column(sb)]);
+                let angle = Angle::new(&bench, &labels[0], &labels[1]);
+                let mut estimate = angle.estimate(&bench, Quantity::ValueCos, (&a.name, &b.name));
+                estimate.value2 = Some(b.name.clone());
+                self.push(out, Some(&bench), Some(&a.name), estimate);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Quantities that exist for each constitution.
+const PER_CONSTITUTION: &[Quantity] = &[
+    Quantity::Alignment,
+    Quantity::EncodedSlope,
+    Quantity::TotalSlope,
+    Quantity::Gap,
+    Quantity::AttainedRegret,
+];
+
+/// A value under a constitution, on the rows that have both.
+struct Under<'a> {
+    judged: &'a Judged,
+    bench: Rc<Bench>,
+    s: Label,
+    r: Label,
+    logprob: Option<Label>,
+}
+
+/// An estimate, and what each block (by its number in the data) moved it.
+struct Moved {
+    value: f64,
+    by_block: BTreeMap<i32, f64>,
+}
+
+fn moved(bench: &Bench, influence: &Influence) -> Moved {
+    let centred = influence.centred(bench.contrasts.blocks());
+    Moved {
+        value: influence.value,
+        by_block: bench.contrasts.block_names().iter().copied().zip(centred).collect(),
+    }
+}
+
+impl Moved {
+    /// The difference to the mean of others, with its standard error; `None` without others.
+    fn less_mean_of(&self, others: &[&Self]) -> Option<(f64, f64)> {
+        if others.is_empty() {
+            return None;
+        }
+        let share = 1.0 / others.len() as f64;
+        let mut by_block = self.by_block.clone();
+        for other in others {
+            for (block, v) in &other.by_block {
+                *by_block.entry(*block).or_insert(0.0) -= share * v;
+            }
+        }
+        let g = by_block.len() as f64;
+        let se = (g / (g - 1.0) * by_block.values().map(|v| v * v).sum::<f64>()).sqrt();
+        Some((self.value - share * others.iter().map(|o| o.value).sum::<f64>(), se))
+    }
+}
+
+fn needs_no_layer(quantity: Quantity) -> bool {
+    matches!(
+        quantity,
+        Quantity::TotalSlope
+            | Quantity::TiltGain
+            | Quantity::AttainedRegret
+            | Quantity::JudgeAccuracy
+            | Quantity::JudgeInconsistency
+            | Quantity::PositionBias
+            | Quantity::PositionBiasSd
+    )
+}

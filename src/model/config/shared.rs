@@ -1,0 +1,183 @@
+//! What families share: sizes, activations, rotary positions, windows, and Hugging Face's defaults.
+
+use super::family::Family;
+use super::raw::Raw;
+use super::{Activation, Biases, BlockConfig, Config, Mlp, NormKind, NormPlacement, QkNorm, Residual, Rope};
+use crate::error::Result;
+
+pub(super) fn activation(raw: &Raw, key: &str, name: &str) -> Result<Activation> {
+    match name {
+        "silu" | "swish" => Ok(Activation::Silu),
+        "gelu" => Ok(Activation::Gelu),
+        "gelu_pytorch_tanh" | "gelu_new" | "gelu_fast" => Ok(Activation::GeluTanh),
+        "relu" => Ok(Activation::Relu),
+        other => {
+            Err(raw.unsupported(key, other.to_owned(), "silu, gelu, gelu_pytorch_tanh, gelu_new or relu"))
+        }
+    }
+}
+
+/// Class defaults of Hugging Face that a `config.json` may leave out.
+pub(super) struct Defaults {
+    pub act: &'static str,
+    pub eps: f64,
+    pub theta: f64,
+    pub tied: bool,
+    pub context: usize,
+    pub kv_heads: Option<usize>,
+    pub head_dim: Option<usize>,
+}
+
+impl Default for Defaults {
+    fn default() -> Self {
+        Self {
+            act: "silu",
+            eps: 1e-6,
+            theta: 10_000.0,
+            tied: false,
+            context: 2048,
+            kv_heads: None,
+            head_dim: None,
+        }
+    }
+}
+
+/// What Llama-like families share: names of the sizes, pre-norm RMS, gated MLP, one rotary base.
+pub(super) fn common(raw: &Raw, family: Family, defaults: &Defaults) -> Result<Config> {
+    let hidden_size = raw.usize("hidden_size")?;
+    let heads = raw.usize("num_attention_heads")?;
+    let kv_heads = raw.usize_or("num_key_value_heads", defaults.kv_heads.unwrap_or(heads))?;
+    let head_dim = match raw.usize_opt("head_dim")?.or(defaults.head_dim) {
+        Some(n) => n,
+        None if heads > 0 && hidden_size.is_multiple_of(heads) => hidden_size / heads,
+        None => {
+            return Err(raw.invalid(
+                "num_attention_heads",
+                format!("a divisor of hidden_size = {hidden_size}, or an explicit head_dim"),
+                heads.to_string(),
+            ));
+        }
+    };
+    let context = raw.usize_or("max_position_embeddings", defaults.context)?;
+    let blocks = raw.usize("num_hidden_layers")?;
+    let act = match raw.str_opt("hidden_activation")? {
+        Some(name) => activation(raw, "hidden_activation", name)?,
+        None => activation(raw, "hidden_act", raw.str_opt("hidden_act")?.unwrap_or(defaults.act))?,
+    };
+    let rope = rotary(raw, head_dim, defaults.theta, context)?;
+    Ok(Config {
+        family,
+        hidden_size,
+        intermediate_size: raw.usize("intermediate_size")?,
+        vocab_size: raw.usize("vocab_size")?,
+        context,
+        heads,
+        kv_heads,
+        head_dim,
+        blocks: vec![BlockConfig { window: None, rope: Some(0) }; blocks.min(4097)],
+        ropes: vec![rope],
+        learned_positions: None,
+        norm: NormKind::Rms,
+        norm_eps: raw.f64_or("rms_norm_eps", defaults.eps)?,
+        placement: NormPlacement::Pre,
+        residual: Residual::Sequential,
+        qk_norm: QkNorm::None,
+        biases: Biases { qkv: false, attention_out: false, mlp: false },
+        mlp: Mlp::Gated(act),
+        attention_scale: (head_dim as f64).powf(-0.5),
+        inverse_layer_scale: false,
+        attention_softcap: None,
+        logit_softcap: None,
+        embedding_multiplier: 1.0,
+        residual_multiplier: 1.0,
+        logit_multiplier: 1.0,
+        tied: raw.bool_or("tie_word_embeddings", defaults.tied)?,
+        bos: raw.id_opt("bos_token_id"),
+    })
+}
+
+/// The rotary embedding from `rope_parameters` (transformers 5) or `rope_theta` and `rope_scaling`.
+pub(super) fn rotary(raw: &Raw, head_dim: usize, theta: f64, context: usize) -> Result<Rope> {
+    let scaling = match raw.object("rope_parameters")? {
+        Some(parameters) => Some(parameters),
+        None => raw.object("rope_scaling")?,
+    };
+    rotary_from(raw, scaling.as_ref(), head_dim, theta, context)
+}
+
+pub(super) fn rotary_from(
+    raw: &Raw,
+    scaling: Option<&Raw>,
+    head_dim: usize,
+    theta: f64,
+    context: usize,
+) -> Result<Rope> {
+    let inside = |key: &str| scaling.map_or(Ok(None), |s| s.f64_opt(key));
+    let theta = match inside("rope_theta")? {
+        Some(theta) => theta,
+        None => raw.f64_or("rope_theta", theta)?,
+    };
+    if !(theta.is_finite() && theta > 1.0) {
+        return Err(raw.invalid("rope_theta", "a number above 1".into(), theta.to_string()));
+    }
+    let fraction = match inside("partial_rotary_factor")? {
+        Some(fraction) => fraction,
+        None => raw.f64_or("partial_rotary_factor", 1.0)?,
+    };
+    let dim = (head_dim as f64 * fraction) as usize;
+    match scaling {
+        Some(scaling) => Rope::scaled(dim, theta, scaling, raw, context),
+        None => Ok(Rope::plain(dim, theta)),
+    }
+}
+
+/// Which blocks slide: `layer_types` where the config lists them, else the family's own rule.
+pub(super) fn windows(
+    raw: &Raw,
+    config: &mut Config,
+    window: Option<usize>,
+    slides: impl Fn(usize) -> bool,
+) -> Result<Vec<bool>> {
+    let n = config.blocks.len();
+    let types = raw.str_list("layer_types")?;
+    if let Some(types) = &types
+        && types.len() != n
+    {
+        return Err(raw.invalid(
+            "layer_types",
+            format!("{n} entries, one a block"),
+            format!("{} entries", types.len()),
+        ));
+    }
+    let mut sliding = Vec::with_capacity(n);
+    for i in 0..n {
+        sliding.push(match types.as_ref().map(|t| t[i]) {
+            Some("sliding_attention") => true,
+            Some("full_attention") => false,
+            Some(other) => {
+                return Err(raw.unsupported(
+                    "layer_types",
+                    other.to_owned(),
+                    "full_attention or sliding_attention",
+                ));
+            }
+            None => slides(i),
+        });
+    }
+    for (block, &slides) in config.blocks.iter_mut().zip(&sliding) {
+        if slides {
+            match window {
+                Some(0) => return Err(raw.invalid("sliding_window", "at least 1".into(), "0".into())),
+                Some(w) => block.window = Some(w),
+                None => {
+                    return Err(raw.invalid(
+                        "sliding_window",
+                        "a width, since blocks slide".into(),
+                        "nothing".into(),
+                    ));
+                }
+            }
+        }
+    }
+    Ok(sliding)
+}
