@@ -46,6 +46,8 @@ pub struct CaptureOptions {
     pub dtype: String,
     /// `cpu`, `cuda:N`; `None`: as built.
     pub device: Option<String>,
+    /// Whether weights are read as they are used.
+    pub stream: bool,
     /// Bytes that the forward may take beside the weights.
     pub memory: Option<u64>,
 }
@@ -104,6 +106,7 @@ impl Prepared {
         let load = LoadOptions {
             dtype: crate::model::dtype(&options.dtype)?,
             device: crate::model::device(options.device.as_deref())?,
+            stream: options.stream,
         };
         let model = Model::load(&ModelSource::parse(&options.model)?, &options.model, &load)?;
         let (template, template_name) = model.template(options.template.as_deref())?;
@@ -126,6 +129,7 @@ impl Prepared {
             pool: options.pool,
             logprob: true,
             chunk_tokens: affordable.min(CHUNK_TOKENS),
+            memory: options.memory.map(|bytes| bytes as usize),
         };
         let clusters = cluster(&items);
         let dtype = options.dtype.clone();

@@ -197,6 +197,7 @@ fn capture_options(experiment: &Experiment) -> Result<CaptureOptions> {
             DeviceName::Cpu => "cpu".to_owned(),
             DeviceName::Cuda(n) => format!("cuda:{n}"),
         }),
+        stream: experiment.model.stream,
         memory: experiment.capture.memory,
     })
 }

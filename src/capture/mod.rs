@@ -1,13 +1,17 @@
 //! Residual streams and log-probabilities of responses, in shards that survive an interruption.
 
 pub mod job;
+mod shards;
+
+use std::ops::Range;
 
 use ndarray::{ArrayD, IxDyn};
 
 pub use job::{Job, Row, encode};
+pub use shards::Sharded;
 
 use crate::error::{Place, Result};
-use crate::forest::{self, Request, Settings};
+use crate::forest::{Reading, Settings};
 use crate::model::Model;
 use crate::store::{Shard, Store};
 
@@ -15,11 +19,11 @@ use crate::store::{Shard, Store};
 const ROWS: usize = 256;
 
 /// Shards of a capture: rows `[start, end)` each.
-pub fn shards(rows: usize) -> impl Iterator<Item = std::ops::Range<usize>> {
+pub fn shards(rows: usize) -> impl Iterator<Item = Range<usize>> {
     (0..rows).step_by(ROWS).map(move |start| start..(start + ROWS).min(rows))
 }
 
-fn key(range: &std::ops::Range<usize>) -> String {
+fn key(range: &Range<usize>) -> String {
     format!("rows-{:08}", range.start)
 }
 
@@ -39,39 +43,32 @@ pub fn fill(
     progress: &mut dyn FnMut(usize) -> Result<()>,
 ) -> Result<()> {
     let width = model.decoder.config().hidden_size;
-    for range in shards(rows.len()) {
-        let rows = &rows[range.clone()];
-        let fingerprint = job::fingerprint(job, rows.iter().map(|r| &r.request));
-        if store.get(&key(&range), &fingerprint).is_some() {
-            progress(
-                forest::plan_requests(&model.decoder, &requests(rows), settings.chunk_tokens).packed_tokens,
-            )?;
-            continue;
-        }
-        let readings =
-            forest::run(&model.decoder, &requests(rows), settings, &|i| place(&rows[i]), progress)?;
-        let n = rows.len();
+    let keep = |range: &Range<usize>, readings: &[Reading]| -> Shard {
+        let n = range.len();
         let resid = readings.iter().flat_map(|r| r.resid.iter().copied()).collect();
         let logprob = readings.iter().map(|r| r.logprob as f32).collect();
-        let shard: Shard = [
+        [
             ("resid".to_owned(), array(&[n, settings.layers.len(), width], resid)),
             ("logprob".to_owned(), array(&[n], logprob)),
         ]
         .into_iter()
-        .collect();
-        store.put(&key(&range), &fingerprint, &shard)?;
-    }
-    Ok(())
+        .collect()
+    };
+    let sharded = Sharded {
+        ranges: shards(rows.len()).collect(),
+        requests: &|range| rows[range.clone()].iter().map(|r| r.request.clone()).collect(),
+        key: &key,
+        keep: &keep,
+        place: &|i| place(&rows[i]),
+        job,
+    };
+    sharded.fill(&model.decoder, settings, store, progress)
 }
 
 /// A finished shard of the capture, if the store has it.
-pub fn shard(store: &Store, rows: &[Row], job: &str, range: &std::ops::Range<usize>) -> Option<Shard> {
+pub fn shard(store: &Store, rows: &[Row], job: &str, range: &Range<usize>) -> Option<Shard> {
     let fingerprint = job::fingerprint(job, rows[range.clone()].iter().map(|r| &r.request));
     store.get(&key(range), &fingerprint)
-}
-
-fn requests(rows: &[Row]) -> Vec<Request> {
-    rows.iter().map(|r| r.request.clone()).collect()
 }
 
 fn array(shape: &[usize], values: Vec<f32>) -> ArrayD<f32> {

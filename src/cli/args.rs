@@ -69,6 +69,9 @@ pub struct ModelArgs {
     /// cpu, cuda or cuda:N [default: cuda:0 if built for it, else cpu]
     #[arg(long)]
     pub device: Option<String>,
+    /// Read weights block by block as they are used: for a model larger than memory
+    #[arg(long)]
+    pub stream: bool,
     /// Template: none, chat, or a Jinja file [default: chat if the model has one, else none]
     #[arg(long, value_name = "none|chat|FILE")]
     pub template: Option<String>,
@@ -105,7 +108,8 @@ pub struct CaptureArgs {
     /// How a response's tokens become one vector
     #[arg(long, value_enum, default_value = "mean")]
     pub pool: PoolName,
-    /// Most bytes the forward may take beside the weights, such as 2GB
+    /// Most bytes the forward may take beside the weights, such as 2GB; with --stream, a job that needs more
+    /// goes through the weights several times
     #[arg(long)]
     pub memory: Option<String>,
     /// Folder for the observations
@@ -223,6 +227,7 @@ impl CaptureArgs {
             },
             dtype: self.model.dtype.clone(),
             device: self.model.device.clone(),
+            stream: self.model.stream,
             memory: self.memory.as_deref().map(bytes).transpose()?,
         })
     }

@@ -7,7 +7,8 @@ use crate::model::{LoadOptions, device, dtype};
 
 /// Prints what was found; an error if the numbers cannot be trusted.
 pub fn check(args: &CheckArgs) -> Result<()> {
-    let options = LoadOptions { dtype: dtype(&args.dtype)?, device: device(args.device.as_deref())? };
+    let device = device(args.device.as_deref())?;
+    let options = LoadOptions { dtype: dtype(&args.dtype)?, device, stream: false };
     let found = run(&args.model, &options)?;
     println!("largest deviation over the layer's RMS, on four short texts");
     println!("{:>5} {:>10} {:>14} {:>14} {:>14}", "layer", "RMS", "against f64", "packed", "in a forest");

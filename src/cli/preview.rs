@@ -21,6 +21,7 @@ pub fn preview(args: &PreviewArgs) -> Result<()> {
         layers: Some(vec![0]),
         pool: Pool::Mean,
         dtype: args.model.dtype.clone(),
+        stream: args.model.stream,
         device: args.model.device.clone(),
         memory: None,
     };

@@ -5,5 +5,5 @@ mod run;
 mod trie;
 
 pub use chunk::Plan;
-pub use run::{Pool, Reading, Request, Settings, chunk_bytes, plan_requests, run};
+pub use run::{Pool, Reading, Request, Settings, chunk_bytes, plan_requests, run, waiting_bytes};
 pub use trie::Forest;

@@ -6,7 +6,7 @@ use super::chunk::{Plan, plan};
 use super::trie::Forest;
 use crate::error::{Error, Kind, Place, Refusal, Result};
 use crate::model::Decoder;
-use crate::model::decoder::{Tap, Target};
+use crate::model::decoder::{Passage, Target, Workspace};
 use crate::units::{Layer, TokenSpan};
 
 /// How the residual stream of a response becomes one vector.
@@ -59,6 +59,9 @@ pub struct Settings {
     pub logprob: bool,
     /// Most packed tokens in a chunk.
     pub chunk_tokens: usize,
+    /// Where weights are read as they are used: bytes that residual streams may take while they wait for
+    /// them; `None`: as many as the job has.
+    pub memory: Option<usize>,
 }
 
 impl Settings {
@@ -71,11 +74,18 @@ impl Settings {
 }
 
 /// Bytes of memory a chunk of T tokens takes at most, beside the weights: residual stream, norm,
-/// projections and MLP of one block, the rotary tables, with candle's temporaries.
+/// projections and MLP of one block, a slice of logits, and the readings of `layers` layers.
 pub fn chunk_bytes(decoder: &Decoder, tokens: usize) -> usize {
     let c = decoder.config();
     let width = 6 * c.hidden_size + 3 * (c.heads + 2 * c.kv_heads) * c.head_dim + 4 * c.intermediate_size;
-    tokens.saturating_mul(width * decoder.dtype().size_in_bytes())
+    tokens.saturating_mul(width * decoder.dtype().size_in_bytes().max(4))
+}
+
+/// Bytes that wait while the blocks are read: the residual stream of T packed tokens, and the readings of
+/// some requests at all wanted layers.
+pub fn waiting_bytes(decoder: &Decoder, settings: &Settings, tokens: usize, requests: usize) -> usize {
+    let width = 4 * decoder.config().hidden_size;
+    tokens.saturating_mul(width).saturating_add(requests * settings.layers.len() * width)
 }
 
 /// The plan for some requests: chunks, tokens computed alone and in the forest.
@@ -98,38 +108,41 @@ pub fn run(
 ) -> Result<Vec<Reading>> {
     let plan = plan_requests(decoder, requests, settings.chunk_tokens);
     let mut readings = vec![Reading::default(); requests.len()];
-    for chunk in &plan.chunks {
-        let members: Vec<&Request> = chunk.iter().map(|&i| &requests[i]).collect();
-        let forest = Forest::build(&members)?;
-        let read =
-            run_chunk(decoder, &forest, &members, settings).map_err(|e| e.locate(|i| place(chunk[i])))?;
-        for (&i, reading) in chunk.iter().zip(read) {
-            readings[i] = reading;
-        }
-        progress(forest.packing().len())?;
+    let mut workspace = Workspace::default();
+    // Weights in memory serve one chunk after the other; weights that are read serve all chunks at once.
+    let together = if decoder.streams() { plan.chunks.len().max(1) } else { 1 };
+    for chunks in plan.chunks.chunks(together) {
+        run_together(decoder, requests, chunks, settings, &mut workspace, &mut readings, progress)
+            .map_err(|e| e.locate(place))?;
     }
     Ok(readings)
 }
 
-/// A request whose residual stream is not finite, by its number in the chunk.
+/// A request whose residual stream is not finite, by its number in the job.
 #[derive(Debug)]
 struct NotFinite {
     request: usize,
     layer: Layer,
 }
 
-enum ChunkError {
+enum RunError {
     NotFinite(NotFinite),
     Other(Error),
 }
 
-impl From<Error> for ChunkError {
+impl From<NotFinite> for RunError {
+    fn from(e: NotFinite) -> Self {
+        Self::NotFinite(e)
+    }
+}
+
+impl From<Error> for RunError {
     fn from(e: Error) -> Self {
         Self::Other(e)
     }
 }
 
-impl ChunkError {
+impl RunError {
     fn locate(self, place: impl Fn(usize) -> Place) -> Error {
         match self {
             Self::Other(e) => e,
@@ -145,105 +158,191 @@ impl ChunkError {
     }
 }
 
-/// Pools the residual stream of every response at the wanted layers.
-struct Pooler<'a> {
+/// A chunk on its way through the blocks.
+struct Chunk<'a> {
     forest: &'a Forest,
-    requests: &'a [&'a Request],
-    settings: &'a Settings,
-    readings: Vec<Reading>,
-    bad: Option<NotFinite>,
+    /// Numbers of its requests in the job.
+    members: &'a [usize],
+    passage: Passage<'a>,
+    /// Packed tokens that are pooled, and which of them are each member's.
+    pooled: Vec<u32>,
+    spans: Vec<std::ops::Range<usize>>,
 }
 
-impl Tap for Pooler<'_> {
-    fn wants(&self, layer: Layer) -> bool {
-        self.settings.layers.binary_search(&layer).is_ok()
+impl<'a> Chunk<'a> {
+    fn new(
+        decoder: &'a Decoder,
+        forest: &'a Forest,
+        members: &'a [usize],
+        requests: &[Request],
+        pool: Pool,
+    ) -> Result<Self> {
+        let mut pooled = Vec::new();
+        let mut spans = Vec::with_capacity(members.len());
+        for (i, &request) in members.iter().enumerate() {
+            let begin = pooled.len();
+            if let Some(span) = requests[request].response {
+                let start = if pool == Pool::Last { span.end - 1 } else { span.start };
+                pooled.extend(forest.indices(i, start, span.end).map(|t| t as u32));
+            }
+            spans.push(begin..pooled.len());
+        }
+        Ok(Self { forest, members, passage: Passage::begin(decoder, forest.packing())?, pooled, spans })
     }
 
-    fn residual(&mut self, layer: Layer, x: Tensor) -> Result<Tensor> {
-        let Ok(slot) = self.settings.layers.binary_search(&layer) else { return Ok(x) };
-        let width = x.dim(1)?;
+    /// Pools the residual stream of every response, if this layer is wanted.
+    fn pool(&self, settings: &Settings, readings: &mut [Reading]) -> Result<(), RunError> {
+        let layer = self.passage.layer();
+        let Ok(slot) = settings.layers.binary_search(&layer) else { return Ok(()) };
+        if self.pooled.is_empty() {
+            return Ok(());
+        }
         // Only rows that are pooled leave the device.
-        let mut rows = Vec::new();
-        let mut spans = Vec::with_capacity(self.requests.len());
-        for (i, request) in self.requests.iter().enumerate() {
-            let begin = rows.len();
-            if let Some(span) = request.response {
-                let start = if self.settings.pool == Pool::Last { span.end - 1 } else { span.start };
-                rows.extend(self.forest.indices(i, start, span.end).map(|t| t as u32));
-            }
-            spans.push(begin..rows.len());
-        }
-        if rows.is_empty() {
-            return Ok(x);
-        }
-        let picked = x.index_select(&Tensor::new(rows, x.device())?, 0)?.to_dtype(DType::F32)?;
-        let picked = picked.flatten_all()?.to_vec1::<f32>()?;
+        let rows = self.passage.rows(&self.pooled)?;
+        let width = rows.dim(1).map_err(Error::from)?;
+        let rows = rows.to_dtype(DType::F32).and_then(|r| r.flatten_all()?.to_vec1::<f32>());
+        let rows = rows.map_err(Error::from)?;
         let mut sum = vec![0f64; width];
-        for (i, span) in spans.into_iter().enumerate().filter(|(_, s)| !s.is_empty()) {
+        for (&request, span) in self.members.iter().zip(&self.spans).filter(|(_, s)| !s.is_empty()) {
             sum.fill(0.0);
-            let count = span.len() as f64;
-            for row in picked[span.start * width..span.end * width].chunks_exact(width) {
+            for row in rows[span.start * width..span.end * width].chunks_exact(width) {
                 for (s, &v) in sum.iter_mut().zip(row) {
                     *s += f64::from(v);
                 }
             }
-            let resid = &mut self.readings[i].resid;
-            resid.resize(self.settings.layers.len() * width, 0.0);
+            if sum.iter().any(|s| !s.is_finite()) {
+                return Err(NotFinite { request, layer }.into());
+            }
+            let resid = &mut readings[request].resid;
+            resid.resize(settings.layers.len() * width, 0.0);
             for (cell, s) in resid[slot * width..(slot + 1) * width].iter_mut().zip(&sum) {
-                *cell = (s / count) as f32;
-            }
-            if self.bad.is_none() && sum.iter().any(|s| !s.is_finite()) {
-                self.bad = Some(NotFinite { request: i, layer });
+                *cell = (s / span.len() as f64) as f32;
             }
         }
-        Ok(x)
+        Ok(())
     }
-}
 
-fn run_chunk(
-    decoder: &Decoder,
-    forest: &Forest,
-    requests: &[&Request],
-    settings: &Settings,
-) -> Result<Vec<Reading>, ChunkError> {
-    let last = settings.last_layer(requests, decoder.config().num_blocks());
-    let mut pooler =
-        Pooler { forest, requests, settings, readings: vec![Reading::default(); requests.len()], bad: None };
-    let x = decoder.residual_stream(forest.packing(), last, &mut pooler)?;
-    if let Some(bad) = pooler.bad {
-        return Err(ChunkError::NotFinite(bad));
-    }
-    let mut readings = pooler.readings;
-    let mut targets = Vec::new();
-    let mut owners = Vec::new();
-    for (i, request) in requests.iter().enumerate() {
-        if let Some(span) = request.response.filter(|_| settings.logprob) {
-            // The first token of a text has nothing before it, so no probability.
-            let from = span.start.max(1);
-            let previous = forest.indices(i, from - 1, span.end.saturating_sub(1));
-            for (previous, position) in previous.zip(from..span.end) {
-                targets.push(Target { previous, token: request.tokens[position] });
-                owners.push((i, None));
+    /// The tokens whose log P is wanted, after packed tokens, and whose they are.
+    fn targets(&self, requests: &[Request], settings: &Settings) -> Vec<(Target, Owner)> {
+        let mut targets = Vec::new();
+        for (i, &number) in self.members.iter().enumerate() {
+            let request = &requests[number];
+            if let Some(span) = request.response.filter(|_| settings.logprob) {
+                // The first token of a text has nothing before it, so no probability.
+                let from = span.start.max(1);
+                let previous = self.forest.indices(i, from - 1, span.end.saturating_sub(1));
+                for (previous, position) in previous.zip(from..span.end) {
+                    let target = Target { previous, token: request.tokens[position] };
+                    targets.push((target, Owner { request: number, answer: None }));
+                }
             }
-        }
-        if let Some(answers) = request.answers {
             let end = request.tokens.len();
-            for previous in forest.indices(i, end - 1, end) {
-                for (slot, token) in answers.into_iter().enumerate() {
-                    targets.push(Target { previous, token });
-                    owners.push((i, Some(slot)));
+            for previous in self.forest.indices(i, end - 1, end).filter(|_| request.answers.is_some()) {
+                for (slot, token) in request.answers.into_iter().flatten().enumerate() {
+                    targets.push((Target { previous, token }, Owner { request: number, answer: Some(slot) }));
                 }
             }
         }
+        targets
     }
-    for ((i, slot), value) in owners.into_iter().zip(decoder.log_probs(&x, &targets)?) {
-        if !value.is_finite() {
-            return Err(ChunkError::NotFinite(NotFinite { request: i, layer: last }));
-        }
-        match slot {
-            None => readings[i].logprob += value,
-            Some(slot) => readings[i].answers[slot] = value,
+}
+
+/// Whose a log-probability is: a request's response, or one of its answers.
+#[derive(Debug, Clone, Copy)]
+struct Owner {
+    request: usize,
+    answer: Option<usize>,
+}
+
+/// Takes some chunks through the blocks, each block once.
+fn run_together(
+    decoder: &Decoder,
+    requests: &[Request],
+    chunks: &[Vec<usize>],
+    settings: &Settings,
+    workspace: &mut Workspace,
+    readings: &mut [Reading],
+    progress: &mut dyn FnMut(usize) -> Result<()>,
+) -> Result<(), RunError> {
+    let forests = chunks
+        .iter()
+        .map(|chunk| Forest::build(&chunk.iter().map(|&i| &requests[i]).collect::<Vec<_>>()))
+        .collect::<Result<Vec<_>>>()?;
+    let mut chunks = forests
+        .iter()
+        .zip(chunks)
+        .map(|(forest, members)| Chunk::new(decoder, forest, members, requests, settings.pool))
+        .collect::<Result<Vec<_>>>()?;
+    let members: Vec<&Request> = chunks.iter().flat_map(|c| c.members).map(|&i| &requests[i]).collect();
+    let last = settings.last_layer(&members, decoder.config().num_blocks());
+    let mut told = Told { steps: (last.0 + 1) * chunks.len(), ..Told::default() };
+    told.tokens = forests.iter().map(|f| f.packing().len()).sum();
+    for chunk in &chunks {
+        chunk.pool(settings, readings)?;
+    }
+    for i in 0..last.0 {
+        let block = decoder.block(i)?;
+        for chunk in &mut chunks {
+            chunk.passage.step(&block, workspace)?;
+            chunk.pool(settings, readings)?;
+            if decoder.streams() {
+                told.step(progress)?;
+            }
         }
     }
-    Ok(readings)
+    // Rows that no target stands after are not needed any more.
+    let (mut rows, mut targets, mut owners) = (Vec::new(), Vec::new(), Vec::new());
+    let mut count = 0;
+    for chunk in chunks {
+        let wanted = chunk.targets(requests, settings);
+        let mut previous: Vec<u32> = wanted.iter().map(|(t, _)| t.previous as u32).collect();
+        previous.sort_unstable();
+        previous.dedup();
+        if previous.is_empty() {
+            continue;
+        }
+        rows.push(chunk.passage.rows(&previous)?);
+        for (target, owner) in wanted {
+            let at = count + previous.partition_point(|&p| (p as usize) < target.previous);
+            targets.push(Target { previous: at, token: target.token });
+            owners.push(owner);
+        }
+        count += previous.len();
+    }
+    if !rows.is_empty() {
+        let rows = Tensor::cat(&rows, 0).map_err(Error::from)?;
+        for (owner, value) in owners.into_iter().zip(decoder.log_probs(&rows, &targets)?) {
+            if !value.is_finite() {
+                return Err(NotFinite { request: owner.request, layer: last }.into());
+            }
+            match owner.answer {
+                None => readings[owner.request].logprob += value,
+                Some(slot) => readings[owner.request].answers[slot] = value,
+            }
+        }
+    }
+    Ok(told.finish(progress)?)
+}
+
+/// Progress in packed tokens, told in steps that add up to all of them.
+#[derive(Default)]
+struct Told {
+    tokens: usize,
+    steps: usize,
+    done: usize,
+    told: usize,
+}
+
+impl Told {
+    fn step(&mut self, progress: &mut dyn FnMut(usize) -> Result<()>) -> Result<()> {
+        self.done += 1;
+        let now = (self.tokens as u128 * self.done as u128 / self.steps.max(1) as u128) as usize;
+        let more = now.saturating_sub(self.told);
+        self.told += more;
+        progress(more)
+    }
+
+    fn finish(&mut self, progress: &mut dyn FnMut(usize) -> Result<()>) -> Result<()> {
+        progress(self.tokens - self.told)
+    }
 }

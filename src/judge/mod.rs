@@ -6,14 +6,17 @@
 
 mod template;
 
+use std::ops::Range;
+
 use ndarray::{ArrayD, IxDyn};
 use rayon::prelude::*;
 
 pub use template::{Form, JudgeTemplate, Mode, Question};
 
+use crate::capture::Sharded;
 use crate::capture::job::{check_length, fingerprint, placed};
 use crate::error::{Error, Kind, Refusal, Result};
-use crate::forest::{self, Request, Settings};
+use crate::forest::{Reading, Request, Settings};
 use crate::input::{Constitution, Item};
 use crate::model::Model;
 use crate::model::chat::Template;
@@ -152,34 +155,41 @@ pub fn judge(
     progress: &mut dyn FnMut(usize) -> Result<()>,
 ) -> Result<Vec<Judgement>> {
     let constitutions = docket.constitutions;
-    let mut judgements = vec![Judgement::default(); constitutions];
     let per_pair = 2 * constitutions;
     let step = pairs_per_shard(constitutions);
-    for start in (0..docket.pairs.len()).step_by(step) {
-        let pairs = &docket.pairs[start..(start + step).min(docket.pairs.len())];
-        let requests = &docket.requests[start * per_pair..(start + pairs.len()) * per_pair];
-        let key = format!("judge-{start:08}");
-        let fingerprint = fingerprint(job, requests);
-        let shard = match store.get(&key, &fingerprint) {
-            Some(shard) => {
-                progress(
-                    forest::plan_requests(&model.decoder, requests, settings.chunk_tokens).packed_tokens,
-                )?;
-                shard
-            }
+    let ranges: Vec<Range<usize>> = (0..docket.pairs.len())
+        .step_by(step)
+        .map(|start| start * per_pair..(start + step).min(docket.pairs.len()) * per_pair)
+        .collect();
+    let key = |range: &Range<usize>| format!("judge-{:08}", range.start / per_pair);
+    let keep = |range: &Range<usize>, readings: &[Reading]| -> Shard {
+        let odds = readings.iter().map(|r| (r.answers[0] - r.answers[1]) as f32).collect();
+        let shape = IxDyn(&[range.len() / per_pair, constitutions, 2]);
+        let odds = ArrayD::from_shape_vec(shape, odds).expect("one reading a request");
+        [("odds".to_owned(), odds)].into_iter().collect()
+    };
+    let sharded = Sharded {
+        ranges: ranges.clone(),
+        requests: &|range| docket.requests[range.clone()].to_vec(),
+        key: &key,
+        keep: &keep,
+        place: &|i| items[docket.pairs[i / per_pair].item].place.clone(),
+        job,
+    };
+    sharded.fill(&model.decoder, settings, store, progress)?;
+    let mut judgements = vec![Judgement::default(); constitutions];
+    for range in &ranges {
+        let shard = store.get(&key(range), &fingerprint(job, &docket.requests[range.clone()]));
+        let odds = match &shard {
+            Some(shard) => &shard["odds"],
             None => {
-                let place = |i: usize| items[pairs[i / per_pair].item].place.clone();
-                let readings = forest::run(&model.decoder, requests, settings, &place, progress)?;
-                let odds = readings.iter().map(|r| (r.answers[0] - r.answers[1]) as f32).collect();
-                let shape = IxDyn(&[pairs.len(), constitutions, 2]);
-                let odds = ArrayD::from_shape_vec(shape, odds).expect("one reading a request");
-                let shard: Shard = [("odds".to_owned(), odds)].into_iter().collect();
-                store.put(&key, &fingerprint, &shard)?;
-                shard
+                return Err(Refusal::new(Kind::RunConflict, "judgments vanished while the judge ran")
+                    .found(format!("no shard {}", key(range)))
+                    .remedy("run the same command again")
+                    .into());
             }
         };
-        let odds = &shard["odds"];
-        for pair in 0..pairs.len() {
+        for pair in 0..range.len() / per_pair {
             for (c, judgement) in judgements.iter_mut().enumerate() {
                 judgement.ab.push(odds[[pair, c, 0]]);
                 judgement.ba.push(odds[[pair, c, 1]]);

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use candle_core::{DType, Device};
 use serde::{Deserialize, Serialize};
 
 use super::chat::Template;
 use super::config::Config;
-use super::decoder::Decoder;
+use super::decoder::{Decoder, SharedSource};
 use super::text::TextEncoder;
 use super::weights::Checkpoint;
 use crate::artifact;
@@ -52,6 +53,8 @@ pub struct LoadOptions {
     pub dtype: DType,
     /// Device.
     pub device: Device,
+    /// Whether weights are read block by block as they are used, instead of kept in memory.
+    pub stream: bool,
 }
 
 /// What identifies a model: enough to tell whether two captures read the same thing.
@@ -110,7 +113,7 @@ impl Model {
         let tokenizer_path = folder.join("tokenizer.json");
         let bos = special_tokens.special.get("bos_token").map(String::as_str);
         let encoder = TextEncoder::open(&tokenizer_path, bos, config.bos)?;
-        let checkpoint = Checkpoint::open(folder, options.dtype, &options.device)?;
+        let checkpoint = Arc::new(Checkpoint::open(folder, options.dtype, &options.device)?);
         let mut weights_sha256 = BTreeMap::new();
         for path in checkpoint.paths() {
             let file = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
@@ -129,7 +132,12 @@ impl Model {
                 .as_ref()
                 .map_or_else(String::new, |t| artifact::sha256(t.as_bytes())),
         };
-        let decoder = Decoder::load(config, &checkpoint)?;
+        let decoder = if options.stream {
+            let source: SharedSource = checkpoint.clone();
+            Decoder::stream(config, &source)?
+        } else {
+            Decoder::load(config, checkpoint.as_ref())?
+        };
         let unused = checkpoint.unused();
         Ok(Self {
             decoder,

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::Path;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use candle_core::{DType, Device, Tensor};
 use proptest::prelude::*;
@@ -12,7 +12,7 @@ use rand_chacha::ChaCha8Rng;
 use serde_json::{Value, json};
 use vstar::error::Result;
 use vstar::forest::{Forest, Pool, Reading, Request, Settings, run};
-use vstar::model::decoder::{Engine, Tap};
+use vstar::model::decoder::{Engine, SharedSource, Tap};
 use vstar::model::weights::TensorSource;
 use vstar::model::{Config, Decoder, Packing};
 use vstar::units::{Layer, TokenSpan};
@@ -21,6 +21,8 @@ use vstar::units::{Layer, TokenSpan};
 struct Random {
     seed: u64,
     dtype: DType,
+    /// Round everything to this dtype, and keep matrices in it.
+    stored: Option<DType>,
     made: Mutex<HashMap<String, Tensor>>,
 }
 
@@ -44,9 +46,21 @@ impl TensorSource for Random {
         };
         let n = shape.iter().product();
         let values: Vec<f32> = (0..n).map(|_| centre + spread * rng.random_range(-1.7f32..1.7)).collect();
-        let tensor = Tensor::from_vec(values, shape, &Device::Cpu)?.to_dtype(self.dtype)?;
+        let mut tensor = Tensor::from_vec(values, shape, &Device::Cpu)?;
+        if let Some(stored) = self.stored {
+            tensor = tensor.to_dtype(stored)?;
+        }
+        let tensor = tensor.to_dtype(self.dtype)?;
         made.insert(name.to_owned(), tensor.clone());
         Ok(tensor)
+    }
+
+    fn matrix(&self, name: &str, shape: &[usize]) -> Result<Tensor> {
+        let tensor = self.tensor(name, shape)?;
+        match self.stored {
+            Some(stored) if self.dtype == DType::F32 => Ok(tensor.to_dtype(stored)?),
+            _ => Ok(tensor),
+        }
     }
 
     fn dtype(&self) -> DType {
@@ -58,9 +72,18 @@ impl TensorSource for Random {
     }
 }
 
+fn checked(config: &Value) -> Config {
+    Config::from_json(&config.to_string(), Path::new("config.json")).expect("a config")
+}
+
 pub fn random_decoder(config: &Value, seed: u64, dtype: DType) -> Decoder {
-    let config = Config::from_json(&config.to_string(), Path::new("config.json")).expect("a config");
-    Decoder::load(config, &Random { seed, dtype, made: Mutex::default() }).expect("a decoder")
+    stored_decoder(config, seed, dtype, None)
+}
+
+/// The same with weights rounded to a narrower dtype.
+fn stored_decoder(config: &Value, seed: u64, dtype: DType, stored: Option<DType>) -> Decoder {
+    let source = Random { seed, dtype, stored, made: Mutex::default() };
+    Decoder::load(checked(config), &source).expect("a decoder")
 }
 
 const VOCAB: u32 = 23;
@@ -131,7 +154,7 @@ fn variants() -> Vec<(&'static str, Value)> {
 
 fn settings(decoder: &Decoder, chunk_tokens: usize) -> Settings {
     let layers = (0..=decoder.config().num_blocks()).map(Layer).collect();
-    Settings { layers, pool: Pool::Mean, logprob: true, chunk_tokens }
+    Settings { layers, pool: Pool::Mean, logprob: true, chunk_tokens, memory: None }
 }
 
 fn read(decoder: &Decoder, requests: &[Request], chunk: usize) -> Vec<Reading> {
@@ -194,6 +217,75 @@ fn alone_packed_and_in_a_forest_are_the_same() {
                 let worst = worst(&got, &alone);
                 prop_assert!(worst < 1e-5, "{name}, {how}, chunks of {chunk}: {worst:.1e}");
             }
+            Ok(())
+        });
+        tested.unwrap_or_else(|e| panic!("{name}: {e}"));
+    }
+}
+
+#[test]
+fn weights_stored_narrow_or_on_disk_give_the_same_numbers() {
+    for (name, config) in variants() {
+        for stored in [DType::BF16, DType::F16] {
+            let narrow = stored_decoder(&config, 11, DType::F32, Some(stored));
+            let plain = narrow.clone().with_engine(Engine::Plain);
+            let exact = stored_decoder(&config, 11, DType::F64, Some(stored));
+            let source: SharedSource = Arc::new(Random {
+                seed: 11,
+                dtype: DType::F32,
+                stored: Some(stored),
+                made: Mutex::default(),
+            });
+            let streamed = Decoder::stream(checked(&config), &source).expect("a decoder");
+            assert!(streamed.streams() && !narrow.streams());
+            assert_eq!(streamed.bytes(), 0);
+            assert!(narrow.bytes() > 0);
+            let mut runner =
+                TestRunner::new(Runner { cases: 8, failure_persistence: None, ..Runner::default() });
+            let tested = runner.run(&(texts(), 1usize..80), |(texts, chunk)| {
+                let requests: Vec<_> = texts.into_iter().map(|(t, cut)| request(t, cut)).collect();
+                let want = read(&exact, &requests, chunk);
+                let got = read(&narrow, &requests, chunk);
+                prop_assert!(worst(&got, &want) < 2e-5, "{name}: {:.1e}", worst(&got, &want));
+                let other = read(&plain, &requests, chunk);
+                prop_assert!(worst(&other, &want) < 2e-5, "{name}: {:.1e}", worst(&other, &want));
+                let again = read(&streamed, &requests, chunk);
+                // The head is multiplied with other rows beside these, whose number decides how sums are cut.
+                prop_assert!(worst(&again, &got) < 1e-6, "{name}, streamed: {:.1e}", worst(&again, &got));
+                prop_assert!(again.iter().zip(&got).all(|(a, b)| a.resid == b.resid), "{name}: streamed");
+                Ok(())
+            });
+            tested.unwrap_or_else(|e| panic!("{name}: {e}"));
+        }
+    }
+}
+
+#[test]
+fn bf16_is_as_near_as_its_mantissa_alone_or_in_a_forest() {
+    for (name, config) in variants() {
+        let decoder = stored_decoder(&config, 13, DType::BF16, Some(DType::BF16));
+        let exact = stored_decoder(&config, 13, DType::F64, Some(DType::BF16));
+        let source: SharedSource = Arc::new(Random {
+            seed: 13,
+            dtype: DType::BF16,
+            stored: Some(DType::BF16),
+            made: Mutex::default(),
+        });
+        let streamed = Decoder::stream(checked(&config), &source).expect("a decoder");
+        let mut runner = TestRunner::new(Runner { cases: 8, failure_persistence: None, ..Runner::default() });
+        let tested = runner.run(&(texts(), 1usize..80), |(texts, chunk)| {
+            let requests: Vec<_> = texts.into_iter().map(|(t, cut)| request(t, cut)).collect();
+            let want = read(&exact, &requests, chunk);
+            let got = read(&decoder, &requests, chunk);
+            let alone: Vec<Reading> =
+                requests.iter().flat_map(|r| read(&decoder, std::slice::from_ref(r), 1)).collect();
+            // The largest of many entries; eight bits of mantissa go through three blocks.
+            prop_assert!(worst(&got, &want) < 0.1, "{name}: {:.1e}", worst(&got, &want));
+            prop_assert!(worst(&alone, &want) < 0.1, "{name}: {:.1e}", worst(&alone, &want));
+            let again = read(&streamed, &requests, chunk);
+            // The head is multiplied with other rows beside these, whose number decides how sums are cut.
+            prop_assert!(worst(&again, &got) < 1e-6, "{name}, streamed: {:.1e}", worst(&again, &got));
+            prop_assert!(again.iter().zip(&got).all(|(a, b)| a.resid == b.resid), "{name}: streamed");
             Ok(())
         });
         tested.unwrap_or_else(|e| panic!("{name}: {e}"));

@@ -12,6 +12,7 @@
 //! revision = "main"                   # with hub only
 //! dtype = "f32"                       # f32 (default), bf16, f16
 //! device = "cpu"                      # cpu, cuda, cuda:N; default: what the build has
+//! stream = false                      # true: weights are read as they are used
 //!
 //! [data]
 //! files = ["../prompts/harmless.jsonl"]
@@ -88,6 +89,8 @@ pub struct ModelSettings {
     pub dtype: Dtype,
     /// Device; `None`: what the build has.
     pub device: Option<DeviceName>,
+    /// Whether weights are read block by block as they are used.
+    pub stream: bool,
 }
 
 /// Where a model comes from.

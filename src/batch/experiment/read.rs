@@ -81,6 +81,7 @@ fn model(section: &mut Section) -> Option<ModelSettings> {
     let dtype = section.one_of("dtype", &dtypes).unwrap_or(Dtype::F32);
     let device = section
         .typed("device", "`cpu`, `cuda` or `cuda:N`", |value| value.as_str().and_then(DeviceName::parse));
+    let stream = section.flag("stream").unwrap_or(false);
     let revision = section.text("revision");
     let (path, hub) = (section.text("path"), section.text("hub"));
     let embedded = section.text("embedded");
@@ -127,7 +128,7 @@ fn model(section: &mut Section) -> Option<ModelSettings> {
             return None;
         }
     };
-    Some(ModelSettings { source, dtype, device })
+    Some(ModelSettings { source, dtype, device, stream })
 }
 
 fn data(section: &mut Section) -> Option<DataSettings> {

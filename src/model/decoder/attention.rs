@@ -1,8 +1,8 @@
 //! Grouped-query attention over a packed forest, in plain differentiable operations.
 
 use candle_core::{D, DType, Device, Tensor};
-use candle_nn::{Linear, Module};
 
+use super::dense::Dense;
 use super::norm::Norm;
 use super::rotary::Rotary;
 use crate::error::Result;
@@ -16,8 +16,8 @@ use crate::model::weights::{BlockNames, TensorSource};
 /// they cost one product. A query head h reads key head ⌊h / (heads / kv_heads)⌋.
 #[derive(Debug, Clone)]
 pub struct Attention {
-    pub(super) qkv: Linear,
-    pub(super) out: Linear,
+    pub(super) qkv: Dense,
+    pub(super) out: Dense,
     pub(super) query_norm: Option<Norm>,
     pub(super) key_norm: Option<Norm>,
     pub(super) whole_norm: bool,
@@ -52,13 +52,15 @@ impl Attention {
         };
         let divisor = if config.inverse_layer_scale { (index + 1) as f64 } else { 1.0 };
         Ok(Self {
-            qkv: source.linear(
+            qkv: Dense::load(
+                source,
                 &names.qkv,
                 (heads + 2 * kv_heads) * head_dim,
                 config.hidden_size,
                 config.biases.qkv,
             )?,
-            out: source.linear(
+            out: Dense::load(
+                source,
                 &names.out,
                 config.hidden_size,
                 heads * head_dim,
@@ -105,7 +107,7 @@ impl Attention {
         for segment in 0..packing.segments().len() {
             parts.push(self.segment(&q, &k, &v, packing, segment)?);
         }
-        Ok(self.out.forward(&Tensor::cat(&parts, 0)?)?)
+        self.out.forward(&Tensor::cat(&parts, 0)?)
     }
 
     /// Attention of one segment's n queries to its m = ancestors + n keys: `[n, heads·head_dim]`.

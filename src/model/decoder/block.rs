@@ -73,6 +73,14 @@ impl Block {
         Ok((middle + mixed)?)
     }
 
+    /// Bytes of its matrices.
+    pub(super) fn bytes(&self) -> usize {
+        [&self.attention.qkv, &self.attention.out, &self.mlp.up, &self.mlp.down]
+            .map(super::dense::Dense::bytes)
+            .iter()
+            .sum()
+    }
+
     fn scaled(&self, x: Tensor) -> Result<Tensor> {
         if self.multiplier == 1.0 { Ok(x) } else { Ok((x * self.multiplier)?) }
     }

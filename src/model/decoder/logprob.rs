@@ -1,14 +1,15 @@
 //! Log-probabilities of chosen tokens, without a [tokens, vocab] matrix.
 
 use candle_core::{D, DType, Tensor};
+use candle_nn::Linear;
 
 use super::{Decoder, fused};
 use crate::error::Result;
 
-/// A token whose probability is wanted, and the packed token after which it stands.
+/// A token whose probability is wanted, and the row of the residual stream after which it stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Target {
-    /// Packed index of the token before it.
+    /// Row of the token before it.
     pub previous: usize,
     /// Its id.
     pub token: u32,
@@ -18,8 +19,8 @@ pub struct Target {
 const SLICE_BYTES: usize = 64 << 20;
 
 impl Decoder {
-    /// log P(token | all before it), natural log, one for each target; `x [T, hidden]` is the last
-    /// layer's residual stream. Logits are formed for a bounded number of targets at a time.
+    /// log P(token | all before it), natural log, one for each target; `x [n, hidden]` is the last
+    /// layer's residual stream, or those rows of it that targets name. Logits are formed for a bounded number of targets at a time.
     ///
     /// # Errors
     /// If the tensor library fails.
@@ -29,17 +30,22 @@ impl Decoder {
         }
         let rows = (SLICE_BYTES / (4 * self.config.vocab_size)).max(1);
         let mut out = Vec::with_capacity(targets.len());
-        for slice in targets.chunks(rows) {
-            let previous: Vec<u32> = slice.iter().map(|t| t.previous as u32).collect();
-            let tokens: Vec<u32> = slice.iter().map(|t| t.token).collect();
-            let hidden = x.index_select(&Tensor::new(previous, x.device())?, 0)?;
-            let logits = self.logits(&hidden)?;
-            let wide = if logits.dtype() == DType::F64 { DType::F64 } else { DType::F32 };
-            let logits = logits.to_dtype(wide)?;
-            let chosen = logits.gather(&Tensor::new(tokens, x.device())?.unsqueeze(1)?, 1)?.squeeze(1)?;
-            let log_probs = (chosen - logits.log_sum_exp(D::Minus1)?)?;
-            out.extend(log_probs.to_dtype(DType::F64)?.to_vec1::<f64>()?);
-        }
+        let head = self.head.as_ref().unwrap_or(&self.embedding);
+        head.with_rows(0, self.config.vocab_size, |weight, _| {
+            let head = Linear::new(weight.tensor(x.dtype())?, None);
+            for slice in targets.chunks(rows) {
+                let previous: Vec<u32> = slice.iter().map(|t| t.previous as u32).collect();
+                let tokens: Vec<u32> = slice.iter().map(|t| t.token).collect();
+                let hidden = x.index_select(&Tensor::new(previous, x.device())?, 0)?;
+                let logits = self.logits_by(&head, &hidden)?;
+                let wide = if logits.dtype() == DType::F64 { DType::F64 } else { DType::F32 };
+                let logits = logits.to_dtype(wide)?;
+                let chosen = logits.gather(&Tensor::new(tokens, x.device())?.unsqueeze(1)?, 1)?.squeeze(1)?;
+                let log_probs = (chosen - logits.log_sum_exp(D::Minus1)?)?;
+                out.extend(log_probs.to_dtype(DType::F64)?.to_vec1::<f64>()?);
+            }
+            Ok(())
+        })?;
         Ok(out)
     }
 }

@@ -1,8 +1,8 @@
 //! The MLP of a block: gated or plain.
 
 use candle_core::{D, Tensor};
-use candle_nn::{Linear, Module};
 
+use super::dense::Dense;
 use crate::error::Result;
 use crate::model::config::{Activation, Config, Mlp as Kind};
 use crate::model::weights::{BlockNames, TensorSource};
@@ -13,8 +13,8 @@ use crate::model::weights::{BlockNames, TensorSource};
 /// cost one product.
 #[derive(Debug, Clone)]
 pub struct Mlp {
-    pub(super) up: Linear,
-    pub(super) down: Linear,
+    pub(super) up: Dense,
+    pub(super) down: Dense,
     pub(super) kind: Kind,
     pub(super) intermediate: usize,
 }
@@ -31,8 +31,8 @@ impl Mlp {
             Kind::Plain(_) => intermediate,
         };
         Ok(Self {
-            up: source.linear(&names.up, rows, hidden, config.biases.mlp)?,
-            down: source.linear(&names.down, hidden, intermediate, config.biases.mlp)?,
+            up: Dense::load(source, &names.up, rows, hidden, config.biases.mlp)?,
+            down: Dense::load(source, &names.down, hidden, intermediate, config.biases.mlp)?,
             kind: config.mlp,
             intermediate,
         })
@@ -51,7 +51,7 @@ impl Mlp {
                 (activate(act, &gate)? * up.narrow(D::Minus1, self.intermediate, self.intermediate)?)?
             }
         };
-        Ok(self.down.forward(&inner)?)
+        self.down.forward(&inner)
     }
 }
 

@@ -2,16 +2,24 @@
 
 mod attention;
 mod block;
+mod dense;
 mod fused;
 mod logprob;
 mod mlp;
 mod norm;
+mod passage;
 mod rotary;
+mod vocabulary;
+
+use std::fmt;
 
 use candle_core::{DType, Device, Tensor};
 use candle_nn::{Linear, Module};
 
+pub use fused::bf16_instructions;
 pub use logprob::Target;
+pub use passage::{Passage, Workspace};
+pub use vocabulary::SharedSource;
 
 use super::config::Config;
 use super::packing::Packing;
@@ -20,7 +28,7 @@ use crate::error::{Kind, Refusal, Result};
 use crate::units::Layer;
 use block::Block;
 use norm::Norm;
-use rotary::Rotary;
+use vocabulary::Vocabulary;
 
 /// Sees, and may change, the residual stream between blocks.
 pub trait Tap {
@@ -53,22 +61,60 @@ impl Tap for NoTap {
 /// How the forward is computed; the numbers agree to rounding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Engine {
-    /// Fused kernels where they serve (f32 on the CPU), plain operations elsewhere.
+    /// Fused kernels where they serve (f32, bf16 and f16 on the CPU), plain operations elsewhere.
     #[default]
     Auto,
     /// Differentiable candle operations: the reference, and what training runs.
     Plain,
 }
 
+/// Where the blocks are.
+#[derive(Clone)]
+enum Blocks {
+    Resident(Vec<Block>),
+    Streamed { source: SharedSource, names: Names, count: usize },
+}
+
+impl fmt::Debug for Blocks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Resident(blocks) => write!(f, "{} blocks in memory", blocks.len()),
+            Self::Streamed { count, .. } => write!(f, "{count} blocks, read as they run"),
+        }
+    }
+}
+
+/// A block, in memory or read for this use.
+pub struct Lent<'a>(Held<'a>);
+
+enum Held<'a> {
+    Here(&'a Block),
+    Read(Box<Block>),
+}
+
+impl Lent<'_> {
+    fn block(&self) -> &Block {
+        match &self.0 {
+            Held::Here(block) => block,
+            Held::Read(block) => block,
+        }
+    }
+}
+
 /// A decoder with its weights.
+///
+/// On the CPU, weights that are stored in bf16 or f16 stay as narrow as they are and are widened where they
+/// are used; a computation in bf16 rounds weights and the products' inputs to bf16 and keeps the residual
+/// stream, norms, attention and sums in f32.
 #[derive(Debug, Clone)]
 pub struct Decoder {
     config: Config,
-    embedding: Tensor,
+    embedding: Vocabulary,
     learned_positions: Option<Tensor>,
-    blocks: Vec<Block>,
+    blocks: Blocks,
     final_norm: Norm,
-    head: Linear,
+    /// `None` where the head is the embeddings.
+    head: Option<Vocabulary>,
     dtype: DType,
     device: Device,
     engine: Engine,
@@ -81,33 +127,51 @@ impl Decoder {
     /// [`Kind::Weights`] if the source lacks a tensor or has it in another shape.
     pub fn load(config: Config, source: &dyn TensorSource) -> Result<Self> {
         let names = Names::new(config.family, source);
-        let (hidden, vocab) = (config.hidden_size, config.vocab_size);
-        let embedding = source.tensor(&names.embedding, &[vocab, hidden])?;
-        let learned_positions = match config.learned_positions {
-            Some(n) => Some(source.tensor(&names.positions, &[n, hidden])?),
-            None => None,
-        };
         let blocks = (0..config.num_blocks())
             .map(|i| Block::load(source, &names.block(&config, i), &config, i))
             .collect::<Result<Vec<_>>>()?;
-        let final_norm = Norm::load(source, &names.final_norm, hidden, config.norm, config.norm_eps)?;
-        let head = if config.tied {
-            Linear::new(embedding.clone(), None)
-        } else {
-            Linear::new(source.tensor(&names.head, &[vocab, hidden])?, None)
+        let vocabulary = |name: &str| Vocabulary::load(source, name, config.vocab_size, config.hidden_size);
+        let (embedding, head) =
+            (vocabulary(&names.embedding)?, if config.tied { None } else { Some(vocabulary(&names.head)?) });
+        Self::assemble(config, source, &names, embedding, head, Blocks::Resident(blocks))
+    }
+
+    /// Checks all weights of a source, block by block, and leaves them there: blocks and vocabulary are read
+    /// each time they are used, so that no more than one block is in memory.
+    ///
+    /// # Errors
+    /// As [`Decoder::load`].
+    pub fn stream(config: Config, source: &SharedSource) -> Result<Self> {
+        let names = Names::new(config.family, source.as_ref());
+        for i in 0..config.num_blocks() {
+            Block::load(source.as_ref(), &names.block(&config, i), &config, i)?;
+        }
+        let vocabulary =
+            |name: &str| Vocabulary::stored(source.clone(), name, config.vocab_size, config.hidden_size);
+        let (embedding, head) =
+            (vocabulary(&names.embedding)?, if config.tied { None } else { Some(vocabulary(&names.head)?) });
+        let count = config.num_blocks();
+        let blocks = Blocks::Streamed { source: source.clone(), names: names.clone(), count };
+        Self::assemble(config, source.as_ref(), &names, embedding, head, blocks)
+    }
+
+    fn assemble(
+        config: Config,
+        source: &dyn TensorSource,
+        names: &Names,
+        embedding: Vocabulary,
+        head: Option<Vocabulary>,
+        blocks: Blocks,
+    ) -> Result<Self> {
+        let learned_positions = match config.learned_positions {
+            Some(n) => Some(source.tensor(&names.positions, &[n, config.hidden_size])?),
+            None => None,
         };
+        let final_norm =
+            Norm::load(source, &names.final_norm, config.hidden_size, config.norm, config.norm_eps)?;
         let (dtype, device) = (source.dtype(), source.device().clone());
-        Ok(Self {
-            config,
-            embedding,
-            learned_positions,
-            blocks,
-            final_norm,
-            head,
-            dtype,
-            device,
-            engine: Engine::Auto,
-        })
+        let engine = Engine::Auto;
+        Ok(Self { config, embedding, learned_positions, blocks, final_norm, head, dtype, device, engine })
     }
 
     /// The same decoder under another engine.
@@ -136,6 +200,36 @@ impl Decoder {
         &self.device
     }
 
+    /// Whether weights are read as they are used instead of kept in memory.
+    pub fn streams(&self) -> bool {
+        matches!(self.blocks, Blocks::Streamed { .. })
+    }
+
+    /// Bytes of the matrices that rest in memory.
+    pub fn bytes(&self) -> usize {
+        let blocks = match &self.blocks {
+            Blocks::Resident(blocks) => blocks.iter().map(Block::bytes).sum(),
+            Blocks::Streamed { .. } => 0,
+        };
+        blocks + self.embedding.bytes() + self.head.as_ref().map_or(0, Vocabulary::bytes)
+    }
+
+    /// Block `index`, counted from 0.
+    ///
+    /// # Errors
+    /// What reading it says, where it is not in memory.
+    pub fn block(&self, index: usize) -> Result<Lent<'_>> {
+        Ok(Lent(match &self.blocks {
+            Blocks::Resident(blocks) => Held::Here(&blocks[index]),
+            Blocks::Streamed { source, names, .. } => Held::Read(Box::new(Block::load(
+                source.as_ref(),
+                &names.block(&self.config, index),
+                &self.config,
+                index,
+            )?)),
+        }))
+    }
+
     /// The residual stream of T packed tokens after block `last`, `[T, hidden]`; `tap` sees every layer
     /// on the way. Blocks after `last` are not run.
     ///
@@ -143,22 +237,14 @@ impl Decoder {
     /// `Invalid` for a token id outside the vocabulary, `TooLong` past the model's learned positions or
     /// rotary regime mixture; what the tap returns; tensor trouble.
     pub fn residual_stream(&self, packing: &Packing, last: Layer, tap: &mut dyn Tap) -> Result<Tensor> {
-        self.check(packing)?;
-        if self.fused() {
-            return fused::residual_stream(self, packing, last, tap);
+        let mut workspace = Workspace::default();
+        let mut passage = Passage::begin(self, packing)?;
+        passage.tap(tap)?;
+        for i in 0..last.0 {
+            passage.step(&self.block(i)?, &mut workspace)?;
+            passage.tap(tap)?;
         }
-        let regime = self.config.rope_regime(packing.longest());
-        let rotaries = self
-            .config
-            .ropes
-            .iter()
-            .map(|rope| Rotary::new(rope, regime, packing.positions(), self.dtype, &self.device))
-            .collect::<Result<Vec<_>>>()?;
-        let mut x = tap.residual(Layer(0), self.embed(packing)?)?;
-        for (i, block) in self.blocks.iter().enumerate().take(last.0) {
-            x = tap.residual(Layer(i + 1), block.forward(&x, packing, &rotaries)?)?;
-        }
-        Ok(x)
+        passage.residual()
     }
 
     /// Logits of rows of the last layer's residual stream: `[n, hidden] → [n, vocab]`.
@@ -166,7 +252,14 @@ impl Decoder {
     /// # Errors
     /// If the tensor library fails.
     pub fn logits(&self, x: &Tensor) -> Result<Tensor> {
-        let logits = self.head.forward(&self.final_norm.forward(x)?)?;
+        let head = self.head.as_ref().unwrap_or(&self.embedding);
+        head.with_rows(0, self.config.vocab_size, |weight, _| {
+            self.logits_by(&Linear::new(weight.tensor(x.dtype())?, None), x)
+        })
+    }
+
+    fn logits_by(&self, head: &Linear, x: &Tensor) -> Result<Tensor> {
+        let logits = head.forward(&self.final_norm.forward(x)?)?;
         let logits = if self.config.logit_multiplier == 1.0 {
             logits
         } else {
@@ -178,15 +271,15 @@ impl Decoder {
         }
     }
 
-    fn embed(&self, packing: &Packing) -> Result<Tensor> {
-        let ids = Tensor::new(packing.tokens(), &self.device)?;
-        let mut x = self.embedding.index_select(&ids, 0)?;
+    /// What enters block 1, in `dtype`.
+    fn embed(&self, packing: &Packing, dtype: DType) -> Result<Tensor> {
+        let mut x = self.embedding.gather(packing.tokens(), dtype)?;
         if self.config.embedding_multiplier != 1.0 {
             x = (x * self.config.embedding_multiplier)?;
         }
         if let Some(table) = &self.learned_positions {
             let positions = Tensor::new(packing.positions(), &self.device)?;
-            x = (x + table.index_select(&positions, 0)?)?;
+            x = (x + table.index_select(&positions, 0)?.to_dtype(dtype)?)?;
         }
         Ok(x)
     }

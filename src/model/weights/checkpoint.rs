@@ -113,6 +113,41 @@ impl TensorSource for Checkpoint {
     }
 
     fn tensor(&self, name: &str, shape: &[usize]) -> Result<Tensor> {
+        self.read(name, shape, None, |_| self.dtype)
+    }
+
+    fn matrix(&self, name: &str, shape: &[usize]) -> Result<Tensor> {
+        self.read(name, shape, None, |stored| self.kept(stored))
+    }
+
+    fn rows(&self, name: &str, shape: &[usize], start: usize, len: usize) -> Result<Tensor> {
+        self.read(name, shape, Some((start, len)), |stored| self.kept(stored))
+    }
+
+    fn dtype(&self) -> DType {
+        self.dtype
+    }
+
+    fn device(&self) -> &Device {
+        &self.device
+    }
+}
+
+impl Checkpoint {
+    /// The dtype in which a matrix rests: on the CPU, f32 is computed from narrower weights as they are.
+    fn kept(&self, stored: DType) -> DType {
+        let narrow = matches!(stored, DType::BF16 | DType::F16);
+        if self.device.is_cpu() && self.dtype == DType::F32 && narrow { stored } else { self.dtype }
+    }
+
+    /// A tensor, or some of its rows, in the dtype that `dtype` gives for the stored one.
+    fn read(
+        &self,
+        name: &str,
+        shape: &[usize],
+        rows: Option<(usize, usize)>,
+        dtype: impl Fn(DType) -> DType,
+    ) -> Result<Tensor> {
         let Some((shard, info)) = self.tensors.get(name) else {
             return Err(self.missing(name, shape));
         };
@@ -135,18 +170,35 @@ impl TensorSource for Checkpoint {
             Dtype::F64 => DType::F64,
             other => return Err(wrong("dtype F32, BF16, F16 or F64".into(), format!("{other:?}")).into()),
         };
-        let (start, end) = info.data_offsets;
-        let bytes = &shard.map[shard.data + start..shard.data + end];
-        let tensor = Tensor::from_raw_buffer(bytes, stored, shape, &Device::Cpu)?;
-        Ok(tensor.to_dtype(self.dtype)?.to_device(&self.device)?)
+        let (mut start, mut end) = info.data_offsets;
+        let mut shape = shape.to_vec();
+        if let Some((first, len)) = rows {
+            let row = shape[1..].iter().product::<usize>() * stored.size_in_bytes();
+            (start, end) = (start + first * row, start + (first + len) * row);
+            shape[0] = len;
+        }
+        let range = shard.data + start..shard.data + end;
+        let tensor = Tensor::from_raw_buffer(&shard.map[range.clone()], stored, &shape, &Device::Cpu)?;
+        shard.release(range);
+        Ok(tensor.to_dtype(dtype(stored))?.to_device(&self.device)?)
     }
+}
 
-    fn dtype(&self) -> DType {
-        self.dtype
-    }
-
-    fn device(&self) -> &Device {
-        &self.device
+impl Shard {
+    /// Lets go of mapped pages that have been copied out, so that the weights are in memory once.
+    fn release(&self, range: std::ops::Range<usize>) {
+        #[cfg(unix)]
+        if range.len() > 1 << 20 {
+            // SAFETY: the map is a read-only view of a file; pages let go of are read again from there.
+            let released = unsafe {
+                self.map.unchecked_advise_range(memmap2::UncheckedAdvice::DontNeed, range.start, range.len())
+            };
+            if let Err(e) = released {
+                tracing::debug!(error = %e, "mapped weights stay in memory");
+            }
+        }
+        #[cfg(not(unix))]
+        let _ = range;
     }
 }
 

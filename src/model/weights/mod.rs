@@ -4,7 +4,6 @@ mod checkpoint;
 mod names;
 
 use candle_core::{DType, Device, Tensor};
-use candle_nn::Linear;
 
 pub use checkpoint::Checkpoint;
 pub use names::{BlockNames, Names, Projection};
@@ -29,12 +28,35 @@ pub trait TensorSource {
     /// Device of what [`TensorSource::tensor`] returns.
     fn device(&self) -> &Device;
 
+    /// A matrix as it is to be kept: in the computation's dtype, or in a narrower one it is stored in and
+    /// from which it is widened where it is used.
+    ///
+    /// # Errors
+    /// As [`TensorSource::tensor`].
+    fn matrix(&self, name: &str, shape: &[usize]) -> Result<Tensor> {
+        self.tensor(name, shape)
+    }
+
+    /// Rows `[start, start + len)` of a matrix, as [`TensorSource::matrix`] keeps them.
+    ///
+    /// # Errors
+    /// As [`TensorSource::tensor`].
+    fn rows(&self, name: &str, shape: &[usize], start: usize, len: usize) -> Result<Tensor> {
+        Ok(self.matrix(name, shape)?.narrow(0, start, len)?)
+    }
+
     /// A projection `[rows, columns]` with its bias `[rows]` if `bias`, whatever its layout on disk.
     ///
     /// # Errors
     /// As [`TensorSource::tensor`].
-    fn linear(&self, projection: &Projection, rows: usize, columns: usize, bias: bool) -> Result<Linear> {
-        let weight = |prefix: &str, shape: &[usize]| self.tensor(&format!("{prefix}.weight"), shape);
+    fn projection(
+        &self,
+        projection: &Projection,
+        rows: usize,
+        columns: usize,
+        bias: bool,
+    ) -> Result<(Tensor, Option<Tensor>)> {
+        let weight = |prefix: &str, shape: &[usize]| self.matrix(&format!("{prefix}.weight"), shape);
         let bias_of = |prefix: &str, rows: usize| -> Result<Option<Tensor>> {
             bias.then(|| self.tensor(&format!("{prefix}.bias"), &[rows])).transpose()
         };
@@ -47,11 +69,11 @@ pub trait TensorSource {
                     biases.extend(bias_of(prefix, *rows)?);
                 }
                 let bias = if biases.is_empty() { None } else { Some(join(biases)?) };
-                Ok(Linear::new(join(weights)?, bias))
+                Ok((join(weights)?, bias))
             }
             Projection::Transposed(prefix) => {
                 let weight = weight(prefix, &[columns, rows])?.t()?.contiguous()?;
-                Ok(Linear::new(weight, bias_of(prefix, rows)?))
+                Ok((weight, bias_of(prefix, rows)?))
             }
             Projection::ByHead { prefix, heads } => {
                 let width = rows / (3 * heads);
@@ -61,13 +83,17 @@ pub trait TensorSource {
                     Ok(t.reshape(shape)?.transpose(0, 1)?.contiguous()?.reshape(flat)?)
                 };
                 let bias = bias_of(prefix, rows)?.map(|b| regroup(b, &[])).transpose()?;
-                Ok(Linear::new(regroup(weight(prefix, &[rows, columns])?, &[columns])?, bias))
+                Ok((regroup(weight(prefix, &[rows, columns])?, &[columns])?, bias))
             }
         }
     }
 }
 
+/// Stacks tensors; parts of different dtypes (a checkpoint may mix them) meet in f32.
 fn join(mut parts: Vec<Tensor>) -> Result<Tensor> {
+    if parts.iter().any(|p| p.dtype() != parts[0].dtype()) {
+        parts = parts.iter().map(|p| p.to_dtype(DType::F32)).collect::<candle_core::Result<_>>()?;
+    }
     match (parts.len(), parts.pop()) {
         (1, Some(only)) => Ok(only),
         (_, last) => {

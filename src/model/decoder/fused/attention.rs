@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use super::product::{Threads, View, times, times_transposed};
+use super::product::{Shared, Threads, View, times, times_transposed};
 use super::simd;
 use crate::model::packing::Packing;
 
@@ -41,26 +41,6 @@ struct Task {
     kv_head: usize,
 }
 
-/// A pointer that tasks may share, since no two of them touch the same elements.
-#[derive(Clone, Copy)]
-struct Shared(*mut f32);
-
-impl Shared {
-    /// The element at an index.
-    ///
-    /// # Safety
-    /// The index must lie inside the buffer.
-    unsafe fn at(self, index: usize) -> *mut f32 {
-        // SAFETY: the caller's promise.
-        unsafe { self.0.add(index) }
-    }
-}
-
-// SAFETY: every task writes only the rows of its own tile at the columns of its own heads.
-unsafe impl Send for Shared {}
-// SAFETY: as above.
-unsafe impl Sync for Shared {}
-
 #[derive(Default)]
 struct Scratch {
     queries: Vec<f32>,
@@ -77,8 +57,8 @@ pub(super) fn attend(qkv: &[f32], packing: &Packing, shape: &Shape, out: &mut [f
             tasks.extend((0..shape.kv_heads).map(|kv_head| Task { segment, from, to, kv_head }));
         }
     }
-    let target = Shared(out.as_mut_ptr());
     let length = out.len();
+    let target = Shared::new(out);
     tasks.par_iter().for_each_init(Scratch::default, |scratch, task| {
         tile(qkv, packing, shape, task, scratch);
         let (width, group) = (shape.head_dim, shape.heads / shape.kv_heads);
@@ -90,7 +70,8 @@ pub(super) fn attend(qkv: &[f32], packing: &Packing, shape: &Shape, out: &mut [f
                     (start + task.from + row) * shape.out_width() + (task.kv_head * group + head) * width;
                 assert!(at + width <= length);
                 let from = &scratch.mixed[(head * rows + row) * width..][..width];
-                // SAFETY: in bounds by the assertion; see `Shared` for why nobody else writes here.
+                // SAFETY: in bounds by the assertion; a task writes only the rows of its own tile at the
+                // columns of its own heads.
                 unsafe { std::ptr::copy_nonoverlapping(from.as_ptr(), target.at(at), width) };
             }
         }

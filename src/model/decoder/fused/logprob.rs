@@ -1,99 +1,122 @@
 //! Log-probabilities in tiles of targets by slices of the vocabulary, with a running log-sum-exp.
 
 use candle_core::Tensor;
+use rayon::prelude::*;
 
-use super::product::{Threads, View, times_transposed};
-use super::{norm_rows, simd, with};
+use super::panels::PANEL;
+use super::product::{View, Weights};
+use super::{floats, norm_rows, open, simd};
 use crate::error::Result;
 use crate::model::decoder::{Decoder, Target};
 
-/// Targets computed together.
+/// Rows computed together.
 const TARGETS: usize = 512;
 
-/// Vocabulary entries computed together: with the targets, 8 MB of logits at a time.
-const SLICE: usize = 4096;
+/// Vocabulary entries computed together, a multiple of [`PANEL`]: with the rows, 8 MB of logits at a time.
+const SLICE: usize = 64 * PANEL;
 
-/// As [`Decoder::log_probs`].
+/// Log-sum-exp of the logits seen so far: their maximum, and Σ exp(logit − maximum).
+#[derive(Clone, Copy)]
+struct Running {
+    max: f32,
+    sum: f64,
+}
+
+impl Running {
+    fn take(&mut self, max: f32, sum: f32) {
+        let top = self.max.max(max);
+        let rescaled = |m: f32, s: f64| if s == 0.0 { 0.0 } else { s * f64::from(m - top).exp() };
+        *self = Self { max: top, sum: rescaled(self.max, self.sum) + rescaled(max, f64::from(sum)) };
+    }
+}
+
+/// As [`Decoder::log_probs`]. The vocabulary is gone through once, whatever the number of targets.
 pub(in crate::model::decoder) fn log_probs(
     decoder: &Decoder,
     x: &Tensor,
     targets: &[Target],
 ) -> Result<Vec<f64>> {
     let (hidden, vocab) = (decoder.config.hidden_size, decoder.config.vocab_size);
-    let cap = decoder.config.logit_softcap.map(|c| c as f32);
-    let multiplier = decoder.config.logit_multiplier as f32;
-    let mut out = Vec::with_capacity(targets.len());
     // Targets after the same token share their logits.
     let mut order: Vec<usize> = (0..targets.len()).collect();
     order.sort_by_key(|&i| targets[i].previous);
-    let mut results = vec![0f64; targets.len()];
-    let mut rows: Vec<usize> = order.iter().map(|&i| targets[i].previous).collect();
-    rows.dedup();
-    let mut next = 0;
-    let (mut gathered, mut normed, mut logits) = (Vec::new(), Vec::new(), Vec::new());
-    for tile in rows.chunks(TARGETS) {
-        let n = tile.len();
-        gathered.clear();
-        with(&x.contiguous()?, |x| {
-            for &row in tile {
-                gathered.extend_from_slice(&x[row * hidden..(row + 1) * hidden]);
-            }
-        })?;
-        normed.resize(n * hidden, 0.0);
-        norm_rows(&decoder.final_norm, &gathered, hidden, &mut normed)?;
-        // The targets of this tile, as (row in the tile, target).
-        let begin = next;
-        let mut wanted: Vec<(usize, usize)> = Vec::new();
-        for (row, &previous) in tile.iter().enumerate() {
-            while next < order.len() && targets[order[next]].previous == previous {
-                wanted.push((row, order[next]));
-                next += 1;
-            }
+    let mut previous: Vec<u32> = order.iter().map(|&i| targets[i].previous as u32).collect();
+    previous.dedup();
+    if previous.is_empty() {
+        return Ok(Vec::new());
+    }
+    let n = previous.len();
+    let rows = floats(&x.index_select(&Tensor::new(previous.as_slice(), x.device())?, 0)?)?;
+    let mut normed = vec![0.0; n * hidden];
+    norm_rows(&decoder.final_norm, &rows, hidden, &mut normed)?;
+    drop(rows);
+    // Which targets each row has.
+    let mut wanted: Vec<Vec<(u32, usize)>> = vec![Vec::new(); n];
+    let mut row = 0;
+    for &i in &order {
+        if targets[i].previous != previous[row] as usize {
+            row += 1;
         }
-        debug_assert_eq!(wanted.len(), next - begin);
-        let mut running = vec![(f32::NEG_INFINITY, 0f64); n];
-        logits.resize(n * SLICE.min(vocab), 0.0);
-        with(decoder.head.weight(), |head| {
-            for start in (0..vocab).step_by(SLICE) {
-                let width = SLICE.min(vocab - start);
-                let w = View::new(&head[start * hidden..(start + width) * hidden], width, hidden, hidden);
-                let logits = &mut logits[..n * width];
-                times_transposed(
-                    View::new(&normed, n, hidden, hidden),
-                    w,
-                    logits,
-                    width,
-                    false,
-                    Threads::All,
-                );
-                let finish = |row: &mut [f32], running: &mut (f32, f64)| {
-                    if multiplier != 1.0 {
-                        row.iter_mut().for_each(|v| *v *= multiplier);
-                    }
-                    if let Some(cap) = cap {
-                        simd::soft_cap(row, cap);
-                    }
-                    let (max, sum) = simd::max_and_sum_exp(row);
-                    let top = running.0.max(max);
-                    let rescaled = |m: f32, s: f64| s * f64::from(m - top).exp();
-                    let before = if running.1 == 0.0 { 0.0 } else { rescaled(running.0, running.1) };
-                    *running = (top, before + rescaled(max, f64::from(sum)));
-                };
-                use rayon::prelude::*;
-                logits.par_chunks_exact_mut(width).zip(&mut running).for_each(|(row, r)| finish(row, r));
-                for &(row, target) in &wanted {
-                    let token = targets[target].token as usize;
-                    if (start..start + width).contains(&token) {
-                        results[target] = f64::from(logits[row * width + token - start]);
-                    }
+        wanted[row].push((targets[i].token, i));
+    }
+    let mut running = vec![Running { max: f32::NEG_INFINITY, sum: 0.0 }; n];
+    let mut results = vec![0f64; targets.len()];
+    let (mut logits, mut wide) = (Vec::new(), Vec::new());
+    let head = decoder.head.as_ref().unwrap_or(&decoder.embedding);
+    for start in (0..vocab).step_by(SLICE) {
+        let width = SLICE.min(vocab - start);
+        head.with_rows(start, width, |weight, first| {
+            open(weight, (start - first, start - first + width), &mut wide, |w| {
+                for from in (0..n).step_by(TARGETS) {
+                    let to = (from + TARGETS).min(n);
+                    let x = View::new(&normed[from * hidden..to * hidden], to - from, hidden, hidden);
+                    let (running, wanted) = (&mut running[from..to], &wanted[from..to]);
+                    tile(decoder, w, x, start, running, wanted, &mut logits, &mut results);
                 }
-            }
+            })
         })?;
-        for (row, target) in wanted {
-            let (max, sum) = running[row];
-            results[target] -= f64::from(max) + sum.ln();
+    }
+    for (wanted, running) in wanted.iter().zip(&running) {
+        for &(_, target) in wanted {
+            results[target] -= f64::from(running.max) + running.sum.ln();
         }
     }
-    out.extend(results);
-    Ok(out)
+    Ok(results)
+}
+
+/// Logits of some rows for one slice of the vocabulary, which begins at token `start`.
+#[allow(clippy::too_many_arguments)]
+fn tile(
+    decoder: &Decoder,
+    weights: Weights<'_>,
+    x: View<'_>,
+    start: usize,
+    running: &mut [Running],
+    wanted: &[Vec<(u32, usize)>],
+    logits: &mut Vec<f32>,
+    results: &mut [f64],
+) {
+    let width = weights.n();
+    let cap = decoder.config.logit_softcap.map(|c| c as f32);
+    let multiplier = decoder.config.logit_multiplier as f32;
+    logits.resize(logits.len().max(x.rows() * width), 0.0);
+    let logits = &mut logits[..x.rows() * width];
+    weights.times(x, logits, width, false);
+    logits.par_chunks_exact_mut(width).zip(running).for_each(|(row, running)| {
+        if multiplier != 1.0 {
+            row.iter_mut().for_each(|v| *v *= multiplier);
+        }
+        if let Some(cap) = cap {
+            simd::soft_cap(row, cap);
+        }
+        let (max, sum) = simd::max_and_sum_exp(row);
+        running.take(max, sum);
+    });
+    for (row, wanted) in logits.chunks_exact(width).zip(wanted) {
+        for &(token, target) in wanted {
+            if let Some(&logit) = (token as usize).checked_sub(start).and_then(|at| row.get(at)) {
+                results[target] = f64::from(logit);
+            }
+        }
+    }
 }

@@ -1,0 +1,95 @@
+//! Shards of a job: which are there, and computing those that are not.
+
+use std::ops::Range;
+
+use crate::capture::job::fingerprint;
+use crate::error::{Place, Result};
+use crate::forest::{self, Reading, Request, Settings};
+use crate::model::Decoder;
+use crate::store::{Shard, Store};
+
+/// A job in shards: what they are called, what they ask and what their numbers are made of.
+pub struct Sharded<'a> {
+    /// Requests `[start, end)` of each shard, rising.
+    pub ranges: Vec<Range<usize>>,
+    /// The requests of a range.
+    pub requests: &'a (dyn Fn(&Range<usize>) -> Vec<Request> + Sync),
+    /// The name of a shard.
+    pub key: &'a (dyn Fn(&Range<usize>) -> String + Sync),
+    /// What is kept of a shard's readings.
+    pub keep: &'a (dyn Fn(&Range<usize>, &[Reading]) -> Shard + Sync),
+    /// Where a request stands in the user's files.
+    pub place: &'a dyn Fn(usize) -> Place,
+    /// What decides the numbers beside the tokens.
+    pub job: &'a str,
+}
+
+impl Sharded<'_> {
+    /// Computes the shards that the store does not hold, and tells `progress` the packed tokens of each part
+    /// of the work that is done. Weights in memory serve shard after shard; weights that are read as they are
+    /// used serve as many shards at once as `settings.memory` lets wait for them.
+    ///
+    /// # Errors
+    /// What the forward refuses, what `progress` returns, what the file system says; the store keeps every
+    /// finished shard.
+    pub fn fill(
+        &self,
+        decoder: &Decoder,
+        settings: &Settings,
+        store: &Store,
+        progress: &mut dyn FnMut(usize) -> Result<()>,
+    ) -> Result<()> {
+        let mut batch: Vec<(&Range<usize>, String)> = Vec::new();
+        let mut requests: Vec<Request> = Vec::new();
+        let mut waiting = 0;
+        for range in &self.ranges {
+            let asked = (self.requests)(range);
+            let fingerprint = fingerprint(self.job, &asked);
+            let there = store.get(&(self.key)(range), &fingerprint).is_some();
+            let needs_plan = there || decoder.streams();
+            let tokens = if needs_plan {
+                forest::plan_requests(decoder, &asked, settings.chunk_tokens).packed_tokens
+            } else {
+                0
+            };
+            if there {
+                progress(tokens)?;
+                continue;
+            }
+            let bytes = forest::waiting_bytes(decoder, settings, tokens, asked.len());
+            let full = settings.memory.is_some_and(|most| waiting + bytes > most);
+            if !batch.is_empty() && (full || !decoder.streams()) {
+                self.compute(decoder, settings, store, &batch, &requests, progress)?;
+                (batch, requests, waiting) = (Vec::new(), Vec::new(), 0);
+            }
+            batch.push((range, fingerprint));
+            requests.extend(asked);
+            waiting += bytes;
+        }
+        if !batch.is_empty() {
+            self.compute(decoder, settings, store, &batch, &requests, progress)?;
+        }
+        Ok(())
+    }
+
+    fn compute(
+        &self,
+        decoder: &Decoder,
+        settings: &Settings,
+        store: &Store,
+        batch: &[(&Range<usize>, String)],
+        requests: &[Request],
+        progress: &mut dyn FnMut(usize) -> Result<()>,
+    ) -> Result<()> {
+        let numbers: Vec<usize> = batch.iter().flat_map(|(range, _)| (*range).clone()).collect();
+        let place = |i: usize| (self.place)(numbers[i]);
+        let readings = forest::run(decoder, requests, settings, &place, progress)?;
+        let mut readings = &readings[..];
+        for (range, fingerprint) in batch {
+            let (here, rest) = readings.split_at(range.len());
+            store.put(&(self.key)(range), fingerprint, &(self.keep)(range, here))?;
+            readings = rest;
+        }
+        Ok(())
+    }
+}
