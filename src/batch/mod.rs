@@ -1,5 +1,6 @@
 //! Experiments: the plan, the run store, resume.
 
+pub mod bench;
 pub mod capture;
 pub mod check;
 pub mod experiment;

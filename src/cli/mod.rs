@@ -4,6 +4,7 @@
 
 mod args;
 mod bars;
+mod bench;
 mod capture;
 mod check;
 mod fit;
@@ -48,6 +49,7 @@ fn dispatch(command: Command) -> Result<()> {
         Command::Preview(args) => preview::preview(&args),
         Command::Simulate(args) => simulate::simulate(&args),
         Command::Check(args) => check::check(&args),
+        Command::Bench(args) => bench::bench(&args),
         Command::Models => {
             models::models();
             Ok(())

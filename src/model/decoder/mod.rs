@@ -16,7 +16,7 @@ use std::fmt;
 use candle_core::{DType, Device, Tensor};
 use candle_nn::{Linear, Module};
 
-pub use fused::bf16_instructions;
+pub use fused::{bf16_instructions, product_rate};
 pub use logprob::Target;
 pub use passage::{Passage, Workspace};
 pub use vocabulary::SharedSource;

@@ -9,6 +9,7 @@ mod block;
 mod logprob;
 mod panels;
 mod product;
+mod rate;
 mod simd;
 
 use candle_core::{CpuStorage, DType, Device, Storage, Tensor};
@@ -24,6 +25,7 @@ use crate::model::packing::Packing;
 pub(super) use logprob::log_probs;
 pub(super) use panels::{Panels, available as panels_serve};
 use product::{View, Weights};
+pub use rate::product_rate;
 
 /// Rows that one thread normalises or rotates at a time.
 const ROWS: usize = 16;

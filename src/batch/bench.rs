@@ -1,0 +1,301 @@
+//! How fast this machine captures: a synthetic model of a named shape, with and without shared prefixes.
+
+use std::path::Path;
+use std::time::Instant;
+
+use candle_core::{DType, Device, Tensor};
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use rayon::prelude::*;
+use serde::Serialize;
+use serde_json::json;
+
+use crate::error::{Kind, Refusal, Result};
+use crate::forest::{self, Pool, Request, Settings};
+use crate::model::decoder::product_rate;
+use crate::model::weights::TensorSource;
+use crate::model::{Config, Decoder};
+use crate::units::{Layer, TokenSpan};
+
+/// Shapes that can be named, as (name, `config.json`).
+fn shapes() -> Vec<(&'static str, serde_json::Value)> {
+    let llama = |hidden: usize, inner: usize, blocks: usize, heads: usize, kv: usize, vocab: usize| {
+        json!({"model_type": "llama", "hidden_size": hidden, "intermediate_size": inner,
+            "num_hidden_layers": blocks, "num_attention_heads": heads, "num_key_value_heads": kv,
+            "vocab_size": vocab, "max_position_embeddings": 8192, "tie_word_embeddings": true})
+    };
+    let qwen = |hidden: usize, inner: usize, blocks: usize, heads: usize, kv: usize| {
+        let mut config = llama(hidden, inner, blocks, heads, kv, 151_936);
+        config["model_type"] = json!("qwen2");
+        config
+    };
+    vec![
+        ("tiny", llama(128, 352, 4, 4, 2, 512)),
+        ("small", llama(256, 704, 6, 4, 2, 2048)),
+        ("smollm2-135m", llama(576, 1536, 30, 9, 3, 49_152)),
+        ("smollm2-360m", llama(960, 2560, 32, 15, 5, 49_152)),
+        ("qwen2.5-0.5b", qwen(896, 4864, 24, 14, 2)),
+        ("llama-3.2-1b", llama(2048, 8192, 16, 32, 8, 128_256)),
+        ("qwen2.5-1.5b", qwen(1536, 8960, 28, 12, 2)),
+    ]
+}
+
+/// Names of the shapes.
+pub fn shape_names() -> Vec<&'static str> {
+    shapes().into_iter().map(|(name, _)| name).collect()
+}
+
+/// What is measured.
+#[derive(Debug, Clone)]
+pub struct BenchOptions {
+    /// Name of a shape.
+    pub shape: String,
+    /// dtype of the computation.
+    pub dtype: DType,
+    /// Device.
+    pub device: Device,
+    /// Constitutions, prompts, responses a prompt.
+    pub job: [usize; 3],
+    /// Tokens of a constitution, of a prompt, of a response.
+    pub tokens: [usize; 3],
+    /// Most sequences computed without sharing; their rate stands for all.
+    pub naive: usize,
+    /// Packed tokens in a chunk.
+    pub chunk_tokens: usize,
+}
+
+/// One way of computing.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Rate {
+    /// Tokens of all sequences, shared ones counted each time.
+    pub tokens: usize,
+    /// Tokens that were computed.
+    pub computed: usize,
+    /// Wall seconds.
+    pub seconds: f64,
+    /// Floating-point operations of the products, attention and output head.
+    pub operations: f64,
+}
+
+impl Rate {
+    /// Tokens of sequences a second.
+    pub fn tokens_per_second(&self) -> f64 {
+        self.tokens as f64 / self.seconds
+    }
+
+    /// Operations a second.
+    pub fn rate(&self) -> f64 {
+        self.operations / self.seconds
+    }
+}
+
+/// What was measured, in one process, one after the other.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Bench {
+    /// Parameters of the model.
+    pub parameters: usize,
+    /// Best rate of a matrix product of 2048 × 2048 × 2048 in this dtype, operations a second.
+    pub peak: f64,
+    /// Sequences that share nothing.
+    pub naive: Rate,
+    /// Shared prefixes once.
+    pub forest: Rate,
+}
+
+impl Bench {
+    /// How many times as fast a sequence is captured with shared prefixes.
+    pub fn gain(&self) -> f64 {
+        self.forest.tokens_per_second() / self.naive.tokens_per_second()
+    }
+}
+
+/// Random parameters, the same for the same name; nothing is trained, everything is finite.
+struct Synthetic {
+    dtype: DType,
+    device: Device,
+}
+
+impl TensorSource for Synthetic {
+    fn contains(&self, _: &str) -> bool {
+        true
+    }
+
+    fn tensor(&self, name: &str, shape: &[usize]) -> Result<Tensor> {
+        let salt = name.bytes().fold(7u64, |h, b| h.wrapping_mul(0x100_0000_01b3) ^ u64::from(b));
+        let (centre, spread) = match shape {
+            [_] if name.ends_with("norm.weight") => (1.0f32, 0.1f32),
+            [_] => (0.0, 0.1),
+            [_, columns] => (0.0, 1.7 / (*columns as f32).sqrt()),
+            _ => (0.0, 0.1),
+        };
+        const PART: usize = 1 << 16;
+        let mut values = vec![0f32; shape.iter().product()];
+        values.par_chunks_mut(PART).enumerate().for_each(|(part, values)| {
+            let mut rng = ChaCha8Rng::seed_from_u64(salt.wrapping_add(part as u64));
+            values.fill_with(|| centre + spread * rng.random_range(-1f32..1.0));
+        });
+        Ok(Tensor::from_vec(values, shape, &Device::Cpu)?.to_dtype(self.dtype)?.to_device(&self.device)?)
+    }
+
+    fn dtype(&self) -> DType {
+        self.dtype
+    }
+
+    fn device(&self) -> &Device {
+        &self.device
+    }
+}
+
+/// Builds the model, then times both ways.
+///
+/// # Errors
+/// `Invalid` for a shape that has no name here, or a sequence longer than its context.
+pub fn bench(options: &BenchOptions, progress: &mut dyn FnMut(&str) -> Result<()>) -> Result<Bench> {
+    let Some((_, config)) = shapes().into_iter().find(|(name, _)| *name == options.shape) else {
+        return Err(Refusal::new(Kind::Invalid, format!("no shape `{}`", options.shape))
+            .expected(format!("one of {}", shape_names().join(", ")))
+            .into());
+    };
+    let config = Config::from_json(&config.to_string(), Path::new(&options.shape))?;
+    let length: usize = options.tokens.iter().sum();
+    if length > config.context || options.tokens[2] == 0 || options.job.contains(&0) {
+        return Err(Refusal::new(Kind::Invalid, "a job that cannot be computed")
+            .expected(format!(
+                "at least one of everything, and sequences of at most {} tokens",
+                config.context
+            ))
+            .found(format!(
+                "{:?} constitutions, prompts, responses of {:?} tokens",
+                options.job, options.tokens
+            ))
+            .into());
+    }
+    progress("measuring the matrix product")?;
+    let peak = product_rate(options.dtype, &options.device)?;
+    progress("making the model")?;
+    let decoder = Decoder::load(config, &Synthetic { dtype: options.dtype, device: options.device.clone() })?;
+    let shared = job(options, decoder.config().vocab_size, true);
+    let mut alone = job(options, decoder.config().vocab_size, false);
+    alone.truncate(options.naive.max(1));
+    let settings = Settings {
+        layers: (0..=decoder.config().num_blocks()).map(Layer).collect(),
+        pool: Pool::Mean,
+        logprob: true,
+        chunk_tokens: options.chunk_tokens,
+        memory: None,
+    };
+    // The first run pays for pages and threads.
+    time(&decoder, &alone[..1], &settings)?;
+    progress("without shared prefixes")?;
+    let naive = time(&decoder, &alone, &settings)?;
+    progress("with shared prefixes")?;
+    let forest = time(&decoder, &shared, &settings)?;
+    Ok(Bench { parameters: parameters(decoder.config()), peak, naive, forest })
+}
+
+/// The sequences of the job; without `shared` every token of every sequence is drawn anew.
+fn job(options: &BenchOptions, vocab: usize, shared: bool) -> Vec<Request> {
+    let mut rng = ChaCha8Rng::seed_from_u64(1);
+    let mut words = |n: usize| -> Vec<u32> { (0..n).map(|_| rng.random_range(0..vocab as u32)).collect() };
+    let [constitutions, prompts, responses] = options.job;
+    let [long, middle, short] = options.tokens;
+    let texts: Vec<Vec<u32>> = (0..prompts).map(|_| words(middle)).collect();
+    let answers: Vec<Vec<u32>> = (0..prompts * responses).map(|_| words(short)).collect();
+    let mut requests = Vec::new();
+    for _ in 0..constitutions {
+        let head = words(long);
+        for (p, text) in texts.iter().enumerate() {
+            for answer in &answers[p * responses..(p + 1) * responses] {
+                let tokens =
+                    if shared { [&head[..], text, answer].concat() } else { words(long + middle + short) };
+                let response = TokenSpan { start: long + middle, end: tokens.len() };
+                requests.push(Request { tokens, response: Some(response), answers: None });
+            }
+        }
+    }
+    requests
+}
+
+fn time(decoder: &Decoder, requests: &[Request], settings: &Settings) -> Result<Rate> {
+    let began = Instant::now();
+    let place = |_| crate::error::Place::default();
+    forest::run(decoder, requests, settings, &place, &mut |_| Ok(()))?;
+    let seconds = began.elapsed().as_secs_f64();
+    let plan = forest::plan_requests(decoder, requests, settings.chunk_tokens);
+    let operations = operations(decoder.config(), requests, &plan)?;
+    Ok(Rate { tokens: plan.naive_tokens, computed: plan.packed_tokens, seconds, operations })
+}
+
+fn block_parameters(config: &Config) -> usize {
+    let qkv = (config.heads + 2 * config.kv_heads) * config.head_dim * config.hidden_size;
+    let out = config.heads * config.head_dim * config.hidden_size;
+    let gates = if matches!(config.mlp, crate::model::config::Mlp::Gated(_)) { 3 } else { 2 };
+    qkv + out + gates * config.hidden_size * config.intermediate_size
+}
+
+fn parameters(config: &Config) -> usize {
+    let vocabulary = config.vocab_size * config.hidden_size * if config.tied { 1 } else { 2 };
+    config.num_blocks() * block_parameters(config) + vocabulary
+}
+
+/// 2 operations a multiplication: products of every computed token, attention to every token it sees, and the
+/// output head after every token of a response's.
+fn operations(config: &Config, requests: &[Request], plan: &forest::Plan) -> Result<f64> {
+    let mut seen = 0usize;
+    let mut heads = std::collections::BTreeSet::new();
+    for (number, chunk) in plan.chunks.iter().enumerate() {
+        let members: Vec<&Request> = chunk.iter().map(|&i| &requests[i]).collect();
+        let built = forest::Forest::build(&members)?;
+        seen += built.packing().positions().iter().map(|&p| p as usize + 1).sum::<usize>();
+        for (i, request) in members.iter().enumerate() {
+            if let Some(span) = request.response {
+                heads.extend(built.indices(i, span.start.max(1) - 1, span.end - 1).map(|t| (number, t)));
+            }
+        }
+    }
+    let products = 2.0 * plan.packed_tokens as f64 * block_parameters(config) as f64;
+    let attention = 4.0 * seen as f64 * (config.heads * config.head_dim) as f64;
+    let head = 2.0 * heads.len() as f64 * (config.vocab_size * config.hidden_size) as f64;
+    Ok(config.num_blocks() as f64 * (products + attention) + head)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tiny_bench_counts_tokens_and_gains_from_sharing() {
+        let options = BenchOptions {
+            shape: "tiny".into(),
+            dtype: DType::F32,
+            device: Device::Cpu,
+            job: [2, 3, 2],
+            tokens: [20, 5, 4],
+            naive: 100,
+            chunk_tokens: 4096,
+        };
+        let bench = bench(&options, &mut |_| Ok(())).expect("a bench");
+        assert_eq!(bench.naive.tokens, 2 * 3 * 2 * 29);
+        assert_eq!(bench.naive.computed, bench.naive.tokens);
+        assert_eq!(bench.forest.tokens, bench.naive.tokens);
+        assert_eq!(bench.forest.computed, 2 * (20 + 3 * (5 + 2 * 4)));
+        assert!(bench.forest.operations < bench.naive.operations && bench.peak > 0.0);
+    }
+
+    #[test]
+    fn every_named_shape_is_a_config_and_an_unknown_one_is_refused() {
+        for (name, config) in shapes() {
+            Config::from_json(&config.to_string(), Path::new(name)).expect("a config");
+        }
+        let options = BenchOptions {
+            shape: "huge".into(),
+            dtype: DType::F32,
+            device: Device::Cpu,
+            job: [1, 1, 1],
+            tokens: [1, 1, 1],
+            naive: 1,
+            chunk_tokens: 64,
+        };
+        assert!(bench(&options, &mut |_| Ok(())).expect_err("no such shape").to_string().contains("tiny"));
+    }
+}

@@ -1,0 +1,68 @@
+//! `vstar bench`.
+
+use super::args::BenchArgs;
+use crate::batch::bench::{BenchOptions, Rate, bench as run};
+use crate::error::{Kind, Refusal, Result};
+use crate::model::{device, dtype};
+
+/// Prints rates, their ratio and their share of the matrix product's peak.
+pub fn bench(args: &BenchArgs) -> Result<()> {
+    let [long, prompt, response] = args.tokens[..] else {
+        return Err(Refusal::new(Kind::Invalid, "--tokens")
+            .expected("three numbers: of a constitution, a prompt and a response")
+            .found(format!("{:?}", args.tokens))
+            .into());
+    };
+    for name in &args.dtype {
+        let options = BenchOptions {
+            shape: args.shape.clone(),
+            dtype: dtype(name)?,
+            device: device(args.device.as_deref())?,
+            job: [args.constitutions, args.prompts, args.responses],
+            tokens: [long, prompt, response],
+            naive: args.naive,
+            chunk_tokens: args.chunk_tokens,
+        };
+        let found = run(&options, &mut |what| {
+            tracing::info!(dtype = name, "{what}");
+            Ok(())
+        })?;
+        if args.json {
+            let line = serde_json::json!({"shape": args.shape, "dtype": name, "bench": found,
+                "gain": found.gain(), "peak_resident_bytes": peak_resident()});
+            println!("{line}");
+            continue;
+        }
+        println!(
+            "{}, {name}, {:.0} M parameters, {} threads; matrix product at best {:.0} GFLOP/s",
+            args.shape,
+            found.parameters as f64 / 1e6,
+            rayon::current_num_threads(),
+            found.peak / 1e9
+        );
+        let line = |what: &str, rate: &Rate| {
+            println!(
+                "  {what:<24} {:>9} tokens, {:>9} computed, {:>8.2} s {:>9.0} tokens/s {:>5.0} % of the peak",
+                rate.tokens,
+                rate.computed,
+                rate.seconds,
+                rate.tokens_per_second(),
+                100.0 * rate.rate() / found.peak
+            );
+        };
+        line("each sequence whole", &found.naive);
+        line("shared prefixes once", &found.forest);
+        println!("  shared prefixes: {:.2} times as fast", found.gain());
+        if let Some(bytes) = peak_resident() {
+            println!("  peak resident memory so far: {:.0} MiB", bytes as f64 / f64::from(1 << 20));
+        }
+    }
+    Ok(())
+}
+
+/// The process's peak resident set, where the system tells.
+fn peak_resident() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:"))?;
+    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|kib| kib * 1024)
+}
