@@ -1,17 +1,18 @@
 //! From an observations file to directions and the report.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use safetensors::tensor::{Dtype, TensorView};
 use serde_json::{Value, json};
 
+use super::export::DIRECTIONS;
 use super::problem::pose;
 use crate::artifact;
-use crate::error::{Error, Kind, Place, Refusal, Result};
+use crate::error::{Kind, Place, Refusal, Result};
 use crate::hypothesis::{Analysis, LayerChoice, Options, analyse};
 use crate::input::{Constitution, Family};
 use crate::observations::Observations;
+use crate::report::export::{Directions, to_safetensors};
 use crate::report::html::to_html;
 use crate::report::markdown::to_markdown;
 use crate::report::{ConstitutionCard, Provenance, Report, SKIPPED, to_json};
@@ -63,7 +64,8 @@ pub fn fit_into(options: &FitOptions) -> Result<Report> {
     let values = (!options.values.is_empty()).then(|| options.values.clone());
     let mut analysis = analyse(&posed.problem, &posed.source, &Options { layer: options.layer, values })?;
     analysis.warnings.splice(0..0, posed.warnings);
-    write_directions(&observations, &analysis, &options.out.join("directions.safetensors"))?;
+    let file = to_safetensors(&directions(&observations, &analysis));
+    artifact::write_bytes(&options.out.join(DIRECTIONS), &file)?;
     let provenance = provenance(options, &observations, posed.source.selection.name())?;
     let cards = cards(&observations, &families, &options.constitutions);
     let mut report = Report::new(provenance, &analysis, cards);
@@ -167,33 +169,15 @@ fn provenance(options: &FitOptions, observations: &Observations, reference: &str
 }
 
 /// `v_star.VALUE`, `v_c.CONSTITUTION`, `w`: f32 `[len(layers), d]`.
-fn write_directions(observations: &Observations, analysis: &Analysis, path: &Path) -> Result<()> {
-    let failed = |e: safetensors::SafeTensorError| -> Error {
-        Refusal::new(Kind::Invalid, "directions cannot be written")
-            .at(Place::file(path))
-            .found(e.to_string())
-            .into()
-    };
-    let shape = vec![observations.layers().len(), observations.hidden_size()];
-    let bytes: Vec<(&String, Vec<u8>)> = analysis
-        .directions
-        .iter()
-        .map(|(name, layers)| {
-            (name, layers.iter().flatten().flat_map(|&v| (v as f32).to_le_bytes()).collect())
-        })
-        .collect();
-    let views: Vec<(&String, TensorView<'_>)> = bytes
-        .iter()
-        .map(|(name, bytes)| Ok((*name, TensorView::new(Dtype::F32, shape.clone(), bytes)?)))
-        .collect::<std::result::Result<_, _>>()
-        .map_err(failed)?;
-    let layers = json!(observations.layers()).to_string();
-    let notes = [
-        ("format", "vstar-directions/1".to_owned()),
-        ("layers", layers),
-        ("model", observations.meta().model.clone()),
-    ];
-    let notes = notes.into_iter().map(|(k, v)| (k.to_owned(), v)).collect();
-    let file = safetensors::serialize(views, Some(notes)).map_err(failed)?;
-    artifact::write_bytes(path, &file)
+fn directions(observations: &Observations, analysis: &Analysis) -> Directions {
+    let recipe = observations.meta().extra.get("recipe").and_then(|text| serde_json::from_str(text).ok());
+    let family = recipe.as_ref().and_then(|r: &Value| r["model"]["family"].as_str());
+    let flat = |layers: &Vec<Vec<f64>>| layers.iter().flatten().map(|&v| v as f32).collect();
+    Directions {
+        model: observations.meta().model.clone(),
+        model_type: family.unwrap_or_default().to_owned(),
+        layers: observations.layers().to_vec(),
+        width: observations.hidden_size(),
+        arrays: analysis.directions.iter().map(|(name, layers)| (name.clone(), flat(layers))).collect(),
+    }
 }

@@ -4,6 +4,7 @@ pub mod bench;
 pub mod capture;
 pub mod check;
 pub mod experiment;
+pub mod export;
 pub mod fit;
 pub mod judge;
 pub mod problem;

@@ -31,6 +31,8 @@ pub enum Command {
     Judge(JudgeArgs),
     /// Fit directions and estimates to observations, and write the report
     Fit(FitArgs),
+    /// Write the directions of a run for other programs
+    Export(ExportArgs),
     /// Show items as the model will read them; nothing is run
     Preview(PreviewArgs),
     /// Write observations whose true figures are known
@@ -185,6 +187,33 @@ pub struct BenchArgs {
     /// Print JSON, a line a dtype
     #[arg(long)]
     pub json: bool,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum FormatName {
+    /// NumPy archive: an array [layers, d] a direction, and `layers`
+    Npz,
+    /// One line a number; the estimates beside it as NAME.estimates.csv
+    Csv,
+    /// Arrays [layers, d] with the layers in the metadata
+    Safetensors,
+    /// One direction as a llama.cpp control vector
+    Gguf,
+}
+
+#[derive(Debug, Args)]
+pub struct ExportArgs {
+    /// Folder of a finished run or fit
+    pub run: PathBuf,
+    /// What to write
+    #[arg(long, value_enum)]
+    pub format: FormatName,
+    /// Only this direction, such as v_star.harmless, v_c.honest or w; may be given several times
+    #[arg(long, value_name = "NAME")]
+    pub direction: Vec<String>,
+    /// File to write [default: export.FORMAT in the folder; for gguf NAME.gguf]
+    #[arg(long)]
+    pub out: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

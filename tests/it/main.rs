@@ -7,6 +7,7 @@ mod cli;
 mod clusters;
 mod content;
 mod coverage;
+mod export;
 mod foreign;
 mod forest;
 mod input;
