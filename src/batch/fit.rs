@@ -154,6 +154,7 @@ fn provenance(options: &FitOptions, observations: &Observations, reference: &str
     put("template", json!(meta.template));
     put("pool", json!(meta.pool));
     put("reference", json!(reference));
+    put("observations", json!(options.observations));
     put("observations_sha256", json!(artifact::sha256_file(&options.observations)?));
     for (key, value) in &meta.extra {
         if key != "families" {

@@ -31,6 +31,8 @@ pub enum Command {
     Judge(JudgeArgs),
     /// Fit directions and estimates to observations, and write the report
     Fit(FitArgs),
+    /// Constitutions against each other, and runs side by side
+    Compare(CompareArgs),
     /// Write the directions of a run for other programs
     Export(ExportArgs),
     /// Show items as the model will read them; nothing is run
@@ -187,6 +189,16 @@ pub struct BenchArgs {
     /// Print JSON, a line a dtype
     #[arg(long)]
     pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct CompareArgs {
+    /// Folders of finished runs or fits
+    #[arg(required = true, value_name = "RUN")]
+    pub runs: Vec<PathBuf>,
+    /// Folder for compare.json and compare.md [default: the run's for one, ./compare for more]
+    #[arg(long)]
+    pub out: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]

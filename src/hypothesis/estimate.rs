@@ -51,6 +51,8 @@ pub enum Quantity {
     ValueConcentration,
     /// cos between two values' directions (Appendix E).
     ValueCos,
+    /// cos between the directions of two constitutions.
+    ConstitutionCos,
     /// Exact expected gain in S of the tilted policy at key `lambda_sd` (Proposition 2, Lemma 12).
     TiltGain,
     /// (1 − ρ)σ_S/√π (Theorem 6).
@@ -86,6 +88,9 @@ pub struct Estimate {
     /// Constitution it concerns.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub constitution: Option<String>,
+    /// Second constitution, for `constitution_cos`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub constitution2: Option<String>,
     /// Layer; `null` for what needs no layer.
     pub layer: Option<Layer>,
     /// What was projected out.
@@ -193,6 +198,7 @@ impl Estimate {
             value: None,
             value2: None,
             constitution: None,
+            constitution2: None,
             layer: None,
             control: Control::None,
             k: None,

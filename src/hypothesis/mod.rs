@@ -2,6 +2,7 @@
 
 pub mod analysis;
 pub mod bench;
+pub mod between;
 pub mod ceiling;
 pub mod dimension;
 pub mod discrimination;
@@ -17,6 +18,7 @@ pub mod layers;
 pub mod multiplicity;
 pub mod problem;
 pub mod rows;
+pub mod scaling;
 mod stage;
 pub mod tilt;
 

@@ -5,6 +5,7 @@
 mod architecture;
 mod cli;
 mod clusters;
+mod compare;
 mod content;
 mod coverage;
 mod export;
