@@ -62,6 +62,18 @@ SHAPES = {
         rms_norm_eps=1e-6,
         rope_theta=1000000.0,
     ),
+    "llama-3.2-1b": dict(
+        model_type="llama",
+        vocab_size=128256,
+        hidden_size=2048,
+        intermediate_size=8192,
+        num_hidden_layers=16,
+        num_attention_heads=32,
+        num_key_value_heads=8,
+        max_position_embeddings=8192,
+        rms_norm_eps=1e-5,
+        rope_theta=500000.0,
+    ),
 }
 DTYPES = {"f32": "float32", "bf16": "bfloat16"}
 # Largest deviation over a layer's RMS, and of a response's log-probability over its number of tokens.

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::progress::Progress;
 use crate::capture::{self, Job, Row};
 use crate::error::{Kind, Refusal, Result};
-use crate::forest::{self, Plan, Pool, Request, Settings};
+use crate::forest::{self, Memory, Plan, Pool, Request, Settings};
 use crate::input::{Clusters, Constitution, Items, ReadOptions, cluster, read_items};
 use crate::model::chat::Template;
 use crate::model::{Identity, LoadOptions, Model, ModelSource};
@@ -91,7 +91,7 @@ pub struct Recipe {
 }
 
 /// Packed tokens that are computed together unless memory says less.
-const CHUNK_TOKENS: usize = 4096;
+pub const CHUNK_TOKENS: usize = 4096;
 
 impl Prepared {
     /// Loads and checks: items and constitutions first, since they are cheap, then the model.
@@ -122,8 +122,9 @@ impl Prepared {
                 .expected(format!("0 (the embeddings' output) to {blocks}"))
                 .into());
         }
-        let per_token = forest::chunk_bytes(&model.decoder, 1).max(1);
-        let affordable = options.memory.map_or(CHUNK_TOKENS, |bytes| (bytes as usize / per_token).max(64));
+        let affordable = options
+            .memory
+            .map_or(CHUNK_TOKENS, |bytes| forest::affordable_tokens(&model.decoder, bytes as usize));
         let settings = Settings {
             layers,
             pool: options.pool,
@@ -161,6 +162,11 @@ impl Prepared {
             total.chunks.extend(plan.chunks);
         }
         total
+    }
+
+    /// What the capture of some rows takes in memory.
+    pub fn memory(&self, plan: &Plan, rows: usize) -> Memory {
+        forest::memory(&self.model.decoder, &self.settings, plan.packed_tokens, rows)
     }
 
     /// What decides the numbers beside the tokens.

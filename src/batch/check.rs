@@ -3,8 +3,9 @@
 use candle_core::{DType, Tensor};
 use serde::Serialize;
 
+use super::capture::CHUNK_TOKENS;
 use crate::error::Result;
-use crate::forest::Forest;
+use crate::forest::{self, Forest, Memory, Pool, Settings};
 use crate::input::{Message, Prompt, Role};
 use crate::model::chat::Template;
 use crate::model::decoder::{Engine, Tap};
@@ -47,6 +48,8 @@ pub struct Check {
     pub tied: bool,
     /// Longest sequence, in tokens.
     pub context: usize,
+    /// What a chunk of [`CHUNK_TOKENS`] tokens takes in memory, with the weights.
+    pub memory: Memory,
     /// Whether the first text begins with two beginning-of-sequence tokens under the default template.
     pub double_bos: bool,
     /// Whether the default template refuses (or drops) a system message.
@@ -110,12 +113,20 @@ pub fn check(name: &str, options: &LoadOptions) -> Result<Check> {
         // The largest of thousands of entries, each with eight bits of mantissa behind it.
         _ => (0.3, 0.3),
     };
+    let settings = Settings {
+        layers: Vec::new(),
+        pool: Pool::Mean,
+        logprob: true,
+        chunk_tokens: CHUNK_TOKENS,
+        memory: None,
+    };
     let mut out = Check {
         layers: vec![LayerCheck::default(); blocks + 1],
         limits,
         unused: model.unused.clone(),
         tied: model.decoder.config().tied,
         context: model.decoder.config().context,
+        memory: forest::memory(&model.decoder, &settings, CHUNK_TOKENS, 0),
         ..Check::default()
     };
     let forest = Forest::build(&texts)?;

@@ -68,6 +68,19 @@ pub fn describe(prepared: &Prepared, job: &Job) {
         plan.packed_tokens,
         plan.naive_tokens as f64 / plan.packed_tokens.max(1) as f64,
     );
+    let memory = prepared.memory(&plan, job.rows.len());
+    let waiting = if memory.waiting > 0 {
+        format!(", {} for what waits while they are read", mebibytes(memory.waiting))
+    } else {
+        String::new()
+    };
+    println!(
+        "memory: about {}: {} for the weights{}, {} for a chunk{waiting}",
+        mebibytes(memory.total()),
+        mebibytes(memory.weights),
+        if prepared.model.decoder.streams() { " of a block" } else { "" },
+        mebibytes(memory.chunk),
+    );
     for note in &prepared.items.notes {
         println!("note: {note}");
     }
@@ -91,6 +104,11 @@ pub fn describe(prepared: &Prepared, job: &Job) {
     }
     list_skipped("items", &prepared.items.skipped);
     list_skipped("rows", &job.skipped);
+}
+
+/// An amount of memory as people read it.
+pub fn mebibytes(bytes: usize) -> String {
+    format!("{:.0} MiB", bytes as f64 / f64::from(1 << 20))
 }
 
 /// The number of what was left out, with the first three reasons.

@@ -1,6 +1,8 @@
 //! `vstar check`.
 
 use super::args::CheckArgs;
+use super::capture::mebibytes;
+use crate::batch::capture::CHUNK_TOKENS;
 use crate::batch::check::check as run;
 use crate::error::{Kind, Refusal, Result};
 use crate::model::{LoadOptions, device, dtype};
@@ -21,6 +23,11 @@ pub fn check(args: &CheckArgs) -> Result<()> {
         "output head: {}; context {} tokens",
         if found.tied { "tied to the embeddings" } else { "its own" },
         found.context
+    );
+    println!(
+        "memory: {} for the weights, {} for a chunk of {CHUNK_TOKENS} tokens",
+        mebibytes(found.memory.weights),
+        mebibytes(found.memory.chunk)
     );
     if !found.unused.is_empty() {
         println!("tensors that the decoder does not use: {}", found.unused.join(", "));

@@ -1,9 +1,11 @@
 //! The packed forest of token segments: every shared token is computed once.
 
 mod chunk;
+mod memory;
 mod run;
 mod trie;
 
 pub use chunk::Plan;
-pub use run::{Pool, Reading, Request, Settings, chunk_bytes, plan_requests, run, waiting_bytes};
+pub use memory::{Memory, affordable_tokens, chunk_bytes, memory, waiting_bytes};
+pub use run::{Pool, Reading, Request, Settings, plan_requests, run};
 pub use trie::Forest;

@@ -73,21 +73,6 @@ impl Settings {
     }
 }
 
-/// Bytes of memory a chunk of T tokens takes at most, beside the weights: residual stream, norm,
-/// projections and MLP of one block, a slice of logits, and the readings of `layers` layers.
-pub fn chunk_bytes(decoder: &Decoder, tokens: usize) -> usize {
-    let c = decoder.config();
-    let width = 6 * c.hidden_size + 3 * (c.heads + 2 * c.kv_heads) * c.head_dim + 4 * c.intermediate_size;
-    tokens.saturating_mul(width * decoder.dtype().size_in_bytes().max(4))
-}
-
-/// Bytes that wait while the blocks are read: the residual stream of T packed tokens, and the readings of
-/// some requests at all wanted layers.
-pub fn waiting_bytes(decoder: &Decoder, settings: &Settings, tokens: usize, requests: usize) -> usize {
-    let width = 4 * decoder.config().hidden_size;
-    tokens.saturating_mul(width).saturating_add(requests * settings.layers.len() * width)
-}
-
 /// The plan for some requests: chunks, tokens computed alone and in the forest.
 pub fn plan_requests(decoder: &Decoder, requests: &[Request], chunk_tokens: usize) -> Plan {
     plan(requests, chunk_tokens, |len| decoder.config().rope_regime(len))

@@ -125,8 +125,7 @@ pub fn docket(
 
 fn ask(model: &Model, judge: &JudgeTemplate, chat: &Template, question: &Question<'_>) -> Result<Request> {
     let text = judge.render(question, chat)?;
-    let (form, answers) = judge.form(model, &text)?;
-    let tokens = model.encoder.encode(&format!("{text}{}", form.lead))?;
+    let (tokens, answers) = judge.encode(model, &text)?;
     check_length(model, tokens.len() + 1)?;
     Ok(Request { tokens, response: None, answers: Some(answers) })
 }

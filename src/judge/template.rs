@@ -194,15 +194,18 @@ impl JudgeTemplate {
         }
     }
 
-    /// The first form whose answers are single, distinct tokens of this model after this question.
+    /// A rendered question as the model reads it: its tokens up to where the answer stands, and the tokens
+    /// of the two answers, in the first form in which these are single and distinct.
     ///
     /// # Errors
-    /// [`Kind::AnswerTokens`] if none is.
-    pub fn form(&self, model: &Model, question: &str) -> Result<(&Form, [u32; 2])> {
+    /// [`Kind::AnswerTokens`] if there is no such form.
+    pub fn encode(&self, model: &Model, question: &str) -> Result<(Vec<u32>, [u32; 2])> {
         let mut found = String::new();
         for form in &self.forms {
-            match answer_tokens(model, question, form)? {
-                Ok(tokens) => return Ok((form, tokens)),
+            let before = format!("{question}{}", form.lead);
+            let base = model.encoder.encode(&before)?;
+            match answer_tokens(model, &before, &base, form)? {
+                Ok(answers) => return Ok((base, answers)),
                 Err(why) => found = why,
             }
         }
@@ -218,18 +221,17 @@ impl JudgeTemplate {
     }
 }
 
-/// The two answers' token ids, or why they are none.
+/// The two answers' token ids after `before`, whose tokens are `base`, or why they are none.
 fn answer_tokens(
     model: &Model,
-    question: &str,
+    before: &str,
+    base: &[u32],
     form: &Form,
 ) -> Result<std::result::Result<[u32; 2], String>> {
-    let before = format!("{question}{}", form.lead);
-    let base = model.encoder.encode(&before)?;
     let mut tokens = [0; 2];
     for (slot, answer) in form.answers.iter().enumerate() {
         let with = model.encoder.encode(&format!("{before}{answer}"))?;
-        match with.strip_prefix(base.as_slice()) {
+        match with.strip_prefix(base) {
             Some(&[token]) => tokens[slot] = token,
             Some(added) => return Ok(Err(format!("{answer:?} adds {} tokens", added.len()))),
             None => return Ok(Err(format!("{answer:?} merges with the text before it"))),

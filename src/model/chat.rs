@@ -195,6 +195,11 @@ impl Jinja {
             self.special.iter().map(|(k, v)| (k.as_str(), Value::from(v.as_str()))).collect();
         variables.insert("messages", Value::from_serialize(&messages));
         variables.insert("add_generation_prompt", Value::from(generation));
+        if generation {
+            // Where the assistant is to speak it has to answer at once: a template that would open a chain of
+            // thought (Qwen 3, SmolLM 3) closes it.
+            variables.insert("enable_thinking", Value::from(false));
+        }
         let variables = context! { ..Value::from_serialize(&variables) };
         self.environment
             .get_template("chat")

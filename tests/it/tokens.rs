@@ -136,6 +136,16 @@ fn chats_are_rendered_and_encoded_as_transformers_does() {
 }
 
 #[test]
+fn a_judge_that_could_think_is_asked_to_answer_at_once() {
+    let source = "{% for m in messages %}{{ m.content }};{% endfor %}{% if add_generation_prompt %}A:\
+        {% if enable_thinking is defined and not enable_thinking %}<think></think>{% endif %}{% endif %}";
+    let template = Template::jinja(source, Default::default(), Path::new("chat.jinja")).expect("a template");
+    assert_eq!(template.render_question(None, "Which?").expect("a question"), "Which?;A:<think></think>");
+    let rendered = template.render(None, &Prompt::Text("Hi".into()), "Ho").expect("a response");
+    assert_eq!(rendered.text, "Hi;Ho;");
+}
+
+#[test]
 fn a_template_that_never_ends_is_stopped() {
     let source = "{% for i in range(100000) %}{% for j in range(100000) %}x{% endfor %}{% endfor %}";
     let template = Template::jinja(source, BTreeMap::new(), Path::new("t")).expect("a template");

@@ -93,6 +93,11 @@ enum Held<'a> {
 }
 
 impl Lent<'_> {
+    /// Bytes of its matrices.
+    pub fn bytes(&self) -> usize {
+        self.block().bytes()
+    }
+
     fn block(&self) -> &Block {
         match &self.0 {
             Held::Here(block) => block,
@@ -127,12 +132,13 @@ impl Decoder {
     /// [`Kind::Weights`] if the source lacks a tensor or has it in another shape.
     pub fn load(config: Config, source: &dyn TensorSource) -> Result<Self> {
         let names = Names::new(config.family, source);
-        let blocks = (0..config.num_blocks())
-            .map(|i| Block::load(source, &names.block(&config, i), &config, i))
-            .collect::<Result<Vec<_>>>()?;
+        // The largest matrix first: while it is packed it is in memory twice.
         let vocabulary = |name: &str| Vocabulary::load(source, name, config.vocab_size, config.hidden_size);
         let (embedding, head) =
             (vocabulary(&names.embedding)?, if config.tied { None } else { Some(vocabulary(&names.head)?) });
+        let blocks = (0..config.num_blocks())
+            .map(|i| Block::load(source, &names.block(&config, i), &config, i))
+            .collect::<Result<Vec<_>>>()?;
         Self::assemble(config, source, &names, embedding, head, Blocks::Resident(blocks))
     }
 

@@ -30,7 +30,9 @@ impl Norm {
         kind: NormKind,
         eps: f64,
     ) -> Result<Self> {
-        let weight = source.tensor(&format!("{prefix}.weight"), &[width])?;
+        // In f32 or better whatever the computation's dtype: 1 + w would lose most of a small w's bits.
+        let wide = if source.dtype() == DType::F64 { DType::F64 } else { DType::F32 };
+        let weight = source.tensor(&format!("{prefix}.weight"), &[width])?.to_dtype(wide)?;
         let weight = if kind == NormKind::RmsPlusOne { (weight + 1.0)? } else { weight };
         let centred = kind == NormKind::Layer;
         let bias = if centred { Some(source.tensor(&format!("{prefix}.bias"), &[width])?) } else { None };

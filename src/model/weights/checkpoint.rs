@@ -1,5 +1,6 @@
 //! Safetensors files, mapped into memory and checked before a tensor is believed.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::File;
 use std::path::{Component, Path, PathBuf};
@@ -23,6 +24,7 @@ pub struct Checkpoint {
 
 struct Shard {
     path: PathBuf,
+    file: File,
     map: Mmap,
     /// Byte at which tensor data begins.
     data: usize,
@@ -64,7 +66,7 @@ impl Checkpoint {
                     .into());
                 }
             }
-            shards.push(Shard { path: path.clone(), map, data: header + 8 });
+            shards.push(Shard { path: path.clone(), file, map, data: header + 8 });
         }
         Ok(Self { shards, tensors, asked: Mutex::default(), dtype, device: device.clone() })
     }
@@ -177,18 +179,34 @@ impl Checkpoint {
             (start, end) = (start + first * row, start + (first + len) * row);
             shape[0] = len;
         }
-        let range = shard.data + start..shard.data + end;
-        let tensor = Tensor::from_raw_buffer(&shard.map[range.clone()], stored, &shape, &Device::Cpu)?;
-        shard.release(range);
+        let bytes = shard.bytes(shard.data + start..shard.data + end)?;
+        let tensor = Tensor::from_raw_buffer(&bytes, stored, &shape, &Device::Cpu)?;
+        drop(bytes);
+        shard.release(shard.data + start..shard.data + end);
         Ok(tensor.to_dtype(dtype(stored))?.to_device(&self.device)?)
     }
 }
 
+/// Ranges from this size on are read through the map; a smaller one would fault in its neighbours, which
+/// adds up where single rows of a large matrix are wanted.
+const MAPPED: usize = 1 << 20;
+
 impl Shard {
+    fn bytes(&self, range: std::ops::Range<usize>) -> Result<Cow<'_, [u8]>> {
+        #[cfg(unix)]
+        if range.len() < MAPPED {
+            let mut bytes = vec![0; range.len()];
+            std::os::unix::fs::FileExt::read_exact_at(&self.file, &mut bytes, range.start as u64)
+                .map_err(|e| Error::io("read", &self.path, e))?;
+            return Ok(Cow::Owned(bytes));
+        }
+        Ok(Cow::Borrowed(&self.map[range]))
+    }
+
     /// Lets go of mapped pages that have been copied out, so that the weights are in memory once.
     fn release(&self, range: std::ops::Range<usize>) {
         #[cfg(unix)]
-        if range.len() > 1 << 20 {
+        if range.len() >= MAPPED {
             // SAFETY: the map is a read-only view of a file; pages let go of are read again from there.
             let released = unsafe {
                 self.map.unchecked_advise_range(memmap2::UncheckedAdvice::DontNeed, range.start, range.len())
