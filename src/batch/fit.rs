@@ -52,8 +52,9 @@ pub fn fit_into(options: &FitOptions) -> Result<Report> {
     let families = families(&observations, &options.constitutions);
     let mut placebo: BTreeSet<String> = options.placebo.iter().cloned().collect();
     placebo.extend(families.iter().filter(|(_, f)| **f == Family::Placebo).map(|(name, _)| name.clone()));
-    if let Some(unknown) = options.placebo.iter().find(|p| !observations.columns().judgments.contains_key(*p))
-    {
+    let columns = observations.columns();
+    let judged = |p: &String| columns.judgments.contains_key(p) || columns.scores.contains_key(p);
+    if let Some(unknown) = options.placebo.iter().find(|p| !judged(p)) {
         return Err(Refusal::new(Kind::Missing, format!("no judgments under `{unknown}`"))
             .at(Place::file(&options.observations))
             .expected("the name of a judged constitution after --placebo")
@@ -89,7 +90,7 @@ fn add_skipped(report: &mut Report, options: &FitOptions, observations: &Observa
     const EXAMPLES: usize = 50;
     let extra = &observations.meta().extra;
     let number = |key: &str| extra.get(key).and_then(|n| n.parse::<u64>().ok()).unwrap_or(0);
-    let total = number("skipped") + number("judge_skipped");
+    let total = number("skipped") + number("judge_skipped") + number("pointwise_skipped");
     if total > 0 {
         report.tables.insert(SKIPPED.to_owned(), total.into());
         let mut rows = list(&options.skipped[..options.skipped.len().min(EXAMPLES)], "response");

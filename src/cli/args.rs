@@ -123,11 +123,24 @@ pub struct CaptureArgs {
     pub out: PathBuf,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ModeName {
+    /// Which of two responses, both orders
+    Pairwise,
+    /// Whether one response agrees, yes or no
+    Pointwise,
+    /// What the constitution changes in the response's likelihood; nothing is asked
+    Implicit,
+}
+
 #[derive(Debug, Args)]
 pub struct JudgeArgs {
     #[command(flatten)]
     pub capture: CaptureArgs,
-    /// Judge template: chat, base, base-short, or a TOML file [default: chat if the model has a chat template, else base]
+    /// What is asked: pairwise, or a score of each response; `pairwise implicit` gives both [default: as the template, else pairwise]
+    #[arg(long, value_enum, num_args = 1..=2, value_delimiter = ',')]
+    pub mode: Vec<ModeName>,
+    /// Judge template: chat, base, base-short, chat-pointwise, base-pointwise, or a TOML file [default: one that suits model and mode]
     #[arg(long)]
     pub judge: Option<String>,
     /// Most pairs of a prompt [default: all of two, a ring of more]

@@ -49,8 +49,9 @@ pub fn constitution_cosines(
                 let mut estimate = match probed.pair(&rows, a, b)? {
                     Some((bench, r_a, r_b)) => {
                         let angle = Angle::new(&bench, &r_a, &r_b);
-                        let names = (first.name.as_str(), second.name.as_str());
-                        let mut estimate = angle.estimate(&bench, Quantity::ConstitutionCos, names);
+                        let names = (first.label(), second.label());
+                        let mut estimate =
+                            angle.estimate(&bench, Quantity::ConstitutionCos, (&names.0, &names.1));
                         (estimate.n, estimate.blocks) = (Some(bench.n()), Some(bench.blocks()));
                         estimate
                     }
@@ -59,8 +60,8 @@ pub fn constitution_cosines(
                         "no prompt has two responses that both constitutions judged",
                     ),
                 }
-                .under(&first.name);
-                estimate.constitution2 = Some(second.name.clone());
+                .under(&first.label());
+                estimate.constitution2 = Some(second.label());
                 estimate.layer = Some(layer);
                 estimate.control = if length { Control::Length } else { Control::None };
                 out.push(estimate);

@@ -63,6 +63,33 @@ pub enum Quantity {
     GeometryNull,
 }
 
+/// How a constitution's rewards were obtained from the model.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    /// Forced choices between two responses, both orders.
+    #[default]
+    Pairwise,
+    /// Log-odds of yes against no for one response.
+    Pointwise,
+    /// log P(response | constitution, prompt) − log P(response | prompt).
+    Implicit,
+    /// Scores of unknown making.
+    Scores,
+}
+
+impl Mode {
+    /// Its name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pairwise => "pairwise",
+            Self::Pointwise => "pointwise",
+            Self::Implicit => "implicit",
+            Self::Scores => "given",
+        }
+    }
+}
+
 /// What was projected out before estimating.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -91,6 +118,9 @@ pub struct Estimate {
     /// Second constitution, for `constitution_cos`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub constitution2: Option<String>,
+    /// How the rewards were obtained, where they stand beside forced choices under the same constitution.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub judge: Option<Mode>,
     /// Layer; `null` for what needs no layer.
     pub layer: Option<Layer>,
     /// What was projected out.
@@ -199,6 +229,7 @@ impl Estimate {
             value2: None,
             constitution: None,
             constitution2: None,
+            judge: None,
             layer: None,
             control: Control::None,
             k: None,

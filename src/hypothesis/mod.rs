@@ -23,5 +23,5 @@ mod stage;
 pub mod tilt;
 
 pub use analysis::{Analysis, LayerChoice, Options, analyse};
-pub use estimate::{Control, Estimate, Quantity};
-pub use problem::{Choices, Judged, Labels, LayerSource, Parts, Problem, Value};
+pub use estimate::{Control, Estimate, Mode, Quantity};
+pub use problem::{Asked, Choices, Judged, Labels, LayerSource, Parts, Problem, Value};

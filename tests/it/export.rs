@@ -168,7 +168,7 @@ fn a_finished_run_exports_in_every_format_and_refuses_what_it_does_not_have() {
         fs::read(place.path("out/directions.safetensors")).expect("the original")
     );
     let estimates = fs::read_to_string(place.path("out/export.estimates.csv")).expect("estimates");
-    assert!(estimates.lines().any(|l| l.starts_with("alignment,harmless,,kind,,")), "{estimates}");
+    assert!(estimates.lines().any(|l| l.starts_with("alignment,harmless,,kind,,,")), "{estimates}");
     let (ok, out, err) = place.vstar(&["export", "out", "--format", "gguf", "--direction", "v_c.kind"]);
     assert!(ok, "{out}\n{err}");
     let vector = fs::read(place.path("out/v_c.kind.gguf")).expect("a control vector");

@@ -13,6 +13,7 @@ mod foreign;
 mod forest;
 mod input;
 mod known_answers;
+mod modes;
 mod moments;
 mod observations;
 mod parity;

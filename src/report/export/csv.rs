@@ -23,7 +23,7 @@ pub fn to_csv(directions: &Directions) -> String {
 /// are joined by `; `.
 pub fn to_estimates_csv(estimates: &[Estimate]) -> String {
     let mut out = String::from(
-        "quantity,value,value2,constitution,constitution2,layer,control,k,lambda_sd,estimate,lo,hi,se,z,p_adjusted,n,blocks,\
+        "quantity,value,value2,constitution,constitution2,judge,layer,control,k,lambda_sd,estimate,lo,hi,se,z,p_adjusted,n,blocks,\
          reportable,method,warnings\n",
     );
     for e in estimates {
@@ -40,6 +40,7 @@ pub fn to_estimates_csv(estimates: &[Estimate]) -> String {
             text(&e.value2),
             text(&e.constitution),
             text(&e.constitution2),
+            e.judge.map(|m| m.as_str().to_owned()).unwrap_or_default(),
             whole(e.layer.map(|l| l.0)),
             spelt(serde_json::to_value(e.control)),
             whole(e.k),
