@@ -12,6 +12,8 @@ mod export;
 mod foreign;
 mod forest;
 mod input;
+#[cfg(target_os = "linux")]
+mod kill;
 mod known_answers;
 mod modes;
 mod moments;
