@@ -6,7 +6,7 @@ use std::time::Instant;
 use serde::Serialize;
 
 use super::estimate::{Control, Estimate, Mode, Quantity};
-use super::export::fit_directions;
+use super::export::{Fitted, at_layer, fit_directions};
 use super::judging;
 use super::layers::{self, LayerRho2};
 use super::problem::{LayerSource, Problem};
@@ -119,6 +119,9 @@ pub fn analyse(problem: &Problem, source: &dyn LayerSource, options: &Options) -
     };
     clock.lap("layer selection");
     let h = source.resid(out.layer)?;
+    // With no layer to choose, figures and directions are of the same rows and share their factors.
+    let shared = out.profile.is_empty();
+    let mut fitted = Fitted::new();
     for length in [false, true] {
         if length && problem.tokens.is_none() {
             out.warnings.push("no token counts: nothing could be controlled for length".into());
@@ -130,6 +133,9 @@ pub fn analyse(problem: &Problem, source: &dyn LayerSource, options: &Options) -
             stage.value(v, &mut out)?;
         }
         stage.value_cosines(&values, &mut out)?;
+        if shared {
+            fitted.extend(at_layer(&mut stage, &values)?);
+        }
         clock.lap(if length { "estimates, length controlled" } else { "estimates" });
     }
     for judged in &problem.judged {
@@ -137,7 +143,7 @@ pub fn analyse(problem: &Problem, source: &dyn LayerSource, options: &Options) -
         out.estimates.extend(quality.into_iter().map(|e| judged.mark(e)));
     }
     drop(h);
-    fit_directions(problem, source, &values, &mut out)?;
+    fit_directions(problem, source, &values, fitted, &mut out)?;
     clock.lap("directions");
     out.seconds = clock.seconds;
     Ok(out)

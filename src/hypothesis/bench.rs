@@ -1,12 +1,14 @@
 //! One set of contrasts at one layer under one control, with its factorisation: what labels are probed on.
 
+use std::cell::RefCell;
+
 use faer::Mat;
 use ndarray::ArrayView2;
 
 use super::estimate::Control;
 use crate::error::Result;
 use crate::probe::length::LengthControl;
-use crate::probe::twicing::twicing;
+use crate::probe::twicing::{components, twicing};
 use crate::probe::{Contrasts, Probed, Spectrum};
 
 /// Contrasts X `[N, d]` and what every label shares.
@@ -22,6 +24,17 @@ pub struct Bench {
     /// The default penalty.
     pub lambda: f64,
     length: Option<LengthControl>,
+    /// Labels that were predicted before: one is asked for under several names.
+    known: RefCell<Vec<(Method, Label)>>,
+}
+
+/// How a label is predicted.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Method {
+    /// Twicing ridge of this penalty.
+    Ridge(f64),
+    /// Least squares on so many principal components.
+    Components(usize),
 }
 
 /// A label on a bench: contrasts and leave-block-out predictions.
@@ -58,7 +71,7 @@ impl Bench {
         let spectrum = Spectrum::new(&x)?;
         let lambda = spectrum.penalty(spectrum.default_df());
         let control = if length.is_some() { Control::Length } else { Control::None };
-        Ok(Self { contrasts, control, x, spectrum, lambda, length })
+        Ok(Self { contrasts, control, x, spectrum, lambda, length, known: RefCell::default() })
     }
 
     /// Contrasts of a value or a reward, under this bench's control.
@@ -87,9 +100,35 @@ impl Bench {
 
     /// Probes labels under another penalty.
     pub fn probe_at(&self, lambda: f64, labels: Vec<Vec<f64>>) -> Vec<Label> {
-        let views: Vec<&[f64]> = labels.iter().map(Vec::as_slice).collect();
-        let predictions = twicing(&self.spectrum, self.contrasts.blocks(), lambda, &views);
-        labels.into_iter().zip(predictions).map(|(y, yhat)| Label { y, yhat }).collect()
+        self.predicted(Method::Ridge(lambda), labels)
+    }
+
+    /// Probes labels on the leading `k` principal components.
+    pub fn probe_components(&self, k: usize, labels: Vec<Vec<f64>>) -> Vec<Label> {
+        self.predicted(Method::Components(k), labels)
+    }
+
+    /// The labels with their predictions; those that are not known yet in one pass.
+    fn predicted(&self, method: Method, labels: Vec<Vec<f64>>) -> Vec<Label> {
+        let find = |y: &Vec<f64>| {
+            let known = self.known.borrow();
+            known.iter().find(|(m, label)| *m == method && label.y == *y).map(|(_, label)| label.clone())
+        };
+        let new: Vec<&[f64]> = labels.iter().filter(|y| find(y).is_none()).map(Vec::as_slice).collect();
+        if !new.is_empty() {
+            let blocks = self.contrasts.blocks();
+            let predictions = match method {
+                Method::Ridge(lambda) => twicing(&self.spectrum, blocks, lambda, &new),
+                Method::Components(k) => components(&self.spectrum, blocks, k, &new),
+            };
+            let found = new.iter().zip(predictions).map(|(y, yhat)| (method, Label { y: y.to_vec(), yhat }));
+            self.known.borrow_mut().extend(found.collect::<Vec<_>>());
+        }
+        // A label that holds a NaN equals nothing, itself included: it is as NaN as its prediction.
+        labels
+            .into_iter()
+            .map(|y| find(&y).unwrap_or_else(|| Label { yhat: vec![f64::NAN; y.len()], y }))
+            .collect()
     }
 
     /// N.

@@ -43,7 +43,7 @@ pub fn dimension(bench: &Bench) -> Option<Dimension> {
     let parts: Vec<(f64, f64, f64)> = blocks
         .par_iter()
         .map(|block| {
-            let u = spectrum.u.get(block.clone(), ..);
+            let u = spectrum.u().get(block.clone(), ..);
             let weighted = |w: &[f64]| -> f64 {
                 (0..u.ncols())
                     .map(|j| w[j] * (0..u.nrows()).map(|i| u[(i, j)] * u[(i, j)]).sum::<f64>())

@@ -33,7 +33,6 @@
 use super::bench::{Bench, Label};
 use super::estimate::{Estimate, Quantity};
 use crate::probe::influence::{Influence, cosine, fisher_interval, mean_product, normal_interval, theta};
-use crate::probe::twicing::components;
 
 /// z that both labels' θ̂ must pass for a cosine to be quoted: one-sided 5 %.
 pub const GATE: f64 = 1.645;
@@ -102,9 +101,8 @@ pub fn alignment(bench: &Bench, value: &str, s: &Label, constitution: &str, r: &
         cosine(&t(s, r), &t(s, s), &t(r, r)).map(|c| c.value)
     };
     for share in [8.0, 4.0] {
-        let df = bench.n() as f64 / share;
-        if df < 0.999 * bench.spectrum.default_df() && df > 0.0 {
-            let labels = bench.probe_at(bench.spectrum.penalty(df), vec![s.y.clone(), r.y.clone()]);
+        if let Some(lambda) = stiffer(bench, share) {
+            let labels = bench.probe_at(lambda, vec![s.y.clone(), r.y.clone()]);
             if let Some(there) = other(&labels)
                 && (there - cos).abs() > 2.0 * se
             {
@@ -114,15 +112,28 @@ pub fn alignment(bench: &Bench, value: &str, s: &Label, constitution: &str, r: &
         }
     }
     let k = cross_check_components(bench);
-    let fits = components(&bench.spectrum, blocks, k, &[&s.y, &r.y]);
-    let labels: Vec<Label> =
-        [&s.y, &r.y].into_iter().zip(fits).map(|(y, yhat)| Label { y: y.clone(), yhat }).collect();
+    let labels = bench.probe_components(k, vec![s.y.clone(), r.y.clone()]);
     if let Some(there) = other(&labels)
         && (there - cos).abs() > 2.0 * se
     {
         estimate = estimate.warn(format!("{there:.2} on the leading {k} principal components alone"));
     }
     estimate
+}
+
+/// The penalty at N/share degrees of freedom, where these are fewer than the default's.
+fn stiffer(bench: &Bench, share: f64) -> Option<f64> {
+    let df = bench.n() as f64 / share;
+    (df < 0.999 * bench.spectrum.default_df() && df > 0.0).then(|| bench.spectrum.penalty(df))
+}
+
+/// Predicts labels in every way that [`alignment`] will ask for, each way in one pass over the factors.
+pub fn prepare(bench: &Bench, labels: &[Vec<f64>]) {
+    bench.probe(labels.to_vec());
+    for lambda in [8.0, 4.0].into_iter().filter_map(|share| stiffer(bench, share)) {
+        bench.probe_at(lambda, labels.to_vec());
+    }
+    bench.probe_components(cross_check_components(bench), labels.to_vec());
 }
 
 /// Components of the cross-check: min(0.4 N, 0.9 r).

@@ -97,10 +97,14 @@ impl Stage<'_> {
             None => Estimate::missing(Quantity::LogprobRho2, "the observations hold no log-probabilities"),
         };
         self.push(out, Some(&bench), None, estimate);
-        for judged in &problem.judged {
-            let rows = rows::of_judged(problem, judged, self.keep);
-            let estimate = match self.bench(rows)? {
+        let each: Vec<Rows> =
+            problem.judged.iter().map(|judged| rows::of_judged(problem, judged, self.keep)).collect();
+        for (judged, rows) in problem.judged.iter().zip(&each) {
+            let estimate = match self.bench(rows.clone())? {
                 Some(bench) => {
+                    // Those on the same rows in one pass.
+                    let alike = problem.judged.iter().zip(&each).filter(|(_, own)| *own == rows);
+                    bench.probe(alike.map(|(other, _)| bench.column(&other.reward)).collect());
                     let label = bench.probe(vec![bench.column(&judged.reward)]).remove(0);
                     let estimate = encoding::rho2_estimate(&bench, Quantity::JudgeRho2, &label);
                     self.push(out, Some(&bench), None, judged.mark(estimate));
@@ -132,6 +136,13 @@ impl Stage<'_> {
         let (s, logprob) = (labels.next().expect("S was probed"), labels.next());
         for estimate in self.own(value, &bench, &s, logprob.as_ref()) {
             self.push(out, Some(&bench), Some(name), estimate);
+        }
+        // All rewards on these rows at once: what costs is the pass over the factors, not the label.
+        let complete = |j: &&Judged| wanted.filtered(|r| j.reward[r].is_finite()) == wanted;
+        let rewards = problem.judged.iter().filter(complete).map(|j| bench.column(&j.reward));
+        let together: Vec<Vec<f64>> = std::iter::once(s.y.clone()).chain(rewards).collect();
+        if together.len() > 1 {
+            improvement::prepare(&bench, &together);
         }
         let mut under = Vec::new();
         for judged in &problem.judged {

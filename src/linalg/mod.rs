@@ -1,7 +1,8 @@
 //! Dense linear algebra in f64: symmetric eigen-decomposition, products, small solves.
 
+use faer::linalg::matmul::triangular::{BlockStructure, matmul};
 use faer::linalg::solvers::Solve;
-use faer::{Mat, MatRef, Side};
+use faer::{Accum, Mat, MatRef, Side};
 
 use crate::error::{Error, Result};
 
@@ -26,6 +27,39 @@ pub fn symmetric_eigen(a: MatRef<'_, f64>) -> Result<Eigen> {
     let values = (0..n).rev().map(|j| rising[j]).collect();
     let vectors = Mat::from_fn(n, n, |i, j| columns[(i, n - 1 - j)]);
     Ok(Eigen { values, vectors })
+}
+
+/// The lower triangle of scale · A Aᵀ, for A `[n, m]`; the rest is 0. Half the work of the whole product.
+pub fn lower_gram(a: MatRef<'_, f64>, scale: f64) -> Mat<f64> {
+    let mut gram = Mat::zeros(a.nrows(), a.nrows());
+    matmul(
+        gram.as_mut(),
+        BlockStructure::TriangularLower,
+        Accum::Replace,
+        a,
+        BlockStructure::Rectangular,
+        a.transpose(),
+        BlockStructure::Rectangular,
+        scale,
+        faer::get_global_parallelism(),
+    );
+    gram
+}
+
+/// Σ w·a·b, in eight sums side by side: the compiler may not reorder one.
+pub fn weighted_dot(w: &[f64], a: &[f64], b: &[f64]) -> f64 {
+    let mut sums = [0.0; 8];
+    let n = w.len().min(a.len()).min(b.len());
+    let whole = n - n % 8;
+    for ((w, a), b) in
+        w[..whole].chunks_exact(8).zip(a[..whole].chunks_exact(8)).zip(b[..whole].chunks_exact(8))
+    {
+        for i in 0..8 {
+            sums[i] += w[i] * a[i] * b[i];
+        }
+    }
+    let rest: f64 = (whole..n).map(|i| w[i] * a[i] * b[i]).sum();
+    sums.iter().sum::<f64>() + rest
 }
 
 /// Solves `a x = b` for a small square `a`.
@@ -78,6 +112,25 @@ mod tests {
                 let sum: f64 =
                     (0..6).map(|k| eigen.values[k] * eigen.vectors[(i, k)] * eigen.vectors[(j, k)]).sum();
                 assert!((sum - a[(i, j)]).abs() < 1e-12);
+            }
+        }
+    }
+
+    #[test]
+    fn the_lower_gram_and_the_weighted_sum_are_what_they_say() {
+        for (n, m) in [(1, 3), (5, 2), (70, 40), (33, 129)] {
+            let a = Mat::from_fn(n, m, |i, j| ((i * m + j) as f64 * 0.7).sin());
+            let gram = lower_gram(a.as_ref(), 0.25);
+            let w: Vec<f64> = (0..m).map(|j| (j as f64).cos()).collect();
+            let row = |i: usize| (0..m).map(|j| a[(i, j)]).collect::<Vec<f64>>();
+            for i in 0..n {
+                for k in 0..n {
+                    let plain: f64 = (0..m).map(|j| a[(i, j)] * a[(k, j)]).sum();
+                    let expected = if k <= i { 0.25 * plain } else { 0.0 };
+                    assert!((gram[(i, k)] - expected).abs() < 1e-12, "{n} {m}: {i} {k}");
+                }
+                let plain: f64 = (0..m).map(|j| w[j] * a[(i, j)] * a[(0, j)]).sum();
+                assert!((weighted_dot(&w, &row(i), &row(0)) - plain).abs() < 1e-12);
             }
         }
     }

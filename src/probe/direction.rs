@@ -28,10 +28,12 @@ pub fn directions(
     labels: &[&[f64]],
 ) -> Vec<Direction> {
     let mut best = vec![(f64::INFINITY, 0.0); labels.len()];
+    let z = spectrum.coordinates(labels);
     let mut df = 0.95 * spectrum.rank() as f64;
     loop {
         let lambda = spectrum.penalty(df);
-        for ((y, yhat), best) in labels.iter().zip(ridge(spectrum, blocks, lambda, labels)).zip(&mut best) {
+        for ((y, yhat), best) in labels.iter().zip(ridge(spectrum, blocks, lambda, labels, &z)).zip(&mut best)
+        {
             let error: f64 = y.iter().zip(&yhat).map(|(y, p)| (y - p) * (y - p)).sum();
             if error < best.0 {
                 *best = (error, lambda);
@@ -42,16 +44,13 @@ pub fn directions(
         }
         df = (df * std::f64::consts::FRAC_1_SQRT_2).max(0.5);
     }
-    labels.iter().zip(best).map(|(y, (_, lambda))| fit(x, spectrum, lambda, y)).collect()
-}
-
-/// v = Xᵀ U diag(1 / (N(μ + λ))) Uᵀ y, which serves whether N > d or not.
-fn fit(x: &Mat<f64>, spectrum: &Spectrum, lambda: f64, y: &[f64]) -> Direction {
-    let mut z = spectrum.coordinates(y);
-    z.iter_mut().zip(&spectrum.mu).for_each(|(z, mu)| *z /= spectrum.n as f64 * (mu + lambda));
-    let weights = spectrum.combine(&z);
-    let v = x.transpose() * faer::ColRef::from_slice(&weights);
-    Direction { v: (0..x.ncols()).map(|j| v[j]).collect(), lambda }
+    // v = Xᵀ U diag(1 / (N(μ + λ))) Uᵀ y, which serves whether N > d or not.
+    let weights = spectrum.combine(&Mat::from_fn(z.nrows(), z.ncols(), |j, l| {
+        z[(j, l)] / (spectrum.n as f64 * (spectrum.mu[j] + best[l].1))
+    }));
+    let v = x.transpose() * weights;
+    let column = |l: usize| (0..x.ncols()).map(|j| v[(j, l)]).collect();
+    best.iter().enumerate().map(|(l, &(_, lambda))| Direction { v: column(l), lambda }).collect()
 }
 
 #[cfg(test)]

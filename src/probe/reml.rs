@@ -17,7 +17,8 @@ pub fn rho2(spectrum: &Spectrum, y: &[f64]) -> Option<f64> {
         return None;
     }
     let n = spectrum.n as f64;
-    let z = spectrum.coordinates(y);
+    let z = spectrum.coordinates(&[y]);
+    let z: Vec<f64> = (0..spectrum.rank()).map(|j| z[(j, 0)]).collect();
     let outside = (total - dot(&z, &z)).max(0.0);
     let trace: f64 = spectrum.mu.iter().sum();
     let negative_log_likelihood = |logit: f64| -> f64 {

@@ -1,17 +1,17 @@
 //! One eigen-decomposition of the contrasts, shared by every label.
 
-use faer::Mat;
+use faer::{Mat, MatRef};
 
 use crate::error::{Kind, Refusal, Result};
-use crate::linalg::symmetric_eigen;
+use crate::linalg::{lower_gram, symmetric_eigen, weighted_dot};
 
 /// X = U D Vᵀ of the contrasts X `[N, d]`, with μ_j = D_j²/N.
 #[derive(Debug, Clone)]
 pub struct Spectrum {
     /// Eigenvalues of XᵀX/N, falling, those below 1e-10 of the largest dropped.
     pub mu: Vec<f64>,
-    /// Left singular vectors, `[N, r]`.
-    pub u: Mat<f64>,
+    /// Left singular vectors, transposed: `[r, N]`, so that what belongs to a contrast lies together.
+    ut: Mat<f64>,
     /// N.
     pub n: usize,
     /// d.
@@ -26,8 +26,8 @@ impl Spectrum {
     pub fn new(x: &Mat<f64>) -> Result<Self> {
         let (n, d) = (x.nrows(), x.ncols());
         let tall = n > d;
-        let gram = if tall { x.transpose() * x } else { x * x.transpose() };
-        let gram = gram * faer::Scale(1.0 / n as f64);
+        let long = if tall { x.transpose() } else { x.as_ref() };
+        let gram = lower_gram(long, 1.0 / n as f64);
         let eigen = symmetric_eigen(gram.as_ref())?;
         let top = eigen.values.first().copied().unwrap_or(0.0);
         let rank = eigen.values.iter().take_while(|&&m| m > 1e-10 * top && m > 0.0).count();
@@ -39,13 +39,18 @@ impl Spectrum {
         }
         let mu: Vec<f64> = eigen.values[..rank].to_vec();
         let vectors = eigen.vectors.get(.., ..rank);
-        let u = if tall {
+        let ut = if tall {
             let scaled = Mat::from_fn(d, rank, |i, j| vectors[(i, j)] / (n as f64 * mu[j]).sqrt());
-            x * &scaled
+            scaled.transpose() * x.transpose()
         } else {
-            vectors.to_owned()
+            vectors.transpose().to_owned()
         };
-        Ok(Self { mu, u, n, d })
+        Ok(Self { mu, ut, n, d })
+    }
+
+    /// Left singular vectors U, `[N, r]`.
+    pub fn u(&self) -> MatRef<'_, f64> {
+        self.ut.transpose()
     }
 
     /// Rank r.
@@ -71,23 +76,32 @@ impl Spectrum {
         (0.5 * (low + high)).exp()
     }
 
-    /// Uᵀy, `[r]`.
-    pub fn coordinates(&self, y: &[f64]) -> Vec<f64> {
-        let y = faer::ColRef::from_slice(y);
-        let z = self.u.transpose() * y;
-        (0..self.rank()).map(|j| z[j]).collect()
+    /// Uᵀy of each label y `[N]`: `[r, labels]`. One pass over U for all of them.
+    pub fn coordinates(&self, labels: &[&[f64]]) -> Mat<f64> {
+        let y = Mat::from_fn(self.n, labels.len(), |i, l| labels[l][i]);
+        &self.ut * y
     }
 
-    /// U z, `[N]`.
-    pub fn combine(&self, z: &[f64]) -> Vec<f64> {
-        let y = &self.u * faer::ColRef::from_slice(z);
-        (0..self.n).map(|i| y[i]).collect()
+    /// U Z for Z `[r, m]`: `[N, m]`. One pass over U for all columns.
+    pub fn combine(&self, z: &Mat<f64>) -> Mat<f64> {
+        self.u() * z
     }
 
-    /// The leading `k` components alone.
+    /// U_g diag(weights) U_gᵀ for the contrasts `rows` of a block, on the leading components that have a
+    /// weight.
     pub fn hat(&self, rows: std::ops::Range<usize>, weights: &[f64]) -> Mat<f64> {
-        let part = self.u.get(rows, ..weights.len());
-        let scaled = Mat::from_fn(part.nrows(), part.ncols(), |i, j| part[(i, j)] * weights[j]);
-        scaled * part.transpose()
+        let row = |i: usize| {
+            let column = self.ut.col(rows.start + i).try_as_col_major();
+            column.expect("a matrix of its own has contiguous columns").as_slice()
+        };
+        let mut hat = Mat::zeros(rows.len(), rows.len());
+        for i in 0..rows.len() {
+            for j in 0..=i {
+                let value = weighted_dot(weights, row(i), row(j));
+                hat[(i, j)] = value;
+                hat[(j, i)] = value;
+            }
+        }
+        hat
     }
 }

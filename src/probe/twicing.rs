@@ -25,32 +25,28 @@ pub fn twicing(
 ) -> Vec<Vec<f64>> {
     let a: Vec<f64> = spectrum.mu.iter().map(|m| m / (m + lambda)).collect();
     let b: Vec<f64> = spectrum.mu.iter().zip(&a).map(|(m, a)| a * lambda / (m + lambda)).collect();
-    let smooth = |weights: &[f64], z: &[f64]| -> Vec<f64> {
-        spectrum.combine(&z.iter().zip(weights).map(|(z, w)| z * w).collect::<Vec<_>>())
-    };
-    let fits: Vec<(Vec<f64>, Vec<f64>)> = labels
-        .iter()
-        .map(|y| {
-            let z = spectrum.coordinates(y);
-            (smooth(&a, &z), smooth(&b, &z))
-        })
-        .collect();
+    // f and s of every label, side by side.
+    let z = spectrum.coordinates(labels);
+    let k = labels.len();
+    let both = spectrum.combine(&Mat::from_fn(z.nrows(), 2 * k, |j, l| {
+        if l < k { a[j] * z[(j, l)] } else { b[j] * z[(j, l - k)] }
+    }));
     assemble(spectrum.n, blocks, labels.len(), |block| {
         let hat = spectrum.hat(block.clone(), &a);
         let second = spectrum.hat(block.clone(), &b);
         let n = block.len();
         let left = Mat::from_fn(n, n, |i, j| f64::from(i == j) - hat[(i, j)]);
-        let predict = |(y, (f, s)): (&&[f64], &(Vec<f64>, Vec<f64>))| {
+        let predict = |(l, y): (usize, &&[f64])| {
             let y = &y[block.clone()];
-            let gap: Vec<f64> = y.iter().zip(&f[block.clone()]).map(|(y, f)| y - f).collect();
+            let gap: Vec<f64> = (0..n).map(|i| y[i] - both[(block.start + i, l)]).collect();
             let e = solve(left.as_ref(), &gap);
             let rest: Vec<f64> = (0..n)
-                .map(|i| s[block.start + i] - (0..n).map(|j| second[(i, j)] * e[j]).sum::<f64>())
+                .map(|i| both[(block.start + i, k + l)] - (0..n).map(|j| second[(i, j)] * e[j]).sum::<f64>())
                 .collect();
             let lift = solve(left.as_ref(), &rest);
             (0..n).map(|i| y[i] - e[i] + lift[i]).collect()
         };
-        labels.iter().zip(&fits).map(predict).collect()
+        labels.iter().enumerate().map(predict).collect()
     })
 }
 
@@ -62,12 +58,21 @@ pub fn components(
     k: usize,
     labels: &[&[f64]],
 ) -> Vec<Vec<f64>> {
-    one_fit(spectrum, blocks, &vec![1.0; k.min(spectrum.rank())], labels)
+    let z = spectrum.coordinates(labels);
+    one_fit(spectrum, blocks, &vec![1.0; k.min(spectrum.rank())], labels, &z)
 }
 
-/// ŷ of each label by ordinary ridge under penalty `lambda`, refitted without the block.
-pub fn ridge(spectrum: &Spectrum, blocks: &[Range<usize>], lambda: f64, labels: &[&[f64]]) -> Vec<Vec<f64>> {
-    one_fit(spectrum, blocks, &spectrum.mu.iter().map(|m| m / (m + lambda)).collect::<Vec<_>>(), labels)
+/// ŷ of each label by ordinary ridge under penalty `lambda`, refitted without the block. `z` holds the
+/// labels' coordinates, which serve every penalty.
+pub fn ridge(
+    spectrum: &Spectrum,
+    blocks: &[Range<usize>],
+    lambda: f64,
+    labels: &[&[f64]],
+    z: &Mat<f64>,
+) -> Vec<Vec<f64>> {
+    let weights: Vec<f64> = spectrum.mu.iter().map(|m| m / (m + lambda)).collect();
+    one_fit(spectrum, blocks, &weights, labels, z)
 }
 
 fn one_fit(
@@ -75,25 +80,19 @@ fn one_fit(
     blocks: &[Range<usize>],
     weights: &[f64],
     labels: &[&[f64]],
+    z: &Mat<f64>,
 ) -> Vec<Vec<f64>> {
-    let fits: Vec<Vec<f64>> = labels
-        .iter()
-        .map(|y| {
-            let mut z = spectrum.coordinates(y);
-            z.iter_mut().zip(weights).for_each(|(z, w)| *z *= w);
-            z[weights.len()..].fill(0.0);
-            spectrum.combine(&z)
-        })
-        .collect();
+    let weight = |j: usize| weights.get(j).copied().unwrap_or(0.0);
+    let fits = spectrum.combine(&Mat::from_fn(z.nrows(), z.ncols(), |j, l| weight(j) * z[(j, l)]));
     assemble(spectrum.n, blocks, labels.len(), |block| {
         let hat = spectrum.hat(block.clone(), weights);
         let left = Mat::from_fn(block.len(), block.len(), |i, j| f64::from(i == j) - hat[(i, j)]);
-        let predict = |(y, f): (&&[f64], &Vec<f64>)| {
-            let gap: Vec<f64> = block.clone().map(|i| y[i] - f[i]).collect();
+        let predict = |(l, y): (usize, &&[f64])| {
+            let gap: Vec<f64> = block.clone().map(|i| y[i] - fits[(i, l)]).collect();
             let e = solve(left.as_ref(), &gap);
             block.clone().zip(e).map(|(i, e)| y[i] - e).collect()
         };
-        labels.iter().zip(&fits).map(predict).collect()
+        labels.iter().enumerate().map(predict).collect()
     })
 }
 
@@ -149,7 +148,8 @@ mod tests {
             let lambda = spectrum.penalty(spectrum.default_df());
             let blocks = [0..1, 1..4, 4..9, 9..11, 11..n];
             let fast = twicing(&spectrum, &blocks, lambda, &[&y]).remove(0);
-            let plain = ridge(&spectrum, &blocks, lambda, &[&y]).remove(0);
+            let z = spectrum.coordinates(&[&y]);
+            let plain = ridge(&spectrum, &blocks, lambda, &[&y], &z).remove(0);
             for block in &blocks {
                 let first = refit(&x, &y, lambda, block);
                 let rest: Vec<f64> = (0..n).map(|i| y[i] - predict(&x, &first, i)).collect();
@@ -175,7 +175,7 @@ mod tests {
         let spectrum = Spectrum::new(&x).expect("variance");
         let blocks = [0..4, 4..5, 5..n];
         let fast = components(&spectrum, &blocks, k, &[&y]).remove(0);
-        let scores = spectrum.u.get(.., ..k).to_owned();
+        let scores = spectrum.u().get(.., ..k).to_owned();
         for block in &blocks[..2] {
             let beta = refit(&scores, &y, 0.0, block);
             for i in block.clone() {

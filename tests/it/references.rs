@@ -47,7 +47,7 @@ fn leave_one_out_ridge_is_scikit_learns_ridge_on_the_other_rows() {
     let n = y.len();
     let spectrum = Spectrum::new(&x).expect("variance");
     let blocks: Vec<_> = (0..n).map(|i| i..i + 1).collect();
-    let left_out = ridge(&spectrum, &blocks, lambda, &[&y]).remove(0);
+    let left_out = ridge(&spectrum, &blocks, lambda, &[&y], &spectrum.coordinates(&[&y])).remove(0);
     let mut gram = x.transpose() * &x;
     for j in 0..x.ncols() {
         gram[(j, j)] += n as f64 * lambda;

@@ -172,7 +172,7 @@ pub enum Pool {
 }
 
 /// How the judge is asked.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct JudgeSettings {
     /// What is asked; empty: what the template asks, or forced choices.
     pub modes: Vec<JudgeMode>,
@@ -232,12 +232,6 @@ impl Experiment {
 impl Default for CaptureSettings {
     fn default() -> Self {
         Self { template: None, layers: None, pool: Pool::Mean, memory: None }
-    }
-}
-
-impl Default for JudgeSettings {
-    fn default() -> Self {
-        Self { modes: Vec::new(), template: None, max_pairs_per_prompt: None }
     }
 }
 
