@@ -198,6 +198,12 @@ pub struct CheckArgs {
     /// cpu, cuda or cuda:N [default: cuda:0 if built for it, else cpu]
     #[arg(long)]
     pub device: Option<String>,
+    /// Count what a capture of these items would compute and take in memory
+    #[arg(long, num_args = 1.., value_name = "FILE")]
+    pub data: Vec<PathBuf>,
+    /// Constitutions of that capture: TOML files, folders of them, or `none` for the bare context
+    #[arg(long, num_args = 1.., value_name = "FILE|none", requires = "data")]
+    pub constitution: Vec<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -238,6 +244,40 @@ impl DataArgs {
     /// How to read the items.
     pub fn read(&self) -> ReadOptions {
         ReadOptions { skip_bad: self.skip_bad, limit: self.limit, value_name: self.value_name.clone() }
+    }
+}
+
+impl CheckArgs {
+    /// The capture that `--data` asks about.
+    ///
+    /// # Errors
+    /// What reading the constitutions refuses.
+    pub fn job(&self) -> Result<Option<CaptureOptions>> {
+        if self.data.is_empty() {
+            return Ok(None);
+        }
+        let data = DataArgs {
+            data: self.data.clone(),
+            constitution: self.constitution.clone(),
+            limit: None,
+            skip_bad: true,
+            value_name: None,
+        };
+        let (constitutions, bare) = data.constitutions();
+        Ok(Some(CaptureOptions {
+            model: self.model.clone(),
+            data: data.data.clone(),
+            read: data.read(),
+            constitutions: read_constitutions(&constitutions)?,
+            bare,
+            template: None,
+            layers: None,
+            pool: Pool::Mean,
+            dtype: self.dtype.clone(),
+            device: self.device.clone(),
+            stream: false,
+            memory: None,
+        }))
     }
 }
 

@@ -1,8 +1,8 @@
 //! `vstar check`.
 
 use super::args::CheckArgs;
-use super::capture::mebibytes;
-use crate::batch::capture::CHUNK_TOKENS;
+use super::capture::{describe, mebibytes};
+use crate::batch::capture::{CHUNK_TOKENS, Prepared};
 use crate::batch::check::check as run;
 use crate::error::{Kind, Refusal, Result};
 use crate::model::{LoadOptions, device, dtype};
@@ -41,6 +41,10 @@ pub fn check(args: &CheckArgs) -> Result<()> {
     println!("its response: {:?}", &found.tokens[found.span.0..found.span.1]);
     if found.double_bos {
         println!("the text begins with two beginning-of-sequence tokens");
+    }
+    if let Some(options) = args.job()? {
+        let prepared = Prepared::new(&options)?;
+        describe(&prepared, &prepared.job()?);
     }
     if found.passed() {
         println!("passed");
