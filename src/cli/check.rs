@@ -1,14 +1,16 @@
 //! `vstar check`.
 
 use super::args::CheckArgs;
+use super::bars::Bars;
 use crate::batch::check::check as run;
 use crate::error::{Kind, Refusal, Result};
-use crate::model::{LoadOptions, device, dtype};
+use crate::model::{LoadOptions, ModelSource, device, dtype};
 
 /// Prints what was found; an error if the numbers cannot be trusted.
 pub fn check(args: &CheckArgs) -> Result<()> {
     let options = LoadOptions { dtype: dtype(&args.dtype)?, device: device(args.device.as_deref())? };
-    let found = run(&args.model, &options)?;
+    let files = ModelSource::parse(&args.model, args.revision.as_deref())?.fetch(&mut Bars::new())?;
+    let found = run(&files, &args.model, &options)?;
     println!("largest deviation over the layer's RMS, on four short texts");
     println!("{:>5} {:>10} {:>14} {:>14} {:>14}", "layer", "RMS", "against f64", "packed", "in a forest");
     for (layer, l) in found.layers.iter().enumerate() {

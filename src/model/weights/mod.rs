@@ -7,6 +7,7 @@ use candle_core::{DType, Device, Tensor};
 use candle_nn::Linear;
 
 pub use checkpoint::Checkpoint;
+pub(crate) use checkpoint::shard_names;
 pub use names::{BlockNames, Names, Projection};
 
 use crate::error::Result;
