@@ -37,8 +37,7 @@ impl Bars {
     }
 
     fn show(&mut self, template: &str, message: &str, len: u64) {
-        let style =
-            ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+        let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
         self.bar = Some(ProgressBar::new(len).with_style(style).with_message(message.to_owned()));
     }
 
@@ -58,7 +57,8 @@ impl Bars {
 
 impl Progress for Bars {
     fn begin(&mut self, step: &str, tokens: usize) {
-        let template = "{msg:>8} {bar:30} {percent:>3}% {human_pos}/{human_len} tokens, {per_sec}, {eta} left";
+        let template =
+            "{msg:>8} {bar:30} {percent:>3}% {human_pos}/{human_len} tokens, {per_sec}, {eta} left";
         self.show(template, step, tokens as u64);
     }
 

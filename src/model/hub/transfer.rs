@@ -2,11 +2,11 @@
 
 use std::io::Read;
 
+use super::Downloads;
 use super::cache::{Cache, is_sha256};
 use super::client::{Client, Meta};
 use super::settings::is_set;
 use super::trouble::Trouble;
-use super::Downloads;
 use crate::artifact::{self, Partial};
 use crate::error::Result;
 

@@ -180,7 +180,8 @@ impl Asked<'_> {
     pub fn refusal(&self, trouble: Trouble, file: Option<&str>) -> Error {
         let found = trouble.to_string();
         let what_file = file.map_or_else(String::new, |f| format!(" ({f})"));
-        let token = if self.settings.token.is_some() { "the token that was sent" } else { "no token was sent" };
+        let token =
+            if self.settings.token.is_some() { "the token that was sent" } else { "no token was sent" };
         let refusal = match &trouble {
             Trouble::Status { status: 404, code, .. } => match (code.as_str(), file) {
                 ("RevisionNotFound", _) => self
