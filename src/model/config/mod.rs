@@ -224,6 +224,14 @@ impl Config {
                     rope.dim.to_string(),
                 ));
             }
+            let good = |f: &f64| f.is_finite() && *f > 0.0;
+            if !rope.tables.iter().all(|t| t.inv_freq.iter().all(good) && good(&t.attention_factor)) {
+                return Err(raw.invalid(
+                    "rope_scaling",
+                    "settings that give finite, positive frequencies".into(),
+                    "others".into(),
+                ));
+            }
         }
         let finite = [
             self.attention_scale,
