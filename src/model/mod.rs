@@ -5,6 +5,7 @@ pub mod config;
 pub mod decoder;
 pub mod embedded;
 mod files;
+mod guard;
 pub mod hub;
 mod load;
 pub mod packing;

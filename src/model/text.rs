@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use tokenizers::Tokenizer;
 
+use super::guard::guarded;
 use crate::error::{Error, Kind, Place, Refusal, Result};
 use crate::units::TokenSpan;
 
@@ -60,7 +61,12 @@ impl TextEncoder {
                 .found(found)
                 .into()
         };
-        let mut inner = Tokenizer::from_bytes(bytes).map_err(|e| malformed(e.to_string()))?;
+        // The library panics on several files that are no tokenizers, and says little about one that is no
+        // JSON at all.
+        serde_json::from_slice::<serde::de::IgnoredAny>(bytes).map_err(|e| malformed(e.to_string()))?;
+        let mut inner = guarded(|| Tokenizer::from_bytes(bytes))
+            .map_err(malformed)?
+            .map_err(|e| malformed(e.to_string()))?;
         // Settings left over from somebody's training script would silently cut or pad texts.
         inner.with_truncation(None).map_err(|e| malformed(e.to_string()))?;
         inner.with_padding(None);
@@ -119,13 +125,15 @@ impl TextEncoder {
 
     /// Ids and character spans.
     fn with_offsets(&self, text: &str) -> Result<(Vec<u32>, Vec<Span>)> {
-        let encoding = self.inner.encode_char_offsets(text, true).map_err(|e| {
-            Error::from(
-                Refusal::new(Kind::Malformed, "the tokenizer failed on a text")
-                    .at(Place::file(&self.path))
-                    .found(e.to_string()),
-            )
-        })?;
+        let failed = |found: String| -> Error {
+            Refusal::new(Kind::Malformed, "the tokenizer failed on a text")
+                .at(Place::file(&self.path))
+                .found(found)
+                .into()
+        };
+        let encoding = guarded(|| self.inner.encode_char_offsets(text, true))
+            .map_err(failed)?
+            .map_err(|e| failed(e.to_string()))?;
         let doubled = match (self.bos, encoding.get_ids()) {
             (Some(bos), [first, second, ..]) => *first == bos && *second == bos,
             _ => false,
@@ -139,12 +147,13 @@ impl TextEncoder {
     /// # Errors
     /// If the tokenizer fails.
     pub fn decode(&self, ids: &[u32]) -> Result<String> {
-        self.inner.decode(ids, true).map_err(|e| {
+        let failed = |found: String| -> Error {
             Refusal::new(Kind::Malformed, "the tokenizer cannot decode")
                 .at(Place::file(&self.path))
-                .found(e.to_string())
+                .found(found)
                 .into()
-        })
+        };
+        guarded(|| self.inner.decode(ids, true)).map_err(failed)?.map_err(|e| failed(e.to_string()))
     }
 
     /// A token as the vocabulary spells it.

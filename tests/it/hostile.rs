@@ -77,7 +77,9 @@ fn with_header(header: &str, data: usize) -> Vec<u8> {
 
 #[test]
 fn a_hostile_checkpoint_is_refused_before_it_is_believed() {
-    let f32s = |from: usize, to: usize| format!("{{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[{from},{to}]}}");
+    let f32s = |from: usize, to: usize| {
+        format!("{{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[{from},{to}]}}")
+    };
     let cases: Vec<(&str, Vec<u8>)> = vec![
         ("empty", vec![]),
         ("cut in the length", vec![1, 0, 0]),
@@ -95,9 +97,15 @@ fn a_hostile_checkpoint_is_refused_before_it_is_believed() {
         ("less than the shape", with_header(&format!("{{\"a\":{}}}", f32s(0, 4)), 4)),
         (
             "a shape that overflows",
-            with_header("{\"a\":{\"dtype\":\"F32\",\"shape\":[4611686018427387904,8],\"data_offsets\":[0,0]}}", 0),
+            with_header(
+                "{\"a\":{\"dtype\":\"F32\",\"shape\":[4611686018427387904,8],\"data_offsets\":[0,0]}}",
+                0,
+            ),
         ),
-        ("an unknown dtype", with_header("{\"a\":{\"dtype\":\"X9\",\"shape\":[2],\"data_offsets\":[0,8]}}", 8)),
+        (
+            "an unknown dtype",
+            with_header("{\"a\":{\"dtype\":\"X9\",\"shape\":[2],\"data_offsets\":[0,8]}}", 8),
+        ),
         ("deep JSON", with_header(&"[".repeat(100_000), 0)),
     ];
     let scene = Scene::new("llama_chat");
@@ -222,7 +230,10 @@ fn a_config_of_absurd_numbers_is_refused_by_its_key() {
             scene.edit_config(key, value);
             let text = scene.refused("config.json");
             // A size of 0 may be blamed on the key that it divides.
-            assert!(text.contains(key) || text.contains("num_") || text.contains("head_dim"), "{key} {value}: {text}");
+            assert!(
+                text.contains(key) || text.contains("num_") || text.contains("head_dim"),
+                "{key} {value}: {text}"
+            );
         }
     }
     for (key, value) in [
@@ -237,10 +248,7 @@ fn a_config_of_absurd_numbers_is_refused_by_its_key() {
         ("rope_scaling", json!({"rope_type": "linear", "factor": -2.0})),
         ("rope_scaling", json!({"rope_type": "dynamic", "factor": 2.0})),
         ("rope_scaling", json!([1])),
-        (
-            "rope_scaling",
-            json!({"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 0}),
-        ),
+        ("rope_scaling", json!({"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 0})),
         (
             "rope_scaling",
             json!({"rope_type": "llama3", "factor": 1e-320, "low_freq_factor": 1, "high_freq_factor": 4}),
@@ -278,7 +286,10 @@ fn a_broken_tokenizer_is_refused() {
         ("model", json!({"type": "Nothing"})),
         ("model", json!({"type": "BPE", "vocab": {"a": 0}, "merges": [["x", "y"]]})),
         ("model", json!({"type": "BPE", "vocab": {"a": -1}, "merges": []})),
-        ("pre_tokenizer", json!({"type": "Split", "pattern": {"Regex": "("}, "behavior": "Isolated", "invert": false})),
+        (
+            "pre_tokenizer",
+            json!({"type": "Split", "pattern": {"Regex": "("}, "behavior": "Isolated", "invert": false}),
+        ),
         ("normalizer", json!({"type": "Precompiled", "precompiled_charsmap": "AAAA"})),
     ] {
         let mut bad = good.clone();
@@ -386,10 +397,18 @@ fn refused_items(bytes: &[u8]) -> String {
 fn hostile_items_are_refused_by_line_and_leave_nothing_behind() {
     let good = "{\"id\": \"a\", \"prompt\": \"the tea\", \"responses\": [\"is good\"]}\n";
     let after = |line: &[u8]| [good.as_bytes(), line].concat();
-    let long = |n: usize| format!("{{\"id\": \"b\", \"prompt\": \"{}\", \"responses\": [\"y\"]}}\n", "tea ".repeat(n));
-    assert!(refused_items(&after(b"{\"id\": \"b\", \"prompt\": \"x\0y\", \"responses\": [\"z\"]}\n")).contains(":2"));
+    let long = |n: usize| {
+        format!("{{\"id\": \"b\", \"prompt\": \"{}\", \"responses\": [\"y\"]}}\n", "tea ".repeat(n))
+    };
+    assert!(
+        refused_items(&after(b"{\"id\": \"b\", \"prompt\": \"x\0y\", \"responses\": [\"z\"]}\n"))
+            .contains(":2")
+    );
     assert!(refused_items(&after(b"\0\0\0\0\n")).contains(":2"));
-    assert!(refused_items(&after(b"{\"id\": \"b\", \"prompt\": \"\xff\xfe\", \"responses\": [\"z\"]}\n")).contains(":2"));
+    assert!(
+        refused_items(&after(b"{\"id\": \"b\", \"prompt\": \"\xff\xfe\", \"responses\": [\"z\"]}\n"))
+            .contains(":2")
+    );
     assert!(refused_items(&after(b"{\"id\": \"b\",\r\n")).contains(":2"));
     // 10 MB of one text: read, and refused as longer than the model's context.
     let error = refused_items(&after(long(2_500_000).as_bytes()));
@@ -452,8 +471,11 @@ fn apply(bytes: &mut Vec<u8>, within: usize, damage: &Damage) {
         // Another number where one stands: what JSON still takes.
         Damage::Digits(at, number) => {
             let from = (at % within).min(bytes.len());
-            let Some(start) = bytes[from..].iter().position(u8::is_ascii_digit).map(|s| from + s) else { return };
-            let end = bytes[start..].iter().position(|b| !b.is_ascii_digit()).map_or(bytes.len(), |e| start + e);
+            let Some(start) = bytes[from..].iter().position(u8::is_ascii_digit).map(|s| from + s) else {
+                return;
+            };
+            let end =
+                bytes[start..].iter().position(|b| !b.is_ascii_digit()).map_or(bytes.len(), |e| start + e);
             let number = if number % 2 == 0 { number % 50 } else { *number };
             bytes.splice(start..end, number.to_string().into_bytes());
         }

@@ -14,7 +14,13 @@ fn config(family: &str, more: &str) -> Result<Config> {
     Config::from_json(&text, Path::new("config.json"))
 }
 
-fn scaled(family: &str, kind: &str, top: Option<usize>, inside: Option<usize>, factor: Option<f64>) -> Config {
+fn scaled(
+    family: &str,
+    kind: &str,
+    top: Option<usize>,
+    inside: Option<usize>,
+    factor: Option<f64>,
+) -> Config {
     let mut scaling = serde_json::json!({"rope_type": kind});
     match kind {
         "llama3" => {
@@ -84,7 +90,10 @@ fn phi3_has_a_default_that_wins_over_the_one_inside() {
     ] {
         let table = scaled("phi3", "longrope", top, inside, factor).ropes[0].tables[0].clone();
         assert_eq!(table.up_to, up_to, "{top:?} {inside:?}");
-        assert!((table.attention_factor - attention).abs() < 1e-8, "{top:?} {inside:?} {factor:?}: {table:?}");
+        assert!(
+            (table.attention_factor - attention).abs() < 1e-8,
+            "{top:?} {inside:?} {factor:?}: {table:?}"
+        );
     }
 }
 

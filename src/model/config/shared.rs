@@ -101,13 +101,7 @@ pub(super) fn common(raw: &Raw, family: Family, defaults: &Defaults) -> Result<C
 }
 
 /// The rotary embedding from `rope_parameters` (transformers 5) or `rope_theta` and `rope_scaling`.
-fn rotary(
-    raw: &Raw,
-    head_dim: usize,
-    theta: f64,
-    pretrained: Option<usize>,
-    context: usize,
-) -> Result<Rope> {
+fn rotary(raw: &Raw, head_dim: usize, theta: f64, pretrained: Option<usize>, context: usize) -> Result<Rope> {
     let scaling = match raw.object("rope_parameters")? {
         Some(parameters) => Some(parameters),
         None => raw.object("rope_scaling")?,
