@@ -65,6 +65,8 @@ impl Scene {
 
     fn edit_config(&self, key: &str, value: &Value) {
         let mut config: Value = serde_json::from_slice(&self.read("config.json")).expect("JSON");
+        // What stands there would win over what is put beside it.
+        config.as_object_mut().expect("an object").remove("rope_parameters");
         config[key] = value.clone();
         self.write("config.json", config.to_string());
     }

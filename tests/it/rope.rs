@@ -110,3 +110,16 @@ fn a_scaling_without_what_it_needs_is_refused_by_key() {
         assert!(text.contains(&format!("rope_scaling.{key}")), "{scaling}: {text}");
     }
 }
+
+#[test]
+fn of_two_objects_the_older_name_counts_unless_it_is_empty() {
+    let both = |scaling: &str| {
+        let newer = r#""rope_parameters": {"rope_type": "default", "rope_theta": 500.0}"#;
+        let config = config("llama", &format!("{newer}, \"rope_scaling\": {scaling}")).expect("a config");
+        config.ropes[0].tables[0].inv_freq[1]
+    };
+    let plain = |theta: f64| theta.powf(-0.25);
+    assert!((both(r#"{"rope_type": "linear", "factor": 2.0}"#) - plain(10_000.0) / 2.0).abs() < 1e-12);
+    assert!((both("{}") - plain(500.0)).abs() < 1e-12);
+    assert!((both("null") - plain(500.0)).abs() < 1e-12);
+}

@@ -1,7 +1,7 @@
 //! The families: how each one's `config.json` becomes a [`Config`], with Hugging Face's defaults.
 
 use super::raw::Raw;
-use super::shared::{Defaults, activation, common, rotary_dim, rotary_from, windows};
+use super::shared::{Defaults, activation, common, rope_object, rotary_dim, rotary_from, windows};
 use super::{Activation, Biases, BlockConfig, Config, Mlp, NormKind, NormPlacement, QkNorm, Residual, Rope};
 use crate::error::Result;
 
@@ -357,10 +357,7 @@ fn gpt_neox(raw: &Raw) -> Result<Config> {
         c.residual = Residual::Parallel;
     }
     // Pythia's files say `rotary_pct` and `rotary_emb_base`; transformers 5 moved both into `rope_parameters`.
-    let parameters = match raw.object("rope_parameters")? {
-        Some(parameters) => Some(parameters),
-        None => raw.object("rope_scaling")?,
-    };
+    let parameters = rope_object(raw)?;
     let inside = |key: &str| parameters.as_ref().map_or(Ok(None), |p| p.f64_opt(key));
     let fraction = match inside("partial_rotary_factor")? {
         Some(fraction) => fraction,

@@ -27,6 +27,10 @@ impl Raw {
         }
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.map.is_empty()
+    }
+
     fn place(&self, key: &str) -> Place {
         Place::file(&self.path).id(format!("{}{key}", self.prefix))
     }

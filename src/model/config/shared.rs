@@ -100,12 +100,18 @@ pub(super) fn common(raw: &Raw, family: Family, defaults: &Defaults) -> Result<C
     })
 }
 
-/// The rotary embedding from `rope_parameters` (transformers 5) or `rope_theta` and `rope_scaling`.
+/// The object that holds rotary settings: `rope_scaling` (transformers 4) unless it is empty, else
+/// `rope_parameters` (transformers 5); transformers gives precedence in this order.
+pub(super) fn rope_object(raw: &Raw) -> Result<Option<Raw>> {
+    match raw.object("rope_scaling")?.filter(|scaling| !scaling.is_empty()) {
+        Some(scaling) => Ok(Some(scaling)),
+        None => raw.object("rope_parameters"),
+    }
+}
+
+/// The rotary embedding from these and `rope_theta`.
 fn rotary(raw: &Raw, head_dim: usize, theta: f64, pretrained: Option<usize>, context: usize) -> Result<Rope> {
-    let scaling = match raw.object("rope_parameters")? {
-        Some(parameters) => Some(parameters),
-        None => raw.object("rope_scaling")?,
-    };
+    let scaling = rope_object(raw)?;
     rotary_from(raw, scaling.as_ref(), head_dim, theta, pretrained, context)
 }
 
