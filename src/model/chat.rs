@@ -14,8 +14,9 @@ use crate::input::{Message, Prompt, Role};
 /// conversation, and a few seconds at most.
 const FUEL: u64 = 20_000_000;
 
-/// Bytes that a template may write: more than any context holds, little enough for any machine. (Fuel counts
-/// steps, and a step may write a long text.)
+/// Bytes that a template may write: more than any context holds, little enough for any machine. Fuel counts
+/// steps, and a step may write a long text. (Neither bounds a variable that a template doubles again and again,
+/// which minijinja offers no way to: a template is to be trusted so far.)
 const LONGEST: usize = 64 << 20;
 
 /// How prompt, constitution and response become one text.

@@ -337,8 +337,7 @@ fn a_hostile_template_is_refused_within_bounds() {
     for source in ["{% for m in messages %}", "{{ messages[", "{% endif %}", "{{ 'a' | nothing_like_it }}"] {
         let error = Template::jinja(source, BTreeMap::new(), path)
             .and_then(|t| t.render(None, &Prompt::Text("a".into()), "b"))
-            .err()
-            .expect("refused");
+            .expect_err("refused");
         assert_eq!(error.kind(), Some(Kind::Malformed), "{source}: {error}");
         assert!(error.to_string().contains("chat_template.jinja"), "{error}");
     }

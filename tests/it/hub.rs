@@ -490,6 +490,76 @@ fn an_etag_or_a_commit_cannot_lead_out_of_the_cache() {
 }
 
 #[test]
+fn without_a_xet_store_the_file_is_fetched_plainly() {
+    let scene = Scene::new();
+    let bytes = fs::read(fixture("models/llama_chat/model.safetensors")).expect("weights");
+    let (hash, size) = (etag("model.safetensors", &bytes), bytes.len());
+    scene.hub.script(move |r| {
+        if r.path.contains("/xet-read-token/") {
+            return Some(Answer::new(404));
+        }
+        let asked = r.method == "HEAD" && r.path.ends_with("model.safetensors");
+        asked.then(|| {
+            Answer::new(200)
+                .header("ETag", format!("\"{hash}\""))
+                .header("Content-Length", size)
+                .header("X-Repo-Commit", COMMIT)
+                .header("X-Xet-Hash", "0".repeat(64))
+        })
+    });
+    same_files(&scene.fetch().expect("fetched"), &fixture("models/llama_chat"));
+    let log = scene.hub.take_log();
+    assert!(log.iter().any(|r| r.path.contains("/xet-read-token/")), "Xet was not tried");
+}
+
+#[test]
+fn every_command_takes_a_model_of_the_hub_and_its_revision() {
+    let scene = Scene::new();
+    let folder = tempfile::tempdir().expect("a folder");
+    let item = "{\"id\":\"a\",\"prompt\":\"the tea\",\"responses\":[\"is good\",\"is not\"]}\n";
+    fs::write(folder.path().join("items.jsonl"), item).expect("items");
+    let experiment = |revision: &str| {
+        let text = format!(
+            "[model]\nhub = \"{ID}\"\nrevision = \"{revision}\"\n[data]\nfiles = [\"items.jsonl\"]\n"
+        );
+        fs::write(folder.path().join(format!("{revision}.toml")), text).expect("an experiment");
+    };
+    experiment("v1");
+    experiment("v9");
+    let run = |arguments: &[&str]| {
+        let mut command = Command::cargo_bin("vstar").expect("the program");
+        command.args(arguments).current_dir(folder.path());
+        command.env("HF_ENDPOINT", &scene.hub.endpoint).env("HF_HOME", scene.cache.path());
+        for name in ["HF_TOKEN", "HF_HUB_OFFLINE", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"] {
+            command.env_remove(name);
+        }
+        let output = command.output().expect("it runs");
+        let text = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+        (output.status.success(), text)
+    };
+    let data = ["--data", "items.jsonl"];
+    for (arguments, revisions) in [
+        (vec!["check", ID], ["v1", "v9"]),
+        ([&["preview", "--model", ID], &data[..]].concat(), ["v1", "v9"]),
+        ([&["judge", "--model", ID, "--out", "o"], &data[..]].concat(), ["", "v9"]),
+        (vec!["run", "--dry-run"], ["v1.toml", "v9.toml"]),
+    ] {
+        for revision in revisions {
+            let mut arguments = arguments.clone();
+            match revision {
+                "" => continue,
+                file if file.ends_with(".toml") => arguments.push(file),
+                name => arguments.extend(["--revision", name]),
+            }
+            let (ok, text) = run(&arguments);
+            let good = revision.starts_with("v1");
+            assert_eq!(ok, good, "{arguments:?}: {text}");
+            assert!(good || text.contains("no revision `v9`"), "{arguments:?}: {text}");
+        }
+    }
+}
+
+#[test]
 fn ctrl_c_keeps_what_has_arrived() {
     let scene = Scene::new();
     let small: u64 = ["config.json", "tokenizer.json", "tokenizer_config.json"]

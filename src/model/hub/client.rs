@@ -1,7 +1,10 @@
 //! Requests to the hub: what a revision holds, what a file is, and its bytes from some place on.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use hf_hub::progress::{DownloadEvent, ProgressEvent, ProgressHandler};
 use reqwest::blocking::{self, Response};
 use reqwest::header::{
     ACCEPT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, ETAG, HeaderMap, LOCATION, RANGE, RETRY_AFTER,
@@ -159,9 +162,35 @@ impl Client {
         }
     }
 
-    /// Fetches a content into the cache through Xet.
-    pub fn xet(&self, commit: &str, file: &str) -> Result<(), Trouble> {
-        self.api.download_file().filename(file).revision(commit).send().map_err(Trouble::from)?;
+    /// Fetches a content into the cache through Xet, by hf-hub, which cannot be stopped: who interrupts is
+    /// not kept waiting, and what it is writing stays behind unnamed.
+    pub fn xet(
+        &self,
+        commit: &str,
+        file: &str,
+        size: Option<u64>,
+        downloads: &mut dyn Downloads,
+    ) -> Result<(), Trouble> {
+        let arrived = Arc::new(AtomicU64::new(0));
+        let (api, commit, name) = (self.api.clone(), commit.to_owned(), file.to_owned());
+        let counter = Counter(Arc::clone(&arrived));
+        let transfer = std::thread::spawn(move || {
+            api.download_file().filename(name).revision(commit).progress(counter).send().map(drop)
+        });
+        downloads.begin(file, size.unwrap_or(0), 0);
+        let mut told = 0;
+        while !transfer.is_finished() {
+            std::thread::sleep(Duration::from_millis(20));
+            let now = arrived.load(Ordering::Relaxed).max(told);
+            downloads.advance(now - told)?;
+            told = now;
+        }
+        match transfer.join() {
+            Ok(done) => done?,
+            Err(_) => return Err(Trouble::CutOff("the Xet transfer panicked".into())),
+        }
+        downloads.advance(size.unwrap_or(told).saturating_sub(told))?;
+        downloads.end();
         Ok(())
     }
 
@@ -219,6 +248,24 @@ impl Client {
             Some(token) => request.bearer_auth(token),
             None => request,
         }
+    }
+}
+
+/// Keeps the number of bytes that arrived.
+struct Counter(Arc<AtomicU64>);
+
+impl ProgressHandler for Counter {
+    fn on_progress(&self, event: &ProgressEvent) {
+        let bytes = match event {
+            ProgressEvent::Download(DownloadEvent::Progress { files }) => {
+                files.iter().map(|f| f.bytes_completed).sum()
+            }
+            ProgressEvent::Download(DownloadEvent::AggregateProgress { bytes_completed, .. }) => {
+                *bytes_completed
+            }
+            _ => return,
+        };
+        self.0.fetch_max(bytes, Ordering::Relaxed);
     }
 }
 

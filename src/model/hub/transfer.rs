@@ -30,11 +30,14 @@ pub fn file(
         if meta.xet && !is_set("HF_HUB_DISABLE_XET") {
             // hf-hub takes the lock itself.
             drop(lock);
-            match client.xet(commit, file).and_then(|()| check(&blob, &meta)) {
+            let came = client.xet(commit, file, meta.size, downloads);
+            match came.and_then(|()| check(&blob, &meta)) {
                 Ok(()) => return Ok(cache.point(commit, file, &meta.etag)?),
+                Err(Trouble::Other(error)) => return Err(error.into()),
                 Err(trouble) => tracing::info!("{file}: Xet failed ({trouble}); fetching it plainly"),
             }
             let _lock = cache.lock(&meta.etag, downloads)?;
+            artifact::remove_file(&blob)?;
             pull(client, cache, commit, file, &meta, downloads)?;
         } else {
             pull(client, cache, commit, file, &meta, downloads)?;
