@@ -174,7 +174,7 @@ impl Model {
         let special_tokens = SpecialTokens::read(folder)?;
         let tokenizer_path = folder.join("tokenizer.json");
         let bos = special_tokens.special.get("bos_token").map(String::as_str);
-        let encoder = TextEncoder::open(&tokenizer_path, bos, config.bos)?;
+        let encoder = TextEncoder::open(&tokenizer_path, bos, config.bos)?.with_context(config.context);
         let checkpoint = Checkpoint::open(folder, options.dtype, &options.device)?;
         let mut weights_sha256 = BTreeMap::new();
         for path in checkpoint.paths() {

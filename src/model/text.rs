@@ -12,11 +12,19 @@ use crate::units::TokenSpan;
 /// Characters `[start, end)` of a text.
 type Span = (usize, usize);
 
+/// Bytes that a token stands for on average at the most: four are usual, and only text of nothing but white
+/// space or the like has more than this.
+const BYTES_A_TOKEN: usize = 16;
+
+/// A text of so many bytes is encoded in any case.
+const SHORT: usize = 1 << 20;
+
 /// A model's own tokenizer.
 pub struct TextEncoder {
     inner: Tokenizer,
     bos: Option<u32>,
     path: PathBuf,
+    context: usize,
 }
 
 /// A text as the model reads it.
@@ -71,7 +79,15 @@ impl TextEncoder {
         inner.with_truncation(None).map_err(|e| malformed(e.to_string()))?;
         inner.with_padding(None);
         let bos = bos.and_then(|text| inner.token_to_id(text)).or(bos_id);
-        Ok(Self { inner, bos, path: path.to_owned() })
+        Ok(Self { inner, bos, path: path.to_owned(), context: usize::MAX })
+    }
+
+    /// The same for a model of so many tokens of context: a text that cannot fit is refused before it is
+    /// encoded, which takes hundreds of bytes of memory a token.
+    #[must_use]
+    pub fn with_context(mut self, context: usize) -> Self {
+        self.context = context;
+        self
     }
 
     /// Id of the beginning-of-sequence token, if the model has one.
@@ -88,7 +104,7 @@ impl TextEncoder {
     /// own beginning-of-sequence token (as many chat templates do), it is not added a second time.
     ///
     /// # Errors
-    /// If the tokenizer fails.
+    /// [`Kind::TooLong`] for a text that cannot fit the context; if the tokenizer fails.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>> {
         Ok(self.with_offsets(text)?.0)
     }
@@ -125,6 +141,14 @@ impl TextEncoder {
 
     /// Ids and character spans.
     fn with_offsets(&self, text: &str) -> Result<(Vec<u32>, Vec<Span>)> {
+        let most = self.context.saturating_mul(BYTES_A_TOKEN).max(SHORT);
+        if text.len() > most {
+            return Err(Refusal::new(Kind::TooLong, "the text is longer than the model's context")
+                .expected(format!("at most {} tokens, and {most} bytes", self.context))
+                .found(format!("{} bytes", text.len()))
+                .remedy("shorten the item, use a model with a longer context, or run with --skip-bad")
+                .into());
+        }
         let failed = |found: String| -> Error {
             Refusal::new(Kind::Malformed, "the tokenizer failed on a text")
                 .at(Place::file(&self.path))

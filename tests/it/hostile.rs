@@ -411,7 +411,7 @@ fn hostile_items_are_refused_by_line_and_leave_nothing_behind() {
             .contains(":2")
     );
     assert!(refused_items(&after(b"{\"id\": \"b\",\r\n")).contains(":2"));
-    // 10 MB of one text: read, and refused as longer than the model's context.
+    // 10 MB of one text: read, and refused as longer than the model's context before it becomes tokens.
     let error = refused_items(&after(long(2_500_000).as_bytes()));
     assert!(error.contains(":2") && error.contains("--skip-bad"), "{error}");
     // 10 MB that are no JSON, and one bracket 10 million times.
