@@ -9,6 +9,7 @@ use crate::error::{Kind, Refusal, Result};
 use crate::forest::Pool;
 use crate::hypothesis::LayerChoice;
 use crate::input::{ReadOptions, read_constitutions};
+use crate::model::ModelSource;
 use crate::units::Layer;
 
 /// Does a language model encode a value, does a constitution activate it, and would training on the
@@ -62,9 +63,12 @@ pub enum PoolName {
 
 #[derive(Debug, Args)]
 pub struct ModelArgs {
-    /// Folder of the model, in Hugging Face layout
-    #[arg(long, value_name = "DIR")]
+    /// The model: a folder in Hugging Face layout, an id on the hub (owner/name), or embedded:NAME
+    #[arg(long, value_name = "DIR|ID|embedded:NAME")]
     pub model: String,
+    /// Branch, tag or commit of a model on the hub [default: main]
+    #[arg(long)]
+    pub revision: Option<String>,
     /// dtype of the computation: f32, bf16, f16
     #[arg(long, default_value = "f32")]
     pub dtype: String,
@@ -189,9 +193,12 @@ pub struct BenchArgs {
 
 #[derive(Debug, Args)]
 pub struct CheckArgs {
-    /// Folder of the model, in Hugging Face layout
-    #[arg(value_name = "DIR")]
+    /// The model: a folder in Hugging Face layout, an id on the hub (owner/name), or embedded:NAME
+    #[arg(value_name = "DIR|ID|embedded:NAME")]
     pub model: String,
+    /// Branch, tag or commit of a model on the hub [default: main]
+    #[arg(long)]
+    pub revision: Option<String>,
     /// dtype of the computation: f32, bf16, f16
     #[arg(long, default_value = "f32")]
     pub dtype: String,
@@ -266,6 +273,7 @@ impl CheckArgs {
         let (constitutions, bare) = data.constitutions();
         Ok(Some(CaptureOptions {
             model: self.model.clone(),
+            source: ModelSource::parse(&self.model, self.revision.as_deref())?,
             data: data.data.clone(),
             read: data.read(),
             constitutions: read_constitutions(&constitutions)?,
@@ -281,6 +289,16 @@ impl CheckArgs {
     }
 }
 
+impl ModelArgs {
+    /// Where the model comes from.
+    ///
+    /// # Errors
+    /// As [`ModelSource::parse`].
+    pub fn source(&self) -> Result<ModelSource> {
+        ModelSource::parse(&self.model, self.revision.as_deref())
+    }
+}
+
 impl CaptureArgs {
     /// The options of the capture.
     ///
@@ -291,6 +309,7 @@ impl CaptureArgs {
         let constitutions = read_constitutions(&constitutions)?;
         Ok(CaptureOptions {
             model: self.model.model.clone(),
+            source: self.model.source()?,
             data: self.data.data.clone(),
             read: self.data.read(),
             constitutions,

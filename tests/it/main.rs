@@ -3,19 +3,24 @@
 #![allow(clippy::disallowed_methods, clippy::print_stdout, clippy::print_stderr)]
 
 mod architecture;
+mod candle_transformers;
 mod cli;
 mod clusters;
 mod content;
 mod coverage;
 mod foreign;
 mod forest;
+mod hostile;
+mod hub;
 mod input;
 mod known_answers;
+mod loopback;
 mod moments;
 mod observations;
 mod parity;
 mod references;
 mod report;
+mod rope;
 mod settings;
 mod simulate;
 mod stories;
