@@ -10,6 +10,10 @@ use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
 
+/// How the name of a temporary file begins, and ends.
+const PREFIX: &str = ".vstar-";
+const SUFFIX: &str = ".tmp";
+
 /// Writes a file whole or not at all: `fill` writes to a temporary file in the same folder, which
 /// is synced and renamed over `path` only if `fill` succeeded. Missing folders are made.
 ///
@@ -22,8 +26,8 @@ pub fn write_with(path: &Path, fill: impl FnOnce(&mut dyn Write) -> Result<()>) 
     };
     create_folder(folder)?;
     let mut temporary = tempfile::Builder::new()
-        .prefix(".vstar-")
-        .suffix(".tmp")
+        .prefix(PREFIX)
+        .suffix(SUFFIX)
         .tempfile_in(folder)
         .map_err(|e| Error::io("write into", folder, e))?;
     {
@@ -43,6 +47,22 @@ pub fn write_with(path: &Path, fill: impl FnOnce(&mut dyn Write) -> Result<()>) 
 /// The file system's error with the path.
 pub fn write_bytes(path: &Path, bytes: &[u8]) -> Result<()> {
     write_with(path, |w| w.write_all(bytes).map_err(|e| Error::io("write", path, e)))
+}
+
+/// Removes what writes that were cut off left in a folder. Only for a folder that no other process writes
+/// into: hold its lock.
+///
+/// # Errors
+/// The file system's error with the path.
+pub fn clear_cut_off(folder: &Path) -> Result<()> {
+    for entry in fs::read_dir(folder).map_err(|e| Error::io("read", folder, e))? {
+        let path = entry.map_err(|e| Error::io("read", folder, e))?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if name.starts_with(PREFIX) && name.ends_with(SUFFIX) {
+            fs::remove_file(&path).map_err(|e| Error::io("remove", &path, e))?;
+        }
+    }
+    Ok(())
 }
 
 /// Makes a folder and its parents.

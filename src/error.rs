@@ -190,7 +190,7 @@ pub enum Error {
     #[error("{0}")]
     Refused(Box<Refusal>),
     /// The file system failed.
-    #[error("cannot {action} {}: {source}", path.display())]
+    #[error("cannot {action} {}: {source}{}", path.display(), advice(source))]
     Io {
         /// What was attempted: "read", "write", "rename".
         action: &'static str,
@@ -211,6 +211,17 @@ pub enum Error {
     /// The user asked to stop.
     #[error("interrupted; finished parts are kept, run the same command again to go on")]
     Interrupted,
+}
+
+/// What to do where the system's own words do not say it.
+fn advice(source: &std::io::Error) -> &'static str {
+    use std::io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+    match source.kind() {
+        StorageFull | QuotaExceeded | FileTooLarge => {
+            "\n  to do:    free some space and run the same command again; finished parts are kept"
+        }
+        _ => "",
+    }
 }
 
 impl Error {

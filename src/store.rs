@@ -34,7 +34,10 @@ impl Store {
     pub fn open(folder: &Path) -> Result<Self> {
         artifact::create_folder(folder)?;
         match artifact::lock(&folder.join(".lock"))? {
-            Some(lock) => Ok(Self { folder: folder.to_owned(), _lock: lock }),
+            Some(lock) => {
+                artifact::clear_cut_off(folder)?;
+                Ok(Self { folder: folder.to_owned(), _lock: lock })
+            }
             None => Err(Refusal::new(Kind::RunConflict, "the folder is in use by another process")
                 .at(Place::file(folder))
                 .remedy("wait for the other process, or choose another --out")

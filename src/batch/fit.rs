@@ -1,17 +1,18 @@
 //! From an observations file to directions and the report.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use safetensors::tensor::{Dtype, TensorView};
 use serde_json::{Value, json};
 
+use super::export::DIRECTIONS;
 use super::problem::pose;
 use crate::artifact;
-use crate::error::{Error, Kind, Place, Refusal, Result};
+use crate::error::{Kind, Place, Refusal, Result};
 use crate::hypothesis::{Analysis, LayerChoice, Options, analyse};
 use crate::input::{Constitution, Family};
 use crate::observations::Observations;
+use crate::report::export::{Directions, to_safetensors};
 use crate::report::html::to_html;
 use crate::report::markdown::to_markdown;
 use crate::report::{ConstitutionCard, Provenance, Report, SKIPPED, to_json};
@@ -51,8 +52,9 @@ pub fn fit_into(options: &FitOptions) -> Result<Report> {
     let families = families(&observations, &options.constitutions);
     let mut placebo: BTreeSet<String> = options.placebo.iter().cloned().collect();
     placebo.extend(families.iter().filter(|(_, f)| **f == Family::Placebo).map(|(name, _)| name.clone()));
-    if let Some(unknown) = options.placebo.iter().find(|p| !observations.columns().judgments.contains_key(*p))
-    {
+    let columns = observations.columns();
+    let judged = |p: &String| columns.judgments.contains_key(p) || columns.scores.contains_key(p);
+    if let Some(unknown) = options.placebo.iter().find(|p| !judged(p)) {
         return Err(Refusal::new(Kind::Missing, format!("no judgments under `{unknown}`"))
             .at(Place::file(&options.observations))
             .expected("the name of a judged constitution after --placebo")
@@ -63,7 +65,8 @@ pub fn fit_into(options: &FitOptions) -> Result<Report> {
     let values = (!options.values.is_empty()).then(|| options.values.clone());
     let mut analysis = analyse(&posed.problem, &posed.source, &Options { layer: options.layer, values })?;
     analysis.warnings.splice(0..0, posed.warnings);
-    write_directions(&observations, &analysis, &options.out.join("directions.safetensors"))?;
+    let file = to_safetensors(&directions(&observations, &analysis));
+    artifact::write_bytes(&options.out.join(DIRECTIONS), &file)?;
     let provenance = provenance(options, &observations, posed.source.selection.name())?;
     let cards = cards(&observations, &families, &options.constitutions);
     let mut report = Report::new(provenance, &analysis, cards);
@@ -87,7 +90,7 @@ fn add_skipped(report: &mut Report, options: &FitOptions, observations: &Observa
     const EXAMPLES: usize = 50;
     let extra = &observations.meta().extra;
     let number = |key: &str| extra.get(key).and_then(|n| n.parse::<u64>().ok()).unwrap_or(0);
-    let total = number("skipped") + number("judge_skipped");
+    let total = number("skipped") + number("judge_skipped") + number("pointwise_skipped");
     if total > 0 {
         report.tables.insert(SKIPPED.to_owned(), total.into());
         let mut rows = list(&options.skipped[..options.skipped.len().min(EXAMPLES)], "response");
@@ -152,6 +155,7 @@ fn provenance(options: &FitOptions, observations: &Observations, reference: &str
     put("template", json!(meta.template));
     put("pool", json!(meta.pool));
     put("reference", json!(reference));
+    put("observations", json!(options.observations));
     put("observations_sha256", json!(artifact::sha256_file(&options.observations)?));
     for (key, value) in &meta.extra {
         if key != "families" {
@@ -167,33 +171,15 @@ fn provenance(options: &FitOptions, observations: &Observations, reference: &str
 }
 
 /// `v_star.VALUE`, `v_c.CONSTITUTION`, `w`: f32 `[len(layers), d]`.
-fn write_directions(observations: &Observations, analysis: &Analysis, path: &Path) -> Result<()> {
-    let failed = |e: safetensors::SafeTensorError| -> Error {
-        Refusal::new(Kind::Invalid, "directions cannot be written")
-            .at(Place::file(path))
-            .found(e.to_string())
-            .into()
-    };
-    let shape = vec![observations.layers().len(), observations.hidden_size()];
-    let bytes: Vec<(&String, Vec<u8>)> = analysis
-        .directions
-        .iter()
-        .map(|(name, layers)| {
-            (name, layers.iter().flatten().flat_map(|&v| (v as f32).to_le_bytes()).collect())
-        })
-        .collect();
-    let views: Vec<(&String, TensorView<'_>)> = bytes
-        .iter()
-        .map(|(name, bytes)| Ok((*name, TensorView::new(Dtype::F32, shape.clone(), bytes)?)))
-        .collect::<std::result::Result<_, _>>()
-        .map_err(failed)?;
-    let layers = json!(observations.layers()).to_string();
-    let notes = [
-        ("format", "vstar-directions/1".to_owned()),
-        ("layers", layers),
-        ("model", observations.meta().model.clone()),
-    ];
-    let notes = notes.into_iter().map(|(k, v)| (k.to_owned(), v)).collect();
-    let file = safetensors::serialize(views, Some(notes)).map_err(failed)?;
-    artifact::write_bytes(path, &file)
+fn directions(observations: &Observations, analysis: &Analysis) -> Directions {
+    let recipe = observations.meta().extra.get("recipe").and_then(|text| serde_json::from_str(text).ok());
+    let family = recipe.as_ref().and_then(|r: &Value| r["model"]["family"].as_str());
+    let flat = |layers: &Vec<Vec<f64>>| layers.iter().flatten().map(|&v| v as f32).collect();
+    Directions {
+        model: observations.meta().model.clone(),
+        model_type: family.unwrap_or_default().to_owned(),
+        layers: observations.layers().to_vec(),
+        width: observations.hidden_size(),
+        arrays: analysis.directions.iter().map(|(name, layers)| (name.clone(), flat(layers))).collect(),
+    }
 }

@@ -4,21 +4,14 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 
 use super::capture::{OBSERVATIONS, Prepared, ROWS};
+use super::experiment::JudgeMode;
+use super::judges::Judged;
 use super::progress::Progress;
 use crate::error::{Kind, Place, Refusal, Result};
 use crate::forest;
 use crate::judge::{self, JudgeTemplate, Pair};
 use crate::observations::{BARE, Judgments, append_judgments, read_rows};
 use crate::store::Store;
-
-/// What became of the pairs.
-#[derive(Debug, Clone, Default)]
-pub struct Judged {
-    /// Pairs judged under each constitution.
-    pub pairs: usize,
-    /// Pairs left out, with the reason.
-    pub skipped: Vec<Refusal>,
-}
 
 /// Judges the pairs of the reference's rows (the bare context's, or else the first constitution's) under
 /// every constitution, both orders, and adds `judge.*` to the observations in `out`.
@@ -128,5 +121,5 @@ pub fn judge_into(
         ("families".to_owned(), serde_json::json!(families).to_string()),
     ];
     append_judgments(&out.join(OBSERVATIONS), &judgments, &BTreeMap::new(), &extra.into_iter().collect())?;
-    Ok(Judged { pairs: docket.pairs.len(), skipped: docket.skipped })
+    Ok(Judged { mode: JudgeMode::Pairwise, judged: docket.pairs.len(), skipped: docket.skipped })
 }

@@ -3,12 +3,16 @@
 pub mod bench;
 pub mod capture;
 pub mod check;
+pub mod compare;
 pub mod experiment;
+pub mod export;
 pub mod fit;
 pub mod judge;
+pub mod judges;
 pub mod problem;
 pub mod progress;
 pub mod run;
+pub mod score;
 pub mod table;
 
 pub use problem::{Posed, pose};

@@ -1,11 +1,11 @@
 //! From an observations file to the problem in plain numbers: the reference's rows, labels, choices.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ndarray::Array2;
 
 use crate::error::Result;
-use crate::hypothesis::{Choices, Labels, LayerSource, Parts, Problem, Value};
+use crate::hypothesis::{Asked, Choices, Labels, LayerSource, Mode, Parts, Problem, Value};
 use crate::observations::{Judgments, Observations, RowSelection};
 use crate::units::Layer;
 
@@ -74,6 +74,12 @@ pub fn pose<'a>(
         let pairs = selected.data.iter().map(|&[b, w]| (b, w)).collect();
         values.push(Value { name: value.clone(), labels: Labels::Preferences(pairs) });
     }
+    let asked = |name: &String, mode, choices| Asked {
+        name: name.clone(),
+        placebo: placebo.contains(name),
+        mode,
+        choices,
+    };
     let mut judged = Vec::new();
     let mut one_order = Vec::new();
     for constitution in columns.judgments.keys() {
@@ -82,17 +88,29 @@ pub fn pose<'a>(
         if selected.data.ba.is_none() {
             one_order.push(constitution.clone());
         }
-        judged.push((constitution.clone(), placebo.contains(constitution), choices(selected.data)));
+        judged.push(asked(constitution, Mode::Pairwise, choices(selected.data)));
     }
-    for constitution in columns.scores.keys().filter(|c| !columns.judgments.contains_key(*c)) {
+    let mut unpaired: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for constitution in columns.scores.keys() {
         let selected = observations.selected_score(constitution, &selection)?;
         mapped(format!("score {constitution}"), selected.mapped_from);
-        let kind = observations.meta().extra.get(&format!("score.{constitution}"));
-        ambiguous.push(match kind {
-            Some(kind) => format!("{constitution}: rewards are {kind} scores, not forced choices"),
-            None => format!("{constitution}: rewards are per-response scores, not forced choices"),
-        });
-        judged.push((constitution.clone(), placebo.contains(constitution), Choices::Scores(selected.data)));
+        let mode = match observations.meta().extra.get(&format!("score.{constitution}")).map(String::as_str) {
+            Some("pointwise") => Mode::Pointwise,
+            Some("implicit") => Mode::Implicit,
+            _ => Mode::Scores,
+        };
+        if !columns.judgments.contains_key(constitution) {
+            unpaired.entry(mode.as_str()).or_default().push(constitution);
+        }
+        judged.push(asked(constitution, mode, Choices::Scores(selected.data)));
+    }
+    for (mode, names) in &unpaired {
+        ambiguous.push(format!("rewards are {mode} scores, not forced choices: {}", names.join(", ")));
+    }
+    if unpaired.len() + usize::from(!columns.judgments.is_empty()) > 1 {
+        ambiguous.push(
+            "rewards of different kinds have different units: slopes are compared only within a kind".into(),
+        );
     }
     if !one_order.is_empty() {
         warnings.push(format!(

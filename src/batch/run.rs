@@ -7,13 +7,12 @@ use serde_json::{Value, json};
 use super::capture::{CaptureOptions, Prepared, capture_into};
 use super::experiment::{DeviceName, Dtype, Experiment, JudgeTemplateName, ModelName, Pool, TemplateName};
 use super::fit::{FitOptions, fit_into};
-use super::judge::{Judged, judge_into};
+use super::judges::{Judged, Judges};
 use super::progress::Progress;
 use crate::artifact;
 use crate::capture::Job;
 use crate::error::{Error, Kind, Place, Refusal, Result};
 use crate::hypothesis::LayerChoice;
-use crate::judge::JudgeTemplate;
 use crate::model::ModelSource;
 use crate::model::hub::Downloads;
 use crate::report::Report;
@@ -27,16 +26,16 @@ pub struct Loaded {
     pub prepared: Prepared,
     /// The rows of the capture.
     pub job: Job,
-    /// The judge, if one is asked for and there is a constitution to judge under.
-    pub judge: Option<JudgeTemplate>,
+    /// The judges that are asked; none without a constitution to judge under.
+    pub judges: Judges,
 }
 
 /// What a run did.
 pub struct Outcome {
     /// The report.
     pub report: Report,
-    /// What became of the pairs; `None` if nothing was judged.
-    pub judged: Option<Judged>,
+    /// What became of the pairs and responses, one entry a judge.
+    pub judged: Vec<Judged>,
 }
 
 impl Loaded {
@@ -48,17 +47,22 @@ impl Loaded {
         let experiment = Experiment::read(path)?;
         let prepared = Prepared::fetched(&capture_options(&experiment)?, downloads)?;
         let job = prepared.job()?;
-        let judge = match &experiment.judge {
+        let judges = match &experiment.judge {
             Some(settings) if !prepared.judged().is_empty() => {
                 let choice = settings.template.as_ref().map(|t| match t {
                     JudgeTemplateName::Shipped(name) => name.clone(),
                     JudgeTemplateName::File(path) => path.to_string_lossy().into_owned(),
                 });
-                Some(JudgeTemplate::find(choice.as_deref(), &prepared.model)?)
+                Judges::new(
+                    &settings.modes,
+                    choice.as_deref(),
+                    settings.max_pairs_per_prompt,
+                    &prepared.model,
+                )?
             }
-            _ => None,
+            _ => Judges::default(),
         };
-        Ok(Self { experiment, prepared, job, judge })
+        Ok(Self { experiment, prepared, job, judges })
     }
 
     /// Everything that decides a number of this run.
@@ -75,8 +79,7 @@ impl Loaded {
             "value_name": self.experiment.data.read.value_name,
             "skip_bad": self.experiment.data.read.skip_bad,
             "constitutions": self.prepared.judged().iter().map(|c| json!({"name": c.name, "sha256": c.sha256})).collect::<Vec<_>>(),
-            "judge": self.judge.as_ref().map(|j| j.sha256.clone()),
-            "max_pairs_per_prompt": self.experiment.judge.as_ref().and_then(|j| j.max_pairs_per_prompt),
+            "judge": self.judges.describe(),
             "fit": {
                 "layer": self.experiment.fit.layer,
                 "values": self.experiment.fit.values,
@@ -95,16 +98,12 @@ impl Loaded {
     pub fn run(&self, progress: &mut dyn Progress) -> Result<Outcome> {
         let out = &self.experiment.out;
         let store = Store::open(&out.join("shards"))?;
+        // The lock on the shards is the run's.
+        artifact::clear_cut_off(out)?;
         let manifest = self.manifest();
         agree(&out.join("manifest.json"), &manifest)?;
         capture_into(&self.prepared, &self.job, &store, out, progress)?;
-        let judged = match &self.judge {
-            Some(judge) => {
-                let most = self.experiment.judge.as_ref().and_then(|j| j.max_pairs_per_prompt);
-                Some(judge_into(&self.prepared, judge, most, &store, out, progress)?)
-            }
-            None => None,
-        };
+        let judged = self.judges.ask_into(&self.prepared, &store, out, progress)?;
         let fit = FitOptions {
             observations: out.join(super::capture::OBSERVATIONS),
             layer: self.experiment.fit.layer.map_or(LayerChoice::Auto, LayerChoice::Fixed),
@@ -114,7 +113,7 @@ impl Loaded {
             out: out.clone(),
             constitutions: self.prepared.judged().into_iter().cloned().collect(),
             skipped: self.prepared.items.skipped.iter().chain(&self.job.skipped).cloned().collect(),
-            skipped_pairs: judged.as_ref().map_or_else(Vec::new, |j| j.skipped.clone()),
+            skipped_pairs: judged.iter().flat_map(|j| j.skipped.clone()).collect(),
             manifest: Some(manifest),
         };
         let report = fit_into(&fit)?;

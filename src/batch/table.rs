@@ -25,7 +25,7 @@ pub fn figures(simulated: &Simulated) -> Result<BTreeMap<String, Figure>> {
     let posed = pose(&simulated.observations, None, &BTreeSet::new())?;
     let analysis = analyse(&posed.problem, &posed.source, &Options::default())?;
     let mut out = BTreeMap::new();
-    for estimate in &analysis.estimates {
+    for estimate in analysis.estimates.iter().filter(|e| e.judge.is_none()) {
         let Some(name) = figures_of(estimate) else { continue };
         if simulated.truth.get(&name).is_none() {
             continue;

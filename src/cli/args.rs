@@ -32,6 +32,10 @@ pub enum Command {
     Judge(JudgeArgs),
     /// Fit directions and estimates to observations, and write the report
     Fit(FitArgs),
+    /// Constitutions against each other, and runs side by side
+    Compare(CompareArgs),
+    /// Write the directions of a run for other programs
+    Export(ExportArgs),
     /// Show items as the model will read them; nothing is run
     Preview(PreviewArgs),
     /// Write observations whose true figures are known
@@ -123,11 +127,24 @@ pub struct CaptureArgs {
     pub out: PathBuf,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ModeName {
+    /// Which of two responses, both orders
+    Pairwise,
+    /// Whether one response agrees, yes or no
+    Pointwise,
+    /// What the constitution changes in the response's likelihood; nothing is asked
+    Implicit,
+}
+
 #[derive(Debug, Args)]
 pub struct JudgeArgs {
     #[command(flatten)]
     pub capture: CaptureArgs,
-    /// Judge template: chat, base, base-short, or a TOML file [default: chat if the model has a chat template, else base]
+    /// What is asked: pairwise, or a score of each response; `pairwise implicit` gives both [default: as the template, else pairwise]
+    #[arg(long, value_enum, num_args = 1..=2, value_delimiter = ',')]
+    pub mode: Vec<ModeName>,
+    /// Judge template: chat, base, base-short, chat-pointwise, base-pointwise, or a TOML file [default: one that suits model and mode]
     #[arg(long)]
     pub judge: Option<String>,
     /// Most pairs of a prompt [default: all of two, a ring of more]
@@ -189,6 +206,43 @@ pub struct BenchArgs {
     /// Print JSON, a line a dtype
     #[arg(long)]
     pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct CompareArgs {
+    /// Folders of finished runs or fits
+    #[arg(required = true, value_name = "RUN")]
+    pub runs: Vec<PathBuf>,
+    /// Folder for compare.json and compare.md [default: the run's for one, ./compare for more]
+    #[arg(long)]
+    pub out: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum FormatName {
+    /// NumPy archive: an array [layers, d] a direction, and `layers`
+    Npz,
+    /// One line a number; the estimates beside it as NAME.estimates.csv
+    Csv,
+    /// Arrays [layers, d] with the layers in the metadata
+    Safetensors,
+    /// One direction as a llama.cpp control vector
+    Gguf,
+}
+
+#[derive(Debug, Args)]
+pub struct ExportArgs {
+    /// Folder of a finished run or fit
+    pub run: PathBuf,
+    /// What to write
+    #[arg(long, value_enum)]
+    pub format: FormatName,
+    /// Only this direction, such as v_star.harmless, v_c.honest or w; may be given several times
+    #[arg(long, value_name = "NAME")]
+    pub direction: Vec<String>,
+    /// File to write [default: export.FORMAT in the folder; for gguf NAME.gguf]
+    #[arg(long)]
+    pub out: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

@@ -2,13 +2,13 @@
 
 use std::path::Path;
 
-use super::args::{CaptureArgs, JudgeArgs};
+use super::args::{CaptureArgs, JudgeArgs, ModeName};
 use super::bars::Bars;
 use crate::batch::capture::{OBSERVATIONS, Prepared, capture_into};
-use crate::batch::judge::judge_into;
+use crate::batch::experiment::JudgeMode;
+use crate::batch::judges::Judges;
 use crate::capture::Job;
 use crate::error::{Refusal, Result};
-use crate::judge::JudgeTemplate;
 use crate::store::Store;
 
 /// Folder of finished shards beside the observations, until they are written.
@@ -39,19 +39,30 @@ pub fn judge(args: &JudgeArgs) -> Result<()> {
         options.bare = true;
     }
     let prepared = Prepared::fetched(&options, &mut Bars::new())?;
+    let modes: Vec<JudgeMode> = args
+        .mode
+        .iter()
+        .map(|mode| match mode {
+            ModeName::Pairwise => JudgeMode::Pairwise,
+            ModeName::Pointwise => JudgeMode::Pointwise,
+            ModeName::Implicit => JudgeMode::Implicit,
+        })
+        .collect();
+    let judges = Judges::new(&modes, args.judge.as_deref(), args.max_pairs, &prepared.model)?;
     let store = Store::open(&out.join(SHARDS))?;
     if fresh {
         capture_only(&prepared, out, &store)?;
     }
-    let template = JudgeTemplate::find(args.judge.as_deref(), &prepared.model)?;
-    let judged = judge_into(&prepared, &template, args.max_pairs, &store, out, &mut Bars::new())?;
-    println!(
-        "{} pairs in both orders under each of {} constitutions, added to {}",
-        judged.pairs,
-        prepared.judged().len(),
-        out.join(OBSERVATIONS).display()
-    );
-    list_skipped("pairs", &judged.skipped);
+    for judged in judges.ask_into(&prepared, &store, out, &mut Bars::new())? {
+        println!(
+            "{} {} under each of {} constitutions, added to {}",
+            judged.judged,
+            judged.what(),
+            prepared.judged().len(),
+            out.join(OBSERVATIONS).display()
+        );
+        list_skipped(judged.what(), &judged.skipped);
+    }
     store.remove()
 }
 

@@ -7,6 +7,8 @@ mod bars;
 mod bench;
 mod capture;
 mod check;
+mod compare;
+mod export;
 mod fit;
 mod models;
 mod preview;
@@ -48,6 +50,8 @@ fn dispatch(command: Command) -> Result<()> {
         Command::Capture(args) => capture::capture(&args),
         Command::Judge(args) => capture::judge(&args),
         Command::Fit(args) => fit::fit(&args),
+        Command::Compare(args) => compare::compare(&args),
+        Command::Export(args) => export::export(&args),
         Command::Run(args) => run::run(&args),
         Command::Preview(args) => preview::preview(&args),
         Command::Simulate(args) => simulate::simulate(&args),

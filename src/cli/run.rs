@@ -16,8 +16,8 @@ pub fn run(args: &RunArgs) -> Result<()> {
         return Ok(());
     }
     let outcome = loaded.run(&mut Bars::new())?;
-    if let Some(judged) = &outcome.judged {
-        list_skipped("pairs", &judged.skipped);
+    for judged in &outcome.judged {
+        list_skipped(judged.what(), &judged.skipped);
     }
     println!("\n{}", terminal(&outcome.report));
     println!("report in {}", loaded.experiment.out.join("report.md").display());

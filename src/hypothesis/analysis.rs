@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use serde::Serialize;
 
-use super::estimate::{Control, Estimate, Quantity};
+use super::estimate::{Control, Estimate, Mode, Quantity};
 use super::export::fit_directions;
 use super::judging;
 use super::layers::{self, LayerRho2};
@@ -41,6 +41,9 @@ pub struct PlaceboContrast {
     pub value: String,
     /// The constitution.
     pub constitution: String,
+    /// How the rewards were obtained, where they stand beside forced choices.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub judge: Option<Mode>,
     /// What was projected out.
     pub control: Control,
     /// Which slope: `encoded_slope` or `total_slope`.
@@ -131,7 +134,7 @@ pub fn analyse(problem: &Problem, source: &dyn LayerSource, options: &Options) -
     }
     for judged in &problem.judged {
         let quality = judging::quality(problem, judged, &*keep);
-        out.estimates.extend(quality.into_iter().map(|e| e.under(&judged.name)));
+        out.estimates.extend(quality.into_iter().map(|e| judged.mark(e)));
     }
     drop(h);
     fit_directions(problem, source, &values, &mut out)?;

@@ -51,6 +51,8 @@ pub enum Quantity {
     ValueConcentration,
     /// cos between two values' directions (Appendix E).
     ValueCos,
+    /// cos between the directions of two constitutions.
+    ConstitutionCos,
     /// Exact expected gain in S of the tilted policy at key `lambda_sd` (Proposition 2, Lemma 12).
     TiltGain,
     /// (1 − ρ)σ_S/√π (Theorem 6).
@@ -59,6 +61,33 @@ pub enum Quantity {
     AttainedRegret,
     /// Standard deviation of the cosine of v* with unrelated directions of the same covariance.
     GeometryNull,
+}
+
+/// How a constitution's rewards were obtained from the model.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    /// Forced choices between two responses, both orders.
+    #[default]
+    Pairwise,
+    /// Log-odds of yes against no for one response.
+    Pointwise,
+    /// log P(response | constitution, prompt) − log P(response | prompt).
+    Implicit,
+    /// Scores of unknown making.
+    Scores,
+}
+
+impl Mode {
+    /// Its name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pairwise => "pairwise",
+            Self::Pointwise => "pointwise",
+            Self::Implicit => "implicit",
+            Self::Scores => "given",
+        }
+    }
 }
 
 /// What was projected out before estimating.
@@ -86,6 +115,12 @@ pub struct Estimate {
     /// Constitution it concerns.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub constitution: Option<String>,
+    /// Second constitution, for `constitution_cos`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub constitution2: Option<String>,
+    /// How the rewards were obtained, where they stand beside forced choices under the same constitution.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub judge: Option<Mode>,
     /// Layer; `null` for what needs no layer.
     pub layer: Option<Layer>,
     /// What was projected out.
@@ -193,6 +228,8 @@ impl Estimate {
             value: None,
             value2: None,
             constitution: None,
+            constitution2: None,
+            judge: None,
             layer: None,
             control: Control::None,
             k: None,

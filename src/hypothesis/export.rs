@@ -44,7 +44,7 @@ pub(super) fn fit_directions(
                 }
                 for judged in &problem.judged {
                     let rows = rows::of_judged(problem, judged, &all);
-                    want(rows, format!("v_c.{}", judged.name), Target::Reward(&judged.reward));
+                    want(rows, judged.direction_name(), Target::Reward(&judged.reward));
                 }
             }
             for (rows, targets) in wanted {

@@ -26,12 +26,18 @@ fn mean_by_block(cells: impl IntoIterator<Item = (i32, f64)>) -> Option<(f64, f6
 }
 
 /// `judge_accuracy` of a constitution for a value: share of judged pairs whose labels differ on which the
-/// debiased log-odds have the sign of the difference; a log-odds of 0 counts half. `keep` says which rows
-/// count.
+/// debiased log-odds have the sign of the difference; a log-odds of 0 counts half. Per-response scores are
+/// compared on all pairs of responses to one prompt. `keep` says which rows count.
 pub fn accuracy(problem: &Problem, value: &Value, judged: &Judged, keep: &dyn Fn(usize) -> bool) -> Estimate {
-    let method = "debiased log-odds against labels, clustered by block";
-    let Choices::Pairs { pairs, ab, ba } = &judged.choices else {
-        return Estimate::new(Quantity::JudgeAccuracy, method).warn("per-response scores, no pairs");
+    let (method, compared) = match &judged.choices {
+        Choices::Pairs { pairs, ab, ba } => {
+            let debiased = pairs.iter().zip(ab.iter().zip(ba)).map(|(&(a, b), (ab, ba))| (a, b, ab - ba));
+            ("debiased log-odds against labels, clustered by block", debiased.collect())
+        }
+        Choices::Scores(scores) => (
+            "differences of scores against labels, all pairs of a prompt, clustered by block",
+            all_pairs(problem, scores),
+        ),
     };
     let preferred: HashMap<(usize, usize), f64> = match &value.labels {
         Labels::Preferences(list) => {
@@ -43,10 +49,10 @@ pub fn accuracy(problem: &Problem, value: &Value, judged: &Judged, keep: &dyn Fn
         Labels::Scores(s) => s[a] - s[b],
         Labels::Preferences(_) => preferred.get(&(a, b)).copied().unwrap_or(f64::NAN),
     };
-    let cells = pairs.iter().zip(ab.iter().zip(ba)).filter_map(|(&(a, b), (ab, ba))| {
+    let cells = compared.into_iter().filter_map(|(a, b, odds): (usize, usize, f64)| {
         let truth = difference(a, b);
         (keep(a) && truth.is_finite() && truth != 0.0).then(|| {
-            let agreement = truth.signum() * (ab - ba);
+            let agreement = truth.signum() * odds;
             let right = if agreement > 0.0 {
                 1.0
             } else if agreement < 0.0 {
@@ -67,6 +73,21 @@ pub fn accuracy(problem: &Problem, value: &Value, judged: &Judged, keep: &dyn Fn
     estimate.z = (se > 0.0 && se.is_finite()).then(|| (mean - 0.5) / se);
     (estimate.n, estimate.blocks) = (Some(n), Some(blocks));
     estimate
+}
+
+/// Every pair of scored responses to one prompt, with the difference of their scores.
+fn all_pairs(problem: &Problem, scores: &[f64]) -> Vec<(usize, usize, f64)> {
+    let mut prompts: BTreeMap<i32, Vec<usize>> = BTreeMap::new();
+    for row in (0..problem.rows()).filter(|&r| problem.grouped && scores[r].is_finite()) {
+        prompts.entry(problem.prompt[row]).or_default().push(row);
+    }
+    let mut out = Vec::new();
+    for rows in prompts.values() {
+        for (i, &a) in rows.iter().enumerate() {
+            out.extend(rows[i + 1..].iter().map(|&b| (a, b, scores[a] - scores[b])));
+        }
+    }
+    out
 }
 
 /// `judge_inconsistency`, `position_bias` and `position_bias_sd` of a constitution.

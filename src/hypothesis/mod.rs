@@ -2,6 +2,7 @@
 
 pub mod analysis;
 pub mod bench;
+pub mod between;
 pub mod ceiling;
 pub mod dimension;
 pub mod discrimination;
@@ -17,9 +18,10 @@ pub mod layers;
 pub mod multiplicity;
 pub mod problem;
 pub mod rows;
+pub mod scaling;
 mod stage;
 pub mod tilt;
 
 pub use analysis::{Analysis, LayerChoice, Options, analyse};
-pub use estimate::{Control, Estimate, Quantity};
-pub use problem::{Choices, Judged, Labels, LayerSource, Parts, Problem, Value};
+pub use estimate::{Control, Estimate, Mode, Quantity};
+pub use problem::{Asked, Choices, Judged, Labels, LayerSource, Parts, Problem, Value};

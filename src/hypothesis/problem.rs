@@ -1,9 +1,10 @@
 //! The question in plain numbers: labels, choices, lengths and likelihoods of some responses.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use ndarray::Array2;
 
+use super::estimate::{Estimate, Mode};
 use crate::error::{Kind, Refusal, Result};
 use crate::probe::rewards::{Rewards, rewards};
 use crate::units::Layer;
@@ -61,12 +62,56 @@ pub struct Judged {
     pub name: String,
     /// Whether it belongs to the placebo arm.
     pub placebo: bool,
+    /// How the rewards were obtained.
+    pub mode: Mode,
+    /// Whether they stand beside forced choices under the same constitution, as an estimator of their own.
+    pub beside: bool,
     /// What the model chose.
     pub choices: Choices,
     /// One reward a row, NaN where a row has none.
     pub reward: Vec<f64>,
     /// The fit of rewards to choices, for pairs.
     pub fit: Option<Rewards>,
+}
+
+impl Judged {
+    /// Fills in what an estimate from these rewards says of them: the constitution, and, unless they come
+    /// from forced choices, how they were obtained.
+    pub(super) fn mark(&self, estimate: Estimate) -> Estimate {
+        let mut estimate = estimate.under(&self.name);
+        if self.mode != Mode::Pairwise {
+            estimate.method = format!("{}; {} rewards", estimate.method, self.mode.as_str());
+        }
+        estimate.judge = self.beside.then_some(self.mode);
+        estimate
+    }
+
+    /// The constitution's name; with the mode where the rewards stand beside forced choices.
+    pub fn label(&self) -> String {
+        if self.beside { format!("{} ({})", self.name, self.mode.as_str()) } else { self.name.clone() }
+    }
+
+    /// `v_c.CONSTITUTION`, or `v_c.CONSTITUTION.MODE` for rewards beside forced choices.
+    pub(super) fn direction_name(&self) -> String {
+        if self.beside {
+            format!("v_c.{}.{}", self.name, self.mode.as_str())
+        } else {
+            format!("v_c.{}", self.name)
+        }
+    }
+}
+
+/// A constitution's choices, unchecked.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Asked {
+    /// The constitution's name.
+    pub name: String,
+    /// Whether it belongs to the placebo arm.
+    pub placebo: bool,
+    /// How the choices were obtained.
+    pub mode: Mode,
+    /// What the model chose.
+    pub choices: Choices,
 }
 
 /// A checked problem. Columns have one entry a row.
@@ -104,8 +149,9 @@ pub struct Parts {
     pub logprob: Option<Vec<f64>>,
     /// Values by name.
     pub values: Vec<Value>,
-    /// Constitutions: name, whether placebo, choices.
-    pub judged: Vec<(String, bool, Choices)>,
+    /// Constitutions. One may stand twice: with forced choices, and with scores, which then are an
+    /// estimator of their own beside them.
+    pub judged: Vec<Asked>,
 }
 
 impl Problem {
@@ -173,7 +219,10 @@ impl Problem {
         length("cluster", block.len())?;
         let block = joined(&parts.prompt, &block);
         let mut judged = Vec::with_capacity(parts.judged.len());
-        for (name, placebo, choices) in parts.judged {
+        let paired: HashSet<String> =
+            parts.judged.iter().filter(|a| a.mode == Mode::Pairwise).map(|a| a.name.clone()).collect();
+        for Asked { name, placebo, mode, choices } in parts.judged {
+            let beside = mode != Mode::Pairwise && paired.contains(&name);
             let (reward, fit) = match &choices {
                 Choices::Pairs { pairs, ab, ba } => {
                     pairs_ok(&name, pairs)?;
@@ -198,7 +247,7 @@ impl Problem {
                     (scores.clone(), None)
                 }
             };
-            judged.push(Judged { name, placebo, choices, reward, fit });
+            judged.push(Judged { name, placebo, mode, beside, choices, reward, fit });
         }
         Ok(Self {
             prompt: parts.prompt,

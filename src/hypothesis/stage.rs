@@ -7,7 +7,7 @@ use ndarray::Array2;
 
 use super::analysis::{Analysis, PlaceboContrast};
 use super::bench::{Bench, Label};
-use super::estimate::{Control, Estimate, Quantity};
+use super::estimate::{Control, Estimate, Mode, Quantity};
 use super::improvement::{self, Angle};
 use super::multiplicity::{Statistic, adjusted};
 use super::problem::{Judged, Labels, Problem, Value};
@@ -103,12 +103,12 @@ impl Stage<'_> {
                 Some(bench) => {
                     let label = bench.probe(vec![bench.column(&judged.reward)]).remove(0);
                     let estimate = encoding::rho2_estimate(&bench, Quantity::JudgeRho2, &label);
-                    self.push(out, Some(&bench), None, estimate.under(&judged.name));
+                    self.push(out, Some(&bench), None, judged.mark(estimate));
                     continue;
                 }
                 None => Estimate::missing(Quantity::JudgeRho2, "no prompt has two judged responses"),
             };
-            self.push(out, None, None, estimate.under(&judged.name));
+            self.push(out, None, None, judged.mark(estimate));
         }
         Ok(())
     }
@@ -146,7 +146,7 @@ impl Stage<'_> {
                                 *quantity,
                                 "no prompt has two responses that are both labelled and judged",
                             );
-                            self.push(out, None, Some(name), missing.under(&judged.name));
+                            self.push(out, None, Some(name), judged.mark(missing));
                         }
                         continue;
                     }
@@ -162,7 +162,12 @@ impl Stage<'_> {
             let r = bench.probe(vec![bench.column(&judged.reward)]).remove(0);
             under.push(Under { judged, bench, s, r, logprob });
         }
-        self.constitutions(value, &under, out);
+        // Rewards of different modes have different units: each is compared with its own kind.
+        for mode in [Mode::Pairwise, Mode::Pointwise, Mode::Implicit, Mode::Scores] {
+            let (own, rest) = under.into_iter().partition(|u| u.judged.mode == mode);
+            under = rest;
+            self.constitutions(value, own, out);
+        }
         Ok(())
     }
 
@@ -207,7 +212,7 @@ impl Stage<'_> {
     }
 
     /// Estimates of a value under each constitution, adjusted for their number.
-    fn constitutions(&self, value: &Value, under: &[Under<'_>], out: &mut Analysis) {
+    fn constitutions(&self, value: &Value, under: Vec<Under<'_>>, out: &mut Analysis) {
         let mut cells: Vec<(usize, Estimate)> = Vec::new();
         let (mut encoded, mut total, mut gaps) = (Vec::new(), Vec::new(), Vec::new());
         for (c, u) in under.iter().enumerate() {
@@ -262,7 +267,7 @@ impl Stage<'_> {
                 _ => None,
             };
             let u = &under[c];
-            self.push(out, Some(&u.bench), Some(&value.name), estimate.under(&u.judged.name));
+            self.push(out, Some(&u.bench), Some(&value.name), u.judged.mark(estimate));
         }
         for (quantity, slopes) in [(Quantity::EncodedSlope, &encoded), (Quantity::TotalSlope, &total)] {
             let placebo: Vec<&Moved> =
@@ -272,6 +277,7 @@ impl Stage<'_> {
                     out.placebo.push(PlaceboContrast {
                         value: value.name.clone(),
                         constitution: under[*c].judged.name.clone(),
+                        judge: under[*c].judged.beside.then_some(under[*c].judged.mode),
                         control: self.control(),
                         quantity,
                         difference,

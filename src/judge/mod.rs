@@ -1,9 +1,10 @@
-//! Forced choices under a constitution, both orders.
+//! Forced choices under a constitution, both orders; and [`pointwise`] questions.
 //!
 //! J_c(y1 ≻ y2 | x): the model reads constitution, prompt and both responses and chooses; the log-odds
 //! of the two answer tokens in both orders give ℓ = (ab − ba)/2, free of any preference for a place,
 //! and the position bias (ab + ba)/2.
 
+pub mod pointwise;
 mod template;
 
 use std::ops::Range;

@@ -94,9 +94,26 @@ const BUILT_IN: &[(&str, &str)] = &[
     ("chat-constitution-first", include_str!("../../prompts/judge/chat-constitution-first.toml")),
     ("base", include_str!("../../prompts/judge/base.toml")),
     ("base-short", include_str!("../../prompts/judge/base-short.toml")),
+    ("chat-pointwise", include_str!("../../prompts/judge/chat-pointwise.toml")),
+    ("base-pointwise", include_str!("../../prompts/judge/base-pointwise.toml")),
 ];
 
 impl JudgeTemplate {
+    /// The shipped template of a mode that suits a model.
+    ///
+    /// # Errors
+    /// None that a user can cause.
+    pub fn of_mode(mode: Mode, model: &Model) -> Result<Self> {
+        Self::find(
+            match (mode, model.has_chat_template()) {
+                (Mode::Pairwise, _) => None,
+                (Mode::Pointwise, true) => Some("chat-pointwise"),
+                (Mode::Pointwise, false) => Some("base-pointwise"),
+            },
+            model,
+        )
+    }
+
     /// The template a user asked for: a built-in name, a file, or (for `None`) `chat` for a model with a
     /// chat template and `base` for one without.
     ///

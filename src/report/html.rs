@@ -77,6 +77,12 @@ pub fn to_html(report: &Report) -> String {
         page.table(&judge, "The judge");
         page.put("</section>\n");
     }
+    let others = tables::other_judges(report);
+    if !others.rows.is_empty() {
+        page.put(&format!("<section><h2>{}</h2>\n", markdown::OTHER_JUDGES));
+        page.table(&others, markdown::OTHER_JUDGES);
+        page.put("</section>\n");
+    }
     warnings(&mut page, report);
     details(&mut page, report, &index, &verdicts);
     page.put("<section><h2>Provenance</h2>\n");

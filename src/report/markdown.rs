@@ -41,6 +41,7 @@ pub fn to_markdown(report: &Report) -> String {
     }
     grid_section(&mut out, 2, "Values against each other", &tables::keyed(report, Quantity::ValueCos));
     grid_section(&mut out, 2, "The judge", &tables::judge(&index));
+    grid_section(&mut out, 2, OTHER_JUDGES, &tables::other_judges(report));
     warnings(&mut out, report);
     section(&mut out, 2, "Details");
     line(&mut out, DETAILS);
@@ -65,6 +66,9 @@ pub fn to_markdown(report: &Report) -> String {
     }
     out
 }
+
+/// Title of what stands beside forced choices.
+pub(super) const OTHER_JUDGES: &str = "The same constitutions, asked in other ways";
 
 const DETAILS: &str = "Figures in parentheses did not pass their gate: they are shown so that nothing is hidden, \
 and must not be quoted.";

@@ -2,8 +2,10 @@
 //!
 //! [`json`] is the contract other programs read; [`verdict`] says in one word what a constitution would
 //! do and why no more can be said; [`words`] puts the finding into five sentences; [`tables`] decides
-//! what stands in which cell, and [`markdown`], [`html`] and [`mod@terminal`] only spell it.
+//! what stands in which cell, and [`markdown`], [`html`] and [`mod@terminal`] only spell it. [`export`] gives directions to other programs.
 
+pub mod compare;
+pub mod export;
 mod figures;
 pub mod format;
 pub mod html;

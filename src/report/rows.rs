@@ -51,7 +51,7 @@ impl<'a> Index<'a> {
             {
                 named.push(constitution);
             }
-            if e.k.is_none() && e.lambda_sd.is_none() && e.value2.is_none() {
+            if e.k.is_none() && e.lambda_sd.is_none() && e.value2.is_none() && e.judge.is_none() {
                 single.entry((e.quantity, value, constitution, e.control)).or_insert(e);
             }
         }
@@ -71,7 +71,7 @@ impl<'a> Index<'a> {
         Self { single, values, constitutions, length }
     }
 
-    /// An estimate without further keys (`k`, `lambda_sd`, `value2`).
+    /// An estimate without further keys (`k`, `lambda_sd`, `value2`, `judge`).
     pub fn get(
         &self,
         quantity: Quantity,

@@ -286,6 +286,49 @@ pub(super) fn judge(index: &Index<'_>) -> Grid {
     out
 }
 
+/// Rewards that stand beside forced choices under the same constitutions: a row a value, constitution and
+/// way of asking.
+pub(super) fn other_judges(report: &Report) -> Grid {
+    let mut out = grid(&[
+        "value",
+        "constitution",
+        "rewards",
+        ">⟨v_c, v*⟩ [95 %]",
+        ">length controlled",
+        ">encoded slope [95 %]",
+        ">p adj.",
+        ">total slope [95 %]",
+        ">agrees with the labels [95 %]",
+    ]);
+    let of = |e: &Estimate, quantity, control| {
+        let same = |o: &&Estimate| {
+            o.quantity == quantity
+                && o.control == control
+                && (&o.value, &o.constitution, o.judge) == (&e.value, &e.constitution, e.judge)
+        };
+        report.estimates.iter().find(same)
+    };
+    let every = report
+        .estimates
+        .iter()
+        .filter(|e| e.judge.is_some() && e.quantity == Quantity::EncodedSlope && e.control == Control::None);
+    for e in every {
+        let show = |quantity, control| Cell::number(headline(of(e, quantity, control)));
+        out.rows.push(vec![
+            Cell::name(e.value.as_deref().unwrap_or(NOTHING)),
+            Cell::name(e.constitution.as_deref().unwrap_or(NOTHING)),
+            Cell::plain(e.judge.map_or(NOTHING, |m| m.as_str())),
+            show(Quantity::Alignment, Control::None),
+            show(Quantity::Alignment, Control::Length),
+            Cell::number(detail(e)),
+            Cell::number(format::p(e.p_adjusted)),
+            show(Quantity::TotalSlope, Control::None),
+            show(Quantity::JudgeAccuracy, Control::None),
+        ]);
+    }
+    out
+}
+
 /// Quantities with a key of their own: `value_cos`, `value_concentration`, `tilt_gain`.
 pub(super) fn keyed(report: &Report, quantity: Quantity) -> Grid {
     let mut out = match quantity {
@@ -293,7 +336,7 @@ pub(super) fn keyed(report: &Report, quantity: Quantity) -> Grid {
         Quantity::ValueConcentration => grid(&["value", "control", ">k", ">ρ²_k [95 %]"]),
         _ => grid(&["value", "constitution", "control", ">λ·sd(r_c)", ">gain in the value [95 %]"]),
     };
-    for e in report.estimates.iter().filter(|e| e.quantity == quantity) {
+    for e in report.estimates.iter().filter(|e| e.quantity == quantity && e.judge.is_none()) {
         let mut cells = vec![Cell::name(e.value.as_deref().unwrap_or(NOTHING))];
         match quantity {
             Quantity::ValueCos => cells.push(Cell::name(e.value2.as_deref().unwrap_or(NOTHING))),

@@ -334,6 +334,7 @@ fn paired_z(report: &Report, value: &str, constitution: &str) -> Option<f64> {
             && is(row, "constitution", constitution)
             && is(row, "control", "none")
             && is(row, "quantity", "encoded_slope")
+            && row.get("judge").is_none()
     })?;
     row.get("z")?.as_f64()
 }

@@ -8,27 +8,27 @@ use serde_json::Value;
 
 use crate::stories::fixture;
 
-struct Place {
+pub struct Place {
     folder: tempfile::TempDir,
 }
 
 impl Place {
-    fn new() -> Self {
+    pub fn new() -> Self {
         Self { folder: tempfile::tempdir().expect("a temporary folder") }
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    fn write(&self, name: &str, text: &str) -> PathBuf {
+    pub fn write(&self, name: &str, text: &str) -> PathBuf {
         let path = self.path(name);
         fs::create_dir_all(path.parent().expect("a parent")).expect("a folder");
         fs::write(&path, text).expect("a file");
         path
     }
 
-    fn vstar(&self, args: &[&str]) -> (bool, String, String) {
+    pub fn vstar(&self, args: &[&str]) -> (bool, String, String) {
         let output = Command::cargo_bin("vstar")
             .expect("the program")
             .current_dir(self.folder.path())
@@ -39,7 +39,7 @@ impl Place {
         (output.status.success(), text(&output.stdout), text(&output.stderr))
     }
 
-    fn refused(&self, args: &[&str]) -> String {
+    pub fn refused(&self, args: &[&str]) -> String {
         let (ok, out, err) = self.vstar(args);
         assert!(!ok, "it should have refused: {out}");
         assert!(!err.contains("panicked"), "{err}");
@@ -47,12 +47,12 @@ impl Place {
     }
 }
 
-fn model() -> String {
+pub fn model() -> String {
     fixture("models/llama_chat").to_string_lossy().into_owned()
 }
 
 /// Prompts of different length with labelled answers, enough for two halves of blocks.
-fn items(n: usize) -> String {
+pub fn items(n: usize) -> String {
     let words = ["tea", "rain", "music", "bread", "books", "paint", "boats", "trees"];
     (0..n)
         .map(|i| {
@@ -89,7 +89,7 @@ fn experiment(out: &str) -> String {
 const JUDGE: &str = "mode = \"pairwise\"\nkind = \"chat\"\nanswers = [\"A\", \"B\"]\n\
                      user = \"\"\"{{ prompt }}\nA: {{ first }}\nB: {{ second }}\n{{ constitution }}\"\"\"\n";
 
-fn ready() -> Place {
+pub fn ready() -> Place {
     let place = Place::new();
     place.write("items.jsonl", &items(70));
     place.write("c/kind.toml", KIND);
@@ -166,7 +166,7 @@ fn a_streamed_capture_writes_the_same_bytes_and_check_tells_what_a_job_takes() {
 }
 
 /// The report without what says when it was made.
-fn report(path: &Path) -> Value {
+pub fn report(path: &Path) -> Value {
     let mut report: Value = serde_json::from_str(&fs::read_to_string(path).expect("a report")).expect("JSON");
     report["provenance"].as_object_mut().expect("provenance").remove("time_unix").expect("a time");
     report

@@ -32,7 +32,7 @@
 //!
 //! [judge]                             # by default every constitution judges
 //! enabled = true
-//! mode = "pairwise"
+//! mode = "pairwise"                   # pairwise (default), pointwise, implicit, or a list: pairwise and one other
 //! template = "chat"                   # a template that comes with the program, or a file in .toml
 //! max_pairs_per_prompt = 6
 //!
@@ -174,8 +174,8 @@ pub enum Pool {
 /// How the judge is asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JudgeSettings {
-    /// What is asked.
-    pub mode: JudgeMode,
+    /// What is asked; empty: what the template asks, or forced choices.
+    pub modes: Vec<JudgeMode>,
     /// Which template; `None`: the shipped one that suits the model.
     pub template: Option<JudgeTemplateName>,
     /// Most pairs judged of one prompt; `None`: the judge's own default.
@@ -188,6 +188,10 @@ pub struct JudgeSettings {
 pub enum JudgeMode {
     /// `pairwise`: which of two responses, both orders.
     Pairwise,
+    /// `pointwise`: whether one response agrees, yes or no.
+    Pointwise,
+    /// `implicit`: what the constitution changes in a response's likelihood, from the capture itself.
+    Implicit,
 }
 
 /// A judge template.
@@ -233,7 +237,7 @@ impl Default for CaptureSettings {
 
 impl Default for JudgeSettings {
     fn default() -> Self {
-        Self { mode: JudgeMode::Pairwise, template: None, max_pairs_per_prompt: None }
+        Self { modes: Vec::new(), template: None, max_pairs_per_prompt: None }
     }
 }
 

@@ -237,7 +237,7 @@ fn capture(section: &mut Section) -> Option<CaptureSettings> {
 
 fn judge(section: &mut Section) -> Option<JudgeSettings> {
     let enabled = section.flag("enabled").unwrap_or(true);
-    let mode = section.one_of("mode", &[("pairwise", JudgeMode::Pairwise)]).unwrap_or(JudgeMode::Pairwise);
+    let modes = section.typed("mode", MODES, modes).unwrap_or_default();
     let template = section.text("template").map(|name| {
         if !name.ends_with(".toml") {
             return JudgeTemplateName::Shipped(name);
@@ -249,7 +249,26 @@ fn judge(section: &mut Section) -> Option<JudgeSettings> {
         JudgeTemplateName::File(file)
     });
     let max_pairs_per_prompt = section.positive("max_pairs_per_prompt");
-    enabled.then_some(JudgeSettings { mode, template, max_pairs_per_prompt })
+    enabled.then_some(JudgeSettings { modes, template, max_pairs_per_prompt })
+}
+
+const MODES: &str = "`pairwise`, `pointwise` or `implicit`, or a list of `pairwise` and one of the others";
+
+/// A mode, or a list of them without repetition; a file of observations holds one kind of score.
+fn modes(value: &toml::de::DeValue) -> Option<Vec<JudgeMode>> {
+    let one = |name: &str| match name {
+        "pairwise" => Some(JudgeMode::Pairwise),
+        "pointwise" => Some(JudgeMode::Pointwise),
+        "implicit" => Some(JudgeMode::Implicit),
+        _ => None,
+    };
+    if let Some(name) = value.as_str() {
+        return one(name).map(|mode| vec![mode]);
+    }
+    let list: Vec<JudgeMode> =
+        value.as_array()?.iter().map(|v| v.get_ref().as_str().and_then(one)).collect::<Option<_>>()?;
+    let scores = list.iter().filter(|m| **m != JudgeMode::Pairwise).count();
+    (!list.is_empty() && scores <= 1 && list.len() - scores <= 1).then_some(list)
 }
 
 fn fit(section: &mut Section, constitutions: &[String], captured: Option<&[Layer]>) -> FitSettings {

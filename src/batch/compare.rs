@@ -1,0 +1,101 @@
+//! Finished runs side by side: their reports, and the angles between their constitutions' directions.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use super::export::{DIRECTIONS, read_directions, read_report};
+use super::{capture::OBSERVATIONS, pose};
+use crate::artifact;
+use crate::error::Result;
+use crate::hypothesis::between::constitution_cosines;
+use crate::hypothesis::{Control, Estimate, Quantity};
+use crate::observations::Observations;
+use crate::report::compare::{Comparison, Run, compare, to_json, to_markdown};
+use crate::report::{LAYER_PROFILE, Report};
+use crate::units::Layer;
+
+/// Compares the runs in these folders and writes `compare.json` and `compare.md` into `out`.
+///
+/// # Errors
+/// `Missing` for a folder without a report; what the comparison refuses; the file system's.
+pub fn compare_into(folders: &[PathBuf], out: &Path) -> Result<Comparison> {
+    let runs = folders.iter().map(|folder| read(folder)).collect::<Result<Vec<_>>>()?;
+    let comparison = compare(runs)?;
+    artifact::write_bytes(&out.join("compare.json"), to_json(&comparison)?.as_bytes())?;
+    artifact::write_bytes(&out.join("compare.md"), to_markdown(&comparison).as_bytes())?;
+    Ok(comparison)
+}
+
+fn read(folder: &Path) -> Result<Run> {
+    let report = read_report(folder)?;
+    let mut run = Run { name: folder.display().to_string(), report, ..Run::default() };
+    let layer = layer(&run.report);
+    match (observations(folder, &run.report)?, layer) {
+        (Ok(path), Some(layer)) => {
+            let observations = Observations::open(&path)?;
+            let reference = run.report.provenance.get("reference").and_then(|r| r.as_str());
+            let posed = pose(&observations, reference, &BTreeSet::new())?;
+            let half = run.report.tables.contains_key(LAYER_PROFILE);
+            run.cosines = constitution_cosines(&posed.problem, &posed.source, layer, half)?;
+        }
+        (Err(why), Some(layer)) if folder.join(DIRECTIONS).is_file() => {
+            run.cosines = raw_cosines(folder, layer)?;
+            run.warnings.push(format!(
+                "{why}: angles between constitutions are raw cosines of the exported directions, which shared \
+                 noise moves in either direction and which have no interval"
+            ));
+        }
+        (Err(why), _) => {
+            run.warnings.push(format!("{why}, and no directions: no angles between constitutions"))
+        }
+        (Ok(_), None) => {
+            run.warnings.push("the report names no layer: no angles between constitutions".into())
+        }
+    }
+    Ok(run)
+}
+
+/// The layer that was reported.
+fn layer(report: &Report) -> Option<Layer> {
+    report.estimates.iter().find_map(|e| e.layer)
+}
+
+/// The observations that the report was made from, or why they are not there.
+fn observations(folder: &Path, report: &Report) -> Result<std::result::Result<PathBuf, String>> {
+    let path = folder.join(OBSERVATIONS);
+    let known = report.provenance.get("observations").and_then(|p| p.as_str()).map(PathBuf::from);
+    let Some(path) = [Some(path), known].into_iter().flatten().find(|p| p.is_file()) else {
+        return Ok(Err(format!("no {OBSERVATIONS}")));
+    };
+    let expected = report.provenance.get("observations_sha256").and_then(|h| h.as_str());
+    if expected.is_some_and(|hash| artifact::sha256_file(&path).map_or(true, |own| own != hash)) {
+        return Ok(Err(format!("{} is not what the report was made from", path.display())));
+    }
+    Ok(Ok(path))
+}
+
+/// Euclidean cosines of the exported v_c's at a layer.
+fn raw_cosines(folder: &Path, layer: Layer) -> Result<Vec<Estimate>> {
+    let directions = read_directions(folder)?;
+    let at: Vec<(&str, &[f32])> = directions
+        .arrays
+        .iter()
+        .filter_map(|(name, array)| {
+            let (_, v) = directions.rows(array).find(|(l, _)| *l == layer)?;
+            Some((name.strip_prefix("v_c.")?, v))
+        })
+        .collect();
+    let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>();
+    let mut out = Vec::new();
+    for (i, (a, v)) in at.iter().enumerate() {
+        for (b, u) in &at[i + 1..] {
+            let cos = dot(v, u) / (dot(v, v) * dot(u, u)).sqrt();
+            let method = "Euclidean cosine of exported directions, no interval";
+            let mut e = Estimate::bare(Quantity::ConstitutionCos, method, cos).under(a);
+            e.constitution2 = Some((*b).to_owned());
+            (e.layer, e.control) = (Some(layer), Control::None);
+            out.push(e);
+        }
+    }
+    Ok(out)
+}

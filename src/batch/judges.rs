@@ -1,0 +1,144 @@
+//! Which judges are asked, and what became of it: forced choices, questions about one response, and the
+//! likelihoods that the capture already holds.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use super::capture::Prepared;
+use super::experiment::JudgeMode;
+use super::judge::judge_into;
+use super::progress::Progress;
+use super::score::{implicit_into, pointwise_into};
+use crate::error::{Kind, Place, Refusal, Result};
+use crate::judge::{JudgeTemplate, Mode};
+use crate::model::Model;
+use crate::store::Store;
+
+/// What became of the pairs or responses of one judge.
+#[derive(Debug, Clone)]
+pub struct Judged {
+    /// What was asked.
+    pub mode: JudgeMode,
+    /// Pairs (or responses) judged under each constitution.
+    pub judged: usize,
+    /// Those left out, with the reason.
+    pub skipped: Vec<Refusal>,
+}
+
+impl Judged {
+    /// What was judged, in words.
+    pub fn what(&self) -> &'static str {
+        match self.mode {
+            JudgeMode::Pairwise => "pairs in both orders",
+            JudgeMode::Pointwise => "responses one by one",
+            JudgeMode::Implicit => "responses by their likelihood",
+        }
+    }
+}
+
+/// Judges, checked against the model.
+#[derive(Debug, Default)]
+pub struct Judges {
+    pairwise: Option<JudgeTemplate>,
+    pointwise: Option<JudgeTemplate>,
+    implicit: bool,
+    most_pairs: Option<usize>,
+}
+
+impl Judges {
+    /// The judges of these modes. A template that is named serves the mode it is written in; without modes it
+    /// says what is asked, and without either forced choices are. `most_pairs` bounds the pairs of a prompt.
+    ///
+    /// # Errors
+    /// `Invalid` for a template of a mode that is not asked, or for two kinds of scores, of which observations
+    /// hold one; what the template refuses.
+    pub fn new(
+        modes: &[JudgeMode],
+        template: Option<&str>,
+        most_pairs: Option<usize>,
+        model: &Model,
+    ) -> Result<Self> {
+        let mut named = template.map(|name| JudgeTemplate::find(Some(name), model)).transpose()?;
+        let own = |t: &JudgeTemplate| match t.mode {
+            Mode::Pairwise => JudgeMode::Pairwise,
+            Mode::Pointwise => JudgeMode::Pointwise,
+        };
+        let default = [named.as_ref().map_or(JudgeMode::Pairwise, own)];
+        let modes = if modes.is_empty() { &default[..] } else { modes };
+        if let Some(named) = named.as_ref().filter(|t| !modes.contains(&own(t))) {
+            return Err(Refusal::new(Kind::Invalid, "the judge template is for a mode that is not asked")
+                .at(Place::file(&named.path))
+                .expected(format!("one of {}", modes.iter().map(|m| name(*m)).collect::<Vec<_>>().join(", ")))
+                .found(name(own(named)))
+                .remedy("choose another template, or its mode")
+                .into());
+        }
+        if modes.contains(&JudgeMode::Pointwise) && modes.contains(&JudgeMode::Implicit) {
+            return Err(Refusal::new(Kind::Invalid, "two kinds of scores at once")
+                .expected("pairwise and one of pointwise and implicit")
+                .remedy("judge twice, into two folders")
+                .into());
+        }
+        let mut of = |mode: Mode, asked: JudgeMode| -> Result<Option<JudgeTemplate>> {
+            if !modes.contains(&asked) {
+                return Ok(None);
+            }
+            match named.take_if(|t| t.mode == mode) {
+                Some(template) => Ok(Some(template)),
+                None => JudgeTemplate::of_mode(mode, model).map(Some),
+            }
+        };
+        Ok(Self {
+            pairwise: of(Mode::Pairwise, JudgeMode::Pairwise)?,
+            pointwise: of(Mode::Pointwise, JudgeMode::Pointwise)?,
+            implicit: modes.contains(&JudgeMode::Implicit),
+            most_pairs,
+        })
+    }
+
+    /// What decides their numbers, for the manifest.
+    pub fn describe(&self) -> Value {
+        let sha256 = |t: &Option<JudgeTemplate>| t.as_ref().map(|t| t.sha256.clone());
+        json!({
+            "pairwise": sha256(&self.pairwise),
+            "pointwise": sha256(&self.pointwise),
+            "implicit": self.implicit,
+            "max_pairs_per_prompt": self.most_pairs,
+        })
+    }
+
+    /// Asks all of them about the observations in `out`, one after the other, and adds their answers.
+    ///
+    /// # Errors
+    /// What the judges refuse. The store keeps every finished shard.
+    pub fn ask_into(
+        &self,
+        prepared: &Prepared,
+        store: &Store,
+        out: &Path,
+        progress: &mut dyn Progress,
+    ) -> Result<Vec<Judged>> {
+        let mut done = Vec::new();
+        if let Some(template) = &self.pairwise {
+            done.push(judge_into(prepared, template, self.most_pairs, store, out, progress)?);
+        }
+        if let Some(template) = &self.pointwise {
+            done.push(pointwise_into(prepared, template, store, out, progress)?);
+        }
+        if self.implicit {
+            let names: Vec<&str> = prepared.judged().iter().map(|c| c.name.as_str()).collect();
+            let judged = implicit_into(&names, out)?;
+            done.push(Judged { mode: JudgeMode::Implicit, judged, skipped: Vec::new() });
+        }
+        Ok(done)
+    }
+}
+
+fn name(mode: JudgeMode) -> &'static str {
+    match mode {
+        JudgeMode::Pairwise => "pairwise",
+        JudgeMode::Pointwise => "pointwise",
+        JudgeMode::Implicit => "implicit",
+    }
+}

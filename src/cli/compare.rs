@@ -1,0 +1,21 @@
+//! `vstar compare`.
+
+use std::path::PathBuf;
+
+use super::args::CompareArgs;
+use crate::batch::compare::compare_into;
+use crate::error::Result;
+use crate::report::compare::to_terminal;
+
+/// Compares runs, writes the comparison and prints its summary.
+pub fn compare(args: &CompareArgs) -> Result<()> {
+    let out = match (&args.out, &args.runs[..]) {
+        (Some(out), _) => out.clone(),
+        (None, [run]) => run.clone(),
+        (None, _) => PathBuf::from("compare"),
+    };
+    let comparison = compare_into(&args.runs, &out)?;
+    println!("{}", to_terminal(&comparison));
+    println!("comparison in {}", out.join("compare.md").display());
+    Ok(())
+}

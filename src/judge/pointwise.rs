@@ -1,0 +1,140 @@
+//! One response at a time: whether it agrees with the constitution, yes or no.
+//!
+//! The score of a response is the log-odds of yes against no, in nats. There is no order to average over; a
+//! liking for "yes" is the same for all responses to a prompt and drops out of every contrast.
+
+use ndarray::{ArrayD, IxDyn};
+use rayon::prelude::*;
+
+use super::template::{JudgeTemplate, Mode, Question};
+use super::{REQUESTS, ask};
+use crate::capture::job::{fingerprint, placed};
+use crate::error::{Error, Kind, Refusal, Result};
+use crate::forest::{self, Request, Settings};
+use crate::input::{Constitution, Item};
+use crate::model::Model;
+use crate::model::chat::Template;
+use crate::store::{Shard, Store};
+
+/// A response of an item, by their numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Answer {
+    /// The item.
+    pub item: usize,
+    /// The response.
+    pub response: usize,
+}
+
+/// Everything to be asked: each response under each constitution.
+#[derive(Debug, Clone, Default)]
+pub struct Questions {
+    /// The responses that can be judged.
+    pub answers: Vec<Answer>,
+    /// Number of constitutions.
+    pub constitutions: usize,
+    /// `[answers, constitutions]` requests.
+    pub requests: Vec<Request>,
+    /// Responses left out, with the reason.
+    pub skipped: Vec<Refusal>,
+}
+
+/// Renders and encodes all questions. A response that is too long under one constitution is left out under
+/// all, so that constitutions are compared on the same responses.
+///
+/// # Errors
+/// [`Kind::AnswerTokens`]; without `skip_bad`, the first question that is too long; `Unsupported` for a
+/// pairwise template.
+pub fn questions(
+    model: &Model,
+    judge: &JudgeTemplate,
+    chat: &Template,
+    items: &[Item],
+    constitutions: &[&Constitution],
+    answers: &[Answer],
+    skip_bad: bool,
+) -> Result<Questions> {
+    if judge.mode != Mode::Pointwise {
+        return Err(Refusal::new(Kind::Unsupported, "a pairwise judge template for pointwise judging")
+            .expected("mode = \"pointwise\"")
+            .into());
+    }
+    let asked: Vec<Result<Vec<Request>>> = answers
+        .par_iter()
+        .map(|answer| {
+            let item = &items[answer.item];
+            let one = |constitution: &&Constitution| {
+                let question = Question {
+                    constitution: &constitution.text,
+                    prompt: &item.prompt,
+                    first: &item.responses[answer.response].text,
+                    second: "",
+                };
+                ask(model, judge, chat, &question)
+                    .map_err(|e| placed(e, item, answer.response, &constitution.name))
+            };
+            constitutions.iter().map(one).collect()
+        })
+        .collect();
+    let mut out = Questions { constitutions: constitutions.len(), ..Questions::default() };
+    for (answer, result) in answers.iter().zip(asked) {
+        match result {
+            Ok(requests) => {
+                out.answers.push(*answer);
+                out.requests.extend(requests);
+            }
+            Err(Error::Refused(refusal)) if skip_bad && refusal.kind == Kind::TooLong => {
+                out.skipped.push(*refusal);
+            }
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(out)
+}
+
+/// Computes the scores that the store does not hold yet and returns all of them, `[answers]` for each
+/// constitution. `job` and `progress` are as in [`crate::capture::fill`].
+///
+/// # Errors
+/// What the forward refuses, what `progress` returns, what the file system says.
+pub fn scores(
+    model: &Model,
+    questions: &Questions,
+    job: &str,
+    settings: &Settings,
+    store: &Store,
+    items: &[Item],
+    progress: &mut dyn FnMut(usize) -> Result<()>,
+) -> Result<Vec<Vec<f32>>> {
+    let constitutions = questions.constitutions;
+    let mut scores = vec![Vec::with_capacity(questions.answers.len()); constitutions];
+    let step = (REQUESTS / constitutions.max(1)).max(1);
+    for start in (0..questions.answers.len()).step_by(step) {
+        let answers = &questions.answers[start..(start + step).min(questions.answers.len())];
+        let requests = &questions.requests[start * constitutions..(start + answers.len()) * constitutions];
+        let key = format!("point-{start:08}");
+        let fingerprint = fingerprint(job, requests);
+        let shard = match store.get(&key, &fingerprint) {
+            Some(shard) => {
+                let plan = forest::plan_requests(&model.decoder, requests, settings.chunk_tokens);
+                progress(plan.packed_tokens)?;
+                shard
+            }
+            None => {
+                let place = |i: usize| items[answers[i / constitutions].item].place.clone();
+                let readings = forest::run(&model.decoder, requests, settings, &place, progress)?;
+                let odds = readings.iter().map(|r| (r.answers[0] - r.answers[1]) as f32).collect();
+                let odds = ArrayD::from_shape_vec(IxDyn(&[answers.len(), constitutions]), odds)
+                    .expect("one reading a request");
+                let shard: Shard = [("odds".to_owned(), odds)].into_iter().collect();
+                store.put(&key, &fingerprint, &shard)?;
+                shard
+            }
+        };
+        for answer in 0..answers.len() {
+            for (c, scores) in scores.iter_mut().enumerate() {
+                scores.push(shard["odds"][[answer, c]]);
+            }
+        }
+    }
+    Ok(scores)
+}

@@ -1,0 +1,155 @@
+//! What stands in which cell of a comparison.
+
+use std::collections::BTreeSet;
+
+use super::{Comparison, Run, Series, label};
+use crate::hypothesis::{Control, Estimate, Quantity};
+use crate::report::format::{NOTHING, headline, headline_figure, number, quotable};
+use crate::report::verdict::Verdict;
+
+/// A table of texts; the first `left` columns are words, the rest numbers.
+pub(super) struct Table {
+    pub(super) head: Vec<String>,
+    pub(super) left: usize,
+    pub(super) rows: Vec<Vec<String>>,
+}
+
+/// Constitutions of a run and value by alignment.
+pub(super) fn ranking(comparison: &Comparison, run: &Run, value: &str) -> Table {
+    let head = ["rank", "constitution", "verdict", "⟨v_c, v*⟩ [95 %]", "length controlled"];
+    let own = comparison.ranking.iter().filter(|r| r.run == run.name && r.value == value);
+    let rows = own.map(|r| {
+        vec![
+            r.rank.map_or_else(|| NOTHING.to_owned(), |n| n.to_string()),
+            r.verdict.constitution.clone() + if r.placebo { " (placebo)" } else { "" },
+            spelt(&r.verdict),
+            headline(r.alignment.as_ref()),
+            headline(r.length_controlled.as_ref()),
+        ]
+    });
+    Table { head: head.map(str::to_owned).to_vec(), left: 3, rows: rows.collect() }
+}
+
+fn spelt(verdict: &Verdict) -> String {
+    match verdict.qualifier {
+        Some(q) => format!("{} ({})", verdict.verdict.as_str(), q.as_str()),
+        None => verdict.verdict.as_str().to_owned(),
+    }
+}
+
+/// Constitutions of a run in the order of their cosines' table.
+pub(super) fn names(run: &Run) -> Vec<&str> {
+    let mut out: Vec<&str> = Vec::new();
+    for e in &run.cosines {
+        for name in [&e.constitution, &e.constitution2].into_iter().flatten() {
+            if !out.contains(&name.as_str()) {
+                out.push(name);
+            }
+        }
+    }
+    out
+}
+
+/// The controls under which a run's angles were computed.
+pub(super) fn controls(run: &Run) -> Vec<Control> {
+    let there = |control: &Control| run.cosines.iter().any(|e| e.control == *control);
+    [Control::None, Control::Length].into_iter().filter(there).collect()
+}
+
+/// The matrix of cosines between a run's constitutions; columns are numbered like the rows.
+pub(super) fn matrix(run: &Run, control: Control) -> Table {
+    let names = names(run);
+    let find = |a: &str, b: &str| {
+        let is = |e: &&Estimate, x: &str, y: &str| {
+            e.control == control
+                && e.constitution.as_deref() == Some(x)
+                && e.constitution2.as_deref() == Some(y)
+        };
+        run.cosines.iter().find(|e| is(e, a, b) || is(e, b, a))
+    };
+    let mut head = vec![String::new(), "constitution".to_owned()];
+    head.extend((1..=names.len()).map(|n| n.to_string()));
+    let rows = names.iter().enumerate().map(|(i, a)| {
+        let mut row = vec![(i + 1).to_string(), (*a).to_owned()];
+        row.extend(names.iter().map(|b| {
+            if a == b {
+                return "1".to_owned();
+            }
+            let e = find(a, b);
+            // Two decimals: a matrix is read as a whole, intervals stand in the list of pairs.
+            match e.filter(|e| quotable(e)).and_then(|e| e.estimate) {
+                Some(cos) => number(cos, Some(0.1)),
+                None => headline_figure(e),
+            }
+        }));
+        row
+    });
+    Table { rows: rows.collect(), head, left: 2 }
+}
+
+/// Every pair of constitutions of a run with its interval, most alike first.
+pub(super) fn pairs(run: &Run, control: Control) -> Table {
+    let mut cells: Vec<&Estimate> =
+        run.cosines.iter().filter(|e| e.control == control && quotable(e)).collect();
+    cells.sort_by(|a, b| b.estimate.unwrap_or(0.0).total_cmp(&a.estimate.unwrap_or(0.0)));
+    let text = |t: &Option<String>| t.clone().unwrap_or_default();
+    let rows = cells.iter().map(|e| vec![text(&e.constitution), text(&e.constitution2), headline(Some(e))]);
+    let head = ["constitution", "and", "cos [95 %]"].map(str::to_owned).to_vec();
+    Table { rows: rows.collect(), head, left: 2 }
+}
+
+/// Runs side by side: parameters and, for each quantity of one control, a column a run; the slope last.
+pub(super) fn models(comparison: &Comparison, control: Control) -> Table {
+    let mut head = vec!["quantity".to_owned(), "value".to_owned(), "constitution".to_owned()];
+    head.extend(comparison.runs.iter().map(label));
+    head.push("per 10 × parameters [95 %]".to_owned());
+    let mut sizes = vec!["parameters".to_owned(), String::new(), String::new()];
+    sizes.extend(comparison.runs.iter().map(|r| r.parameters().map_or_else(|| NOTHING.to_owned(), size)));
+    sizes.push(String::new());
+    let mut rows = vec![sizes];
+    rows.extend(comparison.series.iter().filter(|s| s.control == control).map(row));
+    Table { head, left: 3, rows }
+}
+
+fn row(series: &Series) -> Vec<String> {
+    let mut row = vec![
+        quantity(series.quantity).to_owned(),
+        series.value.clone().unwrap_or_default(),
+        series.constitution.clone().unwrap_or_default(),
+    ];
+    row.extend(series.estimates.iter().map(|e| headline(e.as_ref())));
+    row.push(series.line.as_ref().map_or_else(
+        || NOTHING.to_owned(),
+        |l| {
+            let show = |v| number(v, Some(l.se));
+            format!("{} [{}, {}]", show(l.slope), show(l.lo), show(l.hi))
+        },
+    ));
+    row
+}
+
+fn quantity(quantity: Quantity) -> &'static str {
+    match quantity {
+        Quantity::DEff => "effective dimension",
+        Quantity::Rho => "ρ",
+        Quantity::GenerationAlignment => "⟨w, v*⟩",
+        Quantity::CeilingRegret => "ceiling (least regret)",
+        Quantity::Alignment => "⟨v_c, v*⟩",
+        Quantity::JudgeAccuracy => "judge's accuracy",
+        _ => NOTHING,
+    }
+}
+
+/// `260 K`, `1.10 B`.
+fn size(parameters: u64) -> String {
+    let n = parameters as f64;
+    let (unit, letter) =
+        [(1e9, "B"), (1e6, "M"), (1e3, "K")].into_iter().find(|(u, _)| n >= *u).unwrap_or((1.0, ""));
+    let digits = if n / unit < 10.0 && unit > 1.0 { 2 } else { 0 };
+    format!("{:.digits$} {letter}", n / unit).trim_end().to_owned()
+}
+
+/// Controls that the series have.
+pub(super) fn series_controls(comparison: &Comparison) -> BTreeSet<Control> {
+    comparison.series.iter().map(|s| s.control).collect()
+}

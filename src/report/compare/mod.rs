@@ -1,0 +1,289 @@
+//! Runs side by side: which constitutions activate the same direction, which align best, and what changes
+//! with the size of the model. Reports in, `compare.json` and texts out.
+
+mod grids;
+mod text;
+
+use serde::Serialize;
+use serde_json::{Value as Json, json};
+
+use super::rows::Index;
+use super::verdict::{Verdict, verdicts};
+use super::{Report, short_name};
+use crate::error::{Kind, Refusal, Result};
+use crate::hypothesis::scaling::{Line, line};
+use crate::hypothesis::{Control, Estimate, Quantity};
+
+pub use text::{to_markdown, to_terminal};
+
+/// The format's name.
+pub const FORMAT: &str = "vstar-compare/1";
+
+/// One run, and the angles between its constitutions.
+#[derive(Debug, Clone, Default)]
+pub struct Run {
+    /// Its folder, as the user named it.
+    pub name: String,
+    /// Its report.
+    pub report: Report,
+    /// `constitution_cos` of every pair.
+    pub cosines: Vec<Estimate>,
+    /// What must be known about them.
+    pub warnings: Vec<String>,
+}
+
+impl Run {
+    /// Parameters of the model, where the report knows them.
+    pub fn parameters(&self) -> Option<u64> {
+        let recipe = |json: &Json| json["model"]["parameters"].as_u64();
+        let provenance = &self.report.provenance;
+        provenance
+            .get("recipe")
+            .and_then(recipe)
+            .or_else(|| provenance.get("manifest").and_then(|m| recipe(&m["recipe"])))
+    }
+
+    /// Hashes of the data, where the report knows them.
+    fn data(&self) -> Option<Vec<&str>> {
+        let files = self.report.provenance.get("manifest")?["data"].as_array()?;
+        files.iter().map(|f| f["sha256"].as_str()).collect()
+    }
+}
+
+/// A constitution's place among those of its run, by alignment.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Ranked {
+    /// The run.
+    pub run: String,
+    /// The value.
+    pub value: String,
+    /// 1 for the highest alignment; absent where it is not identifiable.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rank: Option<usize>,
+    /// Whether it belongs to the placebo arm.
+    pub placebo: bool,
+    /// The verdict on it.
+    pub verdict: Verdict,
+    /// cos(v_c, v*).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub alignment: Option<Estimate>,
+    /// The same with length projected out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub length_controlled: Option<Estimate>,
+}
+
+/// A quantity over runs.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Series {
+    /// The quantity.
+    pub quantity: Quantity,
+    /// The value, where it concerns one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub value: Option<String>,
+    /// The constitution, where it concerns one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub constitution: Option<String>,
+    /// What was projected out.
+    pub control: Control,
+    /// One estimate a run, in the order of the runs; absent where the run has none.
+    pub estimates: Vec<Option<Estimate>>,
+    /// The line against log₁₀(parameters) through the figures that may be quoted; absent for fewer than three
+    /// models of known and different size.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub line: Option<Line>,
+}
+
+/// Everything that is compared.
+#[derive(Debug, Clone)]
+pub struct Comparison {
+    /// The runs.
+    pub runs: Vec<Run>,
+    /// The values that all of them have.
+    pub values: Vec<String>,
+    /// Constitutions by alignment, run by run and value by value.
+    pub ranking: Vec<Ranked>,
+    /// Quantities over runs; empty for one run.
+    pub series: Vec<Series>,
+    /// What the reader must know.
+    pub warnings: Vec<String>,
+}
+
+/// Compares runs.
+///
+/// # Errors
+/// `Missing` without a run; [`Kind::RunConflict`] if no value is in all of them.
+pub fn compare(runs: Vec<Run>) -> Result<Comparison> {
+    let indices: Vec<Index<'_>> = runs.iter().map(|r| Index::new(&r.report)).collect();
+    let Some((first, rest)) = indices.split_first() else {
+        return Err(Refusal::new(Kind::Missing, "no run to compare").into());
+    };
+    let shared = |v: &&&str| rest.iter().all(|i| i.values.contains(*v));
+    let values: Vec<String> = first.values.iter().filter(shared).map(|v| (*v).to_owned()).collect();
+    let mut warnings: Vec<String> = Vec::new();
+    let each: Vec<String> =
+        runs.iter().zip(&indices).map(|(r, i)| format!("{}: {}", r.name, list(&i.values))).collect();
+    if values.is_empty() {
+        return Err(Refusal::new(Kind::RunConflict, "the runs share no value")
+            .expected("runs with labels of at least one common value")
+            .found(each.join("; "))
+            .remedy("compare runs on the same kind of labels, or name the values alike")
+            .into());
+    }
+    if indices.iter().any(|i| i.values.len() > values.len()) {
+        warnings.push(format!("only values that all runs have are compared ({})", each.join("; ")));
+    }
+    if runs.windows(2).any(|w| w[0].data().is_some() && w[1].data().is_some() && w[0].data() != w[1].data()) {
+        warnings.push(
+            "the runs are of different data: what differs between them is not the model alone".to_owned(),
+        );
+    }
+    let mut ranking = Vec::new();
+    for (run, index) in runs.iter().zip(&indices) {
+        let verdicts = verdicts(&run.report);
+        for value in &values {
+            ranking.extend(ranked(&run.name, index, &verdicts, value));
+        }
+        warnings.extend(run.warnings.iter().map(|w| format!("{}: {w}", run.name)));
+    }
+    let series = if runs.len() > 1 { series(&runs, &indices, &values) } else { Vec::new() };
+    if runs.len() > 1 && series.iter().all(|s| s.line.is_none()) {
+        warnings.push("no line against size: that takes three models of known and different size".to_owned());
+    }
+    drop(indices);
+    Ok(Comparison { runs, values, ranking, series, warnings })
+}
+
+fn list(names: &[&str]) -> String {
+    if names.is_empty() { "no value".to_owned() } else { names.join(", ") }
+}
+
+/// The constitutions of a value, highest alignment first; those that are not identifiable stand last.
+fn ranked(run: &str, index: &Index<'_>, verdicts: &[Verdict], value: &str) -> Vec<Ranked> {
+    let Some(&value) = index.values.iter().find(|v| **v == value) else { return Vec::new() };
+    let mut out: Vec<Ranked> = verdicts
+        .iter()
+        .filter(|v| v.value == value)
+        .map(|verdict| {
+            let name = index.constitutions.iter().find(|c| c.name == verdict.constitution);
+            let of = |control| index.cell(Quantity::Alignment, value, name?.name, control).cloned();
+            Ranked {
+                run: run.to_owned(),
+                value: value.to_owned(),
+                rank: None,
+                placebo: verdict.placebo,
+                alignment: of(Control::None),
+                length_controlled: of(Control::Length),
+                verdict: verdict.clone(),
+            }
+        })
+        .collect();
+    let figure = |r: &Ranked| r.alignment.as_ref().filter(|e| e.reportable).and_then(|e| e.estimate);
+    out.sort_by(|a, b| {
+        let key = |r| figure(r).unwrap_or(f64::NEG_INFINITY);
+        key(b).total_cmp(&key(a)).then_with(|| a.verdict.constitution.cmp(&b.verdict.constitution))
+    });
+    for (i, r) in out.iter_mut().enumerate() {
+        r.rank = figure(r).map(|_| i + 1);
+    }
+    out
+}
+
+fn series(runs: &[Run], indices: &[Index<'_>], values: &[String]) -> Vec<Series> {
+    let mut out = Vec::new();
+    let mut add = |quantity, value: Option<&str>, constitution: Option<&str>, control| {
+        let find = |index: &Index<'_>| {
+            let value = match value {
+                Some(value) => Some(*index.values.iter().find(|v| **v == value)?),
+                None => None,
+            };
+            let constitution = match constitution {
+                Some(name) => Some(index.constitutions.iter().find(|c| c.name == name)?.name),
+                None => None,
+            };
+            index.get(quantity, value, constitution, control).cloned()
+        };
+        let estimates: Vec<Option<Estimate>> = indices.iter().map(find).collect();
+        if estimates.iter().flatten().count() < 2 {
+            return;
+        }
+        let points: Vec<(f64, f64)> = runs
+            .iter()
+            .zip(&estimates)
+            .filter_map(|(r, e)| {
+                let e = e.as_ref().filter(|e| e.reportable)?;
+                Some((r.parameters()? as f64, e.estimate?))
+            })
+            .collect();
+        let (x, y): (Vec<f64>, Vec<f64>) = points.into_iter().unzip();
+        out.push(Series {
+            quantity,
+            value: value.map(str::to_owned),
+            constitution: constitution.map(str::to_owned),
+            control,
+            line: line(&x, &y),
+            estimates,
+        });
+    };
+    let mut constitutions: Vec<&str> = Vec::new();
+    for named in indices.iter().flat_map(|i| &i.constitutions) {
+        if !constitutions.contains(&named.name) {
+            constitutions.push(named.name);
+        }
+    }
+    for control in [Control::None, Control::Length] {
+        add(Quantity::DEff, None, None, control);
+        for value in values {
+            for quantity in [Quantity::Rho, Quantity::GenerationAlignment, Quantity::CeilingRegret] {
+                add(quantity, Some(value), None, control);
+            }
+            for &constitution in &constitutions {
+                for quantity in [Quantity::Alignment, Quantity::JudgeAccuracy] {
+                    add(quantity, Some(value), Some(constitution), control);
+                }
+            }
+        }
+    }
+    out
+}
+
+/// `compare.json`.
+///
+/// # Errors
+/// If serialising fails, which needs a number that is not finite.
+pub fn to_json(comparison: &Comparison) -> Result<String> {
+    let runs: Vec<Json> = comparison
+        .runs
+        .iter()
+        .map(|run| {
+            json!({
+                "run": run.name,
+                "model": run.report.provenance.get("model"),
+                "parameters": run.parameters(),
+                "provenance": run.report.provenance,
+                "constitution_cos": run.cosines,
+            })
+        })
+        .collect();
+    let all = json!({
+        "format": FORMAT,
+        "values": comparison.values,
+        "runs": runs,
+        "ranking": comparison.ranking,
+        "models": comparison.series,
+        "warnings": comparison.warnings,
+    });
+    match serde_json::to_string_pretty(&all) {
+        Ok(text) => Ok(text + "\n"),
+        Err(e) => Err(Refusal::new(Kind::NotFinite, "the comparison cannot be written as JSON")
+            .found(e.to_string())
+            .into()),
+    }
+}
+
+/// A run's name in a table: its folder's own, and the model if that says more.
+fn label(run: &Run) -> String {
+    let folder = short_name(run.name.trim_start_matches("./"));
+    let folder = folder.rsplit('/').next().unwrap_or(folder);
+    let model = run.report.model();
+    if model.contains(folder) { model } else { format!("{folder} ({model})") }
+}

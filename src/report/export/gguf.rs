@@ -1,0 +1,77 @@
+//! llama.cpp's control vectors: GGUF version 3 with one f32 tensor `direction.LAYER` a layer.
+//!
+//! Layer l is what leaves block l, counted from 1: the numbering of llama.cpp's own `cvector-generator`,
+//! whose `direction.1` is made from the output of the first block. llama.cpp reads no `direction.0`: layer 0
+//! (the embeddings' output) is left out. When it applies the file it adds `direction.l` to the output of the
+//! block that it numbers l from 0, one block later than where the direction was read.
+
+use super::{Directions, bytes};
+use crate::error::{Kind, Refusal, Result};
+
+/// Data start at multiples of this.
+const ALIGNMENT: usize = 32;
+
+// Types of metadata values and tensors, as GGUF numbers them.
+const I32: u32 = 5;
+const STRING: u32 = 8;
+const F32: u32 = 0;
+
+/// One direction as a control vector: metadata `general.architecture` = `controlvector`,
+/// `controlvector.model_hint` = the model's `model_type`, `controlvector.layer_count` = number of layers.
+///
+/// # Errors
+/// `Invalid` unless there is exactly one direction; `Missing` without a layer from 1 on.
+pub fn to_gguf(directions: &Directions) -> Result<Vec<u8>> {
+    let mut arrays = directions.arrays.iter();
+    let (Some((name, array)), None) = (arrays.next(), arrays.next()) else {
+        return Err(Refusal::new(Kind::Invalid, "a control vector is one direction")
+            .expected(format!("one of {}", directions.names()))
+            .found(format!("{} directions", directions.arrays.len()))
+            .remedy("name one with --direction")
+            .into());
+    };
+    let rows: Vec<_> = directions.rows(array).filter(|(layer, _)| layer.0 > 0).collect();
+    if rows.is_empty() {
+        return Err(Refusal::new(Kind::Missing, format!("`{name}` has no layer that llama.cpp can steer"))
+            .expected("a layer from 1 on")
+            .remedy("capture such layers")
+            .into());
+    }
+    let mut out = b"GGUF".to_vec();
+    out.extend(3u32.to_le_bytes());
+    out.extend((rows.len() as u64).to_le_bytes());
+    let hint = if directions.model_type.is_empty() { "unknown" } else { &directions.model_type };
+    let texts = [
+        ("general.architecture", "controlvector"),
+        ("general.name", name.as_str()),
+        ("controlvector.model_hint", hint),
+    ];
+    out.extend((texts.len() as u64 + 1).to_le_bytes());
+    for (key, value) in texts {
+        string(&mut out, key);
+        out.extend(STRING.to_le_bytes());
+        string(&mut out, value);
+    }
+    string(&mut out, "controlvector.layer_count");
+    out.extend(I32.to_le_bytes());
+    out.extend((rows.len() as i32).to_le_bytes());
+    let step = (directions.width * 4).next_multiple_of(ALIGNMENT);
+    for (i, (layer, _)) in rows.iter().enumerate() {
+        string(&mut out, &format!("direction.{layer}"));
+        out.extend(1u32.to_le_bytes());
+        out.extend((directions.width as u64).to_le_bytes());
+        out.extend(F32.to_le_bytes());
+        out.extend(((i * step) as u64).to_le_bytes());
+    }
+    for (_, v) in rows {
+        out.resize(out.len().next_multiple_of(ALIGNMENT), 0);
+        out.extend(bytes(v));
+    }
+    out.resize(out.len().next_multiple_of(ALIGNMENT), 0);
+    Ok(out)
+}
+
+fn string(out: &mut Vec<u8>, text: &str) {
+    out.extend((text.len() as u64).to_le_bytes());
+    out.extend(text.as_bytes());
+}

@@ -1,0 +1,74 @@
+//! Directions in the formats of other programs: numbers in, bytes out, nothing read or written.
+//!
+//! | format | what stands in it |
+//! |---|---|
+//! | `safetensors` | NAME: f32 `[layers, d]`; metadata `format`, `layers`, `model`, `model_type` |
+//! | `npz` | the same arrays, and `layers`: i64 `[layers]` |
+//! | `csv` | one line a number: direction, layer, index, value |
+//! | `gguf` | one direction as a llama.cpp control vector: `direction.LAYER`, f32 `[d]` |
+//!
+//! All numbers are in the raw coordinates of the residual stream: a score is `resid · v`.
+
+mod csv;
+mod gguf;
+mod npz;
+mod safetensors;
+
+use std::collections::BTreeMap;
+
+pub use csv::{to_csv, to_estimates_csv};
+pub use gguf::to_gguf;
+pub use npz::to_npz;
+pub use safetensors::{from_safetensors, to_safetensors};
+
+use crate::error::{Kind, Refusal, Result};
+use crate::units::Layer;
+
+/// Directions by name (`v_star.VALUE`, `v_c.CONSTITUTION`, `w`), one vector a layer.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Directions {
+    /// The model's name; empty if unknown.
+    pub model: String,
+    /// The model's `model_type`; empty if unknown.
+    pub model_type: String,
+    /// The layers, in the order of the arrays' rows.
+    pub layers: Vec<Layer>,
+    /// d.
+    pub width: usize,
+    /// `[layers, d]` each, row by row.
+    pub arrays: BTreeMap<String, Vec<f32>>,
+}
+
+impl Directions {
+    /// Those of the given names; all of them if no name is given.
+    ///
+    /// # Errors
+    /// [`Kind::Missing`] for a name that is not there, with those that are.
+    pub fn only(mut self, names: &[String]) -> Result<Self> {
+        if names.is_empty() {
+            return Ok(self);
+        }
+        if let Some(name) = names.iter().find(|n| !self.arrays.contains_key(*n)) {
+            return Err(Refusal::new(Kind::Missing, format!("no direction `{name}`"))
+                .expected(format!("one of {}", self.names()))
+                .into());
+        }
+        self.arrays.retain(|name, _| names.contains(name));
+        Ok(self)
+    }
+
+    /// The names, for errors.
+    pub fn names(&self) -> String {
+        self.arrays.keys().map(String::as_str).collect::<Vec<_>>().join(", ")
+    }
+
+    /// A direction's vector at each layer.
+    pub fn rows<'a>(&'a self, array: &'a [f32]) -> impl Iterator<Item = (Layer, &'a [f32])> {
+        self.layers.iter().copied().zip(array.chunks_exact(self.width.max(1)))
+    }
+}
+
+/// Little-endian bytes.
+fn bytes(values: &[f32]) -> Vec<u8> {
+    values.iter().flat_map(|v| v.to_le_bytes()).collect()
+}

@@ -1,0 +1,173 @@
+//! Constitutions against each other, runs side by side.
+
+use std::collections::BTreeSet;
+use std::fs;
+
+use safetensors::SafeTensors;
+use serde_json::{Value as Json, json};
+use vstar::batch::pose;
+use vstar::error::Kind;
+use vstar::hypothesis::between::constitution_cosines;
+use vstar::hypothesis::{Choices, Control, Estimate, LayerSource, Quantity};
+use vstar::observations::Observations;
+use vstar::probe::Contrasts;
+use vstar::report::Report;
+use vstar::report::compare::{Run, compare, to_json, to_markdown, to_terminal};
+
+use crate::cli::ready;
+use crate::stories::fixture;
+
+fn pair<'a>(all: &'a [Estimate], control: Control, a: &str, b: &str) -> &'a Estimate {
+    let is = |e: &Estimate, x: &str, y: &str| {
+        e.constitution.as_deref() == Some(x) && e.constitution2.as_deref() == Some(y)
+    };
+    let found = all.iter().find(|e| e.control == control && (is(e, a, b) || is(e, b, a)));
+    found.unwrap_or_else(|| panic!("no {a}, {b}"))
+}
+
+#[test]
+fn planted_angles_between_constitutions_are_found() {
+    let observations =
+        Observations::open(&fixture("known/A_tall.observations.safetensors")).expect("observations");
+    let posed = pose(&observations, None, &BTreeSet::new()).expect("a problem");
+    let layer = posed.source.layers()[0];
+    let found = constitution_cosines(&posed.problem, &posed.source, layer, false).expect("angles");
+    let truth = fs::read(fixture("known/A_tall.truth.safetensors")).expect("truth");
+    let truth = SafeTensors::deserialize(&truth).expect("truth");
+    // The planted directions' own scores on 1500 contrasts give Σ to within 1 %.
+    let h = posed.source.resid(layer).expect("h");
+    let contrasts = Contrasts::helmert(&posed.problem.prompt, &posed.problem.block, |_| true);
+    let scores = |name: &str| -> Vec<f64> {
+        let v = truth.tensor(&format!("v_{name}")).expect("a direction");
+        let v: Vec<f64> = v
+            .data()
+            .chunks_exact(4)
+            .map(|b| f64::from(f32::from_le_bytes(b.try_into().expect("4 bytes"))))
+            .collect();
+        let at: Vec<f64> =
+            h.rows().into_iter().map(|r| r.iter().zip(&v).map(|(a, b)| f64::from(*a) * b).sum()).collect();
+        contrasts.column(&at)
+    };
+    let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
+    for (a, b) in [("good", "neutral"), ("good", "adversarial"), ("neutral", "adversarial")] {
+        let (u, v) = (scores(a), scores(b));
+        let planted = dot(&u, &v) / (dot(&u, &u) * dot(&v, &v)).sqrt();
+        let e = pair(&found, Control::None, a, b);
+        let (cos, se) = (e.estimate.expect("a figure"), e.se.expect("an error"));
+        assert!(
+            e.reportable && (cos - planted).abs() < 3.5 * se && se < 0.1,
+            "{a} {b}: {cos} ± {se}, {planted}"
+        );
+        assert_eq!((e.n, e.blocks), (Some(1500), Some(500)));
+    }
+}
+
+#[test]
+fn a_constitution_is_parallel_to_its_copy_and_opposed_to_its_negative() {
+    let observations =
+        Observations::open(&fixture("known/A_tall.observations.safetensors")).expect("observations");
+    let mut posed = pose(&observations, None, &BTreeSet::new()).expect("a problem");
+    let mut copy = posed.problem.judged.iter().find(|j| j.name == "good").expect("good").clone();
+    (copy.choices, copy.fit) = (Choices::Scores(copy.reward.clone()), None);
+    let mut negative = copy.clone();
+    (copy.name, negative.name) = ("copy".into(), "negative".into());
+    negative.reward.iter_mut().for_each(|r| *r = -*r);
+    // Judged on fewer rows: the pair is compared on those that both have.
+    let mut fewer = copy.clone();
+    fewer.name = "fewer".into();
+    fewer.reward.iter_mut().skip(1000).for_each(|r| *r = f64::NAN);
+    posed.problem.judged.extend([copy, negative, fewer]);
+    let layer = posed.source.layers()[0];
+    let found = constitution_cosines(&posed.problem, &posed.source, layer, false).expect("angles");
+    for (other, planted) in [("copy", 1.0), ("negative", -1.0), ("fewer", 1.0)] {
+        let e = pair(&found, Control::None, "good", other);
+        assert!((e.estimate.expect("a figure") - planted).abs() < 1e-12, "{other}: {e:?}");
+    }
+    assert!(pair(&found, Control::None, "good", "fewer").n < Some(1000));
+}
+
+/// A report of a model of a size, with ρ and one alignment.
+fn run(name: &str, parameters: u64, rho: f64, value: &str) -> Run {
+    let figure = |quantity, estimate: f64| {
+        let mut e = Estimate::figure(quantity, "test", estimate, 0.05, (estimate - 0.1, estimate + 0.1));
+        e.value = Some(value.to_owned());
+        e
+    };
+    let estimates = vec![
+        figure(Quantity::Rho, rho),
+        figure(Quantity::Alignment, rho / 2.0).under("kind"),
+        figure(Quantity::Alignment, rho).under("kinder"),
+        figure(Quantity::Alignment, 0.9).under("unseen").withheld("not identifiable"),
+    ];
+    let mut report = Report { estimates, ..Report::default() };
+    report.provenance.insert("model".into(), json!(name));
+    report.provenance.insert("recipe".into(), json!({"model": {"parameters": parameters}}));
+    Run { name: format!("runs/{name}"), report, ..Run::default() }
+}
+
+#[test]
+fn models_stand_side_by_side_with_a_line_against_their_size() {
+    let runs = vec![
+        run("small", 1_000_000, 0.2, "harmless"),
+        run("middle", 10_000_000, 0.4, "harmless"),
+        run("large", 1_000_000_000, 0.8, "harmless"),
+    ];
+    let two = compare(runs[..2].to_vec()).expect("two can be compared");
+    assert!(
+        two.series.iter().all(|s| s.line.is_none())
+            && two.warnings.iter().any(|w| w.contains("three models"))
+    );
+    let comparison = compare(runs).expect("a comparison");
+    let json: Json = serde_json::from_str(&to_json(&comparison).expect("JSON")).expect("JSON");
+    assert_eq!(json["format"], "vstar-compare/1");
+    let series = |quantity: &str, constitution: Json| -> &Json {
+        let all = json["models"].as_array().expect("models");
+        let is = |s: &&Json| s["quantity"] == quantity && s["constitution"] == constitution;
+        all.iter().find(is).expect("a series")
+    };
+    assert!((series("rho", Json::Null)["line"]["slope"].as_f64().expect("a slope") - 0.2).abs() < 1e-12);
+    assert!(
+        (series("alignment", json!("kind"))["line"]["slope"].as_f64().expect("a slope") - 0.1).abs() < 1e-12
+    );
+    assert!(series("alignment", json!("unseen"))["line"].is_null(), "what may not be quoted makes no line");
+    for text in [to_markdown(&comparison), to_terminal(&comparison)] {
+        assert!(text.contains("1.00 B") && text.contains("per 10 × parameters"), "{text}");
+        let place = |name: &str| text.find(name).unwrap_or_else(|| panic!("{name}: {text}"));
+        assert!(place("kinder") < place("unseen"), "not identifiable stands last: {text}");
+    }
+    let ranks: Vec<&Json> = json["ranking"].as_array().expect("ranking").iter().take(3).collect();
+    assert_eq!(ranks.iter().map(|r| r["rank"].as_u64()).collect::<Vec<_>>(), [Some(1), Some(2), None]);
+    assert_eq!(ranks[0]["verdict"]["constitution"], "kinder");
+}
+
+#[test]
+fn runs_without_a_common_value_are_refused_with_what_each_has() {
+    let runs = vec![run("a", 1, 0.2, "harmless"), run("b", 1, 0.2, "honest")];
+    let error = compare(runs).expect_err("nothing in common");
+    assert_eq!(error.kind(), Some(Kind::RunConflict));
+    let text = error.to_string();
+    assert!(text.contains("runs/a: harmless") && text.contains("runs/b: honest"), "{text}");
+}
+
+#[test]
+fn a_finished_run_is_compared_from_its_observations_or_says_that_it_was_not() {
+    let place = ready();
+    let (ok, out, err) = place.vstar(&["run", "run.toml"]);
+    assert!(ok, "{out}\n{err}");
+    let (ok, out, err) = place.vstar(&["compare", "out"]);
+    assert!(ok, "{out}\n{err}");
+    assert!(out.contains("constitutions by alignment") && out.contains("against each other"), "{out}");
+    let read = || -> Json {
+        serde_json::from_str(&fs::read_to_string(place.path("out/compare.json")).expect("JSON"))
+            .expect("JSON")
+    };
+    let cosines = read()["runs"][0]["constitution_cos"].clone();
+    assert_eq!(cosines.as_array().map(Vec::len), Some(2), "one pair, with and without length: {cosines}");
+    assert!(cosines[0]["blocks"].as_u64() < Some(70), "only the half that is reported on: {cosines}");
+    assert!(place.path("out/compare.md").is_file());
+    fs::remove_file(place.path("out/observations.safetensors")).expect("removed");
+    let (ok, out, err) = place.vstar(&["compare", "out", "--out", "there"]);
+    assert!(ok && out.contains("raw cosines"), "{out}\n{err}");
+    let err = place.refused(&["compare", "c"]);
+    assert!(err.contains("report.json"), "{err}");
+}
