@@ -4,7 +4,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, Read, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
@@ -98,6 +98,99 @@ pub fn lock(path: &Path) -> Result<Option<File>> {
 /// The file system's error with the path.
 pub fn remove_folder(path: &Path) -> Result<()> {
     fs::remove_dir_all(path).map_err(|e| Error::io("remove", path, e))
+}
+
+/// Removes a file; one that is not there is no error.
+///
+/// # Errors
+/// The file system's error with the path.
+pub fn remove_file(path: &Path) -> Result<()> {
+    match fs::remove_file(path) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(Error::io("remove", path, e)),
+        _ => Ok(()),
+    }
+}
+
+/// Makes `at` stand for the file `target`, which is relative to `at`'s folder: a symbolic link, or a copy
+/// where the system has none. What stood at `at` is replaced.
+///
+/// # Errors
+/// The file system's error with the path.
+pub fn link(target: &Path, at: &Path) -> Result<()> {
+    let folder = at.parent().unwrap_or(Path::new("."));
+    create_folder(folder)?;
+    remove_file(at)?;
+    #[cfg(unix)]
+    return std::os::unix::fs::symlink(target, at).map_err(|e| Error::io("link", at, e));
+    #[cfg(not(unix))]
+    return fs::copy(folder.join(target), at).map(|_| ()).map_err(|e| Error::io("copy to", at, e));
+}
+
+/// A file that arrives in pieces, over several runs if need be. It has its final name only once it is whole.
+pub struct Partial {
+    file: File,
+    path: PathBuf,
+    len: u64,
+}
+
+impl Partial {
+    /// Opens what an earlier run left at `path`, or begins there.
+    ///
+    /// # Errors
+    /// The file system's error with the path.
+    pub fn open(path: &Path) -> Result<Self> {
+        if let Some(folder) = path.parent() {
+            create_folder(folder)?;
+        }
+        let open = |e| Error::io("write", path, e);
+        let file = OpenOptions::new().create(true).append(true).open(path).map_err(open)?;
+        let len = file.metadata().map_err(open)?.len();
+        Ok(Self { file, path: path.to_owned(), len })
+    }
+
+    /// Bytes that have arrived.
+    pub fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// Whether nothing has arrived.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Where the bytes lie until the file is whole.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Adds bytes at the end.
+    ///
+    /// # Errors
+    /// The file system's error with the path.
+    pub fn append(&mut self, bytes: &[u8]) -> Result<()> {
+        self.file.write_all(bytes).map_err(|e| Error::io("write", &self.path, e))?;
+        self.len += bytes.len() as u64;
+        Ok(())
+    }
+
+    /// Throws away what has arrived.
+    ///
+    /// # Errors
+    /// The file system's error with the path.
+    pub fn restart(&mut self) -> Result<()> {
+        self.file.set_len(0).map_err(|e| Error::io("write", &self.path, e))?;
+        self.len = 0;
+        Ok(())
+    }
+
+    /// Gives the file its name: it is whole.
+    ///
+    /// # Errors
+    /// The file system's error with the path.
+    pub fn finish(self, name: &Path) -> Result<()> {
+        self.file.sync_all().map_err(|e| Error::io("write", &self.path, e))?;
+        fs::rename(&self.path, name).map_err(|e| Error::io("rename into place", name, e))
+    }
 }
 
 /// Hex SHA-256 of a file, read in pieces.

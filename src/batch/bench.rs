@@ -193,7 +193,8 @@ pub fn bench(options: &BenchOptions, progress: &mut dyn FnMut(&str) -> Result<()
     Ok(Bench { parameters: parameters(decoder.config()), peak, naive, forest })
 }
 
-/// The sequences of the job; without `shared` every token of every sequence is drawn anew.
+/// The sequences of the job; without `shared` every token of every sequence is drawn anew, and the first of each
+/// is another one as long as the vocabulary reaches, so that they share nothing.
 fn job(options: &BenchOptions, vocab: usize, shared: bool) -> Vec<Request> {
     let mut rng = ChaCha8Rng::seed_from_u64(1);
     let mut words = |n: usize| -> Vec<u32> { (0..n).map(|_| rng.random_range(0..vocab as u32)).collect() };
@@ -206,8 +207,11 @@ fn job(options: &BenchOptions, vocab: usize, shared: bool) -> Vec<Request> {
         let head = words(long);
         for (p, text) in texts.iter().enumerate() {
             for answer in &answers[p * responses..(p + 1) * responses] {
-                let tokens =
-                    if shared { [&head[..], text, answer].concat() } else { words(long + middle + short) };
+                let mut tokens = [&head[..], text, answer].concat();
+                if !shared {
+                    tokens = words(tokens.len());
+                    tokens[0] = (requests.len() % vocab) as u32;
+                }
                 let response = TokenSpan { start: long + middle, end: tokens.len() };
                 requests.push(Request { tokens, response: Some(response), answers: None });
             }

@@ -12,6 +12,7 @@ use crate::error::{Kind, Refusal, Result};
 use crate::forest::{self, Memory, Plan, Pool, Request, Settings};
 use crate::input::{Clusters, Constitution, Items, ReadOptions, cluster, read_items};
 use crate::model::chat::Template;
+use crate::model::hub::{Downloads, Unwatched};
 use crate::model::{Identity, LoadOptions, Model, ModelSource};
 use crate::observations::{BARE, Columns, Meta, RowRecord, write_rows, write_streaming};
 use crate::store::Store;
@@ -28,6 +29,8 @@ pub const ROWS: &str = "observations.jsonl";
 pub struct CaptureOptions {
     /// The model, as the user names it.
     pub model: String,
+    /// Where it comes from.
+    pub source: ModelSource,
     /// Files of items.
     pub data: Vec<PathBuf>,
     /// How to read them.
@@ -100,6 +103,14 @@ impl Prepared {
     /// What reading items, constitutions and the model refuses; `Invalid` for layers the model does not
     /// have.
     pub fn new(options: &CaptureOptions) -> Result<Self> {
+        Self::fetched(options, &mut Unwatched)
+    }
+
+    /// As [`Prepared::new`]; `downloads` listens while the model is fetched.
+    ///
+    /// # Errors
+    /// As [`Prepared::new`].
+    pub fn fetched(options: &CaptureOptions, downloads: &mut dyn Downloads) -> Result<Self> {
         let items = read_items(&options.data, &options.read)?;
         let mut constitutions: Vec<Option<Constitution>> = options.bare.then_some(None).into_iter().collect();
         constitutions.extend(options.constitutions.iter().cloned().map(Some));
@@ -108,7 +119,8 @@ impl Prepared {
             device: crate::model::device(options.device.as_deref())?,
             stream: options.stream,
         };
-        let model = Model::load(&ModelSource::parse(&options.model)?, &options.model, &load)?;
+        let files = options.source.fetch(downloads)?;
+        let model = Model::open(&files, &options.model, &load)?;
         let (template, template_name) = model.template(options.template.as_deref())?;
         let blocks = model.decoder.config().num_blocks();
         let mut layers: Vec<Layer> = match &options.layers {

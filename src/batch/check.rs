@@ -9,7 +9,7 @@ use crate::forest::{self, Forest, Memory, Pool, Settings};
 use crate::input::{Message, Prompt, Role};
 use crate::model::chat::Template;
 use crate::model::decoder::{Engine, Tap};
-use crate::model::{Decoder, LoadOptions, Model, ModelSource, Packing};
+use crate::model::{Decoder, LoadOptions, Model, ModelFiles, Packing};
 use crate::units::Layer;
 
 /// Texts that share beginnings, so that a forest has something to share.
@@ -99,12 +99,11 @@ fn record(decoder: &Decoder, packing: &Packing) -> Result<(Vec<Vec<Vec<f64>>>, T
 ///
 /// # Errors
 /// What loading or the forward refuses.
-pub fn check(name: &str, options: &LoadOptions) -> Result<Check> {
-    let source = ModelSource::parse(name)?;
-    let model = Model::load(&source, name, options)?;
+pub fn check(files: &ModelFiles, name: &str, options: &LoadOptions) -> Result<Check> {
+    let model = Model::open(files, name, options)?;
     // Read as it is used: in f64 a model takes four times what it takes in bf16.
     let exact = LoadOptions { dtype: DType::F64, device: candle_core::Device::Cpu, stream: true };
-    let exact = Model::load(&source, name, &exact)?.decoder.with_engine(Engine::Plain);
+    let exact = Model::open(files, name, &exact)?.decoder.with_engine(Engine::Plain);
     let texts: Vec<Vec<u32>> = TEXTS.iter().map(|t| model.encoder.encode(t)).collect::<Result<_>>()?;
     let blocks = model.decoder.config().num_blocks();
     let limits = match options.dtype {

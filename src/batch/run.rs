@@ -13,6 +13,8 @@ use crate::artifact;
 use crate::capture::Job;
 use crate::error::{Error, Kind, Place, Refusal, Result};
 use crate::hypothesis::LayerChoice;
+use crate::model::ModelSource;
+use crate::model::hub::Downloads;
 use crate::report::Report;
 use crate::store::Store;
 
@@ -37,13 +39,13 @@ pub struct Outcome {
 }
 
 impl Loaded {
-    /// Reads an experiment and everything it names.
+    /// Reads an experiment and everything it names; `downloads` listens while the model is fetched.
     ///
     /// # Errors
     /// What the experiment, the data, the constitutions, the model or the judge template refuse.
-    pub fn read(path: &Path) -> Result<Self> {
+    pub fn read(path: &Path, downloads: &mut dyn Downloads) -> Result<Self> {
         let experiment = Experiment::read(path)?;
-        let prepared = Prepared::new(&capture_options(&experiment)?)?;
+        let prepared = Prepared::fetched(&capture_options(&experiment)?, downloads)?;
         let job = prepared.job()?;
         let judges = match &experiment.judge {
             Some(settings) if !prepared.judged().is_empty() => {
@@ -165,13 +167,14 @@ fn differences(at: &str, a: &Value, b: &Value, out: &mut Vec<String>) {
 }
 
 fn capture_options(experiment: &Experiment) -> Result<CaptureOptions> {
-    let model = match &experiment.model.source {
-        ModelName::Folder(path) => path.to_string_lossy().into_owned(),
-        ModelName::Hub { id, .. } => id.clone(),
-        ModelName::Embedded(name) => format!("embedded:{name}"),
+    let (model, source) = match experiment.model.source.clone() {
+        ModelName::Folder(path) => (path.to_string_lossy().into_owned(), ModelSource::Folder(path)),
+        ModelName::Hub { id, revision } => (id.clone(), ModelSource::Hub { id, revision }),
+        ModelName::Embedded(name) => (format!("embedded:{name}"), ModelSource::Embedded(name)),
     };
     Ok(CaptureOptions {
         model,
+        source,
         data: experiment.data.files.clone(),
         read: experiment.data.read.clone(),
         constitutions: experiment.constitutions()?,

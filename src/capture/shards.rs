@@ -83,7 +83,14 @@ impl Sharded<'_> {
     ) -> Result<()> {
         let numbers: Vec<usize> = batch.iter().flat_map(|(range, _)| (*range).clone()).collect();
         let place = |i: usize| (self.place)(numbers[i]);
-        let readings = forest::run(decoder, requests, settings, &place, progress)?;
+        let ends: Vec<usize> = batch
+            .iter()
+            .scan(0, |end, (range, _)| {
+                *end += range.len();
+                Some(*end)
+            })
+            .collect();
+        let readings = forest::run_parts(decoder, requests, &ends, settings, &place, progress)?;
         let mut readings = &readings[..];
         for (range, fingerprint) in batch {
             let (here, rest) = readings.split_at(range.len());

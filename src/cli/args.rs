@@ -9,6 +9,7 @@ use crate::error::{Kind, Refusal, Result};
 use crate::forest::Pool;
 use crate::hypothesis::LayerChoice;
 use crate::input::{ReadOptions, read_constitutions};
+use crate::model::ModelSource;
 use crate::units::Layer;
 
 /// Does a language model encode a value, does a constitution activate it, and would training on the
@@ -66,9 +67,12 @@ pub enum PoolName {
 
 #[derive(Debug, Args)]
 pub struct ModelArgs {
-    /// Folder of the model, in Hugging Face layout
-    #[arg(long, value_name = "DIR")]
+    /// The model: a folder in Hugging Face layout, an id on the hub (owner/name), or embedded:NAME
+    #[arg(long, value_name = "DIR|ID|embedded:NAME")]
     pub model: String,
+    /// Branch, tag or commit of a model on the hub [default: main]
+    #[arg(long)]
+    pub revision: Option<String>,
     /// dtype of the computation: f32, bf16, f16
     #[arg(long, default_value = "f32")]
     pub dtype: String,
@@ -243,15 +247,24 @@ pub struct ExportArgs {
 
 #[derive(Debug, Args)]
 pub struct CheckArgs {
-    /// Folder of the model, in Hugging Face layout
-    #[arg(value_name = "DIR")]
+    /// The model: a folder in Hugging Face layout, an id on the hub (owner/name), or embedded:NAME
+    #[arg(value_name = "DIR|ID|embedded:NAME")]
     pub model: String,
+    /// Branch, tag or commit of a model on the hub [default: main]
+    #[arg(long)]
+    pub revision: Option<String>,
     /// dtype of the computation: f32, bf16, f16
     #[arg(long, default_value = "f32")]
     pub dtype: String,
     /// cpu, cuda or cuda:N [default: cuda:0 if built for it, else cpu]
     #[arg(long)]
     pub device: Option<String>,
+    /// Count what a capture of these items would compute and take in memory
+    #[arg(long, num_args = 1.., value_name = "FILE")]
+    pub data: Vec<PathBuf>,
+    /// Constitutions of that capture: TOML files, folders of them, or `none` for the bare context
+    #[arg(long, num_args = 1.., value_name = "FILE|none", requires = "data")]
+    pub constitution: Vec<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -295,6 +308,51 @@ impl DataArgs {
     }
 }
 
+impl CheckArgs {
+    /// The capture that `--data` asks about.
+    ///
+    /// # Errors
+    /// What reading the constitutions refuses.
+    pub fn job(&self) -> Result<Option<CaptureOptions>> {
+        if self.data.is_empty() {
+            return Ok(None);
+        }
+        let data = DataArgs {
+            data: self.data.clone(),
+            constitution: self.constitution.clone(),
+            limit: None,
+            skip_bad: true,
+            value_name: None,
+        };
+        let (constitutions, bare) = data.constitutions();
+        Ok(Some(CaptureOptions {
+            model: self.model.clone(),
+            source: ModelSource::parse(&self.model, self.revision.as_deref())?,
+            data: data.data.clone(),
+            read: data.read(),
+            constitutions: read_constitutions(&constitutions)?,
+            bare,
+            template: None,
+            layers: None,
+            pool: Pool::Mean,
+            dtype: self.dtype.clone(),
+            device: self.device.clone(),
+            stream: false,
+            memory: None,
+        }))
+    }
+}
+
+impl ModelArgs {
+    /// Where the model comes from.
+    ///
+    /// # Errors
+    /// As [`ModelSource::parse`].
+    pub fn source(&self) -> Result<ModelSource> {
+        ModelSource::parse(&self.model, self.revision.as_deref())
+    }
+}
+
 impl CaptureArgs {
     /// The options of the capture.
     ///
@@ -305,6 +363,7 @@ impl CaptureArgs {
         let constitutions = read_constitutions(&constitutions)?;
         Ok(CaptureOptions {
             model: self.model.model.clone(),
+            source: self.model.source()?,
             data: self.data.data.clone(),
             read: self.data.read(),
             constitutions,

@@ -1,4 +1,4 @@
-//! Progress bars: tokens done, rate, time left.
+//! Progress bars: tokens or bytes done, rate, time left.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,6 +7,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::batch::progress::Progress;
 use crate::error::{Error, Result};
+use crate::model::hub::Downloads;
 
 /// Set by Ctrl-C.
 fn interrupted() -> &'static AtomicBool {
@@ -34,27 +35,60 @@ impl Bars {
         });
         Self::default()
     }
-}
 
-impl Progress for Bars {
-    fn begin(&mut self, step: &str, tokens: usize) {
-        let style = ProgressStyle::with_template(
-            "{msg:>8} {bar:30} {percent:>3}% {human_pos}/{human_len} tokens, {per_sec}, {eta} left",
-        )
-        .unwrap_or_else(|_| ProgressStyle::default_bar());
-        self.bar = Some(ProgressBar::new(tokens as u64).with_style(style).with_message(step.to_owned()));
+    fn show(&mut self, template: &str, message: &str, len: u64) {
+        let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+        self.bar = Some(ProgressBar::new(len).with_style(style).with_message(message.to_owned()));
     }
 
-    fn advance(&mut self, tokens: usize) -> Result<()> {
+    fn add(&self, n: u64) -> Result<()> {
         if let Some(bar) = &self.bar {
-            bar.inc(tokens as u64);
+            bar.inc(n);
         }
         if interrupted().load(Ordering::SeqCst) { Err(Error::Interrupted) } else { Ok(()) }
     }
 
-    fn end(&mut self) {
+    fn finish(&mut self) {
         if let Some(bar) = self.bar.take() {
             bar.finish();
         }
+    }
+}
+
+impl Progress for Bars {
+    fn begin(&mut self, step: &str, tokens: usize) {
+        let template =
+            "{msg:>8} {bar:30} {percent:>3}% {human_pos}/{human_len} tokens, {per_sec}, {eta} left";
+        self.show(template, step, tokens as u64);
+    }
+
+    fn advance(&mut self, tokens: usize) -> Result<()> {
+        self.add(tokens as u64)
+    }
+
+    fn end(&mut self) {
+        self.finish();
+    }
+}
+
+impl Downloads for Bars {
+    fn begin(&mut self, file: &str, bytes: u64, already: u64) {
+        let template = "{msg} {bar:30} {bytes}/{total_bytes}, {bytes_per_sec}, {eta} left";
+        if let Some(bar) = self.bar.take() {
+            bar.abandon();
+        }
+        self.show(template, file, bytes);
+        if let Some(bar) = &self.bar {
+            bar.set_position(already);
+            bar.reset_eta();
+        }
+    }
+
+    fn advance(&mut self, bytes: u64) -> Result<()> {
+        self.add(bytes)
+    }
+
+    fn end(&mut self) {
+        self.finish();
     }
 }

@@ -16,7 +16,7 @@ pub const SHARDS: &str = "shards";
 
 /// Reads residual streams.
 pub fn capture(args: &CaptureArgs) -> Result<()> {
-    let prepared = Prepared::new(&args.options()?)?;
+    let prepared = Prepared::fetched(&args.options()?, &mut Bars::new())?;
     let store = Store::open(&args.out.join(SHARDS))?;
     capture_only(&prepared, &args.out, &store)?;
     store.remove()
@@ -38,7 +38,7 @@ pub fn judge(args: &JudgeArgs) -> Result<()> {
     if fresh {
         options.bare = true;
     }
-    let prepared = Prepared::new(&options)?;
+    let prepared = Prepared::fetched(&options, &mut Bars::new())?;
     let modes: Vec<JudgeMode> = args
         .mode
         .iter()

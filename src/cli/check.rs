@@ -1,17 +1,19 @@
 //! `vstar check`.
 
 use super::args::CheckArgs;
-use super::capture::mebibytes;
-use crate::batch::capture::CHUNK_TOKENS;
+use super::bars::Bars;
+use super::capture::{describe, mebibytes};
+use crate::batch::capture::{CHUNK_TOKENS, Prepared};
 use crate::batch::check::check as run;
 use crate::error::{Kind, Refusal, Result};
-use crate::model::{LoadOptions, device, dtype};
+use crate::model::{LoadOptions, ModelSource, device, dtype};
 
 /// Prints what was found; an error if the numbers cannot be trusted.
 pub fn check(args: &CheckArgs) -> Result<()> {
     let device = device(args.device.as_deref())?;
     let options = LoadOptions { dtype: dtype(&args.dtype)?, device, stream: false };
-    let found = run(&args.model, &options)?;
+    let source = ModelSource::parse(&args.model, args.revision.as_deref())?;
+    let found = run(&source.fetch(&mut Bars::new())?, &args.model, &options)?;
     println!("largest deviation over the layer's RMS, on four short texts");
     println!("{:>5} {:>10} {:>14} {:>14} {:>14}", "layer", "RMS", "against f64", "packed", "in a forest");
     for (layer, l) in found.layers.iter().enumerate() {
@@ -41,6 +43,10 @@ pub fn check(args: &CheckArgs) -> Result<()> {
     println!("its response: {:?}", &found.tokens[found.span.0..found.span.1]);
     if found.double_bos {
         println!("the text begins with two beginning-of-sequence tokens");
+    }
+    if let Some(options) = args.job()? {
+        let prepared = Prepared::fetched(&options, &mut Bars::new())?;
+        describe(&prepared, &prepared.job()?);
     }
     if found.passed() {
         println!("passed");

@@ -18,6 +18,7 @@ mod simulate;
 use std::process::ExitCode;
 
 use clap::Parser;
+use tracing_subscriber::EnvFilter;
 
 use crate::error::{Error, Result};
 use args::{Cli, Command};
@@ -26,7 +27,9 @@ use args::{Cli, Command};
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     tracing_subscriber::fmt()
-        .with_env_filter(tracing_subscriber::EnvFilter::from_env("VSTAR_LOG"))
+        .with_env_filter(
+            EnvFilter::try_from_env("VSTAR_LOG").unwrap_or_else(|_| EnvFilter::new("vstar=warn")),
+        )
         .with_writer(std::io::stderr)
         .init();
     match dispatch(cli.command) {

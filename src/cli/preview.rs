@@ -1,6 +1,7 @@
 //! `vstar preview`: items as the model will read them.
 
 use super::args::PreviewArgs;
+use super::bars::Bars;
 use crate::batch::capture::{CaptureOptions, Prepared};
 use crate::capture::job::{encode_one, placed};
 use crate::error::{Error, Result};
@@ -13,6 +14,7 @@ pub fn preview(args: &PreviewArgs) -> Result<()> {
     let constitutions = read_constitutions(&constitutions)?;
     let options = CaptureOptions {
         model: args.model.model.clone(),
+        source: args.model.source()?,
         data: args.data.data.clone(),
         read: args.data.read(),
         constitutions,
@@ -25,7 +27,7 @@ pub fn preview(args: &PreviewArgs) -> Result<()> {
         device: args.model.device.clone(),
         memory: None,
     };
-    let prepared = Prepared::new(&options)?;
+    let prepared = Prepared::fetched(&options, &mut Bars::new())?;
     let model = &prepared.model;
     for (c, constitution) in prepared.constitutions.iter().enumerate() {
         for item in prepared.items.items.iter().take(args.show) {

@@ -9,7 +9,7 @@ use crate::report::terminal;
 
 /// Runs an experiment from start to report, or prints its plan.
 pub fn run(args: &RunArgs) -> Result<()> {
-    let loaded = Loaded::read(&args.experiment)?;
+    let loaded = Loaded::read(&args.experiment, &mut Bars::new())?;
     describe(&loaded.prepared, &loaded.job);
     if args.dry_run {
         println!("out: {}", loaded.experiment.out.display());

@@ -7,5 +7,5 @@ mod trie;
 
 pub use chunk::Plan;
 pub use memory::{Memory, affordable_tokens, chunk_bytes, memory, waiting_bytes};
-pub use run::{Pool, Reading, Request, Settings, plan_requests, run};
+pub use run::{Pool, Reading, Request, Settings, plan_requests, run, run_parts};
 pub use trie::Forest;

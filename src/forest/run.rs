@@ -91,12 +91,34 @@ pub fn run(
     place: &dyn Fn(usize) -> Place,
     progress: &mut dyn FnMut(usize) -> Result<()>,
 ) -> Result<Vec<Reading>> {
-    let plan = plan_requests(decoder, requests, settings.chunk_tokens);
+    run_parts(decoder, requests, &[requests.len()], settings, place, progress)
+}
+
+/// The same for parts of a job, given by where each ends. No forest spans two parts: each gives what it gives
+/// alone to the last bit, and where weights are read as they are used, all parts share one reading.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_parts(
+    decoder: &Decoder,
+    requests: &[Request],
+    ends: &[usize],
+    settings: &Settings,
+    place: &dyn Fn(usize) -> Place,
+    progress: &mut dyn FnMut(usize) -> Result<()>,
+) -> Result<Vec<Reading>> {
+    let mut chunks: Vec<Vec<usize>> = Vec::new();
+    let mut start = 0;
+    for &end in ends {
+        let plan = plan_requests(decoder, &requests[start..end], settings.chunk_tokens);
+        chunks.extend(plan.chunks.into_iter().map(|chunk| chunk.into_iter().map(|i| start + i).collect()));
+        start = end;
+    }
     let mut readings = vec![Reading::default(); requests.len()];
     let mut workspace = Workspace::default();
     // Weights in memory serve one chunk after the other; weights that are read serve all chunks at once.
-    let together = if decoder.streams() { plan.chunks.len().max(1) } else { 1 };
-    for chunks in plan.chunks.chunks(together) {
+    let together = if decoder.streams() { chunks.len().max(1) } else { 1 };
+    for chunks in chunks.chunks(together) {
         run_together(decoder, requests, chunks, settings, &mut workspace, &mut readings, progress)
             .map_err(|e| e.locate(place))?;
     }
@@ -277,7 +299,7 @@ fn run_together(
     }
     // Rows that no target stands after are not needed any more.
     let (mut rows, mut targets, mut owners) = (Vec::new(), Vec::new(), Vec::new());
-    let mut count = 0;
+    let (mut count, mut ends) = (0, Vec::new());
     for chunk in chunks {
         let wanted = chunk.targets(requests, settings);
         let mut previous: Vec<u32> = wanted.iter().map(|(t, _)| t.previous as u32).collect();
@@ -293,10 +315,11 @@ fn run_together(
             owners.push(owner);
         }
         count += previous.len();
+        ends.push(count);
     }
     if !rows.is_empty() {
         let rows = Tensor::cat(&rows, 0).map_err(Error::from)?;
-        for (owner, value) in owners.into_iter().zip(decoder.log_probs(&rows, &targets)?) {
+        for (owner, value) in owners.into_iter().zip(decoder.log_probs_of_groups(&rows, &targets, &ends)?) {
             if !value.is_finite() {
                 return Err(NotFinite { request: owner.request, layer: last }.into());
             }

@@ -14,6 +14,11 @@ use crate::input::{Message, Prompt, Role};
 /// conversation, and a few seconds at most.
 const FUEL: u64 = 20_000_000;
 
+/// Bytes that a template may write: more than any context holds, little enough for any machine. Fuel counts
+/// steps, and a step may write a long text. (Neither bounds a variable that a template doubles again and again,
+/// which minijinja offers no way to: a template is to be trusted so far.)
+const LONGEST: usize = 64 << 20;
+
 /// How prompt, constitution and response become one text.
 pub enum Template {
     /// Prompt + response, byte for byte; a constitution goes before the prompt, a blank line between.
@@ -201,10 +206,29 @@ impl Jinja {
             variables.insert("enable_thinking", Value::from(false));
         }
         let variables = context! { ..Value::from_serialize(&variables) };
+        let mut out = Bounded(Vec::new());
         self.environment
             .get_template("chat")
-            .and_then(|t| t.render(variables))
-            .map_err(|e| jinja_error(&self.path, "the template failed", &e))
+            .and_then(|t| t.render_captured_to(variables, &mut out).map(|_| ()))
+            .map_err(|e| jinja_error(&self.path, "the template failed", &e))?;
+        Ok(String::from_utf8_lossy(&out.0).into_owned())
+    }
+}
+
+/// Takes at most [`LONGEST`] bytes.
+struct Bounded(Vec<u8>);
+
+impl std::io::Write for Bounded {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        if self.0.len() + bytes.len() > LONGEST {
+            return Err(std::io::Error::other(format!("it writes more than {LONGEST} bytes")));
+        }
+        self.0.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
     }
 }
 

@@ -10,6 +10,9 @@ use serde::{Deserialize, Serialize};
 use super::chat::Template;
 use super::config::Config;
 use super::decoder::{Decoder, SharedSource};
+use super::embedded;
+use super::files::ModelFiles;
+use super::hub::{self, Downloads};
 use super::text::TextEncoder;
 use super::weights::Checkpoint;
 use crate::artifact;
@@ -20,28 +23,82 @@ use crate::error::{Error, Kind, Place, Refusal, Result};
 pub enum ModelSource {
     /// A folder in Hugging Face layout.
     Folder(PathBuf),
+    /// A repository on the hub.
+    Hub {
+        /// `owner/name`.
+        id: String,
+        /// Branch, tag or commit; `None`: the hub's `main`.
+        revision: Option<String>,
+    },
+    /// A model that comes with the program.
+    Embedded(String),
 }
 
+/// Before the name of a model that comes with the program.
+const EMBEDDED: &str = "embedded:";
+
 impl ModelSource {
-    /// Reads `DIR`.
+    /// Reads `DIR`, `owner/name` or `embedded:NAME`. A folder that is there wins over an id on the hub;
+    /// `revision` goes with the hub alone.
     ///
     /// # Errors
-    /// [`Kind::Missing`] for a name that is no folder.
-    pub fn parse(name: &str) -> Result<Self> {
+    /// [`Kind::Missing`] for a name that is none of them; [`Kind::Invalid`] for a revision of something
+    /// that has none.
+    pub fn parse(name: &str, revision: Option<&str>) -> Result<Self> {
         let folder = PathBuf::from(name);
-        if folder.is_dir() {
-            return Ok(Self::Folder(folder));
+        let source = if let Some(embedded) = name.strip_prefix(EMBEDDED) {
+            Self::Embedded(embedded.to_owned())
+        } else if folder.is_dir() {
+            Self::Folder(folder)
+        } else if hub::is_id(name) && !folder.exists() {
+            Self::Hub { id: name.to_owned(), revision: revision.map(str::to_owned) }
+        } else {
+            return Err(Refusal::new(Kind::Missing, format!("no model `{name}`"))
+                .expected(
+                    "a folder that holds config.json, tokenizer.json and *.safetensors; the id of a model on \
+                     the hub, owner/name; or embedded:NAME",
+                )
+                .found(if folder.exists() { "a file" } else { "no such folder" })
+                .remedy("check the path")
+                .into());
+        };
+        match (&source, revision) {
+            (Self::Folder(_) | Self::Embedded(_), Some(revision)) => {
+                Err(Refusal::new(Kind::Invalid, format!("revision `{revision}` of `{name}`"))
+                    .expected("a model on the hub: other models have no revisions")
+                    .found(if matches!(source, Self::Folder(_)) { "a folder" } else { "an embedded model" })
+                    .remedy("leave the revision out; such a model is known by the hashes of its files")
+                    .into())
+            }
+            _ => Ok(source),
         }
-        Err(Refusal::new(Kind::Missing, format!("no model `{name}`"))
-            .expected("a folder that holds config.json, tokenizer.json and *.safetensors")
-            .found(if folder.exists() { "a file" } else { "no such folder" })
-            .remedy("download the model's folder first, and give its path")
-            .into())
     }
 
-    fn folder(&self) -> &Path {
+    /// Brings the files to this disk, if they are not there; the environment says how the hub is reached.
+    ///
+    /// # Errors
+    /// What [`hub::Settings::from_env`] and [`hub::fetch`] refuse; `Missing` for an embedded model that
+    /// there is not.
+    pub fn fetch(&self, downloads: &mut dyn Downloads) -> Result<ModelFiles> {
         match self {
-            Self::Folder(folder) => folder,
+            Self::Folder(folder) => Ok(ModelFiles::folder(folder)),
+            Self::Hub { id, revision } => {
+                hub::fetch(id, revision.as_deref(), &hub::Settings::from_env()?, downloads)
+            }
+            Self::Embedded(name) => {
+                let files = embedded::files(name).ok_or_else(|| {
+                    let known: Vec<String> =
+                        embedded::names().iter().map(|n| format!("{EMBEDDED}{n}")).collect();
+                    Refusal::new(Kind::Missing, format!("no model `{EMBEDDED}{name}` comes with the program"))
+                        .expected(if known.is_empty() {
+                            "nothing: this build has no model of its own".to_owned()
+                        } else {
+                            format!("one of {}", known.join(", "))
+                        })
+                        .remedy("give one of these, a folder, or the id of a model on the hub")
+                })?;
+                ModelFiles::in_memory(files)
+            }
         }
     }
 }
@@ -62,7 +119,7 @@ pub struct LoadOptions {
 pub struct Identity {
     /// As the user named it.
     pub name: String,
-    /// Revision on the hub; empty for a folder.
+    /// Commit on the hub; empty where the model did not come from there.
     pub revision: String,
     /// `model_type`.
     pub family: String,
@@ -90,17 +147,25 @@ pub struct Model {
     pub unused: Vec<String>,
     chat: Option<String>,
     special: BTreeMap<String, String>,
-    folder: PathBuf,
+    files: ModelFiles,
 }
 
 impl Model {
-    /// Loads a model: the config is checked before any weight is read.
+    /// Loads a model, fetching it first if need be, as the environment says and without telling anybody.
+    ///
+    /// # Errors
+    /// What [`ModelSource::fetch`] and [`Model::open`] refuse.
+    pub fn load(source: &ModelSource, name: &str, options: &LoadOptions) -> Result<Self> {
+        Self::open(&source.fetch(&mut hub::Unwatched)?, name, options)
+    }
+
+    /// Loads a model from its files: the config is checked before any weight is read.
     ///
     /// # Errors
     /// What [`Config::from_json`], [`TextEncoder::open`], [`Checkpoint::open`] and [`Decoder::load`]
-    /// refuse.
-    pub fn load(source: &ModelSource, name: &str, options: &LoadOptions) -> Result<Self> {
-        let folder = source.folder();
+    /// refuse; [`Kind::Weights`] for files of the hub's cache that are not what the hub sent.
+    pub fn open(files: &ModelFiles, name: &str, options: &LoadOptions) -> Result<Self> {
+        let folder = files.path();
         let config_path = folder.join("config.json");
         let config_text = read_text(&config_path)?.ok_or_else(|| {
             Refusal::new(Kind::Missing, "no config.json")
@@ -112,16 +177,17 @@ impl Model {
         let special_tokens = SpecialTokens::read(folder)?;
         let tokenizer_path = folder.join("tokenizer.json");
         let bos = special_tokens.special.get("bos_token").map(String::as_str);
-        let encoder = TextEncoder::open(&tokenizer_path, bos, config.bos)?;
+        let encoder = TextEncoder::open(&tokenizer_path, bos, config.bos)?.with_context(config.context);
         let checkpoint = Arc::new(Checkpoint::open(folder, options.dtype, &options.device)?);
         let mut weights_sha256 = BTreeMap::new();
         for path in checkpoint.paths() {
             let file = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
             weights_sha256.insert(file, artifact::sha256_file(path)?);
         }
+        files.verify(&weights_sha256)?;
         let identity = Identity {
             name: name.to_owned(),
-            revision: String::new(),
+            revision: files.revision().to_owned(),
             family: config.family.model_type().to_owned(),
             parameters: checkpoint.parameters(),
             config_sha256: artifact::sha256(config_text.as_bytes()),
@@ -146,7 +212,7 @@ impl Model {
             unused,
             chat: special_tokens.chat,
             special: special_tokens.special,
-            folder: folder.to_owned(),
+            files: files.clone(),
         })
     }
 
@@ -168,13 +234,13 @@ impl Model {
             "chat" => {
                 let Some(chat) = &self.chat else {
                     return Err(Refusal::new(Kind::Missing, "the model has no chat template")
-                        .at(Place::file(&self.folder))
+                        .at(Place::file(self.files.path()))
                         .expected("`chat_template` in tokenizer_config.json, or chat_template.jinja")
                         .remedy("use --template none, or --template FILE with a template of your own")
                         .into());
                 };
                 let template =
-                    Template::jinja(chat, self.special.clone(), &self.folder.join("chat_template"))?;
+                    Template::jinja(chat, self.special.clone(), &self.files.path().join("chat_template"))?;
                 Ok((template, "chat".to_owned()))
             }
             file => {

@@ -3,6 +3,10 @@
 pub mod chat;
 pub mod config;
 pub mod decoder;
+pub mod embedded;
+mod files;
+mod guard;
+pub mod hub;
 mod load;
 pub mod packing;
 pub mod text;
@@ -10,5 +14,6 @@ pub mod weights;
 
 pub use config::Config;
 pub use decoder::Decoder;
+pub use files::ModelFiles;
 pub use load::{Identity, LoadOptions, Model, ModelSource, device, dtype};
 pub use packing::Packing;

@@ -5,17 +5,26 @@ use std::path::{Path, PathBuf};
 
 use tokenizers::Tokenizer;
 
+use super::guard::guarded;
 use crate::error::{Error, Kind, Place, Refusal, Result};
 use crate::units::TokenSpan;
 
 /// Characters `[start, end)` of a text.
 type Span = (usize, usize);
 
+/// Bytes that a token stands for on average at the most: four are usual, and only text of nothing but white
+/// space or the like has more than this.
+const BYTES_A_TOKEN: usize = 16;
+
+/// A text of so many bytes is encoded in any case.
+const SHORT: usize = 1 << 20;
+
 /// A model's own tokenizer.
 pub struct TextEncoder {
     inner: Tokenizer,
     bos: Option<u32>,
     path: PathBuf,
+    context: usize,
 }
 
 /// A text as the model reads it.
@@ -60,12 +69,25 @@ impl TextEncoder {
                 .found(found)
                 .into()
         };
-        let mut inner = Tokenizer::from_bytes(bytes).map_err(|e| malformed(e.to_string()))?;
+        // The library panics on several files that are no tokenizers, and says little about one that is no
+        // JSON at all.
+        serde_json::from_slice::<serde::de::IgnoredAny>(bytes).map_err(|e| malformed(e.to_string()))?;
+        let mut inner = guarded(|| Tokenizer::from_bytes(bytes))
+            .map_err(malformed)?
+            .map_err(|e| malformed(e.to_string()))?;
         // Settings left over from somebody's training script would silently cut or pad texts.
         inner.with_truncation(None).map_err(|e| malformed(e.to_string()))?;
         inner.with_padding(None);
         let bos = bos.and_then(|text| inner.token_to_id(text)).or(bos_id);
-        Ok(Self { inner, bos, path: path.to_owned() })
+        Ok(Self { inner, bos, path: path.to_owned(), context: usize::MAX })
+    }
+
+    /// The same for a model of so many tokens of context: a text that cannot fit is refused before it is
+    /// encoded, which takes hundreds of bytes of memory a token.
+    #[must_use]
+    pub fn with_context(mut self, context: usize) -> Self {
+        self.context = context;
+        self
     }
 
     /// Id of the beginning-of-sequence token, if the model has one.
@@ -82,7 +104,7 @@ impl TextEncoder {
     /// own beginning-of-sequence token (as many chat templates do), it is not added a second time.
     ///
     /// # Errors
-    /// If the tokenizer fails.
+    /// [`Kind::TooLong`] for a text that cannot fit the context; if the tokenizer fails.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>> {
         Ok(self.with_offsets(text)?.0)
     }
@@ -119,13 +141,23 @@ impl TextEncoder {
 
     /// Ids and character spans.
     fn with_offsets(&self, text: &str) -> Result<(Vec<u32>, Vec<Span>)> {
-        let encoding = self.inner.encode_char_offsets(text, true).map_err(|e| {
-            Error::from(
-                Refusal::new(Kind::Malformed, "the tokenizer failed on a text")
-                    .at(Place::file(&self.path))
-                    .found(e.to_string()),
-            )
-        })?;
+        let most = self.context.saturating_mul(BYTES_A_TOKEN).max(SHORT);
+        if text.len() > most {
+            return Err(Refusal::new(Kind::TooLong, "the text is longer than the model's context")
+                .expected(format!("at most {} tokens, and {most} bytes", self.context))
+                .found(format!("{} bytes", text.len()))
+                .remedy("shorten the item, use a model with a longer context, or run with --skip-bad")
+                .into());
+        }
+        let failed = |found: String| -> Error {
+            Refusal::new(Kind::Malformed, "the tokenizer failed on a text")
+                .at(Place::file(&self.path))
+                .found(found)
+                .into()
+        };
+        let encoding = guarded(|| self.inner.encode_char_offsets(text, true))
+            .map_err(failed)?
+            .map_err(|e| failed(e.to_string()))?;
         let doubled = match (self.bos, encoding.get_ids()) {
             (Some(bos), [first, second, ..]) => *first == bos && *second == bos,
             _ => false,
@@ -139,12 +171,13 @@ impl TextEncoder {
     /// # Errors
     /// If the tokenizer fails.
     pub fn decode(&self, ids: &[u32]) -> Result<String> {
-        self.inner.decode(ids, true).map_err(|e| {
+        let failed = |found: String| -> Error {
             Refusal::new(Kind::Malformed, "the tokenizer cannot decode")
                 .at(Place::file(&self.path))
-                .found(e.to_string())
+                .found(found)
                 .into()
-        })
+        };
+        guarded(|| self.inner.decode(ids, true)).map_err(failed)?.map_err(|e| failed(e.to_string()))
     }
 
     /// A token as the vocabulary spells it.

@@ -99,6 +99,72 @@ pub fn ready() -> Place {
     place
 }
 
+/// Copies a fixture and writes a number into one element of a tensor.
+fn poisoned(place: &Place, tensor: &str, value: f32) -> String {
+    let folder = place.path("poisoned");
+    fs::create_dir_all(&folder).expect("a folder");
+    for entry in fs::read_dir(model()).expect("the fixture") {
+        let path = entry.expect("an entry").path();
+        fs::copy(&path, folder.join(path.file_name().expect("a name"))).expect("a copy");
+    }
+    let path = folder.join("model.safetensors");
+    let mut bytes = fs::read(&path).expect("weights");
+    let (header, metadata) = safetensors::SafeTensors::read_metadata(&bytes).expect("a header");
+    let info = metadata.info(tensor).expect("the tensor");
+    assert_eq!(info.dtype, safetensors::Dtype::F32);
+    let at = 8 + header + info.data_offsets.0;
+    bytes[at..at + 4].copy_from_slice(&value.to_le_bytes());
+    fs::write(&path, bytes).expect("weights");
+    folder.to_string_lossy().into_owned()
+}
+
+#[test]
+fn what_is_no_number_is_refused_with_layer_item_and_constitution() {
+    let place = ready();
+    for value in [f32::NAN, f32::INFINITY] {
+        let model = poisoned(&place, "model.layers.1.mlp.down_proj.weight", value);
+        let args = ["capture", "--model", &model, "--data", "items.jsonl", "--constitution", "c/kind.toml"];
+        for more in [&[][..], &["--stream"], &["--dtype", "bf16"]] {
+            let err = place.refused(&[&args[..], more, &["--out", "nan"]].concat());
+            for part in ["layer 2", "p0", "kind", "items.jsonl"] {
+                assert!(err.contains(part), "{part}: {err}");
+            }
+            assert!(!place.path("nan/observations.safetensors").exists());
+        }
+    }
+}
+
+#[test]
+fn a_streamed_capture_writes_the_same_bytes_and_check_tells_what_a_job_takes() {
+    let place = ready();
+    let model = model();
+    let args = ["capture", "--model", &model, "--data", "items.jsonl", "--constitution", "none", "c"];
+    for (out, more) in
+        [("here", &[][..]), ("there", &["--stream"]), ("tight", &["--stream", "--memory", "1MB"])]
+    {
+        let (ok, out, err) = place.vstar(&[&args[..], more, &["--out", out]].concat());
+        assert!(ok && out.contains("memory: about"), "{out}\n{err}");
+    }
+    let read = |out: &str| fs::read(place.path(out).join("observations.safetensors")).expect("observations");
+    assert!(read("here") == read("there"), "weights read as they are used give other bytes");
+    // Smaller chunks and several passes over the weights: the same to rounding.
+    let resid = |out: &str| -> Vec<f32> {
+        let tensors = candle_core::safetensors::load(
+            place.path(out).join("observations.safetensors"),
+            &candle_core::Device::Cpu,
+        );
+        tensors.expect("tensors")["resid"].flatten_all().and_then(|t| t.to_vec1()).expect("values")
+    };
+    let (here, tight) = (resid("here"), resid("tight"));
+    assert_eq!(here.len(), tight.len());
+    assert!(here.iter().zip(&tight).all(|(a, b)| (a - b).abs() < 1e-4 * (1.0 + b.abs())));
+    let (ok, out, err) = place.vstar(&["check", &model, "--data", "items.jsonl", "--constitution", "c"]);
+    assert!(
+        ok && out.contains("420 rows (70 items, 2 constitutions)") && out.contains("MiB"),
+        "{out}\n{err}"
+    );
+}
+
 /// The report without what says when it was made.
 pub fn report(path: &Path) -> Value {
     let mut report: Value = serde_json::from_str(&fs::read_to_string(path).expect("a report")).expect("JSON");

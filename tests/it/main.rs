@@ -3,6 +3,7 @@
 #![allow(clippy::disallowed_methods, clippy::print_stdout, clippy::print_stderr)]
 
 mod architecture;
+mod candle_transformers;
 mod cli;
 mod clusters;
 mod compare;
@@ -11,16 +12,20 @@ mod coverage;
 mod export;
 mod foreign;
 mod forest;
+mod hostile;
+mod hub;
 mod input;
 #[cfg(target_os = "linux")]
 mod kill;
 mod known_answers;
+mod loopback;
 mod modes;
 mod moments;
 mod observations;
 mod parity;
 mod references;
 mod report;
+mod rope;
 mod settings;
 mod simulate;
 mod stories;

@@ -1,7 +1,7 @@
 //! The families: how each one's `config.json` becomes a [`Config`], with Hugging Face's defaults.
 
 use super::raw::Raw;
-use super::shared::{Defaults, activation, common, rotary_from, windows};
+use super::shared::{Defaults, activation, common, rope_object, rotary_dim, rotary_from, windows};
 use super::{Activation, Biases, BlockConfig, Config, Mlp, NormKind, NormPlacement, QkNorm, Residual, Rope};
 use crate::error::Result;
 
@@ -201,10 +201,12 @@ fn gemma3(raw: &Raw) -> Result<Config> {
     };
     let local_theta = raw.f64_or("rope_local_base_freq", 10_000.0)?;
     let local_rope = match local {
-        Some(local) => rotary_from(raw, Some(&local), c.head_dim, local_theta, c.context)?,
+        Some(local) => rotary_from(raw, Some(&local), c.head_dim, local_theta, None, c.context)?,
         None => Rope::plain(c.head_dim, local_theta),
     };
-    c.ropes = vec![rotary_from(raw, full.as_ref(), c.head_dim, defaults.theta, c.context)?, local_rope];
+    // Where each kind of block has its own object, transformers does not look outside it.
+    let full_rope = rotary_from(raw, full.as_ref(), c.head_dim, defaults.theta, None, c.context)?;
+    c.ropes = vec![full_rope, local_rope];
     let window = raw.usize_or("sliding_window", 4096)?;
     let pattern = raw.usize_or("sliding_window_pattern", raw.usize_or("_sliding_window_pattern", 6)?)?.max(1);
     let sliding = windows(raw, &mut c, Some(window), |i| !(i + 1).is_multiple_of(pattern))?;
@@ -226,7 +228,7 @@ fn softcap(raw: &Raw, key: &str, default: Option<f64>) -> Result<Option<f64>> {
 }
 
 fn phi3(raw: &Raw) -> Result<Config> {
-    let defaults = Defaults { eps: 1e-5, context: 4096, ..Defaults::default() };
+    let defaults = Defaults { eps: 1e-5, context: 4096, pretrained: Some(4096), ..Defaults::default() };
     let mut c = common(raw, Family::Phi3, &defaults)?;
     let window = raw.usize_opt("sliding_window")?;
     windows(raw, &mut c, window, |_| window.is_some())?;
@@ -355,10 +357,7 @@ fn gpt_neox(raw: &Raw) -> Result<Config> {
         c.residual = Residual::Parallel;
     }
     // Pythia's files say `rotary_pct` and `rotary_emb_base`; transformers 5 moved both into `rope_parameters`.
-    let parameters = match raw.object("rope_parameters")? {
-        Some(parameters) => Some(parameters),
-        None => raw.object("rope_scaling")?,
-    };
+    let parameters = rope_object(raw)?;
     let inside = |key: &str| parameters.as_ref().map_or(Ok(None), |p| p.f64_opt(key));
     let fraction = match inside("partial_rotary_factor")? {
         Some(fraction) => fraction,
@@ -368,9 +367,13 @@ fn gpt_neox(raw: &Raw) -> Result<Config> {
         Some(theta) => theta,
         None => raw.f64_or("rotary_emb_base", raw.f64_or("rope_theta", 10_000.0)?)?,
     };
-    let dim = (c.head_dim as f64 * fraction) as usize;
+    let dim = rotary_dim(raw, c.head_dim, fraction)?;
+    if !(theta.is_finite() && theta > 1.0) {
+        return Err(raw.invalid("rotary_emb_base", "a number above 1".into(), theta.to_string()));
+    }
+    let pretrained = raw.usize_opt("original_max_position_embeddings")?;
     c.ropes = vec![match &parameters {
-        Some(parameters) => Rope::scaled(dim, theta, parameters, raw, c.context)?,
+        Some(parameters) => Rope::scaled(dim, theta, parameters, pretrained, c.context)?,
         None => Rope::plain(dim, theta),
     }];
     Ok(c)

@@ -214,7 +214,12 @@ impl Config {
             ));
         }
         if !(self.norm_eps.is_finite() && self.norm_eps >= 0.0) {
-            return Err(raw.invalid("norm eps", "a small positive number".into(), self.norm_eps.to_string()));
+            let key = match self.family {
+                Family::Gpt2 => "layer_norm_epsilon",
+                Family::GptNeox => "layer_norm_eps",
+                _ => "rms_norm_eps",
+            };
+            return Err(raw.invalid(key, "a small positive number".into(), self.norm_eps.to_string()));
         }
         for rope in &self.ropes {
             if rope.dim == 0 || !rope.dim.is_multiple_of(2) || rope.dim > self.head_dim {
@@ -222,6 +227,14 @@ impl Config {
                     "rotary dimension",
                     format!("an even number from 2 to head_dim = {}", self.head_dim),
                     rope.dim.to_string(),
+                ));
+            }
+            let good = |f: &f64| f.is_finite() && *f > 0.0;
+            if !rope.tables.iter().all(|t| t.inv_freq.iter().all(good) && good(&t.attention_factor)) {
+                return Err(raw.invalid(
+                    "rope_scaling",
+                    "settings that give finite, positive frequencies".into(),
+                    "others".into(),
                 ));
             }
         }

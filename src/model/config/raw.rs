@@ -27,6 +27,10 @@ impl Raw {
         }
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.map.is_empty()
+    }
+
     fn place(&self, key: &str) -> Place {
         Place::file(&self.path).id(format!("{}{key}", self.prefix))
     }
@@ -67,7 +71,7 @@ impl Raw {
         self.invalid(key, expected.into(), found.to_string())
     }
 
-    fn missing(&self, key: &str) -> Error {
+    pub(super) fn missing(&self, key: &str) -> Error {
         Refusal::new(Kind::Missing, format!("no `{key}`"))
             .at(self.place(key))
             .remedy("take the config.json that belongs to the checkpoint")
@@ -97,6 +101,10 @@ impl Raw {
 
     pub(super) fn f64_opt(&self, key: &str) -> Result<Option<f64>> {
         self.get(key).map(|v| v.as_f64().ok_or_else(|| self.wrong(key, "a number", v))).transpose()
+    }
+
+    pub(super) fn f64(&self, key: &str) -> Result<f64> {
+        self.f64_opt(key)?.ok_or_else(|| self.missing(key))
     }
 
     pub(super) fn f64_or(&self, key: &str, default: f64) -> Result<f64> {

@@ -49,27 +49,36 @@ impl Rope {
         Self { dim, tables: vec![RopeTable { up_to: usize::MAX, inv_freq, attention_factor }] }
     }
 
-    /// Reads `rope_scaling` (or the newer `rope_parameters`), given as `scaling`.
+    /// Reads `rope_scaling` (or the newer `rope_parameters`), given as `scaling`. `pretrained` is
+    /// `original_max_position_embeddings` as the config itself (or its class) has it: transformers lets it
+    /// win over the one inside `scaling`, and falls back to the context.
     pub(super) fn scaled(
         dim: usize,
         theta: f64,
         scaling: &Raw,
-        config: &Raw,
+        pretrained: Option<usize>,
         context: usize,
     ) -> Result<Self> {
         let kind = match scaling.str_opt("rope_type")? {
             Some(kind) => kind,
             None => scaling.str_opt("type")?.unwrap_or("default"),
         };
-        let original = match scaling.usize_opt("original_max_position_embeddings")? {
-            Some(n) => Some(n),
-            None => config.usize_opt("original_max_position_embeddings")?,
-        };
-        let factor = match (scaling.f64_opt("factor")?, original) {
-            (Some(factor), _) => factor,
+        let inside = scaling.usize_opt("original_max_position_embeddings")?;
+        let original = pretrained.or(inside).unwrap_or(context);
+        if original == 0 {
+            return Err(scaling.invalid(
+                "original_max_position_embeddings",
+                "at least 1".into(),
+                original.to_string(),
+            ));
+        }
+        let original = original as f64;
+        let factor = match scaling.f64_opt("factor")? {
+            Some(factor) => factor,
             // As transformers does for yarn.
-            (None, Some(original)) if kind == "yarn" && original > 0 => context as f64 / original as f64,
-            (None, _) => 1.0,
+            None if kind == "yarn" => context as f64 / original,
+            None if matches!(kind, "linear" | "llama3") => return Err(scaling.missing("factor")),
+            None => 1.0,
         };
         if !(factor.is_finite() && factor > 0.0) {
             return Err(scaling.invalid("factor", "a positive number".into(), factor.to_string()));
@@ -79,19 +88,10 @@ impl Rope {
             "default" => Ok(Self::plain(dim, theta)),
             "linear" => Ok(Self::single(base.iter().map(|f| f / factor).collect(), 1.0, dim)),
             "llama3" => {
-                let low = scaling.f64_or("low_freq_factor", 1.0)?;
-                let high = scaling.f64_or("high_freq_factor", 4.0)?;
-                let Some(original) = original else {
-                    return Err(scaling.invalid(
-                        "original_max_position_embeddings",
-                        "the context before scaling".into(),
-                        "nothing".into(),
-                    ));
-                };
-                Ok(Self::single(llama3(&base, factor, low, high, original as f64), 1.0, dim))
+                let (low, high) = (scaling.f64("low_freq_factor")?, scaling.f64("high_freq_factor")?);
+                Ok(Self::single(llama3(&base, factor, low, high, original), 1.0, dim))
             }
             "yarn" => {
-                let original = original.unwrap_or(context) as f64;
                 let attention = match scaling.f64_opt("attention_factor")? {
                     Some(given) => given,
                     None => {
@@ -116,7 +116,7 @@ impl Rope {
 
     /// Phi-3's longrope: each frequency divided by its own factor, another set of factors for
     /// sequences longer than the original context.
-    fn longrope(base: &[f64], scaling: &Raw, original: Option<usize>, context: usize) -> Result<Self> {
+    fn longrope(base: &[f64], scaling: &Raw, original: f64, context: usize) -> Result<Self> {
         let dim = 2 * base.len();
         let factors = |key: &str| -> Result<Vec<f64>> {
             let list = scaling.f64_list(key)?.unwrap_or_default();
@@ -130,20 +130,19 @@ impl Rope {
             Ok(base.iter().zip(&list).map(|(f, by)| f / by).collect())
         };
         let (short, long) = (factors("short_factor")?, factors("long_factor")?);
-        let original = original.unwrap_or(context);
         let stretch = match scaling.f64_opt("factor")? {
             Some(factor) => factor,
-            None => context as f64 / original as f64,
+            None => context as f64 / original,
         };
         let attention_factor = match scaling.f64_opt("attention_factor")? {
             Some(given) => given,
             None if stretch <= 1.0 => 1.0,
-            None => (1.0 + stretch.ln() / (original as f64).ln()).sqrt(),
+            None => (1.0 + stretch.ln() / original.ln()).sqrt(),
         };
         Ok(Self {
             dim,
             tables: vec![
-                RopeTable { up_to: original, inv_freq: short, attention_factor },
+                RopeTable { up_to: original as usize, inv_freq: short, attention_factor },
                 RopeTable { up_to: usize::MAX, inv_freq: long, attention_factor },
             ],
         })

@@ -26,6 +26,8 @@ pub(super) struct Defaults {
     pub context: usize,
     pub kv_heads: Option<usize>,
     pub head_dim: Option<usize>,
+    /// `original_max_position_embeddings`.
+    pub pretrained: Option<usize>,
 }
 
 impl Default for Defaults {
@@ -38,6 +40,7 @@ impl Default for Defaults {
             context: 2048,
             kv_heads: None,
             head_dim: None,
+            pretrained: None,
         }
     }
 }
@@ -64,7 +67,8 @@ pub(super) fn common(raw: &Raw, family: Family, defaults: &Defaults) -> Result<C
         Some(name) => activation(raw, "hidden_activation", name)?,
         None => activation(raw, "hidden_act", raw.str_opt("hidden_act")?.unwrap_or(defaults.act))?,
     };
-    let rope = rotary(raw, head_dim, defaults.theta, context)?;
+    let pretrained = raw.usize_opt("original_max_position_embeddings")?.or(defaults.pretrained);
+    let rope = rotary(raw, head_dim, defaults.theta, pretrained, context)?;
     Ok(Config {
         family,
         hidden_size,
@@ -96,13 +100,33 @@ pub(super) fn common(raw: &Raw, family: Family, defaults: &Defaults) -> Result<C
     })
 }
 
-/// The rotary embedding from `rope_parameters` (transformers 5) or `rope_theta` and `rope_scaling`.
-pub(super) fn rotary(raw: &Raw, head_dim: usize, theta: f64, context: usize) -> Result<Rope> {
-    let scaling = match raw.object("rope_parameters")? {
-        Some(parameters) => Some(parameters),
-        None => raw.object("rope_scaling")?,
-    };
-    rotary_from(raw, scaling.as_ref(), head_dim, theta, context)
+/// The object that holds rotary settings: `rope_scaling` (transformers 4) unless it is empty, else
+/// `rope_parameters` (transformers 5); transformers gives precedence in this order.
+pub(super) fn rope_object(raw: &Raw) -> Result<Option<Raw>> {
+    match raw.object("rope_scaling")?.filter(|scaling| !scaling.is_empty()) {
+        Some(scaling) => Ok(Some(scaling)),
+        None => raw.object("rope_parameters"),
+    }
+}
+
+/// The rotary embedding from these and `rope_theta`.
+fn rotary(raw: &Raw, head_dim: usize, theta: f64, pretrained: Option<usize>, context: usize) -> Result<Rope> {
+    let scaling = rope_object(raw)?;
+    rotary_from(raw, scaling.as_ref(), head_dim, theta, pretrained, context)
+}
+
+/// Width of the rotated part of a head.
+pub(super) fn rotary_dim(raw: &Raw, head_dim: usize, fraction: f64) -> Result<usize> {
+    // Tables of frequencies are made before the weights could show that a width is absurd.
+    const WIDEST: usize = 1 << 16;
+    if head_dim == 0 || head_dim > WIDEST {
+        return Err(raw.invalid("head_dim", format!("a number from 1 to {WIDEST}"), head_dim.to_string()));
+    }
+    if !(fraction > 0.0 && fraction <= 1.0) {
+        let found = fraction.to_string();
+        return Err(raw.invalid("partial_rotary_factor", "a number above 0, at most 1".into(), found));
+    }
+    Ok((head_dim as f64 * fraction) as usize)
 }
 
 pub(super) fn rotary_from(
@@ -110,6 +134,7 @@ pub(super) fn rotary_from(
     scaling: Option<&Raw>,
     head_dim: usize,
     theta: f64,
+    pretrained: Option<usize>,
     context: usize,
 ) -> Result<Rope> {
     let inside = |key: &str| scaling.map_or(Ok(None), |s| s.f64_opt(key));
@@ -124,9 +149,9 @@ pub(super) fn rotary_from(
         Some(fraction) => fraction,
         None => raw.f64_or("partial_rotary_factor", 1.0)?,
     };
-    let dim = (head_dim as f64 * fraction) as usize;
+    let dim = rotary_dim(raw, head_dim, fraction)?;
     match scaling {
-        Some(scaling) => Rope::scaled(dim, theta, scaling, raw, context),
+        Some(scaling) => Rope::scaled(dim, theta, scaling, pretrained, context),
         None => Ok(Rope::plain(dim, theta)),
     }
 }

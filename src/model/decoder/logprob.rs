@@ -25,8 +25,17 @@ impl Decoder {
     /// # Errors
     /// If the tensor library fails.
     pub fn log_probs(&self, x: &Tensor, targets: &[Target]) -> Result<Vec<f64>> {
+        self.log_probs_of_groups(x, targets, &[x.dim(0)?])
+    }
+
+    /// The same for rows of several forests, one after the other: `ends` says before which row each ends.
+    /// The numbers are those of each forest on its own to the last bit, and the vocabulary is read once.
+    ///
+    /// # Errors
+    /// If the tensor library fails.
+    pub fn log_probs_of_groups(&self, x: &Tensor, targets: &[Target], ends: &[usize]) -> Result<Vec<f64>> {
         if self.fused() {
-            return fused::log_probs(self, x, targets);
+            return fused::log_probs(self, x, targets, ends);
         }
         let rows = (SLICE_BYTES / (4 * self.config.vocab_size)).max(1);
         let mut out = Vec::with_capacity(targets.len());

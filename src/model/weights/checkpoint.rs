@@ -264,14 +264,35 @@ fn files(folder: &Path) -> Result<Vec<PathBuf>> {
             .into());
     }
     let text = std::fs::read_to_string(&index).map_err(|e| Error::io("read", &index, e))?;
+    let names = shard_names(&text, &index)?;
+    let mut files = Vec::with_capacity(names.len());
+    for name in names {
+        let path = folder.join(&name);
+        if !path.is_file() {
+            return Err(Refusal::new(Kind::Missing, "a shard is not there")
+                .at(Place::file(&path))
+                .expected(format!("the file that {} names", index.display()))
+                .remedy("fetch the missing shard")
+                .into());
+        }
+        files.push(path);
+    }
+    Ok(files)
+}
+
+/// The files that an index names, all of them beside it.
+///
+/// # Errors
+/// [`Kind::Weights`] for an index that is malformed, empty, or names a file elsewhere.
+pub(crate) fn shard_names(text: &str, index: &Path) -> Result<BTreeSet<String>> {
     let malformed = |what: &str, found: String| {
         Refusal::new(Kind::Weights, what)
-            .at(Place::file(&index))
+            .at(Place::file(index))
             .expected("{\"weight_map\": {tensor name: file name}}")
             .found(found)
     };
     let json: serde_json::Value =
-        serde_json::from_str(&text).map_err(|e| malformed("the index is not JSON", e.to_string()))?;
+        serde_json::from_str(text).map_err(|e| malformed("the index is not JSON", e.to_string()))?;
     let Some(map) = json.get("weight_map").and_then(|m| m.as_object()) else {
         return Err(malformed("the index has no weight map", "no such key, or no object".into()).into());
     };
@@ -290,17 +311,5 @@ fn files(folder: &Path) -> Result<Vec<PathBuf>> {
     if names.is_empty() {
         return Err(malformed("the index names no file", "an empty weight_map".into()).into());
     }
-    let mut files = Vec::with_capacity(names.len());
-    for name in names {
-        let path = folder.join(&name);
-        if !path.is_file() {
-            return Err(Refusal::new(Kind::Missing, "a shard is not there")
-                .at(Place::file(&path))
-                .expected(format!("the file that {} names", index.display()))
-                .remedy("fetch the missing shard")
-                .into());
-        }
-        files.push(path);
-    }
-    Ok(files)
+    Ok(names)
 }

@@ -6,6 +6,7 @@ mod names;
 use candle_core::{DType, Device, Tensor};
 
 pub use checkpoint::Checkpoint;
+pub(crate) use checkpoint::shard_names;
 pub use names::{BlockNames, Names, Projection};
 
 use crate::error::Result;

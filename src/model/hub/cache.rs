@@ -1,0 +1,91 @@
+//! The cache that all Hugging Face programs share: `models--owner--name/{blobs,snapshots,refs}`.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use super::Downloads;
+use super::trouble::Trouble;
+use crate::artifact;
+use crate::error::Result;
+
+/// The cache of one repository.
+pub struct Cache {
+    root: PathBuf,
+    locks: PathBuf,
+}
+
+impl Cache {
+    /// The part of a cache that belongs to a repository.
+    pub fn new(cache: &Path, id: &str) -> Self {
+        let name = format!("models--{}", id.replace('/', "--"));
+        Self { root: cache.join(&name), locks: cache.join(".locks").join(name) }
+    }
+
+    /// The commit that a revision stood for when it was last fetched, if the cache has anything of it.
+    pub fn commit(&self, revision: &str) -> Option<String> {
+        let commit = if is_commit(revision) {
+            revision.to_owned()
+        } else {
+            std::fs::read_to_string(self.root.join("refs").join(revision)).ok()?.trim().to_owned()
+        };
+        (is_commit(&commit) && self.snapshot(&commit).is_dir()).then_some(commit)
+    }
+
+    /// Records what a revision stands for.
+    pub fn remember(&self, revision: &str, commit: &str) -> Result<()> {
+        if is_commit(revision) {
+            return Ok(());
+        }
+        artifact::write_bytes(&self.root.join("refs").join(revision), commit.as_bytes())
+    }
+
+    /// Folder of a commit's files.
+    pub fn snapshot(&self, commit: &str) -> PathBuf {
+        self.root.join("snapshots").join(commit)
+    }
+
+    /// Whether a file of a commit is there.
+    pub fn has(&self, commit: &str, file: &str) -> bool {
+        self.snapshot(commit).join(file).is_file()
+    }
+
+    /// Where a content lies.
+    pub fn blob(&self, etag: &str) -> PathBuf {
+        self.root.join("blobs").join(etag)
+    }
+
+    /// Lets a commit's file stand for a content.
+    pub fn point(&self, commit: &str, file: &str, etag: &str) -> Result<()> {
+        artifact::link(&Path::new("../../blobs").join(etag), &self.snapshot(commit).join(file))
+    }
+
+    /// SHA-256 of a file as the hub gave it: large files are named by it.
+    pub fn sha256(&self, commit: &str, file: &str) -> Option<String> {
+        let target = std::fs::read_link(self.snapshot(commit).join(file)).ok()?;
+        let name = target.file_name()?.to_str()?;
+        is_sha256(name).then(|| name.to_owned())
+    }
+
+    /// Waits until no other process fetches this content.
+    pub fn lock(&self, etag: &str, downloads: &mut dyn Downloads) -> Result<File, Trouble> {
+        artifact::create_folder(&self.locks)?;
+        let path = self.locks.join(format!("{etag}.lock"));
+        loop {
+            if let Some(lock) = artifact::lock(&path)? {
+                return Ok(lock);
+            }
+            downloads.advance(0)?;
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
+    }
+}
+
+/// Whether this is a commit: 40 hexadecimal digits.
+pub fn is_commit(text: &str) -> bool {
+    text.len() == 40 && text.bytes().all(|b| b.is_ascii_hexdigit())
+}
+
+/// Whether an etag is the SHA-256 of the content.
+pub fn is_sha256(etag: &str) -> bool {
+    etag.len() == 64 && etag.bytes().all(|b| b.is_ascii_hexdigit())
+}

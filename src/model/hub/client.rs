@@ -1,0 +1,308 @@
+//! Requests to the hub: what a revision holds, what a file is, and its bytes from some place on.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use hf_hub::progress::{DownloadEvent, ProgressEvent, ProgressHandler};
+use reqwest::blocking::{self, Response};
+use reqwest::header::{
+    ACCEPT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, ETAG, HeaderMap, LOCATION, RANGE, RETRY_AFTER,
+};
+use reqwest::redirect::Policy;
+
+use super::cache::is_commit;
+use super::trouble::{Asked, Trouble};
+use super::{Downloads, Patience};
+use crate::error::{Kind, Refusal, Result};
+
+/// A connection to a hub, for one revision of one repository.
+pub struct Client {
+    api: hf_hub::HFRepositorySync<hf_hub::repository::RepoTypeModel>,
+    follow: blocking::Client,
+    stay: blocking::Client,
+    base: String,
+    token: Option<String>,
+    revision: String,
+    patience: Patience,
+}
+
+/// What a revision is and holds.
+pub struct Listing {
+    /// Its commit.
+    pub commit: String,
+    /// Its files.
+    pub files: Vec<String>,
+}
+
+impl Listing {
+    /// Whether there is a file of this name.
+    pub fn has(&self, file: &str) -> bool {
+        self.files.iter().any(|f| f == file)
+    }
+}
+
+/// What a file is.
+pub struct Meta {
+    /// Names the content: its SHA-256 for large files, a git hash otherwise.
+    pub etag: String,
+    /// Bytes, if the hub says.
+    pub size: Option<u64>,
+    /// Whether the content can be had through Xet.
+    pub xet: bool,
+}
+
+/// Most redirects that are followed.
+const HOPS: usize = 10;
+
+impl Client {
+    /// Connects; nothing is sent yet.
+    ///
+    /// # Errors
+    /// [`Kind::Hub`] if the system's TLS cannot be set up.
+    pub fn new(asked: &Asked) -> Result<Self> {
+        let settings = asked.settings;
+        let failed = |e: &dyn std::error::Error| {
+            Refusal::new(Kind::Hub, "no connection to a hub can be made").found(e.to_string())
+        };
+        let agent = concat!("vstar/", env!("CARGO_PKG_VERSION"));
+        let silence = settings.patience.silence;
+        let client = || {
+            let client = blocking::Client::builder().user_agent(agent).timeout(silence);
+            // A proxy does not see the addresses that only this machine has.
+            if is_loopback(&settings.endpoint) { client.no_proxy() } else { client }
+        };
+        let mut asynchronous =
+            reqwest::Client::builder().user_agent(agent).connect_timeout(silence).read_timeout(silence);
+        if is_loopback(&settings.endpoint) {
+            asynchronous = asynchronous.no_proxy();
+        }
+        let mut api = hf_hub::HFClient::builder()
+            .endpoint(&settings.endpoint)
+            .cache_dir(&settings.cache)
+            .client(asynchronous.build().map_err(|e| failed(&e))?)
+            // Tries are counted here, where `Retry-After` is honoured.
+            .retry_max_attempts(0);
+        if let Some(token) = &settings.token {
+            api = api.token(token);
+        }
+        let (owner, name) = hf_hub::split_id(asked.id);
+        Ok(Self {
+            api: api.build_sync().map_err(|e| failed(&e))?.model(owner, name),
+            follow: client().redirect(Policy::limited(HOPS)).build().map_err(|e| failed(&e))?,
+            stay: client().redirect(Policy::none()).build().map_err(|e| failed(&e))?,
+            base: format!("{}/{}/resolve", settings.endpoint, asked.id),
+            token: settings.token.clone(),
+            revision: asked.revision.to_owned(),
+            patience: settings.patience,
+        })
+    }
+
+    /// The commit and the files of the revision.
+    pub fn listing(&self, downloads: &mut dyn Downloads) -> Result<Listing, Trouble> {
+        let info = self.patiently(downloads, || Ok(self.api.info().revision(&self.revision).send()?));
+        let info = match info {
+            // Not every hub says what is missing: if the repository is there, it is the revision.
+            Err(Trouble::Status { status: 404, code, message, wait }) if code.is_empty() => {
+                let there = self.patiently(downloads, || Ok(self.api.exists().send()?))?;
+                let code = if there { "RevisionNotFound" } else { "RepoNotFound" }.to_owned();
+                return Err(Trouble::Status { status: 404, code, message, wait });
+            }
+            other => other?,
+        };
+        let commit = info.sha.unwrap_or_default();
+        if !is_commit(&commit) {
+            return Err(Trouble::Malformed(format!("a commit `{commit}`")));
+        }
+        let files = info.siblings.unwrap_or_default().into_iter().map(|s| s.rfilename).collect();
+        Ok(Listing { commit, files })
+    }
+
+    /// What a file is: of the hub's own answer, not of the store that it redirects to, which knows neither
+    /// the hash nor the size of the file.
+    pub fn meta(&self, commit: &str, file: &str) -> Result<Meta, Trouble> {
+        let mut url = self.url(commit, file)?;
+        for _ in 0..HOPS {
+            let request = self.stay.head(url.clone()).header(ACCEPT_ENCODING, "identity");
+            let answer = self.signed(request).send()?;
+            let status = answer.status();
+            let next = text(answer.headers(), LOCATION).and_then(|l| url.join(&l).ok());
+            if let Some(next) = next.filter(|n| status.is_redirection() && n.origin() == url.origin()) {
+                url = next;
+                continue;
+            }
+            if !status.is_success() && !status.is_redirection() {
+                return Err(refused(answer));
+            }
+            return meta(answer.headers(), status.is_success(), file);
+        }
+        Err(Trouble::Malformed(format!("{HOPS} redirects")))
+    }
+
+    /// The bytes of a file from `start` on. The hub may send the whole file all the same: the second value
+    /// says where the answer begins.
+    pub fn open(&self, commit: &str, file: &str, start: u64) -> Result<(Response, u64), Trouble> {
+        let mut request = self.follow.get(self.url(commit, file)?).header(ACCEPT_ENCODING, "identity");
+        if start > 0 {
+            request = request.header(RANGE, format!("bytes={start}-"));
+        }
+        let answer = self.signed(request).send()?;
+        match answer.status().as_u16() {
+            200 => Ok((answer, 0)),
+            206 => {
+                let begins = text(answer.headers(), CONTENT_RANGE).and_then(|range| {
+                    range.strip_prefix("bytes ")?.split('-').next()?.trim().parse::<u64>().ok()
+                });
+                match begins {
+                    Some(begins) if begins == start => Ok((answer, begins)),
+                    other => Err(Trouble::Malformed(format!("bytes from {other:?}, asked from {start}"))),
+                }
+            }
+            _ => Err(refused(answer)),
+        }
+    }
+
+    /// Fetches a content into the cache through Xet, by hf-hub, which cannot be stopped: who interrupts is
+    /// not kept waiting, and what it is writing stays behind unnamed.
+    pub fn xet(
+        &self,
+        commit: &str,
+        file: &str,
+        size: Option<u64>,
+        downloads: &mut dyn Downloads,
+    ) -> Result<(), Trouble> {
+        let arrived = Arc::new(AtomicU64::new(0));
+        let (api, commit, name) = (self.api.clone(), commit.to_owned(), file.to_owned());
+        let counter = Counter(Arc::clone(&arrived));
+        let transfer = std::thread::spawn(move || {
+            api.download_file().filename(name).revision(commit).progress(counter).send().map(drop)
+        });
+        downloads.begin(file, size.unwrap_or(0), 0);
+        let mut told = 0;
+        while !transfer.is_finished() {
+            std::thread::sleep(Duration::from_millis(20));
+            let now = arrived.load(Ordering::Relaxed).max(told);
+            downloads.advance(now - told)?;
+            told = now;
+        }
+        match transfer.join() {
+            Ok(done) => done?,
+            Err(_) => return Err(Trouble::CutOff("the Xet transfer panicked".into())),
+        }
+        downloads.advance(size.unwrap_or(told).saturating_sub(told))?;
+        downloads.end();
+        Ok(())
+    }
+
+    /// Tries again where that may help: after what the hub asks for, or ever longer.
+    pub fn patiently<T>(
+        &self,
+        downloads: &mut dyn Downloads,
+        mut request: impl FnMut() -> Result<T, Trouble>,
+    ) -> Result<T, Trouble> {
+        let mut tries = 0;
+        loop {
+            match request() {
+                Err(trouble) => {
+                    tries += 1;
+                    self.wait(downloads, trouble, tries)?;
+                }
+                done => return done,
+            }
+        }
+    }
+
+    /// Waits before another try, or gives the trouble back where there is to be none.
+    pub fn wait(&self, downloads: &mut dyn Downloads, trouble: Trouble, tries: u32) -> Result<(), Trouble> {
+        let asked = match &trouble {
+            Trouble::Status { wait, .. } => *wait,
+            _ => None,
+        };
+        // A machine without a network answers at once and will not change its mind.
+        let limit = match &trouble {
+            Trouble::Unreachable(_) => self.patience.tries.min(3),
+            _ => self.patience.tries,
+        };
+        let pause = asked.unwrap_or(self.patience.first_wait * 2u32.pow(tries.clamp(1, 16) - 1));
+        if !trouble.is_passing() || tries >= limit || pause > self.patience.longest_wait {
+            return Err(trouble);
+        }
+        tracing::info!("{trouble}; trying again in {pause:?}");
+        let mut left = pause;
+        while !left.is_zero() {
+            downloads.advance(0)?;
+            let slice = left.min(Duration::from_millis(100));
+            std::thread::sleep(slice);
+            left -= slice;
+        }
+        Ok(())
+    }
+
+    fn url(&self, commit: &str, file: &str) -> Result<reqwest::Url, Trouble> {
+        reqwest::Url::parse(&format!("{}/{commit}/{file}", self.base))
+            .map_err(|e| Trouble::Malformed(format!("address of {file}: {e}")))
+    }
+
+    fn signed(&self, request: blocking::RequestBuilder) -> blocking::RequestBuilder {
+        match &self.token {
+            Some(token) => request.bearer_auth(token),
+            None => request,
+        }
+    }
+}
+
+/// Keeps the number of bytes that arrived.
+struct Counter(Arc<AtomicU64>);
+
+impl ProgressHandler for Counter {
+    fn on_progress(&self, event: &ProgressEvent) {
+        let bytes = match event {
+            ProgressEvent::Download(DownloadEvent::Progress { files }) => {
+                files.iter().map(|f| f.bytes_completed).sum()
+            }
+            ProgressEvent::Download(DownloadEvent::AggregateProgress { bytes_completed, .. }) => {
+                *bytes_completed
+            }
+            _ => return,
+        };
+        self.0.fetch_max(bytes, Ordering::Relaxed);
+    }
+}
+
+fn is_loopback(endpoint: &str) -> bool {
+    let url = reqwest::Url::parse(endpoint).ok();
+    url.is_some_and(|u| u.host_str().is_some_and(|h| matches!(h, "localhost" | "127.0.0.1" | "[::1]")))
+}
+
+fn text(headers: &HeaderMap, name: impl reqwest::header::AsHeaderName) -> Option<String> {
+    headers.get(name)?.to_str().ok().map(str::to_owned)
+}
+
+fn refused(answer: Response) -> Trouble {
+    let headers = answer.headers();
+    let wait = text(headers, RETRY_AFTER).and_then(|w| w.trim().parse().ok()).map(Duration::from_secs);
+    Trouble::Status {
+        status: answer.status().as_u16(),
+        code: text(headers, "x-error-code").unwrap_or_default(),
+        message: text(headers, "x-error-message").unwrap_or_default(),
+        wait,
+    }
+}
+
+fn meta(headers: &HeaderMap, whole: bool, file: &str) -> Result<Meta, Trouble> {
+    let etag = text(headers, "x-linked-etag").or_else(|| text(headers, ETAG));
+    let etag = etag.map(|e| e.trim().trim_start_matches("W/").trim_matches('"').to_owned());
+    let Some(etag) = etag.filter(|etag| is_name(etag)) else {
+        return Err(Trouble::Malformed(format!("{file} without an ETag that could name it")));
+    };
+    // The length of a redirect's own body says nothing about the file.
+    let length = || whole.then(|| text(headers, CONTENT_LENGTH)).flatten();
+    let size = text(headers, "x-linked-size").or_else(length).and_then(|s| s.trim().parse().ok());
+    Ok(Meta { etag, size, xet: headers.contains_key("x-xet-hash") })
+}
+
+/// Whether an etag can name a file in the cache.
+fn is_name(etag: &str) -> bool {
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
+    (8..=128).contains(&etag.len()) && etag.bytes().all(allowed)
+}

@@ -1,0 +1,142 @@
+//! One file into the cache: resumed where it was cut off, checked, and named only when it is whole.
+
+use std::io::Read;
+
+use super::Downloads;
+use super::cache::{Cache, is_sha256};
+use super::client::{Client, Meta};
+use super::settings::is_set;
+use super::trouble::Trouble;
+use crate::artifact::{self, Partial};
+use crate::error::Result;
+
+/// Fetches a file of a commit, unless the cache has it.
+pub fn file(
+    client: &Client,
+    cache: &Cache,
+    commit: &str,
+    file: &str,
+    downloads: &mut dyn Downloads,
+) -> Result<(), Trouble> {
+    if cache.has(commit, file) {
+        return Ok(());
+    }
+    let meta = client.patiently(downloads, || client.meta(commit, file))?;
+    let lock = cache.lock(&meta.etag, downloads)?;
+    let blob = cache.blob(&meta.etag);
+    let whole = |len: u64| meta.size.is_none_or(|size| size == len);
+    if !std::fs::metadata(&blob).is_ok_and(|m| m.is_file() && whole(m.len())) {
+        artifact::remove_file(&blob)?;
+        if meta.xet && !is_set("HF_HUB_DISABLE_XET") {
+            // hf-hub takes the lock itself.
+            drop(lock);
+            let came = client.xet(commit, file, meta.size, downloads);
+            match came.and_then(|()| check(&blob, &meta)) {
+                Ok(()) => return Ok(cache.point(commit, file, &meta.etag)?),
+                Err(Trouble::Other(error)) => return Err(error.into()),
+                Err(trouble) => tracing::info!("{file}: Xet failed ({trouble}); fetching it plainly"),
+            }
+            let _lock = cache.lock(&meta.etag, downloads)?;
+            artifact::remove_file(&blob)?;
+            pull(client, cache, commit, file, &meta, downloads)?;
+        } else {
+            pull(client, cache, commit, file, &meta, downloads)?;
+        }
+    }
+    Ok(cache.point(commit, file, &meta.etag)?)
+}
+
+/// Fetches a content until it is whole and right, or no more bytes come.
+fn pull(
+    client: &Client,
+    cache: &Cache,
+    commit: &str,
+    file: &str,
+    meta: &Meta,
+    downloads: &mut dyn Downloads,
+) -> Result<(), Trouble> {
+    let blob = cache.blob(&meta.etag);
+    let mut partial = Partial::open(&blob.with_extension("incomplete"))?;
+    downloads.begin(file, meta.size.unwrap_or(0), partial.len());
+    let (mut tries, mut corrupt) = (0, 0);
+    loop {
+        let before = partial.len();
+        let came = stream(client, commit, file, meta, &mut partial, downloads);
+        let trouble = match came.and_then(|()| check(partial.path(), meta)) {
+            Ok(()) => break,
+            Err(trouble) => trouble,
+        };
+        match &trouble {
+            // What has arrived is no beginning of this file.
+            Trouble::Corrupt(_) | Trouble::Status { status: 416, .. } => {
+                partial.restart()?;
+                downloads.begin(file, meta.size.unwrap_or(0), 0);
+                // What is wrong twice will stay so; a large file is not fetched for nothing again.
+                corrupt += 1;
+                tries = if corrupt > 1 { u32::MAX } else { 1 };
+            }
+            _ => tries = if partial.len() > before { 1 } else { tries + 1 },
+        }
+        if let Err(trouble) = client.wait(downloads, trouble, tries) {
+            if partial.is_empty() {
+                artifact::remove_file(partial.path())?;
+            }
+            return Err(trouble);
+        }
+    }
+    partial.finish(&blob)?;
+    downloads.end();
+    Ok(())
+}
+
+/// Adds to `partial` what one answer brings.
+fn stream(
+    client: &Client,
+    commit: &str,
+    file: &str,
+    meta: &Meta,
+    partial: &mut Partial,
+    downloads: &mut dyn Downloads,
+) -> Result<(), Trouble> {
+    if meta.size.is_some_and(|size| size == partial.len() && size > 0) {
+        return Ok(());
+    }
+    let (mut answer, begins) = client.open(commit, file, partial.len())?;
+    if begins != partial.len() {
+        partial.restart()?;
+        downloads.begin(file, meta.size.unwrap_or(0), 0);
+    }
+    let mut buffer = vec![0u8; 1 << 18];
+    loop {
+        let n = answer.read(&mut buffer).map_err(|e| Trouble::CutOff(e.to_string()))?;
+        if n == 0 {
+            break;
+        }
+        partial.append(&buffer[..n])?;
+        downloads.advance(n as u64)?;
+        if let Some(size) = meta.size.filter(|size| partial.len() > *size) {
+            return Err(Trouble::Corrupt(format!("more than the {size} bytes that the hub promised")));
+        }
+    }
+    match meta.size {
+        Some(size) if partial.len() < size => {
+            Err(Trouble::CutOff(format!("{} of {size} bytes arrived", partial.len())))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Size, and SHA-256 where the etag is one (all large files; small ones bear a git hash).
+fn check(path: &std::path::Path, meta: &Meta) -> Result<(), Trouble> {
+    let len = std::fs::metadata(path).map_err(|e| crate::error::Error::io("read", path, e))?.len();
+    if let Some(size) = meta.size.filter(|size| *size != len) {
+        return Err(Trouble::Corrupt(format!("{len} bytes instead of {size}")));
+    }
+    if is_sha256(&meta.etag) {
+        let found = artifact::sha256_file(path)?;
+        if !found.eq_ignore_ascii_case(&meta.etag) {
+            return Err(Trouble::Corrupt(format!("SHA-256 {found} instead of {}", meta.etag)));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,246 @@
+//! What can go wrong with a hub, whether trying again may help, and how it is told to the user.
+
+use std::fmt;
+use std::time::Duration;
+
+use hf_hub::HFError;
+
+use super::Settings;
+use crate::error::{Error, Kind, Place, Refusal};
+
+/// What went wrong.
+#[derive(Debug)]
+pub enum Trouble {
+    /// The hub answered, but not with what was asked for.
+    Status {
+        /// HTTP status.
+        status: u16,
+        /// `X-Error-Code`.
+        code: String,
+        /// What the hub says.
+        message: String,
+        /// How long it asks to wait.
+        wait: Option<Duration>,
+    },
+    /// No connection, or none that answers.
+    Unreachable(String),
+    /// The transfer broke off.
+    CutOff(String),
+    /// What arrived is not what the hub promised.
+    Corrupt(String),
+    /// The answer lacks something, or makes no sense.
+    Malformed(String),
+    /// The disk or the user stopped it.
+    Other(Error),
+}
+
+impl Trouble {
+    /// Whether another try may help.
+    pub fn is_passing(&self) -> bool {
+        match self {
+            Self::Status { status, .. } => matches!(status, 408 | 416 | 429 | 500 | 502 | 503 | 504),
+            Self::Unreachable(_) | Self::CutOff(_) | Self::Corrupt(_) => true,
+            Self::Malformed(_) | Self::Other(_) => false,
+        }
+    }
+
+    /// Whether the hub is out of reach as a whole, so that the cache is the best there is.
+    pub fn is_unreachable(&self) -> bool {
+        match self {
+            Self::Status { status, .. } => *status >= 500,
+            Self::Unreachable(_) | Self::CutOff(_) => true,
+            _ => false,
+        }
+    }
+}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Status { status, code, message, .. } => {
+                write!(f, "HTTP status {status}")?;
+                if !code.is_empty() {
+                    write!(f, " ({code})")?;
+                }
+                if !message.is_empty() {
+                    write!(f, ": {message}")?;
+                }
+                Ok(())
+            }
+            Self::Unreachable(why) | Self::CutOff(why) | Self::Corrupt(why) | Self::Malformed(why) => {
+                write!(f, "{why}")
+            }
+            Self::Other(error) => write!(f, "{error}"),
+        }
+    }
+}
+
+impl From<Error> for Trouble {
+    fn from(error: Error) -> Self {
+        Self::Other(error)
+    }
+}
+
+impl From<reqwest::Error> for Trouble {
+    fn from(error: reqwest::Error) -> Self {
+        let text = causes(&error);
+        if error.is_builder() || error.is_redirect() {
+            Self::Malformed(text)
+        } else if error.is_body() || error.is_decode() {
+            Self::CutOff(text)
+        } else {
+            Self::Unreachable(text)
+        }
+    }
+}
+
+impl From<HFError> for Trouble {
+    fn from(error: HFError) -> Self {
+        let (context, wait) = match error {
+            HFError::Request { source, .. } => return source.into(),
+            HFError::RateLimited { retry_after, context } => (context, retry_after),
+            HFError::Http { context }
+            | HFError::AuthRequired { context }
+            | HFError::Forbidden { context }
+            | HFError::Conflict { context }
+            | HFError::RepoNotFound { context: Some(context), .. }
+            | HFError::RevisionNotFound { context: Some(context), .. }
+            | HFError::EntryNotFound { context: Some(context), .. } => (context, None),
+            HFError::Xet { .. } => return Self::CutOff(error.to_string()),
+            other => return Self::Malformed(other.to_string()),
+        };
+        Self::Status {
+            status: context.status.as_u16(),
+            code: context.error_code.unwrap_or_default(),
+            message: context.server_message.unwrap_or_default(),
+            wait,
+        }
+    }
+}
+
+/// An error with what caused it: "error sending request" alone says nothing.
+fn causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}
+
+/// What was asked of which hub.
+pub struct Asked<'a> {
+    /// `owner/name`.
+    pub id: &'a str,
+    /// Branch, tag or commit.
+    pub revision: &'a str,
+    /// How the hub is reached.
+    pub settings: &'a Settings,
+}
+
+impl Asked<'_> {
+    fn page(&self) -> String {
+        format!("{}/{}", self.settings.endpoint, self.id)
+    }
+
+    fn refuse(&self, what: impl Into<String>) -> Refusal {
+        Refusal::new(Kind::Hub, what).at(Place::default().id(format!("{} @ {}", self.id, self.revision)))
+    }
+
+    /// The model is not in the cache, and there is no way to fetch it.
+    pub fn not_cached(&self, why: &str) -> Error {
+        self.refuse("the model is not in the cache, and the hub cannot be asked")
+            .expected(format!("{} in reach, or the model in {}", self.page(), self.settings.cache.display()))
+            .found(why)
+            .remedy("check the network, HF_ENDPOINT, HF_HOME and HF_HUB_OFFLINE; or give a local folder")
+            .into()
+    }
+
+    /// The repository lacks a file.
+    pub fn lacks(&self, file: &str, what: &str, files: &[String]) -> Error {
+        let pickled = files.iter().find(|f| f.ends_with(".bin") || f.ends_with(".pt") || f.ends_with(".pth"));
+        let mut refusal = Refusal::new(Kind::Missing, format!("the repository has no {file}"))
+            .at(Place::file(self.page()).id(format!("revision {}", self.revision)))
+            .expected(format!("{file}: {what}"));
+        refusal = match pickled {
+            Some(pickle) if file.ends_with(".safetensors") => {
+                refusal.found(format!("{pickle}, a pickle, which can run code when it is read")).remedy(
+                    "convert it with `save_pretrained(..., safe_serialization=True)` and give the folder",
+                )
+            }
+            _ => refusal
+                .found(if files.is_empty() { "no file at all".into() } else { files.join(", ") })
+                .remedy("check the id and the revision; a repository of adapters or GGUF files is no model"),
+        };
+        refusal.into()
+    }
+
+    /// Tells the user.
+    pub fn refusal(&self, trouble: Trouble, file: Option<&str>) -> Error {
+        let found = trouble.to_string();
+        let what_file = file.map_or_else(String::new, |f| format!(" ({f})"));
+        let token =
+            if self.settings.token.is_some() { "the token that was sent" } else { "no token was sent" };
+        let refusal = match &trouble {
+            Trouble::Status { status: 404, code, .. } => match (code.as_str(), file) {
+                ("RevisionNotFound", _) => self
+                    .refuse(format!("the repository has no revision `{}`", self.revision))
+                    .expected("a branch, a tag or a commit of the repository")
+                    .remedy(format!("see {}/tree/main for its branches and commits", self.page())),
+                (_, Some(file)) => self
+                    .refuse(format!("the hub lists {file} but does not have it"))
+                    .remedy("try again later, or another revision"),
+                _ => self
+                    .refuse(format!("no repository `{}`", self.id))
+                    .expected("a local folder, or the id of a model on the hub")
+                    .remedy(format!("check the spelling at {}", self.page())),
+            },
+            Trouble::Status { status: 401 | 403, code, .. } => {
+                let what = if code == "GatedRepo" {
+                    "the repository is gated"
+                } else {
+                    "the repository is private, gated, or not there"
+                };
+                self.refuse(format!("{what}{what_file}"))
+                    .expected("a model that anyone may read, or HF_TOKEN with a token that may read it")
+                    .remedy(format!(
+                        "check the spelling; accept the conditions at {}; set HF_TOKEN",
+                        self.page()
+                    ))
+            }
+            Trouble::Status { status: 429, wait, .. } => {
+                let later = wait.map_or_else(|| "later".into(), |w| format!("in {} s", w.as_secs()));
+                self.refuse(format!("the hub limits the rate of requests{what_file}"))
+                    .expected("an answer after a few tries")
+                    .remedy(format!("try again {later}; with HF_TOKEN the limits are higher"))
+            }
+            Trouble::Status { .. } => self
+                .refuse(format!("the hub failed{what_file}"))
+                .remedy("try again later; what has arrived is kept"),
+            Trouble::Unreachable(_) => self
+                .refuse(format!("the hub cannot be reached{what_file}"))
+                .expected(format!("an answer from {}", self.settings.endpoint))
+                .remedy("check the network and HF_ENDPOINT; what has arrived is kept"),
+            Trouble::CutOff(_) => self
+                .refuse(format!("the transfer was cut off, again and again{what_file}"))
+                .remedy("run the same command again: it goes on where it stopped"),
+            Trouble::Corrupt(_) => self
+                .refuse(format!("what arrived is not what the hub promised{what_file}"))
+                .remedy("try again; a proxy on the way may change files"),
+            Trouble::Malformed(_) => self
+                .refuse(format!("the hub's answer cannot be used{what_file}"))
+                .expected("the answers of a Hugging Face hub")
+                .remedy("check HF_ENDPOINT"),
+            Trouble::Other(_) => {
+                let Trouble::Other(error) = trouble else { unreachable!("matched above") };
+                return error;
+            }
+        };
+        let found = match &trouble {
+            Trouble::Status { status: 401 | 403, .. } => format!("{found}; {token}"),
+            _ => found,
+        };
+        refusal.found(found).into()
+    }
+}
