@@ -13,6 +13,7 @@ mod input;
 mod known_answers;
 mod moments;
 mod observations;
+mod organism;
 mod parity;
 mod references;
 mod report;
