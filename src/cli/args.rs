@@ -37,6 +37,8 @@ pub enum Command {
     Simulate(SimulateArgs),
     /// Whether a model's numbers can be trusted on this machine
     Check(CheckArgs),
+    /// The known-answer model: its corpus, its training, its samples and their true values
+    Organism(super::organism::OrganismArgs),
     /// List the model families, what of each is computed, and what is refused
     Models,
 }

@@ -34,15 +34,29 @@ impl Bars {
         });
         Self::default()
     }
+
+    /// Starts a bar that counts something.
+    pub fn start(&mut self, step: &str, total: usize, unit: &str) {
+        let template = format!(
+            "{{msg:>8}} {{bar:30}} {{percent:>3}}% {{human_pos}}/{{human_len}} {unit}, {{per_sec}}, {{eta}} left"
+        );
+        let style =
+            ProgressStyle::with_template(&template).unwrap_or_else(|_| ProgressStyle::default_bar());
+        self.bar = Some(ProgressBar::new(total as u64).with_style(style).with_message(step.to_owned()));
+    }
+
+    /// Prints a line without disturbing the bar.
+    pub fn say(&self, line: &str) {
+        match &self.bar {
+            Some(bar) => bar.suspend(|| println!("{line}")),
+            None => println!("{line}"),
+        }
+    }
 }
 
 impl Progress for Bars {
     fn begin(&mut self, step: &str, tokens: usize) {
-        let style = ProgressStyle::with_template(
-            "{msg:>8} {bar:30} {percent:>3}% {human_pos}/{human_len} tokens, {per_sec}, {eta} left",
-        )
-        .unwrap_or_else(|_| ProgressStyle::default_bar());
-        self.bar = Some(ProgressBar::new(tokens as u64).with_style(style).with_message(step.to_owned()));
+        self.start(step, tokens, "tokens");
     }
 
     fn advance(&mut self, tokens: usize) -> Result<()> {

@@ -8,6 +8,7 @@ mod capture;
 mod check;
 mod fit;
 mod models;
+mod organism;
 mod preview;
 mod run;
 mod simulate;
@@ -48,6 +49,7 @@ fn dispatch(command: Command) -> Result<()> {
         Command::Preview(args) => preview::preview(&args),
         Command::Simulate(args) => simulate::simulate(&args),
         Command::Check(args) => check::check(&args),
+        Command::Organism(args) => organism::organism(&args),
         Command::Models => {
             models::models();
             Ok(())

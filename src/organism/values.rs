@@ -87,3 +87,38 @@ pub fn measure_scale(seed: u64, replies: usize) -> [(f64, f64); FEATURES] {
         (mean, (square[j] / n - mean * mean).sqrt())
     })
 }
+
+/// The best correlation with S that any function of prompt and reply can reach: 1/√(1 + sd²).
+pub fn ceiling() -> f64 {
+    1.0 / (1.0 + INVISIBLE_SD * INVISIBLE_SD).sqrt()
+}
+
+/// Share of a value's visible variance that the words give without the prompt, under the base policy:
+/// what [`measure_linear_share`] gives for seed 0 and 200,000 replies, rounded.
+pub fn linear_share(value: usize) -> f64 {
+    LINEAR_SHARE[value]
+}
+
+/// The shares of [`VALUES`].
+const LINEAR_SHARE: [f64; 3] = [0.0, 1.0, 0.0];
+
+/// Squared correlation of each value's visible part with what the words give without the prompt.
+pub fn measure_linear_share(seed: u64, replies: usize) -> [f64; 3] {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let situations: Vec<Situation> = Situation::all().collect();
+    let mut sums = [[0.0; 5]; 3];
+    for i in 0..replies {
+        let situation = &situations[(i * 7919) % situations.len()];
+        let a = policy::reply(situation, &mut rng).attributes(situation);
+        let (x, y) = (linear_features(&a), features(&a, situation));
+        for (v, s) in sums.iter_mut().enumerate() {
+            let terms = [x[v], y[v], x[v] * x[v], y[v] * y[v], x[v] * y[v]];
+            s.iter_mut().zip(terms).for_each(|(s, t)| *s += t);
+        }
+    }
+    let n = replies as f64;
+    sums.map(|[x, y, xx, yy, xy]| {
+        let covariance = xy / n - x * y / (n * n);
+        covariance * covariance / ((xx / n - x * x / (n * n)) * (yy / n - y * y / (n * n)))
+    })
+}

@@ -12,5 +12,5 @@ mod matmul;
 mod shape;
 
 pub use backward::gradient;
-pub use forward::{Batch, Span, Target, logits};
-pub use shape::{Shape, Slots};
+pub use forward::{Batch, ROPE_BASE, Span, Target, logits};
+pub use shape::{HEAD, Shape, Slots};
