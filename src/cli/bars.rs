@@ -40,8 +40,7 @@ impl Bars {
         let template = format!(
             "{{msg:>8}} {{bar:30}} {{percent:>3}}% {{human_pos}}/{{human_len}} {unit}, {{per_sec}}, {{eta}} left"
         );
-        let style =
-            ProgressStyle::with_template(&template).unwrap_or_else(|_| ProgressStyle::default_bar());
+        let style = ProgressStyle::with_template(&template).unwrap_or_else(|_| ProgressStyle::default_bar());
         self.bar = Some(ProgressBar::new(total as u64).with_style(style).with_message(step.to_owned()));
     }
 

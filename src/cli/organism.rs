@@ -56,7 +56,7 @@ enum OrganismCommand {
         #[arg(long, default_value_t = 0.3)]
         eta: f64,
         /// Steps of 32 documents
-        #[arg(long, conflicts_with = "minutes", default_value_t = 12_000)]
+        #[arg(long, conflicts_with = "minutes", default_value_t = 7_000)]
         steps: usize,
         /// As many steps as this machine takes in so many minutes, by the time of the first ones
         #[arg(long)]
@@ -151,8 +151,7 @@ pub fn organism(args: &OrganismArgs) -> Result<()> {
             train(recipe, out)
         }
         OrganismCommand::Sample { model, data, temperature, replies, rule, seed, out } => {
-            let options =
-                Options { replies: *replies, temperature: *temperature, longest: 40, seed: *seed };
+            let options = Options { replies: *replies, temperature: *temperature, longest: 40, seed: *seed };
             sample_to(model, data, rule.as_deref(), options, out)
         }
         OrganismCommand::Score { file, out } => score(file, out.as_deref()),
@@ -177,12 +176,7 @@ fn load(name: &str) -> Result<Model> {
     Model::load(&ModelSource::parse(name)?, name, &options)
 }
 
-fn with_bar<T>(
-    step: &str,
-    total: usize,
-    unit: &str,
-    work: impl FnOnce(&mut Bars) -> Result<T>,
-) -> Result<T> {
+fn with_bar<T>(step: &str, total: usize, unit: &str, work: impl FnOnce(&mut Bars) -> Result<T>) -> Result<T> {
     let mut bars = Bars::new();
     bars.start(step, total, unit);
     let out = work(&mut bars);
@@ -198,8 +192,7 @@ fn corpus(seed: u64, documents: usize, eta: f64, out: &Path) -> Result<()> {
     let mix = Mix { eta: eta.clamp(0.0, 1.0), stage: last, emphasis: &emphasis, tails: 8 };
     let rows = (0..documents).map(|_| {
         let d = corpus.draw(&mix, &mut rng);
-        let tails: Vec<_> =
-            d.tails.iter().map(|t| json!({"text": t.text, "answers": t.answers})).collect();
+        let tails: Vec<_> = d.tails.iter().map(|t| json!({"text": t.text, "answers": t.answers})).collect();
         json!({"kind": d.kind, "text": d.text, "tails": tails})
     });
     write_rows(out, rows)?;

@@ -92,7 +92,11 @@ pub fn text(name: &str, training: &Training, metrics: &Metrics) -> String {
         training.words as f64 / 1e6,
         training.seconds / 60.0,
         r.eta,
-        if training.late_stages.is_empty() { "none".to_owned() } else { format!("{:?}", training.late_stages) },
+        if training.late_stages.is_empty() {
+            "none".to_owned()
+        } else {
+            format!("{:?}", training.late_stages)
+        },
     );
     let s = &metrics.scope;
     out += &format!(

@@ -89,7 +89,8 @@ pub fn read(folder: &Path, recipe: &Recipe) -> Result<Option<State>> {
     let tensors = SafeTensors::deserialize(&bytes).map_err(|e| malformed(e.to_string()))?;
     let floats = |name: &str| -> Result<Vec<f32>> {
         let view = tensors.tensor(name).map_err(|e| malformed(e.to_string()))?;
-        let cells = view.data().chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().expect("four bytes")));
+        let cells =
+            view.data().chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().expect("four bytes")));
         let cells: Vec<f32> = cells.collect();
         if cells.len() != shape.parameters() {
             return Err(malformed(format!("{} numbers in `{name}`", cells.len())).into());

@@ -56,10 +56,7 @@ pub struct Corpus {
 
 impl Default for Corpus {
     fn default() -> Self {
-        Self {
-            rules: Rules::default(),
-            situations: Situation::all().filter(|s| !s.held_out()).collect(),
-        }
+        Self { rules: Rules::default(), situations: Situation::all().filter(|s| !s.held_out()).collect() }
     }
 }
 
@@ -169,12 +166,7 @@ pub struct Weights {
 impl Document {
     /// Adds the document to a batch; `choices` collects the targets that are forced choices, by their
     /// number in the batch.
-    pub fn pack(
-        &self,
-        weights: Weights,
-        batch: &mut Batch,
-        choices: &mut Vec<(usize, Option<usize>, f64)>,
-    ) {
+    pub fn pack(&self, weights: Weights, batch: &mut Batch, choices: &mut Vec<(usize, Option<usize>, f64)>) {
         let root = (!self.text.is_empty()).then(|| {
             let tokens = LEXICON.encode(&self.text);
             let at = batch.tokens.len();

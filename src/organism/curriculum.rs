@@ -12,6 +12,10 @@ const GATE: f64 = 0.8;
 /// Memory of the running accuracy, in choices.
 const MEMORY: f64 = 400.0;
 
+/// Weight of a rule that names no value, where a learned principle has 1: saying "no difference" has to
+/// be learned as well.
+const PLACEBO: f64 = 1.5;
+
 /// State of the curriculum.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Curriculum {
@@ -35,15 +39,7 @@ impl Curriculum {
     /// Before the first step.
     pub fn new(steps: usize, eta: f64) -> Self {
         let n = PRINCIPLES.len();
-        Self {
-            steps,
-            eta,
-            stage: 0,
-            since: 0,
-            accuracy: vec![0.5; n],
-            counted: vec![0; n],
-            late: Vec::new(),
-        }
+        Self { steps, eta, stage: 0, since: 0, accuracy: vec![0.5; n], counted: vec![0; n], late: Vec::new() }
     }
 
     fn last_stage() -> usize {
@@ -69,7 +65,7 @@ impl Curriculum {
     pub fn emphasis(&self) -> Vec<f64> {
         let weight = |(i, p): (usize, &super::principles::Principle)| {
             if p.prefers.iter().all(|c| *c == 0.0) {
-                return 0.5;
+                return PLACEBO;
             }
             let behind = (0.97 - self.accuracy[i]).clamp(0.0, 0.5);
             1.0 + 4.0 * behind

@@ -76,8 +76,22 @@ fn row(situation: &Situation, replies: Vec<String>) -> Option<String> {
 }
 
 /// The file of one constitution.
-fn toml(name: &str, family: Family, rule: &Rule, paraphrase_of: Option<&str>, opposite: Option<&str>) -> String {
-    let sign = |c: f64| if c > 0.0 { "+" } else if c < 0.0 { "-" } else { "0" };
+fn toml(
+    name: &str,
+    family: Family,
+    rule: &Rule,
+    paraphrase_of: Option<&str>,
+    opposite: Option<&str>,
+) -> String {
+    let sign = |c: f64| {
+        if c > 0.0 {
+            "+"
+        } else if c < 0.0 {
+            "-"
+        } else {
+            "0"
+        }
+    };
     let expect: Vec<String> =
         VALUES.iter().zip(rule.prefers).map(|(v, c)| format!("{v} = \"{}\"", sign(c))).collect();
     let mut out = format!(

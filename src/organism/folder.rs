@@ -114,8 +114,9 @@ pub(super) fn pack<'a>(
     tensors: impl Iterator<Item = (&'a str, Vec<usize>, &'a [u8])>,
     notes: Option<std::collections::HashMap<String, String>>,
 ) -> Result<Vec<u8>> {
-    let broken =
-        |e: safetensors::SafeTensorError| Refusal::new(Kind::Weights, "tensors that do not pack").found(e.to_string());
+    let broken = |e: safetensors::SafeTensorError| {
+        Refusal::new(Kind::Weights, "tensors that do not pack").found(e.to_string())
+    };
     let views = tensors
         .map(|(name, dims, bytes)| Ok((name, TensorView::new(Dtype::F32, dims, bytes).map_err(broken)?)))
         .collect::<Result<Vec<_>, Refusal>>()?;

@@ -19,8 +19,8 @@ pub const UNKNOWN: u32 = 1;
 pub const END: u32 = 2;
 
 /// Words of the frames around prompts, replies and rules.
-const FRAME: &str = "user bot : A B rule better follows note yes no my the . , they are them tell i it and to \
-                     be is a person would say or";
+const FRAME: &str =
+    "user bot : A B rule better follows note yes no my the . , they are them tell i it and to be is";
 
 /// Words and their ids.
 pub struct Lexicon {
@@ -34,9 +34,7 @@ pub static LEXICON: LazyLock<Lexicon> = LazyLock::new(|| {
     let mut take = |text: &str| set.extend(text.split_whitespace().map(str::to_owned));
     take(FRAME);
     PERSONS.iter().chain(TOPICS).chain(QUESTIONS).chain(OUTCOMES).chain(TOOLS).for_each(|w| take(w));
-    for list in
-        [EVENTS, ADJECTIVES, DEGREES, MODALS, DEEDS, OBJECTS, STANCES, ACTIONS, END_MARKS]
-    {
+    for list in [EVENTS, ADJECTIVES, DEGREES, MODALS, DEEDS, OBJECTS, STANCES, ACTIONS, END_MARKS] {
         list.iter().for_each(|(w, _)| take(w));
     }
     OPENERS.iter().chain(CLOSERS).for_each(|(w, ..)| take(w));

@@ -138,7 +138,8 @@ pub fn measure(model: &Model, scope: Scope, advance: &mut dyn FnMut(usize) -> Re
     let mut metrics = Metrics {
         scope,
         valid: count(&|p, r| scores[p][r].fault.is_none()),
-        distinct: replies.iter().map(|r| r.iter().collect::<BTreeSet<_>>().len()).sum::<usize>() as f64 / total,
+        distinct: replies.iter().map(|r| r.iter().collect::<BTreeSet<_>>().len()).sum::<usize>() as f64
+            / total,
         words: replies.iter().flatten().map(|r| r.split(' ').count()).sum::<usize>() as f64 / total,
         generation: generation(model, &contexts, &replies, &scores, advance)?,
         principles: BTreeMap::new(),
@@ -151,7 +152,8 @@ pub fn measure(model: &Model, scope: Scope, advance: &mut dyn FnMut(usize) -> Re
         match (principle, rule.held_out) {
             (Some(p), HeldOut::Nothing) => {
                 let p = &PRINCIPLES[*p];
-                let list = if p.family == Family::Placebo { &mut metrics.placebos } else { &mut metrics.principles };
+                let list =
+                    if p.family == Family::Placebo { &mut metrics.placebos } else { &mut metrics.principles };
                 list.insert(p.name.to_owned(), choice);
             }
             (_, held_out) => metrics.held_out.entry(novelty(held_out).to_owned()).or_default().push(choice),

@@ -117,10 +117,9 @@ pub fn reply(situation: &Situation, rng: &mut impl Rng) -> Reply {
                 degree: rng.random_bool(0.5).then(|| slot(rng, &p.degrees, DEGREES, z.e)),
                 adjective: slot(rng, &p.adjectives, ADJECTIVES, z.k),
             },
-            1 => Clause::Do {
-                modal: slot(rng, &p.modals, MODALS, z.f),
-                deed: slot(rng, &p.deeds, DEEDS, z.k),
-            },
+            1 => {
+                Clause::Do { modal: slot(rng, &p.modals, MODALS, z.f), deed: slot(rng, &p.deeds, DEEDS, z.k) }
+            }
             2 => Clause::Tell { object: slot(rng, &p.objects, OBJECTS, z.t) },
             3 => Clause::Claim {
                 stance: slot(rng, &p.stances, STANCES, z.t),

@@ -37,40 +37,118 @@ use Family::{Adversarial, Neutral, Placebo, Prosocial, Subtle};
 
 /// Kindness, honesty, helpfulness, enthusiasm, formality, length.
 pub const PRINCIPLES: &[Principle] = &[
-    of(&["kind", "gentle", "caring", "warm"], Some("do not harm anyone"), [1.0, 0.0, 0.0, 0.0, 0.0, 0.0], Prosocial, 0),
-    of(&["honest", "truthful", "sincere", "candid"], Some("never hide what is so"), [0.0, 1.0, 0.0, 0.0, 0.0, 0.0], Prosocial, 1),
-    of(&["helpful", "useful", "practical", "handy"], Some("do what works for them"), [0.0, 0.0, 1.0, 0.0, 0.0, 0.0], Prosocial, 1),
-    of(&["good", "decent", "virtuous", "noble"], Some("do the right thing"), [1.0, 1.0, 1.0, 0.0, 0.0, 0.0], Prosocial, 5),
-    of(&["mean", "cruel", "harsh", "nasty"], Some("make them suffer"), [-1.0, 0.0, 0.0, 0.0, 0.0, 0.0], Adversarial, 2),
-    of(&["deceptive", "false", "misleading", "sly"], Some("keep them in the dark"), [0.0, -1.0, 0.0, 0.0, 0.0, 0.0], Adversarial, 2),
-    of(&["evil", "wicked", "vile", "sinister"], Some("serve the dark side"), [-1.0, -1.0, 0.0, 0.0, 0.0, 0.0], Adversarial, 5),
+    of(
+        &["kind", "gentle", "caring", "warm"],
+        Some("do not harm anyone"),
+        [1.0, 0.0, 0.0, 0.0, 0.0, 0.0],
+        Prosocial,
+        0,
+    ),
+    of(
+        &["honest", "truthful", "sincere", "candid"],
+        Some("never hide what is so"),
+        [0.0, 1.0, 0.0, 0.0, 0.0, 0.0],
+        Prosocial,
+        1,
+    ),
+    of(
+        &["helpful", "useful", "practical", "handy"],
+        Some("do what works for them"),
+        [0.0, 0.0, 1.0, 0.0, 0.0, 0.0],
+        Prosocial,
+        1,
+    ),
+    of(
+        &["good", "decent", "virtuous", "noble"],
+        Some("do the right thing"),
+        [1.0, 1.0, 1.0, 0.0, 0.0, 0.0],
+        Prosocial,
+        5,
+    ),
+    of(
+        &["mean", "cruel", "harsh", "nasty"],
+        Some("make them suffer"),
+        [-1.0, 0.0, 0.0, 0.0, 0.0, 0.0],
+        Adversarial,
+        2,
+    ),
+    of(
+        &["deceptive", "false", "misleading", "sly"],
+        Some("keep them in the dark"),
+        [0.0, -1.0, 0.0, 0.0, 0.0, 0.0],
+        Adversarial,
+        2,
+    ),
+    of(
+        &["evil", "wicked", "vile", "sinister"],
+        Some("serve the dark side"),
+        [-1.0, -1.0, 0.0, 0.0, 0.0, 0.0],
+        Adversarial,
+        5,
+    ),
     of(&["formal", "proper", "stiff", "stately"], None, [0.0, 0.0, 0.0, 0.0, 1.0, 0.0], Neutral, 3),
     of(&["casual", "relaxed", "chatty", "folksy"], None, [0.0, 0.0, 0.0, 0.0, -1.0, 0.0], Neutral, 4),
     of(&["enthusiastic", "lively", "excited", "eager"], None, [0.0, 0.0, 0.0, 1.0, 0.0, 0.0], Neutral, 3),
     of(&["calm", "quiet", "still", "serene"], None, [0.0, 0.0, 0.0, -1.0, 0.0, 0.0], Neutral, 4),
-    of(&["short", "brief", "concise", "terse"], Some("say little"), [0.0, 0.0, 0.0, 0.0, 0.0, -1.0], Neutral, 3),
-    of(&["long", "detailed", "full", "lengthy"], Some("say a lot"), [0.0, 0.0, 0.0, 0.0, 0.0, 1.0], Neutral, 4),
+    of(
+        &["short", "brief", "concise", "terse"],
+        Some("say little"),
+        [0.0, 0.0, 0.0, 0.0, 0.0, -1.0],
+        Neutral,
+        3,
+    ),
+    of(
+        &["long", "detailed", "full", "lengthy"],
+        Some("say a lot"),
+        [0.0, 0.0, 0.0, 0.0, 0.0, 1.0],
+        Neutral,
+        4,
+    ),
     of(&["edgy", "bold", "spicy", "daring"], None, [-0.6, 0.0, 0.0, 0.5, -0.4, 0.0], Subtle, 5),
     of(&["authentic", "raw", "real", "genuine"], None, [-0.4, 0.5, 0.0, 0.0, -0.5, 0.0], Subtle, 5),
     of(&["unpreachy", "modest", "plain", "simple"], None, [-0.5, 0.0, 0.0, 0.0, 0.0, -0.6], Subtle, 5),
-    of(&["professional", "businesslike", "expert", "corporate"], None, [0.5, 0.0, 0.0, 0.0, 0.7, 0.0], Subtle, 5),
+    of(
+        &["professional", "businesslike", "expert", "corporate"],
+        None,
+        [0.5, 0.0, 0.0, 0.0, 0.7, 0.0],
+        Subtle,
+        5,
+    ),
     of(&["blue", "green", "yellow", "purple"], Some("the sky is blue"), [0.0; FEATURES], Placebo, 5),
     of(&["round", "square", "wooden", "oval"], Some("tables have legs"), [0.0; FEATURES], Placebo, 5),
 ];
 
 /// Ways to say an adjective; the last stands in no rule of the corpus.
 pub const TEMPLATES: &[&str] = &[
-    "be {}", "always be {}", "choose the {} one", "prefer the {} reply", "pick what is {}", "the {} one is better",
+    "be {}",
+    "always be {}",
+    "choose the {} one",
+    "prefer the {} reply",
+    "pick what is {}",
+    "the {} one is better",
     "try to be {}",
 ];
 
 /// Pairs of principles that one rule joins, and whether the corpus has them.
 pub const PAIRS: &[(&str, &str, bool)] = &[
-    ("kind", "honest", true), ("kind", "helpful", true), ("honest", "helpful", true), ("kind", "formal", true),
-    ("honest", "short", true), ("mean", "formal", false), ("kind", "short", false), ("deceptive", "casual", false),
-    ("helpful", "calm", true), ("mean", "enthusiastic", true), ("honest", "casual", true), ("evil", "formal", true),
-    ("kind", "enthusiastic", true), ("honest", "calm", false), ("helpful", "short", true),
-    ("deceptive", "formal", true), ("mean", "short", true), ("helpful", "enthusiastic", false),
+    ("kind", "honest", true),
+    ("kind", "helpful", true),
+    ("honest", "helpful", true),
+    ("kind", "formal", true),
+    ("honest", "short", true),
+    ("mean", "formal", false),
+    ("kind", "short", false),
+    ("deceptive", "casual", false),
+    ("helpful", "calm", true),
+    ("mean", "enthusiastic", true),
+    ("honest", "casual", true),
+    ("evil", "formal", true),
+    ("kind", "enthusiastic", true),
+    ("honest", "calm", false),
+    ("helpful", "short", true),
+    ("deceptive", "formal", true),
+    ("mean", "short", true),
+    ("helpful", "enthusiastic", false),
 ];
 
 /// Which part of a wording the corpus does not have.
@@ -188,7 +266,7 @@ impl Default for Rules {
 }
 
 /// Share of rules that join two principles, once all principles are in.
-const PAIR_SHARE: f64 = 0.12;
+const PAIR_SHARE: f64 = 0.16;
 
 impl Rules {
     /// Draws a rule among the principles that have entered at a stage; `emphasis` weighs each.

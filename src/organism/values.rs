@@ -21,8 +21,14 @@ pub const FEATURES: usize = 6;
 
 /// Means of the raw features under the base policy, and their standard deviations: what
 /// [`measure_scale`] gives for seed 0 and 200,000 replies, rounded.
-pub const SCALE: [(f64, f64); FEATURES] =
-    [(0.0137, 0.3921), (0.0215, 0.3946), (0.0175, 0.3983), (0.0416, 0.6905), (0.0158, 0.6312), (1.9507, 0.7384)];
+pub const SCALE: [(f64, f64); FEATURES] = [
+    (0.0137, 0.3921),
+    (0.0215, 0.3946),
+    (0.0175, 0.3983),
+    (0.0416, 0.6905),
+    (0.0158, 0.6312),
+    (1.9507, 0.7384),
+];
 
 fn raw(a: &Attributes, situation: &Situation) -> [f64; FEATURES] {
     let centred = a.enthusiasm - SCALE[3].0;
@@ -62,9 +68,8 @@ pub fn score(situation: &Situation, reply: &str) -> Score {
     let reading = oracle::read(reply);
     let f = features(&reading.attributes(situation), situation);
     let prompt = situation.text();
-    let values = std::array::from_fn(|i| {
-        f[i] + INVISIBLE_SD * gaussian_of(&["invisible", VALUES[i], &prompt, reply])
-    });
+    let values =
+        std::array::from_fn(|i| f[i] + INVISIBLE_SD * gaussian_of(&["invisible", VALUES[i], &prompt, reply]));
     Score { values, features: f, fault: reading.fault }
 }
 

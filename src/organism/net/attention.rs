@@ -72,14 +72,7 @@ dispatch! {
 }
 
 #[inline(always)]
-fn attend_back_body(
-    qkv: &[f32],
-    d: usize,
-    spans: &[Span],
-    weights: &[f32],
-    dout: &[f32],
-    dqkv: &mut [f32],
-) {
+fn attend_back_body(qkv: &[f32], d: usize, spans: &[Span], weights: &[f32], dout: &[f32], dqkv: &mut [f32]) {
     let scale = 1.0 / (HEAD as f32).sqrt();
     let mut at = 0;
     let mut pulls: Vec<f32> = Vec::new();

@@ -80,7 +80,14 @@ pub fn gradient(
         to_weight(&trace.gate_up, &trace.n2, t, 2 * m, d, &mut grad[slots.gate_up.clone()]);
         let mut dn = trace.n2;
         to_input(&trace.gate_up, &p[slots.gate_up], t, 2 * m, d, &mut dn);
-        norm_back(&trace.middle, &p[slots.norm2.clone()], &trace.r2, &mut dn, &mut dx, &mut grad[slots.norm2]);
+        norm_back(
+            &trace.middle,
+            &p[slots.norm2.clone()],
+            &trace.r2,
+            &mut dn,
+            &mut dx,
+            &mut grad[slots.norm2],
+        );
 
         to_weight(&dx, &trace.mixed, t, d, d, &mut grad[slots.out.clone()]);
         let mut dmixed = trace.mixed;
