@@ -3,6 +3,7 @@
 pub mod chat;
 pub mod config;
 pub mod decoder;
+pub mod embedded;
 mod load;
 pub mod packing;
 pub mod text;
