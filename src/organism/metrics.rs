@@ -87,9 +87,9 @@ pub fn context(situation: &Situation) -> String {
 /// The rules that are measured: one a principle, and for each kind of novelty one or two.
 fn rules() -> Vec<(Option<usize>, Rule)> {
     let mut out = Vec::new();
-    for principle in 0..PRINCIPLES.len() {
+    for (principle, p) in PRINCIPLES.iter().enumerate() {
         let all = wordings(principle);
-        let placebo = PRINCIPLES[principle].family == Family::Placebo;
+        let placebo = p.family == Family::Placebo;
         for novelty in [HeldOut::Nothing, HeldOut::Template, HeldOut::Adjective, HeldOut::Meeting] {
             if placebo && novelty != HeldOut::Nothing {
                 continue;

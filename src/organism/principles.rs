@@ -215,7 +215,9 @@ pub fn wordings(principle: usize) -> Vec<Rule> {
                 (true, false) => HeldOut::Adjective,
                 (false, true) => HeldOut::Template,
                 // "be" with the name is how a user will put it.
-                (false, false) if (a, t) != (0, 0) && hash(&["meeting", adjective, template]) % 7 == 0 => {
+                (false, false)
+                    if (a, t) != (0, 0) && hash(&["meeting", adjective, template]).is_multiple_of(7) =>
+                {
                     HeldOut::Meeting
                 }
                 (false, false) => HeldOut::Nothing,

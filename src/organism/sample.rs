@@ -94,8 +94,8 @@ fn step(
         segments.push(Segment { start: tokens.len(), len: prompt.len(), parent: None });
         tokens.extend_from_slice(prompt);
         let last_of_prompt = tokens.len() - 1;
-        for r in p * options.replies..(p + 1) * options.replies {
-            let (ids, done) = &replies[r];
+        let own = replies.iter().enumerate().skip(p * options.replies).take(options.replies);
+        for (r, (ids, done)) in own {
             if *done {
                 continue;
             }

@@ -40,10 +40,10 @@ fn the_best_possible_correlation_is_the_one_that_is_computed() {
         let a = reply.attributes(situation);
         let s = score(situation, &reply.text());
         assert_eq!(s.fault, None);
-        for v in 0..3 {
+        for (v, sums) in sums.iter_mut().enumerate() {
             let (f, l, y) = (s.features[v], values::linear_features(&a)[v], s.values[v]);
             let terms = [f, l, y, f * f, l * l, y * y, f * y, l * y];
-            sums[v].iter_mut().zip(terms).for_each(|(s, t)| *s += t / n as f64);
+            sums.iter_mut().zip(terms).for_each(|(s, t)| *s += t / n as f64);
         }
     }
     for (v, [f, l, y, ff, ll, yy, fy, ly]) in sums.into_iter().enumerate() {
