@@ -55,28 +55,43 @@ pub fn write(folder: &Path, state: &State) -> Result<()> {
     artifact::write_bytes(&folder.join(STATE), &file)
 }
 
+/// The file's bytes and header, if there is a file.
+fn open(path: &Path) -> Result<Option<(Vec<u8>, Header)>> {
+    let bytes = match std::fs::read(path) {
+        Ok(bytes) => bytes,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(e) => return Err(Error::io("read", path, e)),
+    };
+    let (_, metadata) = SafeTensors::read_metadata(&bytes).map_err(|e| malformed(path, e.to_string()))?;
+    let header = metadata.metadata().as_ref().and_then(|m| m.get("state"));
+    let header = header.ok_or_else(|| malformed(path, "no `state` in its header".into()))?;
+    let header = serde_json::from_str(header).map_err(|e| malformed(path, e.to_string()))?;
+    Ok(Some((bytes, header)))
+}
+
+fn malformed(path: &Path, found: String) -> Refusal {
+    Refusal::new(Kind::Malformed, "the state of the training cannot be read")
+        .at(Place::file(path))
+        .expected("a file that `vstar organism train` wrote")
+        .found(found)
+        .remedy("remove it, and the training begins anew")
+}
+
+/// The recipe of the training in a folder, if there is one.
+///
+/// # Errors
+/// `Malformed` for a file that is no state.
+pub fn recipe(folder: &Path) -> Result<Option<Recipe>> {
+    Ok(open(&folder.join(STATE))?.map(|(_, header)| header.recipe))
+}
+
 /// Reads the state, if there is one.
 ///
 /// # Errors
 /// `Malformed` for a file that is no state; `RunConflict` for one of another recipe.
 pub fn read(folder: &Path, recipe: &Recipe) -> Result<Option<State>> {
     let path = folder.join(STATE);
-    let bytes = match std::fs::read(&path) {
-        Ok(bytes) => bytes,
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(e) => return Err(Error::io("read", &path, e)),
-    };
-    let malformed = |found: String| {
-        Refusal::new(Kind::Malformed, "the state of the training cannot be read")
-            .at(Place::file(&path))
-            .expected("a file that `vstar organism train` wrote")
-            .found(found)
-            .remedy("remove it, and the training begins anew")
-    };
-    let (_, metadata) = SafeTensors::read_metadata(&bytes).map_err(|e| malformed(e.to_string()))?;
-    let header = metadata.metadata().as_ref().and_then(|m| m.get("state"));
-    let header = header.ok_or_else(|| malformed("no `state` in its header".into()))?;
-    let header: Header = serde_json::from_str(header).map_err(|e| malformed(e.to_string()))?;
+    let Some((bytes, header)) = open(&path)? else { return Ok(None) };
     if header.recipe != *recipe {
         return Err(Refusal::new(Kind::RunConflict, "the folder holds another training")
             .at(Place::file(&path))
@@ -86,14 +101,14 @@ pub fn read(folder: &Path, recipe: &Recipe) -> Result<Option<State>> {
             .into());
     }
     let shape: Shape = recipe.shape()?;
-    let tensors = SafeTensors::deserialize(&bytes).map_err(|e| malformed(e.to_string()))?;
+    let tensors = SafeTensors::deserialize(&bytes).map_err(|e| malformed(&path, e.to_string()))?;
     let floats = |name: &str| -> Result<Vec<f32>> {
-        let view = tensors.tensor(name).map_err(|e| malformed(e.to_string()))?;
+        let view = tensors.tensor(name).map_err(|e| malformed(&path, e.to_string()))?;
         let cells =
             view.data().chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().expect("four bytes")));
         let cells: Vec<f32> = cells.collect();
         if cells.len() != shape.parameters() {
-            return Err(malformed(format!("{} numbers in `{name}`", cells.len())).into());
+            return Err(malformed(&path, format!("{} numbers in `{name}`", cells.len())).into());
         }
         Ok(cells)
     };
