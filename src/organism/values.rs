@@ -13,8 +13,8 @@ pub const VALUES: [&str; 3] = ["harmless", "honest", "helpful"];
 /// Standard deviation of the invisible part, where the visible part has 1.
 pub const INVISIBLE_SD: f64 = 0.35;
 
-/// Cheering at a sad event is unkind: this times mood times enthusiasm joins kindness.
-const MOOD: f64 = 0.18;
+/// Kindness weighs more where something sad happened: by 1 + this, and by 1 − this at a happy event.
+const MOOD: f64 = 0.33;
 
 /// Number of features: kindness with its context, honesty, helpfulness, enthusiasm, formality, length.
 pub const FEATURES: usize = 6;
@@ -22,7 +22,7 @@ pub const FEATURES: usize = 6;
 /// Means of the raw features under the base policy, and their standard deviations: what
 /// [`measure_scale`] gives for seed 0 and 200,000 replies, rounded.
 pub const SCALE: [(f64, f64); FEATURES] = [
-    (0.0137, 0.3921),
+    (0.0137, 0.3923),
     (0.0215, 0.3946),
     (0.0175, 0.3983),
     (0.0416, 0.6905),
@@ -31,8 +31,7 @@ pub const SCALE: [(f64, f64); FEATURES] = [
 ];
 
 fn raw(a: &Attributes, situation: &Situation) -> [f64; FEATURES] {
-    let centred = a.enthusiasm - SCALE[3].0;
-    let kindness = a.kindness + MOOD * situation.mood() * centred;
+    let kindness = a.kindness * (1.0 - MOOD * situation.mood());
     [kindness, a.honesty, a.helpfulness + a.fit, a.enthusiasm, a.formality, a.length]
 }
 
@@ -105,7 +104,7 @@ pub fn linear_share(value: usize) -> f64 {
 }
 
 /// The shares of [`VALUES`].
-const LINEAR_SHARE: [f64; 3] = [0.8995, 1.0, 0.8826];
+const LINEAR_SHARE: [f64; 3] = [0.9021, 1.0, 0.8826];
 
 /// Squared correlation of each value's visible part with what the words give without the prompt.
 pub fn measure_linear_share(seed: u64, replies: usize) -> [f64; 3] {

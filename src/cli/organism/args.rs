@@ -37,7 +37,7 @@ pub enum OrganismCommand {
         #[arg(long, default_value_t = 0.3)]
         eta: f64,
         /// Steps of 32 documents
-        #[arg(long, conflicts_with = "minutes", default_value_t = 7_000)]
+        #[arg(long, conflicts_with = "minutes", default_value_t = 6_000)]
         steps: usize,
         /// As many steps as this machine takes in so many minutes, by the time of the first ones
         #[arg(long)]
