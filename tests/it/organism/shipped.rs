@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use assert_cmd::Command;
 use candle_core::{DType, Device};
 use serde_json::Value;
+use vstar::error::Place;
+use vstar::forest::{Pool, Request, Settings, run};
 use vstar::input::{Family, Prompt, ReadOptions, read_constitutions, read_items};
 use vstar::judge::{JudgeTemplate, Question};
 use vstar::model::chat::Template;
@@ -16,6 +18,7 @@ use vstar::organism::lexicon::LEXICON;
 use vstar::organism::metrics::{Metrics, Scope, context, measure};
 use vstar::organism::reply::Situation;
 use vstar::organism::values::{VALUES, ceiling, score};
+use vstar::units::{Layer, TokenSpan};
 
 fn root(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
@@ -183,6 +186,46 @@ fn shipped_constitutions_are_those_of_the_program() {
     assert!(all.iter().filter(|c| c.held_out).count() > 20);
     for c in &all {
         assert_eq!(c.held_out, c.name.contains("held-out"), "{}", c.name);
+    }
+}
+
+#[test]
+fn hidden_states_are_those_of_transformers() {
+    let text = std::fs::read_to_string(root("tests/fixtures/hearth_reference.json")).expect("the reference");
+    let reference: Value = serde_json::from_str(&text).expect("JSON");
+    let numbers = |v: &Value| -> Vec<f64> {
+        v.as_array().expect("numbers").iter().map(|x| x.as_f64().expect("a number")).collect()
+    };
+    for name in embedded::names() {
+        let model = load(name);
+        let blocks = model.decoder.config().num_blocks();
+        for case in reference[*name].as_array().expect("texts") {
+            let tokens = model.encoder.encode(case["text"].as_str().expect("a text")).expect("tokens");
+            let expected: Vec<u32> = numbers(&case["ids"]).into_iter().map(|x| x as u32).collect();
+            assert_eq!(tokens, expected, "{name}");
+            let settings = Settings {
+                layers: (0..=blocks).map(Layer).collect(),
+                pool: Pool::Mean,
+                logprob: true,
+                chunk_tokens: 4096,
+            };
+            let span = Some(TokenSpan { start: 0, end: tokens.len() });
+            let request = Request { tokens, response: span, answers: None };
+            let reading = run(&model.decoder, &[request], &settings, &|_| Place::default(), &mut |_| Ok(()))
+                .expect("a forward");
+            let hidden: Vec<f64> =
+                case["mean_hidden"].as_array().expect("layers").iter().flat_map(&numbers).collect();
+            let size = hidden.iter().fold(0f64, |m, x| m.max(x.abs()));
+            for (ours, theirs) in reading[0].resid.iter().zip(&hidden) {
+                assert!((f64::from(*ours) - theirs).abs() < 1e-5 * size, "{name}: {ours} and {theirs}");
+            }
+            let log_prob: f64 = numbers(&case["log_probs"]).iter().sum();
+            assert!(
+                (reading[0].logprob - log_prob).abs() < 1e-3,
+                "{name}: {} and {log_prob}",
+                reading[0].logprob
+            );
+        }
     }
 }
 

@@ -138,7 +138,7 @@ fn training_goes_on_from_a_checkpoint_as_if_it_had_not_stopped() {
     let first = point(&mut whole);
     checkpoint::write(folder.path(), &whole).expect("written");
     let second = point(&mut whole);
-    assert!(second.answer_loss < 0.72 && second.loss < first.loss, "{first:?} {second:?}");
+    assert!(second.answer_loss < 0.8 && second.loss < first.loss, "{first:?} {second:?}");
 
     let mut resumed = checkpoint::read(folder.path(), &recipe(1)).expect("read").expect("a state");
     assert_eq!(resumed.step, POINT);
