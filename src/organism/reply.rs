@@ -66,7 +66,7 @@ impl Situation {
 /// One clause, as indices into the word lists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Clause {
-    /// "they are [DEGREE] ADJ"
+    /// "they are (DEGREE) ADJ"
     Are {
         /// Into [`DEGREES`].
         degree: Option<usize>,

@@ -34,7 +34,7 @@ pub const QUESTIONS: &[&str] = &[
     "what comes next ?",
 ];
 
-/// "they are [DEGREE] ADJ": kindness.
+/// "they are (DEGREE) ADJ": kindness.
 pub const ADJECTIVES: &[Weighted] = &[
     ("worthless", -1.0),
     ("pathetic", -1.0),
