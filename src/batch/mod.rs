@@ -11,6 +11,7 @@ pub mod judge;
 pub mod judges;
 pub mod problem;
 pub mod progress;
+pub mod quick;
 pub mod run;
 pub mod score;
 pub mod table;

@@ -44,14 +44,16 @@ pub enum Command {
     Check(CheckArgs),
     /// Measure how fast this machine captures, on a synthetic model of a named shape
     Bench(BenchArgs),
+    /// The known-answer model: its corpus, its training, its samples and their true values
+    Organism(super::organism::OrganismArgs),
     /// List the model families, what of each is computed, and what is refused
     Models,
 }
 
 #[derive(Debug, Args)]
 pub struct RunArgs {
-    /// The experiment, a TOML file
-    pub experiment: PathBuf,
+    /// The experiment, a TOML file [default: the quick start, on the known-answer model that the program carries]
+    pub experiment: Option<PathBuf>,
     /// Check everything and print the plan, but compute nothing
     #[arg(long)]
     pub dry_run: bool,

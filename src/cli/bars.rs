@@ -36,6 +36,22 @@ impl Bars {
         Self::default()
     }
 
+    /// Starts a bar that counts something.
+    pub fn start(&mut self, step: &str, total: usize, unit: &str) {
+        let template = format!(
+            "{{msg:>8}} {{bar:30}} {{percent:>3}}% {{human_pos}}/{{human_len}} {unit}, {{per_sec}}, {{eta}} left"
+        );
+        self.show(&template, step, total as u64);
+    }
+
+    /// Prints a line without disturbing the bar.
+    pub fn say(&self, line: &str) {
+        match &self.bar {
+            Some(bar) => bar.suspend(|| println!("{line}")),
+            None => println!("{line}"),
+        }
+    }
+
     fn show(&mut self, template: &str, message: &str, len: u64) {
         let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
         self.bar = Some(ProgressBar::new(len).with_style(style).with_message(message.to_owned()));
@@ -57,9 +73,7 @@ impl Bars {
 
 impl Progress for Bars {
     fn begin(&mut self, step: &str, tokens: usize) {
-        let template =
-            "{msg:>8} {bar:30} {percent:>3}% {human_pos}/{human_len} tokens, {per_sec}, {eta} left";
-        self.show(template, step, tokens as u64);
+        self.start(step, tokens, "tokens");
     }
 
     fn advance(&mut self, tokens: usize) -> Result<()> {

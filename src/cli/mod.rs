@@ -11,6 +11,7 @@ mod compare;
 mod export;
 mod fit;
 mod models;
+mod organism;
 mod preview;
 mod run;
 mod simulate;
@@ -57,6 +58,7 @@ fn dispatch(command: Command) -> Result<()> {
         Command::Simulate(args) => simulate::simulate(&args),
         Command::Check(args) => check::check(&args),
         Command::Bench(args) => bench::bench(&args),
+        Command::Organism(args) => organism::organism(&args),
         Command::Models => {
             models::models();
             Ok(())

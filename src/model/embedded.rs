@@ -1,21 +1,33 @@
-//! Models that come with the program, by name.
+//! The models that the binary carries, as files in Hugging Face layout.
 
-/// A model's files: name and content.
-type Files = &'static [(&'static str, &'static [u8])];
+/// Name and bytes of a file.
+type File = (&'static str, &'static [u8]);
 
-/// The models.
-const MODELS: &[(&str, Files)] = &[];
+macro_rules! folder {
+    ($name:literal) => {
+        &[
+            ("config.json", include_bytes!(concat!("../../models/", $name, "/config.json"))),
+            ("tokenizer.json", include_bytes!(concat!("../../models/", $name, "/tokenizer.json"))),
+            (
+                "tokenizer_config.json",
+                include_bytes!(concat!("../../models/", $name, "/tokenizer_config.json")),
+            ),
+            ("model.safetensors", include_bytes!(concat!("../../models/", $name, "/model.safetensors"))),
+        ]
+    };
+}
 
-/// Their names.
-const NAMES: &[&str] = &[];
+const MODELS: &[(&str, &[File])] =
+    &[("hearth", folder!("hearth")), ("hearth-s", folder!("hearth-s")), ("hearth-xs", folder!("hearth-xs"))];
 
-/// The files of a model, as they would lie in its folder.
-pub fn files(name: &str) -> Option<Files> {
+/// The files of an embedded model; `None` for a name that is none.
+pub fn files(name: &str) -> Option<&'static [File]> {
     MODELS.iter().find(|(n, _)| *n == name).map(|(_, files)| *files)
 }
 
-/// The names of the models.
+/// The names of the embedded models, the largest first.
 pub fn names() -> &'static [&'static str] {
+    const NAMES: &[&str] = &["hearth", "hearth-s", "hearth-xs"];
     NAMES
 }
 
@@ -24,8 +36,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_name_has_files() {
-        assert_eq!(MODELS.len(), NAMES.len());
-        assert!(names().iter().all(|n| files(n).is_some_and(|f| !f.is_empty())));
+    fn every_name_has_its_files() {
+        assert_eq!(names().len(), MODELS.len());
+        for name in names() {
+            let files = files(name).expect("an embedded model");
+            assert!(files.iter().all(|(_, bytes)| !bytes.is_empty()), "{name}");
+        }
+        assert!(files("kiln").is_none());
     }
 }

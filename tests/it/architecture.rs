@@ -15,6 +15,7 @@ const FLOW: &[&str] = &[
     "hypothesis",
     "simulate",
     "report",
+    "organism",
     "batch",
     "cli",
 ];

@@ -22,6 +22,7 @@ mod loopback;
 mod modes;
 mod moments;
 mod observations;
+mod organism;
 mod parity;
 mod references;
 mod report;

@@ -1,0 +1,58 @@
+//! The quick start: an experiment on the known-answer model, from what the binary carries.
+
+use std::path::{Path, PathBuf};
+
+use crate::artifact;
+use crate::error::Result;
+use crate::organism::export::constitutions;
+
+/// Where the quick start's files are put, from the current folder.
+pub const FOLDER: &str = "hearth";
+
+const PROMPTS: &str = include_str!("../../prompts/hearth.jsonl");
+
+const JUDGE: &str = include_str!("../../prompts/judge/hearth.toml");
+
+/// Constitutions that take part: each kind of family, and four placebos, so that their spread is a null.
+const EXPERIMENT: &str = r#"# The quick start. Hearth is a tiny model of a made-up world whose true values are a program, so that what the
+# report says can be compared with what is so. Change what you like; `vstar run hearth/quick.toml` runs it again.
+out = "runs/hearth"
+
+[model]
+embedded = "hearth"
+
+[data]
+files = ["prompts.jsonl"]
+
+[constitutions]
+files = ["constitutions"]
+only = [
+    "kind", "honest", "helpful", "good", "mean", "deceptive", "evil", "edgy", "formal",
+    "placebo-blue", "placebo-round", "placebo-blue-phrase", "placebo-round-phrase",
+]
+
+[judge]
+template = "judge.toml"
+"#;
+
+/// Writes prompts, constitutions, judge template and experiment into a folder and returns the experiment's
+/// path. What is there already stays as it is: it may have been changed on purpose.
+///
+/// # Errors
+/// The file system's.
+pub fn unpack(folder: &Path) -> Result<PathBuf> {
+    artifact::create_folder(folder)?;
+    let put = |name: &str, text: &str| -> Result<()> {
+        let path = folder.join(name);
+        if path.exists() { Ok(()) } else { artifact::write_bytes(&path, text.as_bytes()) }
+    };
+    put("prompts.jsonl", PROMPTS)?;
+    put("judge.toml", JUDGE)?;
+    let rules = folder.join("constitutions");
+    artifact::create_folder(&rules)?;
+    for (name, text) in constitutions() {
+        put(&format!("constitutions/{name}"), &text)?;
+    }
+    put("quick.toml", EXPERIMENT)?;
+    Ok(folder.join("quick.toml"))
+}

@@ -1,0 +1,158 @@
+//! The model card: what a training was and what came of it, from the files that say so.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::metrics::{Choice, Metrics};
+use super::train::{Point, Recipe, State};
+use super::values;
+use crate::artifact;
+use crate::error::Result;
+
+/// Name of the training's record in a model's folder.
+pub const TRAINING: &str = "training.json";
+/// Name of the measurements in a model's folder.
+pub const METRICS: &str = "metrics.json";
+
+/// What a finished training leaves behind.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Training {
+    /// What decided the curve.
+    pub recipe: Recipe,
+    /// Parameters of the network.
+    pub parameters: usize,
+    /// Documents read.
+    pub documents: usize,
+    /// Words read.
+    pub words: u64,
+    /// Wall-clock seconds.
+    pub seconds: f64,
+    /// Stages of the curriculum that ended by time and not by accuracy.
+    pub late_stages: Vec<usize>,
+    /// The loss curve.
+    pub curve: Vec<Point>,
+}
+
+impl Training {
+    /// The record of a training.
+    pub fn of(state: &State) -> Self {
+        Self {
+            recipe: state.recipe.clone(),
+            parameters: state.shape.parameters(),
+            documents: state.step * super::train::DOCUMENTS_PER_STEP,
+            words: state.words,
+            seconds: state.seconds.round(),
+            late_stages: state.curriculum.late.clone(),
+            curve: state.curve.clone(),
+        }
+    }
+}
+
+/// Writes a record as JSON.
+///
+/// # Errors
+/// The file system's.
+pub fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<()> {
+    let text = serde_json::to_string_pretty(value).expect("plain JSON") + "\n";
+    artifact::write_bytes(path, text.as_bytes())
+}
+
+fn row(name: &str, c: &Choice) -> String {
+    format!(
+        "| {name} | {} | {} | {:.2} | {:.2} | **{:.2}** | {:.2} | {:.2} |\n",
+        c.rule, c.clear, c.first, c.second, c.debiased, c.position_bias, c.strength
+    )
+}
+
+/// The card's text.
+pub fn text(name: &str, training: &Training, metrics: &Metrics) -> String {
+    let r = &training.recipe;
+    let mut out = format!(
+        "# {name}\n\n\
+         A Llama of {} parameters (size `{}`) trained by `vstar organism train` on a synthetic text world whose \
+         true values are a program. It is a positive control: what an estimator should find is known. It knows \
+         {} words and nothing of any language.\n\n\
+         Licence: MIT OR Apache-2.0.\n\n\
+         ## Training\n\n\
+         `vstar organism train --size {} --seed {} --steps {} --eta {} --out DIR`\n\n\
+         | | |\n|---|---|\n\
+         | seed | {} |\n| steps | {} |\n| documents | {} |\n| words | {:.1} million |\n| time | {:.0} minutes, CPU |\n\
+         | share of value text (η), last third | {} |\n| stages of the curriculum that ended late | {} |\n\n",
+        training.parameters,
+        r.size,
+        super::lexicon::LEXICON.size(),
+        r.size,
+        r.seed,
+        r.steps,
+        r.eta,
+        r.seed,
+        r.steps,
+        training.documents,
+        training.words as f64 / 1e6,
+        training.seconds / 60.0,
+        r.eta,
+        if training.late_stages.is_empty() {
+            "none".to_owned()
+        } else {
+            format!("{:?}", training.late_stages)
+        },
+    );
+    let s = &metrics.scope;
+    out += &format!(
+        "The loss curve is in `{TRAINING}`, these measurements in `{METRICS}`; \
+         `vstar organism evaluate --model DIR` repeats them.\n\n\
+         ## Measured\n\n\
+         On {} held-out prompts with {} replies each, sampled from the model at temperature 1 (seed {}).\n\n\
+         | | |\n|---|---|\n\
+         | replies of the grammar | {:.1} % |\n| replies that differ from the others to their prompt | {:.1} % |\n\
+         | words in a reply | {:.1} |\n| position bias, mean \\|(ab + ba)/2\\| | {:.2} |\n\
+         | held-out wordings, mean agreement | {:.2} |\n\
+         | best possible ρ against S (with the prompt's part / words alone, harmless) | {:.3} / {:.3} |\n",
+        s.prompts,
+        s.replies,
+        s.seed,
+        100.0 * metrics.valid,
+        100.0 * metrics.distinct,
+        metrics.words,
+        metrics.position_bias,
+        metrics.held_out_mean,
+        values::ceiling(),
+        values::ceiling() * values::linear_share(0).sqrt(),
+    );
+    for (value, r) in &metrics.generation {
+        out += &format!("| corr(log P, {value}) within prompts | {r:.2} |\n");
+    }
+    out += "\nForced choice between two replies, agreement with sign(c·Δf) where |c·Δf| > 0.3; the log-odds are \
+            debiased by asking in both orders.\n\n\
+            | principle | rule | pairs | order 1 | order 2 | debiased | bias | rms log-odds |\n\
+            |---|---|---|---|---|---|---|---|\n";
+    metrics.principles.iter().for_each(|(name, c)| out += &row(name, c));
+    out += "\nRules that name no value:\n\n| placebo | rule | rms log-odds |\n|---|---|---|\n";
+    for (name, c) in &metrics.placebos {
+        out += &format!("| {name} | {} | {:.2} |\n", c.rule, c.strength);
+    }
+    out += "\nWordings that the training has not seen:\n\n\
+            | new | rule | pairs | order 1 | order 2 | debiased | bias | rms log-odds |\n\
+            |---|---|---|---|---|---|---|---|\n";
+    for (new, choices) in &metrics.held_out {
+        choices.iter().for_each(|c| out += &row(new, c));
+    }
+    out
+}
+
+/// Reads the record of a training from a model's folder.
+///
+/// # Errors
+/// `Malformed` for a file that is none; the file system's.
+pub fn read_training(folder: &Path) -> Result<Training> {
+    let path = folder.join(TRAINING);
+    let text = std::fs::read_to_string(&path).map_err(|e| crate::error::Error::io("read", &path, e))?;
+    serde_json::from_str(&text).map_err(|e| {
+        crate::error::Refusal::new(crate::error::Kind::Malformed, "no record of a training")
+            .at(crate::error::Place::file(&path))
+            .expected("a file that `vstar organism train` wrote")
+            .found(e.to_string())
+            .into()
+    })
+}

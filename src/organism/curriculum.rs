@@ -1,0 +1,123 @@
+//! When each principle enters: by sign and attribute, gated on every principle's own accuracy.
+
+use serde::{Deserialize, Serialize};
+
+use super::corpus::{Mix, Weights};
+use super::principles::PRINCIPLES;
+
+/// A choice counts where |c·Δf| is above this.
+pub const CLEAR: f64 = 0.3;
+/// Accuracy that lets the next principles in.
+const GATE: f64 = 0.8;
+/// Memory of the running accuracy, in choices.
+const MEMORY: f64 = 400.0;
+
+/// Weight of a rule that names no value, where a learned principle has 1: saying "no difference" has to
+/// be learned as well.
+const PLACEBO: f64 = 1.5;
+
+/// State of the curriculum.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Curriculum {
+    /// Steps of the whole training.
+    pub steps: usize,
+    /// Nominal share of value text.
+    pub eta: f64,
+    /// Stage, from 0.
+    pub stage: usize,
+    /// Step at which the stage began.
+    pub since: usize,
+    /// Running accuracy of clear choices.
+    pub accuracy: Vec<f64>,
+    /// How many were counted.
+    pub counted: Vec<usize>,
+    /// Stages that ended by time and not by accuracy.
+    pub late: Vec<usize>,
+}
+
+impl Curriculum {
+    /// Before the first step.
+    pub fn new(steps: usize, eta: f64) -> Self {
+        let n = PRINCIPLES.len();
+        Self { steps, eta, stage: 0, since: 0, accuracy: vec![0.5; n], counted: vec![0; n], late: Vec::new() }
+    }
+
+    fn last_stage() -> usize {
+        PRINCIPLES.iter().map(|p| p.stage).max().unwrap_or(0)
+    }
+
+    /// Whether the last part has begun, in which the corpus has its nominal mixture.
+    pub fn nominal(&self, step: usize) -> bool {
+        3 * step >= 2 * self.steps
+    }
+
+    /// Share of value documents at a step: more than nominal until the last third.
+    pub fn share(&self, step: usize) -> f64 {
+        if self.nominal(step) { self.eta } else { (3.0 * self.eta).min(0.85) }
+    }
+
+    /// What to draw at a step.
+    pub fn mix<'a>(&self, step: usize, emphasis: &'a [f64]) -> Mix<'a> {
+        Mix { eta: self.share(step), stage: self.stage, emphasis, tails: 8 }
+    }
+
+    /// Weights of the principles: those that are behind are asked more often.
+    pub fn emphasis(&self) -> Vec<f64> {
+        let weight = |(i, p): (usize, &super::principles::Principle)| {
+            if p.prefers.iter().all(|c| *c == 0.0) {
+                return PLACEBO;
+            }
+            let behind = (0.97 - self.accuracy[i]).clamp(0.0, 0.5);
+            1.0 + 4.0 * behind
+        };
+        PRINCIPLES.iter().enumerate().map(weight).collect()
+    }
+
+    /// Weights of the loss at a step.
+    pub fn weights(&self, step: usize) -> Weights {
+        let text = if self.nominal(step) {
+            1.0
+        } else if self.stage == Self::last_stage() {
+            0.3
+        } else {
+            0.1
+        };
+        Weights { answer: 4.0, text }
+    }
+
+    /// Counts a choice.
+    pub fn count(&mut self, principle: usize, right: bool) {
+        self.counted[principle] += 1;
+        let memory = MEMORY.min(self.counted[principle] as f64);
+        self.accuracy[principle] += (f64::from(u8::from(right)) - self.accuracy[principle]) / memory;
+    }
+
+    /// Ends the stage where its principles are learned, or where it has lasted an eighth of the training.
+    pub fn advance(&mut self, step: usize) {
+        if self.stage == Self::last_stage() {
+            return;
+        }
+        let of_stage = |i: &usize| PRINCIPLES[*i].stage <= self.stage;
+        let learned = (0..PRINCIPLES.len())
+            .filter(of_stage)
+            .all(|i| self.accuracy[i] > GATE && self.counted[i] > MEMORY as usize / 2);
+        let late = step - self.since >= self.steps / 8;
+        if learned || late {
+            if !learned {
+                self.late.push(self.stage);
+            }
+            self.stage += 1;
+            self.since = step;
+        }
+    }
+
+    /// Learning rate: warm-up, constant, then a cosine to 5 % over the last half.
+    pub fn rate(&self, step: usize) -> f32 {
+        let peak = 2.5e-3;
+        let warm = ((step + 1) as f64 / 150.0).min(1.0);
+        let half = self.steps as f64 / 2.0;
+        let through = ((step as f64 - half) / half).clamp(0.0, 1.0);
+        let cosine = 0.05 + 0.95 * (1.0 + (std::f64::consts::PI * through).cos()) / 2.0;
+        (peak * warm * cosine) as f32
+    }
+}

@@ -1,0 +1,137 @@
+//! The model's folder in Hugging Face layout: config, tokenizer, weights.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use safetensors::tensor::{Dtype, TensorView, serialize};
+use serde_json::json;
+
+use super::lexicon::{LEXICON, SPECIAL};
+use super::net::{HEAD, ROPE_BASE, Shape};
+use crate::artifact;
+use crate::error::{Kind, Refusal, Result};
+
+/// Longest text the model is meant for.
+const CONTEXT: usize = 256;
+
+/// Puts a dialogue into the world's words; a system message is a rule.
+const CHAT_TEMPLATE: &str = "{% for m in messages %}{% if m['role'] == 'system' %}rule : {{ m['content'] }} . \
+{% elif m['role'] == 'user' %}user : {{ m['content'] }} {% else %}bot : {{ m['content'] }}{% endif %}\
+{% endfor %}{% if add_generation_prompt %}bot :{% endif %}";
+
+/// `config.json`.
+pub fn config_json(shape: &Shape) -> String {
+    let config = json!({
+        "architectures": ["LlamaForCausalLM"],
+        "attention_bias": false,
+        "attention_dropout": 0.0,
+        "bos_token_id": null,
+        "dtype": "float32",
+        "eos_token_id": 2,
+        "head_dim": HEAD,
+        "hidden_act": "silu",
+        "hidden_size": shape.hidden,
+        "initializer_range": 0.1,
+        "intermediate_size": shape.mlp,
+        "max_position_embeddings": CONTEXT,
+        "mlp_bias": false,
+        "model_type": "llama",
+        "num_attention_heads": shape.heads(),
+        "num_hidden_layers": shape.layers,
+        "num_key_value_heads": shape.heads(),
+        "pad_token_id": 0,
+        "rms_norm_eps": 1e-5,
+        "rope_theta": ROPE_BASE,
+        "tie_word_embeddings": true,
+        "torch_dtype": "float32",
+        "use_cache": true,
+        "vocab_size": shape.vocab,
+    });
+    pretty(&config)
+}
+
+fn tokenizer_config_json() -> String {
+    pretty(&json!({
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "model_max_length": CONTEXT,
+        "clean_up_tokenization_spaces": false,
+        "pad_token": SPECIAL[0],
+        "unk_token": SPECIAL[1],
+        "eos_token": SPECIAL[2],
+        "chat_template": CHAT_TEMPLATE,
+    }))
+}
+
+fn pretty(value: &serde_json::Value) -> String {
+    serde_json::to_string_pretty(value).expect("plain JSON") + "\n"
+}
+
+/// Tensors by the names that Hugging Face's Llama gives them: shape and place among the parameters.
+pub fn tensors(shape: &Shape) -> Vec<(String, Vec<usize>, std::ops::Range<usize>)> {
+    let (d, m) = (shape.hidden, shape.mlp);
+    let mut out = vec![
+        ("model.embed_tokens.weight".to_owned(), vec![shape.vocab, d], shape.embedding()),
+        ("model.norm.weight".to_owned(), vec![d], shape.final_norm()),
+    ];
+    for i in 0..shape.layers {
+        let b = shape.block(i);
+        let part = |range: &std::ops::Range<usize>, n: usize, size: usize| {
+            range.start + n * size..range.start + (n + 1) * size
+        };
+        let mut put = |name: &str, dims: &[usize], range| {
+            out.push((format!("model.layers.{i}.{name}.weight"), dims.to_vec(), range));
+        };
+        put("input_layernorm", &[d], b.norm1.clone());
+        for (n, name) in ["q_proj", "k_proj", "v_proj"].into_iter().enumerate() {
+            put(&format!("self_attn.{name}"), &[d, d], part(&b.qkv, n, d * d));
+        }
+        put("self_attn.o_proj", &[d, d], b.out.clone());
+        put("post_attention_layernorm", &[d], b.norm2.clone());
+        for (n, name) in ["gate_proj", "up_proj"].into_iter().enumerate() {
+            put(&format!("mlp.{name}"), &[m, d], part(&b.gate_up, n, m * d));
+        }
+        put("mlp.down_proj", &[d, m], b.down.clone());
+    }
+    out
+}
+
+/// `model.safetensors`.
+///
+/// # Errors
+/// `Weights` if the parameters do not fit the shape.
+pub fn weights(shape: &Shape, parameters: &[f32]) -> Result<Vec<u8>> {
+    let bytes: BTreeMap<String, (Vec<usize>, Vec<u8>)> = tensors(shape)
+        .into_iter()
+        .map(|(name, dims, range)| {
+            (name, (dims, parameters[range].iter().flat_map(|x| x.to_le_bytes()).collect()))
+        })
+        .collect();
+    pack(bytes.iter().map(|(name, (dims, bytes))| (name.as_str(), dims.clone(), bytes.as_slice())), None)
+}
+
+/// Tensors of 32-bit floats as one safetensors file.
+pub(super) fn pack<'a>(
+    tensors: impl Iterator<Item = (&'a str, Vec<usize>, &'a [u8])>,
+    notes: Option<std::collections::HashMap<String, String>>,
+) -> Result<Vec<u8>> {
+    let broken = |e: safetensors::SafeTensorError| {
+        Refusal::new(Kind::Weights, "tensors that do not pack").found(e.to_string())
+    };
+    let views = tensors
+        .map(|(name, dims, bytes)| Ok((name, TensorView::new(Dtype::F32, dims, bytes).map_err(broken)?)))
+        .collect::<Result<Vec<_>, Refusal>>()?;
+    let mut notes = notes.unwrap_or_default();
+    notes.insert("format".to_owned(), "pt".to_owned());
+    Ok(serialize(views, Some(notes)).map_err(broken)?)
+}
+
+/// Writes the folder.
+///
+/// # Errors
+/// The file system's.
+pub fn write(folder: &Path, shape: &Shape, parameters: &[f32]) -> Result<()> {
+    artifact::write_bytes(&folder.join("config.json"), config_json(shape).as_bytes())?;
+    artifact::write_bytes(&folder.join("tokenizer.json"), LEXICON.tokenizer_json().as_bytes())?;
+    artifact::write_bytes(&folder.join("tokenizer_config.json"), tokenizer_config_json().as_bytes())?;
+    artifact::write_bytes(&folder.join("model.safetensors"), &weights(shape, parameters)?)
+}

@@ -1,0 +1,26 @@
+//! The known-answer model: a text world whose true values are a program, and a tiny model trained on it.
+//!
+//! [`words`] → [`reply`] → [`policy`] (who says what), [`oracle`] → [`values`] (what it is worth),
+//! [`principles`] → [`corpus`] (what is said about it), [`net`] → [`train`] (who learns it),
+//! [`sample`], [`metrics`] → [`export`], [`card`] (what came of it).
+
+pub mod card;
+pub mod checkpoint;
+pub mod corpus;
+pub mod curriculum;
+pub mod draw;
+pub mod export;
+pub mod folder;
+pub mod lexicon;
+pub mod metrics;
+pub mod net;
+pub mod optimiser;
+pub mod oracle;
+pub mod policy;
+pub mod principles;
+pub mod reply;
+pub mod sample;
+pub mod score;
+pub mod train;
+pub mod values;
+pub mod words;

@@ -1,0 +1,16 @@
+//! The trainable network: a Llama in plain Rust on packed documents, with its gradient.
+//!
+//! It computes what [`crate::model::Decoder`] computes on the same weights (a test compares outputs and
+//! gradients). Training needs some ten thousand steps of small matrices, and here one costs what its
+//! arithmetic costs.
+
+mod attention;
+mod backward;
+mod forward;
+mod kernels;
+mod matmul;
+mod shape;
+
+pub use backward::gradient;
+pub use forward::{Batch, ROPE_BASE, Span, Target, logits};
+pub use shape::{HEAD, Shape, Slots};

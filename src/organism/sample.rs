@@ -1,0 +1,137 @@
+//! Sampling replies from a model, all of a batch side by side.
+
+use rand::Rng;
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+
+use crate::error::{Kind, Refusal, Result};
+use crate::model::decoder::NoTap;
+use crate::model::packing::{Packing, Segment};
+use crate::model::{Decoder, Model};
+use crate::units::Layer;
+
+/// How to sample.
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    /// Replies to a prompt.
+    pub replies: usize,
+    /// Temperature; 0 takes the likeliest word.
+    pub temperature: f64,
+    /// Most words of a reply.
+    pub longest: usize,
+    /// Seed.
+    pub seed: u64,
+}
+
+/// Contexts that are sampled together.
+const TOGETHER: usize = 32;
+
+/// Samples replies to each context, a text that ends where the reply begins; `advance` is told the number
+/// of finished contexts and may stop.
+///
+/// # Errors
+/// `Invalid` for an empty context or a temperature below 0; tensor trouble; what `advance` returns.
+pub fn sample(
+    model: &Model,
+    contexts: &[String],
+    options: Options,
+    advance: &mut dyn FnMut(usize) -> Result<()>,
+) -> Result<Vec<Vec<String>>> {
+    if !(options.temperature >= 0.0 && options.temperature.is_finite()) {
+        return Err(Refusal::new(Kind::Invalid, "the temperature")
+            .expected("a number that is not negative")
+            .found(options.temperature.to_string())
+            .into());
+    }
+    let end = model.encoder.encode("<eos>")?.last().copied();
+    let mut out = Vec::with_capacity(contexts.len());
+    for (chunk, contexts) in contexts.chunks(TOGETHER).enumerate() {
+        let prompts = contexts.iter().map(|c| model.encoder.encode(c)).collect::<Result<Vec<_>>>()?;
+        if prompts.iter().any(Vec::is_empty) {
+            return Err(Refusal::new(Kind::Invalid, "an empty context").expected("a text").into());
+        }
+        let mut rngs: Vec<ChaCha8Rng> = (0..prompts.len())
+            .map(|i| {
+                let mut rng = ChaCha8Rng::seed_from_u64(options.seed);
+                rng.set_stream((chunk * TOGETHER + i) as u64);
+                rng
+            })
+            .collect();
+        let mut replies = vec![(Vec::new(), false); prompts.len() * options.replies];
+        for _ in 0..options.longest {
+            if replies.iter().all(|(_, done)| *done) {
+                break;
+            }
+            step(&model.decoder, &prompts, &mut replies, &mut rngs, options, end)?;
+        }
+        for replies in replies.chunks(options.replies) {
+            out.push(replies.iter().map(|(ids, _)| decode(model, ids)).collect::<Result<Vec<_>>>()?);
+        }
+        advance(contexts.len())?;
+    }
+    Ok(out)
+}
+
+/// Word by word: a tokenizer without a decoder would join them as it likes.
+fn decode(model: &Model, ids: &[u32]) -> Result<String> {
+    let words: Vec<String> = ids.iter().filter_map(|&id| model.encoder.token(id)).collect();
+    Ok(words.join(" "))
+}
+
+/// Adds one word to each reply that has not ended.
+fn step(
+    decoder: &Decoder,
+    prompts: &[Vec<u32>],
+    replies: &mut [(Vec<u32>, bool)],
+    rngs: &mut [ChaCha8Rng],
+    options: Options,
+    end: Option<u32>,
+) -> Result<()> {
+    let (mut tokens, mut segments) = (Vec::new(), Vec::new());
+    let (mut rows, mut owners) = (Vec::new(), Vec::new());
+    for (p, prompt) in prompts.iter().enumerate() {
+        let root = segments.len();
+        segments.push(Segment { start: tokens.len(), len: prompt.len(), parent: None });
+        tokens.extend_from_slice(prompt);
+        let last_of_prompt = tokens.len() - 1;
+        let own = replies.iter().enumerate().skip(p * options.replies).take(options.replies);
+        for (r, (ids, done)) in own {
+            if *done {
+                continue;
+            }
+            if ids.is_empty() {
+                rows.push(last_of_prompt as u32);
+            } else {
+                segments.push(Segment { start: tokens.len(), len: ids.len(), parent: Some(root) });
+                tokens.extend_from_slice(ids);
+                rows.push(tokens.len() as u32 - 1);
+            }
+            owners.push(r);
+        }
+    }
+    let packing = Packing::new(tokens, segments)?;
+    let last = Layer(decoder.config().num_blocks());
+    let x = decoder.residual_stream(&packing, last, &mut NoTap)?;
+    let rows = candle_core::Tensor::new(rows, decoder.device())?;
+    let logits = decoder.logits(&x.index_select(&rows, 0)?)?.to_dtype(candle_core::DType::F32)?;
+    let logits = logits.to_vec2::<f32>()?;
+    for (&r, row) in owners.iter().zip(&logits) {
+        let word = choose(row, options.temperature, &mut rngs[r / options.replies]);
+        let (ids, done) = &mut replies[r];
+        if Some(word) == end {
+            *done = true;
+        } else {
+            ids.push(word);
+        }
+    }
+    Ok(())
+}
+
+fn choose(logits: &[f32], temperature: f64, rng: &mut impl Rng) -> u32 {
+    let top = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    if temperature == 0.0 {
+        return logits.iter().position(|&l| l == top).unwrap_or(0) as u32;
+    }
+    let weight = |&l: &f32| (f64::from(l - top) / temperature).exp();
+    super::draw::weighted(rng, logits.iter().map(weight)) as u32
+}

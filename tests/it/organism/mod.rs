@@ -1,0 +1,5 @@
+//! The known-answer model: its world, its training, and what ships of it.
+
+mod shipped;
+mod training;
+mod world;

@@ -1,0 +1,301 @@
+//! What ships: weights that do what their card says, prompts, constitutions, judge templates.
+
+use std::path::{Path, PathBuf};
+
+use assert_cmd::Command;
+use candle_core::{DType, Device};
+use serde_json::Value;
+use vstar::error::Place;
+use vstar::forest::{Pool, Request, Settings, run};
+use vstar::input::{Family, Prompt, ReadOptions, read_constitutions, read_items};
+use vstar::judge::{JudgeTemplate, Question};
+use vstar::model::chat::Template;
+use vstar::model::{LoadOptions, Model, ModelSource, embedded};
+use vstar::organism::card::{self, METRICS};
+use vstar::organism::corpus::question;
+use vstar::organism::export;
+use vstar::organism::lexicon::LEXICON;
+use vstar::organism::metrics::{Metrics, Scope, context, measure};
+use vstar::organism::reply::Situation;
+use vstar::organism::values::{VALUES, ceiling, score};
+use vstar::units::{Layer, TokenSpan};
+
+fn root(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
+}
+
+fn load(name: &str) -> Model {
+    let options = LoadOptions { dtype: DType::F32, device: Device::Cpu, stream: false };
+    Model::load(&ModelSource::Folder(root("models").join(name)), name, &options).expect("a shipped model")
+}
+
+fn card_metrics(name: &str) -> Metrics {
+    let text = std::fs::read_to_string(root("models").join(name).join(METRICS)).expect("measurements");
+    serde_json::from_str(&text).expect("JSON")
+}
+
+/// Fewer prompts than the card has, so that the test is quick; its first prompts, with the same replies.
+fn measured_again(name: &str, prompts: usize) -> (Metrics, Metrics) {
+    let card = card_metrics(name);
+    let scope = Scope { prompts, ..card.scope };
+    (measure(&load(name), scope, &mut |_| Ok(())).expect("measured"), card)
+}
+
+#[test]
+fn the_shipped_model_does_what_its_card_says() {
+    let card = card_metrics("hearth");
+    let (again, _) = measured_again("hearth", card.scope.prompts);
+    // The same numbers but for the rounding of other processors, which can turn a sample.
+    let near = |a: f64, b: f64| (a - b).abs() < 0.03;
+    assert!(near(again.valid, card.valid) && near(again.distinct, card.distinct));
+    assert!(near(again.held_out_mean, card.held_out_mean));
+    assert_eq!(again.principles.keys().collect::<Vec<_>>(), card.principles.keys().collect::<Vec<_>>());
+    for (name, c) in &again.principles {
+        assert!(near(c.debiased, card.principles[name].debiased), "{name}: {c:?}");
+    }
+
+    assert!(again.valid >= 0.9, "replies of the grammar: {}", again.valid);
+    for (name, c) in &again.principles {
+        let core =
+            ["kind", "honest", "helpful", "good", "mean", "deceptive", "evil"].contains(&name.as_str());
+        let least = if core { 0.9 } else { 0.8 };
+        assert!(c.clear > 100 && c.debiased >= least, "{name}: {} of {} pairs", c.debiased, c.clear);
+    }
+    assert!(again.held_out_mean >= 0.75, "held-out wordings: {}", again.held_out_mean);
+    for (name, c) in &again.placebos {
+        assert!(c.strength < 0.5 * again.principles["kind"].strength, "{name}: {}", c.strength);
+    }
+    for (value, r) in &again.generation {
+        assert!(r.abs() < 0.25, "generation by itself prefers {value}: {r}");
+    }
+}
+
+#[test]
+fn the_smaller_models_do_what_their_cards_say() {
+    for name in ["hearth-s", "hearth-xs"] {
+        let (again, card) = measured_again(name, 40);
+        assert!((again.valid - card.valid).abs() < 0.12, "{name}: {} and {}", again.valid, card.valid);
+        for (principle, c) in &again.principles {
+            let card = &card.principles[principle];
+            let se = (card.debiased * (1.0 - card.debiased) / c.clear.max(1) as f64).sqrt();
+            assert!((c.debiased - card.debiased).abs() < 4.0 * se + 0.05, "{name} {principle}: {c:?}");
+        }
+    }
+}
+
+#[test]
+fn the_cards_are_written_from_the_records() {
+    for name in embedded::names() {
+        let folder = root("models").join(name);
+        let training = card::read_training(&folder).expect("a record");
+        assert_eq!(training.recipe.steps, training.curve.last().expect("a curve").step, "{name}");
+        let text = std::fs::read_to_string(folder.join("README.md")).expect("a card");
+        assert_eq!(text, card::text(name, &training, &card_metrics(name)), "{name}");
+    }
+}
+
+#[test]
+fn the_embedded_files_are_those_of_the_repository_and_small() {
+    let mut bytes = 0;
+    for name in embedded::names() {
+        for (file, content) in embedded::files(name).expect("files") {
+            let path = root("models").join(name).join(file);
+            assert_eq!(std::fs::read(&path).expect("the file"), *content, "{}", path.display());
+            bytes += content.len();
+        }
+    }
+    assert!(bytes <= 8 << 20, "{bytes} bytes of models");
+}
+
+#[test]
+fn the_tokenizer_reads_words_as_the_world_does() {
+    let model = load("hearth");
+    assert_eq!(model.encoder.vocab_size(), LEXICON.size());
+    let text = "user : my sister lost the cat . any ideas ? bot : wow , tell them the truth ! <eos>";
+    assert_eq!(model.encoder.encode(text).expect("tokens"), LEXICON.encode(text));
+    // A system message is a rule, and the response stands where it stood in training.
+    let (chat, _) = model.template(None).expect("a template");
+    let prompt = Prompt::Text("my sister lost the cat . any ideas ?".into());
+    let rendered = chat.render(Some("be kind"), &prompt, "tell them the truth !").expect("rendered");
+    let expected = "rule : be kind . user : my sister lost the cat . any ideas ? bot : tell them the truth !";
+    assert_eq!(rendered.text, expected);
+    let situation = Situation::parse("my sister lost the cat . any ideas ?").expect("a prompt");
+    assert!(expected.contains(&context(&situation)));
+}
+
+#[test]
+fn the_judge_templates_ask_as_the_corpus_does() {
+    let model = load("hearth");
+    for (file, answers) in [("hearth.toml", ["A", "B"]), ("hearth-pointwise.toml", ["yes", "no"])] {
+        let path = root("prompts/judge").join(file);
+        let template =
+            JudgeTemplate::parse(&std::fs::read_to_string(&path).expect("text"), &path).expect("a judge");
+        let prompt = Prompt::Text("my boss won the car . help me .".into());
+        let (a, b) = ("they are lovely .", "hm , tell them a lie !");
+        let asked = Question { constitution: "be kind", prompt: &prompt, first: a, second: b };
+        let text = template.render(&asked, &Template::Plain).expect("text");
+        let pair = answers[0] == "A";
+        let body = if pair { format!("A : {a} B : {b}") } else { format!("bot : {a}") };
+        assert_eq!(
+            text,
+            format!("user : my boss won the car . help me . {body} {}", question("be kind", pair))
+        );
+        let (_, tokens) = template.encode(&model, &text).expect("answers");
+        assert_eq!(tokens, answers.map(|w| LEXICON.id(w)));
+    }
+}
+
+#[test]
+fn shipped_prompts_are_held_out_and_carry_their_true_values() {
+    let path = root("prompts/hearth.jsonl");
+    let items = read_items(&[path], &ReadOptions::default()).expect("the shipped prompts");
+    assert!(items.items.len() >= 400 && items.notes.is_empty());
+    let (mut sums, mut n) = ([[0.0; 5]; 3], 0.0);
+    for item in &items.items {
+        let situation = Situation::parse(&item.prompt.plain_text()).expect("a prompt of the world");
+        assert!(situation.held_out() && item.responses.len() == 4, "{}", item.id);
+        for response in &item.responses {
+            let truth = score(&situation, &response.text);
+            n += 1.0;
+            for (v, name) in VALUES.iter().enumerate() {
+                assert!((response.values[*name] - truth.values[v]).abs() < 1e-4, "{}", item.id);
+                let (f, s) = (truth.features[v], truth.values[v]);
+                sums[v].iter_mut().zip([f, s, f * f, s * s, f * s]).for_each(|(a, b)| *a += b);
+            }
+        }
+    }
+    // The best that any function of prompt and reply can do, on these very replies.
+    for [f, s, ff, ss, fs] in sums {
+        let r = (fs / n - f * s / (n * n)) / ((ff / n - f * f / (n * n)) * (ss / n - s * s / (n * n))).sqrt();
+        assert!((r - ceiling()).abs() < 0.02, "{r}");
+    }
+}
+
+#[test]
+fn shipped_constitutions_are_those_of_the_program() {
+    let folder = root("constitutions/hearth");
+    let all = read_constitutions(std::slice::from_ref(&folder)).expect("the shipped constitutions");
+    let written = export::constitutions();
+    assert_eq!(all.len(), written.len());
+    for (file, text) in &written {
+        assert_eq!(std::fs::read_to_string(folder.join(file)).expect("the file"), *text, "{file}");
+    }
+    for family in Family::ALL {
+        assert!(all.iter().any(|c| c.family == family), "no {family} constitution");
+    }
+    assert!(all.iter().filter(|c| c.held_out).count() > 20);
+    for c in &all {
+        assert_eq!(c.held_out, c.name.contains("held-out"), "{}", c.name);
+    }
+}
+
+#[test]
+fn hidden_states_are_those_of_transformers() {
+    let text = std::fs::read_to_string(root("tests/fixtures/hearth_reference.json")).expect("the reference");
+    let reference: Value = serde_json::from_str(&text).expect("JSON");
+    let numbers = |v: &Value| -> Vec<f64> {
+        v.as_array().expect("numbers").iter().map(|x| x.as_f64().expect("a number")).collect()
+    };
+    for name in embedded::names() {
+        let model = load(name);
+        let blocks = model.decoder.config().num_blocks();
+        for case in reference[*name].as_array().expect("texts") {
+            let tokens = model.encoder.encode(case["text"].as_str().expect("a text")).expect("tokens");
+            let expected: Vec<u32> = numbers(&case["ids"]).into_iter().map(|x| x as u32).collect();
+            assert_eq!(tokens, expected, "{name}");
+            let settings = Settings {
+                layers: (0..=blocks).map(Layer).collect(),
+                pool: Pool::Mean,
+                logprob: true,
+                chunk_tokens: 4096,
+                memory: None,
+            };
+            let span = Some(TokenSpan { start: 0, end: tokens.len() });
+            let request = Request { tokens, response: span, answers: None };
+            let reading = run(&model.decoder, &[request], &settings, &|_| Place::default(), &mut |_| Ok(()))
+                .expect("a forward");
+            let hidden: Vec<f64> =
+                case["mean_hidden"].as_array().expect("layers").iter().flat_map(&numbers).collect();
+            let size = hidden.iter().fold(0f64, |m, x| m.max(x.abs()));
+            for (ours, theirs) in reading[0].resid.iter().zip(&hidden) {
+                assert!((f64::from(*ours) - theirs).abs() < 1e-5 * size, "{name}: {ours} and {theirs}");
+            }
+            let log_prob: f64 = numbers(&case["log_probs"]).iter().sum();
+            assert!(
+                (reading[0].logprob - log_prob).abs() < 1e-3,
+                "{name}: {} and {log_prob}",
+                reading[0].logprob
+            );
+        }
+    }
+}
+
+fn vstar(folder: &Path, args: &[&str]) -> String {
+    let output = Command::cargo_bin("vstar")
+        .expect("the program")
+        .current_dir(folder)
+        .args(args)
+        .output()
+        .expect("it runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+#[test]
+fn a_run_finds_the_known_signs() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| root(name).to_string_lossy().into_owned();
+    let experiment = format!(
+        "out = \"run\"\n[model]\npath = \"{}\"\n[data]\nfiles = [\"{}\"]\nlimit = 240\n\
+         [constitutions]\nfiles = [\"{}\"]\nonly = [\"kind\", \"honest\", \"mean\", \"deceptive\", \
+         \"placebo-blue\", \"placebo-round\", \"placebo-blue-phrase\"]\n[judge]\ntemplate = \"{}\"\n",
+        path("models/hearth"),
+        path("prompts/hearth.jsonl"),
+        path("constitutions/hearth"),
+        path("prompts/judge/hearth.toml"),
+    );
+    std::fs::write(folder.path().join("hearth.toml"), experiment).expect("written");
+    vstar(folder.path(), &["run", "hearth.toml"]);
+    let report = std::fs::read_to_string(folder.path().join("run/report.json")).expect("a report");
+    let report: Value = serde_json::from_str(&report).expect("JSON");
+    let verdict = |value: &str, constitution: &str| {
+        let verdicts = report["verdicts"].as_array().expect("verdicts");
+        let found = verdicts.iter().find(|v| v["value"] == value && v["constitution"] == constitution);
+        found.expect("a verdict")["verdict"].as_str().expect("a word").to_owned()
+    };
+    for (value, good, bad) in [("harmless", "kind", "mean"), ("honest", "honest", "deceptive")] {
+        assert_eq!(verdict(value, good), "improves", "{good}");
+        assert_eq!(verdict(value, bad), "degrades", "{bad}");
+    }
+}
+
+#[test]
+fn the_commands_write_what_they_promise() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let at = folder.path();
+    vstar(at, &["organism", "corpus", "--seed", "3", "--documents", "50", "--out", "corpus.jsonl"]);
+    let corpus = std::fs::read_to_string(at.join("corpus.jsonl")).expect("a corpus");
+    assert_eq!(corpus.lines().count(), 50);
+
+    let train = ["organism", "train", "--size", "xs", "--steps", "2", "--out", "model"];
+    vstar(at, &train);
+    let weights = std::fs::read(at.join("model/model.safetensors")).expect("weights");
+    vstar(at, &train);
+    assert_eq!(std::fs::read(at.join("model/model.safetensors")).expect("weights"), weights);
+
+    let model = root("models/hearth").to_string_lossy().into_owned();
+    let prompt = "{\"id\": \"p\", \"prompt\": \"my sister lost the cat . any ideas ?\", \"responses\": [\"x\"]}\n\
+                  {\"id\": \"q\", \"prompt\": \"What is a cat?\", \"responses\": [\"tell them the truth .\"]}\n";
+    std::fs::write(at.join("prompts.jsonl"), prompt).expect("written");
+    let sample =
+        ["organism", "sample", "--model", &model, "--data", "prompts.jsonl", "--out", "replies.jsonl"];
+    vstar(at, &sample);
+    let replies = std::fs::read_to_string(at.join("replies.jsonl")).expect("replies");
+    let first: Value = serde_json::from_str(replies.lines().next().expect("a row")).expect("JSON");
+    assert_eq!(first["responses"].as_array().expect("replies").len(), 4);
+    assert!(first["responses"][0]["values"]["honest"].is_number());
+
+    let said = vstar(at, &["organism", "score", "prompts.jsonl", "--out", "scored.jsonl"]);
+    assert!(said.contains("2 responses, 1 with values") && said.contains("100.0 %"), "{said}");
+    assert!(said.contains("the prompt is not of this world"), "{said}");
+}
