@@ -52,7 +52,7 @@ pub enum Command {
 pub struct RunArgs {
     /// The experiment, a TOML file
     pub experiment: PathBuf,
-    /// Check everything and print the plan, but compute nothing
+    /// Check everything and print the plan: sequences, tokens, memory, time from a short sample; nothing is written
     #[arg(long)]
     pub dry_run: bool,
 }
