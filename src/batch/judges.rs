@@ -1,6 +1,7 @@
 //! Which judges are asked, and what became of it: forced choices, questions about one response, and the
 //! likelihoods that the capture already holds.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde_json::{Value, json};
@@ -10,8 +11,11 @@ use super::experiment::JudgeMode;
 use super::judge::judge_into;
 use super::progress::Progress;
 use super::score::{implicit_into, pointwise_into};
+use crate::capture::Job;
 use crate::error::{Kind, Place, Refusal, Result};
-use crate::judge::{JudgeTemplate, Mode};
+use crate::forest::Request;
+use crate::judge::pointwise::{Answer, questions};
+use crate::judge::{JudgeTemplate, Mode, Pair, docket, ring};
 use crate::model::Model;
 use crate::store::Store;
 
@@ -106,6 +110,48 @@ impl Judges {
             "implicit": self.implicit,
             "max_pairs_per_prompt": self.most_pairs,
         })
+    }
+
+    /// What they will be asked about the rows of a capture, by judge. As in [`Judges::ask_into`].
+    ///
+    /// # Errors
+    /// What the templates refuse.
+    pub fn requests(&self, prepared: &Prepared, job: &Job) -> Result<Vec<(&'static str, Vec<Request>)>> {
+        let reference = job.rows.first().map_or(0, |row| row.constitution);
+        let mut there: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+        for row in job.rows.iter().filter(|row| row.constitution == reference) {
+            there.entry(row.item).or_default().push(row.response);
+        }
+        let (items, constitutions) = (&prepared.items.items, prepared.judged());
+        let mut out = Vec::new();
+        if let Some(template) = &self.pairwise {
+            let most = self.most_pairs.unwrap_or(usize::MAX);
+            let pairs: Vec<Pair> =
+                there.iter().flat_map(|(&item, own)| ring(item, own).into_iter().take(most)).collect();
+            let chat = &prepared.template;
+            let asked =
+                docket(&prepared.model, template, chat, items, &constitutions, &pairs, prepared.skips_bad())?;
+            out.push(("judge, pairs", asked.requests));
+        }
+        if let Some(template) = &self.pointwise {
+            let of = |(&item, own): (&usize, &Vec<usize>)| {
+                own.iter().map(|&response| Answer { item, response }).collect::<Vec<_>>()
+            };
+            let answers: Vec<Answer> = there.iter().flat_map(of).collect();
+            let chat = &prepared.template;
+            let asked = questions(
+                &prepared.model,
+                template,
+                chat,
+                items,
+                &constitutions,
+                &answers,
+                prepared.skips_bad(),
+            )?;
+            out.push(("judge, one by one", asked.requests));
+        }
+        out.retain(|(_, requests)| !requests.is_empty());
+        Ok(out)
     }
 
     /// Asks all of them about the observations in `out`, one after the other, and adds their answers.

@@ -9,6 +9,7 @@ pub mod export;
 pub mod fit;
 pub mod judge;
 pub mod judges;
+pub mod plan;
 pub mod problem;
 pub mod progress;
 pub mod quick;

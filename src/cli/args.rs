@@ -54,7 +54,7 @@ pub enum Command {
 pub struct RunArgs {
     /// The experiment, a TOML file [default: the quick start, on the known-answer model that the program carries]
     pub experiment: Option<PathBuf>,
-    /// Check everything and print the plan, but compute nothing
+    /// Check everything and print the plan: sequences, tokens, memory, time from a short sample; nothing is written
     #[arg(long)]
     pub dry_run: bool,
 }

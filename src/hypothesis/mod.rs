@@ -15,6 +15,7 @@ pub mod improvement;
 pub mod judging;
 pub mod latent;
 pub mod layers;
+mod moved;
 pub mod multiplicity;
 pub mod problem;
 pub mod rows;

@@ -9,12 +9,12 @@ use super::analysis::{Analysis, PlaceboContrast};
 use super::bench::{Bench, Label};
 use super::estimate::{Control, Estimate, Mode, Quantity};
 use super::improvement::{self, Angle};
+use super::moved::{Moved, moved};
 use super::multiplicity::{Statistic, adjusted};
 use super::problem::{Judged, Labels, Problem, Value};
 use super::rows::{self, Rows};
 use super::{ceiling, dimension, discrimination, encoding, gap, geometry, judging, latent, tilt};
 use crate::error::{Kind, Result};
-use crate::probe::Influence;
 use crate::probe::length::LengthControl;
 use crate::units::Layer;
 
@@ -337,39 +337,6 @@ struct Under<'a> {
     s: Label,
     r: Label,
     logprob: Option<Label>,
-}
-
-/// An estimate, and what each block (by its number in the data) moved it.
-struct Moved {
-    value: f64,
-    by_block: BTreeMap<i32, f64>,
-}
-
-fn moved(bench: &Bench, influence: &Influence) -> Moved {
-    let centred = influence.centred(bench.contrasts.blocks());
-    Moved {
-        value: influence.value,
-        by_block: bench.contrasts.block_names().iter().copied().zip(centred).collect(),
-    }
-}
-
-impl Moved {
-    /// The difference to the mean of others, with its standard error; `None` without others.
-    fn less_mean_of(&self, others: &[&Self]) -> Option<(f64, f64)> {
-        if others.is_empty() {
-            return None;
-        }
-        let share = 1.0 / others.len() as f64;
-        let mut by_block = self.by_block.clone();
-        for other in others {
-            for (block, v) in &other.by_block {
-                *by_block.entry(*block).or_insert(0.0) -= share * v;
-            }
-        }
-        let g = by_block.len() as f64;
-        let se = (g / (g - 1.0) * by_block.values().map(|v| v * v).sum::<f64>()).sqrt();
-        Some((self.value - share * others.iter().map(|o| o.value).sum::<f64>(), se))
-    }
 }
 
 fn needs_no_layer(quantity: Quantity) -> bool {

@@ -145,6 +145,22 @@ fn a_pointwise_score_is_the_log_odds_of_yes_at_the_end_of_the_question() {
 }
 
 #[test]
+fn a_dry_run_counts_what_the_run_will_ask_and_writes_nothing() {
+    let place = ready();
+    with_judge(&place, "both.toml", "both", "template = \"judge.toml\"\nmode = [\"pairwise\", \"implicit\"]");
+    let (ok, out, err) = place.vstar(&["run", "both.toml", "--dry-run"]);
+    assert!(ok, "{out}\n{err}");
+    // 70 prompts, 3 responses, 3 contexts; a ring of 3 pairs in both orders under 2 constitutions.
+    let line =
+        |name: &str| out.lines().find(|l| l.starts_with(name)).unwrap_or_else(|| panic!("{name}: {out}"));
+    assert!(line("capture ").contains(" 630 ") && line("judge, pairs").contains(" 840 "), "{out}");
+    assert!(
+        line("fit").contains(" s") && line("memory").contains("MiB") && line("about").contains(" s in all")
+    );
+    assert!(!place.path("both").exists());
+}
+
+#[test]
 fn what_cannot_be_asked_together_is_refused_before_anything_runs() {
     let place = ready();
     place.write("point.toml", POINT);

@@ -1,0 +1,110 @@
+//! What a run will take, before it is started: sequences, tokens, and time from a short sample.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Instant;
+
+use faer::Mat;
+
+use super::capture::Prepared;
+use super::run::Loaded;
+use crate::error::Result;
+use crate::forest::{self, Request};
+use crate::probe::Spectrum;
+
+/// A step of a run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Step {
+    /// Its name.
+    pub name: &'static str,
+    /// Sequences that are read; 0 for the fit.
+    pub sequences: usize,
+    /// Their tokens, one by one.
+    pub naive_tokens: usize,
+    /// Tokens that are computed where shared prefixes are computed once.
+    pub packed_tokens: usize,
+    /// Seconds that it will take on this machine, as it is loaded now.
+    pub seconds: f64,
+}
+
+/// Seconds of computing after which the rate of a sample is believed.
+const SAMPLE: f64 = 0.5;
+
+/// The steps of an experiment. Nothing is written; a sample of each step is computed for its rate, of about a
+/// second, or one sequence where that takes longer.
+///
+/// # Errors
+/// What the judges' questions and the forward refuse.
+pub fn steps(loaded: &Loaded) -> Result<Vec<Step>> {
+    let prepared = &loaded.prepared;
+    let rows: Vec<Request> = loaded.job.rows.iter().map(|r| r.request.clone()).collect();
+    let plan = prepared.plan(&loaded.job.rows);
+    let rate = rate(prepared, &rows, false)?;
+    let mut out = vec![Step {
+        name: "capture",
+        sequences: rows.len(),
+        naive_tokens: plan.naive_tokens,
+        packed_tokens: plan.packed_tokens,
+        seconds: plan.packed_tokens as f64 / rate,
+    }];
+    for (name, requests) in loaded.judges.requests(prepared, &loaded.job)? {
+        let plan = forest::plan_requests(&prepared.model.decoder, &requests, prepared.settings.chunk_tokens);
+        out.push(Step {
+            name,
+            sequences: requests.len(),
+            naive_tokens: plan.naive_tokens,
+            packed_tokens: plan.packed_tokens,
+            seconds: plan.packed_tokens as f64 / self::rate(prepared, &requests, true)?,
+        });
+    }
+    let seconds = fit_seconds(loaded)?;
+    out.push(Step { name: "fit", sequences: 0, naive_tokens: 0, packed_tokens: 0, seconds });
+    Ok(out)
+}
+
+/// Packed tokens a second: of growing pieces of the job, until one takes long enough.
+fn rate(prepared: &Prepared, requests: &[Request], answers_alone: bool) -> Result<f64> {
+    let mut settings = prepared.settings.clone();
+    if answers_alone {
+        settings.layers.clear();
+    }
+    let decoder = &prepared.model.decoder;
+    let mut take = 1;
+    loop {
+        let part = &requests[..take.min(requests.len())];
+        let tokens = forest::plan_requests(decoder, part, settings.chunk_tokens).packed_tokens;
+        let began = Instant::now();
+        forest::run(decoder, part, &settings, &|_| crate::error::Place::default(), &mut |_| Ok(()))?;
+        let seconds = began.elapsed().as_secs_f64().max(1e-9);
+        if seconds > SAMPLE || part.len() == requests.len() {
+            return Ok((tokens as f64 / seconds).max(1e-9));
+        }
+        take *= 2;
+    }
+}
+
+/// Seconds of the factorisations, which are nearly all of the fit: at each layer one for its profile (on half
+/// of the contrasts), one for the directions and one with length controlled for w; at the reported layer two
+/// more. Their rate is that of a factorisation of 768 contrasts of 384 dimensions.
+fn fit_seconds(loaded: &Loaded) -> Result<f64> {
+    let mut prompts: BTreeMap<i32, BTreeSet<(usize, usize)>> = BTreeMap::new();
+    let numbers = loaded.prepared.items.prompt_numbers();
+    for row in &loaded.job.rows {
+        prompts.entry(numbers[row.item]).or_default().insert((row.item, row.response));
+    }
+    let contrasts: usize = prompts.values().map(|responses| responses.len() - 1).sum();
+    let width = loaded.prepared.model.decoder.config().hidden_size;
+    let layers = loaded.prepared.settings.layers.len() as f64;
+    let profile = if layers > 1.0 { layers * operations(contrasts / 2, width) } else { 0.0 };
+    let all = profile + (2.0 * layers + 2.0) * operations(contrasts, width);
+    let x = Mat::from_fn(768, 384, |i, j| ((i * 384 + j) as f64 * 12.9898).sin() * 43_758.545_3 % 1.0);
+    let began = Instant::now();
+    Spectrum::new(&x)?;
+    Ok(all / (operations(768, 384) / began.elapsed().as_secs_f64().max(1e-9)))
+}
+
+/// Operations of one factorisation of N contrasts of d dimensions, m = min(N, d): N·d·m for half a Gram
+/// matrix, 2·N·d·m for the singular vectors, 9·m³ for the eigenvectors.
+fn operations(n: usize, d: usize) -> f64 {
+    let m = n.min(d) as f64;
+    3.0 * n as f64 * d as f64 * m + 9.0 * m * m * m
+}
