@@ -17,8 +17,7 @@ macro_rules! folder {
     };
 }
 
-const MODELS: &[(&str, &[File])] =
-    &[("hearth", folder!("hearth")), ("hearth-s", folder!("hearth-s")), ("hearth-xs", folder!("hearth-xs"))];
+const MODELS: &[(&str, &[File])] = &[("hearth", folder!("hearth"))];
 
 /// The files of an embedded model; `None` for a name that is none.
 pub fn files(name: &str) -> Option<&'static [File]> {
@@ -27,7 +26,7 @@ pub fn files(name: &str) -> Option<&'static [File]> {
 
 /// The names of the embedded models, the largest first.
 pub fn names() -> &'static [&'static str] {
-    const NAMES: &[&str] = &["hearth", "hearth-s", "hearth-xs"];
+    const NAMES: &[&str] = &["hearth"];
     NAMES
 }
 
