@@ -173,6 +173,66 @@ pub fn report(path: &Path) -> Value {
 }
 
 #[test]
+fn the_quick_start_finds_what_the_known_answer_model_was_built_to_hold() {
+    let place = Place::new();
+    let (ok, out, err) = place.vstar(&["run"]);
+    assert!(ok, "{out}\n{err}");
+    assert!(place.path("hearth/quick.toml").is_file() && place.path("runs/hearth/report.html").is_file());
+    let report = report(&place.path("runs/hearth/report.json"));
+    let alignment = |constitution: &str, value: &str| -> (f64, f64) {
+        let all = report["estimates"].as_array().expect("estimates");
+        let found = all.iter().find(|e| {
+            e["quantity"] == "alignment"
+                && e["constitution"] == constitution
+                && e["value"] == value
+                && e["control"] == "none"
+        });
+        let e = found.unwrap_or_else(|| panic!("no alignment of {constitution} with {value}"));
+        (e["lo"].as_f64().unwrap_or(f64::NAN), e["hi"].as_f64().unwrap_or(f64::NAN))
+    };
+    for (constitution, value) in
+        [("kind", "harmless"), ("honest", "honest"), ("helpful", "helpful"), ("good", "honest")]
+    {
+        assert!(alignment(constitution, value).0 > 0.0, "{constitution} on {value}");
+    }
+    for (constitution, value) in
+        [("mean", "harmless"), ("evil", "harmless"), ("deceptive", "honest"), ("edgy", "harmless")]
+    {
+        assert!(alignment(constitution, value).1 < 0.0, "{constitution} on {value}");
+    }
+    // A placebo's direction may point anywhere; what it would move is next to nothing.
+    let slope = |constitution: &str| -> f64 {
+        let all = report["estimates"].as_array().expect("estimates");
+        let found = all.iter().find(|e| {
+            e["quantity"] == "encoded_slope"
+                && e["constitution"] == constitution
+                && e["value"] == "harmless"
+                && e["control"] == "none"
+        });
+        found.and_then(|e| e["estimate"].as_f64()).expect("a slope")
+    };
+    for placebo in ["placebo-blue", "placebo-round", "placebo-blue-phrase", "placebo-round-phrase"] {
+        assert!(slope(placebo).abs() < 0.05 * slope("kind"), "{placebo}: {}", slope(placebo));
+    }
+    // What the user changed stays.
+    place.write("hearth/quick.toml", "out = \"elsewhere\"\n");
+    let err = place.refused(&["run"]);
+    assert!(err.contains("hearth/quick.toml"), "{err}");
+}
+
+#[test]
+fn a_bench_prints_rates_and_refuses_what_has_no_name() {
+    let place = Place::new();
+    let job = ["--constitutions", "2", "--prompts", "2", "--responses", "2", "--tokens", "9", "4", "3"];
+    let (ok, out, err) = place.vstar(&[&["bench", "--shape", "tiny"], &job[..]].concat());
+    assert!(ok, "{out}\n{err}");
+    assert!(out.contains("tiny, f32") && out.contains("tiny, bf16") && out.contains("% of the peak"), "{out}");
+    let (ok, out, _) = place.vstar(&[&["bench", "--shape", "tiny", "--json"], &job[..]].concat());
+    assert!(ok && out.lines().all(|l| serde_json::from_str::<Value>(l).is_ok()), "{out}");
+    assert!(place.refused(&["bench", "--shape", "enormous"]).contains("smollm2-135m"));
+}
+
+#[test]
 fn a_run_goes_from_items_to_a_report_and_resumes_to_the_same_numbers() {
     let place = ready();
     let (ok, out, err) = place.vstar(&["run", "run.toml"]);
