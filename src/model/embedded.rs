@@ -26,7 +26,7 @@ pub fn files(name: &str) -> Option<&'static [File]> {
 
 /// The names of the embedded models, the largest first.
 pub fn names() -> &'static [&'static str] {
-    const NAMES: &[&str] = &["hearth"];
+    const NAMES: &[&str] = &["hearth", "hearth-s", "hearth-xs"];
     NAMES
 }
 

@@ -226,7 +226,10 @@ fn a_bench_prints_rates_and_refuses_what_has_no_name() {
     let job = ["--constitutions", "2", "--prompts", "2", "--responses", "2", "--tokens", "9", "4", "3"];
     let (ok, out, err) = place.vstar(&[&["bench", "--shape", "tiny"], &job[..]].concat());
     assert!(ok, "{out}\n{err}");
-    assert!(out.contains("tiny, f32") && out.contains("tiny, bf16") && out.contains("% of the peak"), "{out}");
+    assert!(
+        out.contains("tiny, f32") && out.contains("tiny, bf16") && out.contains("% of the peak"),
+        "{out}"
+    );
     let (ok, out, _) = place.vstar(&[&["bench", "--shape", "tiny", "--json"], &job[..]].concat());
     assert!(ok && out.lines().all(|l| serde_json::from_str::<Value>(l).is_ok()), "{out}");
     assert!(place.refused(&["bench", "--shape", "enormous"]).contains("smollm2-135m"));
