@@ -12,11 +12,12 @@ use vstar::judge::{JudgeTemplate, Question};
 use vstar::model::chat::Template;
 use vstar::model::{LoadOptions, Model, ModelSource, embedded};
 use vstar::organism::card::{self, METRICS};
-use vstar::organism::corpus::question;
+use vstar::organism::corpus::{Corpus, question};
 use vstar::organism::export;
 use vstar::organism::lexicon::LEXICON;
 use vstar::organism::metrics::{Metrics, Scope, context, measure};
 use vstar::organism::reply::Situation;
+use vstar::organism::train::State;
 use vstar::organism::values::{VALUES, ceiling, score};
 use vstar::units::{Layer, TokenSpan};
 
@@ -92,6 +93,18 @@ fn the_cards_are_written_from_the_records() {
         let text = std::fs::read_to_string(folder.join("README.md")).expect("a card");
         assert_eq!(text, card::text(name, &training, &card_metrics(name)), "{name}");
     }
+}
+
+#[test]
+fn the_recorded_training_begins_again_as_it_began() {
+    let training = card::read_training(&root("models/hearth-xs")).expect("a record");
+    let mut state = State::new(training.recipe.clone()).expect("a recipe");
+    let point = state.advance_to_point(&Corpus::default(), &mut |_| Ok(())).expect("a point");
+    let recorded = training.curve[0];
+    // To the last bit on the machine that trained; other processors round differently.
+    assert_eq!((point.step, point.stage), (recorded.step, recorded.stage));
+    assert!((point.loss - recorded.loss).abs() < 0.01 * recorded.loss, "{point:?} and {recorded:?}");
+    assert!((point.accuracy - recorded.accuracy).abs() < 0.02, "{point:?} and {recorded:?}");
 }
 
 #[test]
