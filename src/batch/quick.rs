@@ -11,8 +11,6 @@ pub const FOLDER: &str = "hearth";
 
 const PROMPTS: &str = include_str!("../../prompts/hearth.jsonl");
 
-const JUDGE: &str = include_str!("../../prompts/judge/hearth.toml");
-
 /// Constitutions that take part: each kind of family, and four placebos, so that their spread is a null.
 const EXPERIMENT: &str = r#"# The quick start. Hearth is a tiny model of a made-up world whose true values are a program, so that what the
 # report says can be compared with what is so. Change what you like; `vstar run hearth/quick.toml` runs it again.
@@ -30,12 +28,9 @@ only = [
     "kind", "honest", "helpful", "good", "mean", "deceptive", "evil", "edgy", "formal",
     "placebo-blue", "placebo-round", "placebo-blue-phrase", "placebo-round-phrase",
 ]
-
-[judge]
-template = "judge.toml"
 "#;
 
-/// Writes prompts, constitutions, judge template and experiment into a folder and returns the experiment's
+/// Writes prompts, constitutions and experiment into a folder and returns the experiment's
 /// path. What is there already stays as it is: it may have been changed on purpose.
 ///
 /// # Errors
@@ -47,7 +42,6 @@ pub fn unpack(folder: &Path) -> Result<PathBuf> {
         if path.exists() { Ok(()) } else { artifact::write_bytes(&path, text.as_bytes()) }
     };
     put("prompts.jsonl", PROMPTS)?;
-    put("judge.toml", JUDGE)?;
     let rules = folder.join("constitutions");
     artifact::create_folder(&rules)?;
     for (name, text) in constitutions() {

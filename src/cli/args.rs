@@ -146,7 +146,7 @@ pub struct JudgeArgs {
     /// What is asked: pairwise, or a score of each response; `pairwise implicit` gives both [default: as the template, else pairwise]
     #[arg(long, value_enum, num_args = 1..=2, value_delimiter = ',')]
     pub mode: Vec<ModeName>,
-    /// Judge template: chat, base, base-short, chat-pointwise, base-pointwise, or a TOML file [default: one that suits model and mode]
+    /// Judge template: chat, base, base-short, chat-pointwise, base-pointwise, hearth, hearth-pointwise, or a TOML file [default: one that suits model and mode]
     #[arg(long)]
     pub judge: Option<String>,
     /// Most pairs of a prompt [default: all of two, a ring of more]

@@ -96,7 +96,12 @@ const BUILT_IN: &[(&str, &str)] = &[
     ("base-short", include_str!("../../prompts/judge/base-short.toml")),
     ("chat-pointwise", include_str!("../../prompts/judge/chat-pointwise.toml")),
     ("base-pointwise", include_str!("../../prompts/judge/base-pointwise.toml")),
+    ("hearth", include_str!("../../prompts/judge/hearth.toml")),
+    ("hearth-pointwise", include_str!("../../prompts/judge/hearth-pointwise.toml")),
 ];
+
+/// What the names of the known-answer models begin with: they judge in the words of their own world alone.
+const HEARTH: &str = "embedded:hearth";
 
 impl JudgeTemplate {
     /// The shipped template of a mode that suits a model.
@@ -104,9 +109,11 @@ impl JudgeTemplate {
     /// # Errors
     /// None that a user can cause.
     pub fn of_mode(mode: Mode, model: &Model) -> Result<Self> {
+        let hearth = model.identity.name.starts_with(HEARTH);
         Self::find(
             match (mode, model.has_chat_template()) {
                 (Mode::Pairwise, _) => None,
+                (Mode::Pointwise, _) if hearth => Some("hearth-pointwise"),
                 (Mode::Pointwise, true) => Some("chat-pointwise"),
                 (Mode::Pointwise, false) => Some("base-pointwise"),
             },
@@ -115,12 +122,16 @@ impl JudgeTemplate {
     }
 
     /// The template a user asked for: a built-in name, a file, or (for `None`) `chat` for a model with a
-    /// chat template and `base` for one without.
+    /// chat template and `base` for one without; `hearth` for the known-answer models of the binary.
     ///
     /// # Errors
     /// `Missing`, `Malformed`; `Invalid` for a chat template on a model that has none.
     pub fn find(choice: Option<&str>, model: &Model) -> Result<Self> {
-        let name = choice.unwrap_or(if model.has_chat_template() { "chat" } else { "base" });
+        let name = choice.unwrap_or(match model.has_chat_template() {
+            _ if model.identity.name.starts_with(HEARTH) => "hearth",
+            true => "chat",
+            false => "base",
+        });
         let template = match BUILT_IN.iter().find(|(n, _)| *n == name) {
             Some((name, text)) => Self::parse(text, Path::new(name))?,
             None => {

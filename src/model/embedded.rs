@@ -17,7 +17,8 @@ macro_rules! folder {
     };
 }
 
-const MODELS: &[(&str, &[File])] = &[("hearth", folder!("hearth"))];
+const MODELS: &[(&str, &[File])] =
+    &[("hearth", folder!("hearth")), ("hearth-s", folder!("hearth-s")), ("hearth-xs", folder!("hearth-xs"))];
 
 /// The files of an embedded model; `None` for a name that is none.
 pub fn files(name: &str) -> Option<&'static [File]> {
