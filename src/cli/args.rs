@@ -25,38 +25,31 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Capture, judge, fit and report, as an experiment file says
-    Run(RunArgs),
+    Run(super::run::RunArgs),
     /// Read residual streams and log-probabilities of responses, with and without constitutions
     Capture(CaptureArgs),
     /// Let the model choose between responses under each constitution, both orders
     Judge(JudgeArgs),
     /// Fit directions and estimates to observations, and write the report
-    Fit(FitArgs),
+    Fit(super::fit::FitArgs),
     /// Constitutions against each other, and runs side by side
-    Compare(CompareArgs),
+    Compare(super::compare::CompareArgs),
     /// Write the directions of a run for other programs
-    Export(ExportArgs),
+    Export(super::export::ExportArgs),
     /// Show items as the model will read them; nothing is run
-    Preview(PreviewArgs),
+    Preview(super::preview::PreviewArgs),
     /// Write observations whose true figures are known
-    Simulate(SimulateArgs),
+    Simulate(super::simulate::SimulateArgs),
     /// Whether a model's numbers can be trusted on this machine
-    Check(CheckArgs),
+    Check(super::check::CheckArgs),
     /// Measure how fast this machine captures, on a synthetic model of a named shape
-    Bench(BenchArgs),
+    Bench(super::bench::BenchArgs),
     /// The known-answer model: its corpus, its training, its samples and their true values
     Organism(super::organism::OrganismArgs),
+    /// What a quantity of the report means: formula, assumptions, source
+    Explain(super::explain::ExplainArgs),
     /// List the model families, what of each is computed, and what is refused
     Models,
-}
-
-#[derive(Debug, Args)]
-pub struct RunArgs {
-    /// The experiment, a TOML file [default: the quick start, on the known-answer model that the program carries]
-    pub experiment: Option<PathBuf>,
-    /// Check everything and print the plan: sequences, tokens, memory, time from a short sample; nothing is written
-    #[arg(long)]
-    pub dry_run: bool,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -154,147 +147,6 @@ pub struct JudgeArgs {
     pub max_pairs: Option<usize>,
 }
 
-#[derive(Debug, Args)]
-pub struct FitArgs {
-    /// Observations: a file as `vstar capture` writes it
-    #[arg(long)]
-    pub observations: PathBuf,
-    /// Layer to report, or `auto`
-    #[arg(long, default_value = "auto")]
-    pub layer: String,
-    /// Only this value; may be given several times
-    #[arg(long)]
-    pub value: Vec<String>,
-    /// Constitution whose rows give h [default: none, or the first with rows]
-    #[arg(long)]
-    pub reference: Option<String>,
-    /// Constitutions of the placebo arm, where the file does not say
-    #[arg(long)]
-    pub placebo: Vec<String>,
-    /// Folder for the report
-    #[arg(long)]
-    pub out: PathBuf,
-}
-
-#[derive(Debug, Args)]
-pub struct BenchArgs {
-    /// Shape of the model
-    #[arg(long, default_value = "smollm2-135m")]
-    pub shape: String,
-    /// dtypes of the computation, one after the other
-    #[arg(long, value_delimiter = ',', default_value = "f32,bf16")]
-    pub dtype: Vec<String>,
-    /// cpu, cuda or cuda:N [default: cuda:0 if built for it, else cpu]
-    #[arg(long)]
-    pub device: Option<String>,
-    /// Constitutions
-    #[arg(long, default_value_t = 2)]
-    pub constitutions: usize,
-    /// Prompts
-    #[arg(long, default_value_t = 16)]
-    pub prompts: usize,
-    /// Responses a prompt
-    #[arg(long, default_value_t = 4)]
-    pub responses: usize,
-    /// Tokens of a constitution, a prompt and a response
-    #[arg(long, value_delimiter = ',', num_args = 3, default_values_t = [150, 40, 50])]
-    pub tokens: Vec<usize>,
-    /// Sequences computed without sharing, whose rate stands for all
-    #[arg(long, default_value_t = 32)]
-    pub naive: usize,
-    /// Most packed tokens in a chunk
-    #[arg(long, default_value_t = 4096)]
-    pub chunk_tokens: usize,
-    /// Print JSON, a line a dtype
-    #[arg(long)]
-    pub json: bool,
-}
-
-#[derive(Debug, Args)]
-pub struct CompareArgs {
-    /// Folders of finished runs or fits
-    #[arg(required = true, value_name = "RUN")]
-    pub runs: Vec<PathBuf>,
-    /// Folder for compare.json and compare.md [default: the run's for one, ./compare for more]
-    #[arg(long)]
-    pub out: Option<PathBuf>,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-pub enum FormatName {
-    /// NumPy archive: an array [layers, d] a direction, and `layers`
-    Npz,
-    /// One line a number; the estimates beside it as NAME.estimates.csv
-    Csv,
-    /// Arrays [layers, d] with the layers in the metadata
-    Safetensors,
-    /// One direction as a llama.cpp control vector
-    Gguf,
-}
-
-#[derive(Debug, Args)]
-pub struct ExportArgs {
-    /// Folder of a finished run or fit
-    pub run: PathBuf,
-    /// What to write
-    #[arg(long, value_enum)]
-    pub format: FormatName,
-    /// Only this direction, such as v_star.harmless, v_c.honest or w; may be given several times
-    #[arg(long, value_name = "NAME")]
-    pub direction: Vec<String>,
-    /// File to write [default: export.FORMAT in the folder; for gguf NAME.gguf]
-    #[arg(long)]
-    pub out: Option<PathBuf>,
-}
-
-#[derive(Debug, Args)]
-pub struct CheckArgs {
-    /// The model: a folder in Hugging Face layout, an id on the hub (owner/name), or embedded:NAME
-    #[arg(value_name = "DIR|ID|embedded:NAME")]
-    pub model: String,
-    /// Branch, tag or commit of a model on the hub [default: main]
-    #[arg(long)]
-    pub revision: Option<String>,
-    /// dtype of the computation: f32, bf16, f16
-    #[arg(long, default_value = "f32")]
-    pub dtype: String,
-    /// cpu, cuda or cuda:N [default: cuda:0 if built for it, else cpu]
-    #[arg(long)]
-    pub device: Option<String>,
-    /// Count what a capture of these items would compute and take in memory
-    #[arg(long, num_args = 1.., value_name = "FILE")]
-    pub data: Vec<PathBuf>,
-    /// Constitutions of that capture: TOML files, folders of them, or `none` for the bare context
-    #[arg(long, num_args = 1.., value_name = "FILE|none", requires = "data")]
-    pub constitution: Vec<PathBuf>,
-}
-
-#[derive(Debug, Args)]
-pub struct PreviewArgs {
-    #[command(flatten)]
-    pub model: ModelArgs,
-    #[command(flatten)]
-    pub data: DataArgs,
-    /// How many items to show
-    #[arg(long, default_value_t = 2)]
-    pub show: usize,
-}
-
-#[derive(Debug, Args)]
-pub struct SimulateArgs {
-    /// Regime; without it the regimes are listed
-    pub regime: Option<String>,
-    /// Seed of the first draw
-    #[arg(long, default_value_t = 1)]
-    pub seed: u64,
-    /// Print bias, root mean square error and coverage over so many seeds instead of writing a data set
-    #[arg(long, value_name = "SEEDS")]
-    pub table: Option<u64>,
-    /// Folder for observations and truth
-    #[arg(long)]
-    pub out: Option<PathBuf>,
-}
-
 impl DataArgs {
     /// Constitution files, and whether the bare context is read as well: alone if nothing is given.
     pub fn constitutions(&self) -> (Vec<PathBuf>, bool) {
@@ -307,41 +159,6 @@ impl DataArgs {
     /// How to read the items.
     pub fn read(&self) -> ReadOptions {
         ReadOptions { skip_bad: self.skip_bad, limit: self.limit, value_name: self.value_name.clone() }
-    }
-}
-
-impl CheckArgs {
-    /// The capture that `--data` asks about.
-    ///
-    /// # Errors
-    /// What reading the constitutions refuses.
-    pub fn job(&self) -> Result<Option<CaptureOptions>> {
-        if self.data.is_empty() {
-            return Ok(None);
-        }
-        let data = DataArgs {
-            data: self.data.clone(),
-            constitution: self.constitution.clone(),
-            limit: None,
-            skip_bad: true,
-            value_name: None,
-        };
-        let (constitutions, bare) = data.constitutions();
-        Ok(Some(CaptureOptions {
-            model: self.model.clone(),
-            source: ModelSource::parse(&self.model, self.revision.as_deref())?,
-            data: data.data.clone(),
-            read: data.read(),
-            constitutions: read_constitutions(&constitutions)?,
-            bare,
-            template: None,
-            layers: None,
-            pool: Pool::Mean,
-            dtype: self.dtype.clone(),
-            device: self.device.clone(),
-            stream: false,
-            memory: None,
-        }))
     }
 }
 

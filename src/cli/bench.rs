@@ -1,9 +1,45 @@
 //! `vstar bench`.
 
-use super::args::BenchArgs;
+use clap::Args;
+
 use crate::batch::bench::{BenchOptions, Rate, bench as run};
+use crate::batch::capture::CHUNK_TOKENS;
 use crate::error::{Kind, Refusal, Result};
 use crate::model::{device, dtype};
+
+#[derive(Debug, Args)]
+pub struct BenchArgs {
+    /// Shape of the model
+    #[arg(long, default_value = "smollm2-135m")]
+    pub shape: String,
+    /// dtypes of the computation, one after the other
+    #[arg(long, value_delimiter = ',', default_value = "f32,bf16")]
+    pub dtype: Vec<String>,
+    /// cpu, cuda or cuda:N [default: cuda:0 if built for it, else cpu]
+    #[arg(long)]
+    pub device: Option<String>,
+    /// Constitutions
+    #[arg(long, default_value_t = 2)]
+    pub constitutions: usize,
+    /// Prompts
+    #[arg(long, default_value_t = 16)]
+    pub prompts: usize,
+    /// Responses a prompt
+    #[arg(long, default_value_t = 4)]
+    pub responses: usize,
+    /// Tokens of a constitution, a prompt and a response
+    #[arg(long, value_delimiter = ',', num_args = 3, default_values_t = [150, 40, 50])]
+    pub tokens: Vec<usize>,
+    /// Sequences computed without sharing, whose rate stands for all
+    #[arg(long, default_value_t = 32)]
+    pub naive: usize,
+    /// Most packed tokens in a chunk
+    #[arg(long, default_value_t = CHUNK_TOKENS)]
+    pub chunk_tokens: usize,
+    /// Print JSON, a line a dtype
+    #[arg(long)]
+    pub json: bool,
+}
 
 /// Prints rates, their ratio and their share of the matrix product's peak.
 pub fn bench(args: &BenchArgs) -> Result<()> {

@@ -1,12 +1,75 @@
 //! `vstar check`.
 
-use super::args::CheckArgs;
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::args::DataArgs;
 use super::bars::Bars;
 use super::capture::{describe, mebibytes};
-use crate::batch::capture::{CHUNK_TOKENS, Prepared};
+use crate::batch::capture::{CHUNK_TOKENS, CaptureOptions, Prepared};
 use crate::batch::check::check as run;
 use crate::error::{Kind, Refusal, Result};
+use crate::forest::Pool;
+use crate::input::read_constitutions;
 use crate::model::{LoadOptions, ModelSource, device, dtype};
+
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    /// The model: a folder in Hugging Face layout, an id on the hub (owner/name), or embedded:NAME
+    #[arg(value_name = "DIR|ID|embedded:NAME")]
+    pub model: String,
+    /// Branch, tag or commit of a model on the hub [default: main]
+    #[arg(long)]
+    pub revision: Option<String>,
+    /// dtype of the computation: f32, bf16, f16
+    #[arg(long, default_value = "f32")]
+    pub dtype: String,
+    /// cpu, cuda or cuda:N [default: cuda:0 if built for it, else cpu]
+    #[arg(long)]
+    pub device: Option<String>,
+    /// Count what a capture of these items would compute and take in memory
+    #[arg(long, num_args = 1.., value_name = "FILE")]
+    pub data: Vec<PathBuf>,
+    /// Constitutions of that capture: TOML files, folders of them, or `none` for the bare context
+    #[arg(long, num_args = 1.., value_name = "FILE|none", requires = "data")]
+    pub constitution: Vec<PathBuf>,
+}
+
+impl CheckArgs {
+    /// The capture that `--data` asks about.
+    ///
+    /// # Errors
+    /// What reading the constitutions refuses.
+    pub fn job(&self) -> Result<Option<CaptureOptions>> {
+        if self.data.is_empty() {
+            return Ok(None);
+        }
+        let data = DataArgs {
+            data: self.data.clone(),
+            constitution: self.constitution.clone(),
+            limit: None,
+            skip_bad: true,
+            value_name: None,
+        };
+        let (constitutions, bare) = data.constitutions();
+        Ok(Some(CaptureOptions {
+            model: self.model.clone(),
+            source: ModelSource::parse(&self.model, self.revision.as_deref())?,
+            data: data.data.clone(),
+            read: data.read(),
+            constitutions: read_constitutions(&constitutions)?,
+            bare,
+            template: None,
+            layers: None,
+            pool: Pool::Mean,
+            dtype: self.dtype.clone(),
+            device: self.device.clone(),
+            stream: false,
+            memory: None,
+        }))
+    }
+}
 
 /// Prints what was found; an error if the numbers cannot be trusted.
 pub fn check(args: &CheckArgs) -> Result<()> {

@@ -2,10 +2,21 @@
 
 use std::path::PathBuf;
 
-use super::args::CompareArgs;
+use clap::Args;
+
 use crate::batch::compare::compare_into;
 use crate::error::Result;
 use crate::report::compare::to_terminal;
+
+#[derive(Debug, Args)]
+pub struct CompareArgs {
+    /// Folders of finished runs or fits
+    #[arg(required = true, value_name = "RUN")]
+    pub runs: Vec<PathBuf>,
+    /// Folder for compare.json and compare.md [default: the run's for one, ./compare for more]
+    #[arg(long)]
+    pub out: Option<PathBuf>,
+}
 
 /// Compares runs, writes the comparison and prints its summary.
 pub fn compare(args: &CompareArgs) -> Result<()> {

@@ -1,8 +1,38 @@
 //! `vstar export`.
 
-use super::args::{ExportArgs, FormatName};
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
 use crate::batch::export::{Format, export as write};
 use crate::error::Result;
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum FormatName {
+    /// NumPy archive: an array [layers, d] a direction, and `layers`
+    Npz,
+    /// One line a number; the estimates beside it as NAME.estimates.csv
+    Csv,
+    /// Arrays [layers, d] with the layers in the metadata
+    Safetensors,
+    /// One direction as a llama.cpp control vector
+    Gguf,
+}
+
+#[derive(Debug, Args)]
+pub struct ExportArgs {
+    /// Folder of a finished run or fit
+    pub run: PathBuf,
+    /// What to write
+    #[arg(long, value_enum)]
+    pub format: FormatName,
+    /// Only this direction, such as v_star.harmless, v_c.honest or w; may be given several times
+    #[arg(long, value_name = "NAME")]
+    pub direction: Vec<String>,
+    /// File to write [default: export.FORMAT in the folder; for gguf NAME.gguf]
+    #[arg(long)]
+    pub out: Option<PathBuf>,
+}
 
 /// Writes directions for other programs.
 pub fn export(args: &ExportArgs) -> Result<()> {

@@ -8,6 +8,7 @@ mod bench;
 mod capture;
 mod check;
 mod compare;
+mod explain;
 mod export;
 mod fit;
 mod models;
@@ -59,6 +60,7 @@ fn dispatch(command: Command) -> Result<()> {
         Command::Check(args) => check::check(&args),
         Command::Bench(args) => bench::bench(&args),
         Command::Organism(args) => organism::organism(&args),
+        Command::Explain(args) => explain::explain(&args),
         Command::Models => {
             models::models();
             Ok(())

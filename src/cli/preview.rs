@@ -1,12 +1,25 @@
 //! `vstar preview`: items as the model will read them.
 
-use super::args::PreviewArgs;
+use clap::Args;
+
+use super::args::{DataArgs, ModelArgs};
 use super::bars::Bars;
 use crate::batch::capture::{CaptureOptions, Prepared};
 use crate::capture::job::{encode_one, placed};
 use crate::error::{Error, Result};
 use crate::forest::Pool;
 use crate::input::read_constitutions;
+
+#[derive(Debug, Args)]
+pub struct PreviewArgs {
+    #[command(flatten)]
+    pub model: ModelArgs,
+    #[command(flatten)]
+    pub data: DataArgs,
+    /// How many items to show
+    #[arg(long, default_value_t = 2)]
+    pub show: usize,
+}
 
 /// Shows text and tokens of a few items under each constitution; then counts what cannot be read.
 pub fn preview(args: &PreviewArgs) -> Result<()> {

@@ -1,8 +1,9 @@
 //! `vstar run`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use super::args::RunArgs;
+use clap::Args;
+
 use super::bars::Bars;
 use super::capture::{describe, list_skipped};
 use crate::batch::plan::{Step, steps};
@@ -10,6 +11,15 @@ use crate::batch::quick;
 use crate::batch::run::Loaded;
 use crate::error::Result;
 use crate::report::terminal;
+
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// The experiment, a TOML file [default: the quick start, on the known-answer model that the program carries]
+    pub experiment: Option<PathBuf>,
+    /// Check everything and print the plan: sequences, tokens, memory, time from a short sample; nothing is written
+    #[arg(long)]
+    pub dry_run: bool,
+}
 
 /// Runs an experiment from start to report, or prints its plan.
 pub fn run(args: &RunArgs) -> Result<()> {

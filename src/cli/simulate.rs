@@ -2,9 +2,25 @@
 
 use std::path::PathBuf;
 
-use super::args::SimulateArgs;
+use clap::Args;
+
 use crate::error::Result;
 use crate::simulate::{Regime, simulate as draw};
+
+#[derive(Debug, Args)]
+pub struct SimulateArgs {
+    /// Regime; without it the regimes are listed
+    pub regime: Option<String>,
+    /// Seed of the first draw
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// Print bias, root mean square error and coverage over so many seeds instead of writing a data set
+    #[arg(long, value_name = "SEEDS")]
+    pub table: Option<u64>,
+    /// Folder for observations and truth
+    #[arg(long)]
+    pub out: Option<PathBuf>,
+}
 
 /// Lists regimes, writes a data set, or prints a table over seeds.
 pub fn simulate(args: &SimulateArgs) -> Result<()> {

@@ -12,6 +12,7 @@ use super::layers::{self, LayerRho2};
 use super::problem::{LayerSource, Problem};
 use super::rows;
 use super::stage::Stage;
+use super::theorems::THEOREMS;
 use crate::error::{Kind, Refusal, Result};
 use crate::units::Layer;
 
@@ -71,6 +72,8 @@ pub struct Analysis {
     pub directions: BTreeMap<String, Vec<Vec<f64>>>,
     /// Slopes against the placebo arm.
     pub placebo: Vec<PlaceboContrast>,
+    /// What single statements found beside estimates, by the name of the table in the report.
+    pub tables: BTreeMap<String, serde_json::Value>,
     /// What the reader must know.
     pub warnings: Vec<String>,
     /// Seconds by step.
@@ -132,11 +135,15 @@ pub fn analyse(problem: &Problem, source: &dyn LayerSource, options: &Options) -
         for &v in &values {
             stage.value(v, &mut out)?;
         }
-        stage.value_cosines(&values, &mut out)?;
         if shared {
             fitted.extend(at_layer(&mut stage, &values)?);
         }
-        clock.lap(if length { "estimates, length controlled" } else { "estimates" });
+        let control = if length { ", length controlled" } else { "" };
+        clock.lap(&format!("estimates{control}"));
+        for (name, measure) in THEOREMS {
+            measure(&mut stage, &values, &mut out)?;
+            clock.lap(&format!("{name}{control}"));
+        }
     }
     for judged in &problem.judged {
         let quality = judging::quality(problem, judged, &*keep);

@@ -2,66 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+pub use super::quantity::Quantity;
 use crate::units::Layer;
-
-/// Names of quantities, as `report.json` spells them (snake case).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum Quantity {
-    /// cos(v_c, v*) in the metric of the within-prompt covariance.
-    Alignment,
-    /// cos(w, v*).
-    GenerationAlignment,
-    /// cos(v_c, v*) − cos(w, v*) (Proposition 5).
-    Gap,
-    /// θ̂ of S and r_c, ⟨Σ_w v_c, v*⟩ (Theorem 3).
-    EncodedSlope,
-    /// Mean of S·r_c over contrasts (Theorem 13, Appendix F).
-    TotalSlope,
-    /// Encoding quality ρ² (Definition 1).
-    Rho2,
-    /// √max(0, ρ²).
-    Rho,
-    /// ρ² on the latent scale, for binary or pairwise labels.
-    Rho2Latent,
-    /// One-component maximum-likelihood estimate of ρ².
-    Rho2Model,
-    /// ρ² of the judge's rewards (linearity in Assumption 3).
-    JudgeRho2,
-    /// ρ² of log P (Assumption 2).
-    LogprobRho2,
-    /// Held-out area under the ROC curve of ⟨h, v*⟩, pairs inside a prompt.
-    Auc,
-    /// Held-out share of within-prompt pairs ordered rightly by ⟨h, v*⟩.
-    PairAccuracy,
-    /// Share of pairs on which the debiased judge agrees with the labels.
-    JudgeAccuracy,
-    /// Share of ℓ² that no per-response reward explains.
-    JudgeInconsistency,
-    /// Mean of (ab + ba)/2, in nats of log-odds.
-    PositionBias,
-    /// Standard deviation of (ab + ba)/2, in nats of log-odds.
-    PositionBiasSd,
-    /// Effective dimension (Definition 8), cross-block.
-    DEff,
-    /// Effective dimension of the sample covariance, biased low for few contrasts.
-    DEffNaive,
-    /// ρ²_k at key `k` (Conjecture 9).
-    ValueConcentration,
-    /// cos between two values' directions (Appendix E).
-    ValueCos,
-    /// cos between the directions of two constitutions.
-    ConstitutionCos,
-    /// Exact expected gain in S of the tilted policy at key `lambda_sd` (Proposition 2, Lemma 12).
-    TiltGain,
-    /// (1 − ρ)σ_S/√π (Theorem 6).
-    CeilingRegret,
-    /// (1 − corr(S, r_c))σ_S/√π.
-    AttainedRegret,
-    /// Standard deviation of the cosine of v* with unrelated directions of the same covariance.
-    GeometryNull,
-}
 
 /// How a constitution's rewards were obtained from the model.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]

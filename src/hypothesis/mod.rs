@@ -1,6 +1,7 @@
 //! The paper's statements as measurements: one module a theorem, plain numbers in, verdicts out.
 
 pub mod analysis;
+mod angles;
 pub mod bench;
 pub mod between;
 pub mod ceiling;
@@ -18,9 +19,11 @@ pub mod layers;
 mod moved;
 pub mod multiplicity;
 pub mod problem;
+pub mod quantity;
 pub mod rows;
 pub mod scaling;
 mod stage;
+mod theorems;
 pub mod tilt;
 
 pub use analysis::{Analysis, LayerChoice, Options, analyse};

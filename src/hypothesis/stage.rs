@@ -29,7 +29,7 @@ pub(super) struct Stage<'a> {
 }
 
 impl Stage<'_> {
-    fn control(&self) -> Control {
+    pub(super) fn control(&self) -> Control {
         if self.length { Control::Length } else { Control::None }
     }
 
@@ -59,7 +59,13 @@ impl Stage<'_> {
     }
 
     /// Fills in what every estimate of a bench shares.
-    fn push(&self, out: &mut Analysis, bench: Option<&Bench>, value: Option<&str>, mut estimate: Estimate) {
+    pub(super) fn push(
+        &self,
+        out: &mut Analysis,
+        bench: Option<&Bench>,
+        value: Option<&str>,
+        mut estimate: Estimate,
+    ) {
         estimate.control = self.control();
         estimate.value = estimate.value.or_else(|| value.map(str::to_owned));
         if !needs_no_layer(estimate.quantity) {
@@ -298,26 +304,6 @@ impl Stage<'_> {
                 }
             }
         }
-    }
-
-    /// cos(v*_a, v*_b) for each pair of values with response labels (Appendix E).
-    pub(super) fn value_cosines(&mut self, values: &[usize], out: &mut Analysis) -> Result<()> {
-        let problem = self.problem;
-        for (i, &a) in values.iter().enumerate() {
-            for &b in &values[i + 1..] {
-                let (a, b) = (&problem.values[a], &problem.values[b]);
-                let (Labels::Scores(sa), Labels::Scores(sb)) = (&a.labels, &b.labels) else { continue };
-                let keep = self.keep;
-                let rows = rows::all(problem, &|r| keep(r) && sa[r].is_finite() && sb[r].is_finite());
-                let Some(bench) = self.bench(rows)? else { continue };
-                let labels = bench.probe(vec![bench.column(sa), bench.column(sb)]);
-                let angle = Angle::new(&bench, &labels[0], &labels[1]);
-                let mut estimate = angle.estimate(&bench, Quantity::ValueCos, (&a.name, &b.name));
-                estimate.value2 = Some(b.name.clone());
-                self.push(out, Some(&bench), Some(&a.name), estimate);
-            }
-        }
-        Ok(())
     }
 }
 

@@ -5,13 +5,14 @@ use std::fmt::Write;
 use serde_json::Value as Json;
 
 use super::figures::{self, Figure};
+use super::grid::{Grid, Tone};
 use super::overall::summaries;
 use super::rows::Index;
-use super::tables::{self, Grid, Tone};
+use super::sections::{self, Section};
+use super::tables;
 use super::text::{html as escaped, shortened};
 use super::verdict::verdicts_of;
 use super::{LAYER_NOTE, LAYER_PROFILE, PLACEBO, Report, SKIPPED, format, markdown, words};
-use crate::hypothesis::Quantity;
 
 const STYLE: &str = include_str!("style.css");
 /// Rows of a long table that the page shows; all are in `report.json`.
@@ -50,7 +51,7 @@ pub fn to_html(report: &Report) -> String {
     for (i, (&value, summary)) in index.values.iter().zip(&summaries).enumerate() {
         let name = escaped(&shortened(value, 60));
         page.put(&format!("<section id=\"value-{i}\">\n<h2>“{name}”</h2>\n"));
-        page.figures(figures::of_value(report, &index, &verdicts, summary, value));
+        page.figures(&figures::of_value(report, &index, &verdicts, summary, value));
         let main = tables::main(&index, &verdicts, value);
         if main.rows.is_empty() {
             page.note("No constitution was judged against this value.");
@@ -61,19 +62,14 @@ pub fn to_html(report: &Report) -> String {
         page.put(&format!("<h3>The model and “{name}”</h3>\n"));
         page.table(&tables::model(&index, value), &format!("The model and “{value}”"));
         markdown::model_notes(summary).iter().for_each(|n| page.note(n));
-        page.figures(figures::of_model(report, &index, value));
+        page.figures(&figures::of_model(report, &index, value));
         page.put("</section>\n");
     }
-    let cosines = tables::keyed(report, Quantity::ValueCos);
-    if !cosines.rows.is_empty() {
-        page.put("<section><h2>Values against each other</h2>\n");
-        page.table(&cosines, "Values against each other");
-        page.put("</section>\n");
-    }
+    statements(&mut page, &sections::all(report, &index));
     let judge = tables::judge(&index);
     if !judge.rows.is_empty() {
         page.put("<section><h2>The judge</h2>\n");
-        page.figures(figures::position_bias(&index).into_iter().collect());
+        page.figures(&figures::position_bias(&index));
         page.table(&judge, "The judge");
         page.put("</section>\n");
     }
@@ -112,8 +108,9 @@ impl Page {
         self.put(&format!("<p class=\"note\">{}</p>\n", escaped(text)));
     }
 
-    fn figures(&mut self, figures: Vec<Figure>) {
-        if figures.is_empty() {
+    fn figures<'f>(&mut self, figures: impl IntoIterator<Item = &'f Figure>) {
+        let mut figures = figures.into_iter().peekable();
+        if figures.peek().is_none() {
             return;
         }
         self.put("<div class=\"plots\">\n");
@@ -190,6 +187,30 @@ impl Page {
         self.table(grid, title);
         self.put("</details>\n");
     }
+}
+
+/// The paper's statements, each a verdict that opens to its evidence.
+fn statements(page: &mut Page, sections: &[Section]) {
+    if sections.is_empty() {
+        return;
+    }
+    page.put(&format!("<section id=\"statements\">\n<h2>{}</h2>\n", markdown::STATEMENTS));
+    for section in sections {
+        page.put(&format!(
+            "<details class=\"statement\"><summary><b>{}</b> <span class=\"source\">{}</span><span class=\"verdict\">{}</span></summary>\n",
+            escaped(section.title),
+            escaped(section.source),
+            escaped(&section.verdict)
+        ));
+        section.notes.iter().for_each(|n| page.note(n));
+        for (title, grid) in &section.grids {
+            page.put(&format!("<h3>{}</h3>\n", escaped(title)));
+            page.table(grid, title);
+        }
+        page.figures(&section.figures);
+        page.put("</details>\n");
+    }
+    page.put("</section>\n");
 }
 
 fn warnings(page: &mut Page, report: &Report) {

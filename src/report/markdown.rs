@@ -3,9 +3,11 @@
 use std::fmt::Write;
 
 use super::format::count;
+use super::grid::{self, Grid, Tone};
 use super::overall::{Generation, ValueSummary, summaries};
 use super::rows::Index;
-use super::tables::{self, Grid, Tone};
+use super::sections::{self, Section};
+use super::tables;
 use super::text::{markdown as escaped, width};
 use super::verdict::{Outcome, Verdict, Z95, band_of, verdicts_of};
 use super::{LAYER_NOTE, LAYER_PROFILE, PLACEBO, Report, SKIPPED, format, words};
@@ -39,7 +41,7 @@ pub fn to_markdown(report: &Report) -> String {
             line(&mut out, &format!("\n{}", escaped(&note)));
         }
     }
-    grid_section(&mut out, 2, "Values against each other", &tables::keyed(report, Quantity::ValueCos));
+    statements(&mut out, &sections::all(report, &index));
     grid_section(&mut out, 2, "The judge", &tables::judge(&index));
     grid_section(&mut out, 2, OTHER_JUDGES, &tables::other_judges(report));
     warnings(&mut out, report);
@@ -65,6 +67,30 @@ pub fn to_markdown(report: &Report) -> String {
         table(&mut out, &tables::provenance(report));
     }
     out
+}
+
+/// Title of the sections on single statements.
+pub(super) const STATEMENTS: &str = "What the theory’s statements come to";
+
+/// The verdicts as a list, then the evidence for each.
+fn statements(out: &mut String, sections: &[Section]) {
+    if sections.is_empty() {
+        return;
+    }
+    section(out, 2, STATEMENTS);
+    for s in sections {
+        line(out, &format!("- **{}** ({}): {}", escaped(s.title), escaped(s.source), escaped(&s.verdict)));
+    }
+    for s in sections {
+        section(out, 3, &escaped(s.title));
+        line(out, &escaped(&s.verdict));
+        for note in &s.notes {
+            line(out, &format!("\n{}", escaped(note)));
+        }
+        for (title, grid) in &s.grids {
+            grid_section(out, 4, title, grid);
+        }
+    }
 }
 
 /// Title of what stands beside forced choices.
@@ -224,7 +250,7 @@ fn table(out: &mut String, grid: &Grid) {
         line(out, "Nothing was measured.");
         return;
     }
-    let cell = |(cell, column): (&tables::Cell, &tables::Column)| {
+    let cell = |(cell, column): (&grid::Cell, &grid::Column)| {
         // Columns of numbers hold nothing from outside, and brackets that are no links.
         let text = if column.right { cell.text.clone() } else { escaped(&cell.text) };
         if matches!(cell.tone, Tone::Up | Tone::Down) { format!("**{text}**") } else { text }

@@ -8,12 +8,14 @@ pub mod compare;
 pub mod export;
 mod figures;
 pub mod format;
+pub mod grid;
 pub mod html;
 pub mod json;
 pub mod markdown;
 mod overall;
 mod plot;
 mod rows;
+mod sections;
 mod svg;
 pub mod tables;
 pub mod terminal;
@@ -114,7 +116,7 @@ impl Report {
     /// A report of an analysis: its estimates and warnings, the layer profile, how the layer was chosen,
     /// and the slopes against the placebo arm as tables.
     pub fn new(provenance: Provenance, analysis: &Analysis, constitutions: Vec<ConstitutionCard>) -> Self {
-        let mut tables = BTreeMap::new();
+        let mut tables = analysis.tables.clone();
         let mut table = |name: &str, empty: bool, rows: serde_json::Result<Json>| {
             // Only strings, options and numbers inside: serialising these cannot fail, and a number that
             // is not finite becomes null.

@@ -1,8 +1,9 @@
 //! The summary that a terminal shows: the finding in words and a table of at most 110 columns.
 
+use super::grid::Grid;
 use super::overall::summaries;
 use super::rows::Index;
-use super::tables::{self, Grid};
+use super::tables;
 use super::text::{fitted, shortened, width, wrapped};
 use super::verdict::verdicts_of;
 use super::{Report, markdown, words};

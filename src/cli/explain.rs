@@ -1,0 +1,46 @@
+//! `vstar explain`.
+
+use clap::Args;
+
+use crate::error::{Kind, Refusal, Result};
+use crate::hypothesis::Quantity;
+use crate::report::text::wrapped;
+
+#[derive(Debug, Args)]
+pub struct ExplainArgs {
+    /// Name of a quantity as report.json spells it; without it all are listed
+    pub quantity: Option<String>,
+}
+
+/// Characters of a line of text.
+const WIDTH: usize = 100;
+
+/// Prints what a quantity means, or the list of quantities.
+pub fn explain(args: &ExplainArgs) -> Result<()> {
+    let Some(name) = &args.quantity else {
+        let widest = Quantity::ALL.iter().map(|q| q.name().len()).max().unwrap_or(0);
+        for quantity in Quantity::ALL {
+            println!("{:<widest$}  {}", quantity.name(), quantity.summary());
+        }
+        return Ok(());
+    };
+    let Some(quantity) = Quantity::from_name(name) else {
+        let near = Quantity::ALL
+            .iter()
+            .map(|q| q.name())
+            .max_by(|a, b| strsim::jaro_winkler(a, name).total_cmp(&strsim::jaro_winkler(b, name)));
+        return Err(Refusal::new(Kind::Invalid, format!("no quantity `{name}`"))
+            .expected(format!("a name such as `{}`", near.unwrap_or_default()))
+            .remedy("`vstar explain` lists all")
+            .into());
+    };
+    println!("{}\n", quantity.name());
+    for paragraph in quantity.explanation().split("\n\n") {
+        // The emphasis of Markdown is noise in a terminal.
+        for line in wrapped(&paragraph.replace("**", "").replace('`', ""), WIDTH) {
+            println!("{line}");
+        }
+        println!();
+    }
+    Ok(())
+}

@@ -1,0 +1,109 @@
+//! Names of quantities as `report.json` spells them, and what each means: one text for the docs and `vstar explain`.
+
+use serde::{Deserialize, Serialize};
+
+/// Declares the quantities: `Variant => "name"`, documented by `docs/quantities/name.md`.
+macro_rules! quantities {
+    ($($variant:ident => $name:literal,)*) => {
+        /// Names of quantities, as `report.json` spells them (snake case).
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        #[serde(rename_all = "snake_case")]
+        #[non_exhaustive]
+        pub enum Quantity {
+            $(
+                #[doc = include_str!(concat!("../../docs/quantities/", $name, ".md"))]
+                $variant,
+            )*
+        }
+
+        impl Quantity {
+            /// Every quantity, in the order of the report's documentation.
+            pub const ALL: &[Self] = &[$(Self::$variant,)*];
+
+            /// Its name in `report.json`.
+            pub fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name,)* }
+            }
+
+            /// What it means: a sentence, then its formula, how it is estimated, what that assumes, when it
+            /// is undefined, what would refute it, and its source. Markdown.
+            pub fn explanation(self) -> &'static str {
+                match self {
+                    $(Self::$variant => include_str!(concat!("../../docs/quantities/", $name, ".md")),)*
+                }
+            }
+        }
+    };
+}
+
+quantities! {
+    Alignment => "alignment",
+    GenerationAlignment => "generation_alignment",
+    Gap => "gap",
+    EncodedSlope => "encoded_slope",
+    TotalSlope => "total_slope",
+    Rho2 => "rho2",
+    Rho => "rho",
+    Rho2Latent => "rho2_latent",
+    Rho2Model => "rho2_model",
+    JudgeRho2 => "judge_rho2",
+    LogprobRho2 => "logprob_rho2",
+    Auc => "auc",
+    PairAccuracy => "pair_accuracy",
+    JudgeAccuracy => "judge_accuracy",
+    JudgeInconsistency => "judge_inconsistency",
+    PositionBias => "position_bias",
+    PositionBiasSd => "position_bias_sd",
+    DEff => "d_eff",
+    DEffNaive => "d_eff_naive",
+    ValueConcentration => "value_concentration",
+    ValueCos => "value_cos",
+    ConstitutionCos => "constitution_cos",
+    TiltGain => "tilt_gain",
+    CeilingRegret => "ceiling_regret",
+    AttainedRegret => "attained_regret",
+    GeometryNull => "geometry_null",
+}
+
+impl Quantity {
+    /// The quantity of a name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|q| q.name() == name)
+    }
+
+    /// The first sentence of its explanation.
+    pub fn summary(self) -> &'static str {
+        self.explanation().lines().next().unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_what_the_report_spells() {
+        for &quantity in Quantity::ALL {
+            let spelled = serde_json::to_value(quantity).expect("a name");
+            assert_eq!(spelled, quantity.name());
+            assert_eq!(Quantity::from_name(quantity.name()), Some(quantity));
+        }
+        assert_eq!(Quantity::from_name("alignement"), None);
+    }
+
+    #[test]
+    fn every_explanation_has_every_part() {
+        for &quantity in Quantity::ALL {
+            let text = quantity.explanation();
+            let parts =
+                ["Formula", "Estimated by", "Assumes", "Undefined when", "Would be refuted by", "Source"];
+            let mut from = 0;
+            for part in parts {
+                let heading = format!("\n\n**{part}");
+                let at = text[from..].find(&heading);
+                from += at.unwrap_or_else(|| panic!("{}: no `{part}`, or out of order", quantity.name()));
+            }
+            assert!(quantity.summary().ends_with('.'), "{}: {}", quantity.name(), quantity.summary());
+        }
+    }
+}

@@ -1,0 +1,37 @@
+//! What the paper's statements come to, one section a statement: a verdict in a sentence, opening to its evidence.
+//!
+//! A section is made from estimates and tables alone, so that a report read back from `report.json` shows the
+//! same. A statement on which there is nothing to say has no section.
+
+mod angles;
+
+use super::Report;
+use super::figures::Figure;
+use super::grid::Grid;
+use super::rows::Index;
+
+/// A statement of the paper and what the data say about it; all texts are plain, not escaped.
+pub struct Section {
+    /// What it is about.
+    pub title: &'static str,
+    /// Where the paper makes it.
+    pub source: &'static str,
+    /// What the data say, in one sentence.
+    pub verdict: String,
+    /// How to read the evidence.
+    pub notes: Vec<String>,
+    /// Tables with their titles.
+    pub grids: Vec<(String, Grid)>,
+    /// Plots.
+    pub figures: Vec<Figure>,
+}
+
+type Make = fn(&Report, &Index<'_>) -> Option<Section>;
+
+/// In the order of the page.
+const SECTIONS: &[Make] = &[angles::section];
+
+/// The sections that have something to say.
+pub(super) fn all(report: &Report, index: &Index<'_>) -> Vec<Section> {
+    SECTIONS.iter().filter_map(|make| make(report, index)).collect()
+}
