@@ -1,7 +1,7 @@
 //! The known-answer model: a text world whose true values are a program, and a tiny model trained on it.
 //!
 //! [`words`] → [`reply`] → [`policy`] (who says what), [`oracle`] → [`values`] (what it is worth),
-//! [`principles`] → [`corpus`] (what is said about it), [`net`] → [`train`] (who learns it),
+//! [`principles`] → [`corpus`] (what is said about it), [`net`], [`engine`] → [`train`] (who learns it),
 //! [`sample`], [`metrics`] → [`export`], [`card`] (what came of it).
 
 pub mod card;
@@ -9,6 +9,7 @@ pub mod checkpoint;
 pub mod corpus;
 pub mod curriculum;
 pub mod draw;
+pub mod engine;
 pub mod export;
 pub mod folder;
 pub mod lexicon;

@@ -4,13 +4,13 @@ use std::fmt;
 
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
-use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::corpus::Corpus;
 use super::curriculum::{CLEAR, Curriculum};
+use super::engine::{Engine, EngineName};
 use super::lexicon::LEXICON;
-use super::net::{Batch, Shape, gradient};
+use super::net::{Batch, Shape};
 use super::optimiser::AdamW;
 use crate::error::{Kind, Refusal, Result};
 
@@ -28,12 +28,15 @@ pub struct Recipe {
     pub steps: usize,
     /// Nominal share of value text.
     pub eta: f64,
+    /// What computes the gradient.
+    #[serde(default, skip_serializing_if = "EngineName::is_own")]
+    pub engine: EngineName,
 }
 
 impl fmt::Display for Recipe {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { size, seed, steps, eta } = self;
-        write!(f, "size {size}, seed {seed}, {steps} steps, eta {eta}")
+        let Self { size, seed, steps, eta, engine } = self;
+        write!(f, "size {size}, seed {seed}, {steps} steps, eta {eta}, engine {engine}")
     }
 }
 
@@ -125,14 +128,6 @@ pub struct Log {
     pub norm: f64,
 }
 
-struct Shard {
-    loss: f64,
-    gradient: Vec<f32>,
-    /// Principle, c·Δf, log-odds of A.
-    choices: Vec<(Option<usize>, f64, f64)>,
-    choice_loss: f64,
-}
-
 impl State {
     /// Before the first step.
     ///
@@ -157,17 +152,18 @@ impl State {
     /// every step and may stop.
     ///
     /// # Errors
-    /// What `each` returns; steps taken since the last point are then not in the curve.
+    /// What the engine refuses, and what `each` returns; steps taken since the last point are then not in the curve.
     pub fn advance_to_point(
         &mut self,
         corpus: &Corpus,
+        engine: &Engine,
         each: &mut dyn FnMut(&Log) -> Result<()>,
     ) -> Result<Point> {
         let begun = std::time::Instant::now();
         let stage = self.curriculum.stage;
         let (mut sum, mut n) = ([0.0; 3], 0.0);
         while self.step < self.recipe.steps {
-            let log = self.advance(corpus);
+            let log = self.advance(corpus, engine)?;
             for (s, x) in sum.iter_mut().zip([log.loss, log.answer_loss, log.accuracy]) {
                 *s += x;
             }
@@ -185,11 +181,15 @@ impl State {
     }
 
     /// Takes one step.
-    pub fn advance(&mut self, corpus: &Corpus) -> Log {
+    ///
+    /// # Errors
+    /// What the engine refuses; no step is taken then.
+    pub fn advance(&mut self, corpus: &Corpus, engine: &Engine) -> Result<Log> {
         let emphasis = self.curriculum.emphasis();
         let mix = self.curriculum.mix(self.step, &emphasis);
         let weights = self.curriculum.weights(self.step);
-        let packed: Vec<_> = (0..SHARDS)
+        let mut asked = Vec::with_capacity(SHARDS);
+        let batches: Vec<(Batch, Vec<usize>)> = (0..SHARDS)
             .map(|shard| {
                 let mut rng = ChaCha8Rng::seed_from_u64(self.recipe.seed);
                 rng.set_stream(1 + (self.step * SHARDS + shard) as u64);
@@ -197,30 +197,15 @@ impl State {
                 for _ in 0..DOCUMENTS {
                     corpus.draw(&mix, &mut rng).pack(weights, &mut batch, &mut choices);
                 }
-                (batch, choices)
+                let at = choices.iter().map(|c| c.0).collect();
+                asked.push(choices);
+                (batch, at)
             })
             .collect();
-        let total: f32 = packed.iter().flat_map(|(b, _)| &b.targets).map(|t| t.weight).sum();
-        let (shape, parameters) = (self.shape, &self.parameters);
-        let (a, b) = (LEXICON.id("A") as usize, LEXICON.id("B") as usize);
-        let shards: Vec<Shard> = packed
-            .par_iter()
-            .map(|(batch, choices)| {
-                let (mut odds, mut choice_loss) = (Vec::with_capacity(choices.len()), 0.0);
-                let (loss, gradient) =
-                    gradient(&shape, parameters, batch, 1.0 / total, |i, cross, logits| {
-                        if choices.get(odds.len()).is_some_and(|c| c.0 == i) {
-                            odds.push(f64::from(logits[a] - logits[b]));
-                            choice_loss += cross;
-                        }
-                    });
-                let choices =
-                    choices.iter().zip(odds).map(|(&(_, p, contrast), odds)| (p, contrast, odds)).collect();
-                Shard { loss, gradient, choices, choice_loss }
-            })
-            .collect();
-        self.words += packed.iter().map(|(b, _)| b.tokens.len() as u64).sum::<u64>();
-        let mut sum = vec![0f32; shape.parameters()];
+        let total: f32 = batches.iter().flat_map(|(b, _)| &b.targets).map(|t| t.weight).sum();
+        let shards = engine.gradients(&self.shape, &self.parameters, &batches, 1.0 / total)?;
+        self.words += batches.iter().map(|(b, _)| b.tokens.len() as u64).sum::<u64>();
+        let mut sum = vec![0f32; self.shape.parameters()];
         for shard in &shards {
             for (s, g) in sum.iter_mut().zip(&shard.gradient) {
                 *s += g;
@@ -228,14 +213,17 @@ impl State {
         }
         let rate = self.curriculum.rate(self.step);
         let norm = self.optimiser.step(&mut self.parameters, &sum, rate);
-        let (mut right, mut clear, mut all) = (0usize, 0usize, 0usize);
-        for &(principle, contrast, odds) in shards.iter().flat_map(|s| &s.choices) {
+        let (a, b) = (LEXICON.id("A") as usize, LEXICON.id("B") as usize);
+        let (mut right, mut clear, mut all, mut choice_loss) = (0usize, 0usize, 0usize, 0.0);
+        let told = shards.iter().flat_map(|s| &s.choices);
+        for (&(_, principle, contrast), (cross, logits)) in asked.iter().flatten().zip(told) {
             all += 1;
+            choice_loss += cross;
             if contrast.abs() <= CLEAR {
                 continue;
             }
             clear += 1;
-            let good = (contrast > 0.0) == (odds > 0.0);
+            let good = (contrast > 0.0) == (logits[a] > logits[b]);
             right += usize::from(good);
             if let Some(p) = principle {
                 self.curriculum.count(p, good);
@@ -243,11 +231,11 @@ impl State {
         }
         self.step += 1;
         self.curriculum.advance(self.step);
-        Log {
+        Ok(Log {
             loss: shards.iter().map(|s| s.loss).sum(),
-            answer_loss: shards.iter().map(|s| s.choice_loss).sum::<f64>() / all.max(1) as f64,
+            answer_loss: choice_loss / all.max(1) as f64,
             accuracy: right as f64 / clear.max(1) as f64,
             norm,
-        }
+        })
     }
 }

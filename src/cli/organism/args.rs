@@ -2,7 +2,15 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum EngineName {
+    /// This program's own kernels, on the CPU
+    Own,
+    /// candle, on the CPU or a GPU
+    Candle,
+}
 
 #[derive(Debug, Args)]
 pub struct OrganismArgs {
@@ -45,6 +53,13 @@ pub enum OrganismCommand {
         /// Seed of parameters and documents
         #[arg(long, default_value_t = 1)]
         seed: u64,
+        /// What computes the gradient: own kernels, or candle's differentiation of the decoder [default: own
+        /// on the CPU, candle on a GPU]
+        #[arg(long, value_enum)]
+        engine: Option<EngineName>,
+        /// cpu, cuda or cuda:N
+        #[arg(long, default_value = "cpu")]
+        device: String,
         /// Folder for the model
         #[arg(long)]
         out: PathBuf,

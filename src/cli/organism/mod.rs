@@ -5,20 +5,22 @@ mod args;
 use std::path::Path;
 use std::time::Instant;
 
+use candle_core::Device;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use serde_json::json;
 
 pub use args::OrganismArgs;
-use args::OrganismCommand;
+use args::{EngineName, OrganismCommand};
 
 use super::bars::Bars;
 use crate::batch::progress::Progress;
-use crate::error::Result;
+use crate::error::{Kind, Refusal, Result};
 use crate::input::{ReadOptions, read_items};
 use crate::model::{LoadOptions, Model, ModelSource, device, dtype};
 use crate::organism::card::{self, METRICS, TRAINING, Training};
 use crate::organism::corpus::{Corpus, Mix};
+use crate::organism::engine::Engine;
 use crate::organism::metrics::{Metrics, Scope, measure};
 use crate::organism::principles::PRINCIPLES;
 use crate::organism::reply::Situation;
@@ -32,19 +34,21 @@ use crate::organism::{checkpoint, export, folder};
 pub fn organism(args: &OrganismArgs) -> Result<()> {
     match &args.command {
         OrganismCommand::Corpus { seed, documents, eta, out } => corpus(*seed, *documents, *eta, out),
-        OrganismCommand::Train { size, eta, steps, minutes, seed, out } => {
-            let mut recipe = Recipe { size: size.clone(), seed: *seed, steps: *steps, eta: *eta };
+        OrganismCommand::Train { size, eta, steps, minutes, seed, engine, device: name, out } => {
+            let engine = engine_on(*engine, &device(Some(name.as_str()))?)?;
+            let mut recipe =
+                Recipe { size: size.clone(), seed: *seed, steps: *steps, eta: *eta, engine: engine.name() };
             if let Some(minutes) = minutes {
                 // What was begun is gone on with, however fast the machine is today.
                 let begun =
                     checkpoint::recipe(out)?.filter(|r| Recipe { steps: r.steps, ..recipe.clone() } == *r);
                 recipe.steps = match begun {
                     Some(begun) => begun.steps,
-                    None => steps_in(&recipe, *minutes)?,
+                    None => steps_in(&recipe, &engine, *minutes)?,
                 };
                 println!("{} steps", recipe.steps);
             }
-            train(recipe, out)
+            train(recipe, &engine, out)
         }
         OrganismCommand::Sample { model, data, temperature, replies, rule, seed, out } => {
             let options = Options { replies: *replies, temperature: *temperature, longest: 40, seed: *seed };
@@ -64,6 +68,17 @@ pub fn organism(args: &OrganismArgs) -> Result<()> {
             println!("{written} constitutions in {}", constitutions.display());
             Ok(())
         }
+    }
+}
+
+/// The engine that was asked for, or the one that suits the device.
+fn engine_on(name: Option<EngineName>, device: &Device) -> Result<Engine> {
+    match (name, device.is_cpu()) {
+        (Some(EngineName::Own) | None, true) => Ok(Engine::Own),
+        (Some(EngineName::Own), false) => Err(Refusal::new(Kind::Unsupported, "--engine own on a GPU")
+            .expected("--engine candle, or --device cpu")
+            .into()),
+        _ => Ok(Engine::Candle(device.clone())),
     }
 }
 
@@ -97,14 +112,14 @@ fn corpus(seed: u64, documents: usize, eta: f64, out: &Path) -> Result<()> {
 }
 
 /// Steps that this machine takes in some minutes, by the time of twenty steps after the first.
-fn steps_in(recipe: &Recipe, minutes: f64) -> Result<usize> {
+fn steps_in(recipe: &Recipe, engine: &Engine, minutes: f64) -> Result<usize> {
     const PROBE: u32 = 20;
     let corpus = Corpus::default();
     let mut state = State::new(Recipe { steps: usize::MAX / 8, ..recipe.clone() })?;
-    state.advance(&corpus);
+    state.advance(&corpus, engine)?;
     let begun = Instant::now();
     for _ in 0..PROBE {
-        state.advance(&corpus);
+        state.advance(&corpus, engine)?;
     }
     let step = begun.elapsed().as_secs_f64() / f64::from(PROBE);
     Ok(((minutes * 60.0 / step) as usize).max(1))
@@ -113,7 +128,7 @@ fn steps_in(recipe: &Recipe, minutes: f64) -> Result<usize> {
 /// Seconds between checkpoints.
 const CHECKPOINT_SECONDS: u64 = 30;
 
-fn train(recipe: Recipe, out: &Path) -> Result<()> {
+fn train(recipe: Recipe, engine: &Engine, out: &Path) -> Result<()> {
     let corpus = Corpus::default();
     let mut state = match checkpoint::read(out, &recipe)? {
         Some(state) => state,
@@ -126,7 +141,7 @@ fn train(recipe: Recipe, out: &Path) -> Result<()> {
     bars.advance(state.step)?;
     let mut written = Instant::now();
     while state.step < steps {
-        let point = state.advance_to_point(&corpus, &mut |_| bars.advance(1))?;
+        let point = state.advance_to_point(&corpus, engine, &mut |_| bars.advance(1))?;
         let learned: Vec<String> = PRINCIPLES
             .iter()
             .zip(&state.curriculum.accuracy)

@@ -111,13 +111,6 @@ pub(super) fn forward(shape: &Shape, p: &[f32], batch: &Batch) -> Pass {
     Pass { blocks, last: x, angles }
 }
 
-/// Logits of the words after each target's token, `[targets, vocab]`.
-pub fn logits(shape: &Shape, p: &[f32], batch: &Batch) -> Vec<f32> {
-    let pass = forward(shape, p, batch);
-    let (rows, _, _) = target_rows(shape, p, batch, &pass);
-    head(shape, p, &rows, batch.targets.len())
-}
-
 /// Normed rows of the targets, their inverse norms, and the rows before the norm.
 pub(super) fn target_rows(
     shape: &Shape,

@@ -12,5 +12,5 @@ mod matmul;
 mod shape;
 
 pub use backward::gradient;
-pub use forward::{Batch, ROPE_BASE, Span, Target, logits};
+pub use forward::{Batch, ROPE_BASE, Span, Target};
 pub use shape::{HEAD, Shape, Slots};

@@ -99,7 +99,9 @@ fn the_cards_are_written_from_the_records() {
 fn the_recorded_training_begins_again_as_it_began() {
     let training = card::read_training(&root("models/hearth-xs")).expect("a record");
     let mut state = State::new(training.recipe.clone()).expect("a recipe");
-    let point = state.advance_to_point(&Corpus::default(), &mut |_| Ok(())).expect("a point");
+    let point = state
+        .advance_to_point(&Corpus::default(), &vstar::organism::engine::Engine::Own, &mut |_| Ok(()))
+        .expect("a point");
     let recorded = training.curve[0];
     // To the last bit on the machine that trained; other processors round differently.
     assert_eq!((point.step, point.stage), (recorded.step, recorded.stage));

@@ -1,49 +1,20 @@
 //! The network against the decoder, and training that repeats itself.
 
-use std::collections::BTreeMap;
-use std::path::Path;
-
-use candle_core::{DType, Device, Tensor, Var};
+use candle_core::Device;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
-use vstar::error::{Kind, Result};
-use vstar::model::decoder::{Engine, NoTap};
-use vstar::model::packing::{Packing, Segment};
-use vstar::model::weights::TensorSource;
-use vstar::model::{Config, Decoder};
+use vstar::error::Kind;
 use vstar::organism::checkpoint;
 use vstar::organism::corpus::{Corpus, Mix, Weights};
+use vstar::organism::engine::{Engine, EngineName};
 use vstar::organism::folder;
 use vstar::organism::lexicon::LEXICON;
-use vstar::organism::net::{Batch, Shape, gradient, logits};
+use vstar::organism::net::{Batch, Shape};
 use vstar::organism::principles::PRINCIPLES;
 use vstar::organism::train::{POINT, Recipe, State};
-use vstar::units::Layer;
 
-/// Parameters that candle differentiates.
-struct Vars(BTreeMap<String, Var>);
-
-impl TensorSource for Vars {
-    fn contains(&self, name: &str) -> bool {
-        self.0.contains_key(name)
-    }
-
-    fn tensor(&self, name: &str, shape: &[usize]) -> Result<Tensor> {
-        let tensor = self.0[name].as_tensor().clone();
-        assert_eq!(tensor.dims(), shape, "{name}");
-        Ok(tensor)
-    }
-
-    fn dtype(&self) -> DType {
-        DType::F32
-    }
-
-    fn device(&self) -> &Device {
-        &Device::Cpu
-    }
-}
-
-fn batch() -> Batch {
+/// A batch and its forced choices: target, principle, c·Δf.
+fn batch() -> (Batch, Vec<(usize, Option<usize>, f64)>) {
     let corpus = Corpus::default();
     let emphasis = vec![1.0; PRINCIPLES.len()];
     let mix = Mix { eta: 0.8, stage: 5, emphasis: &emphasis, tails: 3 };
@@ -53,63 +24,50 @@ fn batch() -> Batch {
         corpus.draw(&mix, &mut rng).pack(Weights { answer: 4.0, text: 0.3 }, &mut batch, &mut choices);
     }
     assert!(!choices.is_empty());
-    batch
+    (batch, choices)
 }
 
 #[test]
 fn the_network_and_its_gradient_are_those_of_the_decoder() {
     let shape = Shape { vocab: LEXICON.size(), hidden: 32, layers: 2, mlp: 24 };
     let parameters = shape.initial(4);
-    let batch = batch();
-    let vars = folder::tensors(&shape)
-        .into_iter()
-        .map(|(name, dims, range)| {
-            let tensor = Tensor::from_slice(&parameters[range], dims, &Device::Cpu).expect("a tensor");
-            (name, Var::from_tensor(&tensor).expect("a variable"))
-        })
-        .collect();
-    let vars = Vars(vars);
-    let config = Config::from_json(&folder::config_json(&shape), Path::new("config.json")).expect("a config");
-    let decoder = Decoder::load(config, &vars).expect("a decoder").with_engine(Engine::Plain);
-
-    let segments = batch.spans.iter().map(|s| Segment { start: s.start, len: s.len, parent: s.parent });
-    let packing = Packing::new(batch.tokens.clone(), segments.collect()).expect("a forest");
-    assert_eq!(packing.positions(), batch.positions);
-    let x = decoder.residual_stream(&packing, Layer(2), &mut NoTap).expect("a forward");
-    let rows: Vec<u32> = batch.targets.iter().map(|t| t.at as u32).collect();
-    let said =
-        decoder.logits(&x.index_select(&Tensor::new(rows, &Device::Cpu).expect("rows"), 0).expect("rows"));
-    let said = said.expect("logits");
-    let ours = logits(&shape, &parameters, &batch);
-    let theirs: Vec<f32> = said.flatten_all().and_then(|t| t.to_vec1()).expect("numbers");
-    let worst = ours.iter().zip(&theirs).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
-    assert!(worst < 2e-4, "logits differ by {worst}");
-
-    let n = batch.targets.len();
-    let mut wanted = vec![0f32; n * shape.vocab];
-    for (row, target) in wanted.chunks_exact_mut(shape.vocab).zip(&batch.targets) {
-        for &(word, p) in &target.words {
-            row[word as usize] += target.weight * p;
-        }
+    let (batch, choices) = batch();
+    let asked: Vec<usize> = choices.iter().map(|c| c.0).collect();
+    let batches = [(batch, asked)];
+    let found =
+        |engine: Engine| engine.gradients(&shape, &parameters, &batches, 0.5).expect("a gradient").remove(0);
+    let (ours, theirs) = (found(Engine::Own), found(Engine::Candle(Device::Cpu)));
+    assert!((ours.loss - theirs.loss).abs() < 1e-4 * theirs.loss, "{} and {}", ours.loss, theirs.loss);
+    assert_eq!(ours.choices.len(), choices.len());
+    for ((cross, said), (their_cross, their_said)) in ours.choices.iter().zip(&theirs.choices) {
+        assert!((cross - their_cross).abs() < 1e-4, "{cross} and {their_cross}");
+        let worst = said.iter().zip(their_said).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        assert!(worst < 2e-4, "logits differ by {worst}");
     }
-    let wanted = Tensor::from_vec(wanted, (n, shape.vocab), &Device::Cpu).expect("targets");
-    let log_probs = candle_nn::ops::log_softmax(&said, 1).expect("log-probabilities");
-    let loss = (log_probs * wanted).and_then(|t| t.sum_all()).and_then(|t| t.neg()).expect("a loss");
-    let grads = loss.backward().expect("gradients");
-    let (our_loss, ours) = gradient(&shape, &parameters, &batch, 1.0, |_, _, _| ());
-    let loss = f64::from(loss.to_scalar::<f32>().expect("a number"));
-    assert!((loss - our_loss).abs() < 1e-4 * loss, "{loss} and {our_loss}");
     for (name, _, range) in folder::tensors(&shape) {
-        let theirs = grads.get(vars.0[&name].as_tensor()).expect("a gradient");
-        let theirs: Vec<f32> = theirs.flatten_all().and_then(|t| t.to_vec1()).expect("numbers");
+        let (ours, theirs) = (&ours.gradient[range.clone()], &theirs.gradient[range]);
         let size = theirs.iter().map(|g| g.abs()).fold(0.0, f32::max);
-        let worst = ours[range].iter().zip(&theirs).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        let worst = ours.iter().zip(theirs).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
         assert!(size > 0.0 && worst < 1e-3 * size, "{name}: {worst} of {size}");
     }
 }
 
+#[test]
+fn either_engine_learns_the_same() {
+    let corpus = Corpus::default();
+    let curve = |engine: Engine| -> Vec<f64> {
+        let mut state = State::new(Recipe { engine: engine.name(), ..recipe(1) }).expect("a recipe");
+        (0..8).map(|_| state.advance(&corpus, &engine).expect("a step").loss).collect()
+    };
+    let (own, candle) = (curve(Engine::Own), curve(Engine::Candle(Device::Cpu)));
+    for (a, b) in own.iter().zip(&candle) {
+        assert!((a - b).abs() < 1e-3 * b, "{own:?} and {candle:?}");
+    }
+    assert!(candle[7] < candle[0], "nothing was learned: {candle:?}");
+}
+
 fn recipe(seed: u64) -> Recipe {
-    Recipe { size: "xs".to_owned(), seed, steps: 3 * POINT, eta: 0.3 }
+    Recipe { size: "xs".to_owned(), seed, steps: 3 * POINT, eta: 0.3, engine: EngineName::Own }
 }
 
 fn curve_with(threads: usize, seed: u64, steps: usize) -> (Vec<u64>, Vec<f32>) {
@@ -117,7 +75,9 @@ fn curve_with(threads: usize, seed: u64, steps: usize) -> (Vec<u64>, Vec<f32>) {
     pool.install(|| {
         let corpus = Corpus::default();
         let mut state = State::new(recipe(seed)).expect("a recipe");
-        let losses = (0..steps).map(|_| state.advance(&corpus).loss.to_bits()).collect();
+        let losses = (0..steps)
+            .map(|_| state.advance(&corpus, &Engine::Own).expect("a step").loss.to_bits())
+            .collect();
         (losses, state.parameters)
     })
 }
@@ -133,7 +93,8 @@ fn the_same_seed_gives_the_same_loss_curve_on_any_number_of_threads() {
 fn training_goes_on_from_a_checkpoint_as_if_it_had_not_stopped() {
     let corpus = Corpus::default();
     let folder = tempfile::tempdir().expect("a folder");
-    let point = |state: &mut State| state.advance_to_point(&corpus, &mut |_| Ok(())).expect("a point");
+    let point =
+        |state: &mut State| state.advance_to_point(&corpus, &Engine::Own, &mut |_| Ok(())).expect("a point");
     let mut whole = State::new(recipe(1)).expect("a recipe");
     let first = point(&mut whole);
     checkpoint::write(folder.path(), &whole).expect("written");
