@@ -24,6 +24,9 @@ pub const OBSERVATIONS: &str = "observations.safetensors";
 /// Name of the list of rows beside them.
 pub const ROWS: &str = "observations.jsonl";
 
+/// Most pieces of a response that the list of rows quotes.
+const POOLED_PIECES: usize = 48;
+
 /// What a capture is asked for.
 #[derive(Debug, Clone)]
 pub struct CaptureOptions {
@@ -258,6 +261,10 @@ fn write(prepared: &Prepared, job: &Job, recipe: &str, store: &Store, out: &Path
             response: row.response,
             constitution: prepared.name(row.constitution).to_owned(),
             span: row.request.response.map_or([0, 0], |s| [s.start, s.end]),
+            // Once a response: under another constitution the same tokens are pooled.
+            pooled: row.request.response.filter(|_| row.constitution == 0).map(|span| {
+                prepared.model.encoder.pieces(&row.request.tokens[span.start..span.end], POOLED_PIECES)
+            }),
         })
         .collect();
     write_rows(&out.join(ROWS), &records)

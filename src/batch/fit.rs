@@ -1,17 +1,18 @@
 //! From an observations file to directions and the report.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
+use super::capture::ROWS;
 use super::export::DIRECTIONS;
 use super::problem::pose;
 use crate::artifact;
 use crate::error::{Kind, Place, Refusal, Result};
-use crate::hypothesis::{Analysis, LayerChoice, Options, analyse};
+use crate::hypothesis::{self, Analysis, LayerChoice, Options, analyse};
 use crate::input::{Constitution, Family};
-use crate::observations::Observations;
+use crate::observations::{Observations, read_rows};
 use crate::report::export::{Directions, to_safetensors};
 use crate::report::html::to_html;
 use crate::report::markdown::to_markdown;
@@ -71,11 +72,42 @@ pub fn fit_into(options: &FitOptions) -> Result<Report> {
     let cards = cards(&observations, &families, &options.constitutions);
     let mut report = Report::new(provenance, &analysis, cards);
     add_skipped(&mut report, options, &observations);
+    name_items(&mut report, &options.observations, posed.source.selection.rows());
     let write = |name: &str, text: String| artifact::write_bytes(&options.out.join(name), text.as_bytes());
     write("report.json", to_json(&report)?)?;
     write("report.md", to_markdown(&report))?;
     write("report.html", to_html(&report))?;
     Ok(report)
+}
+
+/// Gives the listed responses their ids and texts, from the list of rows beside the observations; without a list
+/// that fits, they keep their row in the file.
+fn name_items(report: &mut Report, observations: &Path, selected: &[usize]) {
+    let Some(Value::Array(listed)) = report.tables.get_mut(hypothesis::items::TABLE) else { return };
+    let rows = observations.with_file_name(ROWS);
+    let records = if rows.is_file() { read_rows(&rows).unwrap_or_default() } else { Vec::new() };
+    // The same response under another constitution: its tokens are the same.
+    let pieces: BTreeMap<(&str, usize), &Vec<String>> =
+        records.iter().filter_map(|r| Some(((r.id.as_str(), r.response), r.pooled.as_ref()?))).collect();
+    let name = |row: &Value| -> Option<Value> {
+        let row = *selected.get(usize::try_from(row.as_u64()?).ok()?)?;
+        Some(match records.get(row) {
+            Some(r) => json!({
+                "row": row,
+                "item": r.id,
+                "response": r.response,
+                "pooled": pieces.get(&(r.id.as_str(), r.response)),
+            }),
+            None => json!({"row": row}),
+        })
+    };
+    for entry in listed {
+        for key in ["row", "against"] {
+            if let Some(named) = entry.get(key).and_then(&name) {
+                entry[key] = named;
+            }
+        }
+    }
 }
 
 /// What was left out: the list where it is at hand, else the numbers that the file gives.

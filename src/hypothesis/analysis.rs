@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::estimate::{Control, Estimate, Mode, Quantity};
 use super::export::{Fitted, at_layer, fit_directions};
 use super::judging;
-use super::layers::{self, LayerRho2};
+use super::layers::{self, LayerAlignment, LayerRho2};
 use super::problem::{LayerSource, Problem};
 use super::rows;
 use super::stage::Stage;
@@ -68,6 +68,8 @@ pub struct Analysis {
     pub layer_note: String,
     /// ρ² by layer on the selection half; empty where no layer had to be chosen.
     pub profile: Vec<LayerRho2>,
+    /// Alignments by layer on the selection half, those that are identifiable.
+    pub alignments: Vec<LayerAlignment>,
     /// `v_star.VALUE`, `v_c.CONSTITUTION`, `w`: one `[d]` vector a layer, in the order of the layers.
     pub directions: BTreeMap<String, Vec<Vec<f64>>>,
     /// Slopes against the placebo arm.
@@ -103,8 +105,9 @@ pub fn analyse(problem: &Problem, source: &dyn LayerSource, options: &Options) -
             [] => return Err(Refusal::new(Kind::NotEstimable, "no layer was captured").into()),
             [only] => (*only, "the only one captured".into()),
             many => {
-                let (layer, profile) = layers::choose(problem, source, &values)?;
-                out.profile = profile;
+                let chosen = layers::choose(problem, source, &values)?;
+                let layer = chosen.layer;
+                (out.profile, out.alignments) = (chosen.profile, chosen.alignments);
                 keep = Box::new(|row| !layers::selects(problem.block[row]));
                 let reported = blocks.iter().filter(|&&b| !layers::selects(b)).count();
                 if reported < 30 {

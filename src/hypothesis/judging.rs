@@ -7,7 +7,7 @@ use super::problem::{Choices, Judged, Labels, Problem, Value};
 use crate::probe::influence::normal_interval;
 
 /// A mean over pairs with its standard error over blocks: Σ x / Σ n.
-fn mean_by_block(cells: impl IntoIterator<Item = (i32, f64)>) -> Option<(f64, f64, usize, usize)> {
+pub(super) fn mean_by_block(cells: impl IntoIterator<Item = (i32, f64)>) -> Option<(f64, f64, usize, usize)> {
     let mut blocks: BTreeMap<i32, (f64, f64)> = BTreeMap::new();
     for (block, x) in cells {
         let cell = blocks.entry(block).or_insert((0.0, 0.0));
@@ -25,19 +25,22 @@ fn mean_by_block(cells: impl IntoIterator<Item = (i32, f64)>) -> Option<(f64, f6
     Some((mean, se, n as usize, blocks.len()))
 }
 
-/// `judge_accuracy` of a constitution for a value: share of judged pairs whose labels differ on which the
-/// debiased log-odds have the sign of the difference; a log-odds of 0 counts half. Per-response scores are
-/// compared on all pairs of responses to one prompt. `keep` says which rows count.
-pub fn accuracy(problem: &Problem, value: &Value, judged: &Judged, keep: &dyn Fn(usize) -> bool) -> Estimate {
-    let (method, compared) = match &judged.choices {
+/// What a judge said of pairs whose labels differ: block, debiased log-odds for the better response.
+///
+/// Forced choices give (ab − ba)/2 for each judged pair; per-response scores their difference for every pair of
+/// responses to one prompt. `keep` says which rows count.
+pub(super) fn odds_for_the_better(
+    problem: &Problem,
+    value: &Value,
+    judged: &Judged,
+    keep: &dyn Fn(usize) -> bool,
+) -> Vec<(i32, f64)> {
+    let compared: Vec<(usize, usize, f64)> = match &judged.choices {
         Choices::Pairs { pairs, ab, ba } => {
-            let debiased = pairs.iter().zip(ab.iter().zip(ba)).map(|(&(a, b), (ab, ba))| (a, b, ab - ba));
-            ("debiased log-odds against labels, clustered by block", debiased.collect())
+            let odds = ab.iter().zip(ba).map(|(ab, ba)| (ab - ba) / 2.0);
+            pairs.iter().zip(odds).map(|(&(a, b), odds)| (a, b, odds)).collect()
         }
-        Choices::Scores(scores) => (
-            "differences of scores against labels, all pairs of a prompt, clustered by block",
-            all_pairs(problem, scores),
-        ),
+        Choices::Scores(scores) => all_pairs(problem, scores),
     };
     let preferred: HashMap<(usize, usize), f64> = match &value.labels {
         Labels::Preferences(list) => {
@@ -49,20 +52,36 @@ pub fn accuracy(problem: &Problem, value: &Value, judged: &Judged, keep: &dyn Fn
         Labels::Scores(s) => s[a] - s[b],
         Labels::Preferences(_) => preferred.get(&(a, b)).copied().unwrap_or(f64::NAN),
     };
-    let cells = compared.into_iter().filter_map(|(a, b, odds): (usize, usize, f64)| {
+    let told = compared.into_iter().filter_map(|(a, b, odds)| {
         let truth = difference(a, b);
-        (keep(a) && truth.is_finite() && truth != 0.0).then(|| {
-            let agreement = truth.signum() * odds;
-            let right = if agreement > 0.0 {
-                1.0
-            } else if agreement < 0.0 {
-                0.0
-            } else {
-                0.5
-            };
-            (problem.block[a], right)
-        })
+        (keep(a) && truth.is_finite() && truth != 0.0).then(|| (problem.block[a], truth.signum() * odds))
     });
+    told.collect()
+}
+
+/// 1 for log-odds of the right sign, 0 for the wrong one, half for 0.
+pub(super) fn right(odds: f64) -> f64 {
+    if odds > 0.0 {
+        1.0
+    } else if odds < 0.0 {
+        0.0
+    } else {
+        0.5
+    }
+}
+
+/// `judge_accuracy` of a constitution for a value: share of judged pairs whose labels differ on which the
+/// debiased log-odds have the sign of the difference; a log-odds of 0 counts half. Per-response scores are
+/// compared on all pairs of responses to one prompt. `keep` says which rows count.
+pub fn accuracy(problem: &Problem, value: &Value, judged: &Judged, keep: &dyn Fn(usize) -> bool) -> Estimate {
+    let method = match &judged.choices {
+        Choices::Pairs { .. } => "debiased log-odds against labels, clustered by block",
+        Choices::Scores(_) => {
+            "differences of scores against labels, all pairs of a prompt, clustered by block"
+        }
+    };
+    let cells = odds_for_the_better(problem, value, judged, keep);
+    let cells = cells.into_iter().map(|(block, odds)| (block, right(odds)));
     let Some((mean, se, n, blocks)) = mean_by_block(cells) else {
         return Estimate::new(Quantity::JudgeAccuracy, method).warn("no judged pair has different labels");
     };

@@ -5,9 +5,11 @@
 
 use super::bench::Bench;
 use super::encoding::rho2;
-use super::problem::{LayerSource, Problem};
+use super::improvement::Angle;
+use super::problem::{Judged, LayerSource, Problem};
 use super::rows::{self, Rows};
 use crate::error::Result;
+use crate::probe::influence::fisher_interval;
 use crate::units::Layer;
 
 /// ρ² of a value at a layer on the selection half.
@@ -23,6 +25,33 @@ pub struct LayerRho2 {
     pub se: Option<f64>,
 }
 
+/// The alignment of a constitution with a value at a layer on the selection half: a picture of where in the model
+/// it arises. It chooses nothing.
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+pub struct LayerAlignment {
+    /// The layer.
+    pub layer: Layer,
+    /// The value.
+    pub value: String,
+    /// The constitution.
+    pub constitution: String,
+    /// cos(v_c, v*).
+    pub cos: f64,
+    /// Ends of its 95 % interval.
+    pub interval: (f64, f64),
+}
+
+/// What the selection half says of the layers.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Choice {
+    /// The layer with the largest mean ρ².
+    pub layer: Layer,
+    /// ρ² of each value at each layer.
+    pub profile: Vec<LayerRho2>,
+    /// Alignments that are identifiable.
+    pub alignments: Vec<LayerAlignment>,
+}
+
 /// Whether a block belongs to the half on which the layer is chosen. Decided by a hash of the block's
 /// number, so that it depends neither on the order of the data nor on a seed.
 pub fn selects(block: i32) -> bool {
@@ -33,17 +62,14 @@ pub fn selects(block: i32) -> bool {
     (z ^ (z >> 31)) & 1 == 0
 }
 
-/// ρ² of each value at each layer on the selection half, and the layer where their mean is largest.
+/// ρ² of each value at each layer on the selection half, the layer where their mean is largest, and the
+/// alignments there and elsewhere.
 ///
 /// # Errors
 /// If a layer cannot be read or factorised.
-pub fn choose(
-    problem: &Problem,
-    source: &dyn LayerSource,
-    values: &[usize],
-) -> Result<(Layer, Vec<LayerRho2>)> {
+pub fn choose(problem: &Problem, source: &dyn LayerSource, values: &[usize]) -> Result<Choice> {
     let keep = |row: usize| selects(problem.block[row]);
-    let mut profile = Vec::new();
+    let (mut profile, mut alignments) = (Vec::new(), Vec::new());
     let mut best = (f64::NEG_INFINITY, source.layers()[0]);
     for &layer in source.layers() {
         let h = source.resid(layer)?;
@@ -63,8 +89,30 @@ pub fn choose(
                         Err(e) => return Err(e),
                     };
                 }
-                if let Some((_, bench)) = &cache {
-                    let s = bench.probe(vec![rows::label(bench, value)]).remove(0);
+                if let Some((wanted, bench)) = &cache {
+                    let judged: Vec<&Judged> = problem
+                        .judged
+                        .iter()
+                        .filter(|j| !j.beside && wanted.filtered(|r| j.reward[r].is_finite()) == *wanted)
+                        .collect();
+                    let rewards = judged.iter().map(|j| bench.column(&j.reward));
+                    let labels = std::iter::once(rows::label(bench, value)).chain(rewards).collect();
+                    let mut labels = bench.probe(labels).into_iter();
+                    let s = labels.next().expect("S was probed");
+                    for (judged, r) in judged.iter().zip(labels) {
+                        let angle = Angle::new(bench, &s, &r);
+                        if let (true, Some(cos)) = (angle.identifiable(), &angle.cos) {
+                            let interval = fisher_interval(cos.value, cos.se(bench.contrasts.blocks()));
+                            let (value, constitution) = (value.name.clone(), judged.name.clone());
+                            alignments.push(LayerAlignment {
+                                layer,
+                                value,
+                                constitution,
+                                cos: cos.value,
+                                interval,
+                            });
+                        }
+                    }
                     if let Some(r) = rho2(bench, &s) {
                         entry.rho2 = Some(r.value);
                         entry.se = Some(r.se(bench.contrasts.blocks())).filter(|se| se.is_finite());
@@ -78,7 +126,7 @@ pub fn choose(
             best = (sum, layer);
         }
     }
-    Ok((best.1, profile))
+    Ok(Choice { layer: best.1, profile, alignments })
 }
 
 #[cfg(test)]

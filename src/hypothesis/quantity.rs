@@ -51,6 +51,7 @@ quantities! {
     Auc => "auc",
     PairAccuracy => "pair_accuracy",
     JudgeAccuracy => "judge_accuracy",
+    JudgeOverconfidence => "judge_overconfidence",
     JudgeInconsistency => "judge_inconsistency",
     PositionBias => "position_bias",
     PositionBiasSd => "position_bias_sd",

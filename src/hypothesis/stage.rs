@@ -332,6 +332,7 @@ fn needs_no_layer(quantity: Quantity) -> bool {
             | Quantity::TiltGain
             | Quantity::AttainedRegret
             | Quantity::JudgeAccuracy
+            | Quantity::JudgeOverconfidence
             | Quantity::JudgeInconsistency
             | Quantity::PositionBias
             | Quantity::PositionBiasSd

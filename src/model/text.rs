@@ -180,6 +180,30 @@ impl TextEncoder {
         guarded(|| self.inner.decode(ids, true)).map_err(failed)?.map_err(|e| failed(e.to_string()))
     }
 
+    /// Tokens as pieces of text, one a token; a token that is only part of a character gives an empty piece, and
+    /// the last of its parts the character. With more than `most` tokens the middle is left out, and an ellipsis
+    /// stands for it.
+    pub fn pieces(&self, ids: &[u32], most: usize) -> Vec<String> {
+        let mut stream = self.inner.decode_stream(false);
+        // A token that cannot be decoded is spelled as in the vocabulary.
+        let mut spell = |id: u32| match stream.step(id) {
+            Ok(piece) => piece.unwrap_or_default(),
+            Err(_) => self.token(id).unwrap_or_default(),
+        };
+        let pieces: Vec<String> = ids.iter().map(|&id| spell(id)).collect();
+        if pieces.len() <= most {
+            return pieces;
+        }
+        let (head, tail) = (most - most / 3, most / 3);
+        let gap = std::iter::once("…".to_owned());
+        pieces[..head]
+            .iter()
+            .cloned()
+            .chain(gap)
+            .chain(pieces[pieces.len() - tail..].iter().cloned())
+            .collect()
+    }
+
     /// A token as the vocabulary spells it.
     pub fn token(&self, id: u32) -> Option<String> {
         self.inner.id_to_token(id)

@@ -20,6 +20,10 @@ pub struct RowRecord {
     pub constitution: String,
     /// The response's tokens `[start, end)` in the rendered sequence.
     pub span: [usize; 2],
+    /// These tokens as pieces of text, the middle of long ones left out; with the rows of the first constitution
+    /// only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pooled: Option<Vec<String>>,
 }
 
 /// Writes the file, whole or not at all.

@@ -119,6 +119,14 @@ impl Contrasts {
         })
     }
 
+    /// (Better row, worse row) of each preference, in the order of the contrasts; empty for responses.
+    pub fn pair_rows(&self) -> impl Iterator<Item = (usize, usize)> {
+        self.units.iter().filter_map(|u| match u {
+            Unit::Pair(better, worse) => Some((*better, *worse)),
+            Unit::Prompt(_) | Unit::Row(_) => None,
+        })
+    }
+
     /// The contrasts of a column, `[rows] → [N]`.
     pub fn column(&self, values: &[f64]) -> Vec<f64> {
         let mut out = Vec::with_capacity(self.len);

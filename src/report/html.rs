@@ -12,7 +12,7 @@ use super::sections::{self, Section};
 use super::tables;
 use super::text::{html as escaped, shortened};
 use super::verdict::verdicts_of;
-use super::{LAYER_NOTE, LAYER_PROFILE, PLACEBO, Report, SKIPPED, format, markdown, words};
+use super::{LAYER_ALIGNMENTS, LAYER_NOTE, LAYER_PROFILE, PLACEBO, Report, SKIPPED, format, markdown, words};
 
 const STYLE: &str = include_str!("style.css");
 /// Rows of a long table that the page shows; all are in `report.json`.
@@ -248,8 +248,12 @@ fn details(page: &mut Page, report: &Report, index: &Index<'_>, verdicts: &[supe
     page.folded("What could not be computed", &tables::estimates(report, &|e| e.estimate.is_none()));
     page.folded("Every estimate", &tables::estimates(report, &|_| true));
     page.folded("Constitutions", &tables::constitutions(report));
-    let drawn = [LAYER_NOTE, LAYER_PROFILE, PLACEBO];
-    for (name, table) in report.tables.iter().filter(|(name, _)| !drawn.contains(&name.as_str())) {
+    let drawn = [LAYER_ALIGNMENTS, LAYER_NOTE, LAYER_PROFILE, PLACEBO];
+    for (name, table) in report
+        .tables
+        .iter()
+        .filter(|(name, _)| ![&drawn[..], sections::DRAWN].concat().contains(&name.as_str()))
+    {
         let title = if name == SKIPPED { "Texts left out" } else { name };
         json_table(page, title, table);
     }

@@ -10,7 +10,7 @@ use super::sections::{self, Section};
 use super::tables;
 use super::text::{markdown as escaped, width};
 use super::verdict::{Outcome, Verdict, Z95, band_of, verdicts_of};
-use super::{LAYER_NOTE, LAYER_PROFILE, PLACEBO, Report, SKIPPED, format, words};
+use super::{LAYER_ALIGNMENTS, LAYER_NOTE, LAYER_PROFILE, PLACEBO, Report, SKIPPED, format, words};
 use crate::hypothesis::Quantity;
 
 /// The report as Markdown. Lines 1 to 5 are the finding in words.
@@ -210,8 +210,12 @@ fn warnings(out: &mut String, report: &Report) {
 
 /// Tables that have no place of their own are named, with their size.
 fn other_tables(out: &mut String, report: &Report) {
-    let known = [LAYER_NOTE, PLACEBO, SKIPPED, LAYER_PROFILE];
-    let others: Vec<_> = report.tables.iter().filter(|(name, _)| !known.contains(&name.as_str())).collect();
+    let known = [LAYER_ALIGNMENTS, LAYER_NOTE, PLACEBO, SKIPPED, LAYER_PROFILE];
+    let others: Vec<_> = report
+        .tables
+        .iter()
+        .filter(|(name, _)| ![&known[..], sections::DRAWN].concat().contains(&name.as_str()))
+        .collect();
     if others.is_empty() {
         return;
     }

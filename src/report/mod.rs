@@ -45,6 +45,8 @@ pub type Provenance = serde_json::Map<String, Json>;
 
 /// Name of the table `[{layer, value, rho2, se}]`: ρ² by layer on the half that chose the layer.
 pub const LAYER_PROFILE: &str = "layer_profile";
+/// Name of the table `[{layer, value, constitution, cos, interval}]`: alignments by layer on that half.
+pub const LAYER_ALIGNMENTS: &str = "layer_alignments";
 /// Name of the table that says in words how the layer was chosen: a string.
 pub const LAYER_NOTE: &str = "layer_note";
 /// Name of the table `[{value, constitution, control, quantity, difference, se, z}]`: slopes against the
@@ -125,6 +127,8 @@ impl Report {
             }
         };
         table(LAYER_PROFILE, analysis.profile.is_empty(), serde_json::to_value(&analysis.profile));
+        let alignments = &analysis.alignments;
+        table(LAYER_ALIGNMENTS, alignments.is_empty(), serde_json::to_value(alignments));
         table(LAYER_NOTE, analysis.layer_note.is_empty(), serde_json::to_value(&analysis.layer_note));
         table(PLACEBO, analysis.placebo.is_empty(), serde_json::to_value(&analysis.placebo));
         Self {

@@ -5,8 +5,10 @@ use super::text::shortened;
 
 /// Width of every plot in its own units; small enough that its text can be read on a phone.
 const WIDTH: f64 = 480.0;
+/// Curves that still show their bands; more would hide each other.
+const BANDS: usize = 5;
 /// Where a forest's axis begins, right of the names.
-const NAMES: f64 = 156.0;
+const NAMES: f64 = 170.0;
 const RIGHT: f64 = 470.0;
 const ROW: f64 = 21.0;
 
@@ -131,6 +133,8 @@ pub struct Chart<'a> {
     pub across: Vec<(f64, String)>,
     /// Lines upright: x and what it is.
     pub upright: Vec<(f64, String)>,
+    /// Whether y = x is drawn.
+    pub diagonal: bool,
 }
 
 impl Chart<'_> {
@@ -178,10 +182,16 @@ impl Chart<'_> {
             };
             svg.text("tick", anchor, (place, top - 6.0), name);
         }
+        if self.diagonal {
+            let (from, to) = (xs.0.max(lo - margin), xs.1.min(hi + margin));
+            if from < to {
+                svg.line("mean", (x.at(from), y.at(from)), (x.at(to), y.at(to)));
+            }
+        }
         for s in &series {
             let band: Vec<(f64, f64, f64)> =
                 s.points.iter().filter_map(|p| p.2.map(|(lo, hi)| (p.0, lo, hi))).collect();
-            if !named && band.len() > 1 {
+            if series.len() <= BANDS && band.len() > 1 {
                 let mut outline: Vec<(f64, f64)> = band.iter().map(|b| (x.at(b.0), y.at(b.2))).collect();
                 outline.extend(band.iter().rev().map(|b| (x.at(b.0), y.at(b.1))));
                 svg.path(&format!("band {}", s.class), &outline, true);
@@ -257,8 +267,15 @@ mod tests {
         assert_eq!(forest.draw(), None);
         let points = vec![(1.0, f64::NAN, None), (2.0, 1.0, None)];
         let series = vec![Series { name: String::new(), class: "none", points }];
-        let chart =
-            Chart { label: "a", axes: ("x", "y"), log2: false, series, across: vec![], upright: vec![] };
+        let chart = Chart {
+            label: "a",
+            axes: ("x", "y"),
+            log2: false,
+            series,
+            across: vec![],
+            upright: vec![],
+            diagonal: false,
+        };
         assert_eq!(chart.draw(), None);
     }
 }

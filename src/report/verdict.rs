@@ -124,8 +124,17 @@ pub struct Verdict {
 }
 
 impl Verdict {
-    /// The word with its qualifier: `improves (length-confounded)`.
+    /// The word with its qualifier: `improves (length-confounded)`. A placebo names no value that training could be
+    /// after: what it moves is a warning, not a finding.
     pub fn label(&self) -> String {
+        let moved = match self.verdict {
+            Outcome::Improves => "+",
+            Outcome::Degrades => "−",
+            _ => "",
+        };
+        if self.placebo && !moved.is_empty() {
+            return format!("placebo effect, {moved}");
+        }
         match self.qualifier {
             Some(qualifier) => format!("{} ({})", self.verdict.as_str(), qualifier.as_str()),
             None => self.verdict.as_str().to_owned(),

@@ -298,6 +298,7 @@ fn row_records_come_back_line_by_line() {
         response,
         constitution: "none".to_owned(),
         span: [3, 9],
+        pooled: None,
     };
     let rows = [row("a\nb", 0), row("ü", 1)];
     write_rows(&path, &rows).expect("written");

@@ -4,11 +4,14 @@
 //! same. A statement on which there is nothing to say has no section.
 
 mod angles;
+mod items;
+mod judge;
 
 use super::Report;
 use super::figures::Figure;
 use super::grid::Grid;
 use super::rows::Index;
+use crate::hypothesis::{self, calibration};
 
 /// A statement of the paper and what the data say about it; all texts are plain, not escaped.
 pub struct Section {
@@ -29,7 +32,10 @@ pub struct Section {
 type Make = fn(&Report, &Index<'_>) -> Option<Section>;
 
 /// In the order of the page.
-const SECTIONS: &[Make] = &[angles::section];
+const SECTIONS: &[Make] = &[angles::section, judge::section, items::section];
+
+/// Tables of the report that sections show, which the list of further tables leaves out.
+pub(super) const DRAWN: &[&str] = &[calibration::TABLE, hypothesis::items::TABLE];
 
 /// The sections that have something to say.
 pub(super) fn all(report: &Report, index: &Index<'_>) -> Vec<Section> {

@@ -1,0 +1,109 @@
+//! Whether the judge is right as often as it is sure.
+
+use serde_json::Value as Json;
+
+use super::Section;
+use crate::hypothesis::calibration::TABLE;
+use crate::hypothesis::{Control, Quantity};
+use crate::report::Report;
+use crate::report::figures::Figure;
+use crate::report::format::{counted, detail, quotable};
+use crate::report::grid::{Cell, grid};
+use crate::report::plot::{Chart, Series};
+use crate::report::rows::Index;
+use crate::report::text::shortened;
+
+/// Curves of a plot.
+const CURVES: usize = 5;
+
+/// Agreement with the labels against confidence, a plot a value.
+pub(super) fn section(report: &Report, index: &Index<'_>) -> Option<Section> {
+    let curves = report.tables.get(TABLE)?.as_array()?;
+    let figures: Vec<Figure> = index.values.iter().filter_map(|v| figure(curves, index, v)).collect();
+    let mut out = grid(&["value", "constitution", ">surer than right by [95 %]"]);
+    let (mut sure, mut all) = (0, 0);
+    for e in report.estimates.iter().filter(|e| {
+        e.quantity == Quantity::JudgeOverconfidence && e.control == Control::None && e.judge.is_none()
+    }) {
+        all += usize::from(quotable(e));
+        sure += usize::from(quotable(e) && e.lo.is_some_and(|lo| lo > 0.0));
+        out.rows.push(vec![
+            Cell::name(e.value.as_deref().unwrap_or_default()),
+            Cell::name(e.constitution.as_deref().unwrap_or_default()),
+            Cell::number(detail(e)),
+        ]);
+    }
+    Some(Section {
+        title: "How sure the judge is, and how right",
+        source: "Assumption 3",
+        verdict: format!(
+            "Under {sure} of {} the judge is surer than it is right about the value.",
+            counted(all as u64, "pair of value and constitution")
+        ),
+        notes: vec![
+            "Each judged pair whose labels differ: confidence σ(|ℓ|) of the debiased log-odds ℓ against the share that \
+             agrees with the labels, in bins of equal numbers with 95 % intervals. A judge whose rewards are the value \
+             lies on the dashed line; one that is asked for something else lies near ½, one that is asked for \
+             the contrary below."
+                .into(),
+        ],
+        grids: vec![("Confidence less agreement".into(), out)],
+        figures,
+    })
+}
+
+fn figure(curves: &[Json], index: &Index<'_>, value: &str) -> Option<Figure> {
+    let slope = |c: &Json| {
+        let name = index.constitutions.iter().find(|n| c["constitution"] == *n.name)?;
+        let value = index.values.iter().copied().find(|v| *v == value)?;
+        index.cell(Quantity::EncodedSlope, value, name.name, Control::None)?.z
+    };
+    let mut of: Vec<&Json> = curves.iter().filter(|c| c["value"] == *value).collect();
+    of.sort_by(|a, b| {
+        let size = |c: &Json| slope(c).unwrap_or(0.0).abs();
+        size(b).total_cmp(&size(a))
+    });
+    of.truncate(CURVES);
+    let series: Vec<Series> = of
+        .iter()
+        .map(|c| Series {
+            name: c["constitution"].as_str().unwrap_or_default().to_owned(),
+            class: match slope(c) {
+                Some(z) if z > 0.0 => "up",
+                Some(_) => "down",
+                None => "none",
+            },
+            points: points(&c["bins"]),
+        })
+        .collect();
+    let label = format!("Agreement of the judge with the labels of {value}, by the judge's confidence");
+    let chart = Chart {
+        label: &label,
+        axes: ("confidence, σ(|ℓ|)", "share that agrees with the labels"),
+        log2: false,
+        series,
+        across: vec![(0.5, "a coin".into())],
+        upright: vec![],
+        diagonal: true,
+    };
+    let named = shortened(value, 60);
+    Some(Figure {
+        title: format!("Judge and “{named}”"),
+        caption: format!(
+            "The {} with the clearest slopes; dashed: right as often as sure.",
+            counted(of.len() as u64, "constitution")
+        ),
+        keys: vec![],
+        svg: chart.draw()?,
+    })
+}
+
+fn points(bins: &Json) -> Vec<crate::report::plot::Point> {
+    let bins = bins.as_array().map(Vec::as_slice).unwrap_or_default();
+    bins.iter()
+        .filter_map(|b| {
+            let end = |i: usize| b["interval"].get(i).and_then(Json::as_f64);
+            Some((b["confidence"].as_f64()?, b["agreement"].as_f64()?, end(0).zip(end(1))))
+        })
+        .collect()
+}
