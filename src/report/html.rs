@@ -203,11 +203,11 @@ fn statements(page: &mut Page, sections: &[Section]) {
             escaped(&section.verdict)
         ));
         section.notes.iter().for_each(|n| page.note(n));
+        page.figures(&section.figures);
         for (title, grid) in &section.grids {
             page.put(&format!("<h3>{}</h3>\n", escaped(title)));
             page.table(grid, title);
         }
-        page.figures(&section.figures);
         page.put("</details>\n");
     }
     page.put("</section>\n");

@@ -21,6 +21,7 @@ mod known_answers;
 mod loopback;
 mod modes;
 mod moments;
+mod negative;
 mod observations;
 mod organism;
 mod parity;

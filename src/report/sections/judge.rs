@@ -37,8 +37,7 @@ pub(super) fn section(report: &Report, index: &Index<'_>) -> Option<Section> {
         title: "How sure the judge is, and how right",
         source: "Assumption 3",
         verdict: format!(
-            "Under {sure} of {} the judge is surer than it is right about the value.",
-            counted(all as u64, "pair of value and constitution")
+            "In {sure} of {all} cases, a case being a value and a constitution, the judge is surer than it is right about the value."
         ),
         notes: vec![
             "Each judged pair whose labels differ: confidence σ(|ℓ|) of the debiased log-odds ℓ against the share that \
@@ -58,7 +57,9 @@ fn figure(curves: &[Json], index: &Index<'_>, value: &str) -> Option<Figure> {
         let value = index.values.iter().copied().find(|v| *v == value)?;
         index.cell(Quantity::EncodedSlope, value, name.name, Control::None)?.z
     };
-    let mut of: Vec<&Json> = curves.iter().filter(|c| c["value"] == *value).collect();
+    let placebo =
+        |c: &Json| index.constitutions.iter().any(|n| n.is_placebo() && c["constitution"] == *n.name);
+    let mut of: Vec<&Json> = curves.iter().filter(|c| c["value"] == *value && !placebo(c)).collect();
     of.sort_by(|a, b| {
         let size = |c: &Json| slope(c).unwrap_or(0.0).abs();
         size(b).total_cmp(&size(a))
@@ -82,7 +83,7 @@ fn figure(curves: &[Json], index: &Index<'_>, value: &str) -> Option<Figure> {
         axes: ("confidence, σ(|ℓ|)", "share that agrees with the labels"),
         log2: false,
         series,
-        across: vec![(0.5, "a coin".into())],
+        across: vec![(0.5, String::new())],
         upright: vec![],
         diagonal: true,
     };
