@@ -43,6 +43,33 @@ pub struct FitOptions {
     pub manifest: Option<Value>,
 }
 
+/// What a fit will hold at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FitMemory {
+    /// Rows of the reference.
+    pub rows: usize,
+    /// Width of the residual stream, d.
+    pub width: usize,
+    /// Bytes of one layer's rows and of one factorisation of all of their contrasts: h in f32; X `[N, d]`, U `[N, r]`
+    /// and two matrices `[r, r]` in f64, r = min(N, d). Values that label different rows have a factorisation each.
+    pub bytes: usize,
+}
+
+/// What a fit of these observations will hold at once, from their columns alone.
+///
+/// # Errors
+/// What the observations refuse.
+pub fn fit_memory(observations: &Path, reference: Option<&str>) -> Result<FitMemory> {
+    let observations = Observations::open(observations)?;
+    let posed = pose(&observations, reference, &BTreeSet::new())?;
+    let (rows, width) = (posed.problem.rows(), observations.hidden_size());
+    let prompts: BTreeSet<i32> = posed.problem.prompt.iter().copied().collect();
+    let contrasts = if posed.problem.grouped { rows.saturating_sub(prompts.len()) } else { rows };
+    let rank = contrasts.min(width);
+    let bytes = 4 * rows * width + 8 * (contrasts * (width + rank) + 2 * rank * rank);
+    Ok(FitMemory { rows, width, bytes })
+}
+
 /// Analyses the observations and writes `report.json`, `report.md`, `report.html` and
 /// `directions.safetensors` into the folder.
 ///

@@ -2,6 +2,7 @@
 
 use clap::Args;
 
+use super::memory::{mebibytes, peak_resident};
 use crate::batch::bench::{BenchOptions, Rate, bench as run};
 use crate::batch::capture::CHUNK_TOKENS;
 use crate::error::{Kind, Refusal, Result};
@@ -90,15 +91,8 @@ pub fn bench(args: &BenchArgs) -> Result<()> {
         line("shared prefixes once", &found.forest);
         println!("  shared prefixes: {:.2} times as fast", found.gain());
         if let Some(bytes) = peak_resident() {
-            println!("  peak resident memory so far: {:.0} MiB", bytes as f64 / f64::from(1 << 20));
+            println!("  peak resident memory so far: {}", mebibytes(bytes));
         }
     }
     Ok(())
-}
-
-/// The process's peak resident set, where the system tells.
-fn peak_resident() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:"))?;
-    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|kib| kib * 1024)
 }

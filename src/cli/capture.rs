@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::args::{CaptureArgs, JudgeArgs, ModeName};
 use super::bars::Bars;
+use super::memory::mebibytes;
 use crate::batch::capture::{OBSERVATIONS, Prepared, capture_into};
 use crate::batch::experiment::JudgeMode;
 use crate::batch::judges::Judges;
@@ -115,11 +116,6 @@ pub fn describe(prepared: &Prepared, job: &Job) {
     }
     list_skipped("items", &prepared.items.skipped);
     list_skipped("rows", &job.skipped);
-}
-
-/// An amount of memory as people read it.
-pub fn mebibytes(bytes: usize) -> String {
-    format!("{:.0} MiB", bytes as f64 / f64::from(1 << 20))
 }
 
 /// The number of what was left out, with the first three reasons.

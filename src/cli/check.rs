@@ -6,7 +6,8 @@ use clap::Args;
 
 use super::args::DataArgs;
 use super::bars::Bars;
-use super::capture::{describe, mebibytes};
+use super::capture::describe;
+use super::memory::mebibytes;
 use crate::batch::capture::{CHUNK_TOKENS, CaptureOptions, Prepared};
 use crate::batch::check::check as run;
 use crate::error::{Kind, Refusal, Result};

@@ -1,11 +1,13 @@
 //! `vstar fit`.
 
 use std::path::PathBuf;
+use std::time::Instant;
 
 use clap::Args;
 
 use super::args::layer;
-use crate::batch::fit::{FitOptions, fit_into};
+use super::memory::{mebibytes, peak_resident};
+use crate::batch::fit::{FitOptions, fit_into, fit_memory};
 use crate::error::Result;
 use crate::report::terminal;
 
@@ -33,6 +35,14 @@ pub struct FitArgs {
 
 /// Fits, writes the report, prints its summary.
 pub fn fit(args: &FitArgs) -> Result<()> {
+    let begun = Instant::now();
+    let need = fit_memory(&args.observations, args.reference.as_deref())?;
+    println!(
+        "{} rows of width {}: a factorisation takes about {}",
+        need.rows,
+        need.width,
+        mebibytes(need.bytes)
+    );
     let report = fit_into(&FitOptions {
         observations: args.observations.clone(),
         layer: layer(&args.layer)?,
@@ -46,6 +56,11 @@ pub fn fit(args: &FitArgs) -> Result<()> {
         manifest: None,
     })?;
     println!("{}", terminal(&report));
-    println!("report in {}", args.out.join("report.md").display());
+    let peak = peak_resident().map_or_else(String::new, |b| format!(", {} at the peak", mebibytes(b)));
+    println!(
+        "report in {} ({:.1} s{peak})",
+        args.out.join("report.md").display(),
+        begun.elapsed().as_secs_f64()
+    );
     Ok(())
 }

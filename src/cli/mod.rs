@@ -11,6 +11,7 @@ mod compare;
 mod explain;
 mod export;
 mod fit;
+mod memory;
 mod models;
 mod organism;
 mod preview;
