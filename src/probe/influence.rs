@@ -83,10 +83,11 @@ pub fn cosine(ab: &Influence, aa: &Influence, bb: &Influence) -> Option<Influenc
 
 /// The 95 % interval of a cosine on Fisher's z scale: tanh(atanh c ± 1.96 · SE/(1 − c²)).
 ///
-/// At ±1 the scale is infinite: the interval is then c ± 1.96 SE cut at ±1.
+/// Within one standard error of ±1 the first-order error on that scale, SE/(1 − c²), has no meaning (at ±1 it is
+/// infinite) and would give [−1, 1] for a cosine of 0.9998 ± 0.005: the interval is then c ± 1.96 SE cut at ±1.
 pub fn fisher_interval(cos: f64, se: f64) -> (f64, f64) {
     let room = 1.0 - cos * cos;
-    if room < 1e-12 {
+    if se >= 1.0 - cos.abs() {
         return ((cos - Z95 * se).max(-1.0), (cos + Z95 * se).min(1.0));
     }
     let (z, half) = (cos.atanh(), Z95 * se / room);
@@ -96,4 +97,19 @@ pub fn fisher_interval(cos: f64, se: f64) -> (f64, f64) {
 /// estimate ± 1.96 SE.
 pub fn normal_interval(value: f64, se: f64) -> (f64, f64) {
     (value - Z95 * se, value + Z95 * se)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_interval_of_a_cosine_is_fishers_until_the_estimate_is_within_its_error_of_the_end() {
+        let (lo, hi) = fisher_interval(0.6, 0.1);
+        let (z, half) = (0.6f64.atanh(), Z95 * 0.1 / 0.64);
+        assert_eq!((lo, hi), ((z - half).tanh(), (z + half).tanh()));
+        let (lo, hi) = fisher_interval(-0.9998, 0.005);
+        assert!((lo + 1.0).abs() < 1e-12 && (hi + 0.9998 - Z95 * 0.005).abs() < 1e-12, "{lo} {hi}");
+        assert_eq!(fisher_interval(1.0, 0.01), (1.0 - Z95 * 0.01, 1.0));
+    }
 }

@@ -52,6 +52,16 @@ fn without_an_effect_there_is_none_at_the_nominal_rate() {
 }
 
 #[test]
+fn a_cosine_near_one_is_covered_too() {
+    // Where the estimate is often cut at 1 and Fisher's scale ends.
+    let design = Design { judges: vec![Judge::new("good", 0.97)], ..small(Regime::Standard, 150) };
+    let table = table::over_seeds(&design, 2500..2600).expect("a table");
+    let cos = line(&table, "uncontrolled cos S|J:good");
+    let coverage = cos.coverage.expect("intervals");
+    assert!((0.90..=1.0).contains(&coverage), "coverage {coverage}");
+}
+
+#[test]
 fn a_value_that_is_not_encoded_has_no_angle() {
     let design = small(Regime::Unencoded, 120);
     let table = table::over_seeds(&design, 3000..3060).expect("a table");
