@@ -43,6 +43,11 @@ impl Cell {
         Self::plain(shortened(name, NAME))
     }
 
+    /// The verdict where there is little room.
+    pub(super) fn short_verdict(verdict: &Verdict) -> Self {
+        Self { text: verdict.short_label(), ..Self::verdict(verdict) }
+    }
+
     pub(super) fn verdict(verdict: &Verdict) -> Self {
         let tone = match verdict.verdict {
             Outcome::Improves if !verdict.placebo => Tone::Up,

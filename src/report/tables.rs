@@ -74,17 +74,34 @@ pub(super) fn main<'a>(index: &Index<'a>, verdicts: &[Verdict], value: &'a str) 
 
 /// The main table, narrow enough for a terminal.
 pub(super) fn narrow<'a>(index: &Index<'a>, verdicts: &[Verdict], value: &'a str) -> Grid {
-    let mut out = grid(&["constitution", ">⟨v_c, v*⟩ [95 %]", ">length c.", ">p adj.", "verdict"]);
+    let mut out = grid(&[
+        "constitution",
+        ">⟨v_c, v*⟩ [95 %]",
+        ">gap",
+        ">slope",
+        ">total",
+        ">p adj.",
+        ">judge",
+        ">first",
+        "verdict",
+    ]);
     for named in ordered(index, value) {
         let Some(verdict) = of(verdicts, value, named.name) else { continue };
         let at = |quantity, control| index.cell(quantity, value, named.name, control);
         let p = at(Quantity::EncodedSlope, Control::None).and_then(|e| e.p_adjusted);
+        let gap = at(Quantity::Gap, Control::Length).or(at(Quantity::Gap, Control::None));
+        let bias = index.get(Quantity::PositionBias, None, Some(named.name), Control::None);
+        let plain = |quantity| Cell::number(headline_figure(at(quantity, Control::None)));
         out.rows.push(vec![
             Cell::name(named.name),
             Cell::number(headline(at(Quantity::Alignment, Control::None))),
-            Cell::number(headline_figure(at(Quantity::Alignment, Control::Length))),
+            Cell::number(headline_figure(gap)),
+            plain(Quantity::EncodedSlope),
+            plain(Quantity::TotalSlope),
             Cell::number(format::p(p)),
-            Cell::verdict(verdict),
+            plain(Quantity::JudgeAccuracy),
+            Cell::number(headline_figure(bias)),
+            Cell::short_verdict(verdict),
         ]);
     }
     out

@@ -1,4 +1,4 @@
-//! The summary that a terminal shows: the finding in words and a table of at most 110 columns.
+//! The summary that a terminal shows: the finding in words and a table of at most 120 columns.
 
 use super::grid::Grid;
 use super::overall::summaries;
@@ -9,7 +9,11 @@ use super::verdict::verdicts_of;
 use super::{Report, markdown, words};
 
 /// Columns of the widest line.
-pub const COLUMNS: usize = 110;
+pub const COLUMNS: usize = 120;
+
+/// What the columns of the main table are.
+const KEY: &str = "gap: ⟨v_c, v*⟩ less ⟨w, v*⟩; slope, total: first-order gain encoded and in all, units of the value × nats; \
+p of the slope, for all constitutions; judge: share judged as the labels say; first: nats for the first place.";
 
 /// The finding, then for each value the table of constitutions, what the model shows, and the warnings.
 /// Plain text without colour; every line is at most [`COLUMNS`] wide, and nothing in it steers a terminal.
@@ -27,6 +31,7 @@ pub fn terminal(report: &Report) -> String {
         let main = tables::narrow(&index, &verdicts, value);
         if !main.rows.is_empty() {
             grid(&mut out, &main);
+            paragraph(&mut out, KEY, "  ");
             for note in markdown::main_notes(&index, &verdicts, value, summary).iter().skip(1) {
                 paragraph(&mut out, note, "  ");
             }

@@ -97,6 +97,21 @@ impl Qualifier {
     }
 }
 
+impl Qualifier {
+    /// In a word.
+    fn short(self) -> &'static str {
+        match self {
+            Self::LengthConfounded => "length?",
+            Self::LengthNotControlled => "no lengths",
+            Self::LengthExplains => "length",
+            Self::WithinPlacebo => "placebo",
+            Self::TotalDisagrees => "total",
+            Self::TotalPositive => "total +",
+            Self::TotalNegative => "total −",
+        }
+    }
+}
+
 /// What a constitution would do to a value.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Verdict {
@@ -127,6 +142,15 @@ impl Verdict {
     /// The word with its qualifier: `improves (length-confounded)`. A placebo names no value that training could be
     /// after: what it moves is a warning, not a finding.
     pub fn label(&self) -> String {
+        self.worded(Qualifier::as_str)
+    }
+
+    /// The same in less room: `no evidence (placebo)`.
+    pub fn short_label(&self) -> String {
+        self.worded(Qualifier::short)
+    }
+
+    fn worded(&self, spell: fn(Qualifier) -> &'static str) -> String {
         let moved = match self.verdict {
             Outcome::Improves => "+",
             Outcome::Degrades => "−",
@@ -136,7 +160,7 @@ impl Verdict {
             return format!("placebo effect, {moved}");
         }
         match self.qualifier {
-            Some(qualifier) => format!("{} ({})", self.verdict.as_str(), qualifier.as_str()),
+            Some(qualifier) => format!("{} ({})", self.verdict.as_str(), spell(qualifier)),
             None => self.verdict.as_str().to_owned(),
         }
     }
