@@ -221,6 +221,23 @@ fn the_quick_start_finds_what_the_known_answer_model_was_built_to_hold() {
 }
 
 #[test]
+fn every_name_in_a_report_is_explained_and_a_misspelt_one_gets_the_nearest() {
+    let place = Place::new();
+    let (ok, list, err) = place.vstar(&["explain"]);
+    assert!(ok, "{err}");
+    for quantity in vstar::hypothesis::Quantity::ALL {
+        assert!(list.contains(&format!("{} ", quantity.name())), "{} is not listed", quantity.name());
+    }
+    let (ok, text, err) = place.vstar(&["explain", "alignment"]);
+    assert!(ok, "{err}");
+    for part in ["Formula.", "Assumes.", "Undefined when", "Theorem 3"] {
+        assert!(text.contains(part), "{text}");
+    }
+    let err = place.refused(&["explain", "alignement"]);
+    assert!(err.contains("`alignment`") && err.contains("vstar explain"), "{err}");
+}
+
+#[test]
 fn a_bench_prints_rates_and_refuses_what_has_no_name() {
     let place = Place::new();
     let job = ["--constitutions", "2", "--prompts", "2", "--responses", "2", "--tokens", "9", "4", "3"];
