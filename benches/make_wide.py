@@ -2,11 +2,12 @@
 """Observations as wide as a 7B model's, to time `vstar fit`: d = 4096, N = 10,000 contrasts, 8 labels.
 
     pip install numpy safetensors
-    benches/make_wide.py wide.safetensors [d [prompts]]
+    benches/make_wide.py wide.safetensors [d [prompts [constitutions [values]]]]
     /usr/bin/time -v vstar fit --observations wide.safetensors --layer 0 --out wide
 
 Spectrum j^-1, four responses a prompt, every label a random direction plus noise; six judges as scores, one
-value, log P.
+value, log P, unless other numbers are given. What all further statements of the paper cost beside the core:
+`2048 1667 20 3` (N = 5,001 contrasts, 20 constitutions, 3 values), with VSTAR_LOG=vstar=info for the seconds of each.
 """
 
 import json
@@ -15,7 +16,8 @@ import sys
 import numpy as np
 from safetensors.numpy import save_file
 
-path, d, prompts = sys.argv[1], *(int(n) for n in (sys.argv[2:] + ["4096", "3334"][len(sys.argv) - 2 :]))
+given = [int(n) for n in sys.argv[2:]]
+path, (d, prompts, judges, values) = sys.argv[1], given + [4096, 3334, 6, 1][len(given) :]
 rng = np.random.default_rng(1)
 n = prompts * 4
 scale = (1 / np.sqrt(np.arange(1, d + 1))).astype(np.float32)
@@ -37,7 +39,7 @@ tensors = {
     "prompt": np.repeat(np.arange(prompts, dtype=np.int32), 4),
     "ntok": rng.integers(20, 80, n).astype(np.int32),
     "logprob": label(0.8),
-    "value.S": label(0.4),
 }
-tensors |= {f"score.c{i}": label(0.7) for i in range(6)}
+tensors |= {f"value.S{i}" if i else "value.S": label(0.4) for i in range(values)}
+tensors |= {f"score.c{i}": label(0.7) for i in range(judges)}
 save_file(tensors, path, {"format": "vstar-observations/1", "layers": json.dumps([0])})

@@ -216,6 +216,11 @@ impl Model {
         })
     }
 
+    /// The files it was read from.
+    pub fn files(&self) -> &ModelFiles {
+        &self.files
+    }
+
     /// Whether the model's files bring a chat template.
     pub fn has_chat_template(&self) -> bool {
         self.chat.is_some()

@@ -3,13 +3,17 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use candle_core::{DType, Device};
 use safetensors::tensor::{Dtype, TensorView, serialize};
 use serde_json::json;
 
 use super::lexicon::{LEXICON, SPECIAL};
 use super::net::{HEAD, ROPE_BASE, Shape};
 use crate::artifact;
-use crate::error::{Kind, Refusal, Result};
+use crate::error::{Error, Kind, Place, Refusal, Result};
+use crate::model::Config;
+use crate::model::ModelFiles;
+use crate::model::weights::{Checkpoint, TensorSource};
 
 /// Longest text the model is meant for.
 const CONTEXT: usize = 256;
@@ -93,6 +97,53 @@ pub fn tensors(shape: &Shape) -> Vec<(String, Vec<usize>, std::ops::Range<usize>
         put("mlp.down_proj", &[d, m], b.down.clone());
     }
     out
+}
+
+/// Reads a model of this world back: its sizes and its parameters.
+///
+/// # Errors
+/// `Unsupported` for a model that is not of this world's kind; what the checkpoint refuses.
+pub fn read(files: &ModelFiles) -> Result<(Shape, Vec<f32>)> {
+    let path = files.path().join("config.json");
+    let text = std::fs::read_to_string(&path).map_err(|e| Error::io("read", &path, e))?;
+    let config = Config::from_json(&text, &path)?;
+    let gated: usize = config_number(&text, "intermediate_size");
+    let shape = Shape {
+        vocab: config.vocab_size,
+        hidden: config.hidden_size,
+        layers: config.num_blocks(),
+        mlp: gated,
+    };
+    let of_this_world = serde_json::from_str::<serde_json::Value>(&text).ok().filter(|own| {
+        let ours: serde_json::Value = serde_json::from_str(&config_json(&shape)).unwrap_or_default();
+        let decides = [
+            "model_type",
+            "head_dim",
+            "num_attention_heads",
+            "num_key_value_heads",
+            "rope_theta",
+            "tie_word_embeddings",
+        ];
+        decides.iter().all(|key| own.get(*key) == ours.get(*key)) && shape.vocab == LEXICON.size()
+    });
+    if of_this_world.is_none() {
+        return Err(Refusal::new(Kind::Unsupported, "training a model of another kind")
+            .at(Place::file(&path))
+            .expected("a folder that `vstar organism train` wrote, or embedded:hearth")
+            .into());
+    }
+    let checkpoint = Checkpoint::open(files.path(), DType::F32, &Device::Cpu)?;
+    let mut parameters = vec![0f32; shape.parameters()];
+    for (name, dims, range) in tensors(&shape) {
+        let tensor = checkpoint.tensor(&name, &dims)?.flatten_all()?.to_vec1::<f32>()?;
+        parameters[range].copy_from_slice(&tensor);
+    }
+    Ok((shape, parameters))
+}
+
+fn config_number(text: &str, key: &str) -> usize {
+    let config: serde_json::Value = serde_json::from_str(text).unwrap_or_default();
+    config[key].as_u64().and_then(|n| usize::try_from(n).ok()).unwrap_or(0)
 }
 
 /// `model.safetensors`.

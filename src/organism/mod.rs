@@ -2,7 +2,8 @@
 //!
 //! [`words`] → [`reply`] → [`policy`] (who says what), [`oracle`] → [`values`] (what it is worth),
 //! [`principles`] → [`corpus`] (what is said about it), [`net`], [`engine`] → [`train`] (who learns it),
-//! [`sample`], [`metrics`] → [`export`], [`card`] (what came of it).
+//! [`sample`], [`metrics`] → [`export`], [`card`] (what came of it), [`preference`] → [`rlaif`] (what its own judgments
+//! make of it).
 
 pub mod card;
 pub mod checkpoint;
@@ -18,8 +19,10 @@ pub mod net;
 pub mod optimiser;
 pub mod oracle;
 pub mod policy;
+pub mod preference;
 pub mod principles;
 pub mod reply;
+pub mod rlaif;
 pub mod sample;
 pub mod score;
 pub mod train;

@@ -114,6 +114,36 @@ pub enum OrganismCommand {
         #[arg(long)]
         card: bool,
     },
+    /// Train a model on its own judgments under a rule, and measure what became of the values
+    Rlaif {
+        /// The model: a folder, or embedded:NAME
+        #[arg(long, value_name = "DIR|embedded:NAME", default_value = "embedded:hearth")]
+        model: String,
+        /// The rule it judges by, in the world's words, such as `be kind`
+        #[arg(long)]
+        rule: String,
+        /// λ, the strength of the tilt, in units of 1/sd of the judge's reward within prompts
+        #[arg(long, default_value_t = 0.5)]
+        lambda: f64,
+        /// Pairs of its own replies that it judges and is trained on
+        #[arg(long, default_value_t = 3_000)]
+        pairs: usize,
+        /// Steps of 32 pairs
+        #[arg(long, default_value_t = 600)]
+        steps: usize,
+        /// Held-out prompts on which the gain is measured
+        #[arg(long, default_value_t = 400)]
+        prompts: usize,
+        /// Replies to each
+        #[arg(long, default_value_t = 8)]
+        replies: usize,
+        /// Seed
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// Folder for the trained model, with rlaif.json beside it
+        #[arg(long)]
+        out: PathBuf,
+    },
     /// Write held-out prompts with the model's own replies, and constitutions
     Data {
         /// Folder of the model

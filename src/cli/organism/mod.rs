@@ -22,8 +22,10 @@ use crate::organism::card::{self, METRICS, TRAINING, Training};
 use crate::organism::corpus::{Corpus, Mix};
 use crate::organism::engine::Engine;
 use crate::organism::metrics::{Metrics, Scope, measure};
+use crate::organism::net::Shape;
 use crate::organism::principles::PRINCIPLES;
 use crate::organism::reply::Situation;
+use crate::organism::rlaif::{Mean, Settings, rlaif};
 use crate::organism::sample::{Options, sample};
 use crate::organism::score::{score_items, write_rows};
 use crate::organism::train::{Recipe, State};
@@ -57,6 +59,18 @@ pub fn organism(args: &OrganismArgs) -> Result<()> {
         OrganismCommand::Score { file, out } => score(file, out.as_deref()),
         OrganismCommand::Evaluate { model, prompts, replies, seed, card } => {
             evaluate(model, Scope { prompts: *prompts, replies: *replies, seed: *seed }, *card)
+        }
+        OrganismCommand::Rlaif { model, rule, lambda, pairs, steps, prompts, replies, seed, out } => {
+            let settings = Settings {
+                rule: rule.clone(),
+                lambda_sd: *lambda,
+                pairs: *pairs,
+                steps: *steps,
+                prompts: *prompts,
+                replies: *replies,
+                seed: *seed,
+            };
+            train_on_judgments(model, &settings, out)
         }
         OrganismCommand::Data { model, count, seed, prompts, constitutions } => {
             let loaded = load(model)?;
@@ -200,6 +214,36 @@ fn sample_to(model: &str, data: &Path, rule: Option<&str>, options: Options, out
     });
     write_rows(out, rows)?;
     println!("replies in {}", out.display());
+    Ok(())
+}
+
+fn train_on_judgments(name: &str, settings: &Settings, out: &Path) -> Result<()> {
+    let base = load(name)?;
+    let made = |shape: &Shape, parameters: &[f32]| {
+        folder::write(out, shape, parameters)?;
+        load(&out.to_string_lossy())
+    };
+    let trained = with_bar("train", settings.steps, "steps", |bars| {
+        rlaif(&base, settings, &made, &mut |_| bars.advance(0))
+    })?;
+    let o = &trained.outcome;
+    card::write_json(&out.join("rlaif.json"), o)?;
+    println!(
+        "rule `{}`, λ·sd(r) {}, sd(r) {:.3} nats; what the optimum lacks {:.3}; KL {:.3} ± {:.3} nats a reply",
+        settings.rule, settings.lambda_sd, o.reward_sd, o.miss, o.kl.mean, o.kl.se
+    );
+    println!("{:<10} {:>19} {:>19} {:>19}", "value", "predicted", "at the reached KL", "measured");
+    for c in &o.changes {
+        let show = |m: &Mean| format!("{:.3} ± {:.3}", m.mean, m.se);
+        println!(
+            "{:<10} {:>19} {:>19} {:>19}",
+            c.value,
+            show(&c.predicted),
+            show(&c.predicted_at_kl),
+            show(&c.measured)
+        );
+    }
+    println!("the trained model is in {}", out.display());
     Ok(())
 }
 

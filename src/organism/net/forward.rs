@@ -111,6 +111,20 @@ pub(super) fn forward(shape: &Shape, p: &[f32], batch: &Batch) -> Pass {
     Pass { blocks, last: x, angles }
 }
 
+/// Cross-entropy of each target, in nats; for a target of one word, −log P of that word.
+pub fn cross_entropies(shape: &Shape, p: &[f32], batch: &Batch) -> Vec<f64> {
+    let pass = forward(shape, p, batch);
+    let (rows, _, _) = target_rows(shape, p, batch, &pass);
+    let logits = head(shape, p, &rows, batch.targets.len());
+    let each = batch.targets.iter().zip(logits.chunks_exact(shape.vocab));
+    each.map(|(target, row)| {
+        let top = f64::from(row.iter().fold(f32::NEG_INFINITY, |a, &b| a.max(b)));
+        let total = top + row.iter().map(|&x| (f64::from(x) - top).exp()).sum::<f64>().ln();
+        target.words.iter().map(|&(w, q)| f64::from(q) * (total - f64::from(row[w as usize]))).sum()
+    })
+    .collect()
+}
+
 /// Normed rows of the targets, their inverse norms, and the rows before the norm.
 pub(super) fn target_rows(
     shape: &Shape,

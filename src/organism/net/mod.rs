@@ -12,5 +12,5 @@ mod matmul;
 mod shape;
 
 pub use backward::gradient;
-pub use forward::{Batch, ROPE_BASE, Span, Target};
+pub use forward::{Batch, ROPE_BASE, Span, Target, cross_entropies};
 pub use shape::{HEAD, Shape, Slots};

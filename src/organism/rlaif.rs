@@ -1,0 +1,294 @@
+//! The whole loop of the paper on the known-answer model: it judges its own replies under a rule, is trained on
+//! that, and the oracle says what became of the values, beside what Theorem 3 predicted.
+
+use serde::{Deserialize, Serialize};
+
+use super::corpus::question;
+use super::draw::hash;
+use super::folder;
+use super::metrics::{context, held_out_situations};
+use super::preference::{self, Pair};
+use super::reply::Situation;
+use super::sample::{Options, sample};
+use super::values::{VALUES, score};
+use super::words::{EVENTS, PERSONS, TOPICS};
+use crate::error::{Kind, Place, Refusal, Result};
+use crate::forest::{self, Pool, Request};
+use crate::model::Model;
+use crate::units::TokenSpan;
+
+/// What to do.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Settings {
+    /// The rule to judge by, in the world's words.
+    pub rule: String,
+    /// λ in units of 1/sd(r), r the judge's reward within prompts.
+    pub lambda_sd: f64,
+    /// Pairs of replies to judge and to train on.
+    pub pairs: usize,
+    /// Steps of 32 pairs.
+    pub steps: usize,
+    /// Held-out prompts on which gain and prediction are measured.
+    pub prompts: usize,
+    /// Replies to each.
+    pub replies: usize,
+    /// Seed of samples and order.
+    pub seed: u64,
+}
+
+/// A mean and its standard error over groups of prompts.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Mean {
+    /// The mean.
+    pub mean: f64,
+    /// Its standard error.
+    pub se: f64,
+}
+
+/// What became of a value.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Change {
+    /// The value.
+    pub value: String,
+    /// λ · Cov(S, r), the first-order gain at the λ that was trained for (Theorem 13).
+    pub predicted: Mean,
+    /// √(2 KL)/sd(r) · Cov(S, r): the first-order gain at the divergence that training reached.
+    pub predicted_at_kl: Mean,
+    /// Mean S of the trained model's replies less that of the model's before.
+    pub measured: Mean,
+}
+
+/// What came of it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Outcome {
+    /// What was done.
+    pub settings: Settings,
+    /// λ per nat of log-odds.
+    pub lambda: f64,
+    /// sd of the reward within prompts, in nats of log-odds.
+    pub reward_sd: f64,
+    /// Σ(βΔ − ℓ)²/Σℓ² over the last tenth of the steps: 0 where the optimum of Proposition 2 is reached.
+    pub miss: f64,
+    /// Divergence of the trained model from the one before, in nats a reply.
+    pub kl: Mean,
+    /// The values.
+    pub changes: Vec<Change>,
+}
+
+/// Both models, judged by the oracle.
+pub struct Trained {
+    /// The figures.
+    pub outcome: Outcome,
+    /// Sizes of the network.
+    pub shape: super::net::Shape,
+    /// Its parameters after training.
+    pub parameters: Vec<f32>,
+}
+
+/// Pairs of one training step.
+const PAIRS_PER_STEP: usize = 32;
+/// Learning rate: a tenth of the pretraining's.
+const RATE: f64 = 3e-4;
+
+/// Runs the loop. `load` makes a model of parameters; `advance` is told finished prompts and steps, and may stop.
+///
+/// # Errors
+/// `Invalid` for settings without pairs, steps, prompts or a positive λ, or a judge that says the same of every pair;
+/// what the model and `advance` refuse.
+pub fn rlaif(
+    base: &Model,
+    settings: &Settings,
+    load: &dyn Fn(&super::net::Shape, &[f32]) -> Result<Model>,
+    advance: &mut dyn FnMut(usize) -> Result<()>,
+) -> Result<Trained> {
+    if settings.pairs == 0
+        || settings.steps == 0
+        || settings.prompts < 2
+        || settings.replies < 2
+        || settings.lambda_sd.is_nan()
+        || settings.lambda_sd <= 0.0
+    {
+        return Err(Refusal::new(Kind::Invalid, "the settings of a preference training")
+            .expected("pairs, steps, at least two prompts and replies, and a lambda above 0")
+            .into());
+    }
+    let (shape, reference) = folder::read(base.files())?;
+    let pairs = judged_pairs(base, settings, advance)?;
+    let reward_sd = (pairs.iter().map(|p| p.odds * p.odds / 2.0).sum::<f64>() / pairs.len() as f64).sqrt();
+    if reward_sd.is_nan() || reward_sd <= 0.0 {
+        return Err(Refusal::new(Kind::Invalid, "the judge says the same of every pair")
+            .found(format!("rule `{}`", settings.rule))
+            .into());
+    }
+    let lambda = settings.lambda_sd / reward_sd;
+    let how = preference::Settings {
+        lambda,
+        steps: settings.steps,
+        pairs: PAIRS_PER_STEP,
+        rate: RATE,
+        seed: settings.seed,
+    };
+    let mut misses = Vec::with_capacity(settings.steps);
+    let parameters = preference::optimise(&shape, &reference, &pairs, how, &mut |miss| {
+        misses.push(miss);
+        advance(1)
+    })?;
+    let tail = &misses[misses.len() - misses.len().div_ceil(10)..];
+    let miss = tail.iter().sum::<f64>() / tail.len() as f64;
+    let tuned = load(&shape, &parameters)?;
+    let (kl, changes) = measure(base, &tuned, settings, lambda, advance)?;
+    let settings = settings.clone();
+    Ok(Trained { outcome: Outcome { settings, lambda, reward_sd, miss, kl, changes }, shape, parameters })
+}
+
+/// Pairs of the model's own replies to training prompts, with its own judgments of them.
+fn judged_pairs(
+    model: &Model,
+    settings: &Settings,
+    advance: &mut dyn FnMut(usize) -> Result<()>,
+) -> Result<Vec<Pair>> {
+    let mut situations: Vec<Situation> = Situation::all().filter(|s| !s.held_out()).collect();
+    situations.sort_by_key(|s| hash(&["rlaif", &settings.seed.to_string(), &s.text()]));
+    situations.truncate(settings.pairs);
+    let contexts: Vec<String> = situations.iter().map(context).collect();
+    let options = Options { replies: 2, temperature: 1.0, longest: 40, seed: settings.seed };
+    let replies = sample(model, &contexts, options, advance)?;
+    let asked: Vec<(Situation, [&str; 2])> =
+        situations.iter().zip(&replies).map(|(s, r)| (*s, [r[0].as_str(), r[1].as_str()])).collect();
+    let odds = judge(model, &settings.rule, &asked, advance)?;
+    Ok(contexts
+        .into_iter()
+        .zip(replies)
+        .zip(odds)
+        .filter_map(|((context, replies), odds)| {
+            let replies: [String; 2] = replies.try_into().ok()?;
+            (replies.iter().all(|r| !r.is_empty())).then_some(Pair { context, replies, odds })
+        })
+        .collect())
+}
+
+/// Debiased log-odds that the first reply of each pair is the better one under the rule.
+fn judge(
+    model: &Model,
+    rule: &str,
+    pairs: &[(Situation, [&str; 2])],
+    advance: &mut dyn FnMut(usize) -> Result<()>,
+) -> Result<Vec<f64>> {
+    let answers = [model.encoder.encode("A")?[0], model.encoder.encode("B")?[0]];
+    let mut requests = Vec::with_capacity(2 * pairs.len());
+    for (situation, [a, b]) in pairs {
+        for (x, y) in [(a, b), (b, a)] {
+            let text = format!("user : {} A : {x} B : {y} {}", situation.text(), question(rule, true));
+            let tokens = model.encoder.encode(&text)?;
+            requests.push(Request { tokens, response: None, answers: Some(answers) });
+        }
+    }
+    let readings =
+        forest::run(&model.decoder, &requests, &settings_of_forward(), &|_| Place::default(), advance)?;
+    let odds = |r: &forest::Reading| r.answers[0] - r.answers[1];
+    Ok(readings.chunks_exact(2).map(|r| (odds(&r[0]) - odds(&r[1])) / 2.0).collect())
+}
+
+fn settings_of_forward() -> forest::Settings {
+    forest::Settings { layers: Vec::new(), pool: Pool::Mean, logprob: true, chunk_tokens: 4096, memory: None }
+}
+
+/// Gain and divergence on held-out prompts, and what was predicted from the model before.
+fn measure(
+    base: &Model,
+    tuned: &Model,
+    settings: &Settings,
+    lambda: f64,
+    advance: &mut dyn FnMut(usize) -> Result<()>,
+) -> Result<(Mean, Vec<Change>)> {
+    let situations: Vec<Situation> = held_out_situations().into_iter().take(settings.prompts).collect();
+    let contexts: Vec<String> = situations.iter().map(context).collect();
+    let options =
+        Options { replies: settings.replies, temperature: 1.0, longest: 40, seed: settings.seed ^ 0x5eed };
+    let before = sample(base, &contexts, options, advance)?;
+    let after = sample(tuned, &contexts, options, advance)?;
+    let group = |s: &Situation| format!("{}-{}-{}", PERSONS[s.person], EVENTS[s.event].0, TOPICS[s.topic]);
+    let groups: Vec<String> = situations.iter().map(group).collect();
+
+    // Pairs of neighbours: E[(S₁ − S₂)·ℓ]/2 is the covariance of S and r within prompts.
+    let couples: Vec<(usize, usize)> = (0..before.len())
+        .flat_map(|p| (0..before[p].len() / 2).map(move |i| (p, 2 * i)))
+        .filter(|&(p, i)| !before[p][i].is_empty() && !before[p][i + 1].is_empty())
+        .collect();
+    let asked: Vec<(Situation, [&str; 2])> = couples
+        .iter()
+        .map(|&(p, i)| (situations[p], [before[p][i].as_str(), before[p][i + 1].as_str()]))
+        .collect();
+    let odds = judge(base, &settings.rule, &asked, advance)?;
+    let variance = odds.iter().map(|o| o * o / 2.0).sum::<f64>() / odds.len().max(1) as f64;
+
+    let gained = log_probs(tuned, &contexts, &after, advance)?;
+    let had = log_probs(base, &contexts, &after, advance)?;
+    let ratio: Vec<Vec<f64>> =
+        gained.iter().zip(&had).map(|(a, b)| a.iter().zip(b).map(|(a, b)| a - b).collect()).collect();
+    let kl =
+        mean_by_group(&groups, ratio.iter().enumerate().flat_map(|(p, r)| r.iter().map(move |&x| (p, x))));
+
+    let mut changes = Vec::new();
+    for (v, name) in VALUES.iter().enumerate() {
+        let of = |p: usize, reply: &str| score(&situations[p], reply).values[v];
+        let products = couples
+            .iter()
+            .zip(&odds)
+            .map(|(&(p, i), odds)| (p, (of(p, &before[p][i]) - of(p, &before[p][i + 1])) * odds / 2.0));
+        let slope = mean_by_group(&groups, products);
+        let difference = (0..situations.len()).filter_map(|p| {
+            let mean = |replies: &[String]| {
+                let said: Vec<f64> = replies.iter().filter(|r| !r.is_empty()).map(|r| of(p, r)).collect();
+                (!said.is_empty()).then(|| said.iter().sum::<f64>() / said.len() as f64)
+            };
+            Some((p, mean(&after[p])? - mean(&before[p])?))
+        });
+        let at_kl = (2.0 * kl.mean.max(0.0) / variance).sqrt();
+        let scaled = |by: f64| Mean { mean: by * slope.mean, se: by * slope.se };
+        changes.push(Change {
+            value: (*name).to_owned(),
+            predicted: scaled(lambda),
+            predicted_at_kl: scaled(at_kl),
+            measured: mean_by_group(&groups, difference),
+        });
+    }
+    Ok((kl, changes))
+}
+
+/// log P of each reply with its end, in nats.
+fn log_probs(
+    model: &Model,
+    contexts: &[String],
+    replies: &[Vec<String>],
+    advance: &mut dyn FnMut(usize) -> Result<()>,
+) -> Result<Vec<Vec<f64>>> {
+    let mut requests = Vec::new();
+    for (context, replies) in contexts.iter().zip(replies) {
+        let start = model.encoder.encode(context)?.len();
+        for reply in replies {
+            let tokens = model.encoder.encode(&format!("{context} {reply} <eos>"))?;
+            let response = Some(TokenSpan { start, end: tokens.len() });
+            requests.push(Request { tokens, response, answers: None });
+        }
+    }
+    let readings =
+        forest::run(&model.decoder, &requests, &settings_of_forward(), &|_| Place::default(), advance)?;
+    let mut readings = readings.iter();
+    Ok(replies.iter().map(|r| readings.by_ref().take(r.len()).map(|r| r.logprob).collect()).collect())
+}
+
+/// Mean over all, standard error over groups of prompts.
+fn mean_by_group(groups: &[String], cells: impl Iterator<Item = (usize, f64)>) -> Mean {
+    let mut by: std::collections::BTreeMap<&str, (f64, f64)> = std::collections::BTreeMap::new();
+    for (prompt, x) in cells {
+        let cell = by.entry(&groups[prompt]).or_insert((0.0, 0.0));
+        cell.0 += x;
+        cell.1 += 1.0;
+    }
+    let n: f64 = by.values().map(|c| c.1).sum();
+    let mean = by.values().map(|c| c.0).sum::<f64>() / n;
+    let g = by.len() as f64;
+    let squares: f64 = by.values().map(|c| (c.0 - c.1 * mean).powi(2)).sum();
+    Mean { mean, se: (g / (g - 1.0) * squares).sqrt() / n }
+}
