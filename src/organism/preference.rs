@@ -99,7 +99,7 @@ pub fn optimise<E>(
             let mut next: Vec<usize> = (0..ready.len()).collect();
             next.shuffle(&mut rng);
             // What is left of the last round comes first.
-            next.extend(order.drain(..));
+            next.append(&mut order);
             order = next;
         }
         let chosen = order.split_off(order.len().saturating_sub(settings.pairs));
@@ -181,9 +181,12 @@ mod tests {
             let context = LEXICON.encode(&pair.context).len();
             let words = LEXICON.encode(&format!("{} {reply} <eos>", pair.context));
             batch.push(&words, None);
-            for j in context..words.len() {
-                batch.targets.push(Target { at: j - 1, weight: 1.0, words: vec![(words[j], 1.0)] });
-            }
+            let said = words.iter().enumerate().skip(context);
+            batch.targets.extend(said.map(|(j, &word)| Target {
+                at: j - 1,
+                weight: 1.0,
+                words: vec![(word, 1.0)],
+            }));
             -cross_entropies(&shape, &p, &batch).iter().sum::<f64>()
         };
         let wanted = alone(&pair.replies[0]) - alone(&pair.replies[1]);
