@@ -59,10 +59,16 @@ quantities! {
     DEffNaive => "d_eff_naive",
     ValueConcentration => "value_concentration",
     ValueCos => "value_cos",
+    ValueCone => "value_cone",
+    WeightedSlope => "weighted_slope",
+    WeightedAlignment => "weighted_alignment",
     ConstitutionCos => "constitution_cos",
     TiltGain => "tilt_gain",
+    TiltPredicted => "tilt_predicted",
+    TiltKl => "tilt_kl",
     CeilingRegret => "ceiling_regret",
     AttainedRegret => "attained_regret",
+    MeasuredRegret => "measured_regret",
     GeometryNull => "geometry_null",
 }
 

@@ -330,6 +330,8 @@ fn needs_no_layer(quantity: Quantity) -> bool {
         quantity,
         Quantity::TotalSlope
             | Quantity::TiltGain
+            | Quantity::TiltPredicted
+            | Quantity::TiltKl
             | Quantity::AttainedRegret
             | Quantity::JudgeAccuracy
             | Quantity::JudgeOverconfidence

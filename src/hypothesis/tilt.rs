@@ -4,6 +4,8 @@
 //! policy weighs them by w ∝ exp(λ r). Its gain is Σ w S − mean S, averaged over prompts, at λ in units
 //! of 1/sd(r), sd(r)² = Σ r²/N over contrasts. To first order it is λ · (K − 1)/K · total slope.
 
+use std::collections::BTreeMap;
+
 use super::estimate::{Estimate, Quantity};
 use crate::probe::Contrasts;
 use crate::probe::influence::normal_interval;
@@ -17,67 +19,86 @@ pub fn reward_sd(contrasts: &Contrasts, reward: &[f64]) -> f64 {
     (y.iter().map(|v| v * v).sum::<f64>() / y.len() as f64).sqrt()
 }
 
-/// Gain in S at one λ·sd(r), averaged over prompts, with its standard error over blocks, and the mean
-/// Kullback–Leibler divergence of the tilted policy from the base, in nats.
-pub fn gain(
+/// The tilted policy at one λ: means over prompts, each with its standard error over blocks.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Tilted {
+    /// Gain in S.
+    pub gain: (f64, f64),
+    /// The gain to first order, λ·Cov_j(S_j, r_j) with weights 1/K.
+    pub predicted: (f64, f64),
+    /// Kullback–Leibler divergence from the base, in nats.
+    pub divergence: (f64, f64),
+}
+
+/// The tilted policy at one λ·sd(r); `None` if the reward does not vary within prompts.
+pub fn tilted(
     contrasts: &Contrasts,
     block: &[i32],
     s: &[f64],
     reward: &[f64],
     lambda_sd: f64,
-) -> Option<(f64, f64, f64)> {
+) -> Option<Tilted> {
     let sd = reward_sd(contrasts, reward);
     if sd.is_nan() || sd <= 0.0 {
         return None;
     }
     let lambda = lambda_sd / sd;
-    let mut by_block: std::collections::BTreeMap<i32, (f64, f64)> = std::collections::BTreeMap::new();
-    let (mut divergence, mut prompts) = (0.0, 0.0);
+    let mut by_block: BTreeMap<i32, ([f64; 3], f64)> = BTreeMap::new();
     for rows in contrasts.prompts() {
         let top = rows.iter().map(|&r| lambda * reward[r]).fold(f64::NEG_INFINITY, f64::max);
         let weights: Vec<f64> = rows.iter().map(|&r| (lambda * reward[r] - top).exp()).collect();
         let total: f64 = weights.iter().sum();
         let k = rows.len() as f64;
-        let (mut tilted, mut plain) = (0.0, 0.0);
+        let mean = rows.iter().map(|&r| reward[r]).sum::<f64>() / k;
+        let (mut tilted, mut plain, mut covariance, mut divergence) = (0.0, 0.0, 0.0, 0.0);
         for (&row, w) in rows.iter().zip(&weights) {
             let w = w / total;
             tilted += w * s[row];
             plain += s[row] / k;
+            covariance += s[row] * (reward[row] - mean) / k;
             if w > 0.0 {
                 divergence += w * (w * k).ln();
             }
         }
-        let cell = by_block.entry(block[rows[0]]).or_insert((0.0, 0.0));
-        cell.0 += tilted - plain;
+        let cell = by_block.entry(block[rows[0]]).or_insert(([0.0; 3], 0.0));
+        let found = [tilted - plain, lambda * covariance, divergence];
+        cell.0.iter_mut().zip(found).for_each(|(c, x)| *c += x);
         cell.1 += 1.0;
-        prompts += 1.0;
     }
+    let prompts: f64 = by_block.values().map(|c| c.1).sum();
     if prompts == 0.0 {
         return None;
     }
-    let mean = by_block.values().map(|c| c.0).sum::<f64>() / prompts;
     let g = by_block.len() as f64;
-    let squares: f64 = by_block.values().map(|c| (c.0 - c.1 * mean).powi(2)).sum();
-    let se = (g / (g - 1.0) * squares).sqrt() / prompts;
-    Some((mean, se, divergence / prompts))
+    let of = |i: usize| {
+        let mean = by_block.values().map(|c| c.0[i]).sum::<f64>() / prompts;
+        let squares: f64 = by_block.values().map(|c| (c.0[i] - c.1 * mean).powi(2)).sum();
+        (mean, (g / (g - 1.0) * squares).sqrt() / prompts)
+    };
+    Some(Tilted { gain: of(0), predicted: of(1), divergence: of(2) })
 }
 
-/// `tilt_gain` over the grid.
+/// `tilt_gain`, `tilt_predicted` and `tilt_kl` over the grid.
 pub fn estimates(contrasts: &Contrasts, block: &[i32], s: &[f64], reward: &[f64]) -> Vec<Estimate> {
     GRID.iter()
-        .map(|&lambda_sd| {
-            let method = "exact reweighting of the candidates";
-            let mut estimate = match gain(contrasts, block, s, reward, lambda_sd) {
-                None => {
-                    Estimate::new(Quantity::TiltGain, method).warn("the reward does not vary within prompts")
-                }
-                Some((mean, se, kl)) => {
-                    let method = format!("{method}; KL {kl:.4} nats");
-                    Estimate::figure(Quantity::TiltGain, method, mean, se, normal_interval(mean, se))
-                }
-            };
-            estimate.lambda_sd = Some(lambda_sd);
-            estimate
+        .flat_map(|&lambda_sd| {
+            let kinds = [
+                (Quantity::TiltGain, "exact reweighting of the candidates"),
+                (Quantity::TiltPredicted, "λ times the covariance over the candidates"),
+                (Quantity::TiltKl, "exact reweighting of the candidates"),
+            ];
+            let found = tilted(contrasts, block, s, reward, lambda_sd);
+            kinds.into_iter().enumerate().map(move |(i, (quantity, method))| {
+                let mut estimate = match found {
+                    None => Estimate::new(quantity, method).warn("the reward does not vary within prompts"),
+                    Some(t) => {
+                        let (mean, se) = [t.gain, t.predicted, t.divergence][i];
+                        Estimate::figure(quantity, method, mean, se, normal_interval(mean, se))
+                    }
+                };
+                estimate.lambda_sd = Some(lambda_sd);
+                estimate
+            })
         })
         .collect()
 }

@@ -13,6 +13,7 @@ pub mod html;
 pub mod json;
 pub mod markdown;
 mod overall;
+mod plane;
 mod plot;
 mod rows;
 mod sections;

@@ -214,6 +214,16 @@ fn the_quick_start_finds_what_the_known_answer_model_was_built_to_hold() {
     for placebo in ["placebo-blue", "placebo-round", "placebo-blue-phrase", "placebo-round-phrase"] {
         assert!(slope(placebo).abs() < 0.05 * slope("kind"), "{placebo}: {}", slope(placebo));
     }
+    // Only what asks for all values raises all, and only what asks against them lowers all.
+    let profile = |constitution: &str| {
+        let rows = report["tables"]["trade_offs"].as_array().expect("profiles");
+        let row = rows.iter().find(|r| r["constitution"] == constitution && r["control"] == "none");
+        row.and_then(|r| r["profile"].as_str()).expect("a profile").to_owned()
+    };
+    assert_eq!(profile("good"), "improves_all");
+    for constitution in ["kind", "honest", "helpful", "mean"] {
+        assert_eq!(profile(constitution), "undecided", "{constitution}");
+    }
     // What the user changed stays.
     place.write("hearth/quick.toml", "out = \"elsewhere\"\n");
     let err = place.refused(&["run"]);

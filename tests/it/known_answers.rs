@@ -180,9 +180,9 @@ fn what_the_report_does_not_show_is_met_too() {
             .zip(want["gain"].as_array().expect("gains"))
         {
             let l = l.as_f64().expect("a number");
-            let (gain, ..) =
-                tilt::gain(&bench.contrasts, &problem.block, &column("S"), &reward, l).expect("a gain");
-            close(&format!("{c} at {l}"), gain, g);
+            let tilted =
+                tilt::tilted(&bench.contrasts, &problem.block, &column("S"), &reward, l).expect("a gain");
+            close(&format!("{c} at {l}"), tilted.gain.0, g);
         }
     }
 }

@@ -31,4 +31,5 @@ mod rope;
 mod settings;
 mod simulate;
 mod stories;
+mod theorems;
 mod tokens;

@@ -3,15 +3,20 @@
 //! A section is made from estimates and tables alone, so that a report read back from `report.json` shows the
 //! same. A statement on which there is nothing to say has no section.
 
+mod adversarial;
 mod angles;
+mod ceiling;
 mod items;
 mod judge;
+mod promptable;
+mod tilt;
+mod tradeoffs;
 
 use super::Report;
 use super::figures::Figure;
 use super::grid::Grid;
 use super::rows::Index;
-use crate::hypothesis::{self, calibration};
+use crate::hypothesis::{self, calibration, several};
 
 /// A statement of the paper and what the data say about it; all texts are plain, not escaped.
 pub struct Section {
@@ -32,10 +37,20 @@ pub struct Section {
 type Make = fn(&Report, &Index<'_>) -> Option<Section>;
 
 /// In the order of the page.
-const SECTIONS: &[Make] = &[angles::section, judge::section, items::section];
+const SECTIONS: &[Make] = &[
+    tilt::section,
+    ceiling::section,
+    adversarial::section,
+    promptable::section,
+    tradeoffs::section,
+    angles::section,
+    judge::section,
+    items::section,
+];
 
 /// Tables of the report that sections show, which the list of further tables leaves out.
-pub(super) const DRAWN: &[&str] = &[calibration::TABLE, hypothesis::items::TABLE];
+pub(super) const DRAWN: &[&str] =
+    &[calibration::TABLE, hypothesis::items::TABLE, several::TABLE, several::CONE];
 
 /// The sections that have something to say.
 pub(super) fn all(report: &Report, index: &Index<'_>) -> Vec<Section> {

@@ -1,0 +1,83 @@
+//! What best-of-two selection loses: the bound, what each constitution attains by the formula, and the count.
+
+use super::Section;
+use crate::hypothesis::{Control, Estimate, Quantity};
+use crate::report::Report;
+use crate::report::format::{NOTHING, detail, quotable};
+use crate::report::grid::{Cell, grid};
+use crate::report::rows::Index;
+
+/// Theorem 6.
+pub(super) fn section(_: &Report, index: &Index<'_>) -> Option<Section> {
+    let mut table = grid(&[
+        "value",
+        "chosen by",
+        ">regret counted [95 %]",
+        ">regret by the formula [95 %]",
+        ">bound for all [95 %]",
+        "bound",
+    ]);
+    let (mut judged, mut broken) = (0, Vec::new());
+    for &value in &index.values {
+        let get = |quantity| index.get(quantity, Some(value), None, Control::None);
+        let bound = get(Quantity::CeilingRegret).filter(|e| quotable(e));
+        let mut line =
+            |name: &str, counted: Option<&Estimate>, formula: Option<&Estimate>, constitution: bool| {
+                let Some(counted) = counted else { return };
+                let below = bound.is_some_and(|b| clearly_below(counted, b));
+                judged += usize::from(constitution && bound.is_some() && quotable(counted));
+                if constitution && below {
+                    broken.push(format!("“{name}” on “{value}”"));
+                }
+                let show = |e: Option<&Estimate>| Cell::number(e.map_or_else(|| NOTHING.to_owned(), detail));
+                table.rows.push(vec![
+                    Cell::name(value),
+                    Cell::name(name),
+                    show(Some(counted)),
+                    show(formula),
+                    show(bound),
+                    Cell::plain(match (bound, below) {
+                        (None, _) => "not identifiable",
+                        (_, true) => "below it",
+                        _ => "holds",
+                    }),
+                ]);
+            };
+        line("⟨h, v*⟩, left out", get(Quantity::MeasuredRegret), None, false);
+        for c in &index.constitutions {
+            let cell = |quantity| index.cell(quantity, value, c.name, Control::None);
+            line(c.name, cell(Quantity::MeasuredRegret), cell(Quantity::AttainedRegret), true);
+        }
+    }
+    if table.rows.is_empty() {
+        return None;
+    }
+    let verdict = if judged == 0 {
+        "The bound is not identifiable: no value is encoded clearly enough.".to_owned()
+    } else if broken.is_empty() {
+        format!("No constitution loses less than the bound allows, in {judged} comparisons.")
+    } else {
+        format!("The bound is broken {} times in {judged}: {}.", broken.len(), broken.join(", "))
+    };
+    Some(Section {
+        title: "The ceiling",
+        source: "Theorem 6, Appendix A",
+        verdict,
+        notes: vec![
+            "Regret of choosing the better of two responses, in units of the value. Counted: over all pairs of a prompt. By the \
+             formula: (1 − corr(S, r_c))σ_S/√π, right for normal values. Bound: (1 − ρ)σ_S/√π. Below it: by more than 1.96 joint \
+             standard errors; then ρ is underestimated, the noise is not normal, or the judge knows what this layer does not."
+                .into(),
+        ],
+        grids: vec![("Regret".into(), table)],
+        figures: vec![],
+    })
+}
+
+fn clearly_below(counted: &Estimate, bound: &Estimate) -> bool {
+    let (Some(c), Some(b), Some(cs), Some(bs)) = (counted.estimate, bound.estimate, counted.se, bound.se)
+    else {
+        return false;
+    };
+    b - c > 1.96 * cs.hypot(bs)
+}

@@ -1,0 +1,128 @@
+//! Which bottleneck binds: what the residual stream encodes, or what the constitutions that were tried activate.
+
+use statrs::distribution::{ContinuousCDF, Normal};
+
+use super::Section;
+use crate::hypothesis::{Control, Quantity};
+use crate::report::Report;
+use crate::report::format::{NOTHING, detail, number, quotable};
+use crate::report::grid::{Cell, grid};
+use crate::report::rows::Index;
+
+/// Below this neither bottleneck is called one.
+const NEAR_ONE: f64 = 0.95;
+
+/// Proposition 25.
+pub(super) fn section(_: &Report, index: &Index<'_>) -> Option<Section> {
+    let mut table = grid(&[
+        "value",
+        ">ρ [95 %]",
+        "best constitution",
+        ">⟨v_c, v*⟩ [95 % for all]",
+        ">mean ⟨v_c, v*⟩",
+        "limit",
+    ]);
+    let mut words = Vec::new();
+    for &value in &index.values {
+        let rho = index.get(Quantity::Rho, Some(value), None, Control::None).filter(|e| quotable(e));
+        let tried: Vec<_> = index
+            .constitutions
+            .iter()
+            .filter(|c| !c.is_placebo())
+            .filter_map(|c| Some((c.name, index.cell(Quantity::Alignment, value, c.name, Control::None)?)))
+            .filter(|(_, e)| quotable(e))
+            .collect();
+        let best =
+            tried.iter().max_by(|a, b| a.1.estimate.unwrap_or(-2.0).total_cmp(&b.1.estimate.unwrap_or(-2.0)));
+        let Some((rho, (name, best))) = rho.zip(best) else {
+            words.push(format!("“{value}”: not identifiable"));
+            table.rows.push(vec![
+                Cell::name(value),
+                Cell::number(NOTHING.into()),
+                Cell::plain(NOTHING),
+                Cell::number(NOTHING.into()),
+                Cell::number(NOTHING.into()),
+                Cell::plain("not identifiable"),
+            ]);
+            continue;
+        };
+        let cos = best.estimate.unwrap_or_default();
+        let (lo, hi) = for_all(cos, best.se.unwrap_or(f64::INFINITY), tried.len());
+        let (rlo, rhi) = (rho.lo.unwrap_or(0.0), rho.hi.unwrap_or(1.0));
+        let limit = limit((rlo, rhi), (lo, hi));
+        let mean = tried.iter().filter_map(|(_, e)| e.estimate).sum::<f64>() / tried.len() as f64;
+        words.push(format!("“{value}”: {limit}"));
+        table.rows.push(vec![
+            Cell::name(value),
+            Cell::number(detail(rho)),
+            Cell::name(name),
+            Cell::number(format!(
+                "{} [{}, {}]",
+                number(cos, Some(0.01)),
+                number(lo, Some(0.01)),
+                number(hi, Some(0.01))
+            )),
+            Cell::number(number(mean, Some(0.01))),
+            Cell::plain(limit),
+        ]);
+    }
+    if table.rows.is_empty() || index.constitutions.is_empty() {
+        return None;
+    }
+    Some(Section {
+        title: "What limits training on judgments",
+        source: "Definition 24, Proposition 25",
+        verdict: format!("{}.", words.join("; ")),
+        notes: vec![format!(
+            "Per unit of sd⟨h, v_c⟩ the encoded slope is ρ σ_S ⟨v_c, v*⟩, at most ρ σ_S (Cauchy–Schwarz). ρ-limited: the interval of ρ lies below \
+             that of the best alignment; prompt-limited: above it; neither: both reach {NEAR_ONE}; otherwise it cannot be told. The \
+             best of several is best by chance too: its interval is widened for the number of constitutions tried (Šidák), and it \
+             says nothing of texts that were not tried. Mean: over the constitutions outside the placebo arm."
+        )],
+        grids: vec![("ρ against the best constitution".into(), table)],
+        figures: vec![],
+    })
+}
+
+/// Simultaneous 95 % interval of the best of `tried` cosines, on Fisher's scale where there is room.
+fn for_all(cos: f64, se: f64, tried: usize) -> (f64, f64) {
+    let level = 0.95f64.powf(1.0 / tried.max(1) as f64);
+    let z = Normal::standard().inverse_cdf(0.5 + level / 2.0);
+    if se >= 1.0 - cos.abs() {
+        return ((cos - z * se).max(-1.0), (cos + z * se).min(1.0));
+    }
+    let half = z * se / (1.0 - cos * cos);
+    ((cos.atanh() - half).tanh(), (cos.atanh() + half).tanh())
+}
+
+fn limit(rho: (f64, f64), best: (f64, f64)) -> &'static str {
+    if rho.0 >= NEAR_ONE && best.0 >= NEAR_ONE {
+        "neither"
+    } else if rho.1 < best.0 {
+        "ρ-limited"
+    } else if best.1 < rho.0 {
+        "prompt-limited"
+    } else {
+        "cannot be told"
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_narrower_of_two_clear_bottlenecks_is_named() {
+        assert_eq!(limit((0.4, 0.6), (0.8, 0.95)), "ρ-limited");
+        assert_eq!(limit((0.8, 0.9), (0.1, 0.4)), "prompt-limited");
+        assert_eq!(limit((0.96, 0.99), (0.97, 1.0)), "neither");
+        assert_eq!(limit((0.5, 0.8), (0.7, 0.9)), "cannot be told");
+    }
+
+    #[test]
+    fn the_best_of_many_has_a_wider_interval_than_the_only_one() {
+        let (one, many) = (for_all(0.5, 0.05, 1), for_all(0.5, 0.05, 20));
+        assert!(many.0 < one.0 && many.1 > one.1);
+        assert!((one.0 - (0.5f64.atanh() - 1.959_963_98 * 0.05 / 0.75).tanh()).abs() < 1e-6);
+    }
+}

@@ -1,0 +1,163 @@
+//! Several values at once: which constitutions raise all, which trade one for another, and whether anything could
+//! raise all.
+
+use serde_json::Value as Json;
+
+use super::Section;
+use crate::hypothesis::several::{CONE, TABLE};
+use crate::hypothesis::{Control, Quantity};
+use crate::report::Report;
+use crate::report::figures::Figure;
+use crate::report::format::{NOTHING, counted, detail, number, quotable, with_interval};
+use crate::report::grid::{Cell, grid};
+use crate::report::plane::{Mark, Plane};
+use crate::report::rows::Index;
+use crate::report::verdict::Z95;
+
+/// Planes that are drawn.
+const PLANES: usize = 3;
+
+/// Trade-offs, the cone, the best direction.
+pub(super) fn section(report: &Report, index: &Index<'_>) -> Option<Section> {
+    let rows: Vec<&Json> =
+        report.tables.get(TABLE)?.as_array()?.iter().filter(|r| r["control"] == "none").collect();
+    if rows.is_empty() {
+        return None;
+    }
+    let of = |profile: &str| {
+        let own = rows.iter().filter(|r| r["profile"] == profile && r["placebo"] != true);
+        own.filter_map(|r| r["constitution"].as_str()).collect::<Vec<_>>()
+    };
+    let (up, down, trade) = (of("improves_all"), of("lowers_all"), of("trade_off"));
+    let all = rows.iter().filter(|r| r["placebo"] != true).count();
+    let named =
+        |names: &[&str]| if names.is_empty() { String::new() } else { format!(" ({})", names.join(", ")) };
+    let cone = index.get(Quantity::ValueCone, None, None, Control::None);
+    let possible = match cone.filter(|e| quotable(e)) {
+        Some(e) if e.lo.is_some_and(|lo| lo > 0.0) => "some direction raises every value",
+        Some(_) => "that any direction raises every value cannot be told",
+        None => "whether any direction raises every value is not identifiable",
+    };
+    let verdict = format!(
+        "Of {}, every value rises under {}{}, every value falls under {}{}, and one rises while another falls under {}{}; {possible}.",
+        counted(all as u64, "constitution"),
+        up.len(),
+        named(&up),
+        down.len(),
+        named(&down),
+        trade.len(),
+        named(&trade)
+    );
+    let values: Vec<&str> = rows[0]["parts"].as_array()?.iter().filter_map(|p| p["value"].as_str()).collect();
+    let mut table = grid(&[
+        "constitution",
+        "value",
+        ">slope / σ_S [95 %]",
+        ">z",
+        "all values",
+        ">share of the best direction [95 %]",
+    ]);
+    for row in &rows {
+        let name = row["constitution"].as_str().unwrap_or_default();
+        let known = index.constitutions.iter().find(|c| c.name == name);
+        let share =
+            known.and_then(|c| index.get(Quantity::WeightedAlignment, None, Some(c.name), Control::None));
+        for (i, part) in row["parts"].as_array().into_iter().flatten().enumerate() {
+            let (slope, se) =
+                (part["slope"].as_f64().unwrap_or(f64::NAN), part["se"].as_f64().unwrap_or(f64::NAN));
+            let first = i == 0;
+            table.rows.push(vec![
+                Cell::name(if first { name } else { "" }),
+                Cell::name(part["value"].as_str().unwrap_or_default()),
+                Cell::number(format!(
+                    "{} [{}, {}]",
+                    number(slope, Some(se)),
+                    number(slope - Z95 * se, Some(se)),
+                    number(slope + Z95 * se, Some(se))
+                )),
+                Cell::number(number(slope / se, Some(1.0))),
+                Cell::plain(if first { words(&row["profile"]) } else { "" }),
+                Cell::number(match share {
+                    Some(e) if first => detail(e),
+                    _ => String::new(),
+                }),
+            ]);
+        }
+    }
+    let mut notes = vec![
+        "Each value over its within-prompt standard deviation σ_S. A constitution raises (lowers) every value if each z \
+         passes 1.645; it trades if one rise and one fall do. Share of the best direction: cos(v_c, V*α) with equal weights, \
+         the part of the largest first-order gain in the mean of all values at the same divergence."
+            .to_owned(),
+    ];
+    if let Some(e) = cone {
+        let alpha: Vec<String> = report
+            .tables
+            .get(CONE)
+            .and_then(Json::as_array)
+            .into_iter()
+            .flatten()
+            .filter_map(|pair| {
+                Some(format!("{} {}", pair[0].as_str()?, number(pair[1].as_f64()?, Some(0.1))))
+            })
+            .collect();
+        notes.push(format!(
+            "Shortest convex combination of the value directions: squared length {} at weights {}. Were it 0, no direction could \
+             raise every value.",
+            with_interval(e),
+            if alpha.is_empty() { NOTHING.to_owned() } else { alpha.join(", ") }
+        ));
+    }
+    let pairs = (0..values.len()).flat_map(|i| (i + 1..values.len()).map(move |j| (i, j)));
+    let figures = pairs.take(PLANES).filter_map(|(i, j)| plane(&rows, &values, i, j)).collect();
+    Some(Section {
+        title: "Several values at once",
+        source: "Appendix E, Propositions 18–23",
+        verdict,
+        notes,
+        grids: vec![("What each constitution does to each value".into(), table)],
+        figures,
+    })
+}
+
+fn words(profile: &Json) -> &'static str {
+    match profile.as_str() {
+        Some("improves_all") => "raises all",
+        Some("lowers_all") => "lowers all",
+        Some("trade_off") => "trade-off",
+        _ => "undecided",
+    }
+}
+
+fn plane(rows: &[&Json], values: &[&str], i: usize, j: usize) -> Option<Figure> {
+    let marks: Vec<Mark> = rows
+        .iter()
+        .filter_map(|row| {
+            let at = |k: usize| {
+                let part = row["parts"].get(k)?;
+                let (slope, se) = (part["slope"].as_f64()?, part["se"].as_f64()?);
+                Some((slope, slope - Z95 * se, slope + Z95 * se))
+            };
+            let class = match (row["placebo"] == true, row["profile"].as_str()) {
+                (true, _) => "placebo",
+                (_, Some("improves_all")) => "up",
+                (_, Some("lowers_all")) => "down",
+                _ => "none",
+            };
+            Some(Mark { name: row["constitution"].as_str()?.to_owned(), class, x: at(i)?, y: at(j)? })
+        })
+        .collect();
+    let label = format!("Constitutions by what they do to {} and to {}", values[i], values[j]);
+    let (x, y) = (format!("{}, slope / σ_S", values[i]), format!("{}, slope / σ_S", values[j]));
+    Some(Figure {
+        title: format!("“{}” against “{}”", values[i], values[j]),
+        caption: "First-order gains with 95 % intervals; where the shade is, both rise.".into(),
+        keys: vec![
+            ("u", "raises every value"),
+            ("d", "lowers every value"),
+            ("o", "neither"),
+            ("p", "placebo"),
+        ],
+        svg: Plane { label: &label, axes: (&x, &y), marks }.draw()?,
+    })
+}
