@@ -30,5 +30,6 @@ mod report;
 mod rope;
 mod settings;
 mod simulate;
+mod steering;
 mod stories;
 mod tokens;
