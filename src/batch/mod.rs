@@ -9,12 +9,14 @@ pub mod export;
 pub mod fit;
 pub mod judge;
 pub mod judges;
+pub mod named;
 pub mod plan;
 pub mod problem;
 pub mod progress;
 pub mod quick;
 pub mod run;
 pub mod score;
+pub mod steer;
 pub mod table;
 
 pub use problem::{Posed, pose};

@@ -38,6 +38,8 @@ pub enum Command {
     Export(super::export::ExportArgs),
     /// Show items as the model will read them; nothing is run
     Preview(super::preview::PreviewArgs),
+    /// Intervene along a direction, and see what it does to better and worse responses
+    Steer(Box<super::steer::SteerArgs>),
     /// Write observations whose true figures are known
     Simulate(super::simulate::SimulateArgs),
     /// Whether a model's numbers can be trusted on this machine

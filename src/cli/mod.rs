@@ -17,6 +17,7 @@ mod organism;
 mod preview;
 mod run;
 mod simulate;
+mod steer;
 
 use std::process::ExitCode;
 
@@ -57,6 +58,7 @@ fn dispatch(command: Command) -> Result<()> {
         Command::Export(args) => export::export(&args),
         Command::Run(args) => run::run(&args),
         Command::Preview(args) => preview::preview(&args),
+        Command::Steer(args) => steer::steer(*args),
         Command::Simulate(args) => simulate::simulate(&args),
         Command::Check(args) => check::check(&args),
         Command::Bench(args) => bench::bench(&args),
