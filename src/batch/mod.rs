@@ -14,8 +14,10 @@ pub mod plan;
 pub mod problem;
 pub mod progress;
 pub mod quick;
+pub mod rows;
 pub mod run;
 pub mod score;
+pub mod shift;
 pub mod steer;
 pub mod table;
 

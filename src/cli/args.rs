@@ -40,6 +40,8 @@ pub enum Command {
     Preview(super::preview::PreviewArgs),
     /// Intervene along a direction, and see what it does to better and worse responses
     Steer(Box<super::steer::SteerArgs>),
+    /// How the residual stream moved from one checkpoint to another on the same rows
+    Shift(super::shift::ShiftArgs),
     /// Write observations whose true figures are known
     Simulate(super::simulate::SimulateArgs),
     /// Whether a model's numbers can be trusted on this machine

@@ -16,6 +16,7 @@ mod models;
 mod organism;
 mod preview;
 mod run;
+mod shift;
 mod simulate;
 mod steer;
 
@@ -58,6 +59,7 @@ fn dispatch(command: Command) -> Result<()> {
         Command::Export(args) => export::export(&args),
         Command::Run(args) => run::run(&args),
         Command::Preview(args) => preview::preview(&args),
+        Command::Shift(args) => shift::shift(&args),
         Command::Steer(args) => steer::steer(*args),
         Command::Simulate(args) => simulate::simulate(&args),
         Command::Check(args) => check::check(&args),
