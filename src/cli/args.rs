@@ -42,6 +42,8 @@ pub enum Command {
     Steer(Box<super::steer::SteerArgs>),
     /// How the residual stream moved from one checkpoint to another on the same rows
     Shift(super::shift::ShiftArgs),
+    /// Whether directions stay the same over a series of checkpoints
+    Drift(super::drift::DriftArgs),
     /// Write observations whose true figures are known
     Simulate(super::simulate::SimulateArgs),
     /// Whether a model's numbers can be trusted on this machine

@@ -8,6 +8,7 @@ mod bench;
 mod capture;
 mod check;
 mod compare;
+mod drift;
 mod explain;
 mod export;
 mod fit;
@@ -60,6 +61,7 @@ fn dispatch(command: Command) -> Result<()> {
         Command::Run(args) => run::run(&args),
         Command::Preview(args) => preview::preview(&args),
         Command::Shift(args) => shift::shift(&args),
+        Command::Drift(args) => drift::drift(&args),
         Command::Steer(args) => steer::steer(*args),
         Command::Simulate(args) => simulate::simulate(&args),
         Command::Check(args) => check::check(&args),
