@@ -43,7 +43,12 @@ enum Target {
 /// # Errors
 /// [`Kind::Missing`] for fewer than two runs, a run without a report or a layer; [`Kind::RunConflict`] for runs of
 /// different rows; what reading them refuses.
-pub fn drift_into(runs: &[PathBuf], layer: Option<usize>, reference: Option<&str>, out: &Path) -> Result<Drift> {
+pub fn drift_into(
+    runs: &[PathBuf],
+    layer: Option<usize>,
+    reference: Option<&str>,
+    out: &Path,
+) -> Result<Drift> {
     if runs.len() < 2 {
         return Err(Refusal::new(Kind::Missing, "a series takes at least two runs")
             .found(runs.len().to_string())
@@ -51,7 +56,8 @@ pub fn drift_into(runs: &[PathBuf], layer: Option<usize>, reference: Option<&str
     }
     let reads = runs.iter().map(|run| Read::open(run, reference)).collect::<Result<Vec<_>>>()?;
     reads[1..].iter().try_for_each(|other| reads[0].same_rows(other))?;
-    let checkpoints = reads.iter().map(|read| checkpoint(read, layer, reference)).collect::<Result<Vec<_>>>()?;
+    let checkpoints =
+        reads.iter().map(|read| checkpoint(read, layer, reference)).collect::<Result<Vec<_>>>()?;
     let first = &checkpoints[0].problem;
     let mut warnings = Vec::new();
     let all = |_: usize| true;
@@ -161,7 +167,8 @@ fn series(
     let first = &checkpoints[0].problem;
     // The first run's prompts and blocks serve all, so that contrasts are the same rows in the same order.
     let contrasts = targets[group[0]].2.contrasts(first);
-    let empty = |name: &String| Track { direction: name.clone(), consecutive: Vec::new(), from_first: Vec::new() };
+    let empty =
+        |name: &String| Track { direction: name.clone(), consecutive: Vec::new(), from_first: Vec::new() };
     if contrasts.blocks().len() < 4 {
         return Ok(group.iter().map(|&i| empty(&targets[i].0)).collect());
     }

@@ -14,7 +14,13 @@ use crate::steer::shift::{Shift, shift};
 ///
 /// # Errors
 /// [`Kind::RunConflict`] for runs of different rows, layers or width; what reading them refuses.
-pub fn shift_into(a: &Path, b: &Path, named: &[String], reference: Option<&str>, out: &Path) -> Result<Shift> {
+pub fn shift_into(
+    a: &Path,
+    b: &Path,
+    named: &[String],
+    reference: Option<&str>,
+    out: &Path,
+) -> Result<Shift> {
     let (first, second) = (Read::open(a, reference)?, Read::open(b, reference)?);
     first.same_rows(&second)?;
     let (x, y) = (&first.observations, &second.observations);
@@ -37,7 +43,10 @@ pub fn shift_into(a: &Path, b: &Path, named: &[String], reference: Option<&str>,
     let own = match read_directions(a) {
         Ok(directions) => Some(directions),
         Err(e) if e.kind() == Some(Kind::Missing) => {
-            warnings.push(format!("{}: no directions, so none of its own are held against the shift", a.display()));
+            warnings.push(format!(
+                "{}: no directions, so none of its own are held against the shift",
+                a.display()
+            ));
             None
         }
         Err(e) => return Err(e),

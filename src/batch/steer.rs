@@ -166,8 +166,7 @@ pub fn steer_into(
         outcomes.push(Outcome { estimate: e, before, random });
         for (c, constitution) in prepared.judged().iter().enumerate() {
             let odds = |answers: &Answers, pair: &Comparison| asked.odds(answers, c, pair);
-            let change =
-                |after: &Answers| mean(list, |pair| Some(odds(after, pair)? - odds(&base, pair)?));
+            let change = |after: &Answers| mean(list, |pair| Some(odds(after, pair)? - odds(&base, pair)?));
             let what = "mean over prompts of the change of (ab − ba)/2 for the better response";
             let mut e = estimate(Quantity::SteerJudge, what, change(&steered)).under(&constitution.name);
             (e.value, e.layer) = (Some(value.clone()), Some(layers[0]));
@@ -202,11 +201,7 @@ pub fn steer_into(
         scale: adds.then_some(if options.scale == Scale::Rms { "rms" } else { "norm" }),
         tokens: if options.at == At::Response { "response" } else { "all" },
         layers: (0..layers.len())
-            .map(|i| Layered {
-                layer: layers[i],
-                length: adds.then(|| lengths[i].abs()),
-                rms: rms[i],
-            })
+            .map(|i| Layered { layer: layers[i], length: adds.then(|| lengths[i].abs()), rms: rms[i] })
             .collect(),
         random: options.random,
         seed: options.seed,
@@ -265,7 +260,9 @@ impl Answers {
     fn layers(&self, layers: usize) -> Vec<Array2<f32>> {
         let width = self.responses.first().map_or(0, |r| r.resid.len() / layers);
         let at = |l: usize| {
-            Array2::from_shape_fn((self.responses.len(), width), |(r, j)| self.responses[r].resid[l * width + j])
+            Array2::from_shape_fn((self.responses.len(), width), |(r, j)| {
+                self.responses[r].resid[l * width + j]
+            })
         };
         (0..layers).map(at).collect()
     }
@@ -285,9 +282,12 @@ impl Asked {
             .filter(|(_, list)| !list.is_empty())
             .collect();
         if comparisons.is_empty() {
-            return Err(Refusal::new(Kind::NotEstimable, "no prompt has two responses of which one is better")
-                .expected("items with `values` that differ between responses, or `preferences`")
-                .into());
+            return Err(Refusal::new(
+                Kind::NotEstimable,
+                "no prompt has two responses of which one is better",
+            )
+            .expected("items with `values` that differ between responses, or `preferences`")
+            .into());
         }
         let docket = Self::docket(options, prepared, &job, &comparisons)?;
         let judged = docket.pairs.iter().enumerate().map(|(i, p)| ((p.item, p.a, p.b), i)).collect();

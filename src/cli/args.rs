@@ -44,6 +44,8 @@ pub enum Command {
     Shift(super::shift::ShiftArgs),
     /// Whether directions stay the same over a series of checkpoints
     Drift(super::drift::DriftArgs),
+    /// The direction between two sets of prompts at every layer, held against those of a run
+    Direction(super::direction::DirectionArgs),
     /// Write observations whose true figures are known
     Simulate(super::simulate::SimulateArgs),
     /// Whether a model's numbers can be trusted on this machine

@@ -8,6 +8,7 @@ mod bench;
 mod capture;
 mod check;
 mod compare;
+mod direction;
 mod drift;
 mod explain;
 mod export;
@@ -62,6 +63,7 @@ fn dispatch(command: Command) -> Result<()> {
         Command::Preview(args) => preview::preview(&args),
         Command::Shift(args) => shift::shift(&args),
         Command::Drift(args) => drift::drift(&args),
+        Command::Direction(args) => direction::direction(&args),
         Command::Steer(args) => steer::steer(*args),
         Command::Simulate(args) => simulate::simulate(&args),
         Command::Check(args) => check::check(&args),

@@ -184,12 +184,13 @@ impl RunError {
     fn locate(self, place: impl Fn(usize) -> Place) -> Error {
         match self {
             Self::Other(e) => e,
-            Self::NoResponse(request) => {
-                Refusal::new(Kind::Invalid, "the response's tokens of a text without a response cannot be steered")
-                    .at(place(request))
-                    .expected("a text with a response, or steering at all tokens")
-                    .into()
-            }
+            Self::NoResponse(request) => Refusal::new(
+                Kind::Invalid,
+                "the response's tokens of a text without a response cannot be steered",
+            )
+            .at(place(request))
+            .expected("a text with a response, or steering at all tokens")
+            .into(),
             Self::NotFinite(NotFinite { request, layer }) => Refusal::new(
                 Kind::NotFinite,
                 format!("NaN or infinity in the residual stream at layer {layer}"),

@@ -259,15 +259,17 @@ impl Drift {
                 headline(r.estimates.iter().find(is))
             };
             let cells: Vec<String> = self.runs.iter().map(find).collect();
-            let mut row = vec![quantity.name().to_owned(), value.unwrap_or_default(), constitution.unwrap_or_default()];
+            let mut row =
+                vec![quantity.name().to_owned(), value.unwrap_or_default(), constitution.unwrap_or_default()];
             row.extend(cells);
             row
         });
         let levels = super::page::Tabled { rows: rows.collect(), head, left: 3 };
         let mut tables = vec![("Step by step".to_owned(), levels)];
-        for (title, steps) in
-            [("Against the step before", Track::before as fn(&Track) -> &[Step]), ("Against the first", Track::first)]
-        {
+        for (title, steps) in [
+            ("Against the step before", Track::before as fn(&Track) -> &[Step]),
+            ("Against the first", Track::first),
+        ] {
             let rows = self.directions.iter().flat_map(|t| {
                 steps(t).iter().map(|s| {
                     vec![
@@ -439,7 +441,8 @@ mod tests {
                 let truth = angle.cos();
                 total += e.estimate.expect("a cosine") - truth;
                 covered += i32::from(
-                    e.lo.expect("lo") - 1e-9 <= truth && truth <= e.hi.expect("hi").max(e.estimate.unwrap_or(0.0)) + 1e-2,
+                    e.lo.expect("lo") - 1e-9 <= truth
+                        && truth <= e.hi.expect("hi").max(e.estimate.unwrap_or(0.0)) + 1e-2,
                 );
                 assert_eq!(Change::of(&e), change, "angle {angle}, seed {seed}: {e:?}");
             }

@@ -261,7 +261,8 @@ impl Steered {
             ),
         ];
         if let Some(d) = &self.disturbance {
-            let random = d.random_rms.map_or_else(String::new, |r| format!(" (random directions: {r:.3} rms)"));
+            let random =
+                d.random_rms.map_or_else(String::new, |r| format!(" (random directions: {r:.3} rms)"));
             notes.push(format!(
                 "log P of all responses, better or worse, changed by {:.3} [{:.3}, {:.3}] nats a token{random}",
                 d.mean, d.lo, d.hi
@@ -314,7 +315,10 @@ impl Steered {
         if let Some(first) = done.get_mut(..1) {
             first.make_ascii_uppercase();
         }
-        format!("{done} moved {what} {direction} the better responses ({value}) by {}, {verdict}.", with_interval(e))
+        format!(
+            "{done} moved {what} {direction} the better responses ({value}) by {}, {verdict}.",
+            with_interval(e)
+        )
     }
 
     /// `steer.json`.

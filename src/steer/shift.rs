@@ -147,7 +147,10 @@ pub fn shift(
         let norm = v.iter().map(|v| v * v).sum::<f64>().sqrt();
         let unit: Vec<f64> = v.iter().map(|v| v / norm).collect();
         let along = |x: &Array2<f64>| -> Vec<f64> {
-            x.rows().into_iter().map(|r| r.iter().zip(&unit).map(|(x, u)| x * u).sum::<f64>().powi(2)).collect()
+            x.rows()
+                .into_iter()
+                .map(|r| r.iter().zip(&unit).map(|(x, u)| x * u).sum::<f64>().powi(2))
+                .collect()
         };
         Share {
             direction: name.clone(),
@@ -208,7 +211,9 @@ fn ranks(x: &Array2<f64>, blocks: &[Range<usize>]) -> Result<Ranks> {
     };
     let spectrum = match Spectrum::new(&Mat::from_fn(x.nrows(), x.ncols(), |i, j| x[[i, j]])) {
         Ok(spectrum) => spectrum,
-        Err(e) if e.kind() == Some(Kind::NotEstimable) => return Ok(none("the checkpoints do not differ here")),
+        Err(e) if e.kind() == Some(Kind::NotEstimable) => {
+            return Ok(none("the checkpoints do not differ here"));
+        }
         Err(e) => return Err(e),
     };
     let total: f64 = spectrum.mu.iter().sum();
@@ -282,8 +287,14 @@ impl Shift {
         });
         let rows: Vec<Vec<String>> = rows.collect();
         if !rows.is_empty() {
-            let head =
-                ["direction", "layer", "share of ‖Δ‖² [95 %]", "centred [95 %]", "1/d", "share of the covariance"];
+            let head = [
+                "direction",
+                "layer",
+                "share of ‖Δ‖² [95 %]",
+                "centred [95 %]",
+                "1/d",
+                "share of the covariance",
+            ];
             tables.push(("Along directions".to_owned(), table(&head, 2, rows)));
         }
         let mut notes = vec![
@@ -307,7 +318,10 @@ impl Shift {
         let ranks: Vec<(&LayerShift, f64)> =
             self.layers.iter().filter_map(|l| Some((l, l.whole.rank.estimate?))).collect();
         let (Some(first), Some(last)) = (ranks.first(), ranks.last()) else {
-            return format!("On {} rows the checkpoints do not differ, or too little to say along what.", self.rows);
+            return format!(
+                "On {} rows the checkpoints do not differ, or too little to say along what.",
+                self.rows
+            );
         };
         let mut text = format!(
             "On {} rows the shift has an effective rank of {} of {} at layer {} and {} at layer {} (less what all rows \
@@ -330,7 +344,9 @@ impl Shift {
             .max_by(|x, y| x.2.total_cmp(&y.2));
         if let Some((l, s, ratio)) = strongest {
             let verdict = match s.share.lo {
-                Some(lo) if lo > s.covariance.max(s.isotropic) => "more than chance and than h's own covariance",
+                Some(lo) if lo > s.covariance.max(s.isotropic) => {
+                    "more than chance and than h's own covariance"
+                }
                 _ => "no more than chance or h's own covariance would give",
             };
             text += &format!(
@@ -394,7 +410,8 @@ mod tests {
     fn noise_has_full_rank_and_no_favourite() {
         let a = normal(3, N, D);
         let b = &a + &normal(4, N, D);
-        let found = shift(Layer(0), a.view(), b.view(), &blocks(), &[("v".to_owned(), axis(0))]).expect("a shift");
+        let found =
+            shift(Layer(0), a.view(), b.view(), &blocks(), &[("v".to_owned(), axis(0))]).expect("a shift");
         for ranks in [&found.whole, &found.centred] {
             let e = &ranks.rank;
             assert!(e.lo.expect("lo") < 40.0 && e.hi.expect("hi") > 40.0 && e.se.expect("se") < 4.0, "{e:?}");
@@ -421,7 +438,8 @@ mod tests {
         let turn = |x: &Array2<f32>| Array2::from_shape_fn((N, D), |(i, j)| x[[i, (j + D - 7) % D]]);
         let w = [("v".to_owned(), axis(7))];
         let turned = shift(Layer(0), turn(&a).view(), turn(&b).view(), &blocks(), &w).expect("a shift");
-        let near = |x: Option<f64>, y: Option<f64>| (x.expect("a figure") - y.expect("a figure")).abs() < 1e-6;
+        let near =
+            |x: Option<f64>, y: Option<f64>| (x.expect("a figure") - y.expect("a figure")).abs() < 1e-6;
         assert!(near(plain.centred.rank.estimate, turned.centred.rank.estimate));
         assert!(near(plain.shares[0].share.estimate, turned.shares[0].share.estimate));
         assert!((plain.centred.rank.estimate.expect("a rank") - 3.0).abs() < 0.3);
@@ -430,7 +448,8 @@ mod tests {
     #[test]
     fn what_did_not_move_has_no_rank_and_shapes_must_agree() {
         let a = normal(7, N, D);
-        let found = shift(Layer(0), a.view(), a.view(), &blocks(), &[("v".to_owned(), axis(0))]).expect("a shift");
+        let found =
+            shift(Layer(0), a.view(), a.view(), &blocks(), &[("v".to_owned(), axis(0))]).expect("a shift");
         assert!(found.whole.rank.estimate.is_none() && found.shares[0].share.estimate.is_none());
         assert_eq!(found.length, 0.0);
         let b = normal(8, N, D - 1);

@@ -132,8 +132,7 @@ fn after_ablation_nothing_is_left_along_the_direction() {
             for (i, reading) in read(&decoder, &requests, &steering, 64).iter().enumerate() {
                 for (layer, h) in reading.resid.chunks_exact(width).enumerate() {
                     let along = h.iter().zip(&v).map(|(h, v)| f64::from(*h) * v / norm).sum::<f64>();
-                    let rms =
-                        (h.iter().map(|h| f64::from(*h).powi(2)).sum::<f64>() / width as f64).sqrt();
+                    let rms = (h.iter().map(|h| f64::from(*h).powi(2)).sum::<f64>() / width as f64).sqrt();
                     assert!(along.abs() <= 1e-5 * rms, "{name} {i} layer {layer}: {along:.1e} of {rms:.1e}");
                 }
             }
@@ -149,13 +148,13 @@ fn steered_texts_are_the_same_alone_in_a_forest_streamed_fused_or_plain() {
         let exact = random_decoder(&config, 23, DType::F64);
         let streamed = random_streamed(&config, 23);
         let width = fused.config().hidden_size;
-        let mut runner =
-            TestRunner::new(Runner { cases: 8, failure_persistence: None, ..Runner::default() });
+        let mut runner = TestRunner::new(Runner { cases: 8, failure_persistence: None, ..Runner::default() });
         for at in [At::Everywhere, At::Response] {
             let steering = Steering::new(vec![
                 Intervention::add(Layer(0), &vector(width, 0.5), 0.4, at).expect("an intervention"),
                 Intervention::ablate(Layer(1), &vector(width, 0.9), at).expect("an intervention"),
-                Intervention::add(Layer(fused.config().num_blocks()), &vector(width, 0.1), -0.3, at).expect("an intervention"),
+                Intervention::add(Layer(fused.config().num_blocks()), &vector(width, 0.1), -0.3, at)
+                    .expect("an intervention"),
             ]);
             // Responses that begin at different places share tokens here, so one's prompt is another's response.
             let tested = runner.run(&(texts(), 1usize..80), |(texts, chunk)| {
