@@ -5,7 +5,7 @@
 //! Data flows one way, and a module imports only from those before it:
 //!
 //! [`input`] → [`model`] → [`forest`] → [`observations`] → [`capture`] → [`judge`] → [`probe`] →
-//! [`hypothesis`] → [`simulate`] → [`report`] → [`organism`] → [`batch`] → [`cli`],
+//! [`hypothesis`] → [`simulate`] → [`report`] → [`steer`] → [`organism`] → [`batch`] → [`cli`],
 //! beside the small shared ones: [`error`], [`units`], [`artifact`], [`store`], [`linalg`].
 //! `tests/it/architecture.rs` reads the `use` lines and holds everyone to it.
 
@@ -28,5 +28,6 @@ pub mod organism;
 pub mod probe;
 pub mod report;
 pub mod simulate;
+pub mod steer;
 pub mod store;
 pub mod units;

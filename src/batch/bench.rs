@@ -183,6 +183,7 @@ pub fn bench(options: &BenchOptions, progress: &mut dyn FnMut(&str) -> Result<()
         logprob: true,
         chunk_tokens: options.chunk_tokens,
         memory: None,
+        steering: Default::default(),
     };
     // The first run pays for pages and threads.
     time(&decoder, &alone[..1], &settings)?;

@@ -146,6 +146,7 @@ impl Prepared {
             logprob: true,
             chunk_tokens: affordable.min(CHUNK_TOKENS),
             memory: options.memory.map(|bytes| bytes as usize),
+            steering: Default::default(),
         };
         let clusters = cluster(&items);
         let dtype = options.dtype.clone();

@@ -118,6 +118,7 @@ pub fn check(files: &ModelFiles, name: &str, options: &LoadOptions) -> Result<Ch
         logprob: true,
         chunk_tokens: CHUNK_TOKENS,
         memory: None,
+        steering: Default::default(),
     };
     let mut out = Check {
         layers: vec![LayerCheck::default(); blocks + 1],

@@ -38,6 +38,14 @@ pub enum Command {
     Export(super::export::ExportArgs),
     /// Show items as the model will read them; nothing is run
     Preview(super::preview::PreviewArgs),
+    /// Intervene along a direction, and see what it does to better and worse responses
+    Steer(Box<super::steer::SteerArgs>),
+    /// How the residual stream moved from one checkpoint to another on the same rows
+    Shift(super::shift::ShiftArgs),
+    /// Whether directions stay the same over a series of checkpoints
+    Drift(super::drift::DriftArgs),
+    /// The direction between two sets of prompts at every layer, held against those of a run
+    Direction(super::direction::DirectionArgs),
     /// Write observations whose true figures are known
     Simulate(super::simulate::SimulateArgs),
     /// Whether a model's numbers can be trusted on this machine

@@ -8,6 +8,8 @@ mod bench;
 mod capture;
 mod check;
 mod compare;
+mod direction;
+mod drift;
 mod explain;
 mod export;
 mod fit;
@@ -16,7 +18,9 @@ mod models;
 mod organism;
 mod preview;
 mod run;
+mod shift;
 mod simulate;
+mod steer;
 
 use std::process::ExitCode;
 
@@ -57,6 +61,10 @@ fn dispatch(command: Command) -> Result<()> {
         Command::Export(args) => export::export(&args),
         Command::Run(args) => run::run(&args),
         Command::Preview(args) => preview::preview(&args),
+        Command::Shift(args) => shift::shift(&args),
+        Command::Drift(args) => drift::drift(&args),
+        Command::Direction(args) => direction::direction(&args),
+        Command::Steer(args) => steer::steer(*args),
         Command::Simulate(args) => simulate::simulate(&args),
         Command::Check(args) => check::check(&args),
         Command::Bench(args) => bench::bench(&args),

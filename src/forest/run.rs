@@ -1,12 +1,14 @@
 //! The forward over a job: chunk by chunk, layer by layer, keeping only what was asked for.
 
+use std::collections::BTreeMap;
+
 use candle_core::{DType, Tensor};
 
 use super::chunk::{Plan, plan};
 use super::trie::Forest;
 use crate::error::{Error, Kind, Place, Refusal, Result};
 use crate::model::Decoder;
-use crate::model::decoder::{Passage, Target, Workspace};
+use crate::model::decoder::{Passage, Steering, Target, Workspace};
 use crate::units::{Layer, TokenSpan};
 
 /// How the residual stream of a response becomes one vector.
@@ -62,6 +64,8 @@ pub struct Settings {
     /// Where weights are read as they are used: bytes that residual streams may take while they wait for
     /// them; `None`: as many as the job has.
     pub memory: Option<usize>,
+    /// What is done to the residual stream on the way; by default nothing.
+    pub steering: Steering,
 }
 
 impl Settings {
@@ -98,7 +102,8 @@ pub fn run(
 /// alone to the last bit, and where weights are read as they are used, all parts share one reading.
 ///
 /// # Errors
-/// As [`run`].
+/// As [`run`]; what the model's layers and width refuse of a steering, and steering of the response's tokens where a
+/// request has no response.
 pub fn run_parts(
     decoder: &Decoder,
     requests: &[Request],
@@ -109,9 +114,13 @@ pub fn run_parts(
 ) -> Result<Vec<Reading>> {
     let mut chunks: Vec<Vec<usize>> = Vec::new();
     let mut start = 0;
+    settings.steering.check(decoder.config())?;
     for &end in ends {
-        let plan = plan_requests(decoder, &requests[start..end], settings.chunk_tokens);
-        chunks.extend(plan.chunks.into_iter().map(|chunk| chunk.into_iter().map(|i| start + i).collect()));
+        for group in alike(requests, start..end, settings).map_err(|e| e.locate(place))? {
+            let members: Vec<&Request> = group.iter().map(|&i| &requests[i]).collect();
+            let plan = plan(&members, settings.chunk_tokens, |len| decoder.config().rope_regime(len));
+            chunks.extend(plan.chunks.into_iter().map(|chunk| chunk.into_iter().map(|i| group[i]).collect()));
+        }
         start = end;
     }
     let mut readings = vec![Reading::default(); requests.len()];
@@ -125,6 +134,26 @@ pub fn run_parts(
     Ok(readings)
 }
 
+/// Requests that may share a forest. Where only the response's tokens are steered, a prefix is the same computation
+/// for two of them only if their responses begin at the same place; otherwise all may share.
+fn alike(
+    requests: &[Request],
+    range: std::ops::Range<usize>,
+    settings: &Settings,
+) -> Result<Vec<Vec<usize>>, RunError> {
+    if !settings.steering.response_only() {
+        return Ok(vec![range.collect()]);
+    }
+    let mut groups: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+    for i in range {
+        match requests[i].response {
+            Some(span) => groups.entry(span.start).or_default().push(i),
+            None => return Err(RunError::NoResponse(i)),
+        }
+    }
+    Ok(groups.into_values().collect())
+}
+
 /// A request whose residual stream is not finite, by its number in the job.
 #[derive(Debug)]
 struct NotFinite {
@@ -134,6 +163,8 @@ struct NotFinite {
 
 enum RunError {
     NotFinite(NotFinite),
+    /// A request that cannot be steered at its response, by its number in the job.
+    NoResponse(usize),
     Other(Error),
 }
 
@@ -153,6 +184,13 @@ impl RunError {
     fn locate(self, place: impl Fn(usize) -> Place) -> Error {
         match self {
             Self::Other(e) => e,
+            Self::NoResponse(request) => Refusal::new(
+                Kind::Invalid,
+                "the response's tokens of a text without a response cannot be steered",
+            )
+            .at(place(request))
+            .expected("a text with a response, or steering at all tokens")
+            .into(),
             Self::NotFinite(NotFinite { request, layer }) => Refusal::new(
                 Kind::NotFinite,
                 format!("NaN or infinity in the residual stream at layer {layer}"),
@@ -174,6 +212,8 @@ struct Chunk<'a> {
     /// Packed tokens that are pooled, and which of them are each member's.
     pooled: Vec<u32>,
     spans: Vec<std::ops::Range<usize>>,
+    /// Packed tokens at or after the beginning of a response, where steering asks for them.
+    response: Vec<bool>,
 }
 
 impl<'a> Chunk<'a> {
@@ -182,8 +222,9 @@ impl<'a> Chunk<'a> {
         forest: &'a Forest,
         members: &'a [usize],
         requests: &[Request],
-        pool: Pool,
+        settings: &Settings,
     ) -> Result<Self> {
+        let pool = settings.pool;
         let mut pooled = Vec::new();
         let mut spans = Vec::with_capacity(members.len());
         for (i, &request) in members.iter().enumerate() {
@@ -194,7 +235,18 @@ impl<'a> Chunk<'a> {
             }
             spans.push(begin..pooled.len());
         }
-        Ok(Self { forest, members, passage: Passage::begin(decoder, forest.packing())?, pooled, spans })
+        let mut response = Vec::new();
+        if settings.steering.response_only() {
+            response = vec![false; forest.packing().len()];
+            for (i, &number) in members.iter().enumerate() {
+                let request = &requests[number];
+                let start = request.response.map_or(request.tokens.len(), |span| span.start);
+                forest.indices(i, start, request.tokens.len()).for_each(|t| response[t] = true);
+            }
+        }
+        let mut passage = Passage::begin(decoder, forest.packing())?;
+        passage.steer(&settings.steering, &response)?;
+        Ok(Self { forest, members, passage, pooled, spans, response })
     }
 
     /// Pools the residual stream of every response, if this layer is wanted.
@@ -278,7 +330,7 @@ fn run_together(
     let mut chunks = forests
         .iter()
         .zip(chunks)
-        .map(|(forest, members)| Chunk::new(decoder, forest, members, requests, settings.pool))
+        .map(|(forest, members)| Chunk::new(decoder, forest, members, requests, settings))
         .collect::<Result<Vec<_>>>()?;
     let members: Vec<&Request> = chunks.iter().flat_map(|c| c.members).map(|&i| &requests[i]).collect();
     let last = settings.last_layer(&members, decoder.config().num_blocks());
@@ -291,6 +343,7 @@ fn run_together(
         let block = decoder.block(i)?;
         for chunk in &mut chunks {
             chunk.passage.step(&block, workspace)?;
+            chunk.passage.steer(&settings.steering, &chunk.response)?;
             chunk.pool(settings, readings)?;
             if decoder.streams() {
                 told.step(progress)?;

@@ -4,12 +4,15 @@
 //! T₂ = Σ_{g≠h} tr(A_g A_h) nor T₁ = (Σ tr A_g)² − Σ (tr A_g)²; d_eff = T₁/T₂ (Chen, Zhang and Zhong
 //! 2010). Its error is the delete-block jackknife of log d_eff in closed form.
 
+use std::ops::Range;
+
 use faer::Mat;
 use rayon::prelude::*;
 
 use super::bench::{Bench, Label};
 use super::encoding::rho2;
 use super::estimate::{Estimate, Quantity};
+use crate::probe::Spectrum;
 use crate::probe::influence::{Z95, normal_interval};
 use crate::probe::twicing::components;
 
@@ -31,12 +34,16 @@ pub struct Dimension {
 /// Effective dimension of a bench's contrasts; `None` with fewer than three blocks, or where chance makes
 /// the cross-block sum not positive.
 pub fn dimension(bench: &Bench) -> Option<Dimension> {
-    let blocks = bench.contrasts.blocks();
+    dimension_of(&bench.spectrum, bench.contrasts.blocks())
+}
+
+/// The same of any rows X, given by their factorisation, ordered by block.
+pub fn dimension_of(spectrum: &Spectrum, blocks: &[Range<usize>]) -> Option<Dimension> {
     let g = blocks.len() as f64;
     if g < 3.0 {
         return None;
     }
-    let (n, spectrum) = (bench.n() as f64, &bench.spectrum);
+    let n = spectrum.n as f64;
     // D⁴ of each component: tr(A_g A) = Σ_{i∈g} Σ_j U_ij² D_j⁴.
     let fourth: Vec<f64> = spectrum.mu.iter().map(|m| (n * m) * (n * m)).collect();
     let second: Vec<f64> = spectrum.mu.iter().map(|m| n * m).collect();

@@ -70,6 +70,13 @@ quantities! {
     AttainedRegret => "attained_regret",
     MeasuredRegret => "measured_regret",
     GeometryNull => "geometry_null",
+    SteerLogprob => "steer_logprob",
+    SteerJudge => "steer_judge",
+    DirectionAuc => "direction_auc",
+    DirectionCos => "direction_cos",
+    ShiftRank => "shift_rank",
+    ShiftShare => "shift_share",
+    FunctionCos => "function_cos",
 }
 
 impl Quantity {

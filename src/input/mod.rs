@@ -10,10 +10,12 @@ mod container;
 mod formats;
 pub mod item;
 pub mod name;
+pub mod prompts;
 pub mod read;
 pub mod settings;
 
 pub use cluster::{Clusters, cluster};
 pub use constitution::{Constitution, Family, Sign, read_constitutions};
 pub use item::{Item, Items, Message, Preference, Prompt, Response, Role};
+pub use prompts::read_prompts;
 pub use read::{ReadOptions, read_items};

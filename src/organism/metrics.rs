@@ -167,7 +167,14 @@ pub fn measure(model: &Model, scope: Scope, advance: &mut dyn FnMut(usize) -> Re
 
 /// Settings of a forward that reads answers and log-probabilities only.
 fn settings() -> Settings {
-    Settings { layers: Vec::new(), pool: Pool::Mean, logprob: true, chunk_tokens: 4096, memory: None }
+    Settings {
+        layers: Vec::new(),
+        pool: Pool::Mean,
+        logprob: true,
+        chunk_tokens: 4096,
+        memory: None,
+        steering: Default::default(),
+    }
 }
 
 fn judge(

@@ -15,6 +15,7 @@ const FLOW: &[&str] = &[
     "hypothesis",
     "simulate",
     "report",
+    "steer",
     "organism",
     "batch",
     "cli",

@@ -12,7 +12,7 @@ use rand_chacha::ChaCha8Rng;
 use serde_json::{Value, json};
 use vstar::error::Result;
 use vstar::forest::{Forest, Pool, Reading, Request, Settings, run};
-use vstar::model::decoder::{Engine, SharedSource, Tap};
+use vstar::model::decoder::{Engine, SharedSource, Steering, Tap};
 use vstar::model::weights::TensorSource;
 use vstar::model::{Config, Decoder, Packing};
 use vstar::units::{Layer, TokenSpan};
@@ -86,10 +86,17 @@ fn stored_decoder(config: &Value, seed: u64, dtype: DType, stored: Option<DType>
     Decoder::load(checked(config), &source).expect("a decoder")
 }
 
+/// The same weights, read as they are used.
+pub fn random_streamed(config: &Value, seed: u64) -> Decoder {
+    let source: SharedSource =
+        Arc::new(Random { seed, dtype: DType::F32, stored: None, made: Mutex::default() });
+    Decoder::stream(checked(config), &source).expect("a decoder")
+}
+
 const VOCAB: u32 = 23;
 
 /// Every attention variant, each with something awkward.
-fn variants() -> Vec<(&'static str, Value)> {
+pub fn variants() -> Vec<(&'static str, Value)> {
     let base = json!({
         "hidden_size": 24, "intermediate_size": 40, "num_hidden_layers": 3, "num_attention_heads": 6,
         "num_key_value_heads": 2, "head_dim": 10, "vocab_size": VOCAB, "max_position_embeddings": 64,
@@ -154,7 +161,14 @@ fn variants() -> Vec<(&'static str, Value)> {
 
 fn settings(decoder: &Decoder, chunk_tokens: usize) -> Settings {
     let layers = (0..=decoder.config().num_blocks()).map(Layer).collect();
-    Settings { layers, pool: Pool::Mean, logprob: true, chunk_tokens, memory: None }
+    Settings {
+        layers,
+        pool: Pool::Mean,
+        logprob: true,
+        chunk_tokens,
+        memory: None,
+        steering: Steering::default(),
+    }
 }
 
 fn read(decoder: &Decoder, requests: &[Request], chunk: usize) -> Vec<Reading> {
@@ -162,7 +176,7 @@ fn read(decoder: &Decoder, requests: &[Request], chunk: usize) -> Vec<Reading> {
         .expect("a run")
 }
 
-fn worst(a: &[Reading], b: &[Reading]) -> f64 {
+pub fn worst(a: &[Reading], b: &[Reading]) -> f64 {
     let mut worst = 0f64;
     for (a, b) in a.iter().zip(b) {
         let rms = (b.resid.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>() / b.resid.len() as f64).sqrt();
@@ -177,7 +191,7 @@ fn worst(a: &[Reading], b: &[Reading]) -> f64 {
     worst
 }
 
-fn request(tokens: Vec<u32>, cut: usize) -> Request {
+pub fn request(tokens: Vec<u32>, cut: usize) -> Request {
     let start = cut % tokens.len();
     let end = tokens.len();
     let answers = cut.is_multiple_of(2).then_some([1, 2]);
@@ -185,7 +199,7 @@ fn request(tokens: Vec<u32>, cut: usize) -> Request {
 }
 
 /// Few distinct tokens, so that prefixes are shared often.
-fn texts() -> impl Strategy<Value = Vec<(Vec<u32>, usize)>> {
+pub fn texts() -> impl Strategy<Value = Vec<(Vec<u32>, usize)>> {
     prop::collection::vec((prop::collection::vec(0u32..3, 1..24), 0usize..24), 1..12)
 }
 

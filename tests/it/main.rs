@@ -30,6 +30,7 @@ mod report;
 mod rope;
 mod settings;
 mod simulate;
+mod steering;
 mod stories;
 mod theorems;
 mod tokens;

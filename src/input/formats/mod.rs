@@ -89,6 +89,14 @@ pub(super) fn own_id(row: &Map<String, Value>) -> Option<String> {
     }
 }
 
+/// The prompt of a row of any format; one without responses is given by `prompt` or `messages`.
+pub(super) fn prompt(row: &Map<String, Value>, context: &mut Context) -> Result<Prompt, Refusal> {
+    if FORMATS.iter().any(|format| (format.is)(row)) || !(has(row, "prompt") || has(row, "messages")) {
+        return Ok(read(row, context)?.prompt);
+    }
+    native::prompt(row)
+}
+
 /// Reads a row by the first format whose keys it has. Nulls are absent.
 pub(super) fn read(row: &Map<String, Value>, context: &mut Context) -> Result<Draft, Refusal> {
     if let Some(format) = FORMATS.iter().find(|format| (format.is)(row)) {

@@ -14,19 +14,7 @@ const KEYS: [&str; 6] = ["id", "prompt", "messages", "responses", "preferences",
 
 pub(super) fn read(row: &Map<String, Value>, context: &mut Context) -> Result<Draft, Refusal> {
     remark(row, &KEYS, "the row", context);
-    let prompt = match (has(row, "prompt"), has(row, "messages")) {
-        (true, true) => {
-            return Err(Refusal::new(Kind::Invalid, "both `prompt` and `messages` are given")
-                .expected("one of them")
-                .remedy("drop one"));
-        }
-        (_, false) => Prompt::Text(text(row, "prompt")?.to_owned()),
-        (false, true) => {
-            let messages = messages::parse("messages", list(row, "messages")?)?;
-            messages::check_prompt("messages", &messages)?;
-            Prompt::Messages(messages)
-        }
-    };
+    let prompt = prompt(row)?;
     let responses = list(row, "responses")?
         .iter()
         .enumerate()
@@ -47,6 +35,21 @@ pub(super) fn read(row: &Map<String, Value>, context: &mut Context) -> Result<Dr
         Some(other) => return Err(wrong_type("group", "a text or a number", other)),
     };
     Ok(Draft { prompt, responses, preferences, group })
+}
+
+/// `prompt`, or `messages`.
+pub(super) fn prompt(row: &Map<String, Value>) -> Result<Prompt, Refusal> {
+    match (has(row, "prompt"), has(row, "messages")) {
+        (true, true) => Err(Refusal::new(Kind::Invalid, "both `prompt` and `messages` are given")
+            .expected("one of them")
+            .remedy("drop one")),
+        (_, false) => Ok(Prompt::Text(text(row, "prompt")?.to_owned())),
+        (false, true) => {
+            let messages = messages::parse("messages", list(row, "messages")?)?;
+            messages::check_prompt("messages", &messages)?;
+            Ok(Prompt::Messages(messages))
+        }
+    }
 }
 
 fn response(number: usize, value: &Value, context: &mut Context) -> Result<Response, Refusal> {

@@ -9,6 +9,7 @@ mod mlp;
 mod norm;
 mod passage;
 mod rotary;
+mod steering;
 mod vocabulary;
 
 use std::fmt;
@@ -19,6 +20,7 @@ use candle_nn::{Linear, Module};
 pub use fused::{bf16_instructions, product_rate};
 pub use logprob::Target;
 pub use passage::{Passage, Workspace};
+pub use steering::{At, Intervention, Steering};
 pub use vocabulary::SharedSource;
 
 use super::config::Config;

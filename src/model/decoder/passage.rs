@@ -3,7 +3,7 @@
 use candle_core::Tensor;
 
 use super::rotary::Rotary;
-use super::{Decoder, Lent, Tap, fused};
+use super::{Decoder, Lent, Steering, Tap, fused};
 use crate::error::Result;
 use crate::model::packing::Packing;
 use crate::units::Layer;
@@ -79,10 +79,28 @@ impl<'a> Passage<'a> {
         let id = before.id();
         let after = tap.residual(self.layer, before)?;
         if after.id() != id {
-            match &mut self.state {
-                State::Plain { x, .. } => *x = after,
-                State::Fused(stream) => stream.replace(&after)?,
-            }
+            self.replace(after)?;
+        }
+        Ok(())
+    }
+
+    /// Does what a steering says for this layer; what comes of it goes on from here. `response [T]` says which
+    /// packed tokens are at or after the beginning of a response.
+    ///
+    /// # Errors
+    /// If the tensor library fails.
+    pub fn steer(&mut self, steering: &Steering, response: &[bool]) -> Result<()> {
+        if !steering.touches(self.layer) {
+            return Ok(());
+        }
+        let after = steering.apply(self.layer, &self.residual()?, response)?;
+        self.replace(after)
+    }
+
+    fn replace(&mut self, after: Tensor) -> Result<()> {
+        match &mut self.state {
+            State::Plain { x, .. } => *x = after,
+            State::Fused(stream) => stream.replace(&after)?,
         }
         Ok(())
     }

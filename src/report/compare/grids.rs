@@ -8,10 +8,13 @@ use crate::report::format::{NOTHING, headline, headline_figure, number, quotable
 use crate::report::verdict::Verdict;
 
 /// A table of texts; the first `left` columns are words, the rest numbers.
-pub(super) struct Table {
-    pub(super) head: Vec<String>,
-    pub(super) left: usize,
-    pub(super) rows: Vec<Vec<String>>,
+pub struct Table {
+    /// Titles of the columns.
+    pub head: Vec<String>,
+    /// Columns of words.
+    pub left: usize,
+    /// Rows, as long as `head`.
+    pub rows: Vec<Vec<String>>,
 }
 
 /// Constitutions of a run and value by alignment.

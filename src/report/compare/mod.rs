@@ -14,7 +14,8 @@ use crate::error::{Kind, Refusal, Result};
 use crate::hypothesis::scaling::{Line, line};
 use crate::hypothesis::{Control, Estimate, Quantity};
 
-pub use text::{to_markdown, to_terminal};
+pub use grids::Table;
+pub use text::{markdown as table_markdown, terminal as table_terminal, to_markdown, to_terminal};
 
 /// The format's name.
 pub const FORMAT: &str = "vstar-compare/1";

@@ -102,7 +102,8 @@ pub fn to_markdown(comparison: &Comparison) -> String {
     out
 }
 
-fn markdown(out: &mut String, table: &Table) {
+/// A table as Markdown, at the end of `out`.
+pub fn markdown(out: &mut String, table: &Table) {
     let mut write = |cells: &[String], escape: bool| {
         let cells = cells
             .iter()
@@ -135,7 +136,8 @@ pub fn to_terminal(comparison: &Comparison) -> String {
     out
 }
 
-fn terminal(out: &mut String, table: &Table) {
+/// A table for a terminal, at the end of `out`.
+pub fn terminal(out: &mut String, table: &Table) {
     // A long name gives way, not a figure.
     const NAME: usize = 32;
     let cell = |c: usize, text: &str| if c < table.left { fitted(text, NAME) } else { fitted(text, COLUMNS) };

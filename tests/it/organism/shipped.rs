@@ -224,6 +224,7 @@ fn hidden_states_are_those_of_transformers() {
                 logprob: true,
                 chunk_tokens: 4096,
                 memory: None,
+                steering: Default::default(),
             };
             let span = Some(TokenSpan { start: 0, end: tokens.len() });
             let request = Request { tokens, response: span, answers: None };

@@ -1,0 +1,365 @@
+//! What an intervention changes between better and worse responses to one prompt, against random directions.
+//!
+//! For a value, every pair of responses to a prompt whose labels differ (or every preference) is a comparison. With
+//! y_r a figure of response r (log P in nats), the effect on prompt p is the mean over its comparisons of
+//! (y_better − y_worse) with the intervention less the same without it; the estimate is the mean over prompts, its
+//! error over blocks. A random direction gives the same figure, and the p-value is its rank:
+//! (1 + #{|random| ≥ |effect|}) / (1 + number of random directions), two-sided.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use serde_json::json;
+
+use super::page::{Page, table};
+use super::random::Law;
+use crate::hypothesis::judging::mean_by_block;
+use crate::hypothesis::{Estimate, Labels, Quantity};
+use crate::probe::influence::normal_interval;
+use crate::report::format::{number, p, with_interval};
+
+/// One better against one worse response.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Comparison {
+    /// Block of the prompt.
+    pub block: i32,
+    /// The prompt.
+    pub prompt: i32,
+    /// Row of the better response.
+    pub better: usize,
+    /// Row of the worse response.
+    pub worse: usize,
+}
+
+/// Every comparison that labels give. `prompt` and `block` have one entry a row.
+pub fn comparisons(labels: &Labels, prompt: &[i32], block: &[i32]) -> Vec<Comparison> {
+    let pair = |better: usize, worse: usize| Comparison {
+        block: block[better],
+        prompt: prompt[better],
+        better,
+        worse,
+    };
+    match labels {
+        Labels::Preferences(pairs) => pairs.iter().map(|&(b, w)| pair(b, w)).collect(),
+        Labels::Scores(s) => {
+            let mut prompts: BTreeMap<i32, Vec<usize>> = BTreeMap::new();
+            for row in (0..prompt.len()).filter(|&r| s[r].is_finite()) {
+                prompts.entry(prompt[row]).or_default().push(row);
+            }
+            let mut out = Vec::new();
+            for rows in prompts.values() {
+                for (i, &a) in rows.iter().enumerate() {
+                    for &b in &rows[i + 1..] {
+                        if s[a] > s[b] {
+                            out.push(pair(a, b));
+                        } else if s[b] > s[a] {
+                            out.push(pair(b, a));
+                        }
+                    }
+                }
+            }
+            out
+        }
+    }
+}
+
+/// A mean over prompts.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Mean {
+    /// The mean.
+    pub value: f64,
+    /// Its standard error over blocks.
+    pub se: f64,
+    /// Comparisons.
+    pub n: usize,
+    /// Blocks.
+    pub blocks: usize,
+}
+
+/// Mean over prompts of the mean over a prompt's comparisons of `change`; comparisons without a figure are left
+/// out. `None` if none is left.
+pub fn mean(comparisons: &[Comparison], change: impl Fn(&Comparison) -> Option<f64>) -> Option<Mean> {
+    let mut prompts: BTreeMap<(i32, i32), (f64, usize)> = BTreeMap::new();
+    for c in comparisons {
+        if let Some(x) = change(c) {
+            let cell = prompts.entry((c.block, c.prompt)).or_default();
+            *cell = (cell.0 + x, cell.1 + 1);
+        }
+    }
+    let n = prompts.values().map(|(_, n)| n).sum();
+    let cells = prompts.iter().map(|((block, _), (sum, n))| (*block, sum / *n as f64));
+    let (value, se, _, blocks) = mean_by_block(cells)?;
+    Some(Mean { value, se, n, blocks })
+}
+
+/// What random directions of equal length did.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Null {
+    /// How they were drawn.
+    pub law: Law,
+    /// The effect of each.
+    pub effects: Vec<f64>,
+    /// Their root mean square.
+    pub rms: f64,
+    /// Rank of the direction's effect among them, two-sided.
+    pub p: f64,
+}
+
+impl Null {
+    /// Holds an effect against those of random directions; `None` without any.
+    pub fn new(law: Law, effect: f64, effects: Vec<f64>) -> Option<Self> {
+        let n = effects.len() as f64;
+        let reached = effects.iter().filter(|e| e.abs() >= effect.abs()).count() as f64;
+        let rms = (effects.iter().map(|e| e * e).sum::<f64>() / n).sqrt();
+        (!effects.is_empty()).then_some(Self { law, effects, rms, p: (1.0 + reached) / (1.0 + n) })
+    }
+
+    fn largest(&self) -> f64 {
+        self.effects.iter().fold(0.0, |most, e| f64::max(most, e.abs()))
+    }
+}
+
+/// One measured effect.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Outcome {
+    /// The change, with its interval.
+    #[serde(flatten)]
+    pub estimate: Estimate,
+    /// Better less worse without the intervention.
+    pub before: Option<f64>,
+    /// Random directions.
+    pub random: Vec<Null>,
+}
+
+/// An estimate of a change; `None`: the data hold no comparison.
+pub fn estimate(quantity: Quantity, what: &str, change: Option<Mean>) -> Estimate {
+    let Some(m) = change else {
+        return Estimate::missing(quantity, "no prompt has two responses of which one is better");
+    };
+    let mut e = Estimate::figure(quantity, what, m.value, m.se, normal_interval(m.value, m.se));
+    (e.n, e.blocks) = (Some(m.n), Some(m.blocks));
+    e
+}
+
+/// What was done, and what came of it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Steered {
+    /// `vstar-steer/1`.
+    pub format: &'static str,
+    /// The model.
+    pub model: String,
+    /// The direction, as the user named it.
+    pub direction: String,
+    /// `add` or `ablate`.
+    pub action: &'static str,
+    /// α, for `add`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub alpha: Option<f64>,
+    /// What α is a multiple of: `rms` or `norm`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scale: Option<&'static str>,
+    /// `all` tokens or the `response`'s.
+    pub tokens: &'static str,
+    /// Layers, with the length of what is added and √(mean ‖h‖²) of the responses there.
+    pub layers: Vec<Layered>,
+    /// Random directions of each law.
+    pub random: usize,
+    /// Their seed.
+    pub seed: u64,
+    /// The effects.
+    pub outcomes: Vec<Outcome>,
+    /// Change of log P a token over all responses, better or worse: how much the intervention disturbs the model.
+    pub disturbance: Option<Disturbance>,
+    /// What must be known.
+    pub warnings: Vec<String>,
+}
+
+/// One layer of an intervention.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Layered {
+    /// The layer.
+    pub layer: crate::units::Layer,
+    /// ‖α v‖; absent for an ablation.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub length: Option<f64>,
+    /// √(mean over responses of ‖h‖²) without the intervention, h pooled over the response's tokens.
+    pub rms: f64,
+}
+
+/// Mean change of log P a token.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Disturbance {
+    /// Nats a token.
+    pub mean: f64,
+    /// 95 % interval.
+    pub lo: f64,
+    /// 95 % interval.
+    pub hi: f64,
+    /// Root mean square of the same over the random directions.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub random_rms: Option<f64>,
+}
+
+impl Steered {
+    /// What was done, in words.
+    fn done(&self) -> String {
+        let layers: Vec<String> = self.layers.iter().map(|l| l.layer.to_string()).collect();
+        let place = match &layers[..] {
+            [one] => format!("at layer {one}"),
+            many => format!("at layers {}", many.join(", ")),
+        };
+        match (self.alpha, self.scale) {
+            (Some(alpha), Some("rms")) => {
+                format!("adding {alpha} × the residual stream's RMS length along {} {place}", self.direction)
+            }
+            (Some(alpha), _) => format!("adding {alpha} × {} {place}", self.direction),
+            (None, _) => format!("projecting {} out {place}", self.direction),
+        }
+    }
+
+    /// The page.
+    pub fn page(&self) -> Page {
+        let mut rows = Vec::new();
+        for o in &self.outcomes {
+            let e = &o.estimate;
+            let mut row = vec![
+                match e.quantity {
+                    Quantity::SteerJudge => format!("judge's log-odds under {}", text(&e.constitution)),
+                    _ => "log P, nats".to_owned(),
+                },
+                text(&e.value),
+                o.before.map_or_else(|| "–".to_owned(), |b| number(b, e.se)),
+                with_interval(e),
+            ];
+            for law in [Law::Isotropic, Law::Covariance] {
+                let null = o.random.iter().find(|n| n.law == law);
+                row.push(null.map_or_else(|| "–".to_owned(), |n| number(n.rms, None)));
+                row.push(p(null.map(|n| n.p)));
+            }
+            row.push(e.n.map_or_else(|| "–".to_owned(), |n| n.to_string()));
+            rows.push(row);
+        }
+        let head = [
+            "better − worse",
+            "value",
+            "without",
+            "change [95 %]",
+            "random rms",
+            "p",
+            "random (cov. of h) rms",
+            "p",
+            "n",
+        ];
+        let mut notes = vec![
+            "change: mean over prompts of (better − worse) with the intervention less the same without it; intervals \
+             over blocks of prompts"
+                .to_owned(),
+            format!(
+                "p: rank among {} random directions of equal length, two-sided; the least they can give is {:.2}",
+                self.random,
+                1.0 / (1.0 + self.random as f64)
+            ),
+        ];
+        if let Some(d) = &self.disturbance {
+            let random =
+                d.random_rms.map_or_else(String::new, |r| format!(" (random directions: {r:.3} rms)"));
+            notes.push(format!(
+                "log P of all responses, better or worse, changed by {:.3} [{:.3}, {:.3}] nats a token{random}",
+                d.mean, d.lo, d.hi
+            ));
+        }
+        for l in &self.layers {
+            let length = l.length.map_or_else(String::new, |v| format!("; added: {v:.3}"));
+            notes.push(format!("layer {}: RMS length of h {:.3}{length}", l.layer, l.rms));
+        }
+        notes.extend(self.warnings.iter().cloned());
+        Page {
+            title: format!("{}: {}", self.model, self.done()),
+            finding: self.finding(),
+            tables: vec![("Effects".to_owned(), table(&head, 2, rows))],
+            notes,
+        }
+    }
+
+    /// The finding, one sentence an outcome.
+    fn finding(&self) -> String {
+        let sentences: Vec<String> = self.outcomes.iter().map(|o| self.sentence(o)).collect();
+        sentences.join(" ")
+    }
+
+    fn sentence(&self, o: &Outcome) -> String {
+        let e = &o.estimate;
+        let what = match e.quantity {
+            Quantity::SteerJudge => format!("the judge's log-odds under {}", text(&e.constitution)),
+            _ => "log P".to_owned(),
+        };
+        let value = text(&e.value);
+        let (Some(effect), Some(lo), Some(hi)) = (e.estimate, e.lo, e.hi) else {
+            return format!("Nothing can be said on {what} ({value}): {}.", e.warnings.join("; "));
+        };
+        let excludes = lo > 0.0 || hi < 0.0;
+        let direction = if effect > 0.0 { "towards" } else { "away from" };
+        let beaten: Vec<&Null> = o.random.iter().filter(|n| effect.abs() <= n.largest()).collect();
+        let verdict = if !excludes {
+            "which cannot be told from no change".to_owned()
+        } else if o.random.is_empty() {
+            "random directions were not tried".to_owned()
+        } else if beaten.is_empty() {
+            let most = o.random.iter().map(Null::largest).fold(0.0, f64::max);
+            format!("more than any random direction of equal length (largest {})", number(most, e.se))
+        } else {
+            let laws: Vec<&str> = beaten.iter().map(|n| n.law.as_str()).collect();
+            format!("no more than random directions of equal length do ({})", laws.join(", "))
+        };
+        let mut done = self.done();
+        if let Some(first) = done.get_mut(..1) {
+            first.make_ascii_uppercase();
+        }
+        format!(
+            "{done} moved {what} {direction} the better responses ({value}) by {}, {verdict}.",
+            with_interval(e)
+        )
+    }
+
+    /// `steer.json`.
+    pub fn to_json(&self) -> serde_json::Value {
+        json!(self)
+    }
+}
+
+fn text(name: &Option<String>) -> String {
+    name.clone().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_prompt_counts_once_however_many_pairs_it_has() {
+        let prompt = [0, 0, 0, 1, 1];
+        let labels = Labels::Scores(vec![2.0, 1.0, 0.0, 1.0, 0.0]);
+        let cs = comparisons(&labels, &prompt, &prompt);
+        assert_eq!(cs.len(), 4);
+        // 3 for each pair of prompt 0, 1 for the pair of prompt 1: the mean of prompts is 2.
+        let m = mean(&cs, |c| Some(if c.prompt == 0 { 3.0 } else { 1.0 })).expect("a mean");
+        assert_eq!((m.value, m.n, m.blocks), (2.0, 4, 2));
+        assert!((m.se - 1.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn ties_and_missing_labels_compare_nothing() {
+        let labels = Labels::Scores(vec![1.0, 1.0, f64::NAN, 0.0]);
+        let cs = comparisons(&labels, &[0, 0, 0, 1], &[0, 0, 0, 1]);
+        assert!(cs.is_empty() && mean(&cs, |_| Some(1.0)).is_none());
+        let e = estimate(Quantity::SteerLogprob, "method", None);
+        assert!(e.estimate.is_none() && !e.reportable);
+    }
+
+    #[test]
+    fn the_p_value_is_the_rank() {
+        let null = |effect| Null::new(Law::Isotropic, effect, vec![0.1, -0.5, 0.2]).expect("a null").p;
+        assert_eq!((null(1.0), null(-0.3), null(0.0)), (0.25, 0.5, 1.0));
+        assert!(Null::new(Law::Isotropic, 1.0, Vec::new()).is_none());
+    }
+}

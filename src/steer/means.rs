@@ -1,0 +1,493 @@
+//! Section 8.1: the direction between the mean residual streams of two sets of prompts (Arditi et al. 2024), whether it
+//! tells the sets apart on prompts it was not made from, and its angle with v*, v_c and w of a run.
+//!
+//! d = mean(h | first set) − mean(h | second set). Prompts fall into two halves by a hash; d₁ and d₂ are the directions
+//! of the halves. Across halves nothing is shared, so that ⟨d₁, d₂⟩ is ‖d‖² without its noise and the area under the
+//! ROC curve of one half under the other's direction is held out.
+//!
+//! The cosine with a label y of a run (S for v*, a judge's rewards for v_c, log P for w) in the metric of the run's
+//! within-prompt covariance is mean(y · Xd̄)/√(mean(Xd₁ · Xd₂) θ̂_yy), d̄ = (d₁ + d₂)/2: products of independent noises
+//! only. Two independent samples err: blocks of responses through the influence of the three means, prompts through
+//! theirs, and the squares of the two errors add.
+
+use ndarray::{Array1, ArrayView2, Axis};
+use serde::Serialize;
+
+use super::page::{Page, table};
+use crate::hypothesis::bench::{Bench, Label};
+use crate::hypothesis::improvement::GATE;
+use crate::hypothesis::{Estimate, Quantity, geometry};
+use crate::probe::influence::{cosine, fisher_interval, mean_product, normal_interval, theta};
+use crate::report::format::{NOTHING, headline, number, with_interval};
+use crate::units::Layer;
+
+/// Two sets of prompts at one layer: h `[n, d]` and the half of each prompt.
+#[derive(Debug, Clone, Copy)]
+pub struct Sets<'a> {
+    /// The first set.
+    pub plus: (ArrayView2<'a, f32>, &'a [bool]),
+    /// The second set.
+    pub minus: (ArrayView2<'a, f32>, &'a [bool]),
+}
+
+/// Direction, and those of the halves.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Means {
+    /// d, of all prompts.
+    pub whole: Vec<f64>,
+    /// d₁ and d₂; `None` where a half has fewer than two prompts of a set.
+    pub halves: Option<[Vec<f64>; 2]>,
+}
+
+fn rows(half: &[bool], own: Option<bool>) -> Vec<usize> {
+    (0..half.len()).filter(|&i| own.is_none_or(|o| half[i] == o)).collect()
+}
+
+fn mean(h: ArrayView2<'_, f32>, rows: &[usize]) -> Array1<f64> {
+    let mut sum = Array1::<f64>::zeros(h.ncols());
+    for &r in rows {
+        sum.iter_mut().zip(h.index_axis(Axis(0), r)).for_each(|(s, v)| *s += f64::from(*v));
+    }
+    sum / rows.len() as f64
+}
+
+fn dot(a: &[f64], b: &[f64]) -> f64 {
+    a.iter().zip(b).map(|(a, b)| a * b).sum()
+}
+
+fn score(h: ArrayView2<'_, f32>, row: usize, v: &[f64]) -> f64 {
+    h.index_axis(Axis(0), row).iter().zip(v).map(|(h, v)| f64::from(*h) * v).sum()
+}
+
+impl Means {
+    /// Of two sets, each with at least one prompt.
+    pub fn new(sets: &Sets<'_>) -> Self {
+        let of = |own: Option<bool>| -> Option<Vec<f64>> {
+            let (p, m) = (rows(sets.plus.1, own), rows(sets.minus.1, own));
+            let enough = own.is_none() || (p.len() >= 2 && m.len() >= 2);
+            enough.then(|| (mean(sets.plus.0, &p) - mean(sets.minus.0, &m)).to_vec())
+        };
+        let halves = match (of(Some(true)), of(Some(false))) {
+            (Some(a), Some(b)) => Some([a, b]),
+            _ => None,
+        };
+        Self { whole: of(None).unwrap_or_default(), halves }
+    }
+
+    /// ‖d‖.
+    pub fn norm(&self) -> f64 {
+        dot(&self.whole, &self.whole).sqrt()
+    }
+
+    /// ⟨d₁, d₂⟩: ‖d‖² without noise, negative only by chance.
+    pub fn square(&self) -> Option<f64> {
+        self.halves.as_ref().map(|[a, b]| dot(a, b))
+    }
+
+    /// `direction_auc`: each half under the direction of the other.
+    pub fn auc(&self, sets: &Sets<'_>) -> Estimate {
+        let method = "split by hash, each half scored by the other's direction; DeLong";
+        let Some(halves) = &self.halves else {
+            return Estimate::missing(
+                Quantity::DirectionAuc,
+                "a half of the prompts holds fewer than two of one of the sets",
+            );
+        };
+        let (mut value, mut variance, mut n) = (0.0, 0.0, 0);
+        for (own, direction) in [(true, &halves[1]), (false, &halves[0])] {
+            let scores = |(h, half): (ArrayView2<'_, f32>, &[bool])| -> Vec<f64> {
+                rows(half, Some(own)).into_iter().map(|r| score(h, r, direction)).collect()
+            };
+            let (p, m) = (scores(sets.plus), scores(sets.minus));
+            let (area, var) = delong(&p, &m);
+            value += 0.5 * area;
+            variance += 0.25 * var;
+            n += p.len() + m.len();
+        }
+        let se = variance.sqrt();
+        let (lo, hi) = normal_interval(value, se);
+        let mut e = Estimate::figure(Quantity::DirectionAuc, method, value, se, (lo.max(0.0), hi.min(1.0)));
+        e.z = (se > 0.0).then(|| (value - 0.5) / se);
+        e.n = Some(n);
+        e
+    }
+
+    /// `direction_cos` with a label on a run's bench.
+    pub fn cos(&self, sets: &Sets<'_>, bench: &Bench, label: &Label) -> Estimate {
+        let method =
+            "covariance with the label, split halves of the prompts; influence of blocks and prompts";
+        let Some([first, second]) = &self.halves else {
+            return Estimate::missing(
+                Quantity::DirectionCos,
+                "a half of the prompts holds fewer than two of one of the sets",
+            );
+        };
+        let (n, blocks) = (bench.n() as f64, bench.contrasts.blocks());
+        let along = |v: &[f64]| -> Vec<f64> {
+            let column = faer::Mat::from_fn(v.len(), 1, |i, _| v[i]);
+            let scores = &bench.x * column;
+            (0..bench.n()).map(|i| scores[(i, 0)]).collect()
+        };
+        let back = |y: &[f64]| -> Vec<f64> {
+            let column = faer::Mat::from_fn(y.len(), 1, |i, _| y[i] / n);
+            let v = bench.x.transpose() * column;
+            (0..bench.x.ncols()).map(|j| v[(j, 0)]).collect()
+        };
+        let (x1, x2) = (along(first), along(second));
+        let middle: Vec<f64> = x1.iter().zip(&x2).map(|(a, b)| 0.5 * (a + b)).collect();
+        let (ab, aa) = (mean_product(&middle, &label.y, blocks), mean_product(&x1, &x2, blocks));
+        let bb = theta(label.probed(), label.probed(), blocks);
+        let z = bb.value / bb.se(blocks);
+        let why = "not identifiable: the residual stream does not predict the label on left-out prompts, or the two \
+                   halves of the prompts do not agree on a direction";
+        let Some(cos) = cosine(&ab, &aa, &bb) else {
+            return Estimate::new(Quantity::DirectionCos, method).warn(why);
+        };
+        // Prompts: a prompt of half k has weight 1/n_k in d_k and half of that in d̄.
+        let (gradient, s1, s2) = (back(&label.y), back(&x1), back(&x2));
+        let scale = 1.0 / (aa.value * bb.value).sqrt();
+        let mut of_prompts = 0.0;
+        for (half, other) in [(true, &s2), (false, &s1)] {
+            for (h, halves) in [sets.plus, sets.minus] {
+                let own = rows(halves, Some(half));
+                let size = own.len() as f64;
+                let moves: Vec<f64> = own
+                    .iter()
+                    .map(|&r| {
+                        let (g, q) = (score(h, r, &gradient), score(h, r, other));
+                        0.5 * scale * g - 0.5 * cos.value / aa.value * q
+                    })
+                    .collect();
+                let centre = moves.iter().sum::<f64>() / size;
+                let squares: f64 = moves.iter().map(|m| (m - centre).powi(2)).sum();
+                of_prompts += squares / (size * (size - 1.0));
+            }
+        }
+        let se = (cos.se(blocks).powi(2) + of_prompts).sqrt();
+        let interval = fisher_interval(cos.value, se);
+        let mut e = Estimate::figure(Quantity::DirectionCos, method, cos.value, se, interval);
+        (e.n, e.blocks) = (Some(bench.n()), Some(blocks.len()));
+        if z > GATE { e } else { e.withheld(why) }
+    }
+
+    /// The Euclidean cosine of d with a vector, with its error over prompts; the vector is held fixed.
+    pub fn raw(&self, sets: &Sets<'_>, v: &[f64]) -> Option<Raw> {
+        let (norm, length) = (self.norm(), dot(v, v).sqrt());
+        if !(norm > 0.0 && length > 0.0) {
+            return None;
+        }
+        let cos = dot(&self.whole, v) / (norm * length);
+        let toward: Vec<f64> =
+            v.iter().zip(&self.whole).map(|(v, d)| v / (norm * length) - cos * d / (norm * norm)).collect();
+        let mut variance = 0.0;
+        for (h, halves) in [sets.plus, sets.minus] {
+            let size = halves.len() as f64;
+            let moves: Vec<f64> = (0..halves.len()).map(|r| score(h, r, &toward)).collect();
+            let centre = moves.iter().sum::<f64>() / size;
+            variance += moves.iter().map(|m| (m - centre).powi(2)).sum::<f64>() / (size * (size - 1.0));
+        }
+        let se = variance.sqrt();
+        let (lo, hi) = fisher_interval(cos, se);
+        Some(Raw { cos, lo, hi, random_sd: 1.0 / (v.len() as f64).sqrt() })
+    }
+}
+
+/// Mann and Whitney's area, ties a half, and DeLong's variance of it.
+fn delong(p: &[f64], m: &[f64]) -> (f64, f64) {
+    let above = |a: f64, b: f64| if a > b { 1.0 } else { f64::from(u8::from(a == b)) * 0.5 };
+    let of_p: Vec<f64> =
+        p.iter().map(|a| m.iter().map(|b| above(*a, *b)).sum::<f64>() / m.len() as f64).collect();
+    let of_m: Vec<f64> =
+        m.iter().map(|b| p.iter().map(|a| above(*a, *b)).sum::<f64>() / p.len() as f64).collect();
+    let area = of_p.iter().sum::<f64>() / p.len() as f64;
+    let variance = |x: &[f64]| {
+        let n = x.len() as f64;
+        x.iter().map(|v| (v - area).powi(2)).sum::<f64>() / (n * (n - 1.0))
+    };
+    (area, variance(&of_p) + variance(&of_m))
+}
+
+/// A Euclidean cosine.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Raw {
+    /// The cosine.
+    pub cos: f64,
+    /// 95 % interval over prompts.
+    pub lo: f64,
+    /// 95 % interval over prompts.
+    pub hi: f64,
+    /// Standard deviation for a random direction, 1/√d.
+    pub random_sd: f64,
+}
+
+/// Against one direction of a run.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Against {
+    /// `v_star.VALUE`, `v_c.CONSTITUTION` or `w`.
+    pub direction: String,
+    /// `direction_cos`.
+    #[serde(flatten)]
+    pub estimate: Estimate,
+    /// Standard deviation of the same for random directions.
+    pub random_sd: Option<f64>,
+    /// The Euclidean cosine with the exported direction.
+    pub raw: Option<Raw>,
+}
+
+impl Against {
+    /// Measures one.
+    pub fn new(
+        means: &Means,
+        sets: &Sets<'_>,
+        name: &str,
+        bench: &Bench,
+        label: &Label,
+        v: Option<&[f64]>,
+    ) -> Self {
+        let mut estimate = means.cos(sets, bench, label);
+        estimate.control = bench.control;
+        Self {
+            direction: name.to_owned(),
+            estimate,
+            random_sd: geometry::null(bench, label).estimate,
+            raw: v.and_then(|v| means.raw(sets, v)),
+        }
+    }
+}
+
+/// One layer.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct LayerMeans {
+    /// The layer.
+    pub layer: Layer,
+    /// ‖d‖.
+    pub norm: f64,
+    /// ⟨d₁, d₂⟩ of the halves: ‖d‖² without noise.
+    pub square: Option<f64>,
+    /// √(mean ‖h − mean of its set‖²).
+    pub spread: f64,
+    /// `direction_auc`.
+    pub auc: Estimate,
+    /// Against the directions of a run.
+    pub against: Vec<Against>,
+}
+
+/// A difference of means at every layer.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Found {
+    /// `vstar-direction/1`.
+    pub format: &'static str,
+    /// The model.
+    pub model: String,
+    /// Its name in directions.safetensors.
+    pub name: String,
+    /// Which token of a prompt: `last`, `mean`, `-k`.
+    pub position: String,
+    /// Prompts of the first and the second set.
+    pub prompts: [usize; 2],
+    /// The run it is held against.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub against: Option<String>,
+    /// Layer by layer.
+    pub layers: Vec<LayerMeans>,
+    /// What must be known.
+    pub warnings: Vec<String>,
+}
+
+impl Found {
+    /// The page.
+    pub fn page(&self) -> Page {
+        let rows = self.layers.iter().map(|l| {
+            vec![
+                l.layer.to_string(),
+                headline(Some(&l.auc)),
+                number(l.norm, None),
+                l.square.map_or_else(|| NOTHING.to_owned(), |s| number(s.signum() * s.abs().sqrt(), None)),
+                number(l.spread, None),
+            ]
+        });
+        let head = ["layer", "held-out AUC [95 %]", "length", "length less noise", "spread within sets"];
+        let mut tables = vec![("By layer".to_owned(), table(&head, 1, rows.collect()))];
+        let rows = self.layers.iter().flat_map(|l| {
+            l.against.iter().map(|a| {
+                vec![
+                    a.direction.clone(),
+                    l.layer.to_string(),
+                    headline(Some(&a.estimate)),
+                    a.random_sd.map_or_else(|| NOTHING.to_owned(), |s| number(s, None)),
+                    a.raw.map_or_else(
+                        || NOTHING.to_owned(),
+                        |r| format!("{:.3} [{:.3}, {:.3}]", r.cos, r.lo, r.hi).replace('-', "−"),
+                    ),
+                    a.raw.map_or_else(|| NOTHING.to_owned(), |r| number(r.random_sd, None)),
+                ]
+            })
+        });
+        let rows: Vec<Vec<String>> = rows.collect();
+        if !rows.is_empty() {
+            let head = ["direction", "layer", "cos [95 %]", "random sd", "raw cos [95 %]", "random sd"];
+            tables.push(("Against the run's directions".to_owned(), table(&head, 2, rows)));
+        }
+        let mut notes = vec![
+            "held-out AUC: each half of the prompts under the direction of the other; 0.5 by chance".to_owned(),
+            "cos: in the metric of the run's within-prompt covariance, without the noise of either direction; raw cos: \
+             Euclidean, with the exported direction, which noise lowers"
+                .to_owned(),
+        ];
+        notes.extend(self.warnings.iter().cloned());
+        Page {
+            title: format!("{}: {} (position {})", self.model, self.name, self.position),
+            finding: self.finding(),
+            tables,
+            notes,
+        }
+    }
+
+    fn finding(&self) -> String {
+        let best = self
+            .layers
+            .iter()
+            .filter(|l| l.auc.estimate.is_some())
+            .max_by(|a, b| a.auc.estimate.unwrap_or(0.0).total_cmp(&b.auc.estimate.unwrap_or(0.0)));
+        let [plus, minus] = self.prompts;
+        let Some(best) = best else {
+            return format!(
+                "{plus} and {minus} prompts are too few to tell whether the direction separates new ones."
+            );
+        };
+        let verdict = match (best.auc.lo, best.auc.hi) {
+            (Some(lo), _) if lo > 0.5 => "tells the two sets apart on prompts it was not made from",
+            _ => "does not demonstrably tell the two sets apart on new prompts",
+        };
+        let mut text = format!(
+            "The direction between {plus} and {minus} prompts {verdict}: AUC {} at layer {}, the best of {} layers.",
+            with_interval(&best.auc),
+            best.layer,
+            self.layers.len()
+        );
+        for a in &best.against {
+            let (Some(lo), Some(hi)) = (a.estimate.lo.filter(|_| a.estimate.reportable), a.estimate.hi)
+            else {
+                continue;
+            };
+            if a.direction.starts_with("v_star.") {
+                let ordinary =
+                    a.random_sd.is_some_and(|sd| a.estimate.estimate.unwrap_or(0.0).abs() <= 1.96 * sd);
+                let what = if lo <= 0.0 && hi >= 0.0 {
+                    "which cannot be told from 0"
+                } else if ordinary {
+                    "ordinary for unrelated directions in this geometry"
+                } else {
+                    "more than unrelated directions have"
+                };
+                text +=
+                    &format!(" Its cosine with {} is {}, {what}.", a.direction, with_interval(&a.estimate));
+            }
+        }
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::Array2;
+    use rand::SeedableRng;
+    use rand_chacha::ChaCha8Rng;
+    use rand_distr::{Distribution, StandardNormal};
+
+    use super::*;
+    use crate::probe::Contrasts;
+
+    const D: usize = 20;
+
+    fn normal(seed: u64, n: usize) -> Array2<f32> {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        Array2::from_shape_fn((n, D), |_| StandardNormal.sample(&mut rng))
+    }
+
+    /// Second set around 0, first around `by` along (cos, sin) of the first two axes.
+    fn sets(seed: u64, n: usize, by: f32, angle: f32) -> (Array2<f32>, Array2<f32>, Vec<bool>) {
+        let (mut plus, minus) = (normal(2 * seed, n), normal(2 * seed + 1, n));
+        plus.column_mut(0).mapv_inplace(|v| v + by * angle.cos());
+        plus.column_mut(1).mapv_inplace(|v| v + by * angle.sin());
+        (plus, minus, (0..n).map(|i| i % 2 == 0).collect())
+    }
+
+    #[test]
+    fn the_area_is_what_two_normals_have() {
+        let (mut total, mut covered) = (0.0, 0);
+        for seed in 0..20 {
+            let (plus, minus, half) = sets(seed, 200, 2.0, 0.0);
+            let sets = Sets { plus: (plus.view(), &half), minus: (minus.view(), &half) };
+            let means = Means::new(&sets);
+            let e = means.auc(&sets);
+            total += e.estimate.expect("an area") / 20.0;
+            // Φ(2/√2) = 0.921 under the true direction; a direction from 100 a side loses a little.
+            covered += i32::from(e.lo.expect("lo") < 0.915 && e.hi.expect("hi") > 0.905);
+            let square = means.square().expect("halves");
+            assert!((square - 4.0).abs() < 1.5, "{square}");
+            assert!(means.norm() > 1.5);
+        }
+        assert!((total - 0.911).abs() < 0.012, "{total}");
+        assert!(covered >= 15, "{covered} of 20");
+    }
+
+    #[test]
+    fn sets_that_do_not_differ_have_an_area_of_a_half() {
+        let mut total = 0.0;
+        for seed in 0..20 {
+            let (plus, minus, half) = sets(seed, 100, 0.0, 0.0);
+            let sets = Sets { plus: (plus.view(), &half), minus: (minus.view(), &half) };
+            let e = Means::new(&sets).auc(&sets);
+            total += e.estimate.expect("an area") / 20.0;
+        }
+        // In sample it would be near 0.7.
+        assert!((total - 0.5).abs() < 0.04, "{total}");
+    }
+
+    #[test]
+    fn the_area_of_separated_scores_is_one_and_ties_count_half() {
+        assert_eq!(delong(&[3.0, 4.0], &[1.0, 2.0]).0, 1.0);
+        assert_eq!(delong(&[1.0, 1.0], &[1.0, 1.0]).0, 0.5);
+    }
+
+    #[test]
+    fn the_cosine_with_a_planted_value_is_that_of_the_angle() {
+        for (angle, by) in [(0.0f32, 1.5f32), (1.0, 1.5), (2.5, 1.5)] {
+            let (mut total, mut covered) = (0.0, 0);
+            for seed in 0..20 {
+                let (plus, minus, half) = sets(50 + seed, 120, by, angle);
+                let sets = Sets { plus: (plus.view(), &half), minus: (minus.view(), &half) };
+                let h = normal(9000 + seed, 600);
+                let noise = normal(9500 + seed, 600);
+                let prompt: Vec<i32> = (0..600).map(|r| r / 3).collect();
+                let y: Vec<f64> = (0..600).map(|r| f64::from(h[[r, 0]] + noise[[r, 0]])).collect();
+                let contrasts = Contrasts::helmert(&prompt, &prompt, |_| true);
+                let bench = Bench::new(contrasts, h.view(), None).expect("variance");
+                let label = bench.probe(vec![bench.column(&y)]).remove(0);
+                let means = Means::new(&sets);
+                let e = means.cos(&sets, &bench, &label);
+                let truth = f64::from(angle.cos());
+                total += (e.estimate.expect("a cosine") - truth) / 20.0;
+                let (lo, hi) = (e.lo.expect("lo"), e.hi.expect("hi"));
+                covered += i32::from(lo <= truth + 1e-9 && truth <= hi.max(e.estimate.unwrap_or(0.0)) + 1e-9);
+                // The raw cosine is lower in size: d has noise.
+                let axis: Vec<f64> = (0..D).map(|j| f64::from(u8::from(j == 0))).collect();
+                let raw = means.raw(&sets, &axis).expect("a cosine");
+                assert!(raw.lo <= raw.cos && raw.cos <= raw.hi);
+            }
+            assert!(total.abs() < 0.05, "angle {angle}: bias {total}");
+            assert!(covered >= 16, "angle {angle}: {covered} of 20");
+        }
+    }
+
+    #[test]
+    fn too_few_prompts_have_no_halves() {
+        let (plus, minus, _) = sets(1, 3, 1.0, 0.0);
+        let half = [true, true, false];
+        let sets = Sets { plus: (plus.view(), &half), minus: (minus.view(), &half) };
+        let means = Means::new(&sets);
+        assert!(means.halves.is_none() && means.auc(&sets).estimate.is_none());
+        assert_eq!(means.whole.len(), D);
+    }
+}

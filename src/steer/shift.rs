@@ -1,0 +1,459 @@
+//! Section 8.2: how the residual stream moved from one checkpoint to another on the same tokens.
+//!
+//! Δ = H_B − H_A, rows × d, at each layer: as it is, and less its mean row (what all responses share moves every row
+//! alike and is one direction by construction). With the singular values σ of Δ and p = σ²/Σσ²:
+//!
+//! - participation ratio (Σσ²)²/Σσ⁴, of the rows at hand and across blocks as in [`crate::hypothesis::dimension`];
+//! - entropy rank exp(−Σ p ln p) (Roy and Vetterli 2007), and the number of directions for 90 % of ‖Δ‖²;
+//! - the share ‖Δ v̂‖²/‖Δ‖² along a direction, beside 1/d and v̂ᵀΣv̂/tr Σ, Σ the covariance of H_A's rows.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use faer::Mat;
+use ndarray::{Array2, ArrayView2};
+use serde::Serialize;
+
+use super::page::{Page, table};
+use crate::error::{Kind, Refusal, Result};
+use crate::hypothesis::dimension::dimension_of;
+use crate::hypothesis::{Estimate, Quantity};
+use crate::probe::Spectrum;
+use crate::probe::influence::{Z95, normal_interval};
+use crate::report::format::{number, percent, with_interval};
+use crate::units::Layer;
+
+/// Singular values that are listed.
+const LISTED: usize = 16;
+
+/// How many directions a matrix has.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Ranks {
+    /// The largest singular values divided by √rows, falling, at most 16: their squares are mean squares along a
+    /// direction.
+    pub singular_values: Vec<f64>,
+    /// `shift_rank`: the participation ratio across blocks.
+    pub rank: Estimate,
+    /// The same of the rows at hand, which few rows bias low.
+    pub naive: Option<f64>,
+    /// exp of the entropy of the shares.
+    pub entropy: Option<f64>,
+    /// Directions for 90 % of the sum of squares.
+    pub k90: Option<usize>,
+}
+
+/// What a direction has of the shift.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Share {
+    /// Its name.
+    pub direction: String,
+    /// `shift_share` of Δ as it is.
+    pub share: Estimate,
+    /// `shift_share` of Δ less its mean row.
+    pub share_centred: Estimate,
+    /// 1/d.
+    pub isotropic: f64,
+    /// v̂ᵀΣv̂/tr Σ.
+    pub covariance: f64,
+}
+
+/// One layer.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct LayerShift {
+    /// The layer.
+    pub layer: Layer,
+    /// √(mean over rows of ‖Δ‖²).
+    pub length: f64,
+    /// The same over √(mean ‖h − mean h‖²) of the first checkpoint.
+    pub relative: f64,
+    /// Share of ‖Δ‖² that is its mean row.
+    pub mean_share: f64,
+    /// Δ as it is.
+    pub whole: Ranks,
+    /// Δ less its mean row.
+    pub centred: Ranks,
+    /// Directions.
+    pub shares: Vec<Share>,
+}
+
+/// Everything that is compared.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Shift {
+    /// `vstar-shift/1`.
+    pub format: &'static str,
+    /// The two runs.
+    pub runs: [String; 2],
+    /// Their models.
+    pub models: [String; 2],
+    /// Rows compared.
+    pub rows: usize,
+    /// Blocks of rows.
+    pub blocks: usize,
+    /// Width d.
+    pub width: usize,
+    /// Layer by layer.
+    pub layers: Vec<LayerShift>,
+    /// What must be known.
+    pub warnings: Vec<String>,
+}
+
+/// Rows in the order of their blocks, and where each block lies.
+fn by_block(block: &[i32]) -> (Vec<usize>, Vec<Range<usize>>) {
+    let mut members: BTreeMap<i32, Vec<usize>> = BTreeMap::new();
+    for (row, b) in block.iter().enumerate() {
+        members.entry(*b).or_default().push(row);
+    }
+    let (mut rows, mut ranges) = (Vec::with_capacity(block.len()), Vec::new());
+    for own in members.into_values() {
+        ranges.push(rows.len()..rows.len() + own.len());
+        rows.extend(own);
+    }
+    (rows, ranges)
+}
+
+/// The shift at a layer: `a` and `b` `[rows, d]` of the two checkpoints, `block` of each row, directions `[d]` by name.
+///
+/// # Errors
+/// [`Kind::Invalid`] for matrices or directions of different size; if a decomposition does not converge.
+pub fn shift(
+    layer: Layer,
+    a: ArrayView2<'_, f32>,
+    b: ArrayView2<'_, f32>,
+    block: &[i32],
+    directions: &[(String, Vec<f64>)],
+) -> Result<LayerShift> {
+    let (n, d) = a.dim();
+    if b.dim() != (n, d) || block.len() != n || n == 0 {
+        return Err(Refusal::new(Kind::Invalid, "two checkpoints of different shape")
+            .expected(format!("{n} rows of width {d}, at least one"))
+            .found(format!("{} rows of width {}", b.nrows(), b.ncols()))
+            .into());
+    }
+    if let Some((name, v)) = directions.iter().find(|(_, v)| v.len() != d) {
+        return Err(Refusal::new(Kind::Invalid, format!("direction {name} of another width"))
+            .expected(format!("{d} numbers"))
+            .found(v.len().to_string())
+            .into());
+    }
+    let (order, blocks) = by_block(block);
+    let wide = |x: ArrayView2<'_, f32>| Array2::from_shape_fn((n, d), |(i, j)| f64::from(x[[order[i], j]]));
+    let (a, b) = (wide(a), wide(b));
+    let delta = &b - &a;
+    let centred = less_mean(&delta);
+    let spread = less_mean(&a);
+    let square = |x: &Array2<f64>| x.iter().map(|v| v * v).sum::<f64>();
+    let (energy, base) = (square(&delta), square(&spread));
+    let shares = directions.iter().map(|(name, v)| {
+        let norm = v.iter().map(|v| v * v).sum::<f64>().sqrt();
+        let unit: Vec<f64> = v.iter().map(|v| v / norm).collect();
+        let along = |x: &Array2<f64>| -> Vec<f64> {
+            x.rows()
+                .into_iter()
+                .map(|r| r.iter().zip(&unit).map(|(x, u)| x * u).sum::<f64>().powi(2))
+                .collect()
+        };
+        Share {
+            direction: name.clone(),
+            share: share(&along(&delta), &delta, &blocks),
+            share_centred: share(&along(&centred), &centred, &blocks),
+            isotropic: 1.0 / d as f64,
+            covariance: along(&spread).iter().sum::<f64>() / base,
+        }
+    });
+    let shares = shares.collect();
+    Ok(LayerShift {
+        layer,
+        length: (energy / n as f64).sqrt(),
+        relative: (energy / base).sqrt(),
+        mean_share: if energy > 0.0 { 1.0 - square(&centred) / energy } else { 0.0 },
+        whole: ranks(&delta, &blocks)?,
+        centred: ranks(&centred, &blocks)?,
+        shares,
+    })
+}
+
+fn less_mean(x: &Array2<f64>) -> Array2<f64> {
+    let mean = x.sum_axis(ndarray::Axis(0)) / x.nrows() as f64;
+    x - &mean
+}
+
+/// Σ along / Σ whole, with the error that blocks give a ratio.
+fn share(along: &[f64], x: &Array2<f64>, blocks: &[Range<usize>]) -> Estimate {
+    let method = "ratio of sums of squares, influence of blocks";
+    let whole: Vec<f64> = x.rows().into_iter().map(|r| r.iter().map(|v| v * v).sum()).collect();
+    let total: f64 = whole.iter().sum();
+    if total == 0.0 {
+        return Estimate::missing(Quantity::ShiftShare, "the checkpoints do not differ here");
+    }
+    let value = along.iter().sum::<f64>() / total;
+    let g = blocks.len() as f64;
+    let squares: f64 = blocks
+        .iter()
+        .map(|block| (block.clone().map(|i| along[i] - value * whole[i]).sum::<f64>() / total).powi(2))
+        .sum();
+    let se = if g > 1.0 { (g / (g - 1.0) * squares).sqrt() } else { f64::INFINITY };
+    let (lo, hi) = normal_interval(value, se);
+    let mut e = Estimate::figure(Quantity::ShiftShare, method, value, se, (lo.max(0.0), hi.min(1.0)));
+    // A share is never negative: zero is no hypothesis to test.
+    e.z = None;
+    (e.n, e.blocks) = (Some(x.nrows()), Some(blocks.len()));
+    e
+}
+
+fn ranks(x: &Array2<f64>, blocks: &[Range<usize>]) -> Result<Ranks> {
+    let method = "participation ratio across blocks, jackknife of the logarithm";
+    let none = |why: &str| Ranks {
+        singular_values: Vec::new(),
+        rank: Estimate::missing(Quantity::ShiftRank, why),
+        naive: None,
+        entropy: None,
+        k90: None,
+    };
+    let spectrum = match Spectrum::new(&Mat::from_fn(x.nrows(), x.ncols(), |i, j| x[[i, j]])) {
+        Ok(spectrum) => spectrum,
+        Err(e) if e.kind() == Some(Kind::NotEstimable) => {
+            return Ok(none("the checkpoints do not differ here"));
+        }
+        Err(e) => return Err(e),
+    };
+    let total: f64 = spectrum.mu.iter().sum();
+    let shares: Vec<f64> = spectrum.mu.iter().map(|m| m / total).collect();
+    let mut reached = 0.0;
+    let k90 = shares.iter().take_while(|p| {
+        let before = reached;
+        reached += **p;
+        before < 0.9
+    });
+    let k90 = k90.count();
+    let rank = match dimension_of(&spectrum, blocks) {
+        None => Estimate::missing(Quantity::ShiftRank, "too few blocks to tell the directions from noise"),
+        Some(found) => {
+            let (log, half) = (found.d_eff.ln(), Z95 * found.log_se);
+            let interval = ((log - half).exp(), (log + half).exp());
+            let se = found.d_eff * found.log_se;
+            let mut e = Estimate::figure(Quantity::ShiftRank, method, found.d_eff, se, interval);
+            e.z = None;
+            (e.n, e.blocks) = (Some(x.nrows()), Some(blocks.len()));
+            e
+        }
+    };
+    Ok(Ranks {
+        singular_values: spectrum.mu.iter().take(LISTED).map(|m| m.sqrt()).collect(),
+        rank,
+        naive: Some(1.0 / shares.iter().map(|p| p * p).sum::<f64>()),
+        entropy: Some((-shares.iter().map(|p| p * p.ln()).sum::<f64>()).exp()),
+        k90: Some(k90),
+    })
+}
+
+impl Shift {
+    /// The page.
+    pub fn page(&self) -> Page {
+        let show = |v: Option<f64>| v.map_or_else(|| "–".to_owned(), |v| number(v, None));
+        let rows = self.layers.iter().map(|l| {
+            vec![
+                l.layer.to_string(),
+                number(l.relative, None),
+                percent(l.mean_share),
+                with_interval(&l.whole.rank),
+                with_interval(&l.centred.rank),
+                show(l.centred.naive),
+                show(l.centred.entropy),
+                l.centred.k90.map_or_else(|| "–".to_owned(), |k| k.to_string()),
+            ]
+        });
+        let head = [
+            "layer",
+            "‖Δ‖/‖h − mean‖",
+            "mean row",
+            "rank [95 %]",
+            "rank, centred [95 %]",
+            "sample",
+            "entropy",
+            "for 90 %",
+        ];
+        let mut tables = vec![("How many directions moved".to_owned(), table(&head, 1, rows.collect()))];
+        let rows = self.layers.iter().flat_map(|l| {
+            l.shares.iter().map(|s| {
+                vec![
+                    s.direction.clone(),
+                    l.layer.to_string(),
+                    with_interval(&s.share),
+                    with_interval(&s.share_centred),
+                    number(s.isotropic, None),
+                    number(s.covariance, None),
+                ]
+            })
+        });
+        let rows: Vec<Vec<String>> = rows.collect();
+        if !rows.is_empty() {
+            let head = [
+                "direction",
+                "layer",
+                "share of ‖Δ‖² [95 %]",
+                "centred [95 %]",
+                "1/d",
+                "share of the covariance",
+            ];
+            tables.push(("Along directions".to_owned(), table(&head, 2, rows)));
+        }
+        let mut notes = vec![
+            "rank: participation ratio of the squared singular values across blocks; the centred one leaves out what all \
+             rows share"
+                .to_owned(),
+            "share: of the squared length of the shift; beside it what a shift without preference (1/d) and one with the \
+             covariance of the first checkpoint's h would have"
+                .to_owned(),
+        ];
+        notes.extend(self.warnings.iter().cloned());
+        Page {
+            title: format!("{} → {}: shift of the residual stream", self.runs[0], self.runs[1]),
+            finding: self.finding(),
+            tables,
+            notes,
+        }
+    }
+
+    fn finding(&self) -> String {
+        let ranks: Vec<(&LayerShift, f64)> =
+            self.layers.iter().filter_map(|l| Some((l, l.whole.rank.estimate?))).collect();
+        let (Some(first), Some(last)) = (ranks.first(), ranks.last()) else {
+            return format!(
+                "On {} rows the checkpoints do not differ, or too little to say along what.",
+                self.rows
+            );
+        };
+        let mut text = format!(
+            "On {} rows the shift has an effective rank of {} of {} at layer {} and {} at layer {} (less what all rows \
+             share: {} and {}).",
+            self.rows,
+            number(first.1, first.0.whole.rank.se),
+            self.width,
+            first.0.layer,
+            number(last.1, last.0.whole.rank.se),
+            last.0.layer,
+            with_interval(&first.0.centred.rank),
+            with_interval(&last.0.centred.rank),
+        );
+        let strongest = self
+            .layers
+            .iter()
+            .flat_map(|l| l.shares.iter().map(move |s| (l, s)))
+            .filter(|(_, s)| s.direction.starts_with("v_star."))
+            .filter_map(|(l, s)| Some((l, s, s.share.estimate? / s.covariance.max(s.isotropic))))
+            .max_by(|x, y| x.2.total_cmp(&y.2));
+        if let Some((l, s, ratio)) = strongest {
+            let verdict = match s.share.lo {
+                Some(lo) if lo > s.covariance.max(s.isotropic) => {
+                    "more than chance and than h's own covariance"
+                }
+                _ => "no more than chance or h's own covariance would give",
+            };
+            text += &format!(
+                " Along {} it has at most {} of its squared length (layer {}), {} × what is expected: {verdict}.",
+                s.direction,
+                with_interval(&s.share),
+                l.layer,
+                number(ratio, None),
+            );
+        }
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng;
+    use rand_chacha::ChaCha8Rng;
+    use rand_distr::{Distribution, StandardNormal};
+
+    use super::*;
+
+    const N: usize = 300;
+    const D: usize = 40;
+
+    fn normal(seed: u64, n: usize, d: usize) -> Array2<f32> {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        Array2::from_shape_fn((n, d), |_| StandardNormal.sample(&mut rng))
+    }
+
+    fn axis(j: usize) -> Vec<f64> {
+        (0..D).map(|i| f64::from(u8::from(i == j))).collect()
+    }
+
+    fn blocks() -> Vec<i32> {
+        (0..N).map(|i| (i / 2) as i32).collect()
+    }
+
+    #[test]
+    fn a_planted_direction_is_the_whole_shift() {
+        let a = normal(1, N, D);
+        let c = normal(2, N, 1);
+        let mut b = a.clone();
+        // Along axis 3, by a different amount for each row.
+        for i in 0..N {
+            b[[i, 3]] += 1.0 + c[[i, 0]];
+        }
+        let v = [("v_star.x".to_owned(), axis(3)), ("other".to_owned(), axis(4))];
+        let found = shift(Layer(2), a.view(), b.view(), &blocks(), &v).expect("a shift");
+        for ranks in [&found.whole, &found.centred] {
+            assert!((ranks.rank.estimate.expect("a rank") - 1.0).abs() < 1e-4, "{:?}", ranks.rank);
+            assert!((ranks.entropy.expect("a rank") - 1.0).abs() < 1e-3);
+            assert_eq!(ranks.k90, Some(1));
+        }
+        let share = |i: usize| found.shares[i].share.estimate.expect("a share");
+        assert!((share(0) - 1.0).abs() < 1e-6 && share(1) < 1e-6);
+        assert!((found.mean_share - 0.5).abs() < 0.1);
+    }
+
+    #[test]
+    fn noise_has_full_rank_and_no_favourite() {
+        let a = normal(3, N, D);
+        let b = &a + &normal(4, N, D);
+        let found =
+            shift(Layer(0), a.view(), b.view(), &blocks(), &[("v".to_owned(), axis(0))]).expect("a shift");
+        for ranks in [&found.whole, &found.centred] {
+            let e = &ranks.rank;
+            assert!(e.lo.expect("lo") < 40.0 && e.hi.expect("hi") > 40.0 && e.se.expect("se") < 4.0, "{e:?}");
+            // The sample's own ratio is low by about N/(N + d).
+            assert!(ranks.naive.expect("a rank") < 38.0);
+        }
+        let s = &found.shares[0];
+        assert!((s.share.estimate.expect("a share") - 1.0 / 40.0).abs() < 0.01);
+        assert!(s.share.lo.expect("lo") < s.isotropic && s.share.hi.expect("hi") > s.isotropic);
+        assert!((s.covariance - 1.0 / 40.0).abs() < 0.01);
+    }
+
+    #[test]
+    fn the_rank_turns_with_the_basis_and_the_share_with_it() {
+        let a = normal(5, N, D);
+        let mut b = a.clone();
+        let c = normal(6, N, 3);
+        for i in 0..N {
+            (0..3).for_each(|j| b[[i, j]] += c[[i, j]]);
+        }
+        let v = [("v".to_owned(), axis(0))];
+        let plain = shift(Layer(0), a.view(), b.view(), &blocks(), &v).expect("a shift");
+        // A cyclic shift of the coordinates is a rotation.
+        let turn = |x: &Array2<f32>| Array2::from_shape_fn((N, D), |(i, j)| x[[i, (j + D - 7) % D]]);
+        let w = [("v".to_owned(), axis(7))];
+        let turned = shift(Layer(0), turn(&a).view(), turn(&b).view(), &blocks(), &w).expect("a shift");
+        let near =
+            |x: Option<f64>, y: Option<f64>| (x.expect("a figure") - y.expect("a figure")).abs() < 1e-6;
+        assert!(near(plain.centred.rank.estimate, turned.centred.rank.estimate));
+        assert!(near(plain.shares[0].share.estimate, turned.shares[0].share.estimate));
+        assert!((plain.centred.rank.estimate.expect("a rank") - 3.0).abs() < 0.3);
+    }
+
+    #[test]
+    fn what_did_not_move_has_no_rank_and_shapes_must_agree() {
+        let a = normal(7, N, D);
+        let found =
+            shift(Layer(0), a.view(), a.view(), &blocks(), &[("v".to_owned(), axis(0))]).expect("a shift");
+        assert!(found.whole.rank.estimate.is_none() && found.shares[0].share.estimate.is_none());
+        assert_eq!(found.length, 0.0);
+        let b = normal(8, N, D - 1);
+        let refused = shift(Layer(0), a.view(), b.view(), &blocks(), &[]).expect_err("refused");
+        assert_eq!(refused.kind(), Some(Kind::Invalid));
+    }
+}
