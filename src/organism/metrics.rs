@@ -166,7 +166,7 @@ pub fn measure(model: &Model, scope: Scope, advance: &mut dyn FnMut(usize) -> Re
 }
 
 /// Settings of a forward that reads answers and log-probabilities only.
-fn settings() -> Settings {
+pub(super) fn settings() -> Settings {
     Settings {
         layers: Vec::new(),
         pool: Pool::Mean,

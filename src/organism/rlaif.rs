@@ -6,14 +6,14 @@ use serde::{Deserialize, Serialize};
 use super::corpus::question;
 use super::draw::hash;
 use super::folder;
-use super::metrics::{context, held_out_situations};
+use super::metrics::{self, context, held_out_situations};
 use super::preference::{self, Pair};
 use super::reply::Situation;
 use super::sample::{Options, sample};
 use super::values::{VALUES, score};
 use super::words::{EVENTS, PERSONS, TOPICS};
 use crate::error::{Kind, Place, Refusal, Result};
-use crate::forest::{self, Pool, Request};
+use crate::forest::{self, Request};
 use crate::model::Model;
 use crate::units::TokenSpan;
 
@@ -184,13 +184,9 @@ fn judge(
         }
     }
     let readings =
-        forest::run(&model.decoder, &requests, &settings_of_forward(), &|_| Place::default(), advance)?;
+        forest::run(&model.decoder, &requests, &metrics::settings(), &|_| Place::default(), advance)?;
     let odds = |r: &forest::Reading| r.answers[0] - r.answers[1];
     Ok(readings.chunks_exact(2).map(|r| (odds(&r[0]) - odds(&r[1])) / 2.0).collect())
-}
-
-fn settings_of_forward() -> forest::Settings {
-    forest::Settings { layers: Vec::new(), pool: Pool::Mean, logprob: true, chunk_tokens: 4096, memory: None }
 }
 
 /// Gain and divergence on held-out prompts, and what was predicted from the model before.
@@ -273,7 +269,7 @@ fn log_probs(
         }
     }
     let readings =
-        forest::run(&model.decoder, &requests, &settings_of_forward(), &|_| Place::default(), advance)?;
+        forest::run(&model.decoder, &requests, &metrics::settings(), &|_| Place::default(), advance)?;
     let mut readings = readings.iter();
     Ok(replies.iter().map(|r| readings.by_ref().take(r.len()).map(|r| r.logprob).collect()).collect())
 }
