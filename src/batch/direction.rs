@@ -256,9 +256,9 @@ pub fn direction_into(
     Ok(report)
 }
 
-/// The half of a prompt: the last bit of the first byte of its SHA-256, the same in every run.
+/// The half of a prompt, by a hex digit of its SHA-256: the same in every run.
 fn half(text: &str) -> bool {
-    artifact::sha256(text.as_bytes()).as_bytes()[1] % 2 == 0
+    artifact::sha256(text.as_bytes()).as_bytes()[1].is_multiple_of(2)
 }
 
 /// The prompt as the model reads it before a response, and the tokens that are wanted of it.

@@ -455,7 +455,7 @@ mod tests {
     fn the_cosine_with_a_planted_value_is_that_of_the_angle() {
         for (angle, by) in [(0.0f32, 1.5f32), (1.0, 1.5), (2.5, 1.5)] {
             let (mut total, mut covered) = (0.0, 0);
-            for seed in 0..20 {
+            for seed in 0..60 {
                 let (plus, minus, half) = sets(50 + seed, 120, by, angle);
                 let sets = Sets { plus: (plus.view(), &half), minus: (minus.view(), &half) };
                 let h = normal(9000 + seed, 600);
@@ -468,7 +468,7 @@ mod tests {
                 let means = Means::new(&sets);
                 let e = means.cos(&sets, &bench, &label);
                 let truth = f64::from(angle.cos());
-                total += (e.estimate.expect("a cosine") - truth) / 20.0;
+                total += (e.estimate.expect("a cosine") - truth) / 60.0;
                 let (lo, hi) = (e.lo.expect("lo"), e.hi.expect("hi"));
                 covered += i32::from(lo <= truth + 1e-9 && truth <= hi.max(e.estimate.unwrap_or(0.0)) + 1e-9);
                 // The raw cosine is lower in size: d has noise.
@@ -476,8 +476,9 @@ mod tests {
                 let raw = means.raw(&sets, &axis).expect("a cosine");
                 assert!(raw.lo <= raw.cos && raw.cos <= raw.hi);
             }
-            assert!(total.abs() < 0.05, "angle {angle}: bias {total}");
-            assert!(covered >= 16, "angle {angle}: {covered} of 20");
+            // One estimate has a standard deviation of 0.07 to 0.11 here.
+            assert!(total.abs() < 0.045, "angle {angle}: bias {total}");
+            assert!(covered >= 52, "angle {angle}: {covered} of 60");
         }
     }
 

@@ -53,8 +53,8 @@ pub struct Share {
     pub share_centred: Estimate,
     /// 1/d.
     pub isotropic: f64,
-    /// v̂ᵀΣv̂/tr Σ.
-    pub covariance: f64,
+    /// v̂ᵀΣv̂/tr Σ; absent where Σ is 0.
+    pub covariance: Option<f64>,
 }
 
 /// One layer.
@@ -64,8 +64,8 @@ pub struct LayerShift {
     pub layer: Layer,
     /// √(mean over rows of ‖Δ‖²).
     pub length: f64,
-    /// The same over √(mean ‖h − mean h‖²) of the first checkpoint.
-    pub relative: f64,
+    /// The same over √(mean ‖h − mean h‖²) of the first checkpoint; absent where its rows are all alike.
+    pub relative: Option<f64>,
     /// Share of ‖Δ‖² that is its mean row.
     pub mean_share: f64,
     /// Δ as it is.
@@ -143,6 +143,8 @@ pub fn shift(
     let spread = less_mean(&a);
     let square = |x: &Array2<f64>| x.iter().map(|v| v * v).sum::<f64>();
     let (energy, base) = (square(&delta), square(&spread));
+    // Rows that are all alike (one token at layer 0) differ by rounding alone.
+    let varies = base > 1e-20 * square(&a);
     let shares = directions.iter().map(|(name, v)| {
         let norm = v.iter().map(|v| v * v).sum::<f64>().sqrt();
         let unit: Vec<f64> = v.iter().map(|v| v / norm).collect();
@@ -157,14 +159,14 @@ pub fn shift(
             share: share(&along(&delta), &delta, &blocks),
             share_centred: share(&along(&centred), &centred, &blocks),
             isotropic: 1.0 / d as f64,
-            covariance: along(&spread).iter().sum::<f64>() / base,
+            covariance: varies.then(|| along(&spread).iter().sum::<f64>() / base),
         }
     });
     let shares = shares.collect();
     Ok(LayerShift {
         layer,
         length: (energy / n as f64).sqrt(),
-        relative: (energy / base).sqrt(),
+        relative: varies.then(|| (energy / base).sqrt()),
         mean_share: if energy > 0.0 { 1.0 - square(&centred) / energy } else { 0.0 },
         whole: ranks(&delta, &blocks)?,
         centred: ranks(&centred, &blocks)?,
@@ -246,6 +248,13 @@ fn ranks(x: &Array2<f64>, blocks: &[Range<usize>]) -> Result<Ranks> {
     })
 }
 
+impl Share {
+    /// The larger of the two expectations.
+    fn expected(&self) -> f64 {
+        self.covariance.map_or(self.isotropic, |c| c.max(self.isotropic))
+    }
+}
+
 impl Shift {
     /// The page.
     pub fn page(&self) -> Page {
@@ -253,7 +262,7 @@ impl Shift {
         let rows = self.layers.iter().map(|l| {
             vec![
                 l.layer.to_string(),
-                number(l.relative, None),
+                show(l.relative),
                 percent(l.mean_share),
                 with_interval(&l.whole.rank),
                 with_interval(&l.centred.rank),
@@ -281,7 +290,7 @@ impl Shift {
                     with_interval(&s.share),
                     with_interval(&s.share_centred),
                     number(s.isotropic, None),
-                    number(s.covariance, None),
+                    show(s.covariance),
                 ]
             })
         });
@@ -340,13 +349,11 @@ impl Shift {
             .iter()
             .flat_map(|l| l.shares.iter().map(move |s| (l, s)))
             .filter(|(_, s)| s.direction.starts_with("v_star."))
-            .filter_map(|(l, s)| Some((l, s, s.share.estimate? / s.covariance.max(s.isotropic))))
+            .filter_map(|(l, s)| Some((l, s, s.share.estimate? / s.expected())))
             .max_by(|x, y| x.2.total_cmp(&y.2));
         if let Some((l, s, ratio)) = strongest {
             let verdict = match s.share.lo {
-                Some(lo) if lo > s.covariance.max(s.isotropic) => {
-                    "more than chance and than h's own covariance"
-                }
+                Some(lo) if lo > s.expected() => "more than chance and than h's own covariance",
                 _ => "no more than chance or h's own covariance would give",
             };
             text += &format!(
@@ -421,7 +428,7 @@ mod tests {
         let s = &found.shares[0];
         assert!((s.share.estimate.expect("a share") - 1.0 / 40.0).abs() < 0.01);
         assert!(s.share.lo.expect("lo") < s.isotropic && s.share.hi.expect("hi") > s.isotropic);
-        assert!((s.covariance - 1.0 / 40.0).abs() < 0.01);
+        assert!((s.covariance.expect("a share") - 1.0 / 40.0).abs() < 0.01);
     }
 
     #[test]
@@ -452,6 +459,22 @@ mod tests {
             shift(Layer(0), a.view(), a.view(), &blocks(), &[("v".to_owned(), axis(0))]).expect("a shift");
         assert!(found.whole.rank.estimate.is_none() && found.shares[0].share.estimate.is_none());
         assert_eq!(found.length, 0.0);
+        // Rows that are all alike have no spread to hold a shift against; the page is written all the same.
+        let flat = Array2::<f32>::ones((N, D));
+        let found =
+            shift(Layer(0), flat.view(), a.view(), &blocks(), &[("v".to_owned(), axis(0))]).expect("a shift");
+        assert!(found.relative.is_none() && found.shares[0].covariance.is_none());
+        let page = Shift {
+            format: "vstar-shift/1",
+            runs: [String::new(), String::new()],
+            models: [String::new(), String::new()],
+            rows: N,
+            blocks: N / 2,
+            width: D,
+            layers: vec![found],
+            warnings: Vec::new(),
+        };
+        assert!(page.page().to_markdown().contains("effective rank"));
         let b = normal(8, N, D - 1);
         let refused = shift(Layer(0), a.view(), b.view(), &blocks(), &[]).expect_err("refused");
         assert_eq!(refused.kind(), Some(Kind::Invalid));
