@@ -102,9 +102,10 @@ fn adding_zero_changes_no_bit() {
     for (name, config) in variants() {
         let fused = random_decoder(&config, 17, DType::F32);
         let width = fused.config().hidden_size;
+        let last = fused.config().num_blocks();
         let zero = |at| {
             let add = |l| Intervention::add(Layer(l), &vector(width, 0.3), 0.0, at).expect("an intervention");
-            Steering::new((0..=fused.config().num_blocks()).map(add).collect())
+            Steering::new((0..=last).map(add).collect())
         };
         let requests: Vec<Request> =
             [vec![1, 2, 3, 4, 5], vec![1, 2, 3, 6], vec![2, 2]].map(|t| request(t, 2)).to_vec();
