@@ -152,5 +152,5 @@ fn curvature_is_seen_where_it_is_and_not_where_it_is_not() {
     assert!(mean.abs() < 0.01 && above <= 0.1, "linear: mean {mean}, {above} above 0");
     // −(q − 1)²: a good part of its variance is curved.
     let (mean, above) = gains(&design(Some(1.0)), "T", 700..706);
-    assert!(mean > 0.05 && above == 1.0, "bent: mean {mean}, {above} above 0");
+    assert!(mean > 0.05 && above > 0.99, "bent: mean {mean}, {above} above 0");
 }
