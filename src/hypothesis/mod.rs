@@ -18,6 +18,7 @@ pub mod items;
 pub mod judging;
 pub mod latent;
 pub mod layers;
+mod linearity;
 mod moved;
 pub mod multiplicity;
 pub mod problem;

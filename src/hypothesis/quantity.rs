@@ -48,6 +48,7 @@ quantities! {
     Rho2Model => "rho2_model",
     JudgeRho2 => "judge_rho2",
     LogprobRho2 => "logprob_rho2",
+    NonlinearGain => "nonlinear_gain",
     Auc => "auc",
     PairAccuracy => "pair_accuracy",
     JudgeAccuracy => "judge_accuracy",

@@ -99,7 +99,7 @@ mod tests {
         let mut normal = || -> f64 { StandardNormal.sample(&mut rng) };
         let s: Vec<f64> = (0..2 * n).map(|_| normal()).collect();
         let proxy: Vec<f64> = s.iter().map(|s| rho * s + (1.0 - rho * rho).sqrt() * normal()).collect();
-        let prompt: Vec<i32> = (0..2 * n).map(|i| (i / 2) as i32).collect();
+        let prompt: Vec<i32> = (0..2 * n).map(|i| i / 2).collect();
         let contrasts = Contrasts::helmert(&prompt, &prompt, |_| true);
         regret(&contrasts, &prompt, &s, &proxy).expect("pairs")
     }

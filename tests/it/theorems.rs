@@ -123,3 +123,34 @@ fn first_order_meets_the_exact_tilt_at_small_lambda_and_bends_above() {
     let kl = at(Quantity::TiltKl, 0.1);
     assert!((kl / (0.01 * 0.75 / 2.0) - 1.0).abs() < 0.1, "{kl}");
 }
+
+/// `nonlinear_gain` of a value over seeds: (mean, share of intervals above 0).
+fn gains(design: &Design, value: &str, seeds: std::ops::Range<u64>) -> (f64, f64) {
+    let n = (seeds.end - seeds.start) as f64;
+    let (mut sum, mut above) = (0.0, 0.0);
+    for seed in seeds {
+        let analysis = analysed(design, seed);
+        let own = |e: &&Estimate| e.quantity == Quantity::NonlinearGain && e.value.as_deref() == Some(value);
+        let e = analysis.estimates.iter().find(own).expect("an estimate");
+        sum += e.estimate.expect("a figure") / n;
+        above += f64::from(u8::from(e.lo.expect("an interval") > 0.0)) / n;
+    }
+    (sum, above)
+}
+
+#[test]
+fn curvature_is_seen_where_it_is_and_not_where_it_is_not() {
+    let bent = |optimum| Objective { name: "T".into(), cos: 0.3, optimum, noise_var: 1.0, noise_corr: 0.0 };
+    let design = |optimum| Design {
+        hidden_size: 24,
+        prompts: 400,
+        objectives: vec![bent(optimum)],
+        ..Regime::Standard.design()
+    };
+    // Linear in h plus noise: no gain on average, and intervals that rarely exclude it.
+    let (mean, above) = gains(&design(None), "S", 600..640);
+    assert!(mean.abs() < 0.01 && above <= 0.1, "linear: mean {mean}, {above} above 0");
+    // −(q − 1)²: a good part of its variance is curved.
+    let (mean, above) = gains(&design(Some(1.0)), "T", 700..706);
+    assert!(mean > 0.05 && above > 0.99, "bent: mean {mean}, {above} above 0");
+}
