@@ -19,6 +19,7 @@ pub mod judging;
 pub mod latent;
 pub mod layers;
 mod linearity;
+pub mod monotone;
 mod moved;
 pub mod multiplicity;
 pub mod problem;

@@ -2,7 +2,7 @@
 
 use super::analysis::Analysis;
 use super::stage::Stage;
-use super::{angles, calibration, items, linearity, regret, several};
+use super::{angles, calibration, items, linearity, monotone, regret, several};
 use crate::error::Result;
 
 /// Measures a statement for the values of these numbers, under the stage's control.
@@ -15,5 +15,6 @@ pub(super) const THEOREMS: &[(&str, Measure)] = &[
     ("regret, counted (Theorem 6)", regret::measure),
     ("several values at once (Appendix E)", several::measure),
     ("the judge's calibration (Assumption 3)", calibration::measure),
+    ("two lines (Proposition 15)", monotone::measure),
     ("responses at both ends of v*", items::measure),
 ];

@@ -8,6 +8,7 @@ mod angles;
 mod ceiling;
 mod items;
 mod judge;
+mod monotone;
 mod promptable;
 mod tilt;
 mod tradeoffs;
@@ -16,7 +17,7 @@ use super::Report;
 use super::figures::Figure;
 use super::grid::Grid;
 use super::rows::Index;
-use crate::hypothesis::{self, calibration, several};
+use crate::hypothesis::{self, calibration, monotone as two_lines, several};
 
 /// A statement of the paper and what the data say about it; all texts are plain, not escaped.
 pub struct Section {
@@ -45,12 +46,13 @@ const SECTIONS: &[Make] = &[
     tradeoffs::section,
     angles::section,
     judge::section,
+    monotone::section,
     items::section,
 ];
 
 /// Tables of the report that sections show, which the list of further tables leaves out.
 pub(super) const DRAWN: &[&str] =
-    &[calibration::TABLE, hypothesis::items::TABLE, several::TABLE, several::CONE];
+    &[calibration::TABLE, hypothesis::items::TABLE, two_lines::TABLE, several::TABLE, several::CONE];
 
 /// The sections that have something to say.
 pub(super) fn all(report: &Report, index: &Index<'_>) -> Vec<Section> {
