@@ -102,9 +102,11 @@ pub fn smallest_combination(theta: &[Vec<f64>]) -> Option<(Vec<f64>, f64)> {
     for support in 1u32..(1 << m) {
         let members: Vec<usize> = (0..m).filter(|i| support >> i & 1 == 1).collect();
         // On a support the minimum on Σα = 1 has Θα constant.
-        let Some(x) =
-            solve(members.iter().map(|&i| members.iter().map(|&j| theta[i][j]).collect()).collect())
-        else {
+        // A hair on the diagonal, so that parallel and opposed values have a solution too.
+        let hair = 1e-10 * (0..m).fold(0.0f64, |most, i| most.max(theta[i][i].abs()));
+        let entry = |i: usize, j: usize| theta[i][j] + if i == j { hair } else { 0.0 };
+        let face = members.iter().map(|&i| members.iter().map(|&j| entry(i, j)).collect()).collect();
+        let Some(x) = solve(face) else {
             continue;
         };
         let total: f64 = x.iter().sum();
