@@ -174,10 +174,18 @@ pub(super) fn measure(stage: &mut Stage<'_>, values: &[usize], out: &mut Analysi
     }
     let problem = stage.problem;
     let mut found: Vec<Along> = Vec::new();
+    // Values on the same rows share the readings of every constitution.
+    let mut groups: Vec<(rows::Rows, Vec<usize>)> = Vec::new();
     for &v in values {
-        let value = &problem.values[v];
-        let Labels::Scores(s) = &value.labels else { continue };
-        let wanted = rows::of_value(problem, value, stage.keep);
+        if let Labels::Scores(_) = &problem.values[v].labels {
+            let wanted = rows::of_value(problem, &problem.values[v], stage.keep);
+            match groups.iter_mut().find(|(rows, _)| *rows == wanted) {
+                Some((_, list)) => list.push(v),
+                None => groups.push((wanted, vec![v])),
+            }
+        }
+    }
+    for (wanted, group) in groups {
         let Some(bench) = stage.bench(wanted.clone())? else { continue };
         // Without prompts there are no prompt effects to remove.
         if bench.contrasts.prompts().next().is_none() {
@@ -185,14 +193,18 @@ pub(super) fn measure(stage: &mut Stage<'_>, values: &[usize], out: &mut Analysi
         }
         let judged = problem.judged.iter().filter(|j| wanted.filtered(|r| j.reward[r].is_finite()) == wanted);
         let judged: Vec<_> = judged.collect();
-        let labels: Vec<Vec<f64>> = std::iter::once(rows::label(&bench, value))
-            .chain(judged.iter().map(|j| bench.column(&j.reward)))
-            .collect();
+        let own = group.iter().map(|&v| rows::label(&bench, &problem.values[v]));
+        let labels: Vec<Vec<f64>> = own.chain(judged.iter().map(|j| bench.column(&j.reward))).collect();
         let read = readings(&bench, stage.h, &labels.iter().map(Vec::as_slice).collect::<Vec<_>>());
-        let names = std::iter::once(None).chain(judged.iter().map(|j| Some(j.name.clone())));
-        for (constitution, t) in names.zip(&read) {
-            if let Some(lines) = two_lines(&bench.contrasts, s, t) {
-                found.push(Along { value: value.name.clone(), constitution, lines });
+        let (own, theirs) = read.split_at(group.len());
+        for (&v, own) in group.iter().zip(own) {
+            let value = &problem.values[v];
+            let Labels::Scores(s) = &value.labels else { continue };
+            let names = std::iter::once(None).chain(judged.iter().map(|j| Some(j.label())));
+            for (constitution, t) in names.zip(std::iter::once(own).chain(theirs)) {
+                if let Some(lines) = two_lines(&bench.contrasts, s, t) {
+                    found.push(Along { value: value.name.clone(), constitution, lines });
+                }
             }
         }
     }

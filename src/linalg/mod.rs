@@ -70,6 +70,11 @@ pub fn solve(a: MatRef<'_, f64>, b: &[f64]) -> Vec<f64> {
     (0..n).map(|i| x[(i, 0)]).collect()
 }
 
+/// Solves `a X = B` for a square `a` and all columns of B: one factorisation.
+pub fn solve_all(a: MatRef<'_, f64>, b: &Mat<f64>) -> Mat<f64> {
+    a.partial_piv_lu().solve(b)
+}
+
 /// Least-squares residuals of `y` on the columns of `z`, by orthogonalising the columns; a column
 /// (nearly) spanned by those before it is left out. Returns the orthonormal basis that was used.
 pub fn orthonormal(columns: &[Vec<f64>]) -> Vec<Vec<f64>> {

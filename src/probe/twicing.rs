@@ -14,7 +14,7 @@ use faer::Mat;
 use rayon::prelude::*;
 
 use super::spectrum::Spectrum;
-use crate::linalg::solve;
+use crate::linalg::{solve, solve_all};
 
 /// ŷ of each label, `[N]` each, under penalty `lambda`.
 pub fn twicing(
@@ -87,11 +87,10 @@ fn one_fit(
     assemble(spectrum.n, blocks, labels.len(), |block| {
         let hat = spectrum.hat(block.clone(), weights);
         let left = Mat::from_fn(block.len(), block.len(), |i, j| f64::from(i == j) - hat[(i, j)]);
-        let predict = |(l, y): (usize, &&[f64])| {
-            let gap: Vec<f64> = block.clone().map(|i| y[i] - fits[(i, l)]).collect();
-            let e = solve(left.as_ref(), &gap);
-            block.clone().zip(e).map(|(i, e)| y[i] - e).collect()
-        };
+        let at = block.start;
+        let gap = Mat::from_fn(block.len(), labels.len(), |i, l| labels[l][at + i] - fits[(at + i, l)]);
+        let e = solve_all(left.as_ref(), &gap);
+        let predict = |(l, y): (usize, &&[f64])| block.clone().map(|i| y[i] - e[(i - at, l)]).collect();
         labels.iter().enumerate().map(predict).collect()
     })
 }

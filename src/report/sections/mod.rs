@@ -8,6 +8,7 @@ mod angles;
 mod ceiling;
 mod items;
 mod judge;
+mod linearity;
 mod monotone;
 mod promptable;
 mod tilt;
@@ -39,6 +40,7 @@ type Make = fn(&Report, &Index<'_>) -> Option<Section>;
 
 /// In the order of the page.
 const SECTIONS: &[Make] = &[
+    linearity::section,
     tilt::section,
     ceiling::section,
     adversarial::section,

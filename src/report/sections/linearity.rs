@@ -1,0 +1,68 @@
+//! Whether S, log P and the judge's rewards are linear in the residual stream, as far as can be seen.
+
+use super::Section;
+use crate::hypothesis::{Control, Estimate, Quantity};
+use crate::report::Report;
+use crate::report::format::{NOTHING, counted, detail, quotable};
+use crate::report::grid::{Cell, grid};
+use crate::report::rows::Index;
+
+/// Further variance that is called more than a trace.
+const TRACE: f64 = 0.02;
+
+/// Assumptions 1 to 3.
+pub(super) fn section(report: &Report, index: &Index<'_>) -> Option<Section> {
+    let gains: Vec<&Estimate> = report
+        .estimates
+        .iter()
+        .filter(|e| e.quantity == Quantity::NonlinearGain && e.control == Control::None && e.judge.is_none())
+        .collect();
+    if gains.is_empty() {
+        return None;
+    }
+    let mut table = grid(&["label", ">linear, ρ² [95 %]", ">further by curvature [95 %]"]);
+    let mut bent = Vec::new();
+    for e in &gains {
+        let value = index.values.iter().copied().find(|v| Some(*v) == e.value.as_deref());
+        let constitution = index.constitutions.iter().find(|c| Some(c.name) == e.constitution.as_deref());
+        let (name, linear) = match (value, constitution) {
+            (Some(v), _) => (format!("value “{v}”"), index.get(Quantity::Rho2, Some(v), None, Control::None)),
+            (_, Some(c)) => {
+                let of = index.get(Quantity::JudgeRho2, None, Some(c.name), Control::None);
+                (format!("rewards under “{}”", c.name), of)
+            }
+            _ => ("log P".to_owned(), index.get(Quantity::LogprobRho2, None, None, Control::None)),
+        };
+        if quotable(e) && e.lo.is_some_and(|lo| lo > 0.0) && e.estimate.is_some_and(|g| g > TRACE) {
+            bent.push(name.clone());
+        }
+        table.rows.push(vec![
+            Cell::plain(name),
+            Cell::number(linear.map_or_else(|| NOTHING.to_owned(), detail)),
+            Cell::number(detail(e)),
+        ]);
+    }
+    let known = gains.iter().filter(|e| quotable(e)).count();
+    let labels = counted(known as u64, "label");
+    let verdict = match (known, bent.as_slice()) {
+        (0, _) => "There are too few contrasts to look for curvature.".to_owned(),
+        (_, []) => format!("Curved readings add next to nothing to the linear ones, for any of {labels}."),
+        (_, some) => format!(
+            "A curved reading tells clearly more than the linear one of {} of {labels}: {}.",
+            some.len(),
+            some.join(", ")
+        ),
+    };
+    Some(Section {
+        title: "Linear or curved",
+        source: "Assumptions 1, 2, 3",
+        verdict,
+        notes: vec![format!(
+            "Further share of the variance that squares and products of the five leading principal scores, and square and cube of the \
+             linear reading, explain on left-out blocks. It sees curvature along these directions only. Named are labels whose interval lies \
+             above 0 and whose gain exceeds {TRACE}; the many rows are not adjusted for their number."
+        )],
+        grids: vec![("Linear reading, and what curvature adds".into(), table)],
+        figures: vec![],
+    })
+}
