@@ -6,10 +6,10 @@ use super::estimate::{Estimate, Quantity};
 use super::problem::{Choices, Judged, Labels, Problem, Value};
 use crate::probe::influence::normal_interval;
 
-/// A mean over pairs with its standard error over blocks, Σ x / Σ n; the number of pairs and of blocks. `None` without
-/// pairs.
-pub fn mean_by_block(cells: impl IntoIterator<Item = (i32, f64)>) -> Option<(f64, f64, usize, usize)> {
-    let mut blocks: BTreeMap<i32, (f64, f64)> = BTreeMap::new();
+/// A mean over cells with its standard error over blocks, Σ x / Σ n; the number of cells and of blocks. `None` without
+/// cells; the error is infinite with one block.
+pub fn mean_by_block<B: Ord>(cells: impl IntoIterator<Item = (B, f64)>) -> Option<(f64, f64, usize, usize)> {
+    let mut blocks: BTreeMap<B, (f64, f64)> = BTreeMap::new();
     for (block, x) in cells {
         let cell = blocks.entry(block).or_insert((0.0, 0.0));
         cell.0 += x;

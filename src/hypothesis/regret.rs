@@ -4,10 +4,9 @@
 //! tie). Its mean over the pairs of a prompt, averaged over prompts, is the regret of best-of-two selection; choosing by
 //! chance has E|S_1 − S_2|/2, which is σ_S/√π for a Gaussian value.
 
-use std::collections::BTreeMap;
-
 use super::analysis::Analysis;
 use super::estimate::{Estimate, Quantity};
+use super::judging::mean_by_block;
 use super::problem::Labels;
 use super::rows;
 use super::stage::Stage;
@@ -17,8 +16,7 @@ use crate::probe::influence::normal_interval;
 
 /// Mean regret over prompts of choosing by `reward`, with its standard error over blocks; `None` without pairs.
 pub fn regret(contrasts: &Contrasts, block: &[i32], s: &[f64], reward: &[f64]) -> Option<(f64, f64)> {
-    let mut by_block: BTreeMap<i32, (f64, f64)> = BTreeMap::new();
-    for rows in contrasts.prompts() {
+    let of_prompt = |rows: &[usize]| {
         let (mut sum, mut pairs) = (0.0, 0.0);
         for (i, &a) in rows.iter().enumerate() {
             for &b in &rows[i + 1..] {
@@ -31,18 +29,10 @@ pub fn regret(contrasts: &Contrasts, block: &[i32], s: &[f64], reward: &[f64]) -
                 pairs += 1.0;
             }
         }
-        let cell = by_block.entry(block[rows[0]]).or_insert((0.0, 0.0));
-        cell.0 += sum / pairs;
-        cell.1 += 1.0;
-    }
-    let prompts: f64 = by_block.values().map(|c| c.1).sum();
-    if prompts == 0.0 {
-        return None;
-    }
-    let mean = by_block.values().map(|c| c.0).sum::<f64>() / prompts;
-    let g = by_block.len() as f64;
-    let squares: f64 = by_block.values().map(|c| (c.0 - c.1 * mean).powi(2)).sum();
-    Some((mean, (g / (g - 1.0) * squares).sqrt() / prompts))
+        sum / pairs
+    };
+    let cells = contrasts.prompts().map(|rows| (block[rows[0]], of_prompt(rows)));
+    mean_by_block(cells).map(|(mean, se, ..)| (mean, se))
 }
 
 /// `measured_regret` of each value: by each constitution's rewards, by the held-out reading of the residual stream

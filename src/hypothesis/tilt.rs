@@ -4,9 +4,8 @@
 //! policy weighs them by w ∝ exp(λ r). Its gain is Σ w S − mean S, averaged over prompts, at λ in units
 //! of 1/sd(r), sd(r)² = Σ r²/N over contrasts. To first order it is λ · (K − 1)/K · total slope.
 
-use std::collections::BTreeMap;
-
 use super::estimate::{Estimate, Quantity};
+use super::judging::mean_by_block;
 use crate::probe::Contrasts;
 use crate::probe::influence::normal_interval;
 
@@ -43,8 +42,7 @@ pub fn tilted(
         return None;
     }
     let lambda = lambda_sd / sd;
-    let mut by_block: BTreeMap<i32, ([f64; 3], f64)> = BTreeMap::new();
-    for rows in contrasts.prompts() {
+    let of_prompt = |rows: &[usize]| {
         let top = rows.iter().map(|&r| lambda * reward[r]).fold(f64::NEG_INFINITY, f64::max);
         let weights: Vec<f64> = rows.iter().map(|&r| (lambda * reward[r] - top).exp()).collect();
         let total: f64 = weights.iter().sum();
@@ -60,22 +58,13 @@ pub fn tilted(
                 divergence += w * (w * k).ln();
             }
         }
-        let cell = by_block.entry(block[rows[0]]).or_insert(([0.0; 3], 0.0));
-        let found = [tilted - plain, lambda * covariance, divergence];
-        cell.0.iter_mut().zip(found).for_each(|(c, x)| *c += x);
-        cell.1 += 1.0;
-    }
-    let prompts: f64 = by_block.values().map(|c| c.1).sum();
-    if prompts == 0.0 {
-        return None;
-    }
-    let g = by_block.len() as f64;
-    let of = |i: usize| {
-        let mean = by_block.values().map(|c| c.0[i]).sum::<f64>() / prompts;
-        let squares: f64 = by_block.values().map(|c| (c.0[i] - c.1 * mean).powi(2)).sum();
-        (mean, (g / (g - 1.0) * squares).sqrt() / prompts)
+        (block[rows[0]], [tilted - plain, lambda * covariance, divergence])
     };
-    Some(Tilted { gain: of(0), predicted: of(1), divergence: of(2) })
+    let cells: Vec<(i32, [f64; 3])> = contrasts.prompts().map(of_prompt).collect();
+    let of = |i: usize| {
+        mean_by_block(cells.iter().map(|(block, found)| (*block, found[i]))).map(|(mean, se, ..)| (mean, se))
+    };
+    Some(Tilted { gain: of(0)?, predicted: of(1)?, divergence: of(2)? })
 }
 
 /// `tilt_gain`, `tilt_predicted` and `tilt_kl` over the grid.

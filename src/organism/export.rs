@@ -5,7 +5,8 @@ use std::path::Path;
 
 use serde_json::json;
 
-use super::metrics::{context, held_out_situations};
+use super::ask::context;
+use super::metrics::held_out_situations;
 use super::principles::{HeldOut, PAIRS, PRINCIPLES, Rule, pair_wordings, wordings};
 use super::reply::Situation;
 use super::sample::{Options, sample};

@@ -4,18 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::corpus::question;
+use super::ask::{self, Asked, context};
 use super::curriculum::CLEAR;
 use super::draw::hash;
 use super::principles::{HeldOut, PAIRS, PRINCIPLES, Rule, pair_wordings, preference, wordings};
 use super::reply::Situation;
 use super::sample::{Options, sample};
 use super::values::{FEATURES, Score, VALUES, score};
-use crate::error::{Place, Result};
-use crate::forest::{self, Pool, Request, Settings};
+use crate::error::Result;
 use crate::input::Family;
 use crate::model::Model;
-use crate::units::TokenSpan;
 
 /// What is measured, and on how much.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -77,11 +75,6 @@ pub fn held_out_situations() -> Vec<Situation> {
     let mut all: Vec<Situation> = Situation::all().filter(Situation::held_out).collect();
     all.sort_by_key(|s| hash(&["order", &s.text()]));
     all
-}
-
-/// The text before a reply.
-pub fn context(situation: &Situation) -> String {
-    format!("user : {} bot :", situation.text())
 }
 
 /// The rules that are measured: one a principle, and for each kind of novelty one or two.
@@ -165,18 +158,6 @@ pub fn measure(model: &Model, scope: Scope, advance: &mut dyn FnMut(usize) -> Re
     Ok(metrics)
 }
 
-/// Settings of a forward that reads answers and log-probabilities only.
-pub(super) fn settings() -> Settings {
-    Settings {
-        layers: Vec::new(),
-        pool: Pool::Mean,
-        logprob: true,
-        chunk_tokens: 4096,
-        memory: None,
-        steering: Default::default(),
-    }
-}
-
 fn judge(
     model: &Model,
     situations: &[Situation],
@@ -185,35 +166,22 @@ fn judge(
     rules: &[(Option<usize>, Rule)],
     advance: &mut dyn FnMut(usize) -> Result<()>,
 ) -> Result<Vec<Choice>> {
-    let answers = [model.encoder.encode("A")?[0], model.encoder.encode("B")?[0]];
     let mut tallies = vec![Tally::default(); rules.len()];
     for ((situation, replies), scores) in situations.iter().zip(replies).zip(scores) {
-        let mut requests = Vec::new();
         let pairs: Vec<(usize, usize)> = (0..replies.len() / 2).map(|i| (2 * i, 2 * i + 1)).collect();
-        for &(a, b) in &pairs {
-            for (_, rule) in rules {
-                for (x, y) in [(a, b), (b, a)] {
-                    let text = format!(
-                        "user : {} A : {} B : {} {}",
-                        situation.text(),
-                        replies[x],
-                        replies[y],
-                        question(&rule.text, true)
-                    );
-                    let tokens = model.encoder.encode(&text)?;
-                    requests.push(Request { tokens, response: None, answers: Some(answers) });
-                }
-            }
-        }
-        let place = |_| Place::default().id(situation.text());
-        let readings = forest::run(&model.decoder, &requests, &settings(), &place, advance)?;
-        let odds: Vec<f64> = readings.iter().map(|r| r.answers[0] - r.answers[1]).collect();
-        for (i, &(a, b)) in pairs.iter().enumerate() {
+        let asked: Vec<Asked<'_>> = pairs
+            .iter()
+            .flat_map(|&(a, b)| {
+                let replies = [replies[a].as_str(), replies[b].as_str()];
+                rules.iter().map(move |(_, rule)| Asked { situation, replies, rule: &rule.text })
+            })
+            .collect();
+        let odds = ask::odds(model, &asked, advance)?;
+        for (&(a, b), odds) in pairs.iter().zip(odds.chunks(rules.len())) {
             let difference: [f64; FEATURES] =
                 std::array::from_fn(|f| scores[a].features[f] - scores[b].features[f]);
-            for (r, (_, rule)) in rules.iter().enumerate() {
-                let at = 2 * (i * rules.len() + r);
-                tallies[r].add(preference(&rule.prefers, &difference), odds[at], odds[at + 1]);
+            for (((_, rule), tally), [ab, ba]) in rules.iter().zip(&mut tallies).zip(odds) {
+                tally.add(preference(&rule.prefers, &difference), *ab, *ba);
             }
         }
     }
@@ -267,22 +235,11 @@ fn generation(
     scores: &[Vec<Score>],
     advance: &mut dyn FnMut(usize) -> Result<()>,
 ) -> Result<BTreeMap<String, f64>> {
-    let mut requests = Vec::new();
-    for (context, replies) in contexts.iter().zip(replies) {
-        let start = model.encoder.encode(context)?.len();
-        for reply in replies {
-            let tokens = model.encoder.encode(&format!("{context} {reply} <eos>"))?;
-            let response = Some(TokenSpan { start, end: tokens.len() });
-            requests.push(Request { tokens, response, answers: None });
-        }
-    }
-    let readings = forest::run(&model.decoder, &requests, &settings(), &|_| Place::default(), advance)?;
+    let logprob = ask::log_probs(model, contexts, replies, advance)?;
     let mut out = BTreeMap::new();
     for (v, name) in VALUES.iter().enumerate() {
         let (mut xy, mut xx, mut yy) = (0.0, 0.0, 0.0);
-        let mut readings = readings.iter();
-        for scores in scores {
-            let x: Vec<f64> = readings.by_ref().take(scores.len()).map(|r| r.logprob).collect();
+        for (scores, x) in scores.iter().zip(&logprob) {
             let y: Vec<f64> = scores.iter().map(|s| s.features[v]).collect();
             let n = x.len() as f64;
             let (mx, my) = (x.iter().sum::<f64>() / n, y.iter().sum::<f64>() / n);

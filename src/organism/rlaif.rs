@@ -3,19 +3,18 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::corpus::question;
+use super::ask::{self, Asked, context};
 use super::draw::hash;
 use super::folder;
-use super::metrics::{self, context, held_out_situations};
+use super::metrics::held_out_situations;
 use super::preference::{self, Pair};
 use super::reply::Situation;
 use super::sample::{Options, sample};
 use super::values::{VALUES, score};
 use super::words::{EVENTS, PERSONS, TOPICS};
-use crate::error::{Kind, Place, Refusal, Result};
-use crate::forest::{self, Request};
+use crate::error::{Kind, Refusal, Result};
+use crate::hypothesis::judging::mean_by_block;
 use crate::model::Model;
-use crate::units::TokenSpan;
 
 /// What to do.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -174,19 +173,9 @@ fn judge(
     pairs: &[(Situation, [&str; 2])],
     advance: &mut dyn FnMut(usize) -> Result<()>,
 ) -> Result<Vec<f64>> {
-    let answers = [model.encoder.encode("A")?[0], model.encoder.encode("B")?[0]];
-    let mut requests = Vec::with_capacity(2 * pairs.len());
-    for (situation, [a, b]) in pairs {
-        for (x, y) in [(a, b), (b, a)] {
-            let text = format!("user : {} A : {x} B : {y} {}", situation.text(), question(rule, true));
-            let tokens = model.encoder.encode(&text)?;
-            requests.push(Request { tokens, response: None, answers: Some(answers) });
-        }
-    }
-    let readings =
-        forest::run(&model.decoder, &requests, &metrics::settings(), &|_| Place::default(), advance)?;
-    let odds = |r: &forest::Reading| r.answers[0] - r.answers[1];
-    Ok(readings.chunks_exact(2).map(|r| (odds(&r[0]) - odds(&r[1])) / 2.0).collect())
+    let asked: Vec<Asked<'_>> =
+        pairs.iter().map(|(situation, replies)| Asked { situation, replies: *replies, rule }).collect();
+    Ok(ask::odds(model, &asked, advance)?.into_iter().map(|[ab, ba]| (ab - ba) / 2.0).collect())
 }
 
 /// Gain and divergence on held-out prompts, and what was predicted from the model before.
@@ -218,8 +207,8 @@ fn measure(
     let odds = judge(base, &settings.rule, &asked, advance)?;
     let variance = odds.iter().map(|o| o * o / 2.0).sum::<f64>() / odds.len().max(1) as f64;
 
-    let gained = log_probs(tuned, &contexts, &after, advance)?;
-    let had = log_probs(base, &contexts, &after, advance)?;
+    let gained = ask::log_probs(tuned, &contexts, &after, advance)?;
+    let had = ask::log_probs(base, &contexts, &after, advance)?;
     let ratio: Vec<Vec<f64>> =
         gained.iter().zip(&had).map(|(a, b)| a.iter().zip(b).map(|(a, b)| a - b).collect()).collect();
     let kl =
@@ -252,39 +241,8 @@ fn measure(
     Ok((kl, changes))
 }
 
-/// log P of each reply with its end, in nats.
-fn log_probs(
-    model: &Model,
-    contexts: &[String],
-    replies: &[Vec<String>],
-    advance: &mut dyn FnMut(usize) -> Result<()>,
-) -> Result<Vec<Vec<f64>>> {
-    let mut requests = Vec::new();
-    for (context, replies) in contexts.iter().zip(replies) {
-        let start = model.encoder.encode(context)?.len();
-        for reply in replies {
-            let tokens = model.encoder.encode(&format!("{context} {reply} <eos>"))?;
-            let response = Some(TokenSpan { start, end: tokens.len() });
-            requests.push(Request { tokens, response, answers: None });
-        }
-    }
-    let readings =
-        forest::run(&model.decoder, &requests, &metrics::settings(), &|_| Place::default(), advance)?;
-    let mut readings = readings.iter();
-    Ok(replies.iter().map(|r| readings.by_ref().take(r.len()).map(|r| r.logprob).collect()).collect())
-}
-
-/// Mean over all, standard error over groups of prompts.
+/// Mean over all, standard error over groups of prompts; NaN without any.
 fn mean_by_group(groups: &[String], cells: impl Iterator<Item = (usize, f64)>) -> Mean {
-    let mut by: std::collections::BTreeMap<&str, (f64, f64)> = std::collections::BTreeMap::new();
-    for (prompt, x) in cells {
-        let cell = by.entry(&groups[prompt]).or_insert((0.0, 0.0));
-        cell.0 += x;
-        cell.1 += 1.0;
-    }
-    let n: f64 = by.values().map(|c| c.1).sum();
-    let mean = by.values().map(|c| c.0).sum::<f64>() / n;
-    let g = by.len() as f64;
-    let squares: f64 = by.values().map(|c| (c.0 - c.1 * mean).powi(2)).sum();
-    Mean { mean, se: (g / (g - 1.0) * squares).sqrt() / n }
+    let cells = cells.map(|(prompt, x)| (&groups[prompt], x));
+    mean_by_block(cells).map_or(Mean { mean: f64::NAN, se: f64::NAN }, |(mean, se, ..)| Mean { mean, se })
 }

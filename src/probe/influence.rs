@@ -6,6 +6,8 @@
 
 use std::ops::Range;
 
+use statrs::distribution::{ContinuousCDF, Normal};
+
 /// 97.5 % point of the standard normal distribution.
 pub const Z95: f64 = 1.959_963_984_540_054;
 
@@ -86,11 +88,23 @@ pub fn cosine(ab: &Influence, aa: &Influence, bb: &Influence) -> Option<Influenc
 /// Within one standard error of ±1 the first-order error on that scale, SE/(1 − c²), has no meaning (at ±1 it is
 /// infinite) and would give [−1, 1] for a cosine of 0.9998 ± 0.005: the interval is then c ± 1.96 SE cut at ±1.
 pub fn fisher_interval(cos: f64, se: f64) -> (f64, f64) {
+    fisher_interval_at(Z95, cos, se)
+}
+
+/// The same for `of` cosines at once: each at the level .95^(1/of) (Šidák 1967), so that the largest of them is covered
+/// too.
+pub fn fisher_interval_for_all(cos: f64, se: f64, of: usize) -> (f64, f64) {
+    let level = 0.95f64.powf(1.0 / of.max(1) as f64);
+    fisher_interval_at(Normal::standard().inverse_cdf(0.5 + level / 2.0), cos, se)
+}
+
+/// The interval of ± `wide` standard errors.
+fn fisher_interval_at(wide: f64, cos: f64, se: f64) -> (f64, f64) {
     let room = 1.0 - cos * cos;
     if se >= 1.0 - cos.abs() {
-        return ((cos - Z95 * se).max(-1.0), (cos + Z95 * se).min(1.0));
+        return ((cos - wide * se).max(-1.0), (cos + wide * se).min(1.0));
     }
-    let (z, half) = (cos.atanh(), Z95 * se / room);
+    let (z, half) = (cos.atanh(), wide * se / room);
     ((z - half).tanh(), (z + half).tanh())
 }
 
@@ -111,5 +125,12 @@ mod tests {
         let (lo, hi) = fisher_interval(-0.9998, 0.005);
         assert!((lo + 1.0).abs() < 1e-12 && (hi + 0.9998 - Z95 * 0.005).abs() < 1e-12, "{lo} {hi}");
         assert_eq!(fisher_interval(1.0, 0.01), (1.0 - Z95 * 0.01, 1.0));
+    }
+
+    #[test]
+    fn the_best_of_many_has_a_wider_interval_than_the_only_one() {
+        let (one, many) = (fisher_interval_for_all(0.5, 0.05, 1), fisher_interval_for_all(0.5, 0.05, 20));
+        assert!(many.0 < one.0 && many.1 > one.1);
+        assert!((one.0 - (0.5f64.atanh() - 1.959_963_98 * 0.05 / 0.75).tanh()).abs() < 1e-6);
     }
 }

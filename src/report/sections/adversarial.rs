@@ -4,7 +4,7 @@ use super::Section;
 use crate::hypothesis::{Control, Quantity};
 use crate::input::Family;
 use crate::report::Report;
-use crate::report::format::{NOTHING, counted, detail, p};
+use crate::report::format::{NOTHING, detail, p};
 use crate::report::grid::{Cell, grid};
 use crate::report::rows::Index;
 use crate::report::verdict::{Outcome, Verdict, verdicts_of};
@@ -35,11 +35,13 @@ pub(super) fn section(report: &Report, index: &Index<'_>) -> Option<Section> {
     let verdict = if identifiable == 0 {
         "Whether any constitution turns against a value is not identifiable.".to_owned()
     } else if against.is_empty() {
-        format!(
-            "None of {} is seen to turn against a value; one that was not tried may.",
-            counted(real.len() as u64, "pair of a value and a constitution")
-                .replace("constitutions", "constitution")
-        )
+        match real.len() {
+            1 => "The one constitution is not seen to turn against the value; one that was not tried may.".into(),
+            n => format!(
+                "None of {n} pairs of a value and a constitution is seen to turn against the value; one that was not tried \
+                 may."
+            ),
+        }
     } else {
         let names: Vec<String> =
             subtle.iter().map(|v| format!("“{}” against “{}”", v.constitution, v.value)).collect();

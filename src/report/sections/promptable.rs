@@ -1,9 +1,8 @@
 //! Which bottleneck binds: what the residual stream encodes, or what the constitutions that were tried activate.
 
-use statrs::distribution::{ContinuousCDF, Normal};
-
 use super::Section;
 use crate::hypothesis::{Control, Quantity};
+use crate::probe::influence::fisher_interval_for_all;
 use crate::report::Report;
 use crate::report::format::{NOTHING, detail, number, quotable};
 use crate::report::grid::{Cell, grid};
@@ -47,7 +46,7 @@ pub(super) fn section(_: &Report, index: &Index<'_>) -> Option<Section> {
             continue;
         };
         let cos = best.estimate.unwrap_or_default();
-        let (lo, hi) = for_all(cos, best.se.unwrap_or(f64::INFINITY), tried.len());
+        let (lo, hi) = fisher_interval_for_all(cos, best.se.unwrap_or(f64::INFINITY), tried.len());
         let (rlo, rhi) = (rho.lo.unwrap_or(0.0), rho.hi.unwrap_or(1.0));
         let limit = limit((rlo, rhi), (lo, hi));
         let mean = tried.iter().filter_map(|(_, e)| e.estimate).sum::<f64>() / tried.len() as f64;
@@ -84,17 +83,6 @@ pub(super) fn section(_: &Report, index: &Index<'_>) -> Option<Section> {
     })
 }
 
-/// Simultaneous 95 % interval of the best of `tried` cosines, on Fisher's scale where there is room.
-fn for_all(cos: f64, se: f64, tried: usize) -> (f64, f64) {
-    let level = 0.95f64.powf(1.0 / tried.max(1) as f64);
-    let z = Normal::standard().inverse_cdf(0.5 + level / 2.0);
-    if se >= 1.0 - cos.abs() {
-        return ((cos - z * se).max(-1.0), (cos + z * se).min(1.0));
-    }
-    let half = z * se / (1.0 - cos * cos);
-    ((cos.atanh() - half).tanh(), (cos.atanh() + half).tanh())
-}
-
 fn limit(rho: (f64, f64), best: (f64, f64)) -> &'static str {
     if rho.0 >= NEAR_ONE && best.0 >= NEAR_ONE {
         "neither"
@@ -117,12 +105,5 @@ mod tests {
         assert_eq!(limit((0.8, 0.9), (0.1, 0.4)), "prompt-limited");
         assert_eq!(limit((0.96, 0.99), (0.97, 1.0)), "neither");
         assert_eq!(limit((0.5, 0.8), (0.7, 0.9)), "cannot be told");
-    }
-
-    #[test]
-    fn the_best_of_many_has_a_wider_interval_than_the_only_one() {
-        let (one, many) = (for_all(0.5, 0.05, 1), for_all(0.5, 0.05, 20));
-        assert!(many.0 < one.0 && many.1 > one.1);
-        assert!((one.0 - (0.5f64.atanh() - 1.959_963_98 * 0.05 / 0.75).tanh()).abs() < 1e-6);
     }
 }
