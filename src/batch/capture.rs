@@ -10,6 +10,7 @@ use super::progress::Progress;
 use crate::capture::{self, Job, Row};
 use crate::error::{Kind, Refusal, Result};
 use crate::forest::{self, Memory, Plan, Pool, Request, Settings};
+use crate::input::constitution::paraphrases;
 use crate::input::{Clusters, Constitution, Items, ReadOptions, cluster, read_items};
 use crate::model::chat::Template;
 use crate::model::hub::{Downloads, Unwatched};
@@ -284,6 +285,7 @@ fn meta(prepared: &Prepared, job: &Job) -> Meta {
     let families: BTreeMap<&str, &str> =
         prepared.judged().iter().map(|c| (c.name.as_str(), c.family.as_str())).collect();
     meta.extra.insert("families".into(), json(&families));
+    meta.extra.insert("paraphrases".into(), json(&paraphrases(prepared.judged())));
     meta.extra.insert("recipe".into(), json(&prepared.recipe()));
     let skipped = job.skipped.len() + prepared.items.skipped.len();
     meta.extra.insert("skipped".into(), skipped.to_string());

@@ -11,6 +11,7 @@ use super::problem::pose;
 use crate::artifact;
 use crate::error::{Kind, Place, Refusal, Result};
 use crate::hypothesis::{self, Analysis, LayerChoice, Options, analyse};
+use crate::input::constitution::paraphrases;
 use crate::input::{Constitution, Family};
 use crate::observations::{Observations, read_rows};
 use crate::report::export::{Directions, to_safetensors};
@@ -31,6 +32,10 @@ pub struct FitOptions {
     pub reference: Option<String>,
     /// Constitutions of the placebo arm, beside those that the file or `constitutions` call placebo.
     pub placebo: Vec<String>,
+    /// The constitutions that are averaged; empty: all outside the placebo arm.
+    pub ensemble: Vec<String>,
+    /// Weights of values in weighted aggregates; 1 for those not named.
+    pub weights: BTreeMap<String, f64>,
     /// Folder for the report.
     pub out: PathBuf,
     /// The constitutions, where they are at hand.
@@ -90,8 +95,14 @@ pub fn fit_into(options: &FitOptions) -> Result<Report> {
     }
     let reference = options.reference.as_deref();
     let posed = pose(&observations, reference, &placebo)?;
-    let values = (!options.values.is_empty()).then(|| options.values.clone());
-    let mut analysis = analyse(&posed.problem, &posed.source, &Options { layer: options.layer, values })?;
+    let asked = Options {
+        layer: options.layer,
+        values: (!options.values.is_empty()).then(|| options.values.clone()),
+        weights: options.weights.clone(),
+        ensemble: (!options.ensemble.is_empty()).then(|| options.ensemble.clone()),
+        wordings: wordings(&observations, &options.constitutions),
+    };
+    let mut analysis = analyse(&posed.problem, &posed.source, &asked)?;
     analysis.warnings.splice(0..0, posed.warnings);
     let file = to_safetensors(&directions(&observations, &analysis));
     artifact::write_bytes(&options.out.join(DIRECTIONS), &file)?;
@@ -181,6 +192,15 @@ fn families(observations: &Observations, constitutions: &[Constitution]) -> BTre
     families
 }
 
+/// Which constitution words which other anew: from the files where they are at hand, else from the observations.
+fn wordings(observations: &Observations, constitutions: &[Constitution]) -> BTreeMap<String, String> {
+    let stored = observations.meta().extra.get("paraphrases");
+    let mut wordings: BTreeMap<String, String> =
+        stored.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+    wordings.extend(paraphrases(constitutions));
+    wordings
+}
+
 fn cards(
     observations: &Observations,
     families: &BTreeMap<String, Family>,
@@ -217,7 +237,7 @@ fn provenance(options: &FitOptions, observations: &Observations, reference: &str
     put("observations", json!(options.observations));
     put("observations_sha256", json!(artifact::sha256_file(&options.observations)?));
     for (key, value) in &meta.extra {
-        if key != "families" {
+        if key != "families" && key != "paraphrases" {
             put(key, serde_json::from_str(value).unwrap_or_else(|_| json!(value)));
         }
     }

@@ -9,6 +9,7 @@ use super::judges::Judged;
 use super::progress::Progress;
 use crate::error::{Kind, Place, Refusal, Result};
 use crate::forest;
+use crate::input::constitution::paraphrases;
 use crate::judge::{self, JudgeTemplate, Pair};
 use crate::observations::{BARE, Judgments, append_judgments, read_rows};
 use crate::store::Store;
@@ -119,6 +120,7 @@ pub fn judge_into(
         ("judge_template".to_owned(), format!("{} sha256:{}", template.path.display(), template.sha256)),
         ("judge_skipped".to_owned(), docket.skipped.len().to_string()),
         ("families".to_owned(), serde_json::json!(families).to_string()),
+        ("paraphrases".to_owned(), serde_json::json!(paraphrases(constitutions)).to_string()),
     ];
     append_judgments(&out.join(OBSERVATIONS), &judgments, &BTreeMap::new(), &extra.into_iter().collect())?;
     Ok(Judged { mode: JudgeMode::Pairwise, judged: docket.pairs.len(), skipped: docket.skipped })

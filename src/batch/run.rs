@@ -110,6 +110,8 @@ impl Loaded {
             values: self.experiment.fit.values.clone(),
             reference: Some(self.experiment.fit.reference.clone()),
             placebo: Vec::new(),
+            ensemble: self.experiment.fit.ensemble.clone(),
+            weights: self.experiment.fit.weights.clone(),
             out: out.clone(),
             constitutions: self.prepared.judged().into_iter().cloned().collect(),
             skipped: self.prepared.items.skipped.iter().chain(&self.job.skipped).cloned().collect(),

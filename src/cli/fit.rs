@@ -8,7 +8,6 @@ use clap::Args;
 use super::args::layer;
 use super::memory::{mebibytes, peak_resident};
 use crate::batch::fit::{FitOptions, fit_into, fit_memory};
-use crate::error::Result;
 use crate::report::terminal;
 
 #[derive(Debug, Args)]
@@ -28,13 +27,30 @@ pub struct FitArgs {
     /// Constitutions of the placebo arm, where the file does not say
     #[arg(long)]
     pub placebo: Vec<String>,
+    /// A constitution to average into the ensemble; may be given several times [default: all outside the placebo arm]
+    #[arg(long)]
+    pub ensemble: Vec<String>,
+    /// Weight of a value in weighted aggregates; may be given several times [default: 1 each]
+    #[arg(long, value_name = "VALUE=WEIGHT", value_parser = weight)]
+    pub weight: Vec<(String, f64)>,
     /// Folder for the report
     #[arg(long)]
     pub out: PathBuf,
 }
 
+/// `VALUE=WEIGHT`.
+fn weight(text: &str) -> Result<(String, f64), String> {
+    let (name, weight) = text.rsplit_once('=').ok_or("expected VALUE=WEIGHT")?;
+    let weight: f64 = weight.trim().parse().map_err(|_| format!("`{weight}` is not a number"))?;
+    if weight > 0.0 && weight.is_finite() {
+        Ok((name.trim().to_owned(), weight))
+    } else {
+        Err("expected a number above 0".into())
+    }
+}
+
 /// Fits, writes the report, prints its summary.
-pub fn fit(args: &FitArgs) -> Result<()> {
+pub fn fit(args: &FitArgs) -> crate::error::Result<()> {
     let begun = Instant::now();
     let need = fit_memory(&args.observations, args.reference.as_deref())?;
     println!(
@@ -49,6 +65,8 @@ pub fn fit(args: &FitArgs) -> Result<()> {
         values: args.value.clone(),
         reference: args.reference.clone(),
         placebo: args.placebo.clone(),
+        ensemble: args.ensemble.clone(),
+        weights: args.weight.iter().cloned().collect(),
         out: args.out.clone(),
         constitutions: Vec::new(),
         skipped: Vec::new(),

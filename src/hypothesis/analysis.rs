@@ -6,10 +6,11 @@ use std::time::Instant;
 use serde::Serialize;
 
 use super::estimate::{Control, Estimate, Mode, Quantity};
-use super::export::{Fitted, at_layer, fit_directions};
+use super::export::{Fitted, LayerDimension, at_layer, fit_directions};
 use super::judging;
 use super::layers::{self, LayerAlignment, LayerRho2};
 use super::problem::{LayerSource, Problem};
+use super::raw;
 use super::rows;
 use super::stage::Stage;
 use super::theorems::THEOREMS;
@@ -33,6 +34,45 @@ pub struct Options {
     pub layer: LayerChoice,
     /// Only these values; `None`: all.
     pub values: Option<Vec<String>>,
+    /// Weights of values over σ_S in weighted aggregates, by name; 1 for those not named.
+    pub weights: BTreeMap<String, f64>,
+    /// The constitutions that are averaged; `None`: all outside the placebo arm.
+    pub ensemble: Option<Vec<String>>,
+    /// Constitutions that word another one anew, and that one.
+    pub wordings: BTreeMap<String, String>,
+}
+
+impl Options {
+    /// A value's weight.
+    pub(super) fn weight(&self, value: &str) -> f64 {
+        self.weights.get(value).copied().unwrap_or(1.0)
+    }
+
+    /// Refuses weights of values and members of an ensemble that are not there, and weights that are not positive.
+    fn check(&self, problem: &Problem) -> Result<()> {
+        for (name, weight) in &self.weights {
+            if !problem.values.iter().any(|v| v.name == *name) {
+                let known: Vec<&str> = problem.values.iter().map(|v| v.name.as_str()).collect();
+                return Err(Refusal::new(Kind::Missing, format!("a weight of `{name}`, which is no value"))
+                    .expected(format!("one of {}", known.join(", ")))
+                    .into());
+            }
+            if !(*weight > 0.0 && weight.is_finite()) {
+                return Err(Refusal::new(Kind::Invalid, format!("the weight of `{name}` is {weight}"))
+                    .expected("a number above 0")
+                    .into());
+            }
+        }
+        for name in self.ensemble.iter().flatten() {
+            if !problem.judged.iter().any(|j| j.name == *name) {
+                let known: Vec<&str> = problem.judged.iter().map(|j| j.name.as_str()).collect();
+                return Err(Refusal::new(Kind::Missing, format!("no judgments under `{name}`"))
+                    .expected(format!("members of an ensemble among {}", known.join(", ")))
+                    .into());
+            }
+        }
+        Ok(())
+    }
 }
 
 /// A constitution's slopes less the mean of the placebo arm's.
@@ -72,6 +112,8 @@ pub struct Analysis {
     pub alignments: Vec<LayerAlignment>,
     /// `v_star.VALUE`, `v_c.CONSTITUTION`, `w`: one `[d]` vector a layer, in the order of the layers.
     pub directions: BTreeMap<String, Vec<Vec<f64>>>,
+    /// d_eff by layer, on all rows.
+    pub dimensions: Vec<LayerDimension>,
     /// Slopes against the placebo arm.
     pub placebo: Vec<PlaceboContrast>,
     /// What single statements found beside estimates, by the name of the table in the report.
@@ -89,6 +131,7 @@ pub struct Analysis {
 /// asked for that is not there; what the layer source refuses.
 pub fn analyse(problem: &Problem, source: &dyn LayerSource, options: &Options) -> Result<Analysis> {
     let values = chosen_values(problem, options)?;
+    options.check(problem)?;
     let mut out = Analysis::default();
     let mut clock = Clock { at: Instant::now(), seconds: Vec::new() };
     let blocks: std::collections::BTreeSet<i32> = problem.block.iter().copied().collect();
@@ -133,13 +176,14 @@ pub fn analyse(problem: &Problem, source: &dyn LayerSource, options: &Options) -
             out.warnings.push("no token counts: nothing could be controlled for length".into());
             break;
         }
-        let mut stage = Stage { problem, h: &h, length, keep: &*keep, benches: Vec::new(), layer: out.layer };
+        let (keep, benches, layer) = (&*keep, Vec::new(), out.layer);
+        let mut stage = Stage { problem, options, h: &h, length, keep, benches, layer };
         stage.shared(&mut out)?;
         for &v in &values {
             stage.value(v, &mut out)?;
         }
         if shared {
-            fitted.extend(at_layer(&mut stage, &values)?);
+            fitted.extend(at_layer(&mut stage, &values, &mut out.dimensions)?);
         }
         let control = if length { ", length controlled" } else { "" };
         clock.lap(&format!("estimates{control}"));
@@ -154,6 +198,13 @@ pub fn analyse(problem: &Problem, source: &dyn LayerSource, options: &Options) -
     }
     drop(h);
     fit_directions(problem, source, &values, fitted, &mut out)?;
+    out.dimensions.sort_by_key(|d| d.layer);
+    if let Some(at) = source.layers().iter().position(|l| *l == out.layer) {
+        let cosines = raw::cosines(&out.directions, at);
+        if let (false, Ok(table)) = (cosines.is_empty(), serde_json::to_value(cosines)) {
+            out.tables.insert(raw::TABLE.to_owned(), table);
+        }
+    }
     clock.lap("directions");
     out.seconds = clock.seconds;
     Ok(out)

@@ -52,6 +52,12 @@ impl Label {
         Probed { y: &self.y, yhat: &self.yhat }
     }
 
+    /// Divided by a unit; `None` if that is not positive.
+    pub fn over(self, unit: f64) -> Option<Self> {
+        let scaled = |v: Vec<f64>| v.into_iter().map(|x| x / unit).collect();
+        (unit > 0.0).then(|| Self { y: scaled(self.y), yhat: scaled(self.yhat) })
+    }
+
     /// Mean square of the contrasts: the within-prompt variance.
     pub fn variance(&self) -> f64 {
         self.y.iter().map(|y| y * y).sum::<f64>() / self.y.len() as f64

@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 use std::rc::Rc;
 
+use super::analysis::Options;
 use super::bench::{Bench, Label};
 use super::estimate::{Control, Estimate, Quantity};
 use super::improvement::Angle;
@@ -29,14 +30,15 @@ pub fn constitution_cosines(
     layer: Layer,
     reported_half: bool,
 ) -> Result<Vec<Estimate>> {
-    let h = source.resid(layer)?;
+    let (h, options) = (source.resid(layer)?, Options::default());
     let keep = |row: usize| !reported_half || !layers::selects(problem.block[row]);
     let mut out = Vec::new();
     for length in [false, true] {
         if length && problem.tokens.is_none() {
             break;
         }
-        let stage = Stage { problem, h: &h, length, keep: &keep, benches: Vec::new(), layer };
+        let stage =
+            Stage { problem, options: &options, h: &h, length, keep: &keep, benches: Vec::new(), layer };
         let mut probed = Probes { stage, labels: HashMap::new() };
         let own: Vec<Rows> = problem.judged.iter().map(|j| rows::of_judged(problem, j, &keep)).collect();
         for (a, first) in problem.judged.iter().enumerate() {

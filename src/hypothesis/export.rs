@@ -2,16 +2,38 @@
 
 use std::collections::BTreeMap;
 
-use super::analysis::Analysis;
+use super::analysis::{Analysis, Options};
+use super::bench::Bench;
+use super::dimension::dimension;
 use super::problem::{LayerSource, Problem, Value};
 use super::rows::{self, Rows};
 use super::stage::Stage;
 use crate::error::Result;
 use crate::probe::direction::directions;
+use crate::probe::influence::normal_interval;
 use crate::units::Layer;
 
 /// Directions by layer and name.
 pub(super) type Fitted = BTreeMap<(Layer, String), Vec<f64>>;
+
+/// d_eff at a layer, on all rows.
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+pub struct LayerDimension {
+    /// The layer.
+    pub layer: Layer,
+    /// Effective dimension, cross-block.
+    pub d_eff: f64,
+    /// Ends of its 95 % interval.
+    pub interval: (f64, f64),
+}
+
+impl LayerDimension {
+    fn new(layer: Layer, bench: &Bench) -> Option<Self> {
+        let found = dimension(bench)?;
+        let (lo, hi) = normal_interval(found.d_eff.ln(), found.log_se);
+        Some(Self { layer, d_eff: found.d_eff, interval: (lo.exp(), hi.exp()) })
+    }
+}
 
 /// Directions at every layer, on all rows: v* of each value, v_c of each constitution, and w with length
 /// controlled where token counts are known. `done` holds those of layers that were fitted along with the
@@ -25,10 +47,18 @@ pub(super) fn fit_directions(
 ) -> Result<()> {
     for &layer in source.layers() {
         if done.range((layer, String::new())..).next().is_none_or(|((l, _), _)| *l != layer) {
-            let h = source.resid(layer)?;
+            let (h, options) = (source.resid(layer)?, Options::default());
             for length in [false, true] {
-                let mut stage = Stage { problem, h: &h, length, keep: &|_| true, benches: Vec::new(), layer };
-                done.extend(at_layer(&mut stage, values)?);
+                let mut stage = Stage {
+                    problem,
+                    options: &options,
+                    h: &h,
+                    length,
+                    keep: &|_| true,
+                    benches: Vec::new(),
+                    layer,
+                };
+                done.extend(at_layer(&mut stage, values, &mut out.dimensions)?);
             }
         }
     }
@@ -43,7 +73,12 @@ pub(super) fn fit_directions(
 
 /// Directions at a stage's layer that belong under its control. A stage that has factorised these rows
 /// before lends its factors; one that has not keeps none, so that layers do not add up in memory.
-pub(super) fn at_layer(stage: &mut Stage<'_>, values: &[usize]) -> Result<Fitted> {
+/// d_eff of the first rows without control is noted once a layer.
+pub(super) fn at_layer(
+    stage: &mut Stage<'_>,
+    values: &[usize],
+    dimensions: &mut Vec<LayerDimension>,
+) -> Result<Fitted> {
     let (problem, all) = (stage.problem, |_: usize| true);
     let fresh = stage.benches.is_empty();
     // (name, rows, label), grouped by rows so that each factorisation serves all of its labels.
@@ -73,6 +108,9 @@ pub(super) fn at_layer(stage: &mut Stage<'_>, values: &[usize]) -> Result<Fitted
         let fitted = match stage.bench(rows)? {
             None => vec![vec![0.0; stage.h.ncols()]; targets.len()],
             Some(bench) => {
+                if !stage.length && dimensions.iter().all(|d| d.layer != stage.layer) {
+                    dimensions.extend(LayerDimension::new(stage.layer, &bench));
+                }
                 let labels: Vec<Vec<f64>> = targets
                     .iter()
                     .map(|(_, t)| match t {

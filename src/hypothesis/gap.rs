@@ -29,3 +29,25 @@ pub fn gap(bench: &Bench, judgment: &Angle, generation: &Angle) -> (Estimate, Op
     };
     (estimate, Some(gap))
 }
+
+/// `implied_eta` of a constitution: 1 − gap, with the gap's error.
+///
+/// Proposition 5 has gap ≈ 1 − η for α_c = cos(v_c, v*) ≈ 1 only. Where the interval of the cosine does not reach .9 the
+/// figure is kept and withheld: what is missing to 1 is then the constitution's, not the corpus's.
+pub fn implied_eta(gap: &Estimate, alignment: &Estimate) -> Estimate {
+    let Some((value, se)) = gap.estimate.zip(gap.se).map(|(g, se)| (1.0 - g, se)) else {
+        return Estimate::missing(Quantity::ImpliedEta, "there is no gap to read it from");
+    };
+    let method = "1 − gap";
+    let estimate = Estimate::figure(Quantity::ImpliedEta, method, value, se, normal_interval(value, se));
+    if !gap.reportable {
+        estimate.withheld("not identifiable: the gap is not")
+    } else if alignment.hi.is_none_or(|hi| hi < DIRECT) {
+        estimate.withheld("the constitution does not query the value directly: ⟨v_c, v*⟩ is clearly below .9")
+    } else {
+        estimate
+    }
+}
+
+/// Alignment that counts as α_c ≈ 1.
+const DIRECT: f64 = 0.9;

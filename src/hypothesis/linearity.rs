@@ -13,10 +13,12 @@
 
 use faer::Mat;
 use ndarray::Array2;
+use serde::Serialize;
 
 use super::analysis::Analysis;
 use super::bench::{Bench, Label};
 use super::estimate::{Estimate, Quantity};
+use super::judging::mean_by_block;
 use super::rows;
 use super::stage::Stage;
 use crate::error::{Kind, Result};
@@ -26,6 +28,10 @@ use crate::probe::{Contrasts, Spectrum};
 
 /// Leading principal directions whose products are features.
 const LEADING: usize = 5;
+/// Bins of the residual plot.
+const BINS: usize = 10;
+/// Name of the table of residuals in the report.
+pub const TABLE: &str = "residuals";
 
 /// Scores of every row on the leading principal directions of the contrasts, centred and scaled: `[rows, ≤ 5]`.
 fn scores(bench: &Bench, h: &Array2<f32>) -> Vec<Vec<f64>> {
@@ -53,17 +59,68 @@ fn standard(mut v: Vec<f64>) -> Vec<f64> {
     v
 }
 
-/// Φ's columns for one label, freed of what X predicts of them.
-fn features(bench: &Bench, products: &[Vec<f64>], label: &Label, rows: usize) -> Vec<Vec<f64>> {
-    let reading = standard(bench.contrasts.spread(&label.yhat, rows));
-    let filled: Vec<f64> = reading.iter().map(|q| if q.is_finite() { *q } else { 0.0 }).collect();
-    let own = [2, 3].map(|power| bench.column(&filled.iter().map(|q| q.powi(power)).collect::<Vec<_>>()));
-    let columns: Vec<Vec<f64>> = products.iter().cloned().chain(own).collect();
-    bench
-        .probe(columns)
-        .into_iter()
-        .map(|l| l.y.iter().zip(&l.yhat).map(|(y, yhat)| y - yhat).collect())
-        .collect()
+/// Curved features of one label's rows, as contrasts.
+pub(super) struct Curved {
+    /// φ: products of leading scores, square and cube of the linear reading; `[p][N]`.
+    pub(super) features: Vec<Vec<f64>>,
+    /// ⟨h, E∇φ⟩, the average gradient of each feature as a reading; `[p][N]`.
+    pub(super) gradients: Vec<Vec<f64>>,
+}
+
+impl Curved {
+    /// Of a label and its linear reading.
+    pub(super) fn new(bench: &Bench, h: &Array2<f32>, label: &Label) -> Self {
+        Products::new(bench, h).with(bench, label)
+    }
+
+    /// Φ: the features freed of what X predicts of them.
+    pub(super) fn freed(&self, bench: &Bench) -> Vec<Vec<f64>> {
+        let labels = bench.probe(self.features.clone());
+        labels.into_iter().map(|l| l.y.iter().zip(&l.yhat).map(|(y, yhat)| y - yhat).collect()).collect()
+    }
+}
+
+/// The features that all labels of the same rows share: products of the leading scores.
+struct Products {
+    curved: Curved,
+    rows: usize,
+}
+
+impl Products {
+    fn new(bench: &Bench, h: &Array2<f32>) -> Self {
+        let z = scores(bench, h);
+        let rows = h.nrows();
+        let inside = bench.contrasts.spread(&vec![0.0; bench.n()], rows);
+        let kept: Vec<usize> = (0..rows).filter(|&r| inside[r].is_finite()).collect();
+        let mean = |v: &[f64]| kept.iter().map(|&r| v[r]).sum::<f64>() / kept.len().max(1) as f64;
+        let means: Vec<f64> = z.iter().map(|z| mean(z)).collect();
+        let mut curved = Curved { features: Vec::new(), gradients: Vec::new() };
+        for i in 0..z.len() {
+            for j in i..z.len() {
+                let both = z[i].iter().zip(&z[j]);
+                curved.features.push(bench.column(&both.clone().map(|(a, b)| a * b).collect::<Vec<_>>()));
+                // ∇(ab) = b∇a + a∇b.
+                let gradient = both.map(|(a, b)| means[j] * a + means[i] * b).collect::<Vec<_>>();
+                curved.gradients.push(bench.column(&gradient));
+            }
+        }
+        Self { curved, rows }
+    }
+
+    /// With those of a label's own reading q: q² and q³.
+    fn with(&self, bench: &Bench, label: &Label) -> Curved {
+        let reading = standard(bench.contrasts.spread(&label.yhat, self.rows));
+        let known = reading.iter().filter(|q| q.is_finite()).count().max(1) as f64;
+        let filled: Vec<f64> = reading.iter().map(|q| if q.is_finite() { *q } else { 0.0 }).collect();
+        let mean = |power: i32| filled.iter().map(|q| q.powi(power)).sum::<f64>() / known;
+        let (mut features, mut gradients) = (self.curved.features.clone(), self.curved.gradients.clone());
+        for power in [2, 3] {
+            features.push(bench.column(&filled.iter().map(|q| q.powi(power)).collect::<Vec<_>>()));
+            let slope = f64::from(power) * mean(power - 1);
+            gradients.push(bench.column(&filled.iter().map(|q| slope * q).collect::<Vec<_>>()));
+        }
+        Curved { features, gradients }
+    }
 }
 
 /// The gain with its influence; `None` where nothing varies or the features outnumber a tenth of the contrasts.
@@ -114,19 +171,51 @@ fn estimate(found: Option<(f64, f64)>) -> Estimate {
     }
 }
 
+/// A bin of readings in the residual plot.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Bin {
+    /// Mean linear reading, within prompts.
+    pub reading: f64,
+    /// Mean of what the reading leaves of the label.
+    pub residual: f64,
+    /// Its standard error over blocks; absent with one block.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub se: Option<f64>,
+}
+
+/// A label's residuals against its linear reading. Without value and constitution: log P.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Residuals {
+    /// The value.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub value: Option<String>,
+    /// The constitution whose rewards they are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub constitution: Option<String>,
+    /// Ten bins of equally many responses, rising.
+    pub bins: Vec<Bin>,
+}
+
+/// Means of `values` in bins of equally many rows by `by` (both one a row, NaN where a row takes no part), with
+/// standard errors over blocks.
+pub(super) fn binned(block: &[i32], by: &[f64], values: &[f64]) -> Vec<Bin> {
+    let mut rows: Vec<usize> =
+        (0..by.len()).filter(|&r| by[r].is_finite() && values[r].is_finite()).collect();
+    rows.sort_by(|&a, &b| by[a].total_cmp(&by[b]));
+    let bin = |rows: &[usize]| -> Option<Bin> {
+        let reading = rows.iter().map(|&r| by[r]).sum::<f64>() / rows.len() as f64;
+        let (residual, se, ..) = mean_by_block(rows.iter().map(|&r| (block[r], values[r])))?;
+        Some(Bin { reading, residual, se: Some(se).filter(|se| se.is_finite()) })
+    };
+    (0..BINS).filter_map(|b| bin(&rows[b * rows.len() / BINS..(b + 1) * rows.len() / BINS])).collect()
+}
+
 /// `nonlinear_gain` of each value, of log P and of each constitution's rewards.
 pub(super) fn measure(stage: &mut Stage<'_>, values: &[usize], out: &mut Analysis) -> Result<()> {
     if stage.length {
         return Ok(());
     }
     let problem = stage.problem;
-    let products = |bench: &Bench, h: &Array2<f32>| -> Vec<Vec<f64>> {
-        let z = scores(bench, h);
-        let pairs = (0..z.len()).flat_map(|i| (i..z.len()).map(move |j| (i, j)));
-        pairs
-            .map(|(i, j)| bench.column(&z[i].iter().zip(&z[j]).map(|(a, b)| a * b).collect::<Vec<_>>()))
-            .collect()
-    };
     let h = stage.h;
     let mut asked = Vec::new();
     for &v in values {
@@ -142,11 +231,12 @@ pub(super) fn measure(stage: &mut Stage<'_>, values: &[usize], out: &mut Analysi
         asked.push((rows::of_judged(problem, judged, stage.keep), Asked::Reward(c)));
     }
     // Rows in common share their features.
-    let mut known: Vec<(rows::Rows, Vec<Vec<f64>>)> = Vec::new();
+    let mut residuals: Vec<Residuals> = Vec::new();
+    let mut known: Vec<(rows::Rows, Products)> = Vec::new();
     for (rows, what) in asked {
         let Some(bench) = stage.bench(rows.clone())? else { continue };
         if !known.iter().any(|(r, _)| *r == rows) {
-            known.push((rows.clone(), products(&bench, h)));
+            known.push((rows.clone(), Products::new(&bench, h)));
         }
         let Some((_, products)) = known.iter().find(|(r, _)| *r == rows) else { continue };
         let column = match what {
@@ -158,13 +248,23 @@ pub(super) fn measure(stage: &mut Stage<'_>, values: &[usize], out: &mut Analysi
             Asked::Reward(c) => bench.column(&problem.judged[c].reward),
         };
         let label = bench.probe(vec![column]).remove(0);
-        let phi = features(&bench, products, &label, problem.rows());
+        let phi = products.with(&bench, &label).freed(&bench);
         let found = estimate(gain(&bench.contrasts, &label, &phi)?);
+        let spread = |y: &[f64]| bench.contrasts.spread(y, problem.rows());
+        let left: Vec<f64> = label.y.iter().zip(&label.yhat).map(|(y, yhat)| y - yhat).collect();
+        residuals.push(Residuals {
+            value: if let Asked::Value(v) = what { Some(problem.values[v].name.clone()) } else { None },
+            constitution: if let Asked::Reward(c) = what { Some(problem.judged[c].label()) } else { None },
+            bins: binned(&problem.block, &spread(&label.yhat), &spread(&left)),
+        });
         match what {
             Asked::Value(v) => stage.push(out, Some(&bench), Some(&problem.values[v].name), found),
             Asked::Logprob => stage.push(out, Some(&bench), None, found),
             Asked::Reward(c) => stage.push(out, Some(&bench), None, problem.judged[c].mark(found)),
         }
+    }
+    if let (false, Ok(table)) = (residuals.is_empty(), serde_json::to_value(residuals)) {
+        out.tables.insert(TABLE.to_owned(), table);
     }
     Ok(())
 }

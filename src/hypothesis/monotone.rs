@@ -12,6 +12,8 @@ use serde::Serialize;
 
 use super::analysis::Analysis;
 use super::bench::Bench;
+use super::gradient::halves;
+use super::linearity::{Bin, binned};
 use super::problem::Labels;
 use super::rows;
 use super::stage::Stage;
@@ -50,8 +52,20 @@ pub struct Lines {
     pub above: f64,
     /// Its standard error.
     pub above_se: f64,
+    /// Step c at the median.
+    pub jump: f64,
+    /// The median reading m.
+    pub median: f64,
     /// What they say, each at |z| > 1.96.
     pub shape: Shape,
+}
+
+impl Lines {
+    /// The lines' height at a reading, prompt effects apart; 0 just below the median.
+    pub fn at(&self, t: f64) -> f64 {
+        let t = t - self.median;
+        self.below * t.min(0.0) + self.above * t.max(0.0) + if t >= 0.0 { self.jump } else { 0.0 }
+    }
 }
 
 /// A row of the table.
@@ -65,6 +79,18 @@ pub struct Along {
     /// The lines.
     #[serde(flatten)]
     pub lines: Lines,
+    /// Ten bins of equally many responses by reading: the lines' mean height plus the mean residual, for the picture.
+    pub bins: Vec<Bin>,
+}
+
+/// Bins of the readings `t` with the lines' height and what they leave of `s`, prompt effects removed.
+fn picture(contrasts: &Contrasts, block: &[i32], s: &[f64], t: &[f64], lines: &Lines) -> Vec<Bin> {
+    let told: Vec<f64> = t.iter().map(|&t| lines.at(t)).collect();
+    let left: Vec<f64> =
+        contrasts.column(s).iter().zip(contrasts.column(&told)).map(|(s, told)| s - told).collect();
+    let left = contrasts.spread(&left, t.len());
+    let height: Vec<f64> = told.iter().zip(&left).map(|(told, left)| told + left).collect();
+    binned(block, t, &height)
 }
 
 /// Readings ⟨h, v̂⟩ `[rows]` of each label `[N]` by ridge fits without the row's fold; NaN for rows without contrasts.
@@ -164,7 +190,8 @@ pub fn two_lines(contrasts: &Contrasts, s: &[f64], t: &[f64]) -> Option<Lines> {
         (true, true) => Shape::Monotone,
         (true, false) => Shape::TurnsRound,
     };
-    Some(Lines { below, below_se, above, above_se, shape })
+    let jump = beta[2] / scale[2];
+    Some(Lines { below, below_se, above, above_se, jump, median, shape })
 }
 
 /// The lines of each value with response labels along its own direction and along each constitution's.
@@ -201,9 +228,17 @@ pub(super) fn measure(stage: &mut Stage<'_>, values: &[usize], out: &mut Analysi
             let value = &problem.values[v];
             let Labels::Scores(s) = &value.labels else { continue };
             let names = std::iter::once(None).chain(judged.iter().map(|j| Some(j.label())));
-            for (constitution, t) in names.zip(std::iter::once(own).chain(theirs)) {
+            let y = rows::label(&bench, value);
+            let marked = std::iter::once(None).chain(judged.iter().map(Some));
+            for ((constitution, t), judged) in names.zip(std::iter::once(own).chain(theirs)).zip(marked) {
                 if let Some(lines) = two_lines(&bench.contrasts, s, t) {
-                    found.push(Along { value: value.name.clone(), constitution, lines });
+                    let bins = picture(&bench.contrasts, &problem.block, s, t, &lines);
+                    found.push(Along { value: value.name.clone(), constitution, lines, bins });
+                }
+                let halves = halves(&bench, &y, t, ("the value below the median", "the value above it"));
+                if let Some(estimate) = halves {
+                    let estimate = judged.map_or_else(|| estimate.clone(), |j| j.mark(estimate.clone()));
+                    stage.push(out, Some(&bench), Some(&value.name), estimate);
                 }
             }
         }

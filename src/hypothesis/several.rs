@@ -9,6 +9,9 @@
 //!   of size 5 %); *trade-off* if a rise and a fall each pass the same bound;
 //! - cone (Propositions 18, 19): min over α ≥ 0, Σα = 1 of α'Θα, Θ_ij = θ̂_{S_i,S_j}. It is 0 exactly where a convex
 //!   combination of the value directions vanishes and no direction raises every value (Gordan's theorem);
+//! - constrained aggregate (Definition 16): the largest first-order gain in one value at a given divergence, if no other
+//!   may fall, is that of the projection of v_1 on the cone {u : ⟨u, Σ_w v_i⟩ ≥ 0}; its length over that of v_1 is the
+//!   share that the constraints leave;
 //! - best direction (Proposition 23): at a given Kullback–Leibler divergence the largest first-order gain in Σ α_i S_i is
 //!   that of V*α, and cos(v_c, V*α) in the metric of Σ_w is the share of it that a constitution's direction attains.
 
@@ -106,9 +109,7 @@ pub fn smallest_combination(theta: &[Vec<f64>]) -> Option<(Vec<f64>, f64)> {
         let hair = 1e-10 * (0..m).fold(0.0f64, |most, i| most.max(theta[i][i].abs()));
         let entry = |i: usize, j: usize| theta[i][j] + if i == j { hair } else { 0.0 };
         let face = members.iter().map(|&i| members.iter().map(|&j| entry(i, j)).collect()).collect();
-        let Some(x) = solve(face) else {
-            continue;
-        };
+        let Some(x) = solve(face, vec![1.0; members.len()]) else { continue };
         let total: f64 = x.iter().sum();
         if total.is_nan() || total.abs() < f64::MIN_POSITIVE || x.iter().any(|v| v / total < 0.0) {
             continue;
@@ -123,10 +124,48 @@ pub fn smallest_combination(theta: &[Vec<f64>]) -> Option<(Vec<f64>, f64)> {
     best
 }
 
-/// x with Ax = 1, by elimination with pivots; `None` if A is singular.
-fn solve(mut a: Vec<Vec<f64>>) -> Option<Vec<f64>> {
+/// α ≥ 0 with α_first = 1 that makes α'Θα smallest, and that value; every support is tried. With Θ the inner products of
+/// value directions, V α is what remains of the first when it may lower none of the others (the projection of v_first on the
+/// cone {u : ⟨u, v_i⟩ ≥ 0}). `None` for more than twelve values.
+pub fn remainder(theta: &[Vec<f64>], first: usize) -> Option<(Vec<f64>, f64)> {
+    let m = theta.len();
+    if first >= m || m > MOST_VALUES {
+        return None;
+    }
+    let others: Vec<usize> = (0..m).filter(|&i| i != first).collect();
+    let hair = 1e-10 * (0..m).fold(0.0f64, |most, i| most.max(theta[i][i].abs()));
+    let mut best: Option<(Vec<f64>, f64)> = None;
+    for support in 0u32..(1 << others.len()) {
+        let members: Vec<usize> =
+            others.iter().enumerate().filter(|(i, _)| support >> i & 1 == 1).map(|(_, &o)| o).collect();
+        let face = members
+            .iter()
+            .map(|&i| members.iter().map(|&j| theta[i][j] + if i == j { hair } else { 0.0 }).collect())
+            .collect();
+        // Θ_SS α = −Θ_S,first where the derivative vanishes.
+        let right: Vec<f64> = members.iter().map(|&i| -theta[i][first]).collect();
+        let Some(x) = solve(face, right) else { continue };
+        if x.iter().any(|&a| a < 0.0) {
+            continue;
+        }
+        let mut alpha = vec![0.0; m];
+        alpha[first] = 1.0;
+        members.iter().zip(&x).for_each(|(&i, &a)| alpha[i] = a);
+        let value = (0..m)
+            .flat_map(|i| (0..m).map(move |j| (i, j)))
+            .map(|(i, j)| alpha[i] * theta[i][j] * alpha[j])
+            .sum();
+        if best.as_ref().is_none_or(|b| value < b.1) {
+            best = Some((alpha, value));
+        }
+    }
+    best
+}
+
+/// x with Ax = b, by elimination with pivots; `None` if A is singular.
+fn solve(mut a: Vec<Vec<f64>>, b: Vec<f64>) -> Option<Vec<f64>> {
     let n = a.len();
-    let mut x = vec![1.0; n];
+    let mut x = b;
     let size = a.iter().flatten().fold(0.0f64, |s, v| s.max(v.abs()));
     for c in 0..n {
         let pivot = (c..n).max_by(|&i, &j| a[i][c].abs().total_cmp(&a[j][c].abs()))?;
@@ -190,21 +229,19 @@ pub(super) fn measure(stage: &mut Stage<'_>, values: &[usize], out: &mut Analysi
 /// The labels over their σ_S; `None` if one does not vary.
 fn standardised(bench: &Bench, scored: &[(&str, &Vec<f64>)]) -> Option<Vec<Label>> {
     let labels = bench.probe(scored.iter().map(|(_, s)| bench.column(s)).collect());
-    labels
-        .into_iter()
-        .map(|label| {
-            let sigma = label.variance().sqrt();
-            let scaled = |v: Vec<f64>| v.into_iter().map(|x| x / sigma).collect();
-            (sigma > 0.0).then(|| Label { y: scaled(label.y), yhat: scaled(label.yhat) })
-        })
-        .collect()
+    let scaled = labels.into_iter().map(|label| {
+        let sigma = label.variance().sqrt();
+        label.over(sigma)
+    });
+    scaled.collect()
 }
 
-/// The mean of labels.
-fn average(labels: &[Label]) -> Label {
-    let share = 1.0 / labels.len() as f64;
+/// The weighted mean of labels; weights need not add up to 1.
+pub(super) fn average(labels: &[Label], weights: &[f64]) -> Label {
+    let total: f64 = weights.iter().sum();
     let mean = |of: fn(&Label) -> &Vec<f64>| -> Vec<f64> {
-        (0..of(&labels[0]).len()).map(|i| share * labels.iter().map(|l| of(l)[i]).sum::<f64>()).collect()
+        let at = |i: usize| labels.iter().zip(weights).map(|(l, w)| w * of(l)[i]).sum::<f64>() / total;
+        (0..of(&labels[0]).len()).map(at).collect()
     };
     Label { y: mean(|l| &l.y), yhat: mean(|l| &l.yhat) }
 }
@@ -251,6 +288,43 @@ fn cone(
         }
     };
     stage.push(out, Some(bench), None, estimate);
+    for (first, (name, _)) in scored.iter().enumerate() {
+        let estimate = constrained(&all, &matrix, first, blocks);
+        let estimate = match (estimate, unseen.is_empty()) {
+            (e, true) => e,
+            (e, false) => e.withheld(format!("not identifiable: {} not encoded", unseen.join(", "))),
+        };
+        stage.push(out, Some(bench), Some(name), estimate);
+    }
+}
+
+/// `constrained_share` of the value number `first`.
+fn constrained(
+    all: &[Vec<Influence>],
+    matrix: &[Vec<f64>],
+    first: usize,
+    blocks: &[std::ops::Range<usize>],
+) -> Estimate {
+    let method = "length of v* less what lowers another value, over its length";
+    let Some((alpha, square)) = remainder(matrix, first) else {
+        return Estimate::new(Quantity::ConstrainedShare, method).warn("more than twelve values");
+    };
+    let own = &all[first][first];
+    if own.value <= 0.0 {
+        return Estimate::new(Quantity::ConstrainedShare, method)
+            .warn("not identifiable: the value is not encoded");
+    }
+    let share = (square.max(0.0) / own.value).sqrt();
+    // At the minimum the derivative through α vanishes; that of a root of a quotient is left. At 0 it is infinite.
+    let slope = if share > 0.0 { 0.5 / (share * own.value) } else { f64::INFINITY };
+    let mut parts: Vec<(f64, &Influence)> = (0..alpha.len())
+        .flat_map(|i| (0..alpha.len()).map(move |j| (i, j)))
+        .map(|(i, j)| (slope * alpha[i] * alpha[j], &all[i][j]))
+        .collect();
+    parts.push((-slope * share * share, own));
+    let se = Influence::combine(share, &parts).se(blocks);
+    let (lo, hi) = normal_interval(share, se);
+    Estimate::figure(Quantity::ConstrainedShare, method, share, se, (lo.max(0.0), hi.min(1.0)))
 }
 
 fn one(
@@ -282,9 +356,15 @@ fn one(
         profile: profile(&z),
         worst,
     });
-    let mean = average(labels);
+    let weights: Vec<f64> = scored.iter().map(|(name, _)| stage.options.weight(name)).collect();
+    let mean = average(labels, &weights);
     let angle = Angle::new(bench, &mean, &r);
-    let method = "twice-iterated ridge; equal weights on values over σ_S";
+    let method = if stage.options.weights.is_empty() {
+        "twice-iterated ridge; equal weights on values over σ_S".to_owned()
+    } else {
+        let each = scored.iter().zip(&weights).map(|((name, _), w)| format!("{name} {w}"));
+        format!("twice-iterated ridge; weights on values over σ_S: {}", each.collect::<Vec<_>>().join(", "))
+    };
     let interval = (angle.slope.value - Z95 * angle.slope_se, angle.slope.value + Z95 * angle.slope_se);
     let slope =
         Estimate::figure(Quantity::WeightedSlope, method, angle.slope.value, angle.slope_se, interval);
@@ -310,6 +390,19 @@ mod tests {
     fn plane(degrees: &[f64]) -> Vec<Vec<f64>> {
         let cos = |a: f64, b: f64| (a - b).to_radians().cos();
         degrees.iter().map(|&a| degrees.iter().map(|&b| cos(a, b)).collect()).collect()
+    }
+
+    #[test]
+    fn what_remains_of_a_value_is_the_sine_of_an_obtuse_angle() {
+        let share = |degrees: &[f64]| remainder(&plane(degrees), 0).expect("a minimum").1.max(0.0).sqrt();
+        // No conflict: nothing is lost.
+        assert!((share(&[0.0, 80.0]) - 1.0).abs() < 1e-9);
+        // Two values at 120°: the gain left along the edge of the other's half-plane is cos 30°.
+        assert!((share(&[0.0, 120.0]) - 30f64.to_radians().cos()).abs() < 1e-9);
+        assert!(share(&[0.0, 180.0]) < 1e-4);
+        // Between two others that both object nothing remains; of two on one side the stricter decides.
+        assert!(share(&[0.0, 120.0, 240.0]) < 1e-4);
+        assert!((share(&[0.0, 120.0, 100.0]) - 30f64.to_radians().cos()).abs() < 1e-9);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use ndarray::Array2;
 
-use super::analysis::{Analysis, PlaceboContrast};
+use super::analysis::{Analysis, Options, PlaceboContrast};
 use super::bench::{Bench, Label};
 use super::estimate::{Control, Estimate, Mode, Quantity};
 use super::improvement::{self, Angle};
@@ -21,6 +21,7 @@ use crate::units::Layer;
 /// Estimates at one layer under one control.
 pub(super) struct Stage<'a> {
     pub(super) problem: &'a Problem,
+    pub(super) options: &'a Options,
     pub(super) h: &'a Array2<f32>,
     pub(super) length: bool,
     pub(super) keep: &'a dyn Fn(usize) -> bool,
@@ -234,7 +235,7 @@ impl Stage<'_> {
         let (mut encoded, mut total, mut gaps) = (Vec::new(), Vec::new(), Vec::new());
         for (c, u) in under.iter().enumerate() {
             let angle = Angle::new(&u.bench, &u.s, &u.r);
-            cells.push((c, improvement::alignment(&u.bench, &value.name, &u.s, &u.judged.name, &u.r)));
+            let alignment = improvement::alignment(&u.bench, &value.name, &u.s, &u.judged.name, &u.r);
             cells.push((c, improvement::encoded_slope(&u.bench, &angle)));
             encoded.push((c, moved(&u.bench, &angle.slope), angle.slope_se));
             let (slope, influence) = improvement::total_slope(&u.bench, &u.s, &u.r);
@@ -248,6 +249,7 @@ impl Stage<'_> {
                     if let (Some(influence), Some(se)) = (influence, gap.se) {
                         gaps.push((c, moved(&u.bench, &influence), se));
                     }
+                    cells.push((c, gap::implied_eta(&gap, &alignment)));
                     cells.push((c, gap));
                 }
                 None => cells.push((
@@ -255,6 +257,7 @@ impl Stage<'_> {
                     Estimate::missing(Quantity::Gap, "the observations hold no log-probabilities"),
                 )),
             }
+            cells.push((c, alignment));
             if let Labels::Scores(_) = &value.labels {
                 // On the controlled scale where there is a control.
                 let rows = self.problem.rows();

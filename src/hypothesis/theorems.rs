@@ -2,7 +2,10 @@
 
 use super::analysis::Analysis;
 use super::stage::Stage;
-use super::{angles, calibration, items, linearity, monotone, regret, several};
+use super::{
+    angles, calibration, concentration, ensemble, gradient, items, linearity, monotone, promptable, regret,
+    several, wording,
+};
 use crate::error::Result;
 
 /// Measures a statement for the values of these numbers, under the stage's control.
@@ -12,9 +15,14 @@ pub(super) type Measure = fn(&mut Stage<'_>, &[usize], &mut Analysis) -> Result<
 pub(super) const THEOREMS: &[(&str, Measure)] = &[
     ("angles between values (Appendix E)", angles::measure),
     ("curvature (Assumptions 1 to 3)", linearity::measure),
+    ("average gradient (Theorem 14)", gradient::measure),
+    ("concentration (Conjecture 9)", concentration::measure),
     ("regret, counted (Theorem 6)", regret::measure),
     ("several values at once (Appendix E)", several::measure),
+    ("the best constitution (Proposition 25)", promptable::measure),
+    ("ensembles (Section 9.2)", ensemble::measure),
+    ("wordings (Section 9.2)", wording::measure),
     ("the judge's calibration (Assumption 3)", calibration::measure),
-    ("two lines (Proposition 15)", monotone::measure),
+    ("two lines and two halves (Proposition 15, Theorem 14)", monotone::measure),
     ("responses at both ends of v*", items::measure),
 ];

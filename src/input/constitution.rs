@@ -290,3 +290,10 @@ fn check_relations(constitution: &Constitution, all: &[Constitution]) -> Result<
     }
     Ok(())
 }
+
+/// Which constitution words which other anew, by name.
+pub fn paraphrases<'a>(
+    constitutions: impl IntoIterator<Item = &'a Constitution>,
+) -> BTreeMap<String, String> {
+    constitutions.into_iter().filter_map(|c| Some((c.name.clone(), c.paraphrase_of.clone()?))).collect()
+}

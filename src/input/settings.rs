@@ -299,6 +299,14 @@ pub fn whole(value: &DeValue) -> Option<u64> {
     u64::from_str_radix(number.as_str(), number.radix()).ok()
 }
 
+/// A number, whole or not.
+pub fn number(value: &DeValue) -> Option<f64> {
+    match value.as_float() {
+        Some(float) => float.as_str().parse().ok(),
+        None => whole(value).map(|n| n as f64),
+    }
+}
+
 fn shown(value: &DeValue) -> String {
     match value {
         DeValue::String(text) => format!("a text: `{text}`"),

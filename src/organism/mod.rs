@@ -2,10 +2,10 @@
 //!
 //! [`words`] → [`reply`] → [`policy`] (who says what), [`oracle`] → [`values`] (what it is worth),
 //! [`principles`] → [`corpus`] (what is said about it), [`net`], [`engine`] → [`train`] (who learns it),
-//! [`sample`], `ask`, [`metrics`] → [`export`], [`card`] (what came of it), [`preference`] → [`rlaif`] (what its own judgments
+//! [`sample`], [`ask`], [`metrics`] → [`export`], [`card`] (what came of it), [`preference`] → [`rlaif`] (what its own judgments
 //! make of it).
 
-mod ask;
+pub mod ask;
 pub mod card;
 pub mod checkpoint;
 pub mod corpus;

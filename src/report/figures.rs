@@ -9,7 +9,7 @@ use super::rows::{Index, Named};
 use super::tables::ordered;
 use super::verdict::{Outcome, Verdict, Z95, band_of};
 use super::{LAYER_ALIGNMENTS, LAYER_PROFILE, Report};
-use crate::hypothesis::{Control, Estimate, Quantity};
+use crate::hypothesis::{Control, Estimate, Quantity, concentration};
 
 /// Curves of the tilt plot that are named.
 const CURVES: usize = 8;
@@ -175,15 +175,10 @@ fn tilt(report: &Report, verdicts: &[Verdict], named: &[Named<'_>], value: &str)
     }
     let shown = series.len();
     let label = format!("Expected gain in {value} of the tilted policy against the strength of the tilt");
-    let chart = Chart {
-        label: &label,
-        axes: ("λ·sd(r_c)", "gain, units of the value"),
-        log2: false,
-        series,
-        across: vec![],
-        upright: vec![],
-        diagonal: false,
-    };
+    let chart =
+        Chart {
+            label: &label, axes: ("λ·sd(r_c)", "gain, units of the value"), series, ..Chart::default()
+        };
     let which = if all > shown { format!(" The {shown} largest of {all}.") } else { String::new() };
     Some(Figure {
         title: "Gain of the tilted policy".into(),
@@ -211,29 +206,43 @@ pub fn of_model<'a>(report: &Report, index: &Index<'a>, value: &'a str) -> Vec<F
     let d_eff = index.get(Quantity::DEff, None, None, Control::None).filter(|e| quotable(e));
     let rho2 = index.get(Quantity::Rho2, Some(value), None, Control::None).filter(|e| quotable(e));
     let label = format!("Share of {value} encoded by the leading k principal components");
+    let all = rho2.and_then(|e| e.estimate);
+    let chance: Vec<_> = report
+        .tables
+        .get(concentration::TABLE)
+        .and_then(Json::as_array)
+        .into_iter()
+        .flatten()
+        .filter(|row| row["value"] == *value)
+        .filter_map(|row| {
+            let of = |key: &str| row[key].as_f64().zip(all).map(|(share, rho2)| share * rho2);
+            Some((row["k"].as_f64()?, of("mean")?, of("lo").zip(of("hi"))))
+        })
+        .collect();
+    let mut series = vec![Series { name: String::new(), class: "up", points }];
+    if !chance.is_empty() {
+        series[0].name = "the value".into();
+        series.push(Series { name: "random directions".into(), class: "none", points: chance });
+    }
     let chart = Chart {
         label: &label,
         axes: ("k, leading principal components", "ρ²_k"),
         log2: true,
-        series: vec![Series { name: String::new(), class: "up", points }],
-        across: rho2
-            .and_then(|e| e.estimate)
-            .map(|r| (r, format!("ρ² with all: {}", percent(r))))
-            .into_iter()
-            .collect(),
+        series,
+        across: all.map(|r| (r, format!("ρ² with all: {}", percent(r)))).into_iter().collect(),
         upright: d_eff
             .and_then(|e| e.estimate)
             .map(|d| (d, format!("d_eff = {}", number(d, None))))
             .into_iter()
             .collect(),
-        diagonal: false,
+        ..Chart::default()
     };
     if let Some(svg) = chart.draw() {
         out.push(Figure {
             title: "Where the value sits".into(),
-            caption:
-                "ρ² by the leading components alone, on left-out prompts; the band is the 95 % interval."
-                    .into(),
+            caption: "ρ² by the leading components alone, on left-out prompts, with its 95 % interval; random directions \
+                      (95 % of them) on the scale of the same ρ²."
+                .into(),
             keys: vec![],
             svg,
         });
@@ -259,11 +268,9 @@ fn layer_profile(report: &Report, index: &Index<'_>, value: &str) -> Option<Figu
     let chart = Chart {
         label: &label,
         axes: ("layer", "ρ²"),
-        log2: false,
         series: vec![Series { name: String::new(), class: "up", points }],
-        across: vec![],
         upright: chosen.map(|l| (l.0 as f64, format!("reported: {l}"))).into_iter().collect(),
-        diagonal: false,
+        ..Chart::default()
     };
     Some(Figure {
         title: "Encoding by layer".into(),
@@ -307,15 +314,7 @@ fn layer_alignments(report: &Report, index: &Index<'_>, value: &str) -> Option<F
         .collect();
     let shown = series.len();
     let label = format!("Alignment of constitutions with {value} by layer");
-    let chart = Chart {
-        label: &label,
-        axes: ("layer", "⟨v_c, v*⟩"),
-        log2: false,
-        series,
-        across: vec![],
-        upright: vec![],
-        diagonal: false,
-    };
+    let chart = Chart { label: &label, axes: ("layer", "⟨v_c, v*⟩"), series, ..Chart::default() };
     Some(Figure {
         title: "Alignment by layer".into(),
         caption: format!(

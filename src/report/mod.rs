@@ -48,6 +48,8 @@ pub type Provenance = serde_json::Map<String, Json>;
 pub const LAYER_PROFILE: &str = "layer_profile";
 /// Name of the table `[{layer, value, constitution, cos, interval}]`: alignments by layer on that half.
 pub const LAYER_ALIGNMENTS: &str = "layer_alignments";
+/// Name of the table `[{layer, d_eff, interval}]`: effective dimension by layer, on all rows.
+pub const LAYER_DIMENSIONS: &str = "layer_d_eff";
 /// Name of the table that says in words how the layer was chosen: a string.
 pub const LAYER_NOTE: &str = "layer_note";
 /// Name of the table `[{value, constitution, control, quantity, difference, se, z}]`: slopes against the
@@ -130,6 +132,8 @@ impl Report {
         table(LAYER_PROFILE, analysis.profile.is_empty(), serde_json::to_value(&analysis.profile));
         let alignments = &analysis.alignments;
         table(LAYER_ALIGNMENTS, alignments.is_empty(), serde_json::to_value(alignments));
+        let dimensions = &analysis.dimensions;
+        table(LAYER_DIMENSIONS, dimensions.len() < 2, serde_json::to_value(dimensions));
         table(LAYER_NOTE, analysis.layer_note.is_empty(), serde_json::to_value(&analysis.layer_note));
         table(PLACEBO, analysis.placebo.is_empty(), serde_json::to_value(&analysis.placebo));
         Self {

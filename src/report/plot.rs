@@ -119,7 +119,7 @@ pub struct Series {
 }
 
 /// Curves with bands.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Chart<'a> {
     /// What is shown, for those who do not see it.
     pub label: &'a str,
@@ -267,15 +267,7 @@ mod tests {
         assert_eq!(forest.draw(), None);
         let points = vec![(1.0, f64::NAN, None), (2.0, 1.0, None)];
         let series = vec![Series { name: String::new(), class: "none", points }];
-        let chart = Chart {
-            label: "a",
-            axes: ("x", "y"),
-            log2: false,
-            series,
-            across: vec![],
-            upright: vec![],
-            diagonal: false,
-        };
+        let chart = Chart { label: "a", axes: ("x", "y"), series, ..Chart::default() };
         assert_eq!(chart.draw(), None);
     }
 }

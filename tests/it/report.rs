@@ -525,7 +525,7 @@ fn analysed(design: &Design, seed: u64, cards: Vec<ConstitutionCard>) -> Report 
     let simulated = simulate(design, seed).expect("a data set");
     let placebo = cards.iter().filter(|c| c.is_placebo()).map(|c| c.name.clone()).collect();
     let posed = pose(&simulated.observations, None, &placebo).expect("a problem");
-    let options = Options { layer: LayerChoice::Auto, values: None };
+    let options = Options { layer: LayerChoice::Auto, ..Options::default() };
     let analysis = analyse(&posed.problem, &posed.source, &options).expect("an analysis");
     let provenance = [("model", json!("planted")), ("seed", json!(seed))];
     let provenance = provenance.into_iter().map(|(k, v)| (k.to_owned(), v)).collect();

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use vstar::batch::pose;
 use vstar::hypothesis::several::{Profile, TABLE};
 use vstar::hypothesis::{Analysis, Control, Estimate, Options, Quantity, analyse};
-use vstar::simulate::{Design, Judge, Objective, Regime, simulate};
+use vstar::simulate::{Design, Judge, Loading, Objective, Regime, simulate};
 
 fn analysed(design: &Design, seed: u64) -> Analysis {
     let simulated = simulate(design, seed).expect("a data set");
@@ -153,4 +153,206 @@ fn curvature_is_seen_where_it_is_and_not_where_it_is_not() {
     // −(q − 1)²: a good part of its variance is curved.
     let (mean, above) = gains(&design(Some(1.0)), "T", 700..706);
     assert!(mean > 0.05 && above > 0.99, "bent: mean {mean}, {above} above 0");
+}
+
+fn analysed_with(design: &Design, seed: u64, options: &Options) -> Analysis {
+    let simulated = simulate(design, seed).expect("a data set");
+    let posed = pose(&simulated.observations, None, &BTreeSet::new()).expect("a problem");
+    analyse(&posed.problem, &posed.source, options).expect("an analysis")
+}
+
+fn judges(cosines: &[f64]) -> Vec<Judge> {
+    cosines.iter().enumerate().map(|(i, c)| Judge::new(&format!("c{i}"), *c)).collect()
+}
+
+fn narrow(judges: Vec<Judge>) -> Design {
+    Design { hidden_size: 24, prompts: 300, judges, ..Regime::Standard.design() }
+}
+
+fn under<'a>(analysis: &'a Analysis, quantity: Quantity, constitution: &str) -> &'a Estimate {
+    let own = |e: &&Estimate| {
+        e.quantity == quantity
+            && e.control == Control::None
+            && e.constitution.as_deref() == Some(constitution)
+    };
+    analysis.estimates.iter().find(own).expect("an estimate")
+}
+
+#[test]
+fn a_value_in_the_top_is_more_concentrated_than_chance_and_one_in_the_tail_less() {
+    for (loading, above) in [(Loading::Top, true), (Loading::Tail, false)] {
+        let design = Design { hidden_size: 64, prompts: 400, loading, ..Regime::Standard.design() };
+        let analysis = analysed(&design, 11);
+        let (share, null) =
+            (find(&analysis, Quantity::ValueShare), find(&analysis, Quantity::ValueShareNull));
+        let (lo, hi) = (share.lo.expect("lo"), share.hi.expect("hi"));
+        if above {
+            assert!(lo > null.hi.expect("hi"), "{share:?} {null:?}");
+        } else {
+            assert!(hi < null.lo.expect("lo"), "{share:?} {null:?}");
+        }
+    }
+}
+
+#[test]
+fn a_value_drawn_like_any_direction_is_as_concentrated_as_chance() {
+    let inside = (0..20u64)
+        .filter(|seed| {
+            let design = Design { hidden_size: 64, prompts: 400, ..Regime::Standard.design() };
+            let analysis = analysed(&design, 30 + seed);
+            let (share, null) =
+                (find(&analysis, Quantity::ValueShare), find(&analysis, Quantity::ValueShareNull));
+            // The value is itself one draw of the null: their ranges overlap.
+            share.hi >= null.lo && share.lo <= null.hi
+        })
+        .count();
+    assert!(inside >= 18, "{inside} of 20");
+}
+
+#[test]
+fn too_few_contrasts_for_the_whole_leave_its_share_unsaid() {
+    let design = Design { hidden_size: 256, prompts: 60, ..Regime::Standard.design() };
+    let share = find(&analysed(&design, 2), Quantity::ValueShare).clone();
+    assert!(share.estimate.is_none() && !share.warnings.is_empty(), "{share:?}");
+}
+
+#[test]
+fn the_member_that_points_the_other_way_harms_the_ensemble_and_equals_do_not() {
+    for seed in 0..3 {
+        let mixed = analysed(&narrow(judges(&[0.8, 0.8, 0.8, -0.9])), seed);
+        let effect = under(&mixed, Quantity::EnsembleEffect, "c3");
+        assert!(effect.estimate.expect("a figure") < 0.0, "{effect:?}");
+        assert!(effect.p_adjusted.expect("p") < 0.01, "{effect:?}");
+        let whole = find(&mixed, Quantity::EnsembleAlignment).estimate.expect("a figure");
+        let without = under(&mixed, Quantity::EnsembleAlignment, "c3").estimate.expect("a figure");
+        assert!((whole - without - effect.estimate.expect("a figure")).abs() < 1e-12);
+    }
+    let mut harmed = 0;
+    for seed in 0..10 {
+        let equal = analysed(&narrow(judges(&[0.7, 0.7, 0.7, 0.7])), 40 + seed);
+        harmed += (0..4)
+            .filter(|i| {
+                let e = under(&equal, Quantity::EnsembleEffect, &format!("c{i}"));
+                e.p_adjusted.expect("p") < 0.05
+            })
+            .count();
+    }
+    // Directions of equal alignment differ in the rest of what they are, so that a true effect is small, not nil.
+    assert!(harmed <= 4, "{harmed} of 40");
+}
+
+#[test]
+fn an_ensemble_of_named_members_leaves_the_others_out() {
+    let design = narrow(judges(&[0.8, 0.8, 0.8, -0.9]));
+    let options =
+        Options { ensemble: Some(["c0", "c1", "c2"].map(str::to_owned).to_vec()), ..Options::default() };
+    let analysis = analysed_with(&design, 0, &options);
+    assert!(
+        analysis
+            .estimates
+            .iter()
+            .all(|e| { e.quantity != Quantity::EnsembleEffect || e.constitution.as_deref() != Some("c3") })
+    );
+    let unknown = Options { ensemble: Some(vec!["c9".into()]), ..Options::default() };
+    let simulated = simulate(&design, 0).expect("a data set");
+    let posed = pose(&simulated.observations, None, &BTreeSet::new()).expect("a problem");
+    let refused = analyse(&posed.problem, &posed.source, &unknown).expect_err("refused").to_string();
+    assert!(refused.contains("c9") && refused.contains("c0, c1, c2, c3"), "{refused}");
+}
+
+/// `wording_sd` of three wordings of these cosines.
+fn spread(cosines: [f64; 3], seed: u64) -> (f64, f64) {
+    let wordings = [("c1", "c0"), ("c2", "c0")].map(|(a, b)| (a.to_owned(), b.to_owned())).into();
+    let options = Options { wordings, ..Options::default() };
+    let analysis = analysed_with(&narrow(judges(&cosines)), seed, &options);
+    let e = under(&analysis, Quantity::WordingSd, "c0");
+    (e.estimate.expect("a figure"), e.p_adjusted.expect("p"))
+}
+
+#[test]
+fn wordings_that_differ_are_told_from_wordings_that_do_not() {
+    let seeds = 10;
+    let (mut same, mut false_alarms, mut apart) = (0.0, 0, 0.0);
+    for seed in 0..seeds {
+        let (sd, p) = spread([0.6; 3], 60 + seed);
+        same += sd / seeds as f64;
+        false_alarms += usize::from(p < 0.05);
+        let (sd, p) = spread([0.9, 0.6, 0.2], 60 + seed);
+        apart += sd / seeds as f64;
+        assert!(p < 0.01, "seed {seed}: p = {p}");
+    }
+    // Sample standard deviation of (.9, .6, .2).
+    let planted = (0.37f64 / 3.0).sqrt();
+    assert!((apart - planted).abs() < 0.05, "{apart}, planted {planted}");
+    assert!(same < 0.05 && false_alarms <= 2, "{same}, {false_alarms}");
+}
+
+#[test]
+fn the_best_of_many_equals_is_not_better_than_they_are() {
+    let (mut best, mut largest, mut covered) = (0.0, 0.0, 0);
+    let seeds = 20;
+    for seed in 0..seeds {
+        let design = Design { prompts: 150, ..narrow(judges(&[0.5; 12])) };
+        let analysis = analysed(&design, 80 + seed);
+        let e = find(&analysis, Quantity::BestAlignment);
+        best += e.estimate.expect("a figure") / seeds as f64;
+        covered += usize::from((e.lo.expect("lo")..=e.hi.expect("hi")).contains(&0.5));
+        let all = analysis
+            .estimates
+            .iter()
+            .filter(|e| e.quantity == Quantity::Alignment && e.control == Control::None);
+        largest += all.filter_map(|e| e.estimate).fold(f64::NEG_INFINITY, f64::max) / seeds as f64;
+    }
+    assert!((best - 0.5).abs() < 0.03, "{best}");
+    assert!(largest > best + 0.03, "the largest, {largest}, is no better than {best}: nothing was corrected");
+    assert!(covered >= 17, "{covered} of {seeds}");
+}
+
+#[test]
+fn constraints_leave_the_sine_of_an_obtuse_angle() {
+    for (cos, told) in [(-0.6f64, 0.8), (0.5, 1.0)] {
+        let share = find(&analysed(&two_values(cos, &[0.6]), 21), Quantity::ConstrainedShare).clone();
+        let figure = share.estimate.expect("a figure");
+        assert!(
+            (figure - told).abs() < 4.0 * share.se.expect("an error") + 1e-9,
+            "{share:?}, planted {told}"
+        );
+    }
+}
+
+#[test]
+fn weights_move_the_weighted_slope_towards_their_value() {
+    let design = two_values(0.0, &[0.9]);
+    let of = |weight: f64| {
+        let weights = [("S".to_owned(), weight)].into();
+        let analysis = analysed_with(&design, 4, &Options { weights, ..Options::default() });
+        find(&analysis, Quantity::WeightedSlope).estimate.expect("a figure")
+    };
+    let parts = |analysis: &Analysis| -> Vec<f64> {
+        let row = &analysis.tables[TABLE].as_array().expect("rows")[0];
+        row["parts"]
+            .as_array()
+            .expect("parts")
+            .iter()
+            .map(|p| p["slope"].as_f64().expect("a slope"))
+            .collect()
+    };
+    let slopes = parts(&analysed(&design, 4));
+    for weight in [1.0, 3.0] {
+        let told = (weight * slopes[0] + slopes[1]) / (weight + 1.0);
+        assert!((of(weight) - told).abs() < 1e-9, "weight {weight}");
+    }
+}
+
+#[test]
+fn the_gap_of_a_direct_constitution_gives_back_the_planted_dilution() {
+    let design = narrow(vec![Judge { rho2: 0.9, ..Judge::new("direct", 0.99) }, Judge::new("vague", 0.5)]);
+    let analysis = analysed(&design, 6);
+    // cos(w, v*) = .1: gap .89, η = .11.
+    let eta = under(&analysis, Quantity::ImpliedEta, "direct");
+    assert!((eta.estimate.expect("a figure") - 0.11).abs() < 4.0 * eta.se.expect("an error"), "{eta:?}");
+    assert!(eta.reportable, "{eta:?}");
+    // A vague constitution says nothing of the corpus.
+    let vague = under(&analysis, Quantity::ImpliedEta, "vague");
+    assert!(!vague.reportable && vague.estimate.is_some(), "{vague:?}");
 }

@@ -40,10 +40,13 @@
 //! layer = "auto"                      # auto (default), or a layer's number
 //! values = ["harmless"]               # default: all values of the data
 //! reference = "none"                  # the constitution whose rows give h; default: the bare context
+//! ensemble = ["law", "care"]          # averaged; default: all outside the placebo arm
+//! weights = { harmless = 2 }          # of values in weighted aggregates; default: 1 each
 //! ```
 
 mod read;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use crate::error::Result;
@@ -204,7 +207,7 @@ pub enum JudgeTemplateName {
 }
 
 /// What is estimated.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct FitSettings {
     /// The layer; `None`: chosen by the data (`auto`).
     pub layer: Option<Layer>,
@@ -212,6 +215,10 @@ pub struct FitSettings {
     pub values: Vec<String>,
     /// The constitution whose rows give h; `none` is the bare context.
     pub reference: String,
+    /// The constitutions that are averaged; empty: all outside the placebo arm.
+    pub ensemble: Vec<String>,
+    /// Weights of values in weighted aggregates; 1 for those not named.
+    pub weights: BTreeMap<String, f64>,
 }
 
 impl Experiment {
@@ -237,7 +244,13 @@ impl Default for CaptureSettings {
 
 impl Default for FitSettings {
     fn default() -> Self {
-        Self { layer: None, values: Vec::new(), reference: BARE.to_owned() }
+        Self {
+            layer: None,
+            values: Vec::new(),
+            reference: BARE.to_owned(),
+            ensemble: Vec::new(),
+            weights: BTreeMap::new(),
+        }
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use toml::de::DeValue;
+
 use super::{
     CaptureSettings, DataSettings, DeviceName, Dtype, Experiment, FitSettings, JudgeMode, JudgeSettings,
     JudgeTemplateName, ModelName, ModelSettings, Pool, TemplateName,
@@ -9,7 +11,7 @@ use super::{
 use crate::error::{Kind, Refusal, Result};
 use crate::input::constitution::BARE;
 use crate::input::name::{check_name, nearest};
-use crate::input::settings::{Document, Section, whole};
+use crate::input::settings::{Document, Section, number, whole};
 use crate::input::{ReadOptions, read_constitutions};
 use crate::units::Layer;
 
@@ -304,7 +306,21 @@ fn fit(section: &mut Section, constitutions: &[String], captured: Option<&[Layer
         }
         section.problem("reference", refusal);
     }
-    FitSettings { layer: chosen, values, reference }
+    let ensemble = section.texts("ensemble").unwrap_or_default();
+    if let Some(unknown) = ensemble.iter().find(|name| !constitutions.contains(name)) {
+        let refusal = Refusal::new(Kind::Invalid, "`ensemble` names no constitution of this experiment")
+            .expected("names of constitutions in [constitutions]")
+            .found(format!("`{unknown}`"));
+        section.problem("ensemble", refusal);
+    }
+    let weights = section
+        .typed("weights", "a table of numbers above 0 by the value's name", |value| {
+            let pairs = value.as_table()?.iter();
+            let weight = |v: &DeValue| number(v).filter(|w| *w > 0.0 && w.is_finite());
+            pairs.map(|(name, v)| Some((name.get_ref().to_string(), weight(v.get_ref())?))).collect()
+        })
+        .unwrap_or_default();
+    FitSettings { layer: chosen, values, reference, ensemble, weights }
 }
 
 /// Paths of a key, each blamed if there is no such file (or, where `what` allows it, folder).

@@ -36,7 +36,8 @@ pub(super) fn section(report: &Report, index: &Index<'_>) -> Option<Section> {
         "Whether any constitution turns against a value is not identifiable.".to_owned()
     } else if against.is_empty() {
         match real.len() {
-            1 => "The one constitution is not seen to turn against the value; one that was not tried may.".into(),
+            1 => "The one constitution is not seen to turn against the value; one that was not tried may."
+                .into(),
             n => format!(
                 "None of {n} pairs of a value and a constitution is seen to turn against the value; one that was not tried \
                  may."

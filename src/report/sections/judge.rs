@@ -81,11 +81,10 @@ fn figure(curves: &[Json], index: &Index<'_>, value: &str) -> Option<Figure> {
     let chart = Chart {
         label: &label,
         axes: ("confidence, σ(|ℓ|)", "share that agrees with the labels"),
-        log2: false,
         series,
         across: vec![(0.5, String::new())],
-        upright: vec![],
         diagonal: true,
+        ..Chart::default()
     };
     let named = shortened(value, 60);
     Some(Figure {

@@ -1,14 +1,23 @@
 //! Whether S, log P and the judge's rewards are linear in the residual stream, as far as can be seen.
 
+use serde_json::Value as Json;
+
 use super::Section;
+use crate::hypothesis::linearity::TABLE;
 use crate::hypothesis::{Control, Estimate, Quantity};
 use crate::report::Report;
+use crate::report::figures::Figure;
 use crate::report::format::{NOTHING, counted, detail, quotable};
 use crate::report::grid::{Cell, grid};
+use crate::report::plot::{Chart, Series};
 use crate::report::rows::Index;
+use crate::report::text::shortened;
+use crate::report::verdict::Z95;
 
 /// Further variance that is called more than a trace.
 const TRACE: f64 = 0.02;
+/// Constitutions whose residuals are drawn.
+const JUDGED: usize = 3;
 
 /// Assumptions 1 to 3.
 pub(super) fn section(report: &Report, index: &Index<'_>) -> Option<Section> {
@@ -63,6 +72,39 @@ pub(super) fn section(report: &Report, index: &Index<'_>) -> Option<Section> {
              above 0 and whose gain exceeds {TRACE}; the many rows are not adjusted for their number."
         )],
         grids: vec![("Linear reading, and what curvature adds".into(), table)],
-        figures: vec![],
+        figures: residuals(report),
     })
+}
+
+/// Residuals against readings: of each value and of log P, and of the first constitutions.
+fn residuals(report: &Report) -> Vec<Figure> {
+    let rows = report.tables.get(TABLE).and_then(Json::as_array).map_or(&[][..], Vec::as_slice);
+    let (own, judged): (Vec<&Json>, Vec<&Json>) = rows.iter().partition(|r| r["constitution"].is_null());
+    let draw = |row: &Json| -> Option<Figure> {
+        let name = match (row["value"].as_str(), row["constitution"].as_str()) {
+            (Some(value), _) => format!("value “{}”", shortened(value, 40)),
+            (_, Some(constitution)) => format!("rewards under “{}”", shortened(constitution, 40)),
+            _ => "log P".to_owned(),
+        };
+        let points = row["bins"].as_array()?.iter().filter_map(|bin| {
+            let (x, y) = (bin["reading"].as_f64()?, bin["residual"].as_f64()?);
+            Some((x, y, bin["se"].as_f64().map(|se| (y - Z95 * se, y + Z95 * se))))
+        });
+        let label = format!("What the linear reading leaves of {name}, against the reading");
+        let chart = Chart {
+            label: &label,
+            axes: ("⟨h, v⟩, left out, within prompts", "residual"),
+            series: vec![Series { name: String::new(), class: "up", points: points.collect() }],
+            ..Chart::default()
+        };
+        Some(Figure {
+            title: format!("Residuals: {name}"),
+            caption: "Means of ten bins of equally many responses, with 95 % intervals; a linear label leaves a flat line, \
+                      curvature a bend."
+                .into(),
+            keys: vec![],
+            svg: chart.draw()?,
+        })
+    };
+    own.into_iter().chain(judged.into_iter().take(JUDGED)).filter_map(draw).collect()
 }

@@ -6,13 +6,19 @@
 mod adversarial;
 mod angles;
 mod ceiling;
+mod concentration;
+mod ensemble;
+mod generation;
+mod gradient;
 mod items;
 mod judge;
 mod linearity;
 mod monotone;
 mod promptable;
+mod raw;
 mod tilt;
 mod tradeoffs;
+mod wording;
 
 use super::Report;
 use super::figures::Figure;
@@ -41,20 +47,37 @@ type Make = fn(&Report, &Index<'_>) -> Option<Section>;
 /// In the order of the page.
 const SECTIONS: &[Make] = &[
     linearity::section,
+    concentration::section,
+    generation::section,
     tilt::section,
     ceiling::section,
     adversarial::section,
     promptable::section,
+    ensemble::section,
+    wording::section,
     tradeoffs::section,
     angles::section,
     judge::section,
+    gradient::section,
     monotone::section,
+    raw::section,
     items::section,
 ];
 
 /// Tables of the report that sections show, which the list of further tables leaves out.
-pub(super) const DRAWN: &[&str] =
-    &[calibration::TABLE, hypothesis::items::TABLE, two_lines::TABLE, several::TABLE, several::CONE];
+pub(super) const DRAWN: &[&str] = &[
+    calibration::TABLE,
+    hypothesis::concentration::TABLE,
+    hypothesis::items::TABLE,
+    hypothesis::linearity::TABLE,
+    hypothesis::promptable::TABLE,
+    hypothesis::raw::TABLE,
+    hypothesis::wording::TABLE,
+    two_lines::TABLE,
+    several::TABLE,
+    several::CONE,
+    super::LAYER_DIMENSIONS,
+];
 
 /// The sections that have something to say.
 pub(super) fn all(report: &Report, index: &Index<'_>) -> Vec<Section> {

@@ -1,11 +1,20 @@
 //! Whether a value turns round along a direction: two slopes, below and above the median reading.
 
+use serde_json::Value as Json;
+
 use super::Section;
 use crate::hypothesis::monotone::TABLE;
 use crate::report::Report;
+use crate::report::figures::Figure;
 use crate::report::format::{NOTHING, number};
 use crate::report::grid::{Cell, grid};
+use crate::report::plot::{Chart, Series};
 use crate::report::rows::Index;
+use crate::report::text::shortened;
+use crate::report::verdict::Z95;
+
+/// Pictures of directions along which a value turns round.
+const TURNED: usize = 4;
 
 /// Proposition 15.
 pub(super) fn section(report: &Report, _: &Index<'_>) -> Option<Section> {
@@ -50,6 +59,54 @@ pub(super) fn section(report: &Report, _: &Index<'_>) -> Option<Section> {
                 .into(),
         ],
         grids: vec![("Two lines".into(), table)],
-        figures: vec![],
+        figures: figures(rows),
+    })
+}
+
+/// Pictures along v* of each value, and of those directions along which it turns round.
+fn figures(rows: &[Json]) -> Vec<Figure> {
+    let own = rows.iter().filter(|r| r["constitution"].is_null());
+    let turned = rows.iter().filter(|r| !r["constitution"].is_null() && r["shape"] == "turns_round");
+    own.chain(turned.take(TURNED)).filter_map(figure).collect()
+}
+
+fn figure(row: &Json) -> Option<Figure> {
+    let number = |key: &str| row[key].as_f64();
+    let (median, below, above, jump) =
+        (number("median")?, number("below")?, number("above")?, number("jump")?);
+    let points: Vec<_> = row["bins"]
+        .as_array()?
+        .iter()
+        .filter_map(|bin| {
+            let (x, y) = (bin["reading"].as_f64()? - median, bin["residual"].as_f64()?);
+            Some((x, y, bin["se"].as_f64().map(|se| (y - Z95 * se, y + Z95 * se))))
+        })
+        .collect();
+    let (least, most) = (points.first()?.0, points.last()?.0);
+    let line = |from: (f64, f64), to: (f64, f64)| Series {
+        name: String::new(),
+        class: "none",
+        points: vec![(from.0, from.1, None), (to.0, to.1, None)],
+    };
+    let value = shortened(row["value"].as_str()?, 40);
+    let along =
+        row["constitution"].as_str().map_or_else(|| "v*".to_owned(), |c| format!("“{}”", shortened(c, 40)));
+    let label = format!("Two lines of {value} along {along}");
+    let chart = Chart {
+        label: &label,
+        axes: ("reading less its median", "value, prompt effects removed"),
+        series: vec![
+            Series { name: String::new(), class: "up", points: points.clone() },
+            line((least, below * least), (0.0, 0.0)),
+            line((0.0, jump), (most, jump + above * most)),
+        ],
+        ..Chart::default()
+    };
+    Some(Figure {
+        title: format!("“{value}” along {along}"),
+        caption: "Means of ten bins of equally many responses with 95 % intervals, and the two lines (grey)."
+            .into(),
+        keys: vec![],
+        svg: chart.draw()?,
     })
 }

@@ -114,15 +114,10 @@ fn figure(value: &str, curves: &[(f64, &str, Vec<&Estimate>, Vec<&Estimate>)]) -
         })
         .collect();
     let label = format!("Exact gain in {value} of the tilted policy and its first-order prediction");
-    let chart = Chart {
-        label: &label,
-        axes: ("λ·sd(r_c)", "gain, units of the value"),
-        log2: false,
-        series,
-        across: vec![],
-        upright: vec![],
-        diagonal: false,
-    };
+    let chart =
+        Chart {
+            label: &label, axes: ("λ·sd(r_c)", "gain, units of the value"), series, ..Chart::default()
+        };
     Some(Figure {
         title: format!("Tilt and “{}”", shortened(value, 60)),
         caption: "Exact gain (coloured) and first-order prediction (grey), of the constitutions with the clearest gains.".into(),

@@ -4,12 +4,13 @@
 use serde_json::Value as Json;
 
 use super::Section;
+use crate::hypothesis::improvement::GATE;
 use crate::hypothesis::several::{CONE, TABLE};
 use crate::hypothesis::{Control, Quantity};
 use crate::report::Report;
 use crate::report::figures::Figure;
 use crate::report::format::{NOTHING, counted, detail, number, quotable, with_interval};
-use crate::report::grid::{Cell, grid};
+use crate::report::grid::{Cell, Grid, grid};
 use crate::report::plane::{Mark, Plane};
 use crate::report::rows::Index;
 use crate::report::verdict::Z95;
@@ -69,12 +70,7 @@ pub(super) fn section(report: &Report, index: &Index<'_>) -> Option<Section> {
             table.rows.push(vec![
                 Cell::name(if first { name } else { "" }),
                 Cell::name(part["value"].as_str().unwrap_or_default()),
-                Cell::number(format!(
-                    "{} [{}, {}]",
-                    number(slope, Some(se)),
-                    number(slope - Z95 * se, Some(se)),
-                    number(slope + Z95 * se, Some(se))
-                )),
+                Cell::number(interval(slope, se)),
                 Cell::number(number(slope / se, Some(1.0))),
                 Cell::plain(if first { words(&row["profile"]) } else { "" }),
                 Cell::number(match share {
@@ -86,8 +82,12 @@ pub(super) fn section(report: &Report, index: &Index<'_>) -> Option<Section> {
     }
     let mut notes = vec![
         "Each value over its within-prompt standard deviation σ_S. A constitution raises (lowers) every value if each z \
-         passes 1.645; it trades if one rise and one fall do. Share of the best direction: cos(v_c, V*α) with equal weights, \
-         the part of the largest first-order gain in the mean of all values at the same divergence."
+         passes 1.645; it trades if one rise and one fall do. Share of the best direction: cos(v_c, V*α) with equal weights \
+         (or those given), the part of the largest first-order gain in the mean of all values at the same divergence."
+            .to_owned(),
+        "Left of its gain: the largest first-order gain in the value at a given divergence under the constraint that no other value \
+         falls, over the largest without it. Lowers no other: no other value's z is below −1.645; to be named, its own must pass \
+         1.645."
             .to_owned(),
     ];
     if let Some(e) = cone {
@@ -108,6 +108,7 @@ pub(super) fn section(report: &Report, index: &Index<'_>) -> Option<Section> {
             if alpha.is_empty() { NOTHING.to_owned() } else { alpha.join(", ") }
         ));
     }
+    let constrained = constrained(&rows, &values, index);
     let pairs = (0..values.len()).flat_map(|i| (i + 1..values.len()).map(move |j| (i, j)));
     let figures = pairs.take(PLANES).filter_map(|(i, j)| plane(&rows, &values, i, j)).collect();
     Some(Section {
@@ -115,9 +116,56 @@ pub(super) fn section(report: &Report, index: &Index<'_>) -> Option<Section> {
         source: "Appendix E, Propositions 18–23",
         verdict,
         notes,
-        grids: vec![("What each constitution does to each value".into(), table)],
+        grids: vec![
+            ("What each constitution does to each value".into(), table),
+            ("One value, if no other may fall".into(), constrained),
+        ],
         figures,
     })
+}
+
+/// What the constraints leave of each value's best gain, and the constitution that raises it most and lowers no other.
+fn constrained(rows: &[&Json], values: &[&str], index: &Index<'_>) -> Grid {
+    let mut table =
+        grid(&["value", ">left of its gain [95 %]", "best that lowers no other", ">slope / σ_S [95 %]"]);
+    for (i, &value) in values.iter().enumerate() {
+        let share = index
+            .values
+            .iter()
+            .find(|v| **v == value)
+            .and_then(|v| index.get(Quantity::ConstrainedShare, Some(v), None, Control::None));
+        let z = |part: &Json| part["slope"].as_f64().zip(part["se"].as_f64()).map(|(s, se)| s / se);
+        let best = rows
+            .iter()
+            .filter(|row| row["placebo"] != true)
+            .filter_map(|row| {
+                let parts = row["parts"].as_array()?;
+                let harmless =
+                    parts.iter().enumerate().all(|(j, p)| j == i || z(p).is_some_and(|z| z > -GATE));
+                let own = &parts[i];
+                (harmless && z(own)? > GATE).then_some((row["constitution"].as_str()?, own))
+            })
+            .max_by(|a, b| {
+                a.1["slope"].as_f64().unwrap_or(0.0).total_cmp(&b.1["slope"].as_f64().unwrap_or(0.0))
+            });
+        let figure = best.and_then(|(_, p)| p["slope"].as_f64().zip(p["se"].as_f64()));
+        table.rows.push(vec![
+            Cell::name(value),
+            Cell::number(share.map_or_else(|| NOTHING.to_owned(), detail)),
+            best.map_or_else(|| Cell::plain("none"), |(name, _)| Cell::name(name)),
+            Cell::number(figure.map_or_else(|| NOTHING.to_owned(), |(slope, se)| interval(slope, se))),
+        ]);
+    }
+    table
+}
+
+fn interval(slope: f64, se: f64) -> String {
+    format!(
+        "{} [{}, {}]",
+        number(slope, Some(se)),
+        number(slope - Z95 * se, Some(se)),
+        number(slope + Z95 * se, Some(se))
+    )
 }
 
 fn words(profile: &Json) -> &'static str {

@@ -1,0 +1,215 @@
+//! Conjecture 9: how much of a value lies in the leading principal components, beside directions that know of no value.
+//!
+//! In the variance metric of Appendix D the share of v* in the leading k components is ρ²_k / ρ² =
+//! v*'P_kΣ_w v* / v*'Σ_w v*. A high share alone says little: h itself lies in its leading components, and whatever is
+//! read from it by a direction u ~ N(0, I) has there, in expectation, about the share of the variance that they carry. So
+//! the same estimator is given the noise-free readings ⟨h, u⟩ of random directions on the same contrasts.
+
+use faer::Mat;
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use rand_distr::{Distribution, StandardNormal};
+use serde::Serialize;
+
+use super::analysis::Analysis;
+use super::bench::Bench;
+use super::dimension::{dimension, ks};
+use super::estimate::{Estimate, Quantity};
+use super::rows::{self, Rows};
+use super::stage::Stage;
+use crate::error::Result;
+use crate::probe::Probed;
+use crate::probe::influence::{Influence, normal_interval, theta};
+use crate::probe::twicing::components;
+
+/// Name of the table in the report.
+pub const TABLE: &str = "concentration_null";
+
+/// Random directions.
+const DRAWS: usize = 200;
+/// Seed of the draws: the null is the same for every value and run of one width.
+const SEED: u64 = 0x636f_6e63_656e_7472;
+
+/// What random directions have in the leading k components.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Null {
+    /// The value whose rows were read.
+    pub value: String,
+    /// Components.
+    pub k: usize,
+    /// Mean share over the directions.
+    pub mean: f64,
+    /// 2.5 % point of the share.
+    pub lo: f64,
+    /// 97.5 % point.
+    pub hi: f64,
+}
+
+/// Noise-free readings X u of random directions, `[200][N]`.
+fn readings(bench: &Bench) -> Vec<Vec<f64>> {
+    let mut rng = ChaCha8Rng::seed_from_u64(SEED);
+    let mut u: Mat<f64> = Mat::zeros(bench.x.ncols(), DRAWS);
+    for j in 0..DRAWS {
+        u.col_mut(j).iter_mut().for_each(|v| *v = StandardNormal.sample(&mut rng));
+    }
+    let read: Mat<f64> = &bench.x * &u;
+    (0..DRAWS).map(|j| read.col(j).iter().copied().collect()).collect()
+}
+
+/// Shares of the readings in the leading k components, rising.
+fn shares(bench: &Bench, readings: &[Vec<f64>], k: usize) -> Vec<f64> {
+    let labels: Vec<&[f64]> = readings.iter().map(Vec::as_slice).collect();
+    let told = components(&bench.spectrum, bench.contrasts.blocks(), k, &labels);
+    let product = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
+    let mut out: Vec<f64> =
+        readings.iter().zip(&told).map(|(y, yhat)| product(y, yhat) / product(y, y)).collect();
+    out.sort_by(f64::total_cmp);
+    out
+}
+
+/// (mean, 2.5 % point, 97.5 % point) of sorted shares.
+fn summary(sorted: &[f64]) -> (f64, f64, f64) {
+    let at = |q: f64| sorted[((q * (sorted.len() - 1) as f64).round()) as usize];
+    (sorted.iter().sum::<f64>() / sorted.len() as f64, at(0.025), at(0.975))
+}
+
+/// θ̂_SS by the leading k components over θ̂_SS by all; `None` where S is not seen at all.
+fn share(bench: &Bench, y: &[f64], k: usize) -> Option<Influence> {
+    let blocks = bench.contrasts.blocks();
+    let all = bench.probe(vec![y.to_vec()]).remove(0);
+    let all = theta(all.probed(), all.probed(), blocks);
+    if all.value.is_nan() || all.value <= super::improvement::GATE * all.se(blocks) {
+        return None;
+    }
+    let leading = components(&bench.spectrum, blocks, k, &[y]).remove(0);
+    let leading = Probed { y, yhat: &leading };
+    let leading = theta(leading, leading, blocks);
+    let value = leading.value / all.value;
+    Some(Influence::combine(value, &[(1.0 / all.value, &leading), (-value / all.value, &all)]))
+}
+
+/// `value_share` and `value_share_null` of each value at k = d_eff, and the null along the curve.
+pub(super) fn measure(stage: &mut Stage<'_>, values: &[usize], out: &mut Analysis) -> Result<()> {
+    if stage.length {
+        return Ok(());
+    }
+    let problem = stage.problem;
+    // Values on the same rows share the null.
+    let mut known: Vec<(Rows, Vec<(usize, Vec<f64>)>)> = Vec::new();
+    let mut nulls: Vec<Null> = Vec::new();
+    for &v in values {
+        let value = &problem.values[v];
+        let wanted = rows::of_value(problem, value, stage.keep);
+        let Some(bench) = stage.bench(wanted.clone())? else { continue };
+        let name = value.name.as_str();
+        let both = [Quantity::ValueShare, Quantity::ValueShareNull];
+        let missing = |out: &mut Analysis, why: &str| {
+            for quantity in both {
+                stage.push(out, Some(&bench), Some(name), Estimate::missing(quantity, why));
+            }
+        };
+        if bench.n() <= bench.spectrum.d {
+            missing(
+                out,
+                "fewer contrasts than dimensions: the whole, of which this is a share, cannot be estimated",
+            );
+            continue;
+        }
+        let Some(found) = dimension(&bench) else {
+            missing(out, "d_eff could not be computed");
+            continue;
+        };
+        let ks = ks(&bench, Some(found.d_eff));
+        let k = (found.d_eff.round() as usize).clamp(1, ks.last().copied().unwrap_or(1));
+        if !known.iter().any(|(rows, _)| *rows == wanted) {
+            let readings = readings(&bench);
+            let curve = ks.iter().map(|&k| (k, shares(&bench, &readings, k))).collect();
+            known.push((wanted.clone(), curve));
+        }
+        let Some((_, curve)) = known.iter().find(|(rows, _)| *rows == wanted) else { continue };
+        for (k, sorted) in curve {
+            let (mean, lo, hi) = summary(sorted);
+            nulls.push(Null { value: name.to_owned(), k: *k, mean, lo, hi });
+        }
+        let label = rows::label(&bench, value);
+        let method = "leave-block-out least squares on the leading components over twicing ridge on all";
+        let mut estimate = match share(&bench, &label, k) {
+            None => Estimate::missing(Quantity::ValueShare, "not identifiable: the value is not encoded"),
+            Some(share) => {
+                let se = share.se(bench.contrasts.blocks());
+                let interval = normal_interval(share.value, se);
+                Estimate::figure(Quantity::ValueShare, method, share.value, se, interval)
+            }
+        };
+        estimate.k = Some(k);
+        stage.push(out, Some(&bench), Some(name), estimate);
+        if let Some((_, sorted)) = curve.iter().find(|(at, _)| *at == k) {
+            let (mean, lo, hi) = summary(sorted);
+            let n = sorted.len() as f64;
+            let sd = (sorted.iter().map(|s| (s - mean).powi(2)).sum::<f64>() / (n - 1.0)).sqrt();
+            let method =
+                "200 Gaussian directions in raw coordinates, fixed seed; ends: 2.5 and 97.5 % of them";
+            let mut null = Estimate::figure(Quantity::ValueShareNull, method, mean, sd, (lo, hi));
+            null.z = None;
+            null.k = Some(k);
+            stage.push(out, Some(&bench), Some(name), null);
+        }
+    }
+    if let (false, Ok(table)) = (nulls.is_empty(), serde_json::to_value(nulls)) {
+        out.tables.insert(TABLE.to_owned(), table);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::Array2;
+
+    use super::*;
+    use crate::probe::Contrasts;
+
+    #[test]
+    fn random_directions_have_the_share_of_the_variance() {
+        let mut rng = ChaCha8Rng::seed_from_u64(5);
+        let (d, rows) = (30, 1200);
+        let variance = |j: usize| 1.0 / (j + 1) as f64;
+        let h = Array2::from_shape_fn((rows, d), |(_, j)| {
+            let z: f64 = StandardNormal.sample(&mut rng);
+            (z * variance(j).sqrt()) as f32
+        });
+        let prompt: Vec<i32> = (0..rows as i32).map(|i| i / 4).collect();
+        let bench =
+            Bench::new(Contrasts::helmert(&prompt, &prompt, |_| true), h.view(), None).expect("a bench");
+        let all: f64 = (0..d).map(variance).sum();
+        let readings = readings(&bench);
+        for k in [1, 4, 12] {
+            let told = (0..k).map(variance).sum::<f64>() / all;
+            let (mean, lo, hi) = summary(&shares(&bench, &readings, k));
+            // The mean of a ratio lies below the ratio of means, by a few hundredths here.
+            assert!(
+                (mean - told).abs() < 0.06 && lo < told && told < hi,
+                "k = {k}: {mean} {lo} {hi}, {told}"
+            );
+        }
+        // All components: everything.
+        assert!((summary(&shares(&bench, &readings, d)).0 - 1.0).abs() < 1e-6);
+    }
+
+    #[test]
+    fn a_value_in_the_first_component_has_its_whole_share_there() {
+        let mut rng = ChaCha8Rng::seed_from_u64(6);
+        let mut normal = || -> f64 { StandardNormal.sample(&mut rng) };
+        let (d, rows) = (20, 1600);
+        let h = Array2::from_shape_fn((rows, d), |(_, j)| (normal() * if j < 2 { 3.0 } else { 1.0 }) as f32);
+        let prompt: Vec<i32> = (0..rows as i32).map(|i| i / 4).collect();
+        let top: Vec<f64> = (0..rows).map(|r| f64::from(h[(r, 0)]) + normal()).collect();
+        let tail: Vec<f64> = (0..rows).map(|r| f64::from(h[(r, 15)]) + 0.5 * normal()).collect();
+        let bench =
+            Bench::new(Contrasts::helmert(&prompt, &prompt, |_| true), h.view(), None).expect("a bench");
+        for (s, told) in [(top, 1.0), (tail, 0.0)] {
+            let share = share(&bench, &bench.column(&s), 2).expect("an encoded value");
+            let se = share.se(bench.contrasts.blocks());
+            assert!((share.value - told).abs() < 4.0 * se + 0.02, "{} ± {se}, planted {told}", share.value);
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! Section 9.2: constitutions averaged into one judge, and what each member does to the average.
+//!
+//! The rewards of each member are divided by their within-prompt standard deviation, so that none counts for more by
+//! being louder, and averaged; the probe is linear in the label, so the ensemble's direction is the same average of
+//! v_c. `ensemble_alignment` is cos(v_ensemble, v*); under the name of a member, of the ensemble without it.
+//! `ensemble_effect` of a member is the first less the second, its interval from the difference of influences, its p
+//! adjusted for the number of members: a member with a clearly negative effect harms.
+
+use std::collections::BTreeMap;
+
+use super::analysis::Analysis;
+use super::bench::{Bench, Label};
+use super::estimate::{Estimate, Mode, Quantity};
+use super::improvement::Angle;
+use super::moved::moved;
+use super::multiplicity::{Statistic, adjusted};
+use super::problem::Judged;
+use super::rows;
+use super::several::average;
+use super::stage::Stage;
+use crate::error::Result;
+use crate::probe::influence::{Influence, normal_interval};
+
+/// The constitutions that are averaged: those asked for, or all outside the placebo arm; one kind of reward.
+fn members<'a>(stage: &Stage<'a>) -> Vec<&'a Judged> {
+    let wanted = |j: &&Judged| match &stage.options.ensemble {
+        Some(names) => names.contains(&j.name),
+        None => !j.placebo,
+    };
+    let plain: Vec<&Judged> = stage
+        .problem
+        .judged
+        .iter()
+        .filter(wanted)
+        .filter(|j| !j.beside && j.mode != Mode::Implicit)
+        .collect();
+    // Rewards of different modes have different meanings; the commonest is taken, pairwise first.
+    let of = |mode: Mode| plain.iter().copied().filter(|j| j.mode == mode).collect::<Vec<_>>();
+    let kinds = [Mode::Pairwise, Mode::Pointwise, Mode::Scores].map(of);
+    kinds.into_iter().rev().max_by_key(Vec::len).unwrap_or_default()
+}
+
+/// Rewards over their within-prompt standard deviation; `None` if one does not vary.
+fn scaled(bench: &Bench, members: &[&Judged]) -> Option<Vec<Label>> {
+    let labels = bench.probe(members.iter().map(|j| bench.column(&j.reward)).collect());
+    let scaled = labels.into_iter().map(|label| {
+        let sd = label.variance().sqrt();
+        label.over(sd)
+    });
+    scaled.collect()
+}
+
+/// `ensemble_alignment` and `ensemble_effect` of each value.
+pub(super) fn measure(stage: &mut Stage<'_>, values: &[usize], out: &mut Analysis) -> Result<()> {
+    let members = members(stage);
+    if members.len() < 3 {
+        return Ok(());
+    }
+    let problem = stage.problem;
+    for &v in values {
+        let value = &problem.values[v];
+        let all = rows::of_value(problem, value, stage.keep);
+        let wanted = all.filtered(|r| members.iter().all(|j| j.reward[r].is_finite()));
+        let Some(bench) = stage.bench(wanted)? else { continue };
+        let s = bench.probe(vec![rows::label(&bench, value)]).remove(0);
+        let Some(labels) = scaled(&bench, &members) else { continue };
+        let of = |weights: &[f64]| Angle::new(&bench, &s, &average(&labels, weights));
+        let whole = of(&vec![1.0; members.len()]);
+        let names = (value.name.as_str(), "the average of the constitutions");
+        let estimate = whole.estimate(&bench, Quantity::EnsembleAlignment, names);
+        stage.push(out, Some(&bench), Some(&value.name), estimate);
+        let mut effects: Vec<(Estimate, Option<Statistic>)> = Vec::new();
+        for (m, judged) in members.iter().enumerate() {
+            let weights: Vec<f64> = (0..members.len()).map(|i| f64::from(i != m)).collect();
+            let without = of(&weights);
+            let estimate = without.estimate(&bench, Quantity::EnsembleAlignment, names);
+            stage.push(out, Some(&bench), Some(&value.name), judged.mark(estimate));
+            effects.push(effect(&bench, &whole, &without));
+        }
+        let statistics: Vec<Statistic> = effects.iter().filter_map(|(_, s)| s.clone()).collect();
+        let mut p = adjusted(&statistics).into_iter();
+        for ((mut estimate, statistic), judged) in effects.into_iter().zip(&members) {
+            estimate.p_adjusted = statistic.and_then(|_| p.next());
+            stage.push(out, Some(&bench), Some(&value.name), judged.mark(estimate));
+        }
+    }
+    Ok(())
+}
+
+/// cos with the member less cos without it.
+fn effect(bench: &Bench, whole: &Angle, without: &Angle) -> (Estimate, Option<Statistic>) {
+    let method = "alignment of the ensemble less that without the member, influences subtracted";
+    let (Some(with), Some(less)) = (&whole.cos, &without.cos) else {
+        let why = "not identifiable: an ensemble has no direction";
+        return (Estimate::new(Quantity::EnsembleEffect, method).warn(why), None);
+    };
+    let difference = Influence::combine(with.value - less.value, &[(1.0, with), (-1.0, less)]);
+    let se = difference.se(bench.contrasts.blocks());
+    let interval = normal_interval(difference.value, se);
+    let estimate = Estimate::figure(Quantity::EnsembleEffect, method, difference.value, se, interval);
+    let by_block: BTreeMap<i32, f64> = moved(bench, &difference).by_block;
+    let statistic = estimate.z.map(|z| Statistic { z, influence: by_block });
+    if whole.identifiable() && without.identifiable() {
+        (estimate, statistic)
+    } else {
+        (estimate.withheld("not identifiable: the value or an ensemble is not encoded"), statistic)
+    }
+}

@@ -1,0 +1,210 @@
+//! Theorem 14: the average gradient of a value that is not linear, and where it points on either side of the median.
+//!
+//! The nonlinear fit is f(h) = ⟨h, v*⟩ + Σ_j β_j (φ_j(h) − ⟨h, l_j⟩) with the curved features φ of
+//! [`linearity`](super::linearity), each freed of its linear prediction ⟨h, l_j⟩. Its average gradient
+//! v̄* = v* + Σ_j β_j (E∇φ_j − l_j) is the linear direction of the label t = S + Σ_j β_j (⟨h, E∇φ_j⟩ − φ_j), so that
+//! cos(v̄*, v*) is the cosine of two labels, with the estimator and the interval of every other. By Stein's lemma it is 1
+//! for Gaussian h whatever the curvature, and for linear values whatever h; below 1 the linear v* is a poor summary of
+//! the local directions (Remark 4).
+//!
+//! `halves_cos`: cos of v* between the prompts whose mean reading ⟨h, v̂⟩ lies below and above the median over prompts,
+//! with S·1(below) and S·1(above) as two labels of the same contrasts. Along a direction in which the value turns round
+//! (Proposition 15) it is negative.
+
+use std::rc::Rc;
+
+use faer::Mat;
+
+use super::analysis::Analysis;
+use super::bench::{Bench, Label};
+use super::estimate::{Estimate, Quantity};
+use super::improvement::Angle;
+use super::linearity::Curved;
+use super::problem::Labels;
+use super::rows;
+use super::stage::Stage;
+use crate::error::Result;
+use crate::linalg::{dot, solve};
+
+/// β of the residual on the freed features Φ; `None` with fewer than ten contrasts a feature.
+fn coefficients(residual: &[f64], phi: &[Vec<f64>]) -> Option<Vec<f64>> {
+    if residual.len() < 10 * phi.len() {
+        return None;
+    }
+    let scale: Vec<f64> = phi.iter().map(|c| dot(c, c).sqrt()).collect();
+    let kept: Vec<usize> = (0..phi.len()).filter(|&j| scale[j] > 0.0).collect();
+    let gram = Mat::from_fn(kept.len(), kept.len(), |a, b| {
+        let (i, j) = (kept[a], kept[b]);
+        // A hair on the diagonal: two features may be copies of each other.
+        dot(&phi[i], &phi[j]) / (scale[i] * scale[j]) + if a == b { 1e-9 } else { 0.0 }
+    });
+    let right: Vec<f64> = kept.iter().map(|&j| dot(&phi[j], residual) / scale[j]).collect();
+    let mut out = vec![0.0; phi.len()];
+    for (&j, b) in kept.iter().zip(solve(gram.as_ref(), &right)) {
+        out[j] = b / scale[j];
+    }
+    Some(out)
+}
+
+/// The label whose linear direction is the average gradient of the nonlinear fit to `s`.
+fn gradient_label(bench: &Bench, curved: &Curved, s: &Label) -> Option<Vec<f64>> {
+    let phi = curved.freed(bench);
+    let residual: Vec<f64> = s.y.iter().zip(&s.yhat).map(|(y, yhat)| y - yhat).collect();
+    let beta = coefficients(&residual, &phi)?;
+    let mut t = s.y.clone();
+    for ((b, feature), gradient) in beta.iter().zip(&curved.features).zip(&curved.gradients) {
+        for (t, (feature, gradient)) in t.iter_mut().zip(feature.iter().zip(gradient)) {
+            *t += b * (gradient - feature);
+        }
+    }
+    Some(t)
+}
+
+/// `gradient_cos` of each value with labels of responses.
+pub(super) fn measure(stage: &mut Stage<'_>, values: &[usize], out: &mut Analysis) -> Result<()> {
+    if stage.length {
+        return Ok(());
+    }
+    let problem = stage.problem;
+    for &v in values {
+        let value = &problem.values[v];
+        let Labels::Scores(_) = &value.labels else { continue };
+        let Some(bench) = stage.bench(rows::of_value(problem, value, stage.keep))? else { continue };
+        let s = bench.probe(vec![rows::label(&bench, value)]).remove(0);
+        let curved = Curved::new(&bench, stage.h, &s);
+        let estimate = match gradient_label(&bench, &curved, &s) {
+            None => {
+                Estimate::missing(Quantity::GradientCos, "fewer than ten contrasts for each curved feature")
+            }
+            Some(t) => {
+                let t = bench.probe(vec![t]).remove(0);
+                let names = ("the average gradient", value.name.as_str());
+                Angle::new(&bench, &t, &s).estimate(&bench, Quantity::GradientCos, names)
+            }
+        };
+        stage.push(out, Some(&bench), Some(&value.name), estimate);
+    }
+    Ok(())
+}
+
+/// `halves_cos` of a value whose rows are read by `t` (one a row, by a direction that never saw the row's fold).
+pub(super) fn halves(bench: &Rc<Bench>, y: &[f64], t: &[f64], names: (&str, &str)) -> Option<Estimate> {
+    let prompts: Vec<(usize, f64)> = bench
+        .contrasts
+        .prompts()
+        .map(|rows| (rows.len() - 1, rows.iter().map(|&r| t[r]).sum::<f64>() / rows.len() as f64))
+        .collect();
+    let mut means: Vec<f64> = prompts.iter().map(|p| p.1).collect();
+    means.sort_by(f64::total_cmp);
+    let median = *means.get(means.len() / 2)?;
+    if prompts.len() < 20 || !median.is_finite() {
+        return None;
+    }
+    let above: Vec<bool> = prompts.iter().flat_map(|&(n, mean)| vec![mean >= median; n]).collect();
+    let part = |upper: bool| -> Vec<f64> {
+        y.iter().zip(&above).map(|(y, above)| if *above == upper { *y } else { 0.0 }).collect()
+    };
+    let labels = bench.probe(vec![part(false), part(true)]);
+    Some(Angle::new(bench, &labels[0], &labels[1]).estimate(bench, Quantity::HalvesCos, names))
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::Array2;
+    use rand::SeedableRng;
+    use rand_chacha::ChaCha8Rng;
+    use rand_distr::{Distribution, StandardNormal};
+
+    use super::*;
+    use crate::hypothesis::monotone::readings;
+    use crate::probe::Contrasts;
+
+    const D: usize = 8;
+    const ROWS: usize = 3200;
+
+    struct World {
+        h: Array2<f32>,
+        bench: Rc<Bench>,
+        noise: Vec<f64>,
+    }
+
+    /// Four responses to a prompt; component 0 has variance 4 and `skew` its shape; prompts lie apart by `between`.
+    fn world(skewed: bool, between: f64, seed: u64) -> World {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let mut normal = || -> f64 { StandardNormal.sample(&mut rng) };
+        let shift: Vec<f64> = (0..ROWS / 4).map(|_| between * normal()).collect();
+        let h = Array2::from_shape_fn((ROWS, D), |(r, j)| {
+            let x = normal();
+            (match j {
+                // (χ² − 1)/√2: mean 0, variance 1, third moment √8.
+                0 if skewed => 2.0 * (x * x - 1.0) / 2f64.sqrt(),
+                0 => 2.0 * x + shift[r / 4],
+                _ => x,
+            }) as f32
+        });
+        let noise = (0..ROWS).map(|_| normal()).collect();
+        let prompt: Vec<i32> = (0..ROWS as i32).map(|i| i / 4).collect();
+        let contrasts = Contrasts::helmert(&prompt, &prompt, |_| true);
+        let bench = Rc::new(Bench::new(contrasts, h.view(), None).expect("a bench"));
+        World { h, bench, noise }
+    }
+
+    impl World {
+        fn value(&self, f: impl Fn(f64, f64) -> f64) -> Vec<f64> {
+            let of = |r: usize| f(f64::from(self.h[(r, 0)]), f64::from(self.h[(r, 1)])) + self.noise[r];
+            (0..ROWS).map(of).collect()
+        }
+
+        /// (cosine, its error) of average gradient and v*.
+        fn gradient(&self, s: &[f64]) -> (f64, f64) {
+            let s = self.bench.probe(vec![self.bench.column(s)]).remove(0);
+            let curved = Curved::new(&self.bench, &self.h, &s);
+            let t = gradient_label(&self.bench, &curved, &s).expect("a label");
+            let t = self.bench.probe(vec![t]).remove(0);
+            let cos = Angle::new(&self.bench, &t, &s).cos.expect("a cosine");
+            (cos.value, cos.se(self.bench.contrasts.blocks()))
+        }
+    }
+
+    #[test]
+    fn for_linear_values_and_for_normal_streams_the_average_gradient_is_v() {
+        for seed in 0..5 {
+            // Linear values on a skewed stream, and curved values on a normal one (Stein's lemma).
+            let linear = world(true, 0.0, seed);
+            let (cos, _) = linear.gradient(&linear.value(|_, b| b));
+            assert!(cos > 0.995, "linear, seed {seed}: {cos}");
+            let normal = world(false, 0.0, seed);
+            let (cos, se) = normal.gradient(&normal.value(|a, b| b + 0.5 * (a * a / 4.0 - 1.0)));
+            assert!(cos > 0.97 && cos + 4.0 * se > 0.999, "curved, seed {seed}: {cos} ± {se}");
+        }
+    }
+
+    #[test]
+    fn where_the_stream_is_skewed_and_the_value_bends_they_part() {
+        // z = h_0/2 has E z³ = √8: f = b + c z² has average gradient (0, 1) and linear direction (c √8, 1) in units of z.
+        let c = 0.5;
+        let told = 1.0 / (1.0 + (c * 8f64.sqrt()).powi(2)).sqrt();
+        for seed in 0..5 {
+            let world = world(true, 0.0, seed);
+            let (cos, se) = world.gradient(&world.value(|a, b| b + c * a * a / 4.0));
+            assert!((cos - told).abs() < 4.0 * se + 0.05, "seed {seed}: {cos} ± {se}, planted {told}");
+        }
+    }
+
+    #[test]
+    fn halves_agree_on_a_line_and_oppose_each_other_on_an_arch() {
+        for seed in 0..5 {
+            let world = world(false, 4.0, seed);
+            // The direction along which prompts are parted: component 0, as a constitution would activate it.
+            let along = world.bench.column(&world.value(|a, _| a));
+            let t = readings(&world.bench, &world.h, &[&along]).remove(0);
+            let of = |s: &[f64]| {
+                let e = halves(&world.bench, &world.bench.column(s), &t, ("below", "above")).expect("halves");
+                assert!(e.reportable, "{e:?}");
+                e.estimate.expect("a figure")
+            };
+            assert!(of(&world.value(|a, b| a + b)) > 0.95, "seed {seed}");
+            assert!(of(&world.value(|a, _| -a * a / 4.0)) < -0.9, "seed {seed}");
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! Section 9.2: how much the wording of a constitution matters.
+//!
+//! Constitutions that word one principle anew form a group with the one they paraphrase. With a_i = cos(v_i, v*) and
+//! d_ij = a_i − a_j, whose variance comes from the difference of influences, the spread over wordings free of sampling
+//! error is τ² = mean over pairs of (d_ij² − Var d_ij)/2, and `wording_sd` = √max(0, τ²). Its p is the smallest of the
+//! pairs' |z|, adjusted for their number and their dependence: whether any two wordings differ at all.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::analysis::Analysis;
+use super::estimate::{Estimate, Mode, Quantity};
+use super::improvement::Angle;
+use super::moved::moved;
+use super::multiplicity::{Statistic, adjusted};
+use super::problem::Judged;
+use super::rows;
+use super::stage::Stage;
+use crate::error::Result;
+use crate::probe::influence::Influence;
+
+/// Name of the table in the report.
+pub const TABLE: &str = "wordings";
+
+/// One wording in a group.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Wording {
+    /// The constitution.
+    pub constitution: String,
+    /// cos(v_c, v*).
+    pub alignment: f64,
+    /// Its standard error.
+    pub se: f64,
+}
+
+/// The wordings of one constitution and a value.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Group {
+    /// The value.
+    pub value: String,
+    /// The constitution that the others paraphrase.
+    pub constitution: String,
+    /// All of them whose alignment is identifiable, itself first.
+    pub wordings: Vec<Wording>,
+    /// Smallest cos(v_i, v_j) over pairs of them.
+    pub least_cos: f64,
+}
+
+/// Groups of constitutions, by the name that others paraphrase; those of one member are left out.
+fn groups<'a>(stage: &Stage<'a>) -> BTreeMap<&'a str, Vec<&'a Judged>> {
+    let wordings = &stage.options.wordings;
+    let original = |name: &'a str| -> &'a str {
+        let mut at = name;
+        // A chain of paraphrases ends; a ring would have been refused with the files, and here it stops.
+        for _ in 0..wordings.len() {
+            match wordings.get(at) {
+                Some(next) => at = next.as_str(),
+                None => break,
+            }
+        }
+        at
+    };
+    let mut out: BTreeMap<&str, Vec<&Judged>> = BTreeMap::new();
+    for judged in stage.problem.judged.iter().filter(|j| !j.beside && j.mode != Mode::Implicit) {
+        out.entry(original(&judged.name)).or_default().push(judged);
+    }
+    out.retain(|_, members| members.len() > 1);
+    out.iter_mut().for_each(|(name, members)| members.sort_by_key(|j| j.name != *name));
+    out
+}
+
+/// `wording_sd` of each value and group.
+pub(super) fn measure(stage: &mut Stage<'_>, values: &[usize], out: &mut Analysis) -> Result<()> {
+    if stage.length {
+        return Ok(());
+    }
+    let problem = stage.problem;
+    let mut table: Vec<Group> = Vec::new();
+    for (name, members) in groups(stage) {
+        for &v in values {
+            let value = &problem.values[v];
+            let all = rows::of_value(problem, value, stage.keep);
+            let wanted = all.filtered(|r| members.iter().all(|j| j.reward[r].is_finite()));
+            let Some(bench) = stage.bench(wanted)? else { continue };
+            let blocks = bench.contrasts.blocks();
+            let mut labels = vec![rows::label(&bench, value)];
+            labels.extend(members.iter().map(|j| bench.column(&j.reward)));
+            let labels = bench.probe(labels);
+            let (s, rewards) = labels.split_at(1);
+            let found: Vec<(usize, Influence)> = rewards
+                .iter()
+                .enumerate()
+                .filter_map(|(i, r)| {
+                    let angle = Angle::new(&bench, &s[0], r);
+                    angle.identifiable().then_some((i, angle.cos?))
+                })
+                .collect();
+            let method = "spread of alignments over wordings, less their sampling error";
+            let estimate = if found.len() < 2 {
+                Estimate::missing(
+                    Quantity::WordingSd,
+                    "fewer than two wordings whose alignment is identifiable",
+                )
+            } else {
+                let mut squares = Vec::new();
+                let mut statistics = Vec::new();
+                let mut least = 1.0f64;
+                for (at, (i, a)) in found.iter().enumerate() {
+                    for (j, b) in &found[at + 1..] {
+                        let d = Influence::combine(a.value - b.value, &[(1.0, a), (-1.0, b)]);
+                        let se = d.se(blocks);
+                        squares.push((d.value * d.value - se * se) / 2.0);
+                        if se > 0.0 && se.is_finite() {
+                            let influence = moved(&bench, &d).by_block;
+                            statistics.push(Statistic { z: d.value / se, influence });
+                        }
+                        let pair = Angle::new(&bench, &rewards[*i], &rewards[*j]);
+                        least = pair.cos.map_or(least, |c| least.min(c.value));
+                    }
+                }
+                let wording = |(i, cos): &(usize, Influence)| Wording {
+                    constitution: members[*i].name.clone(),
+                    alignment: cos.value,
+                    se: cos.se(blocks),
+                };
+                table.push(Group {
+                    value: value.name.clone(),
+                    constitution: name.to_owned(),
+                    wordings: found.iter().map(wording).collect(),
+                    least_cos: least,
+                });
+                let square = squares.iter().sum::<f64>() / squares.len() as f64;
+                let mut e = Estimate::bare(Quantity::WordingSd, method, square.max(0.0).sqrt());
+                e.p_adjusted = adjusted(&statistics).into_iter().reduce(f64::min);
+                e
+            };
+            stage.push(out, Some(&bench), Some(&value.name), estimate.under(name));
+        }
+    }
+    if let (false, Ok(table)) = (table.is_empty(), serde_json::to_value(table)) {
+        out.tables.insert(TABLE.to_owned(), table);
+    }
+    Ok(())
+}

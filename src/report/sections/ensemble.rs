@@ -1,0 +1,84 @@
+//! Constitutions averaged into one judge: how well the average does, and which member harms it.
+
+use super::Section;
+use crate::hypothesis::{Control, Estimate, Quantity};
+use crate::report::Report;
+use crate::report::format::{NOTHING, detail, number, p, quotable};
+use crate::report::grid::{Cell, grid};
+use crate::report::rows::Index;
+
+/// Section 9.2.
+pub(super) fn section(_: &Report, index: &Index<'_>) -> Option<Section> {
+    let mut table = grid(&[
+        "value",
+        "member",
+        ">alone, ⟨v_c, v*⟩ [95 %]",
+        ">ensemble without it [95 %]",
+        ">what it adds [95 %]",
+        ">p adj.",
+        "effect",
+    ]);
+    let mut said = Vec::new();
+    for &value in &index.values {
+        let Some(all) = index.get(Quantity::EnsembleAlignment, Some(value), None, Control::None) else {
+            continue;
+        };
+        let (mut harms, mut members) = (Vec::new(), 0);
+        for c in &index.constitutions {
+            let cell = |quantity| index.cell(quantity, value, c.name, Control::None);
+            let Some(effect) = cell(Quantity::EnsembleEffect) else { continue };
+            let show = |e: Option<&Estimate>| Cell::number(e.map_or_else(|| NOTHING.to_owned(), detail));
+            let clear = quotable(effect) && effect.p_adjusted.is_some_and(|p| p < 0.05);
+            let word = match effect.estimate {
+                Some(e) if clear && e < 0.0 => "harms",
+                Some(e) if clear && e > 0.0 => "helps",
+                _ => "no clear effect",
+            };
+            members += 1;
+            if word == "harms" {
+                harms.push(format!("“{}”", c.name));
+            }
+            table.rows.push(vec![
+                Cell::name(value),
+                Cell::name(c.name),
+                show(cell(Quantity::Alignment)),
+                show(cell(Quantity::EnsembleAlignment)),
+                show(Some(effect)),
+                Cell::number(p(effect.p_adjusted)),
+                Cell::plain(word),
+            ]);
+        }
+        let figure = match all.estimate.filter(|_| quotable(all)) {
+            Some(cos) => format!("⟨v, v*⟩ = {} of “{value}”", number(cos, all.se)),
+            None => format!("an alignment with “{value}” that is not identifiable"),
+        };
+        let harm = if harms.is_empty() {
+            "no member clearly harms".to_owned()
+        } else {
+            format!(
+                "{} harmed by {}",
+                if harms.len() == 1 { "it is" } else { "it is each time" },
+                harms.join(", ")
+            )
+        };
+        said.push(format!("the average of {members} constitutions has {figure}, and {harm}"));
+    }
+    if table.rows.is_empty() {
+        return None;
+    }
+    let mut verdict = format!("{}.", said.join("; "));
+    verdict.replace_range(..1, &verdict[..1].to_uppercase());
+    Some(Section {
+        title: "Ensembles",
+        source: "Section 9.2",
+        verdict,
+        notes: vec![
+            "Rewards of each member over their within-prompt standard deviation, averaged. What a member adds: the alignment of the \
+             ensemble less that without it; p adjusted for the number of members. Members are all constitutions outside the placebo arm \
+             unless `--ensemble` names them."
+                .into(),
+        ],
+        grids: vec![("What each member does to the average".into(), table)],
+        figures: vec![],
+    })
+}

@@ -1,0 +1,58 @@
+//! Cosines in raw coordinates beside those in the metric of the covariance, for those who want both.
+
+use super::Section;
+use crate::hypothesis::raw::TABLE;
+use crate::hypothesis::{Control, Quantity};
+use crate::report::Report;
+use crate::report::format::{NOTHING, detail, number, quotable};
+use crate::report::grid::{Cell, grid};
+use crate::report::rows::Index;
+
+/// Appendix D.
+pub(super) fn section(report: &Report, index: &Index<'_>) -> Option<Section> {
+    let rows = report.tables.get(TABLE)?.as_array()?;
+    let mut table =
+        grid(&["value", "direction", ">in the metric of Σ_w [95 %]", ">raw, of the exported vectors"]);
+    let mut apart = 0.0f64;
+    for row in rows {
+        let (value, raw) = (row["value"].as_str()?, row["cos"].as_f64()?);
+        let value = index.values.iter().copied().find(|v| *v == value)?;
+        let name = row["constitution"].as_str();
+        let estimate = match name {
+            None => index.get(Quantity::GenerationAlignment, Some(value), None, Control::None),
+            Some(name) => index
+                .constitutions
+                .iter()
+                .find(|c| c.name == name)
+                .and_then(|c| index.cell(Quantity::Alignment, value, c.name, Control::None)),
+        };
+        if let Some(cos) = estimate.filter(|e| quotable(e)).and_then(|e| e.estimate) {
+            apart = apart.max((cos - raw).abs());
+        }
+        table.rows.push(vec![
+            Cell::name(value),
+            name.map_or_else(|| Cell::plain("w"), Cell::name),
+            Cell::number(estimate.map_or_else(|| NOTHING.to_owned(), detail)),
+            Cell::number(number(raw, Some(0.01))),
+        ]);
+    }
+    if table.rows.is_empty() {
+        return None;
+    }
+    Some(Section {
+        title: "Raw coordinates",
+        source: "Appendix D",
+        verdict: format!(
+            "The exported vectors' raw cosines differ from the angles by up to {}.",
+            number(apart, Some(0.01))
+        ),
+        notes: vec![
+            "The paper's angles are those in the metric of Σ_w (first figure). The raw cosine is a property of two ridge vectors: they are \
+             shrunk where the residual stream varies little, and noise that two labels share enters both. It is shown for those who \
+             handle the vectors themselves, and is not an estimate of the first. w is exported with length controlled."
+                .into(),
+        ],
+        grids: vec![("Cosines in both metrics".into(), table)],
+        figures: vec![],
+    })
+}
