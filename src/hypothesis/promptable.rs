@@ -3,8 +3,8 @@
 //! Per unit of sd⟨h, v_c⟩ the encoded slope is ρ σ_S cos(v_c, v*), at most ρ σ_S. The largest of several estimated cosines
 //! lies above the cosine of the constitution it belongs to: it was chosen for its error too. So the best is chosen on one
 //! half of the blocks and measured on the other, and the other way round; `best_alignment` is the mean of the two
-//! figures (their errors are those of disjoint blocks), `mean_alignment` the mean over constitutions. Predictions come
-//! from fits without the block itself, as everywhere, so that halves of the blocks need no fits of their own.
+//! figures (their errors are those of disjoint blocks), `mean_alignment` the mean over constitutions. Each half has fits of
+//! its own: leave-block-out predictions by all blocks would let the half that chose speak in the one that measures.
 
 use std::ops::Range;
 
@@ -18,8 +18,8 @@ use super::problem::Judged;
 use super::rows;
 use super::stage::Stage;
 use crate::error::Result;
-use crate::probe::Probed;
 use crate::probe::influence::{Influence, cosine, fisher_interval, theta};
+use crate::probe::twicing::twicing_on;
 
 /// Name of the table in the report.
 pub const TABLE: &str = "best_constitution";
@@ -33,30 +33,36 @@ pub struct Best {
     pub chosen: [String; 2],
 }
 
-/// Rows and blocks of a part of a bench's contrasts.
-struct Part {
-    rows: Vec<usize>,
+/// Half of a bench's blocks with fits of its own.
+struct Half {
+    labels: Vec<Label>,
     blocks: Vec<Range<usize>>,
 }
 
-impl Part {
-    /// Every second block, from the first or the second on.
-    fn of(bench: &Bench, odd: bool) -> Self {
-        let mut part = Self { rows: Vec::new(), blocks: Vec::new() };
+impl Half {
+    /// Every second block, from the first or the second on: labels with their leave-block-out predictions by fits that saw
+    /// nothing of the other half.
+    fn new(bench: &Bench, odd: bool, labels: &[Label]) -> Self {
+        let (mut rows, mut blocks) = (Vec::new(), Vec::new());
         for block in bench.contrasts.blocks().iter().skip(usize::from(odd)).step_by(2) {
-            let start = part.rows.len();
-            part.rows.extend(block.clone());
-            part.blocks.push(start..part.rows.len());
+            let start = rows.len();
+            rows.extend(block.clone());
+            blocks.push(start..rows.len());
         }
-        part
+        let y: Vec<Vec<f64>> = labels.iter().map(|l| rows.iter().map(|&i| l.y[i]).collect()).collect();
+        let df = (rows.len() as f64 / 2.0).min(0.9 * bench.spectrum.rank() as f64);
+        let lambda = bench.spectrum.penalty(df);
+        let views: Vec<&[f64]> = y.iter().map(Vec::as_slice).collect();
+        let predicted = twicing_on(&bench.spectrum, &rows, &blocks, lambda, &views);
+        let labels = y.into_iter().zip(predicted).map(|(y, yhat)| Label { y, yhat }).collect();
+        Self { labels, blocks }
     }
 
-    fn cos(&self, a: &Label, b: &Label) -> Option<Influence> {
-        let cut = |v: &[f64]| -> Vec<f64> { self.rows.iter().map(|&i| v[i]).collect() };
-        let (ay, ah, by, bh) = (cut(&a.y), cut(&a.yhat), cut(&b.y), cut(&b.yhat));
-        let (a, b) = (Probed { y: &ay, yhat: &ah }, Probed { y: &by, yhat: &bh });
-        let (aa, bb) = (theta(a, a, &self.blocks), theta(b, b, &self.blocks));
-        cosine(&theta(a, b, &self.blocks), &aa, &bb)
+    /// cos of the first label and number `c` of the others.
+    fn cos(&self, c: usize) -> Option<Influence> {
+        let (a, b) = (self.labels[0].probed(), self.labels[1 + c].probed());
+        let t = |a, b| theta(a, b, &self.blocks);
+        cosine(&t(a, b), &t(a, a), &t(b, b))
     }
 }
 
@@ -109,15 +115,16 @@ pub(super) fn measure(stage: &mut Stage<'_>, values: &[usize], out: &mut Analysi
         let interval = fisher_interval(mean.value, se);
         let estimate = Estimate::figure(Quantity::MeanAlignment, method, mean.value, se, interval);
         stage.push(out, Some(&bench), name, estimate);
-        let halves = [Part::of(&bench, false), Part::of(&bench, true)];
-        let best = |half: &Part| {
-            let of = |&c: &usize| Some((c, half.cos(s, &rewards[c])?.value));
+        // With every label on the same rows, one solution a half serves all.
+        let halves = [false, true].map(|odd| Half::new(&bench, odd, &labels));
+        let best = |half: &Half| {
+            let of = |&c: &usize| Some((c, half.cos(c)?.value));
             seen.iter().filter_map(of).max_by(|a, b| a.1.total_cmp(&b.1)).map(|(c, _)| c)
         };
         let chosen = best(&halves[0]).zip(best(&halves[1]));
         let told = chosen.and_then(|(first, second)| {
             // Chosen on one half, measured on the other.
-            let (a, b) = (halves[1].cos(s, &rewards[first])?, halves[0].cos(s, &rewards[second])?);
+            let (a, b) = (halves[1].cos(first)?, halves[0].cos(second)?);
             let (sa, sb) = (a.se(&halves[1].blocks), b.se(&halves[0].blocks));
             Some(((a.value + b.value) / 2.0, (sa * sa + sb * sb).sqrt() / 2.0))
         });

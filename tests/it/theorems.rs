@@ -233,12 +233,12 @@ fn the_member_that_points_the_other_way_harms_the_ensemble_and_equals_do_not() {
         harmed += (0..4)
             .filter(|i| {
                 let e = under(&equal, Quantity::EnsembleEffect, &format!("c{i}"));
-                e.p_adjusted.expect("p") < 0.05
+                e.p_adjusted.expect("p") < 0.05 && e.estimate.expect("a figure") < 0.0
             })
             .count();
     }
-    // Directions of equal alignment differ in the rest of what they are, so that a true effect is small, not nil.
-    assert!(harmed <= 4, "{harmed} of 40");
+    // What they do not share averages out, so that each helps.
+    assert!(harmed <= 1, "{harmed} of 40");
 }
 
 #[test]

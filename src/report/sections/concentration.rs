@@ -5,7 +5,7 @@ use serde_json::Value as Json;
 use super::Section;
 use crate::hypothesis::{Control, Estimate, Quantity};
 use crate::report::figures::Figure;
-use crate::report::format::{NOTHING, detail, number, quotable};
+use crate::report::format::{NOTHING, headline, number, quotable};
 use crate::report::grid::{Cell, grid};
 use crate::report::plot::{Chart, Series};
 use crate::report::rows::Index;
@@ -59,8 +59,8 @@ pub(super) fn section(report: &Report, index: &Index<'_>) -> Option<Section> {
         table.rows.push(vec![
             Cell::name(value),
             Cell::number(share.k.map_or_else(|| NOTHING.to_owned(), |k| k.to_string())),
-            Cell::number(detail(share)),
-            Cell::number(null.map_or_else(|| NOTHING.to_owned(), detail)),
+            Cell::number(headline(Some(share))),
+            Cell::number(headline(null)),
             Cell::plain(verdict.map_or("not identifiable", |v| v.0)),
             Cell::plain(verdict.map_or(NOTHING, |v| v.1)),
         ]);

@@ -3,7 +3,7 @@
 use super::Section;
 use crate::hypothesis::{Control, Estimate, Quantity};
 use crate::report::Report;
-use crate::report::format::{NOTHING, detail, number, p, quotable};
+use crate::report::format::{headline, number, p, quotable};
 use crate::report::grid::{Cell, grid};
 use crate::report::rows::Index;
 
@@ -27,7 +27,7 @@ pub(super) fn section(_: &Report, index: &Index<'_>) -> Option<Section> {
         for c in &index.constitutions {
             let cell = |quantity| index.cell(quantity, value, c.name, Control::None);
             let Some(effect) = cell(Quantity::EnsembleEffect) else { continue };
-            let show = |e: Option<&Estimate>| Cell::number(e.map_or_else(|| NOTHING.to_owned(), detail));
+            let show = |e: Option<&Estimate>| Cell::number(headline(e));
             let clear = quotable(effect) && effect.p_adjusted.is_some_and(|p| p < 0.05);
             let word = match effect.estimate {
                 Some(e) if clear && e < 0.0 => "harms",

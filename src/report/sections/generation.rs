@@ -3,7 +3,7 @@
 use super::Section;
 use crate::hypothesis::{Control, Quantity};
 use crate::report::Report;
-use crate::report::format::{NOTHING, counted, detail, p, quotable};
+use crate::report::format::{counted, headline, p, quotable};
 use crate::report::grid::{Cell, grid};
 use crate::report::rows::Index;
 
@@ -30,9 +30,7 @@ pub(super) fn section(_: &Report, index: &Index<'_>) -> Option<Section> {
                 positive += u64::from(clear && gap.estimate.is_some_and(|g| g > 0.0));
                 negative += u64::from(clear && gap.estimate.is_some_and(|g| g < 0.0));
             }
-            let show = |e: Option<&crate::hypothesis::Estimate>| {
-                Cell::number(e.map_or_else(|| NOTHING.to_owned(), detail))
-            };
+            let show = |e: Option<&crate::hypothesis::Estimate>| Cell::number(headline(e));
             table.rows.push(vec![
                 Cell::name(value),
                 Cell::name(c.name),
@@ -59,8 +57,8 @@ pub(super) fn section(_: &Report, index: &Index<'_>) -> Option<Section> {
         source: "Proposition 5",
         verdict,
         notes: vec![
-            "Gap: ⟨v_c, v*⟩ − ⟨w, v*⟩. Implied η: 1 − gap, the share of value-relevant text that Proposition 5 would read off it; in \
-             parentheses where the constitution does not query the value directly (⟨v_c, v*⟩ clearly below .9), since what is missing to \
+            "Gap: ⟨v_c, v*⟩ − ⟨w, v*⟩. Implied η: 1 − gap, the share of value-relevant text that Proposition 5 would read off it; not \
+             identifiable where the constitution does not query the value directly (⟨v_c, v*⟩ clearly below .9), since what is missing to \
              1 is then the constitution's. It is a reading of the gap, not a measurement of the corpus."
                 .into(),
         ],

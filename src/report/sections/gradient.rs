@@ -3,7 +3,7 @@
 use super::Section;
 use crate::hypothesis::{Control, Quantity};
 use crate::report::Report;
-use crate::report::format::{NOTHING, counted, detail, quotable};
+use crate::report::format::{NOTHING, counted, headline, quotable};
 use crate::report::grid::{Cell, grid};
 use crate::report::rows::Index;
 
@@ -39,7 +39,7 @@ pub(super) fn section(_: &Report, index: &Index<'_>) -> Option<Section> {
             table.rows.push(vec![
                 Cell::name(value),
                 Cell::plain(what),
-                Cell::number(detail(e)),
+                Cell::number(headline(Some(e))),
                 Cell::plain(says),
             ]);
         }

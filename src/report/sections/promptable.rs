@@ -4,7 +4,7 @@ use super::Section;
 use crate::hypothesis::{Control, Quantity};
 use crate::probe::influence::fisher_interval_for_all;
 use crate::report::Report;
-use crate::report::format::{NOTHING, detail, number, quotable};
+use crate::report::format::{NOTHING, detail, headline, number, quotable};
 use crate::report::grid::{Cell, grid};
 use crate::report::rows::Index;
 
@@ -65,8 +65,8 @@ pub(super) fn section(_: &Report, index: &Index<'_>) -> Option<Section> {
                 number(lo, Some(0.01)),
                 number(hi, Some(0.01))
             )),
-            Cell::number(held_out.map_or_else(|| NOTHING.to_owned(), detail)),
-            Cell::number(get(Quantity::MeanAlignment).map_or_else(|| NOTHING.to_owned(), detail)),
+            Cell::number(headline(held_out)),
+            Cell::number(headline(get(Quantity::MeanAlignment))),
             Cell::plain(limit),
         ]);
     }

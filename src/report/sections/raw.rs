@@ -4,7 +4,7 @@ use super::Section;
 use crate::hypothesis::raw::TABLE;
 use crate::hypothesis::{Control, Quantity};
 use crate::report::Report;
-use crate::report::format::{NOTHING, detail, number, quotable};
+use crate::report::format::{headline, number, quotable};
 use crate::report::grid::{Cell, grid};
 use crate::report::rows::Index;
 
@@ -32,7 +32,7 @@ pub(super) fn section(report: &Report, index: &Index<'_>) -> Option<Section> {
         table.rows.push(vec![
             Cell::name(value),
             name.map_or_else(|| Cell::plain("w"), Cell::name),
-            Cell::number(estimate.map_or_else(|| NOTHING.to_owned(), detail)),
+            Cell::number(headline(estimate)),
             Cell::number(number(raw, Some(0.01))),
         ]);
     }
