@@ -7,7 +7,19 @@ use super::named::Named;
 use super::rows::Read;
 use crate::artifact;
 use crate::error::{Kind, Refusal, Result};
-use crate::steer::shift::{Shift, shift};
+use crate::report::export::Directions;
+use crate::steer::shift::{Shift, shift, turned};
+use crate::units::Layer;
+
+/// The directions of a layer; one that could not be fitted is stored as zeros and left out.
+fn at(directions: &Directions, layer: Layer, width: usize) -> Vec<(String, Vec<f64>)> {
+    let of = |(name, array): (&String, &Vec<f32>)| {
+        let (_, v) = directions.rows(array).find(|(l, _)| *l == layer)?;
+        let v: Vec<f64> = v.iter().map(|&v| f64::from(v)).collect();
+        (directions.width == width && v.iter().any(|v| *v != 0.0)).then(|| (name.clone(), v))
+    };
+    directions.arrays.iter().filter_map(of).collect()
+}
 
 /// Compares two runs and writes `shift.json` and `shift.md` into `out`. The directions of the first run and those
 /// named (`FILE:NAME[@LAYER]`) are held against the shift.
@@ -40,37 +52,30 @@ pub fn shift_into(
         warnings.push("only layers that both runs hold are compared".to_owned());
     }
     let named = named.iter().map(|spec| Named::read(spec)).collect::<Result<Vec<_>>>()?;
-    let own = match read_directions(a) {
-        Ok(directions) => Some(directions),
+    let mut read = |run: &Path, without: &str| match read_directions(run) {
+        Ok(directions) => Ok(Some(directions)),
         Err(e) if e.kind() == Some(Kind::Missing) => {
-            warnings.push(format!(
-                "{}: no directions, so none of its own are held against the shift",
-                a.display()
-            ));
-            None
+            warnings.push(format!("{}: no directions, so {without}", run.display()));
+            Ok(None)
         }
-        Err(e) => return Err(e),
+        Err(e) => Err(e),
     };
+    let own = read(a, "none of its own are held against the shift")?;
+    let theirs = read(b, "none are compared with those of the first")?;
     let block = first.blocks();
     let mut found = Vec::new();
     for &layer in &layers {
-        let mut directions: Vec<(String, Vec<f64>)> = Vec::new();
-        for (name, array) in own.iter().flat_map(|o| o.arrays.iter().map(move |a| (o, a))).filter_map(
-            |(own, (name, array))| {
-                let (_, v) = own.rows(array).find(|(l, _)| *l == layer)?;
-                let v: Vec<f64> = v.iter().map(|&v| f64::from(v)).collect();
-                // A direction that could not be fitted is stored as zeros.
-                (own.width == x.hidden_size() && v.iter().any(|v| *v != 0.0)).then_some((name, v))
-            },
-        ) {
-            directions.push((name.clone(), array));
-        }
+        let stored = own.as_ref().map_or_else(Vec::new, |d| at(d, layer, x.hidden_size()));
+        let tuned = theirs.as_ref().map_or_else(Vec::new, |d| at(d, layer, x.hidden_size()));
+        let mut directions = stored.clone();
         for direction in &named {
             directions.push((direction.spec.clone(), direction.at(layer)?));
         }
         let h = x.selected_layer(layer, &first.selection)?;
         let moved = y.selected_layer(layer, &second.selection)?;
-        found.push(shift(layer, h.view(), moved.view(), &block, &directions)?);
+        let mut layer = shift(layer, h.view(), moved.view(), &block, &directions)?;
+        layer.turned = turned(h.view(), &stored, &tuned);
+        found.push(layer);
     }
     let distinct: std::collections::BTreeSet<i32> = block.iter().copied().collect();
     let report = Shift {

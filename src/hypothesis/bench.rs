@@ -1,10 +1,11 @@
 //! One set of contrasts at one layer under one control, with its factorisation: what labels are probed on.
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 
 use faer::Mat;
 use ndarray::ArrayView2;
 
+use super::dimension::Dimension;
 use super::estimate::Control;
 use crate::error::Result;
 use crate::probe::length::LengthControl;
@@ -24,6 +25,8 @@ pub struct Bench {
     /// The default penalty.
     pub lambda: f64,
     length: Option<LengthControl>,
+    /// Effective dimension, once it was asked for.
+    pub(super) dimension: OnceCell<Option<Dimension>>,
     /// Labels that were predicted before: one is asked for under several names.
     known: RefCell<Vec<(Method, Label)>>,
 }
@@ -77,7 +80,16 @@ impl Bench {
         let spectrum = Spectrum::new(&x)?;
         let lambda = spectrum.penalty(spectrum.default_df());
         let control = if length.is_some() { Control::Length } else { Control::None };
-        Ok(Self { contrasts, control, x, spectrum, lambda, length, known: RefCell::default() })
+        Ok(Self {
+            contrasts,
+            control,
+            x,
+            spectrum,
+            lambda,
+            length,
+            dimension: OnceCell::new(),
+            known: RefCell::default(),
+        })
     }
 
     /// Contrasts of a value or a reward, under this bench's control.

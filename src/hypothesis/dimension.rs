@@ -34,7 +34,7 @@ pub struct Dimension {
 /// Effective dimension of a bench's contrasts; `None` with fewer than three blocks, or where chance makes
 /// the cross-block sum not positive.
 pub fn dimension(bench: &Bench) -> Option<Dimension> {
-    dimension_of(&bench.spectrum, bench.contrasts.blocks())
+    *bench.dimension.get_or_init(|| dimension_of(&bench.spectrum, bench.contrasts.blocks()))
 }
 
 /// The same of any rows X, given by their factorisation, ordered by block.

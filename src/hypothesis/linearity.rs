@@ -233,21 +233,26 @@ pub(super) fn measure(stage: &mut Stage<'_>, values: &[usize], out: &mut Analysi
     // Rows in common share their features.
     let mut residuals: Vec<Residuals> = Vec::new();
     let mut known: Vec<(rows::Rows, Products)> = Vec::new();
-    for (rows, what) in asked {
+    let column = |bench: &Bench, what: Asked| match (what, &problem.logprob) {
+        (Asked::Value(v), _) => rows::label(bench, &problem.values[v]),
+        (Asked::Reward(c), _) => bench.column(&problem.judged[c].reward),
+        (Asked::Logprob, Some(logprob)) => bench.logprob(logprob),
+        (Asked::Logprob, None) => Vec::new(),
+    };
+    for (rows, what) in asked.clone() {
         let Some(bench) = stage.bench(rows.clone())? else { continue };
         if !known.iter().any(|(r, _)| *r == rows) {
-            known.push((rows.clone(), Products::new(&bench, h)));
+            let products = Products::new(&bench, h);
+            // All labels of these rows, and their features, in one pass each: the bench remembers them.
+            let alike = asked.iter().filter(|(r, _)| *r == rows).map(|(_, what)| column(&bench, *what));
+            let labels = bench.probe(alike.collect());
+            let shared = products.curved.features.len();
+            let own = labels.iter().flat_map(|l| products.with(&bench, l).features.split_off(shared));
+            bench.probe(products.curved.features.iter().cloned().chain(own).collect());
+            known.push((rows.clone(), products));
         }
         let Some((_, products)) = known.iter().find(|(r, _)| *r == rows) else { continue };
-        let column = match what {
-            Asked::Value(v) => rows::label(&bench, &problem.values[v]),
-            Asked::Logprob => match &problem.logprob {
-                Some(logprob) => bench.logprob(logprob),
-                None => continue,
-            },
-            Asked::Reward(c) => bench.column(&problem.judged[c].reward),
-        };
-        let label = bench.probe(vec![column]).remove(0);
+        let label = bench.probe(vec![column(&bench, what)]).remove(0);
         let phi = products.with(&bench, &label).freed(&bench);
         let found = estimate(gain(&bench.contrasts, &label, &phi)?);
         let spread = |y: &[f64]| bench.contrasts.spread(y, problem.rows());

@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use super::analysis::Analysis;
 use super::bench::Bench;
-use super::gradient::halves;
+use super::gradient::Leading;
 use super::linearity::{Bin, binned};
 use super::problem::Labels;
 use super::rows;
@@ -118,17 +118,16 @@ pub fn readings(bench: &Bench, h: &Array2<f32>, labels: &[&[f64]]) -> Vec<Vec<f6
             z[(j, l)] / (spectrum.n as f64 * (spectrum.mu[j] + lambda))
         }));
         let v = bench.x.transpose() * weights;
-        let mut start = 0;
+        let (mut start, mut inside) = (0, Vec::new());
         for rows in bench.contrasts.prompts() {
             if fold.contains(&start) {
-                for &row in rows {
-                    for (l, out) in out.iter_mut().enumerate() {
-                        out[row] =
-                            h.row(row).iter().enumerate().map(|(j, &x)| f64::from(x) * v[(j, l)]).sum();
-                    }
-                }
+                inside.extend_from_slice(rows);
             }
             start += rows.len() - 1;
+        }
+        let read = Mat::from_fn(inside.len(), h.ncols(), |i, j| f64::from(h[(inside[i], j)])) * &v;
+        for (i, &row) in inside.iter().enumerate() {
+            out.iter_mut().enumerate().for_each(|(l, out)| out[row] = read[(i, l)]);
         }
     }
     out
@@ -224,6 +223,7 @@ pub(super) fn measure(stage: &mut Stage<'_>, values: &[usize], out: &mut Analysi
         let labels: Vec<Vec<f64>> = own.chain(judged.iter().map(|j| bench.column(&j.reward))).collect();
         let read = readings(&bench, stage.h, &labels.iter().map(Vec::as_slice).collect::<Vec<_>>());
         let (own, theirs) = read.split_at(group.len());
+        let leading = Leading::new(&bench);
         for (&v, own) in group.iter().zip(own) {
             let value = &problem.values[v];
             let Labels::Scores(s) = &value.labels else { continue };
@@ -231,11 +231,14 @@ pub(super) fn measure(stage: &mut Stage<'_>, values: &[usize], out: &mut Analysi
             let y = rows::label(&bench, value);
             let marked = std::iter::once(None).chain(judged.iter().map(Some));
             for ((constitution, t), judged) in names.zip(std::iter::once(own).chain(theirs)).zip(marked) {
-                if let Some(lines) = two_lines(&bench.contrasts, s, t) {
+                let lines = two_lines(&bench.contrasts, s, t);
+                let turned = lines.is_some_and(|l| l.shape == Shape::TurnsRound);
+                if let Some(lines) = lines {
                     let bins = picture(&bench.contrasts, &problem.block, s, t, &lines);
                     found.push(Along { value: value.name.clone(), constitution, lines, bins });
                 }
-                let halves = halves(&bench, &y, t, ("the value below the median", "the value above it"));
+                // Along every constitution it would cost more than it tells.
+                let halves = if judged.is_none() || turned { leading.halves(&bench, &y, t) } else { None };
                 if let Some(estimate) = halves {
                     let estimate = judged.map_or_else(|| estimate.clone(), |j| j.mark(estimate.clone()));
                     stage.push(out, Some(&bench), Some(&value.name), estimate);

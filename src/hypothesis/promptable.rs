@@ -15,7 +15,7 @@ use super::bench::{Bench, Label};
 use super::estimate::{Estimate, Mode, Quantity};
 use super::improvement::{Angle, GATE};
 use super::problem::Judged;
-use super::rows;
+use super::rows::{self, Rows};
 use super::stage::Stage;
 use crate::error::Result;
 use crate::probe::influence::{Influence, cosine, fisher_interval, theta};
@@ -35,6 +35,8 @@ pub struct Best {
 
 /// Half of a bench's blocks with fits of its own.
 struct Half {
+    rows: Vec<usize>,
+    /// Values, then rewards.
     labels: Vec<Label>,
     blocks: Vec<Range<usize>>,
 }
@@ -42,25 +44,27 @@ struct Half {
 impl Half {
     /// Every second block, from the first or the second on: labels with their leave-block-out predictions by fits that saw
     /// nothing of the other half.
-    fn new(bench: &Bench, odd: bool, labels: &[Label]) -> Self {
+    fn new(bench: &Bench, odd: bool, labels: &[Vec<f64>]) -> Self {
         let (mut rows, mut blocks) = (Vec::new(), Vec::new());
         for block in bench.contrasts.blocks().iter().skip(usize::from(odd)).step_by(2) {
             let start = rows.len();
             rows.extend(block.clone());
             blocks.push(start..rows.len());
         }
-        let y: Vec<Vec<f64>> = labels.iter().map(|l| rows.iter().map(|&i| l.y[i]).collect()).collect();
+        let y: Vec<Vec<f64>> = labels.iter().map(|l| rows.iter().map(|&i| l[i]).collect()).collect();
         let df = (rows.len() as f64 / 2.0).min(0.9 * bench.spectrum.rank() as f64);
         let lambda = bench.spectrum.penalty(df);
         let views: Vec<&[f64]> = y.iter().map(Vec::as_slice).collect();
         let predicted = twicing_on(&bench.spectrum, &rows, &blocks, lambda, &views);
         let labels = y.into_iter().zip(predicted).map(|(y, yhat)| Label { y, yhat }).collect();
-        Self { labels, blocks }
+        Self { rows, labels, blocks }
     }
 
-    /// cos of the first label and number `c` of the others.
-    fn cos(&self, c: usize) -> Option<Influence> {
-        let (a, b) = (self.labels[0].probed(), self.labels[1 + c].probed());
+    /// cos of the value with contrasts `s` (of all blocks) and the reward number `c` of `rewards`.
+    fn cos(&self, s: &[f64], c: usize, rewards: usize) -> Option<Influence> {
+        let (values, judged) = self.labels.split_at(self.labels.len() - rewards);
+        let same = |l: &&Label| self.rows.iter().zip(&l.y).all(|(&i, y)| s[i] == *y);
+        let (a, b) = (values.iter().find(same)?.probed(), judged[c].probed());
         let t = |a, b| theta(a, b, &self.blocks);
         cosine(&t(a, b), &t(a, a), &t(b, b))
     }
@@ -68,6 +72,9 @@ impl Half {
 
 /// `best_alignment` and `mean_alignment` of each value over the constitutions outside the placebo arm.
 pub(super) fn measure(stage: &mut Stage<'_>, values: &[usize], out: &mut Analysis) -> Result<()> {
+    if stage.length {
+        return Ok(());
+    }
     let problem = stage.problem;
     let tried: Vec<&Judged> =
         problem.judged.iter().filter(|j| !j.placebo && !j.beside && j.mode != Mode::Implicit).collect();
@@ -75,11 +82,14 @@ pub(super) fn measure(stage: &mut Stage<'_>, values: &[usize], out: &mut Analysi
         return Ok(());
     }
     let mut table: Vec<Best> = Vec::new();
+    // Values on the same rows share the halves' fits.
+    let mut known: Vec<(Rows, [Half; 2])> = Vec::new();
+    let columns = |bench: &Bench| tried.iter().map(|j| bench.column(&j.reward)).collect::<Vec<_>>();
     for &v in values {
         let value = &problem.values[v];
         let all = rows::of_value(problem, value, stage.keep);
         let wanted = all.filtered(|r| tried.iter().all(|j| j.reward[r].is_finite()));
-        let Some(bench) = stage.bench(wanted)? else { continue };
+        let Some(bench) = stage.bench(wanted.clone())? else { continue };
         let mut labels = vec![rows::label(&bench, value)];
         labels.extend(tried.iter().map(|j| bench.column(&j.reward)));
         let labels = bench.probe(labels);
@@ -115,16 +125,25 @@ pub(super) fn measure(stage: &mut Stage<'_>, values: &[usize], out: &mut Analysi
         let interval = fisher_interval(mean.value, se);
         let estimate = Estimate::figure(Quantity::MeanAlignment, method, mean.value, se, interval);
         stage.push(out, Some(&bench), name, estimate);
-        // With every label on the same rows, one solution a half serves all.
-        let halves = [false, true].map(|odd| Half::new(&bench, odd, &labels));
+        if !known.iter().any(|(rows, _)| *rows == wanted) {
+            let alike = values.iter().map(|&v| &problem.values[v]).filter(|value| {
+                let all = rows::of_value(problem, value, stage.keep);
+                all.filtered(|r| tried.iter().all(|j| j.reward[r].is_finite())) == wanted
+            });
+            let own = alike.map(|value| rows::label(&bench, value));
+            let labels: Vec<Vec<f64>> = own.chain(columns(&bench)).collect();
+            known.push((wanted.clone(), [false, true].map(|odd| Half::new(&bench, odd, &labels))));
+        }
+        let Some((_, halves)) = known.iter().find(|(rows, _)| *rows == wanted) else { continue };
         let best = |half: &Half| {
-            let of = |&c: &usize| Some((c, half.cos(c)?.value));
+            let of = |&c: &usize| Some((c, half.cos(&s.y, c, tried.len())?.value));
             seen.iter().filter_map(of).max_by(|a, b| a.1.total_cmp(&b.1)).map(|(c, _)| c)
         };
         let chosen = best(&halves[0]).zip(best(&halves[1]));
         let told = chosen.and_then(|(first, second)| {
             // Chosen on one half, measured on the other.
-            let (a, b) = (halves[1].cos(first)?, halves[0].cos(second)?);
+            let cos = |half: &Half, c| half.cos(&s.y, c, tried.len());
+            let (a, b) = (cos(&halves[1], first)?, cos(&halves[0], second)?);
             let (sa, sb) = (a.se(&halves[1].blocks), b.se(&halves[0].blocks));
             Some(((a.value + b.value) / 2.0, (sa * sa + sb * sb).sqrt() / 2.0))
         });
@@ -136,7 +155,7 @@ pub(super) fn measure(stage: &mut Stage<'_>, values: &[usize], out: &mut Analysi
             }
         };
         stage.push(out, Some(&bench), name, estimate);
-        if let (false, Some((a, b))) = (stage.length, chosen) {
+        if let Some((a, b)) = chosen {
             let chosen = [tried[a].name.clone(), tried[b].name.clone()];
             table.push(Best { value: value.name.clone(), chosen });
         }

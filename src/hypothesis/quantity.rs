@@ -63,7 +63,7 @@ quantities! {
     ValueShare => "value_share",
     ValueShareNull => "value_share_null",
     GradientCos => "gradient_cos",
-    HalvesCos => "halves_cos",
+    HalvesTransfer => "halves_transfer",
     ValueCos => "value_cos",
     ValueCone => "value_cone",
     WeightedSlope => "weighted_slope",

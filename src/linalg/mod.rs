@@ -1,7 +1,7 @@
 //! Dense linear algebra in f64: symmetric eigen-decomposition, products, small solves.
 
 use faer::linalg::matmul::triangular::{BlockStructure, matmul};
-use faer::linalg::solvers::Solve;
+use faer::linalg::solvers::{DenseSolveCore, Solve};
 use faer::{Accum, Mat, MatRef, Side};
 
 use crate::error::{Error, Result};
@@ -73,6 +73,14 @@ pub fn solve(a: MatRef<'_, f64>, b: &[f64]) -> Vec<f64> {
 /// Solves `a X = B` for a square `a` and all columns of B: one factorisation.
 pub fn solve_all(a: MatRef<'_, f64>, b: &Mat<f64>) -> Mat<f64> {
     a.partial_piv_lu().solve(b)
+}
+
+/// The inverse of a symmetric matrix that should be positive definite; by pivots where rounding says it is not.
+pub fn inverse_of_positive(a: MatRef<'_, f64>) -> Mat<f64> {
+    match a.llt(Side::Lower) {
+        Ok(factor) => factor.inverse(),
+        Err(_) => solve_all(a, &Mat::identity(a.nrows(), a.ncols())),
+    }
 }
 
 /// Least-squares residuals of `y` on the columns of `z`, by orthogonalising the columns; a column

@@ -5,6 +5,9 @@ use faer::{Mat, MatRef};
 use crate::error::{Kind, Refusal, Result};
 use crate::linalg::{lower_gram, symmetric_eigen, weighted_dot};
 
+/// Contrasts of a block from which on its hat matrix is worth a matrix product.
+const SMALL: usize = 64;
+
 /// X = U D Vᵀ of the contrasts X `[N, d]`, with μ_j = D_j²/N.
 #[derive(Debug, Clone)]
 pub struct Spectrum {
@@ -82,9 +85,15 @@ impl Spectrum {
         &self.ut * y
     }
 
-    /// U Z for Z `[r, m]`: `[N, m]`. One pass over U for all columns.
+    /// The same of the leading `k` components alone: `[k, labels]`.
+    pub fn leading_coordinates(&self, k: usize, labels: &[&[f64]]) -> Mat<f64> {
+        let y = Mat::from_fn(self.n, labels.len(), |i, l| labels[l][i]);
+        self.ut.get(..k.min(self.rank()), ..) * y
+    }
+
+    /// U_k Z for Z `[k, m]`, k ≤ r: `[N, m]`. One pass over the leading k columns of U for all columns of Z.
     pub fn combine(&self, z: &Mat<f64>) -> Mat<f64> {
-        self.u() * z
+        self.ut.get(..z.nrows(), ..).transpose() * z
     }
 
     /// U_g diag(weights) U_gᵀ for the contrasts `rows` of a block, on the leading components that have a
@@ -94,6 +103,13 @@ impl Spectrum {
             let column = self.ut.col(rows.start + i).try_as_col_major();
             column.expect("a matrix of its own has contiguous columns").as_slice()
         };
+        if rows.len() > SMALL {
+            let u = self.u();
+            let leading = weights.len().min(self.rank());
+            let own = Mat::from_fn(rows.len(), leading, |i, j| u[(rows.start + i, j)]);
+            let weighted = Mat::from_fn(rows.len(), leading, |i, j| weights[j] * own[(i, j)]);
+            return weighted * own.transpose();
+        }
         let mut hat = Mat::zeros(rows.len(), rows.len());
         for i in 0..rows.len() {
             for j in 0..=i {

@@ -14,7 +14,7 @@ use faer::Mat;
 use rayon::prelude::*;
 
 use super::spectrum::Spectrum;
-use crate::linalg::{solve, solve_all};
+use crate::linalg::{inverse_of_positive, solve, solve_all};
 
 /// ŷ of each label, `[N]` each, under penalty `lambda`.
 pub fn twicing(
@@ -78,7 +78,7 @@ pub fn twicing_on(
     let ridge = n as f64 * lambda;
     let mut kernel: Mat<f64> = &scaled * scaled.transpose();
     (0..n).for_each(|i| kernel[(i, i)] += ridge);
-    let inverse = solve_all(kernel.as_ref(), &Mat::identity(n, n));
+    let inverse = inverse_of_positive(kernel.as_ref());
     let hat = Mat::from_fn(n, n, |i, j| f64::from(i == j) - ridge * inverse[(i, j)]);
     let y = Mat::from_fn(n, labels.len(), |i, l| labels[l][i]);
     let fit: Mat<f64> = &hat * &y;
@@ -101,7 +101,7 @@ pub fn components(
     k: usize,
     labels: &[&[f64]],
 ) -> Vec<Vec<f64>> {
-    let z = spectrum.coordinates(labels);
+    let z = spectrum.leading_coordinates(k, labels);
     one_fit(spectrum, blocks, &vec![1.0; k.min(spectrum.rank())], labels, &z)
 }
 

@@ -18,6 +18,7 @@ use super::page::{Page, table};
 use crate::error::{Kind, Refusal, Result};
 use crate::hypothesis::dimension::dimension_of;
 use crate::hypothesis::{Estimate, Quantity};
+use crate::linalg::dot;
 use crate::probe::Spectrum;
 use crate::probe::influence::{Z95, normal_interval};
 use crate::report::format::{number, percent, with_interval};
@@ -74,6 +75,39 @@ pub struct LayerShift {
     pub centred: Ranks,
     /// Directions.
     pub shares: Vec<Share>,
+    /// Directions that both checkpoints have under one name.
+    pub turned: Vec<Turned>,
+}
+
+/// A direction of both checkpoints: how far it turned. Of exported vectors; no interval.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Turned {
+    /// Its name.
+    pub direction: String,
+    /// cos(v̂_A, v̂_B) in the metric of the covariance of H_A's rows; absent where one of them does not vary.
+    pub cos: Option<f64>,
+    /// The same in raw coordinates.
+    pub cos_raw: f64,
+}
+
+/// How far directions `[d]` of the same name turned from the first checkpoint to the second; `a` `[rows, d]` of the first.
+pub fn turned(
+    a: ArrayView2<'_, f32>,
+    first: &[(String, Vec<f64>)],
+    second: &[(String, Vec<f64>)],
+) -> Vec<Turned> {
+    let rows = less_mean(&a.mapv(f64::from));
+    let read = |v: &[f64]| -> Vec<f64> {
+        rows.rows().into_iter().map(|r| r.iter().zip(v).map(|(x, v)| x * v).sum()).collect()
+    };
+    let cos = |u: &[f64], v: &[f64]| dot(u, v) / (dot(u, u) * dot(v, v)).sqrt();
+    let of = |(name, u): &(String, Vec<f64>)| {
+        let (_, v) = second.iter().find(|(other, v)| other == name && v.len() == u.len())?;
+        let in_metric = Some(cos(&read(u), &read(v))).filter(|c| c.is_finite());
+        let cos_raw = Some(cos(u, v)).filter(|c| c.is_finite())?;
+        Some(Turned { direction: name.clone(), cos: in_metric, cos_raw })
+    };
+    first.iter().filter_map(of).collect()
 }
 
 /// Everything that is compared.
@@ -171,6 +205,7 @@ pub fn shift(
         whole: ranks(&delta, &blocks)?,
         centred: ranks(&centred, &blocks)?,
         shares,
+        turned: Vec::new(),
     })
 }
 
@@ -306,12 +341,33 @@ impl Shift {
             ];
             tables.push(("Along directions".to_owned(), table(&head, 2, rows)));
         }
+        let rows: Vec<Vec<String>> = self
+            .layers
+            .iter()
+            .flat_map(|l| {
+                l.turned.iter().map(|t| {
+                    vec![
+                        t.direction.clone(),
+                        l.layer.to_string(),
+                        t.cos.map_or_else(|| "–".to_owned(), |c| number(c, Some(0.01))),
+                        number(t.cos_raw, Some(0.01)),
+                    ]
+                })
+            })
+            .collect();
+        if !rows.is_empty() {
+            let head = ["direction", "layer", "cosine in the metric of Σ", "raw cosine"];
+            tables.push(("The same direction in both checkpoints".to_owned(), table(&head, 2, rows)));
+        }
         let mut notes = vec![
             "rank: participation ratio of the squared singular values across blocks; the centred one leaves out what all \
              rows share"
                 .to_owned(),
             "share: of the squared length of the shift; beside it what a shift without preference (1/d) and one with the \
              covariance of the first checkpoint's h would have"
+                .to_owned(),
+            "the same direction: cosine of the exported vectors, Σ of the first checkpoint's rows; noise in either lowers it, and \
+             `vstar drift` compares functions with intervals"
                 .to_owned(),
         ];
         notes.extend(self.warnings.iter().cloned());
@@ -390,6 +446,19 @@ mod tests {
 
     fn blocks() -> Vec<i32> {
         (0..N).map(|i| (i / 2) as i32).collect()
+    }
+
+    #[test]
+    fn directions_of_one_name_are_compared_in_both_metrics() {
+        // Component 0 varies twice as much as component 1.
+        let a = ndarray::arr2(&[[2.0f32, 0.0], [-2.0, 0.0], [0.0, 1.0], [0.0, -1.0]]);
+        let named = |name: &str, v: [f64; 2]| (name.to_owned(), v.to_vec());
+        let first = [named("v", [1.0, 1.0]), named("only", [1.0, 0.0]), named("zero", [0.0, 0.0])];
+        let second = [named("v", [1.0, -1.0]), named("zero", [1.0, 0.0])];
+        let found = turned(a.view(), &first, &second);
+        assert_eq!(found.len(), 1);
+        // (4 − 1)/(4 + 1) in the metric, 0 in raw coordinates.
+        assert!((found[0].cos.expect("a cosine") - 0.6).abs() < 1e-12 && found[0].cos_raw.abs() < 1e-12);
     }
 
     #[test]

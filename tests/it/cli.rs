@@ -100,7 +100,7 @@ pub fn ready() -> Place {
 }
 
 /// Copies a fixture and writes a number into one element of a tensor.
-fn poisoned(place: &Place, tensor: &str, value: f32) -> String {
+pub fn poisoned(place: &Place, tensor: &str, value: f32) -> String {
     let folder = place.path("poisoned");
     fs::create_dir_all(&folder).expect("a folder");
     for entry in fs::read_dir(model()).expect("the fixture") {

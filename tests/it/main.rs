@@ -16,6 +16,7 @@ mod hostile;
 mod hub;
 mod input;
 #[cfg(target_os = "linux")]
+mod interventions;
 mod kill;
 mod known_answers;
 mod loopback;

@@ -12,17 +12,17 @@ const ONE_DIRECTION: f64 = 0.9;
 
 /// Theorem 14.
 pub(super) fn section(_: &Report, index: &Index<'_>) -> Option<Section> {
-    let mut table = grid(&["value", "what", ">cosine [95 %]", "one direction"]);
+    let mut table = grid(&["value", "what", ">figure [95 %]", "one direction"]);
     let (mut known, mut apart) = (0, Vec::new());
     for &value in &index.values {
         let average = index.get(Quantity::GradientCos, Some(value), None, Control::None);
-        let own = index.get(Quantity::HalvesCos, Some(value), None, Control::None);
+        let own = index.get(Quantity::HalvesTransfer, Some(value), None, Control::None);
         let mut rows = vec![
             ("average gradient against v*".to_owned(), average),
             ("below against above the median of ⟨h, v*⟩".to_owned(), own),
         ];
         rows.extend(index.constitutions.iter().map(|c| {
-            let halves = index.cell(Quantity::HalvesCos, value, c.name, Control::None);
+            let halves = index.cell(Quantity::HalvesTransfer, value, c.name, Control::None);
             (format!("below against above, along “{}”", c.name), halves)
         }));
         for (what, e) in rows {
@@ -65,11 +65,11 @@ pub(super) fn section(_: &Report, index: &Index<'_>) -> Option<Section> {
         verdict,
         notes: vec![format!(
             "The average gradient of a nonlinear fit is v* for linear values and for normal residual streams; below 1, the linear v* is a poor \
-             summary. Below against above: v* fitted on the prompts whose mean reading lies below the median, against v* of those above; 1 \
-             for linear values, −1 for a value that turns round at the median. “No”: the 95 % interval ends below {ONE_DIRECTION}; not \
+             summary. Below against above: what v* fitted on the prompts below the median reading tells of those above and the reverse, over what each \
+             tells of itself; 1 for linear values, −1 for a value that turns round at the median. “No”: the 95 % interval ends below {ONE_DIRECTION}; not \
              adjusted for the number of rows."
         )],
-        grids: vec![("Cosines between directions of the same value".into(), table)],
+        grids: vec![("Directions of the same value".into(), table)],
         figures: vec![],
     })
 }
