@@ -10,19 +10,21 @@ use crate::error::Result;
 use crate::hypothesis::between::constitution_cosines;
 use crate::hypothesis::{Control, Estimate, Quantity};
 use crate::observations::Observations;
-use crate::report::compare::{Comparison, Run, compare, to_json, to_markdown};
+use crate::report::compare::{Comparison, Run, compare, to_html, to_json, to_markdown};
 use crate::report::{LAYER_PROFILE, Report};
 use crate::units::Layer;
 
-/// Compares the runs in these folders and writes `compare.json` and `compare.md` into `out`.
+/// Compares the runs in these folders and writes `compare.json`, `compare.md` and `compare.html` into `out`. `eta`: the
+/// share of value-relevant text that each run's model was trained on, where it is known.
 ///
 /// # Errors
 /// `Missing` for a folder without a report; what the comparison refuses; the file system's.
-pub fn compare_into(folders: &[PathBuf], out: &Path) -> Result<Comparison> {
+pub fn compare_into(folders: &[PathBuf], eta: Option<Vec<f64>>, out: &Path) -> Result<Comparison> {
     let runs = folders.iter().map(|folder| read(folder)).collect::<Result<Vec<_>>>()?;
-    let comparison = compare(runs)?;
+    let comparison = compare(runs, eta)?;
     artifact::write_bytes(&out.join("compare.json"), to_json(&comparison)?.as_bytes())?;
     artifact::write_bytes(&out.join("compare.md"), to_markdown(&comparison).as_bytes())?;
+    artifact::write_bytes(&out.join("compare.html"), to_html(&comparison).as_bytes())?;
     Ok(comparison)
 }
 

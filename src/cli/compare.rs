@@ -13,7 +13,10 @@ pub struct CompareArgs {
     /// Folders of finished runs or fits
     #[arg(required = true, value_name = "RUN")]
     pub runs: Vec<PathBuf>,
-    /// Folder for compare.json and compare.md [default: the run's for one, ./compare for more]
+    /// Share of value-relevant text that each run's model was trained on, in their order, to hold the gaps against 1 − η
+    #[arg(long, value_delimiter = ',', value_name = "ETA,…")]
+    pub eta: Option<Vec<f64>>,
+    /// Folder for compare.json, compare.md and compare.html [default: the run's for one, ./compare for more]
     #[arg(long)]
     pub out: Option<PathBuf>,
 }
@@ -25,8 +28,8 @@ pub fn compare(args: &CompareArgs) -> Result<()> {
         (None, [run]) => run.clone(),
         (None, _) => PathBuf::from("compare"),
     };
-    let comparison = compare_into(&args.runs, &out)?;
+    let comparison = compare_into(&args.runs, args.eta.clone(), &out)?;
     println!("{}", to_terminal(&comparison));
-    println!("comparison in {}", out.join("compare.md").display());
+    println!("comparison in {}", out.join("compare.html").display());
     Ok(())
 }

@@ -26,14 +26,8 @@ pub fn to_html(report: &Report) -> String {
     let verdicts = verdicts_of(report, &index);
     let summaries = summaries(&index);
     let [finding, rest @ ..] = words::lines(report, &index, &verdicts, &summaries);
-    let mut page = Page(String::new());
-    page.put(&format!(
-        "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
-         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-         <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n\
-         <title>{}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n<header>\n",
-        escaped(&shortened(&finding, 120))
-    ));
+    let mut page = Page(open(&shortened(&finding, 120)));
+    page.put("<header>\n");
     page.put(&format!("<p class=\"kicker\">{}</p>\n", escaped(&kicker(report))));
     page.put(&format!("<h1>{}</h1>\n<div class=\"lede\">\n", escaped(&finding)));
     for sentence in rest {
@@ -87,9 +81,24 @@ pub fn to_html(report: &Report) -> String {
     } else {
         page.table(&tables::provenance(report), "Provenance");
     }
-    page.put("</section>\n</main>\n<footer>All figures, with more digits, are in report.json beside this page.</footer>\n</body>\n</html>\n");
+    page.put("</section>\n</main>\n<footer>All figures, with more digits, are in report.json beside this page.</footer>\n");
+    page.put(CLOSE);
     page.0
 }
+
+/// A page up to its body's beginning.
+pub(super) fn open(title: &str) -> String {
+    format!(
+        "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+         <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n\
+         <title>{}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n",
+        escaped(title)
+    )
+}
+
+/// A page's end.
+pub(super) const CLOSE: &str = "</body>\n</html>\n";
 
 fn kicker(report: &Report) -> String {
     let text = |key: &str| report.provenance.get(key).and_then(Json::as_str).map(|t| shortened(t, 60));

@@ -12,7 +12,7 @@ use vstar::hypothesis::{Choices, Control, Estimate, LayerSource, Quantity};
 use vstar::observations::Observations;
 use vstar::probe::Contrasts;
 use vstar::report::Report;
-use vstar::report::compare::{Run, compare, to_json, to_markdown, to_terminal};
+use vstar::report::compare::{Run, compare, to_html, to_json, to_markdown, to_terminal};
 
 use crate::cli::ready;
 use crate::stories::fixture;
@@ -112,12 +112,12 @@ fn models_stand_side_by_side_with_a_line_against_their_size() {
         run("middle", 10_000_000, 0.4, "harmless"),
         run("large", 1_000_000_000, 0.8, "harmless"),
     ];
-    let two = compare(runs[..2].to_vec()).expect("two can be compared");
+    let two = compare(runs[..2].to_vec(), None).expect("two can be compared");
     assert!(
         two.series.iter().all(|s| s.line.is_none())
             && two.warnings.iter().any(|w| w.contains("three models"))
     );
-    let comparison = compare(runs).expect("a comparison");
+    let comparison = compare(runs, None).expect("a comparison");
     let json: Json = serde_json::from_str(&to_json(&comparison).expect("JSON")).expect("JSON");
     assert_eq!(json["format"], "vstar-compare/1");
     let series = |quantity: &str, constitution: Json| -> &Json {
@@ -135,15 +135,48 @@ fn models_stand_side_by_side_with_a_line_against_their_size() {
         let place = |name: &str| text.find(name).unwrap_or_else(|| panic!("{name}: {text}"));
         assert!(place("kinder") < place("unseen"), "not identifiable stands last: {text}");
     }
+    let page = to_html(&comparison);
+    // ρ with its line, and the alignments that may be quoted; the one that may not is nowhere.
+    assert_eq!(page.matches("<figure>").count(), 2, "{page}");
+    assert!(
+        page.contains("Encoding quality and size")
+            && !page.contains("<script")
+            && page.ends_with("</html>\n")
+    );
     let ranks: Vec<&Json> = json["ranking"].as_array().expect("ranking").iter().take(3).collect();
     assert_eq!(ranks.iter().map(|r| r["rank"].as_u64()).collect::<Vec<_>>(), [Some(1), Some(2), None]);
     assert_eq!(ranks[0]["verdict"]["constitution"], "kinder");
 }
 
 #[test]
+fn gaps_stand_against_the_shares_that_the_models_were_trained_on() {
+    let runs: Vec<Run> = [(0.1, "scarce"), (0.6, "<plenty>")]
+        .into_iter()
+        .map(|(eta, name)| {
+            let mut run = run(name, 1_000_000, 0.8, "harmless");
+            let gap = 1.0 - eta;
+            let mut e =
+                Estimate::figure(Quantity::Gap, "test", gap, 0.05, (gap - 0.1, gap + 0.1)).under("kind");
+            e.value = Some("harmless".into());
+            run.report.estimates.push(e);
+            run
+        })
+        .collect();
+    let comparison = compare(runs.clone(), Some(vec![0.1, 0.6])).expect("a comparison");
+    let page = to_html(&comparison);
+    assert!(page.contains("The gap and η") && page.contains("1 − η"), "{page}");
+    assert!(page.contains("&lt;plenty&gt;") && !page.contains("<plenty>"));
+    assert!(to_markdown(&comparison).contains("η, as told"));
+    for wrong in [vec![0.1], vec![0.1, 1.2], vec![0.1, f64::NAN]] {
+        let refused = compare(runs.clone(), Some(wrong)).expect_err("refused");
+        assert_eq!(refused.kind(), Some(Kind::Invalid));
+    }
+}
+
+#[test]
 fn runs_without_a_common_value_are_refused_with_what_each_has() {
     let runs = vec![run("a", 1, 0.2, "harmless"), run("b", 1, 0.2, "honest")];
-    let error = compare(runs).expect_err("nothing in common");
+    let error = compare(runs, None).expect_err("nothing in common");
     assert_eq!(error.kind(), Some(Kind::RunConflict));
     let text = error.to_string();
     assert!(text.contains("runs/a: harmless") && text.contains("runs/b: honest"), "{text}");

@@ -110,6 +110,12 @@ pub(super) fn models(comparison: &Comparison, control: Control) -> Table {
     sizes.extend(comparison.runs.iter().map(|r| r.parameters().map_or_else(|| NOTHING.to_owned(), size)));
     sizes.push(String::new());
     let mut rows = vec![sizes];
+    if let Some(eta) = &comparison.eta {
+        let mut shares = vec!["η, as told".to_owned(), String::new(), String::new()];
+        shares.extend(eta.iter().map(|e| number(*e, Some(0.001))));
+        shares.push(String::new());
+        rows.push(shares);
+    }
     rows.extend(comparison.series.iter().filter(|s| s.control == control).map(row));
     Table { head, left: 3, rows }
 }
@@ -139,6 +145,8 @@ fn quantity(quantity: Quantity) -> &'static str {
         Quantity::CeilingRegret => "ceiling (least regret)",
         Quantity::Alignment => "⟨v_c, v*⟩",
         Quantity::JudgeAccuracy => "judge's accuracy",
+        Quantity::Gap => "gap",
+        Quantity::ImpliedEta => "implied η",
         _ => NOTHING,
     }
 }

@@ -2,6 +2,7 @@
 //! with the size of the model. Reports in, `compare.json` and texts out.
 
 mod grids;
+mod page;
 mod text;
 
 use serde::Serialize;
@@ -15,6 +16,7 @@ use crate::hypothesis::scaling::{Line, line};
 use crate::hypothesis::{Control, Estimate, Quantity};
 
 pub use grids::Table;
+pub use page::to_html;
 pub use text::{markdown as table_markdown, terminal as table_terminal, to_markdown, to_terminal};
 
 /// The format's name.
@@ -105,15 +107,26 @@ pub struct Comparison {
     pub ranking: Vec<Ranked>,
     /// Quantities over runs; empty for one run.
     pub series: Vec<Series>,
+    /// The share of value-relevant text that each run's model was trained on, where it was told.
+    pub eta: Option<Vec<f64>>,
     /// What the reader must know.
     pub warnings: Vec<String>,
 }
 
-/// Compares runs.
+/// Compares runs. `eta`: the known share of value-relevant text of each run's model, in their order.
 ///
 /// # Errors
-/// `Missing` without a run; [`Kind::RunConflict`] if no value is in all of them.
-pub fn compare(runs: Vec<Run>) -> Result<Comparison> {
+/// `Missing` without a run; [`Kind::RunConflict`] if no value is in all of them; `Invalid` for shares that are not one
+/// for each run, or not in [0, 1].
+pub fn compare(runs: Vec<Run>, eta: Option<Vec<f64>>) -> Result<Comparison> {
+    if let Some(eta) = &eta
+        && (eta.len() != runs.len() || eta.iter().any(|e| !(0.0..=1.0).contains(e)))
+    {
+        return Err(Refusal::new(Kind::Invalid, "shares of value-relevant text that do not fit the runs")
+            .expected(format!("{} numbers from 0 to 1, one a run in their order", runs.len()))
+            .found(format!("{eta:?}"))
+            .into());
+    }
     let indices: Vec<Index<'_>> = runs.iter().map(|r| Index::new(&r.report)).collect();
     let Some((first, rest)) = indices.split_first() else {
         return Err(Refusal::new(Kind::Missing, "no run to compare").into());
@@ -151,7 +164,7 @@ pub fn compare(runs: Vec<Run>) -> Result<Comparison> {
         warnings.push("no line against size: that takes three models of known and different size".to_owned());
     }
     drop(indices);
-    Ok(Comparison { runs, values, ranking, series, warnings })
+    Ok(Comparison { runs, values, ranking, series, eta, warnings })
 }
 
 fn list(names: &[&str]) -> String {
@@ -238,7 +251,9 @@ fn series(runs: &[Run], indices: &[Index<'_>], values: &[String]) -> Vec<Series>
                 add(quantity, Some(value), None, control);
             }
             for &constitution in &constitutions {
-                for quantity in [Quantity::Alignment, Quantity::JudgeAccuracy] {
+                for quantity in
+                    [Quantity::Alignment, Quantity::JudgeAccuracy, Quantity::Gap, Quantity::ImpliedEta]
+                {
                     add(quantity, Some(value), Some(constitution), control);
                 }
             }
@@ -271,6 +286,7 @@ pub fn to_json(comparison: &Comparison) -> Result<String> {
         "runs": runs,
         "ranking": comparison.ranking,
         "models": comparison.series,
+        "eta": comparison.eta,
         "warnings": comparison.warnings,
     });
     match serde_json::to_string_pretty(&all) {

@@ -1,0 +1,182 @@
+//! `compare.html`: what changes with the size of the model, and with the share of value-relevant text, in pictures.
+
+use super::grids::{self, Table};
+use super::{Comparison, Series as Over, label};
+use crate::hypothesis::{Control, Quantity};
+use crate::report::format::quotable;
+use crate::report::html::{CLOSE, open};
+use crate::report::plot::{Chart, Point, Series};
+use crate::report::text::{html as escaped, shortened};
+
+/// Constitutions of a plot.
+const CURVES: usize = 8;
+
+/// The comparison as one self-contained HTML page.
+pub fn to_html(comparison: &Comparison) -> String {
+    let names: Vec<String> = comparison.runs.iter().map(label).collect();
+    let title = names.join(", ");
+    let mut out = open(&shortened(&title, 120));
+    out += &format!("<header>\n<h1>{}</h1>\n</header>\n<main>\n", escaped(&title));
+    for value in &comparison.values {
+        let plots: String =
+            scaling(comparison, value).into_iter().chain(dilution(comparison, value)).collect();
+        if !plots.is_empty() {
+            let name = escaped(&shortened(value, 60));
+            out +=
+                &format!("<section>\n<h2>“{name}”</h2>\n<div class=\"plots\">\n{plots}</div>\n</section>\n");
+        }
+    }
+    for control in grids::series_controls(comparison) {
+        let with = if control == Control::Length { ", length controlled" } else { "" };
+        out += &format!("<section>\n<h2>Models side by side{with}</h2>\n");
+        out += &table(&grids::models(comparison, control));
+        out += "</section>\n";
+    }
+    for run in &comparison.runs {
+        for value in &comparison.values {
+            let heading = format!("{}: constitutions by alignment with “{value}”", label(run));
+            out += &format!("<section>\n<h2>{}</h2>\n", escaped(&heading));
+            out += &table(&grids::ranking(comparison, run, value));
+            out += "</section>\n";
+        }
+        for control in grids::controls(run) {
+            let with = if control == Control::Length { ", length controlled" } else { "" };
+            let heading = format!("{}: constitutions against each other{with}", label(run));
+            out += &format!("<details><summary>{}</summary>\n", escaped(&heading));
+            out += &table(&grids::matrix(run, control));
+            out += "</details>\n";
+        }
+    }
+    if !comparison.warnings.is_empty() {
+        out += "<section><h2>Warnings</h2>\n<ul class=\"warnings\">\n";
+        for warning in &comparison.warnings {
+            out += &format!("<li>{}</li>\n", escaped(warning));
+        }
+        out += "</ul>\n</section>\n";
+    }
+    out + "</main>\n<footer>All figures, with more digits, are in compare.json beside this page.</footer>\n"
+        + CLOSE
+}
+
+fn table(table: &Table) -> String {
+    let class = |c: usize| if c < table.left { "" } else { " class=\"n\"" };
+    let head: String = table
+        .head
+        .iter()
+        .enumerate()
+        .map(|(c, h)| format!("<th scope=\"col\"{}>{}</th>", class(c), escaped(h)))
+        .collect();
+    let row = |cells: &Vec<String>| -> String {
+        let cells: String =
+            cells.iter().enumerate().map(|(c, t)| format!("<td{}>{}</td>", class(c), escaped(t))).collect();
+        format!("<tr>{cells}</tr>\n")
+    };
+    format!(
+        "<div class=\"scroll\"><table><thead><tr>{head}</tr></thead>\n<tbody>\n{}</tbody>\n</table></div>\n",
+        table.rows.iter().map(row).collect::<String>()
+    )
+}
+
+fn figure(title: &str, caption: &str, svg: Option<String>) -> Option<String> {
+    let (title, caption) = (escaped(title), escaped(caption));
+    Some(format!("<figure>\n<h3>{title}</h3>\n{}\n<figcaption>{caption}</figcaption>\n</figure>\n", svg?))
+}
+
+/// Figures that may be quoted, at the runs' x.
+fn points(series: &Over, x: &[Option<f64>]) -> Vec<Point> {
+    let of = |(e, x): (&Option<crate::hypothesis::Estimate>, &Option<f64>)| {
+        let e = e.as_ref().filter(|e| quotable(e))?;
+        Some(((*x)?, e.estimate?, e.lo.zip(e.hi)))
+    };
+    series.estimates.iter().zip(x).filter_map(of).collect()
+}
+
+/// ρ, alignment and judge accuracy against log₁₀(parameters).
+fn scaling(comparison: &Comparison, value: &str) -> Vec<String> {
+    let x: Vec<Option<f64>> =
+        comparison.runs.iter().map(|r| r.parameters().map(|p| (p as f64).log10())).collect();
+    let own = |quantity: Quantity| -> Vec<&Over> {
+        let series = comparison.series.iter();
+        series
+            .filter(|s| {
+                s.quantity == quantity && s.control == Control::None && s.value.as_deref() == Some(value)
+            })
+            .take(CURVES)
+            .collect()
+    };
+    let draw = |quantity: Quantity, title: &str, axis: &str| {
+        let mut series = Vec::new();
+        for over in own(quantity) {
+            let points = points(over, &x);
+            let ends = points
+                .iter()
+                .map(|p| p.0)
+                .fold((f64::INFINITY, f64::NEG_INFINITY), |(lo, hi), x| (lo.min(x), hi.max(x)));
+            series.push(Series { name: over.constitution.clone().unwrap_or_default(), class: "up", points });
+            if let (None, Some(line)) = (&over.constitution, &over.line) {
+                let at = |x: f64| (x, line.at_billion + line.slope * (x - 9.0), None);
+                series.push(Series {
+                    name: String::new(),
+                    class: "none",
+                    points: vec![at(ends.0), at(ends.1)],
+                });
+            }
+        }
+        let label = format!("{title} of {value} against the number of parameters");
+        let chart = Chart {
+            label: &label,
+            axes: ("log₁₀ of the number of parameters", axis),
+            series,
+            ..Chart::default()
+        };
+        figure(
+            title,
+            "With 95 % intervals where quotable; grey: the fitted line, whose slope and interval stand in the table.",
+            chart.draw(),
+        )
+    };
+    [
+        draw(Quantity::Rho, "Encoding quality and size", "ρ"),
+        draw(Quantity::Alignment, "Alignment and size", "⟨v_c, v*⟩"),
+        draw(Quantity::JudgeAccuracy, "The judge and size", "share judged as labelled"),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+/// The gap against the known share η of value-relevant text, beside the line 1 − η of Proposition 5.
+fn dilution(comparison: &Comparison, value: &str) -> Option<String> {
+    let eta = comparison.eta.as_ref()?;
+    let x: Vec<Option<f64>> = eta.iter().map(|e| Some(*e)).collect();
+    let mut series: Vec<Series> = comparison
+        .series
+        .iter()
+        .filter(|s| {
+            s.quantity == Quantity::Gap && s.control == Control::None && s.value.as_deref() == Some(value)
+        })
+        .take(CURVES)
+        .map(|s| Series {
+            name: s.constitution.clone().unwrap_or_default(),
+            class: "up",
+            points: points(s, &x),
+        })
+        .collect();
+    if series.is_empty() {
+        return None;
+    }
+    let (lo, hi) =
+        eta.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(lo, hi), e| (lo.min(*e), hi.max(*e)));
+    let told = vec![(lo, 1.0 - lo, None), (hi, 1.0 - hi, None)];
+    series.push(Series { name: "1 − η".into(), class: "none", points: told });
+    let label = format!("Generation-judgment gap of {value} against the share of value-relevant text");
+    let chart =
+        Chart {
+            label: &label, axes: ("η, share of value-relevant text", "gap"), series, ..Chart::default()
+        };
+    figure(
+        "The gap and η",
+        "Gap of each constitution with its 95 % interval; grey: what Proposition 5 predicts.",
+        chart.draw(),
+    )
+}
