@@ -47,6 +47,9 @@ pub struct Null {
     pub hi: f64,
 }
 
+/// Sorted shares of random directions at each number of components.
+type Curve = Vec<(usize, Vec<f64>)>;
+
 /// Noise-free readings X u of random directions, `[200][N]`.
 fn readings(bench: &Bench) -> Vec<Vec<f64>> {
     let mut rng = ChaCha8Rng::seed_from_u64(SEED);
@@ -97,7 +100,7 @@ pub(super) fn measure(stage: &mut Stage<'_>, values: &[usize], out: &mut Analysi
     }
     let problem = stage.problem;
     // Values on the same rows share the null.
-    let mut known: Vec<(Rows, Vec<(usize, Vec<f64>)>)> = Vec::new();
+    let mut known: Vec<(Rows, Curve)> = Vec::new();
     let mut nulls: Vec<Null> = Vec::new();
     for &v in values {
         let value = &problem.values[v];

@@ -30,8 +30,7 @@ pub struct Raw {
 pub fn cosines(directions: &BTreeMap<String, Vec<Vec<f64>>>, at: usize) -> Vec<Raw> {
     let layer = |name: &str| directions.get(name).and_then(|layers| layers.get(at));
     let mut out = Vec::new();
-    for (name, v) in
-        directions.iter().filter_map(|(name, _)| Some((name.strip_prefix("v_star.")?, layer(name)?)))
+    for (name, v) in directions.keys().filter_map(|name| Some((name.strip_prefix("v_star.")?, layer(name)?)))
     {
         let others = directions.keys().filter(|other| *other == "w" || other.starts_with("v_c."));
         for other in others {

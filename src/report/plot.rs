@@ -188,10 +188,11 @@ impl Chart<'_> {
                 svg.line("mean", (x.at(from), y.at(from)), (x.at(to), y.at(to)));
             }
         }
+        let banded = series.iter().filter(|s| s.points.iter().any(|p| p.2.is_some())).count();
         for s in &series {
             let band: Vec<(f64, f64, f64)> =
                 s.points.iter().filter_map(|p| p.2.map(|(lo, hi)| (p.0, lo, hi))).collect();
-            if series.len() <= BANDS && band.len() > 1 {
+            if banded <= BANDS && band.len() > 1 {
                 let mut outline: Vec<(f64, f64)> = band.iter().map(|b| (x.at(b.0), y.at(b.2))).collect();
                 outline.extend(band.iter().rev().map(|b| (x.at(b.0), y.at(b.1))));
                 svg.path(&format!("band {}", s.class), &outline, true);

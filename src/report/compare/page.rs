@@ -8,8 +8,8 @@ use crate::report::html::{CLOSE, open};
 use crate::report::plot::{Chart, Point, Series};
 use crate::report::text::{html as escaped, shortened};
 
-/// Constitutions of a plot.
-const CURVES: usize = 8;
+/// Constitutions of a plot: those with the largest figures, so that their intervals can be seen.
+const CURVES: usize = 4;
 
 /// The comparison as one self-contained HTML page.
 pub fn to_html(comparison: &Comparison) -> String {
@@ -91,18 +91,27 @@ fn points(series: &Over, x: &[Option<f64>]) -> Vec<Point> {
     series.estimates.iter().zip(x).filter_map(of).collect()
 }
 
+/// The series of a value that lie farthest from `nothing` on average, at most four.
+fn largest<'c>(comparison: &'c Comparison, quantity: Quantity, value: &str, nothing: f64) -> Vec<&'c Over> {
+    let far = |s: &Over| {
+        let all: Vec<f64> =
+            s.estimates.iter().flatten().filter(|e| quotable(e)).filter_map(|e| e.estimate).collect();
+        all.iter().map(|v| (v - nothing).abs()).sum::<f64>() / all.len().max(1) as f64
+    };
+    let own =
+        |s: &&Over| s.quantity == quantity && s.control == Control::None && s.value.as_deref() == Some(value);
+    let mut series: Vec<&Over> = comparison.series.iter().filter(own).collect();
+    series.sort_by(|a, b| far(b).total_cmp(&far(a)));
+    series.truncate(CURVES);
+    series
+}
+
 /// ρ, alignment and judge accuracy against log₁₀(parameters).
 fn scaling(comparison: &Comparison, value: &str) -> Vec<String> {
     let x: Vec<Option<f64>> =
         comparison.runs.iter().map(|r| r.parameters().map(|p| (p as f64).log10())).collect();
-    let own = |quantity: Quantity| -> Vec<&Over> {
-        let series = comparison.series.iter();
-        series
-            .filter(|s| {
-                s.quantity == quantity && s.control == Control::None && s.value.as_deref() == Some(value)
-            })
-            .take(CURVES)
-            .collect()
+    let own = |quantity: Quantity| {
+        largest(comparison, quantity, value, if quantity == Quantity::JudgeAccuracy { 0.5 } else { 0.0 })
     };
     let draw = |quantity: Quantity, title: &str, axis: &str| {
         let mut series = Vec::new();
@@ -113,7 +122,7 @@ fn scaling(comparison: &Comparison, value: &str) -> Vec<String> {
                 .map(|p| p.0)
                 .fold((f64::INFINITY, f64::NEG_INFINITY), |(lo, hi), x| (lo.min(x), hi.max(x)));
             series.push(Series { name: over.constitution.clone().unwrap_or_default(), class: "up", points });
-            if let (None, Some(line)) = (&over.constitution, &over.line) {
+            if let Some(line) = &over.line {
                 let at = |x: f64| (x, line.at_billion + line.slope * (x - 9.0), None);
                 series.push(Series {
                     name: String::new(),
@@ -131,7 +140,8 @@ fn scaling(comparison: &Comparison, value: &str) -> Vec<String> {
         };
         figure(
             title,
-            "With 95 % intervals where quotable; grey: the fitted line, whose slope and interval stand in the table.",
+            "Figures that may be quoted, with 95 % intervals; grey: the fitted line, where there are three sizes. Its slope and interval stand \
+             in the table, with every constitution.",
             chart.draw(),
         )
     };
@@ -149,13 +159,8 @@ fn scaling(comparison: &Comparison, value: &str) -> Vec<String> {
 fn dilution(comparison: &Comparison, value: &str) -> Option<String> {
     let eta = comparison.eta.as_ref()?;
     let x: Vec<Option<f64>> = eta.iter().map(|e| Some(*e)).collect();
-    let mut series: Vec<Series> = comparison
-        .series
-        .iter()
-        .filter(|s| {
-            s.quantity == Quantity::Gap && s.control == Control::None && s.value.as_deref() == Some(value)
-        })
-        .take(CURVES)
+    let mut series: Vec<Series> = largest(comparison, Quantity::Gap, value, 0.0)
+        .into_iter()
         .map(|s| Series {
             name: s.constitution.clone().unwrap_or_default(),
             class: "up",

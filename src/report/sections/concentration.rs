@@ -23,11 +23,11 @@ fn words(share: &Estimate, null: Option<&Estimate>) -> Option<(&'static str, &'s
     };
     let (least, largest) = null.and_then(|n| n.lo.zip(n.hi))?;
     let beside = if lo > largest {
-        "more than random directions"
+        "more than of random directions"
     } else if hi < least {
-        "less than random directions"
+        "less than of random directions"
     } else {
-        "as random directions"
+        "as much as of random directions"
     };
     Some((most, beside))
 }
@@ -121,12 +121,21 @@ mod tests {
     #[test]
     fn a_share_is_judged_against_one_half_and_against_chance() {
         let null = share(0.55, 0.7);
-        assert_eq!(words(&share(0.8, 0.9), Some(&null)), Some(("most of it", "more than random directions")));
-        assert_eq!(words(&share(0.6, 0.9), Some(&null)), Some(("most of it", "as random directions")));
-        assert_eq!(words(&share(0.4, 0.58), Some(&null)), Some(("about half of it", "as random directions")));
+        assert_eq!(
+            words(&share(0.8, 0.9), Some(&null)),
+            Some(("most of it", "more than of random directions"))
+        );
+        assert_eq!(
+            words(&share(0.6, 0.9), Some(&null)),
+            Some(("most of it", "as much as of random directions"))
+        );
+        assert_eq!(
+            words(&share(0.4, 0.58), Some(&null)),
+            Some(("about half of it", "as much as of random directions"))
+        );
         assert_eq!(
             words(&share(0.1, 0.2), Some(&null)),
-            Some(("less than half of it", "less than random directions"))
+            Some(("less than half of it", "less than of random directions"))
         );
         assert_eq!(words(&share(0.1, 0.2).withheld("why"), Some(&null)), None);
     }

@@ -49,19 +49,15 @@ pub(super) fn section(_: &Report, index: &Index<'_>) -> Option<Section> {
             ]);
         }
         let figure = match all.estimate.filter(|_| quotable(all)) {
-            Some(cos) => format!("⟨v, v*⟩ = {} of “{value}”", number(cos, all.se)),
-            None => format!("an alignment with “{value}” that is not identifiable"),
+            Some(cos) => format!("is aligned {} with “{value}”", number(cos, all.se)),
+            None => format!("has no identifiable alignment with “{value}”"),
         };
         let harm = if harms.is_empty() {
-            "no member clearly harms".to_owned()
+            "none clearly harms".to_owned()
         } else {
-            format!(
-                "{} harmed by {}",
-                if harms.len() == 1 { "it is" } else { "it is each time" },
-                harms.join(", ")
-            )
+            format!("harmed by {}", harms.join(", "))
         };
-        said.push(format!("the average of {members} constitutions has {figure}, and {harm}"));
+        said.push(format!("the average of {members} constitutions {figure} ({harm})"));
     }
     if table.rows.is_empty() {
         return None;

@@ -99,8 +99,8 @@ fn residuals(report: &Report) -> Vec<Figure> {
         };
         Some(Figure {
             title: format!("Residuals: {name}"),
-            caption: "Means of ten bins of equally many responses, with 95 % intervals; a linear label leaves a flat line, \
-                      curvature a bend."
+            caption: "Means of ten bins of equally many responses, with 95 % intervals; a linear label leaves a straight line that falls \
+                      a little by the reading's own error, curvature a bend."
                 .into(),
             keys: vec![],
             svg: chart.draw()?,
