@@ -5,16 +5,13 @@
 //! read from it by a direction u ~ N(0, I) has there, in expectation, about the share of the variance that they carry. So
 //! the same estimator is given the noise-free readings ⟨h, u⟩ of random directions on the same contrasts.
 
-use faer::Mat;
-use rand::SeedableRng;
-use rand_chacha::ChaCha8Rng;
-use rand_distr::{Distribution, StandardNormal};
 use serde::Serialize;
 
 use super::analysis::Analysis;
 use super::bench::Bench;
 use super::dimension::{dimension, ks};
 use super::estimate::{Estimate, Quantity};
+use super::geometry::{DRAWS, random_readings};
 use super::rows::{self, Rows};
 use super::stage::Stage;
 use crate::error::Result;
@@ -25,8 +22,6 @@ use crate::probe::twicing::components;
 /// Name of the table in the report.
 pub const TABLE: &str = "concentration_null";
 
-/// Random directions.
-const DRAWS: usize = 200;
 /// The null is drawn up to this many times d_eff components.
 const FAR: usize = 4;
 /// Seed of the draws: the null is the same for every value and run of one width.
@@ -52,12 +47,7 @@ type Curve = Vec<(usize, Vec<f64>)>;
 
 /// Noise-free readings X u of random directions, `[200][N]`.
 fn readings(bench: &Bench) -> Vec<Vec<f64>> {
-    let mut rng = ChaCha8Rng::seed_from_u64(SEED);
-    let mut u: Mat<f64> = Mat::zeros(bench.x.ncols(), DRAWS);
-    for j in 0..DRAWS {
-        u.col_mut(j).iter_mut().for_each(|v| *v = StandardNormal.sample(&mut rng));
-    }
-    let read: Mat<f64> = &bench.x * &u;
+    let read = random_readings(bench, SEED);
     (0..DRAWS).map(|j| read.col(j).iter().copied().collect()).collect()
 }
 
@@ -171,6 +161,9 @@ pub(super) fn measure(stage: &mut Stage<'_>, values: &[usize], out: &mut Analysi
 #[cfg(test)]
 mod tests {
     use ndarray::Array2;
+    use rand::SeedableRng;
+    use rand_chacha::ChaCha8Rng;
+    use rand_distr::{Distribution, StandardNormal};
 
     use super::*;
     use crate::probe::Contrasts;
