@@ -165,6 +165,7 @@ fn gaps_stand_against_the_shares_that_the_models_were_trained_on() {
     let comparison = compare(runs.clone(), Some(vec![0.1, 0.6])).expect("a comparison");
     let page = to_html(&comparison);
     assert!(page.contains("The gap and η") && page.contains("1 − η"), "{page}");
+    assert!(!page.contains("and size"), "models of one size say nothing about size: {page}");
     assert!(page.contains("&lt;plenty&gt;") && !page.contains("<plenty>"));
     assert!(to_markdown(&comparison).contains("η, as told"));
     for wrong in [vec![0.1], vec![0.1, 1.2], vec![0.1, f64::NAN]] {

@@ -8,7 +8,7 @@ use crate::report::html::{CLOSE, open};
 use crate::report::plot::{Chart, Point, Series};
 use crate::report::text::{html as escaped, shortened};
 
-/// Constitutions of a plot: those with the largest figures, so that their intervals can be seen.
+/// Constitutions of a plot, so few that their intervals can be seen.
 const CURVES: usize = 4;
 
 /// The comparison as one self-contained HTML page.
@@ -91,17 +91,33 @@ fn points(series: &Over, x: &[Option<f64>]) -> Vec<Point> {
     series.estimates.iter().zip(x).filter_map(of).collect()
 }
 
-/// The series of a value that lie farthest from `nothing` on average, at most four.
-fn largest<'c>(comparison: &'c Comparison, quantity: Quantity, value: &str, nothing: f64) -> Vec<&'c Over> {
-    let far = |s: &Over| {
+/// The series of a value that `far` puts first by the mean over runs, at most four, without the placebo arm.
+fn largest<'c>(
+    comparison: &'c Comparison,
+    quantity: Quantity,
+    value: &str,
+    far: fn(f64) -> f64,
+) -> Vec<&'c Over> {
+    let mean = |s: &Over| {
         let all: Vec<f64> =
             s.estimates.iter().flatten().filter(|e| quotable(e)).filter_map(|e| e.estimate).collect();
-        all.iter().map(|v| (v - nothing).abs()).sum::<f64>() / all.len().max(1) as f64
+        if all.is_empty() {
+            return f64::NEG_INFINITY;
+        }
+        all.iter().map(|v| far(*v)).sum::<f64>() / all.len() as f64
     };
-    let own =
-        |s: &&Over| s.quantity == quantity && s.control == Control::None && s.value.as_deref() == Some(value);
+    let placebo = |name: &String| {
+        let mut cards = comparison.runs.iter().flat_map(|r| &r.report.constitutions);
+        cards.any(|card| card.name == *name && card.is_placebo())
+    };
+    let own = |s: &&Over| {
+        s.quantity == quantity
+            && s.control == Control::None
+            && s.value.as_deref() == Some(value)
+            && !s.constitution.as_ref().is_some_and(placebo)
+    };
     let mut series: Vec<&Over> = comparison.series.iter().filter(own).collect();
-    series.sort_by(|a, b| far(b).total_cmp(&far(a)));
+    series.sort_by(|a, b| mean(b).total_cmp(&mean(a)));
     series.truncate(CURVES);
     series
 }
@@ -110,8 +126,13 @@ fn largest<'c>(comparison: &'c Comparison, quantity: Quantity, value: &str, noth
 fn scaling(comparison: &Comparison, value: &str) -> Vec<String> {
     let x: Vec<Option<f64>> =
         comparison.runs.iter().map(|r| r.parameters().map(|p| (p as f64).log10())).collect();
-    let own = |quantity: Quantity| {
-        largest(comparison, quantity, value, if quantity == Quantity::JudgeAccuracy { 0.5 } else { 0.0 })
+    let known = || x.iter().flatten();
+    if known().all(|size| Some(size) == known().next()) {
+        return Vec::new();
+    }
+    let own = |quantity: Quantity| match quantity {
+        Quantity::JudgeAccuracy => largest(comparison, quantity, value, |share| (share - 0.5).abs()),
+        _ => largest(comparison, quantity, value, f64::abs),
     };
     let draw = |quantity: Quantity, title: &str, axis: &str| {
         let mut series = Vec::new();
@@ -159,7 +180,7 @@ fn scaling(comparison: &Comparison, value: &str) -> Vec<String> {
 fn dilution(comparison: &Comparison, value: &str) -> Option<String> {
     let eta = comparison.eta.as_ref()?;
     let x: Vec<Option<f64>> = eta.iter().map(|e| Some(*e)).collect();
-    let mut series: Vec<Series> = largest(comparison, Quantity::Gap, value, 0.0)
+    let mut series: Vec<Series> = largest(comparison, Quantity::Gap, value, |gap| gap)
         .into_iter()
         .map(|s| Series {
             name: s.constitution.clone().unwrap_or_default(),
@@ -181,7 +202,8 @@ fn dilution(comparison: &Comparison, value: &str) -> Option<String> {
         };
     figure(
         "The gap and η",
-        "Gap of each constitution with its 95 % interval; grey: what Proposition 5 predicts.",
+        "The constitutions with the largest gaps, with 95 % intervals; grey: what Proposition 5 predicts of one that queries the \
+         value directly.",
         chart.draw(),
     )
 }
