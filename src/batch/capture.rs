@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use ndarray::Ix3;
 use serde::{Deserialize, Serialize};
 
+use super::model::{ModelOptions, Opened};
 use super::progress::Progress;
 use crate::capture::{self, Job, Row};
 use crate::error::{Kind, Refusal, Result};
@@ -14,7 +15,7 @@ use crate::input::constitution::paraphrases;
 use crate::input::{Clusters, Constitution, Items, ReadOptions, cluster, read_items};
 use crate::model::chat::Template;
 use crate::model::hub::{Downloads, Unwatched};
-use crate::model::{Identity, LoadOptions, Model, ModelSource};
+use crate::model::{Identity, Model};
 use crate::observations::{BARE, Columns, Meta, RowRecord, write_rows, write_streaming};
 use crate::store::Store;
 use crate::units::Layer;
@@ -31,10 +32,8 @@ const POOLED_PIECES: usize = 48;
 /// What a capture is asked for.
 #[derive(Debug, Clone)]
 pub struct CaptureOptions {
-    /// The model, as the user names it.
-    pub model: String,
-    /// Where it comes from.
-    pub source: ModelSource,
+    /// The model.
+    pub model: ModelOptions,
     /// Files of items.
     pub data: Vec<PathBuf>,
     /// How to read them.
@@ -43,18 +42,10 @@ pub struct CaptureOptions {
     pub constitutions: Vec<Constitution>,
     /// Whether the bare context is read as well.
     pub bare: bool,
-    /// `none`, `chat`, a file; `None`: as the model suggests.
-    pub template: Option<String>,
     /// Layers; `None`: all.
     pub layers: Option<Vec<usize>>,
     /// Pooling.
     pub pool: Pool,
-    /// `f32`, `bf16`, `f16`.
-    pub dtype: String,
-    /// `cpu`, `cuda:N`; `None`: as built.
-    pub device: Option<String>,
-    /// Whether weights are read as they are used.
-    pub stream: bool,
     /// Bytes that the forward may take beside the weights.
     pub memory: Option<u64>,
 }
@@ -118,26 +109,9 @@ impl Prepared {
         let items = read_items(&options.data, &options.read)?;
         let mut constitutions: Vec<Option<Constitution>> = options.bare.then_some(None).into_iter().collect();
         constitutions.extend(options.constitutions.iter().cloned().map(Some));
-        let load = LoadOptions {
-            dtype: crate::model::dtype(&options.dtype)?,
-            device: crate::model::device(options.device.as_deref())?,
-            stream: options.stream,
-        };
-        let files = options.source.fetch(downloads)?;
-        let model = Model::open(&files, &options.model, &load)?;
-        let (template, template_name) = model.template(options.template.as_deref())?;
-        let blocks = model.decoder.config().num_blocks();
-        let mut layers: Vec<Layer> = match &options.layers {
-            None => (0..=blocks).map(Layer).collect(),
-            Some(list) => list.iter().copied().map(Layer).collect(),
-        };
-        layers.sort_unstable();
-        layers.dedup();
-        if let Some(bad) = layers.iter().find(|l| l.0 > blocks) {
-            return Err(Refusal::new(Kind::Invalid, format!("the model has no layer {bad}"))
-                .expected(format!("0 (the embeddings' output) to {blocks}"))
-                .into());
-        }
+        let opened = options.model.open(downloads)?;
+        let layers = opened.layers(options.layers.as_deref())?;
+        let Opened { model, template, template_name } = opened;
         let affordable = options
             .memory
             .map_or(CHUNK_TOKENS, |bytes| forest::affordable_tokens(&model.decoder, bytes as usize));
@@ -150,7 +124,7 @@ impl Prepared {
             steering: Default::default(),
         };
         let clusters = cluster(&items);
-        let dtype = options.dtype.clone();
+        let dtype = options.model.dtype.clone();
         let skip_bad = options.read.skip_bad;
         Ok(Self { model, items, clusters, constitutions, template, template_name, settings, dtype, skip_bad })
     }

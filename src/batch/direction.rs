@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::capture::{CHUNK_TOKENS, OBSERVATIONS, ROWS};
 use super::export::{DIRECTIONS, read_directions};
+use super::model::{ModelOptions, Opened};
 use super::pose;
 use super::progress::Progress;
 use super::rows::Read;
@@ -20,9 +21,9 @@ use crate::hypothesis::bench::Bench;
 use crate::hypothesis::rows::{self, Rows};
 use crate::hypothesis::{LayerSource, Problem};
 use crate::input::prompts::{Asked, read_prompts};
+use crate::model::Model;
 use crate::model::chat::Template;
 use crate::model::hub::Downloads;
-use crate::model::{LoadOptions, Model, ModelSource};
 use crate::observations::{Columns, Meta, Observations, RowRecord, write_rows};
 use crate::probe::length::LengthControl;
 use crate::report::export::{Directions, to_safetensors};
@@ -73,18 +74,8 @@ impl Position {
 /// What is asked for.
 #[derive(Debug, Clone)]
 pub struct DirectionOptions {
-    /// The model, as the user names it.
-    pub model: String,
-    /// Where it comes from.
-    pub source: ModelSource,
-    /// dtype of the computation.
-    pub dtype: String,
-    /// Device.
-    pub device: Option<String>,
-    /// Whether weights are read as they are used.
-    pub stream: bool,
-    /// `none`, `chat`, a file; `None`: as the model suggests.
-    pub template: Option<String>,
+    /// The model.
+    pub model: ModelOptions,
     /// Prompts of the first set.
     pub plus: PathBuf,
     /// Prompts of the second set.
@@ -125,26 +116,10 @@ pub fn direction_into(
             .found(format!("also at {}", known[&twice.prompt.plain_text()].place))
             .into());
     }
-    let load = LoadOptions {
-        dtype: crate::model::dtype(&options.dtype)?,
-        device: crate::model::device(options.device.as_deref())?,
-        stream: options.stream,
-    };
-    let model = Model::open(&options.source.fetch(downloads)?, &options.model, &load)?;
-    let (template, template_name) = model.template(options.template.as_deref())?;
-    let config = model.decoder.config();
-    let (blocks, width) = (config.num_blocks(), config.hidden_size);
-    let mut layers: Vec<Layer> = match &options.layers {
-        None => (0..=blocks).map(Layer).collect(),
-        Some(list) => list.iter().copied().map(Layer).collect(),
-    };
-    layers.sort_unstable();
-    layers.dedup();
-    if let Some(bad) = layers.iter().find(|l| l.0 > blocks) {
-        return Err(Refusal::new(Kind::Invalid, format!("the model has no layer {bad}"))
-            .expected(format!("0 (the embeddings' output) to {blocks}"))
-            .into());
-    }
+    let opened = options.model.open(downloads)?;
+    let layers = opened.layers(options.layers.as_deref())?;
+    let Opened { model, template, template_name } = opened;
+    let width = model.decoder.config().hidden_size;
     let all: Vec<&Asked> = plus.iter().chain(&minus).collect();
     let requests = all
         .par_iter()
@@ -218,7 +193,7 @@ pub fn direction_into(
     };
     let directions = Directions {
         model: model.identity.name.clone(),
-        model_type: config.family.model_type().to_owned(),
+        model_type: model.decoder.config().family.model_type().to_owned(),
         layers: layers.clone(),
         width,
         arrays: [(options.name.clone(), flat)].into_iter().collect(),

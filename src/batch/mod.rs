@@ -11,6 +11,7 @@ pub mod export;
 pub mod fit;
 pub mod judge;
 pub mod judges;
+pub mod model;
 pub mod named;
 pub mod plan;
 pub mod problem;

@@ -8,6 +8,7 @@ use super::capture::{CaptureOptions, Prepared, capture_into};
 use super::experiment::{DeviceName, Dtype, Experiment, JudgeTemplateName, ModelName, Pool, TemplateName};
 use super::fit::{FitOptions, fit_into};
 use super::judges::{Judged, Judges};
+use super::model::ModelOptions;
 use super::progress::Progress;
 use crate::artifact;
 use crate::capture::Job;
@@ -169,28 +170,14 @@ fn differences(at: &str, a: &Value, b: &Value, out: &mut Vec<String>) {
 }
 
 fn capture_options(experiment: &Experiment) -> Result<CaptureOptions> {
-    let (model, source) = match experiment.model.source.clone() {
+    let (name, source) = match experiment.model.source.clone() {
         ModelName::Folder(path) => (path.to_string_lossy().into_owned(), ModelSource::Folder(path)),
         ModelName::Hub { id, revision } => (id.clone(), ModelSource::Hub { id, revision }),
         ModelName::Embedded(name) => (format!("embedded:{name}"), ModelSource::Embedded(name)),
     };
-    Ok(CaptureOptions {
-        model,
+    let model = ModelOptions {
+        name,
         source,
-        data: experiment.data.files.clone(),
-        read: experiment.data.read.clone(),
-        constitutions: experiment.constitutions()?,
-        bare: true,
-        template: experiment.capture.template.as_ref().map(|t| match t {
-            TemplateName::Plain => "none".to_owned(),
-            TemplateName::Chat => "chat".to_owned(),
-            TemplateName::File(path) => path.to_string_lossy().into_owned(),
-        }),
-        layers: experiment.capture.layers.as_ref().map(|l| l.iter().map(|l| l.0).collect()),
-        pool: match experiment.capture.pool {
-            Pool::Mean => crate::forest::Pool::Mean,
-            Pool::Last => crate::forest::Pool::Last,
-        },
         dtype: match experiment.model.dtype {
             Dtype::F32 => "f32",
             Dtype::Bf16 => "bf16",
@@ -202,6 +189,23 @@ fn capture_options(experiment: &Experiment) -> Result<CaptureOptions> {
             DeviceName::Cuda(n) => format!("cuda:{n}"),
         }),
         stream: experiment.model.stream,
+        template: experiment.capture.template.as_ref().map(|t| match t {
+            TemplateName::Plain => "none".to_owned(),
+            TemplateName::Chat => "chat".to_owned(),
+            TemplateName::File(path) => path.to_string_lossy().into_owned(),
+        }),
+    };
+    Ok(CaptureOptions {
+        model,
+        data: experiment.data.files.clone(),
+        read: experiment.data.read.clone(),
+        constitutions: experiment.constitutions()?,
+        bare: true,
+        layers: experiment.capture.layers.as_ref().map(|l| l.iter().map(|l| l.0).collect()),
+        pool: match experiment.capture.pool {
+            Pool::Mean => crate::forest::Pool::Mean,
+            Pool::Last => crate::forest::Pool::Last,
+        },
         memory: experiment.capture.memory,
     })
 }

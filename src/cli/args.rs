@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::batch::capture::CaptureOptions;
+use crate::batch::model::ModelOptions;
 use crate::error::{Kind, Refusal, Result};
 use crate::forest::Pool;
 use crate::hypothesis::LayerChoice;
@@ -69,10 +70,7 @@ pub enum PoolName {
 }
 
 #[derive(Debug, Args)]
-pub struct ModelArgs {
-    /// The model: a folder in Hugging Face layout, an id on the hub (owner/name), or embedded:NAME
-    #[arg(long, value_name = "DIR|ID|embedded:NAME")]
-    pub model: String,
+pub struct ComputeArgs {
     /// Branch, tag or commit of a model on the hub [default: main]
     #[arg(long)]
     pub revision: Option<String>,
@@ -82,6 +80,15 @@ pub struct ModelArgs {
     /// cpu, cuda or cuda:N [default: cuda:0 if built for it, else cpu]
     #[arg(long)]
     pub device: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct ModelArgs {
+    /// The model: a folder in Hugging Face layout, an id on the hub (owner/name), or embedded:NAME
+    #[arg(long, value_name = "DIR|ID|embedded:NAME")]
+    pub model: String,
+    #[command(flatten)]
+    pub compute: ComputeArgs,
     /// Read weights block by block as they are used: for a model larger than memory
     #[arg(long)]
     pub stream: bool,
@@ -170,13 +177,31 @@ impl DataArgs {
     }
 }
 
-impl ModelArgs {
-    /// Where the model comes from.
+impl ComputeArgs {
+    /// The options for a model named so, in memory, with the template that it suggests.
     ///
     /// # Errors
     /// As [`ModelSource::parse`].
-    pub fn source(&self) -> Result<ModelSource> {
-        ModelSource::parse(&self.model, self.revision.as_deref())
+    pub fn options(&self, model: &str) -> Result<ModelOptions> {
+        Ok(ModelOptions {
+            name: model.to_owned(),
+            source: ModelSource::parse(model, self.revision.as_deref())?,
+            dtype: self.dtype.clone(),
+            device: self.device.clone(),
+            stream: false,
+            template: None,
+        })
+    }
+}
+
+impl ModelArgs {
+    /// The options of the model.
+    ///
+    /// # Errors
+    /// As [`ModelSource::parse`].
+    pub fn options(&self) -> Result<ModelOptions> {
+        let options = self.compute.options(&self.model)?;
+        Ok(ModelOptions { stream: self.stream, template: self.template.clone(), ..options })
     }
 }
 
@@ -189,21 +214,16 @@ impl CaptureArgs {
         let (constitutions, bare) = self.data.constitutions();
         let constitutions = read_constitutions(&constitutions)?;
         Ok(CaptureOptions {
-            model: self.model.model.clone(),
-            source: self.model.source()?,
+            model: self.model.options()?,
             data: self.data.data.clone(),
             read: self.data.read(),
             constitutions,
             bare,
-            template: self.model.template.clone(),
             layers: layers(&self.layers)?,
             pool: match self.pool {
                 PoolName::Mean => Pool::Mean,
                 PoolName::Last => Pool::Last,
             },
-            dtype: self.model.dtype.clone(),
-            device: self.model.device.clone(),
-            stream: self.model.stream,
             memory: self.memory.as_deref().map(bytes).transpose()?,
         })
     }

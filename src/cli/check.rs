@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::args::DataArgs;
+use super::args::{ComputeArgs, DataArgs};
 use super::bars::Bars;
 use super::capture::describe;
 use super::memory::mebibytes;
@@ -13,22 +13,14 @@ use crate::batch::check::check as run;
 use crate::error::{Kind, Refusal, Result};
 use crate::forest::Pool;
 use crate::input::read_constitutions;
-use crate::model::{LoadOptions, ModelSource, device, dtype};
 
 #[derive(Debug, Args)]
 pub struct CheckArgs {
     /// The model: a folder in Hugging Face layout, an id on the hub (owner/name), or embedded:NAME
     #[arg(value_name = "DIR|ID|embedded:NAME")]
     pub model: String,
-    /// Branch, tag or commit of a model on the hub [default: main]
-    #[arg(long)]
-    pub revision: Option<String>,
-    /// dtype of the computation: f32, bf16, f16
-    #[arg(long, default_value = "f32")]
-    pub dtype: String,
-    /// cpu, cuda or cuda:N [default: cuda:0 if built for it, else cpu]
-    #[arg(long)]
-    pub device: Option<String>,
+    #[command(flatten)]
+    pub compute: ComputeArgs,
     /// Count what a capture of these items would compute and take in memory
     #[arg(long, num_args = 1.., value_name = "FILE")]
     pub data: Vec<PathBuf>,
@@ -55,18 +47,13 @@ impl CheckArgs {
         };
         let (constitutions, bare) = data.constitutions();
         Ok(Some(CaptureOptions {
-            model: self.model.clone(),
-            source: ModelSource::parse(&self.model, self.revision.as_deref())?,
+            model: self.compute.options(&self.model)?,
             data: data.data.clone(),
             read: data.read(),
             constitutions: read_constitutions(&constitutions)?,
             bare,
-            template: None,
             layers: None,
             pool: Pool::Mean,
-            dtype: self.dtype.clone(),
-            device: self.device.clone(),
-            stream: false,
             memory: None,
         }))
     }
@@ -74,10 +61,9 @@ impl CheckArgs {
 
 /// Prints what was found; an error if the numbers cannot be trusted.
 pub fn check(args: &CheckArgs) -> Result<()> {
-    let device = device(args.device.as_deref())?;
-    let options = LoadOptions { dtype: dtype(&args.dtype)?, device, stream: false };
-    let source = ModelSource::parse(&args.model, args.revision.as_deref())?;
-    let found = run(&source.fetch(&mut Bars::new())?, &args.model, &options)?;
+    let model = args.compute.options(&args.model)?;
+    let load = model.load()?;
+    let found = run(&model.source.fetch(&mut Bars::new())?, &model.name, &load)?;
     println!("largest deviation over the layer's RMS, on four short texts");
     println!("{:>5} {:>10} {:>14} {:>14} {:>14}", "layer", "RMS", "against f64", "packed", "in a forest");
     for (layer, l) in found.layers.iter().enumerate() {

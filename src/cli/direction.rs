@@ -43,12 +43,7 @@ pub struct DirectionArgs {
 pub fn direction(args: &DirectionArgs) -> Result<()> {
     let found = direction_into(
         &DirectionOptions {
-            model: args.model.model.clone(),
-            source: args.model.source()?,
-            dtype: args.model.dtype.clone(),
-            device: args.model.device.clone(),
-            stream: args.model.stream,
-            template: args.model.template.clone(),
+            model: args.model.options()?,
             plus: args.plus.clone(),
             minus: args.minus.clone(),
             limit: args.limit,

@@ -26,18 +26,13 @@ pub fn preview(args: &PreviewArgs) -> Result<()> {
     let (constitutions, bare) = args.data.constitutions();
     let constitutions = read_constitutions(&constitutions)?;
     let options = CaptureOptions {
-        model: args.model.model.clone(),
-        source: args.model.source()?,
+        model: args.model.options()?,
         data: args.data.data.clone(),
         read: args.data.read(),
         constitutions,
         bare,
-        template: args.model.template.clone(),
         layers: Some(vec![0]),
         pool: Pool::Mean,
-        dtype: args.model.dtype.clone(),
-        stream: args.model.stream,
-        device: args.model.device.clone(),
         memory: None,
     };
     let prepared = Prepared::fetched(&options, &mut Bars::new())?;

@@ -32,6 +32,10 @@ impl Digits {
         };
         let last = exponent(scale, significant) + 1 - significant;
         let largest = value.abs().max(scale);
+        if last < -5 && (1e-3..1e7).contains(&largest) {
+            // A standard error of rounding size calls for no power of ten in a figure near one.
+            return Self::Fixed(6);
+        }
         if largest >= 1e7 || last < -5 {
             let first = largest.log10().floor() as i32;
             return Self::Scientific((first - last).clamp(0, 6) as usize);
@@ -166,6 +170,8 @@ mod tests {
             (-0.0004, 0.02, "0.000"),
             (1.234e-8, 2.5e-9, "1.23e−8"),
             (123_456_789.0, 1.0e6, "1.235e8"),
+            (1.000_95, 3.0e-9, "1.000950"),
+            (0.0, 3.0e-9, "0.0e0"),
         ] {
             assert_eq!(number(value, Some(se)), shown, "{value} ± {se}");
         }

@@ -1,6 +1,7 @@
 //! Matrix products into place: C = X Wᵀ (+ C), strided.
 //!
-//! f32 goes through the `gemm` crate, which reaches the processor's peak; bf16 through our own panels.
+//! f32 goes through the `gemm` crate, which with its feature `x86-v4` comes near the processor's peak; bf16 through our
+//! own panels.
 
 use gemm::Parallelism;
 

@@ -1,4 +1,4 @@
-//! Section 9.4: whether a direction stays the same function of the response from one checkpoint to the next.
+//! Section 9.4: the cosine of two directions as functions on the same rows, whatever the bases did.
 //!
 //! Bases of residual streams may turn between checkpoints, so directions are compared as functions on the same rows:
 //! f_s = ⟨h_s, v_s⟩ against f_t = ⟨h_t, v_t⟩, correlation over within-prompt contrasts. Blocks are cut into two halves;
@@ -18,24 +18,17 @@ use faer::Mat;
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
-use serde::Serialize;
 
-use super::page::{Page, table};
 use crate::error::Result;
 use crate::hypothesis::bench::{Bench, Label};
 use crate::hypothesis::improvement::GATE;
 use crate::hypothesis::{Estimate, Quantity};
+use crate::probe::Spectrum;
 use crate::probe::influence::{Influence, fisher_interval, theta};
 use crate::probe::twicing::twicing;
-use crate::probe::{Spectrum, influence};
-use crate::report::format::{NOTHING, headline, number};
-use crate::units::Layer;
 
 /// Splits of the blocks that are averaged.
 const SPLITS: u64 = 4;
-
-/// How far below 1 an interval must lie to be called drift.
-pub const MARGIN: f64 = 0.1;
 
 /// A label at one checkpoint: fitted on all blocks, and on the halves of each split.
 #[derive(Debug, Clone)]
@@ -138,213 +131,10 @@ pub fn function_cos((s, f): (&Bench, &Fitted), (t, g): (&Bench, &Fitted)) -> Est
     let st = Influence { value: cos, psi };
     let scale = 1.0 / (ss.value * tt.value).sqrt();
     let parts = [(scale, &st), (-0.5 * cos / ss.value, &ss), (-0.5 * cos / tt.value, &tt)];
-    let se = influence::Influence::combine(cos, &parts).se(blocks);
+    let se = Influence::combine(cos, &parts).se(blocks);
     let mut e = Estimate::figure(Quantity::FunctionCos, method, cos, se, fisher_interval(cos, se));
     (e.n, e.blocks) = (Some(s.n()), Some(blocks.len()));
     if encoded(&ss) && encoded(&tt) { e } else { e.withheld(why) }
-}
-
-/// What an interval says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Change {
-    /// The whole interval is within the margin of 1.
-    Steady,
-    /// The whole interval is below it.
-    Drifting,
-    /// The whole interval is negative.
-    Reversed,
-    /// The data do not tell.
-    Untold,
-}
-
-impl Change {
-    /// What an estimate says.
-    pub fn of(e: &Estimate) -> Self {
-        match (e.lo, e.hi) {
-            (Some(_), Some(hi)) if e.reportable && hi < 0.0 => Self::Reversed,
-            (Some(_), Some(hi)) if e.reportable && hi < 1.0 - MARGIN => Self::Drifting,
-            (Some(lo), Some(_)) if e.reportable && lo >= 1.0 - MARGIN => Self::Steady,
-            _ => Self::Untold,
-        }
-    }
-
-    /// In words.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Steady => "steady",
-            Self::Drifting => "drifting",
-            Self::Reversed => "reversed",
-            Self::Untold => "cannot be told",
-        }
-    }
-}
-
-/// One comparison of two steps.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Step {
-    /// Number of the earlier run, from 0.
-    pub from: usize,
-    /// Number of the later run.
-    pub to: usize,
-    /// `function_cos`.
-    #[serde(flatten)]
-    pub estimate: Estimate,
-    /// Euclidean cosine of the exported directions: moved by noise and by a turn of the basis.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub raw: Option<f64>,
-    /// What it says.
-    pub change: Change,
-}
-
-/// A direction over the series: `v_star.VALUE`, `v_c.CONSTITUTION`, `w`.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Track {
-    /// Its name.
-    pub direction: String,
-    /// Each step against the one before.
-    pub consecutive: Vec<Step>,
-    /// Each step against the first.
-    pub from_first: Vec<Step>,
-}
-
-/// A run of the series: where it is read, and what its report says.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Stop {
-    /// The folder.
-    pub run: String,
-    /// The model.
-    pub model: String,
-    /// The layer.
-    pub layer: Layer,
-    /// `rho`, `alignment` and `generation_alignment` of its report, without length control.
-    pub estimates: Vec<Estimate>,
-}
-
-/// A series of checkpoints.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Drift {
-    /// `vstar-drift/1`.
-    pub format: &'static str,
-    /// Rows compared.
-    pub rows: usize,
-    /// How far below 1 is called drift.
-    pub margin: f64,
-    /// The runs in order.
-    pub runs: Vec<Stop>,
-    /// The directions.
-    pub directions: Vec<Track>,
-    /// What must be known.
-    pub warnings: Vec<String>,
-}
-
-impl Drift {
-    /// The page.
-    pub fn page(&self) -> Page {
-        let mut head: Vec<String> = ["quantity", "value", "constitution"].map(str::to_owned).to_vec();
-        head.extend(self.runs.iter().enumerate().map(|(i, r)| format!("{i}: {} (layer {})", r.run, r.layer)));
-        let mut keys: Vec<(Quantity, Option<String>, Option<String>)> = Vec::new();
-        for e in self.runs.iter().flat_map(|r| &r.estimates) {
-            let key = (e.quantity, e.value.clone(), e.constitution.clone());
-            if !keys.contains(&key) {
-                keys.push(key);
-            }
-        }
-        keys.sort();
-        let rows = keys.into_iter().map(|(quantity, value, constitution)| {
-            let find = |r: &Stop| {
-                let is = |e: &&Estimate| {
-                    e.quantity == quantity && e.value == value && e.constitution == constitution
-                };
-                headline(r.estimates.iter().find(is))
-            };
-            let cells: Vec<String> = self.runs.iter().map(find).collect();
-            let mut row =
-                vec![quantity.name().to_owned(), value.unwrap_or_default(), constitution.unwrap_or_default()];
-            row.extend(cells);
-            row
-        });
-        let levels = super::page::Tabled { rows: rows.collect(), head, left: 3 };
-        let mut tables = vec![("Step by step".to_owned(), levels)];
-        for (title, steps) in [
-            ("Against the step before", Track::before as fn(&Track) -> &[Step]),
-            ("Against the first", Track::first),
-        ] {
-            let rows = self.directions.iter().flat_map(|t| {
-                steps(t).iter().map(|s| {
-                    vec![
-                        t.direction.clone(),
-                        format!("{} → {}", s.from, s.to),
-                        s.change.as_str().to_owned(),
-                        headline(Some(&s.estimate)),
-                        s.raw.map_or_else(|| NOTHING.to_owned(), |r| number(r, Some(0.01))),
-                    ]
-                })
-            });
-            let head = ["direction", "steps", "", "cos as functions [95 %]", "raw cos"];
-            tables.push((title.to_owned(), table(&head, 3, rows.collect())));
-        }
-        let mut notes = vec![
-            "cos as functions: correlation of ⟨h, v⟩ between two checkpoints over the same responses within prompts, \
-             disattenuated; n.i. where one of the two does not encode the label"
-                .to_owned(),
-            "raw cos: of the exported directions, without interval; noise and a turn of the basis lower it".to_owned(),
-            format!(
-                "drifting: the whole interval below {}; steady: the whole interval above it",
-                1.0 - self.margin
-            ),
-        ];
-        notes.extend(self.warnings.iter().cloned());
-        Page {
-            title: format!("{} checkpoints on {} responses", self.runs.len(), self.rows),
-            finding: self.finding(),
-            tables,
-            notes,
-        }
-    }
-
-    fn finding(&self) -> String {
-        let of = |change: Change| {
-            let there = |t: &&Track| t.from_first.iter().chain(&t.consecutive).any(|s| s.change == change);
-            self.directions.iter().filter(there).map(|t| t.direction.as_str()).collect::<Vec<_>>()
-        };
-        let (reversed, drifting) = (of(Change::Reversed), of(Change::Drifting));
-        let mut parts = Vec::new();
-        if !reversed.is_empty() {
-            parts.push(format!("reversed somewhere along the series: {}", reversed.join(", ")));
-        }
-        let only: Vec<&str> = drifting.into_iter().filter(|d| !reversed.contains(d)).collect();
-        if !only.is_empty() {
-            parts.push(format!("drifting: {}", only.join(", ")));
-        }
-        let steady: Vec<&str> = self
-            .directions
-            .iter()
-            .filter(|t| !t.from_first.is_empty() && t.from_first.iter().all(|s| s.change == Change::Steady))
-            .map(|t| t.direction.as_str())
-            .collect();
-        if !steady.is_empty() {
-            parts.push(format!("steady from the first to every later step: {}", steady.join(", ")));
-        }
-        if parts.is_empty() {
-            return "No direction can be called steady, drifting or reversed on these data.".to_owned();
-        }
-        let mut text = parts.join("; ");
-        if let Some(first) = text.get_mut(..1) {
-            first.make_ascii_uppercase();
-        }
-        text + "."
-    }
-}
-
-impl Track {
-    fn before(&self) -> &[Step] {
-        &self.consecutive
-    }
-
-    fn first(&self) -> &[Step] {
-        &self.from_first
-    }
 }
 
 #[cfg(test)]
@@ -354,6 +144,7 @@ mod tests {
 
     use super::*;
     use crate::probe::Contrasts;
+    use crate::steer::drift::Change;
 
     const D: usize = 24;
     const PROMPTS: usize = 220;

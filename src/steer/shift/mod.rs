@@ -7,41 +7,23 @@
 //! - entropy rank exp(−Σ p ln p) (Roy and Vetterli 2007), and the number of directions for 90 % of ‖Δ‖²;
 //! - the share ‖Δ v̂‖²/‖Δ‖² along a direction, beside 1/d and v̂ᵀΣv̂/tr Σ, Σ the covariance of H_A's rows.
 
+mod page;
+mod ranks;
+mod turned;
+
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use faer::Mat;
 use ndarray::{Array2, ArrayView2};
+pub use ranks::Ranks;
+use ranks::ranks;
 use serde::Serialize;
+pub use turned::{Turned, turned};
 
-use super::page::{Page, table};
 use crate::error::{Kind, Refusal, Result};
-use crate::hypothesis::dimension::dimension_of;
 use crate::hypothesis::{Estimate, Quantity};
-use crate::linalg::dot;
-use crate::probe::Spectrum;
-use crate::probe::influence::{Z95, normal_interval};
-use crate::report::format::{number, percent, with_interval};
+use crate::probe::influence::normal_interval;
 use crate::units::Layer;
-
-/// Singular values that are listed.
-const LISTED: usize = 16;
-
-/// How many directions a matrix has.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Ranks {
-    /// The largest singular values divided by √rows, falling, at most 16: their squares are mean squares along a
-    /// direction.
-    pub singular_values: Vec<f64>,
-    /// `shift_rank`: the participation ratio across blocks.
-    pub rank: Estimate,
-    /// The same of the rows at hand, which few rows bias low.
-    pub naive: Option<f64>,
-    /// exp of the entropy of the shares.
-    pub entropy: Option<f64>,
-    /// Directions for 90 % of the sum of squares.
-    pub k90: Option<usize>,
-}
 
 /// What a direction has of the shift.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -77,37 +59,6 @@ pub struct LayerShift {
     pub shares: Vec<Share>,
     /// Directions that both checkpoints have under one name.
     pub turned: Vec<Turned>,
-}
-
-/// A direction of both checkpoints: how far it turned. Of exported vectors; no interval.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Turned {
-    /// Its name.
-    pub direction: String,
-    /// cos(v̂_A, v̂_B) in the metric of the covariance of H_A's rows; absent where one of them does not vary.
-    pub cos: Option<f64>,
-    /// The same in raw coordinates.
-    pub cos_raw: f64,
-}
-
-/// How far directions `[d]` of the same name turned from the first checkpoint to the second; `a` `[rows, d]` of the first.
-pub fn turned(
-    a: ArrayView2<'_, f32>,
-    first: &[(String, Vec<f64>)],
-    second: &[(String, Vec<f64>)],
-) -> Vec<Turned> {
-    let rows = less_mean(&a.mapv(f64::from));
-    let read = |v: &[f64]| -> Vec<f64> {
-        rows.rows().into_iter().map(|r| r.iter().zip(v).map(|(x, v)| x * v).sum()).collect()
-    };
-    let cos = |u: &[f64], v: &[f64]| dot(u, v) / (dot(u, u) * dot(v, v)).sqrt();
-    let of = |(name, u): &(String, Vec<f64>)| {
-        let (_, v) = second.iter().find(|(other, v)| other == name && v.len() == u.len())?;
-        let in_metric = Some(cos(&read(u), &read(v))).filter(|c| c.is_finite());
-        let cos_raw = Some(cos(u, v)).filter(|c| c.is_finite())?;
-        Some(Turned { direction: name.clone(), cos: in_metric, cos_raw })
-    };
-    first.iter().filter_map(of).collect()
 }
 
 /// Everything that is compared.
@@ -237,193 +188,6 @@ fn share(along: &[f64], x: &Array2<f64>, blocks: &[Range<usize>]) -> Estimate {
     e
 }
 
-fn ranks(x: &Array2<f64>, blocks: &[Range<usize>]) -> Result<Ranks> {
-    let method = "participation ratio across blocks, jackknife of the logarithm";
-    let none = |why: &str| Ranks {
-        singular_values: Vec::new(),
-        rank: Estimate::missing(Quantity::ShiftRank, why),
-        naive: None,
-        entropy: None,
-        k90: None,
-    };
-    let spectrum = match Spectrum::new(&Mat::from_fn(x.nrows(), x.ncols(), |i, j| x[[i, j]])) {
-        Ok(spectrum) => spectrum,
-        Err(e) if e.kind() == Some(Kind::NotEstimable) => {
-            return Ok(none("the checkpoints do not differ here"));
-        }
-        Err(e) => return Err(e),
-    };
-    let total: f64 = spectrum.mu.iter().sum();
-    let shares: Vec<f64> = spectrum.mu.iter().map(|m| m / total).collect();
-    let mut reached = 0.0;
-    let k90 = shares.iter().take_while(|p| {
-        let before = reached;
-        reached += **p;
-        before < 0.9
-    });
-    let k90 = k90.count();
-    let rank = match dimension_of(&spectrum, blocks) {
-        None => Estimate::missing(Quantity::ShiftRank, "too few blocks to tell the directions from noise"),
-        Some(found) => {
-            let (log, half) = (found.d_eff.ln(), Z95 * found.log_se);
-            let interval = ((log - half).exp(), (log + half).exp());
-            let se = found.d_eff * found.log_se;
-            let mut e = Estimate::figure(Quantity::ShiftRank, method, found.d_eff, se, interval);
-            e.z = None;
-            (e.n, e.blocks) = (Some(x.nrows()), Some(blocks.len()));
-            e
-        }
-    };
-    Ok(Ranks {
-        singular_values: spectrum.mu.iter().take(LISTED).map(|m| m.sqrt()).collect(),
-        rank,
-        naive: Some(1.0 / shares.iter().map(|p| p * p).sum::<f64>()),
-        entropy: Some((-shares.iter().map(|p| p * p.ln()).sum::<f64>()).exp()),
-        k90: Some(k90),
-    })
-}
-
-impl Share {
-    /// The larger of the two expectations.
-    fn expected(&self) -> f64 {
-        self.covariance.map_or(self.isotropic, |c| c.max(self.isotropic))
-    }
-}
-
-impl Shift {
-    /// The page.
-    pub fn page(&self) -> Page {
-        let show = |v: Option<f64>| v.map_or_else(|| "–".to_owned(), |v| number(v, None));
-        let rows = self.layers.iter().map(|l| {
-            vec![
-                l.layer.to_string(),
-                show(l.relative),
-                percent(l.mean_share),
-                with_interval(&l.whole.rank),
-                with_interval(&l.centred.rank),
-                show(l.centred.naive),
-                show(l.centred.entropy),
-                l.centred.k90.map_or_else(|| "–".to_owned(), |k| k.to_string()),
-            ]
-        });
-        let head = [
-            "layer",
-            "‖Δ‖/‖h − mean‖",
-            "mean row",
-            "rank [95 %]",
-            "rank, centred [95 %]",
-            "sample",
-            "entropy",
-            "for 90 %",
-        ];
-        let mut tables = vec![("How many directions moved".to_owned(), table(&head, 1, rows.collect()))];
-        let rows = self.layers.iter().flat_map(|l| {
-            l.shares.iter().map(|s| {
-                vec![
-                    s.direction.clone(),
-                    l.layer.to_string(),
-                    with_interval(&s.share),
-                    with_interval(&s.share_centred),
-                    number(s.isotropic, None),
-                    show(s.covariance),
-                ]
-            })
-        });
-        let rows: Vec<Vec<String>> = rows.collect();
-        if !rows.is_empty() {
-            let head = [
-                "direction",
-                "layer",
-                "share of ‖Δ‖² [95 %]",
-                "centred [95 %]",
-                "1/d",
-                "share of the covariance",
-            ];
-            tables.push(("Along directions".to_owned(), table(&head, 2, rows)));
-        }
-        let rows: Vec<Vec<String>> = self
-            .layers
-            .iter()
-            .flat_map(|l| {
-                l.turned.iter().map(|t| {
-                    vec![
-                        t.direction.clone(),
-                        l.layer.to_string(),
-                        t.cos.map_or_else(|| "–".to_owned(), |c| number(c, Some(0.01))),
-                        number(t.cos_raw, Some(0.01)),
-                    ]
-                })
-            })
-            .collect();
-        if !rows.is_empty() {
-            let head = ["direction", "layer", "cosine in the metric of Σ", "raw cosine"];
-            tables.push(("The same direction in both checkpoints".to_owned(), table(&head, 2, rows)));
-        }
-        let mut notes = vec![
-            "rank: participation ratio of the squared singular values across blocks; the centred one leaves out what all \
-             rows share"
-                .to_owned(),
-            "share: of the squared length of the shift; beside it what a shift without preference (1/d) and one with the \
-             covariance of the first checkpoint's h would have"
-                .to_owned(),
-            "the same direction: cosine of the exported vectors, Σ of the first checkpoint's rows; noise in either lowers it, and \
-             `vstar drift` compares functions with intervals"
-                .to_owned(),
-        ];
-        notes.extend(self.warnings.iter().cloned());
-        Page {
-            title: format!("{} → {}: shift of the residual stream", self.runs[0], self.runs[1]),
-            finding: self.finding(),
-            tables,
-            notes,
-        }
-    }
-
-    fn finding(&self) -> String {
-        let ranks: Vec<(&LayerShift, f64)> =
-            self.layers.iter().filter_map(|l| Some((l, l.whole.rank.estimate?))).collect();
-        let (Some(first), Some(last)) = (ranks.first(), ranks.last()) else {
-            return format!(
-                "On {} rows the checkpoints do not differ, or too little to say along what.",
-                self.rows
-            );
-        };
-        let mut text = format!(
-            "On {} rows the shift has an effective rank of {} of {} at layer {} and {} at layer {} (less what all rows \
-             share: {} and {}).",
-            self.rows,
-            number(first.1, first.0.whole.rank.se),
-            self.width,
-            first.0.layer,
-            number(last.1, last.0.whole.rank.se),
-            last.0.layer,
-            with_interval(&first.0.centred.rank),
-            with_interval(&last.0.centred.rank),
-        );
-        let strongest = self
-            .layers
-            .iter()
-            .flat_map(|l| l.shares.iter().map(move |s| (l, s)))
-            .filter(|(_, s)| s.direction.starts_with("v_star."))
-            .filter_map(|(l, s)| Some((l, s, s.share.estimate? / s.expected())))
-            .max_by(|x, y| x.2.total_cmp(&y.2));
-        if let Some((l, s, ratio)) = strongest {
-            let verdict = match s.share.lo {
-                Some(lo) if lo > s.expected() => "more than chance and than h's own covariance",
-                _ => "no more than chance or h's own covariance would give",
-            };
-            text += &format!(
-                " Along {} it has at most {} of its squared length (layer {}), {} × what is expected: {verdict}.",
-                s.direction,
-                with_interval(&s.share),
-                l.layer,
-                number(ratio, None),
-            );
-        }
-        text
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use rand::SeedableRng;
@@ -446,19 +210,6 @@ mod tests {
 
     fn blocks() -> Vec<i32> {
         (0..N).map(|i| (i / 2) as i32).collect()
-    }
-
-    #[test]
-    fn directions_of_one_name_are_compared_in_both_metrics() {
-        // Component 0 varies twice as much as component 1.
-        let a = ndarray::arr2(&[[2.0f32, 0.0], [-2.0, 0.0], [0.0, 1.0], [0.0, -1.0]]);
-        let named = |name: &str, v: [f64; 2]| (name.to_owned(), v.to_vec());
-        let first = [named("v", [1.0, 1.0]), named("only", [1.0, 0.0]), named("zero", [0.0, 0.0])];
-        let second = [named("v", [1.0, -1.0]), named("zero", [1.0, 0.0])];
-        let found = turned(a.view(), &first, &second);
-        assert_eq!(found.len(), 1);
-        // (4 − 1)/(4 + 1) in the metric, 0 in raw coordinates.
-        assert!((found[0].cos.expect("a cosine") - 0.6).abs() < 1e-12 && found[0].cos_raw.abs() < 1e-12);
     }
 
     #[test]

@@ -10,16 +10,18 @@
 //! only. Two independent samples err: blocks of responses through the influence of the three means, prompts through
 //! theirs, and the squares of the two errors add.
 
+mod found;
+mod page;
+
+pub use found::{Against, Found, LayerMeans};
 use ndarray::{Array1, ArrayView2, Axis};
 use serde::Serialize;
 
-use super::page::{Page, table};
 use crate::hypothesis::bench::{Bench, Label};
 use crate::hypothesis::improvement::GATE;
-use crate::hypothesis::{Estimate, Quantity, geometry};
+use crate::hypothesis::{Estimate, Quantity};
+use crate::linalg::dot;
 use crate::probe::influence::{cosine, fisher_interval, mean_product, normal_interval, theta};
-use crate::report::format::{NOTHING, headline, number, with_interval};
-use crate::units::Layer;
 
 /// Two sets of prompts at one layer: h `[n, d]` and the half of each prompt.
 #[derive(Debug, Clone, Copy)]
@@ -49,10 +51,6 @@ fn mean(h: ArrayView2<'_, f32>, rows: &[usize]) -> Array1<f64> {
         sum.iter_mut().zip(h.index_axis(Axis(0), r)).for_each(|(s, v)| *s += f64::from(*v));
     }
     sum / rows.len() as f64
-}
-
-fn dot(a: &[f64], b: &[f64]) -> f64 {
-    a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
 
 fn score(h: ArrayView2<'_, f32>, row: usize, v: &[f64]) -> f64 {
@@ -218,174 +216,6 @@ pub struct Raw {
     pub hi: f64,
     /// Standard deviation for a random direction, 1/√d.
     pub random_sd: f64,
-}
-
-/// Against one direction of a run.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Against {
-    /// `v_star.VALUE`, `v_c.CONSTITUTION` or `w`.
-    pub direction: String,
-    /// `direction_cos`.
-    #[serde(flatten)]
-    pub estimate: Estimate,
-    /// Standard deviation of the same for random directions.
-    pub random_sd: Option<f64>,
-    /// The Euclidean cosine with the exported direction.
-    pub raw: Option<Raw>,
-}
-
-impl Against {
-    /// Measures one.
-    pub fn new(
-        means: &Means,
-        sets: &Sets<'_>,
-        name: &str,
-        bench: &Bench,
-        label: &Label,
-        v: Option<&[f64]>,
-    ) -> Self {
-        let mut estimate = means.cos(sets, bench, label);
-        estimate.control = bench.control;
-        Self {
-            direction: name.to_owned(),
-            estimate,
-            random_sd: geometry::null(bench, label).estimate,
-            raw: v.and_then(|v| means.raw(sets, v)),
-        }
-    }
-}
-
-/// One layer.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct LayerMeans {
-    /// The layer.
-    pub layer: Layer,
-    /// ‖d‖.
-    pub norm: f64,
-    /// ⟨d₁, d₂⟩ of the halves: ‖d‖² without noise.
-    pub square: Option<f64>,
-    /// √(mean ‖h − mean of its set‖²).
-    pub spread: f64,
-    /// `direction_auc`.
-    pub auc: Estimate,
-    /// Against the directions of a run.
-    pub against: Vec<Against>,
-}
-
-/// A difference of means at every layer.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Found {
-    /// `vstar-direction/1`.
-    pub format: &'static str,
-    /// The model.
-    pub model: String,
-    /// Its name in directions.safetensors.
-    pub name: String,
-    /// Which token of a prompt: `last`, `mean`, `-k`.
-    pub position: String,
-    /// Prompts of the first and the second set.
-    pub prompts: [usize; 2],
-    /// The run it is held against.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub against: Option<String>,
-    /// Layer by layer.
-    pub layers: Vec<LayerMeans>,
-    /// What must be known.
-    pub warnings: Vec<String>,
-}
-
-impl Found {
-    /// The page.
-    pub fn page(&self) -> Page {
-        let rows = self.layers.iter().map(|l| {
-            vec![
-                l.layer.to_string(),
-                headline(Some(&l.auc)),
-                number(l.norm, None),
-                l.square.map_or_else(|| NOTHING.to_owned(), |s| number(s.signum() * s.abs().sqrt(), None)),
-                number(l.spread, None),
-            ]
-        });
-        let head = ["layer", "held-out AUC [95 %]", "length", "length less noise", "spread within sets"];
-        let mut tables = vec![("By layer".to_owned(), table(&head, 1, rows.collect()))];
-        let rows = self.layers.iter().flat_map(|l| {
-            l.against.iter().map(|a| {
-                vec![
-                    a.direction.clone(),
-                    l.layer.to_string(),
-                    headline(Some(&a.estimate)),
-                    a.random_sd.map_or_else(|| NOTHING.to_owned(), |s| number(s, None)),
-                    a.raw.map_or_else(
-                        || NOTHING.to_owned(),
-                        |r| format!("{:.3} [{:.3}, {:.3}]", r.cos, r.lo, r.hi).replace('-', "−"),
-                    ),
-                    a.raw.map_or_else(|| NOTHING.to_owned(), |r| number(r.random_sd, None)),
-                ]
-            })
-        });
-        let rows: Vec<Vec<String>> = rows.collect();
-        if !rows.is_empty() {
-            let head = ["direction", "layer", "cos [95 %]", "random sd", "raw cos [95 %]", "random sd"];
-            tables.push(("Against the run's directions".to_owned(), table(&head, 2, rows)));
-        }
-        let mut notes = vec![
-            "held-out AUC: each half of the prompts under the direction of the other; 0.5 by chance".to_owned(),
-            "cos: in the metric of the run's within-prompt covariance, without the noise of either direction; raw cos: \
-             Euclidean, with the exported direction, which noise lowers"
-                .to_owned(),
-        ];
-        notes.extend(self.warnings.iter().cloned());
-        Page {
-            title: format!("{}: {} (position {})", self.model, self.name, self.position),
-            finding: self.finding(),
-            tables,
-            notes,
-        }
-    }
-
-    fn finding(&self) -> String {
-        let best = self
-            .layers
-            .iter()
-            .filter(|l| l.auc.estimate.is_some())
-            .max_by(|a, b| a.auc.estimate.unwrap_or(0.0).total_cmp(&b.auc.estimate.unwrap_or(0.0)));
-        let [plus, minus] = self.prompts;
-        let Some(best) = best else {
-            return format!(
-                "{plus} and {minus} prompts are too few to tell whether the direction separates new ones."
-            );
-        };
-        let verdict = match (best.auc.lo, best.auc.hi) {
-            (Some(lo), _) if lo > 0.5 => "tells the two sets apart on prompts it was not made from",
-            _ => "does not demonstrably tell the two sets apart on new prompts",
-        };
-        let mut text = format!(
-            "The direction between {plus} and {minus} prompts {verdict}: AUC {} at layer {}, the best of {} layers.",
-            with_interval(&best.auc),
-            best.layer,
-            self.layers.len()
-        );
-        for a in &best.against {
-            let (Some(lo), Some(hi)) = (a.estimate.lo.filter(|_| a.estimate.reportable), a.estimate.hi)
-            else {
-                continue;
-            };
-            if a.direction.starts_with("v_star.") {
-                let ordinary =
-                    a.random_sd.is_some_and(|sd| a.estimate.estimate.unwrap_or(0.0).abs() <= 1.96 * sd);
-                let what = if lo <= 0.0 && hi >= 0.0 {
-                    "which cannot be told from 0"
-                } else if ordinary {
-                    "ordinary for unrelated directions in this geometry"
-                } else {
-                    "more than unrelated directions have"
-                };
-                text +=
-                    &format!(" Its cosine with {} is {}, {what}.", a.direction, with_interval(&a.estimate));
-            }
-        }
-        text
-    }
 }
 
 #[cfg(test)]

@@ -1,0 +1,99 @@
+//! A difference of means as a page: how well it separates new prompts, and its angles with a run's directions.
+
+use super::Found;
+use crate::report::format::{NOTHING, headline, number, with_interval};
+use crate::steer::page::{Page, table};
+
+impl Found {
+    /// The page.
+    pub fn page(&self) -> Page {
+        let rows = self.layers.iter().map(|l| {
+            vec![
+                l.layer.to_string(),
+                headline(Some(&l.auc)),
+                number(l.norm, None),
+                l.square.map_or_else(|| NOTHING.to_owned(), |s| number(s.signum() * s.abs().sqrt(), None)),
+                number(l.spread, None),
+            ]
+        });
+        let head = ["layer", "held-out AUC [95 %]", "length", "length less noise", "spread within sets"];
+        let mut tables = vec![("By layer".to_owned(), table(&head, 1, rows.collect()))];
+        let rows = self.layers.iter().flat_map(|l| {
+            l.against.iter().map(|a| {
+                vec![
+                    a.direction.clone(),
+                    l.layer.to_string(),
+                    headline(Some(&a.estimate)),
+                    a.random_sd.map_or_else(|| NOTHING.to_owned(), |s| number(s, None)),
+                    a.raw.map_or_else(
+                        || NOTHING.to_owned(),
+                        |r| format!("{:.3} [{:.3}, {:.3}]", r.cos, r.lo, r.hi).replace('-', "−"),
+                    ),
+                    a.raw.map_or_else(|| NOTHING.to_owned(), |r| number(r.random_sd, None)),
+                ]
+            })
+        });
+        let rows: Vec<Vec<String>> = rows.collect();
+        if !rows.is_empty() {
+            let head = ["direction", "layer", "cos [95 %]", "random sd", "raw cos [95 %]", "random sd"];
+            tables.push(("Against the run's directions".to_owned(), table(&head, 2, rows)));
+        }
+        let mut notes = vec![
+            "held-out AUC: each half of the prompts under the direction of the other; 0.5 by chance".to_owned(),
+            "cos: in the metric of the run's within-prompt covariance, without the noise of either direction; raw cos: \
+             Euclidean, with the exported direction, which noise lowers"
+                .to_owned(),
+        ];
+        notes.extend(self.warnings.iter().cloned());
+        Page {
+            title: format!("{}: {} (position {})", self.model, self.name, self.position),
+            finding: self.finding(),
+            tables,
+            notes,
+        }
+    }
+
+    fn finding(&self) -> String {
+        let best = self
+            .layers
+            .iter()
+            .filter(|l| l.auc.estimate.is_some())
+            .max_by(|a, b| a.auc.estimate.unwrap_or(0.0).total_cmp(&b.auc.estimate.unwrap_or(0.0)));
+        let [plus, minus] = self.prompts;
+        let Some(best) = best else {
+            return format!(
+                "{plus} and {minus} prompts are too few to tell whether the direction separates new ones."
+            );
+        };
+        let verdict = match (best.auc.lo, best.auc.hi) {
+            (Some(lo), _) if lo > 0.5 => "tells the two sets apart on prompts it was not made from",
+            _ => "does not demonstrably tell the two sets apart on new prompts",
+        };
+        let mut text = format!(
+            "The direction between {plus} and {minus} prompts {verdict}: AUC {} at layer {}, the best of {} layers.",
+            with_interval(&best.auc),
+            best.layer,
+            self.layers.len()
+        );
+        for a in &best.against {
+            let (Some(lo), Some(hi)) = (a.estimate.lo.filter(|_| a.estimate.reportable), a.estimate.hi)
+            else {
+                continue;
+            };
+            if a.direction.starts_with("v_star.") {
+                let ordinary =
+                    a.random_sd.is_some_and(|sd| a.estimate.estimate.unwrap_or(0.0).abs() <= 1.96 * sd);
+                let what = if lo <= 0.0 && hi >= 0.0 {
+                    "which cannot be told from 0"
+                } else if ordinary {
+                    "ordinary for unrelated directions in this geometry"
+                } else {
+                    "more than unrelated directions have"
+                };
+                text +=
+                    &format!(" Its cosine with {} is {}, {what}.", a.direction, with_interval(&a.estimate));
+            }
+        }
+        text
+    }
+}

@@ -1,0 +1,79 @@
+//! How many directions a matrix of rows has: singular values and effective ranks.
+
+use std::ops::Range;
+
+use faer::Mat;
+use ndarray::Array2;
+use serde::Serialize;
+
+use crate::error::{Kind, Result};
+use crate::hypothesis::dimension::dimension_of;
+use crate::hypothesis::{Estimate, Quantity};
+use crate::probe::Spectrum;
+use crate::probe::influence::Z95;
+
+/// Singular values that are listed.
+const LISTED: usize = 16;
+
+/// How many directions a matrix has.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Ranks {
+    /// The largest singular values divided by √rows, falling, at most 16: their squares are mean squares along a
+    /// direction.
+    pub singular_values: Vec<f64>,
+    /// `shift_rank`: the participation ratio across blocks.
+    pub rank: Estimate,
+    /// The same of the rows at hand, which few rows bias low.
+    pub naive: Option<f64>,
+    /// exp of the entropy of the shares.
+    pub entropy: Option<f64>,
+    /// Directions for 90 % of the sum of squares.
+    pub k90: Option<usize>,
+}
+
+/// The ranks of `x` `[rows, d]`, whose blocks are consecutive rows.
+pub(super) fn ranks(x: &Array2<f64>, blocks: &[Range<usize>]) -> Result<Ranks> {
+    let method = "participation ratio across blocks, jackknife of the logarithm";
+    let none = |why: &str| Ranks {
+        singular_values: Vec::new(),
+        rank: Estimate::missing(Quantity::ShiftRank, why),
+        naive: None,
+        entropy: None,
+        k90: None,
+    };
+    let spectrum = match Spectrum::new(&Mat::from_fn(x.nrows(), x.ncols(), |i, j| x[[i, j]])) {
+        Ok(spectrum) => spectrum,
+        Err(e) if e.kind() == Some(Kind::NotEstimable) => {
+            return Ok(none("the checkpoints do not differ here"));
+        }
+        Err(e) => return Err(e),
+    };
+    let total: f64 = spectrum.mu.iter().sum();
+    let shares: Vec<f64> = spectrum.mu.iter().map(|m| m / total).collect();
+    let mut reached = 0.0;
+    let k90 = shares.iter().take_while(|p| {
+        let before = reached;
+        reached += **p;
+        before < 0.9
+    });
+    let k90 = k90.count();
+    let rank = match dimension_of(&spectrum, blocks) {
+        None => Estimate::missing(Quantity::ShiftRank, "too few blocks to tell the directions from noise"),
+        Some(found) => {
+            let (log, half) = (found.d_eff.ln(), Z95 * found.log_se);
+            let interval = ((log - half).exp(), (log + half).exp());
+            let se = found.d_eff * found.log_se;
+            let mut e = Estimate::figure(Quantity::ShiftRank, method, found.d_eff, se, interval);
+            e.z = None;
+            (e.n, e.blocks) = (Some(x.nrows()), Some(blocks.len()));
+            e
+        }
+    };
+    Ok(Ranks {
+        singular_values: spectrum.mu.iter().take(LISTED).map(|m| m.sqrt()).collect(),
+        rank,
+        naive: Some(1.0 / shares.iter().map(|p| p * p).sum::<f64>()),
+        entropy: Some((-shares.iter().map(|p| p * p.ln()).sum::<f64>()).exp()),
+        k90: Some(k90),
+    })
+}
