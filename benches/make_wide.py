@@ -10,14 +10,18 @@ value, log P, unless other numbers are given. What all further statements of the
 `2048 1667 20 3` (N = 5,001 contrasts, 20 constitutions, 3 values), with VSTAR_LOG=vstar=info for the seconds of each.
 """
 
+import argparse
 import json
-import sys
 
 import numpy as np
 from safetensors.numpy import save_file
 
-given = [int(n) for n in sys.argv[2:]]
-path, (d, prompts, judges, values) = sys.argv[1], given + [4096, 3334, 6, 1][len(given) :]
+parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+parser.add_argument("path", help="the file to write")
+for name, number in {"d": 4096, "prompts": 3334, "judges": 6, "values": 1}.items():
+    parser.add_argument(name, nargs="?", type=int, default=number, help=f"default: {number}")
+args = parser.parse_args()
+path, d, prompts, judges, values = args.path, args.d, args.prompts, args.judges, args.values
 rng = np.random.default_rng(1)
 n = prompts * 4
 scale = (1 / np.sqrt(np.arange(1, d + 1))).astype(np.float32)
