@@ -82,10 +82,7 @@ fn raw_cosines(folder: &Path, layer: Layer) -> Result<Vec<Estimate>> {
     let at: Vec<(&str, &[f32])> = directions
         .arrays
         .iter()
-        .filter_map(|(name, array)| {
-            let (_, v) = directions.rows(array).find(|(l, _)| *l == layer)?;
-            Some((name.strip_prefix("v_c.")?, v))
-        })
+        .filter_map(|(name, array)| Some((name.strip_prefix("v_c.")?, directions.at(array, layer)?)))
         .collect();
     let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>();
     let mut out = Vec::new();

@@ -65,12 +65,7 @@ impl Opened {
     /// [`Kind::Invalid`] for a layer that the model does not have.
     pub fn layers(&self, asked: Option<&[usize]>) -> Result<Vec<Layer>> {
         let blocks = self.model.decoder.config().num_blocks();
-        let mut layers: Vec<Layer> = match asked {
-            None => (0..=blocks).map(Layer).collect(),
-            Some(list) => list.iter().copied().map(Layer).collect(),
-        };
-        layers.sort_unstable();
-        layers.dedup();
+        let layers = each_once(asked, blocks);
         match layers.iter().find(|l| l.0 > blocks) {
             None => Ok(layers),
             Some(bad) => Err(Refusal::new(Kind::Invalid, format!("the model has no layer {bad}"))
@@ -78,4 +73,15 @@ impl Opened {
                 .into()),
         }
     }
+}
+
+/// Layers asked for by number, each once, rising, in the model or not; `None`: 0 to `blocks`.
+pub fn each_once(asked: Option<&[usize]>, blocks: usize) -> Vec<Layer> {
+    let mut layers: Vec<Layer> = match asked {
+        None => (0..=blocks).map(Layer).collect(),
+        Some(list) => list.iter().copied().map(Layer).collect(),
+    };
+    layers.sort_unstable();
+    layers.dedup();
+    layers
 }

@@ -71,7 +71,7 @@ impl Named {
         let layer = self.pinned.unwrap_or(layer);
         let array = &self.directions.arrays[&self.name];
         let place = Place::file(&self.file).id(&self.name);
-        let Some((_, v)) = self.directions.rows(array).find(|(l, _)| *l == layer) else {
+        let Some(v) = self.directions.at(array, layer) else {
             let stored: Vec<String> = self.directions.layers.iter().map(ToString::to_string).collect();
             return Err(Refusal::new(Kind::Missing, format!("the file holds no direction at layer {layer}"))
                 .at(place)

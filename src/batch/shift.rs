@@ -14,8 +14,7 @@ use crate::units::Layer;
 /// The directions of a layer; one that could not be fitted is stored as zeros and left out.
 fn at(directions: &Directions, layer: Layer, width: usize) -> Vec<(String, Vec<f64>)> {
     let of = |(name, array): (&String, &Vec<f32>)| {
-        let (_, v) = directions.rows(array).find(|(l, _)| *l == layer)?;
-        let v: Vec<f64> = v.iter().map(|&v| f64::from(v)).collect();
+        let v: Vec<f64> = directions.at(array, layer)?.iter().map(|&v| f64::from(v)).collect();
         (directions.width == width && v.iter().any(|v| *v != 0.0)).then(|| (name.clone(), v))
     };
     directions.arrays.iter().filter_map(of).collect()

@@ -31,7 +31,7 @@ use super::stage::Stage;
 use crate::error::Result;
 use crate::linalg::{dot, solve};
 use crate::probe::influence::{Influence, normal_interval, theta};
-use crate::probe::twicing::twicing;
+use crate::probe::twicing::{directions, twicing};
 use crate::probe::{Probed, Spectrum};
 
 /// β of the residual on the freed features Φ; `None` with fewer than ten contrasts a feature.
@@ -121,29 +121,14 @@ impl Leading {
     }
 
     fn half(&self, bench: &Bench, y: &[f64], taken: &[bool]) -> Option<Half> {
-        let (mut rows, mut blocks) = (Vec::new(), Vec::new());
-        for block in bench.contrasts.blocks() {
-            let start = rows.len();
-            rows.extend(block.clone().filter(|&i| taken[i]));
-            if rows.len() > start {
-                blocks.push(start..rows.len());
-            }
-        }
+        let (rows, blocks) = bench.contrasts.part(|_, i| taken[i]);
         let x = Mat::from_fn(rows.len(), self.0.ncols(), |i, j| self.0[(rows[i], j)]);
         let y: Vec<f64> = rows.iter().map(|&i| y[i]).collect();
         let spectrum = Spectrum::new(&x).ok()?;
         let lambda = spectrum.penalty(spectrum.default_df());
         let own = twicing(&spectrum, &blocks, lambda, &[&y]).remove(0);
-        let mut gram = x.transpose() * &x;
-        (0..gram.nrows()).for_each(|j| gram[(j, j)] += rows.len() as f64 * lambda);
-        let fit = |y: &[f64]| {
-            let right: Vec<f64> =
-                (0..x.ncols()).map(|j| (0..y.len()).map(|i| x[(i, j)] * y[i]).sum()).collect();
-            solve(gram.as_ref(), &right)
-        };
-        let first = fit(&y);
-        let left: Vec<f64> = y.iter().zip(predicted(&x, &first)).map(|(y, f)| y - f).collect();
-        let direction = first.iter().zip(fit(&left)).map(|(a, b)| a + b).collect();
+        let v = directions(&spectrum, &x, lambda, &[&y]);
+        let direction = (0..v.nrows()).map(|j| v[(j, 0)]).collect();
         Some(Half { x, y, blocks, own, direction })
     }
 

@@ -35,8 +35,7 @@ pub struct Best {
 
 /// Half of a bench's blocks with fits of its own.
 struct Half {
-    rows: Vec<usize>,
-    /// Values, then rewards.
+    /// Rewards, then values.
     labels: Vec<Label>,
     blocks: Vec<Range<usize>>,
 }
@@ -45,26 +44,19 @@ impl Half {
     /// Every second block, from the first or the second on: labels with their leave-block-out predictions by fits that saw
     /// nothing of the other half.
     fn new(bench: &Bench, odd: bool, labels: &[Vec<f64>]) -> Self {
-        let (mut rows, mut blocks) = (Vec::new(), Vec::new());
-        for block in bench.contrasts.blocks().iter().skip(usize::from(odd)).step_by(2) {
-            let start = rows.len();
-            rows.extend(block.clone());
-            blocks.push(start..rows.len());
-        }
+        let (rows, blocks) = bench.contrasts.part(|block, _| block % 2 == usize::from(odd));
         let y: Vec<Vec<f64>> = labels.iter().map(|l| rows.iter().map(|&i| l[i]).collect()).collect();
         let df = (rows.len() as f64 / 2.0).min(0.9 * bench.spectrum.rank() as f64);
         let lambda = bench.spectrum.penalty(df);
         let views: Vec<&[f64]> = y.iter().map(Vec::as_slice).collect();
         let predicted = twicing_on(&bench.spectrum, &rows, &blocks, lambda, &views);
         let labels = y.into_iter().zip(predicted).map(|(y, yhat)| Label { y, yhat }).collect();
-        Self { rows, labels, blocks }
+        Self { labels, blocks }
     }
 
-    /// cos of the value with contrasts `s` (of all blocks) and the reward number `c` of `rewards`.
-    fn cos(&self, s: &[f64], c: usize, rewards: usize) -> Option<Influence> {
-        let (values, judged) = self.labels.split_at(self.labels.len() - rewards);
-        let same = |l: &&Label| self.rows.iter().zip(&l.y).all(|(&i, y)| s[i] == *y);
-        let (a, b) = (values.iter().find(same)?.probed(), judged[c].probed());
+    /// cos of two of the labels.
+    fn cos(&self, a: usize, b: usize) -> Option<Influence> {
+        let (a, b) = (self.labels[a].probed(), self.labels[b].probed());
         let t = |a, b| theta(a, b, &self.blocks);
         cosine(&t(a, b), &t(a, a), &t(b, b))
     }
@@ -83,15 +75,19 @@ pub(super) fn measure(stage: &mut Stage<'_>, values: &[usize], out: &mut Analysi
     }
     let mut table: Vec<Best> = Vec::new();
     // Values on the same rows share the halves' fits.
-    let mut known: Vec<(Rows, [Half; 2])> = Vec::new();
+    let mut known: Vec<(Rows, Vec<usize>, [Half; 2])> = Vec::new();
     let columns = |bench: &Bench| tried.iter().map(|j| bench.column(&j.reward)).collect::<Vec<_>>();
+    let keep = stage.keep;
+    let judged_rows = |v: usize| {
+        let all = rows::of_value(problem, &problem.values[v], keep);
+        all.filtered(|r| tried.iter().all(|j| j.reward[r].is_finite()))
+    };
     for &v in values {
         let value = &problem.values[v];
-        let all = rows::of_value(problem, value, stage.keep);
-        let wanted = all.filtered(|r| tried.iter().all(|j| j.reward[r].is_finite()));
+        let wanted = judged_rows(v);
         let Some(bench) = stage.bench(wanted.clone())? else { continue };
         let mut labels = vec![rows::label(&bench, value)];
-        labels.extend(tried.iter().map(|j| bench.column(&j.reward)));
+        labels.extend(columns(&bench));
         let labels = bench.probe(labels);
         let (s, rewards) = labels.split_at(1);
         let s = &s[0];
@@ -125,24 +121,23 @@ pub(super) fn measure(stage: &mut Stage<'_>, values: &[usize], out: &mut Analysi
         let interval = fisher_interval(mean.value, se);
         let estimate = Estimate::figure(Quantity::MeanAlignment, method, mean.value, se, interval);
         stage.push(out, Some(&bench), name, estimate);
-        if !known.iter().any(|(rows, _)| *rows == wanted) {
-            let alike = values.iter().map(|&v| &problem.values[v]).filter(|value| {
-                let all = rows::of_value(problem, value, stage.keep);
-                all.filtered(|r| tried.iter().all(|j| j.reward[r].is_finite())) == wanted
-            });
-            let own = alike.map(|value| rows::label(&bench, value));
-            let labels: Vec<Vec<f64>> = own.chain(columns(&bench)).collect();
-            known.push((wanted.clone(), [false, true].map(|odd| Half::new(&bench, odd, &labels))));
+        if !known.iter().any(|(rows, ..)| *rows == wanted) {
+            let alike: Vec<usize> = values.iter().copied().filter(|&v| judged_rows(v) == wanted).collect();
+            let mut labels = columns(&bench);
+            labels.extend(alike.iter().map(|&v| rows::label(&bench, &problem.values[v])));
+            let halves = [false, true].map(|odd| Half::new(&bench, odd, &labels));
+            known.push((wanted.clone(), alike, halves));
         }
-        let Some((_, halves)) = known.iter().find(|(rows, _)| *rows == wanted) else { continue };
+        let Some((_, alike, halves)) = known.iter().find(|(rows, ..)| *rows == wanted) else { continue };
+        let Some(place) = alike.iter().position(|&other| other == v) else { continue };
+        let cos = |half: &Half, c: usize| half.cos(tried.len() + place, c);
         let best = |half: &Half| {
-            let of = |&c: &usize| Some((c, half.cos(&s.y, c, tried.len())?.value));
+            let of = |&c: &usize| Some((c, cos(half, c)?.value));
             seen.iter().filter_map(of).max_by(|a, b| a.1.total_cmp(&b.1)).map(|(c, _)| c)
         };
         let chosen = best(&halves[0]).zip(best(&halves[1]));
         let told = chosen.and_then(|(first, second)| {
             // Chosen on one half, measured on the other.
-            let cos = |half: &Half, c| half.cos(&s.y, c, tried.len());
             let (a, b) = (cos(&halves[1], first)?, cos(&halves[0], second)?);
             let (sa, sb) = (a.se(&halves[1].blocks), b.se(&halves[0].blocks));
             Some(((a.value + b.value) / 2.0, (sa * sa + sb * sb).sqrt() / 2.0))

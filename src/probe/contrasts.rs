@@ -106,6 +106,20 @@ impl Contrasts {
         &self.blocks
     }
 
+    /// The contrasts for which `keep(block, contrast)` holds, and where each block lies among them; blocks without any are
+    /// left out.
+    pub fn part(&self, keep: impl Fn(usize, usize) -> bool) -> (Vec<usize>, Vec<Range<usize>>) {
+        let (mut taken, mut blocks) = (Vec::new(), Vec::new());
+        for (number, block) in self.blocks.iter().enumerate() {
+            let start = taken.len();
+            taken.extend(block.clone().filter(|&i| keep(number, i)));
+            if taken.len() > start {
+                blocks.push(start..taken.len());
+            }
+        }
+        (taken, blocks)
+    }
+
     /// The number of each block in the data, rising.
     pub fn block_names(&self) -> &[i32] {
         &self.names

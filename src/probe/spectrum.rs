@@ -81,8 +81,7 @@ impl Spectrum {
 
     /// Uᵀy of each label y `[N]`: `[r, labels]`. One pass over U for all of them.
     pub fn coordinates(&self, labels: &[&[f64]]) -> Mat<f64> {
-        let y = Mat::from_fn(self.n, labels.len(), |i, l| labels[l][i]);
-        &self.ut * y
+        self.leading_coordinates(self.rank(), labels)
     }
 
     /// The same of the leading `k` components alone: `[k, labels]`.

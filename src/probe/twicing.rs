@@ -37,6 +37,18 @@ pub fn twicing(
     })
 }
 
+/// v = XᵀU diag(a(2 − a)/(Nμ)) Uᵀy of each label, a = μ/(μ + λ): the direction whose scores X v are twicing's fit, of all
+/// rows of `x` `[N, d]`; `[d, labels]`.
+pub fn directions(spectrum: &Spectrum, x: &Mat<f64>, lambda: f64, labels: &[&[f64]]) -> Mat<f64> {
+    let filter = |j: usize| {
+        let a = spectrum.mu[j] / (spectrum.mu[j] + lambda);
+        a * (2.0 - a) / (spectrum.n as f64 * spectrum.mu[j])
+    };
+    let z = spectrum.coordinates(labels);
+    let weights = spectrum.combine(&Mat::from_fn(z.nrows(), z.ncols(), |j, l| filter(j) * z[(j, l)]));
+    x.transpose() * weights
+}
+
 /// ŷ of a block; `both` holds f of every label, then s of every label.
 fn left_out(
     block: &Range<usize>,

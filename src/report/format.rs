@@ -32,15 +32,12 @@ impl Digits {
         };
         let last = exponent(scale, significant) + 1 - significant;
         let largest = value.abs().max(scale);
-        if last < -5 && (1e-3..1e7).contains(&largest) {
-            // A standard error of rounding size calls for no power of ten in a figure near one.
-            return Self::Fixed(6);
-        }
-        if largest >= 1e7 || last < -5 {
+        // A standard error of rounding size calls for no power of ten in a figure near one.
+        if largest >= 1e7 || (last < -5 && largest < 1e-3) {
             let first = largest.log10().floor() as i32;
             return Self::Scientific((first - last).clamp(0, 6) as usize);
         }
-        Self::Fixed((-last).max(0) as usize)
+        Self::Fixed((-last).clamp(0, 6) as usize)
     }
 
     fn show(self, value: f64) -> String {
@@ -73,12 +70,14 @@ pub fn number(value: f64, se: Option<f64>) -> String {
     Digits::of(value, se).show(value)
 }
 
+/// A figure that may be missing: "–".
+pub fn optional(value: Option<f64>, se: Option<f64>) -> String {
+    value.map_or_else(|| NOTHING.to_owned(), |value| number(value, se))
+}
+
 /// An estimate's figure alone, gate or no gate.
 pub fn figure(estimate: &Estimate) -> String {
-    match estimate.estimate {
-        Some(value) => number(value, estimate.se),
-        None => NOTHING.to_owned(),
-    }
+    optional(estimate.estimate, estimate.se)
 }
 
 /// `0.610 [0.532, 0.688]`: the figure with its 95 % interval, gate or no gate.

@@ -16,7 +16,7 @@ use super::random::Law;
 use crate::hypothesis::judging::mean_by_block;
 use crate::hypothesis::{Estimate, Labels, Quantity};
 use crate::probe::influence::normal_interval;
-use crate::report::format::{number, p, with_interval};
+use crate::report::format::{number, optional, p, with_interval};
 
 /// One better against one worse response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -228,12 +228,12 @@ impl Steered {
                     _ => "log P, nats".to_owned(),
                 },
                 text(&e.value),
-                o.before.map_or_else(|| "–".to_owned(), |b| number(b, e.se)),
+                optional(o.before, e.se),
                 with_interval(e),
             ];
             for law in [Law::Isotropic, Law::Covariance] {
                 let null = o.random.iter().find(|n| n.law == law);
-                row.push(null.map_or_else(|| "–".to_owned(), |n| number(n.rms, None)));
+                row.push(optional(null.map(|n| n.rms), None));
                 row.push(p(null.map(|n| n.p)));
             }
             row.push(e.n.map_or_else(|| "–".to_owned(), |n| n.to_string()));

@@ -254,7 +254,7 @@ fn weights_stored_narrow_or_on_disk_give_the_same_numbers() {
             assert!(streamed.streams() && !narrow.streams());
             assert_eq!(streamed.bytes(), 0);
             assert!(narrow.bytes() > 0);
-            // Fixed texts: a few in a hundred thousand magnify rounding beyond the limit.
+            // Fixed texts: of 20,000 random ones one magnified rounding beyond the limit.
             let config = Runner { cases: 8, failure_persistence: None, ..Runner::default() };
             let mut runner =
                 TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha));
@@ -313,6 +313,9 @@ fn bf16_is_as_near_as_its_mantissa_alone_or_in_a_forest() {
             let got = read(&decoder, &requests, chunk);
             let each: Vec<Reading> =
                 requests.iter().flat_map(|r| read(&decoder, std::slice::from_ref(r), 1)).collect();
+            // The largest of many entries, and log P; eight bits of mantissa go through three blocks.
+            assert!(worst(&got, &want) < 0.1, "{name}: {:.1e}", worst(&got, &want));
+            assert!(worst(&each, &want) < 0.1, "{name}: {:.1e}", worst(&each, &want));
             forest += square_deviation(&got, &want);
             alone += square_deviation(&each, &want);
             yardstick += square_deviation(&read(&unrounded, &requests, chunk), &want);

@@ -40,28 +40,26 @@ fn good(place: &Place, args: &[&str]) -> String {
     out
 }
 
+/// Steers the model along a direction over the first items; the page.
+fn steered(place: &Place, direction: &str, limit: &str, rest: &[&str]) -> String {
+    let model = model();
+    let args =
+        ["steer", "--model", &model, "--data", "items.jsonl", "--limit", limit, "--direction", direction];
+    good(place, &[&args, rest].concat())
+}
+
 #[test]
 fn steering_by_nothing_changes_nothing_and_by_something_is_held_against_chance() {
     let place = run();
     let model = model();
-    let args = [
-        "steer",
-        "--model",
-        &model,
-        "--data",
-        "items.jsonl",
-        "--limit",
-        "12",
-        "--direction",
-        "out:v_star.harmless",
-    ];
-    good(&place, &[&args[..], &["--add", "0", "--random", "2", "--out", "nothing"]].concat());
+    let along = "out:v_star.harmless";
+    steered(&place, along, "12", &["--add", "0", "--random", "2", "--out", "nothing"]);
     let found = json(&place, "nothing/steer.json");
     let mut figures = Vec::new();
     numbers(&found, "estimate", &mut figures);
     assert!(!figures.is_empty() && figures.iter().all(|f| *f == 0.0), "{found}");
 
-    let shown = good(&place, &[&args[..], &["--add", "2", "--random", "3", "--out", "some"]].concat());
+    let shown = steered(&place, along, "12", &["--add", "2", "--random", "3", "--out", "some"]);
     let found = json(&place, "some/steer.json");
     assert!(found["format"].as_str().expect("a format").starts_with("vstar-steer/"), "{found}");
     let mut figures = Vec::new();
@@ -122,18 +120,12 @@ fn a_direction_between_two_sets_of_prompts_can_be_ablated() {
     numbers(&found, "estimate", &mut figures);
     // Another first word is told apart on left-out prompts.
     assert!(figures.iter().any(|f| *f > 0.9), "{found}");
-    let args = [
-        "steer",
-        "--model",
-        &model,
-        "--data",
-        "items.jsonl",
-        "--limit",
-        "8",
-        "--direction",
+    steered(
+        &place,
         "refusal:refusal",
-    ];
-    good(&place, &[&args[..], &["--layer", "1", "--ablate", "--random", "2", "--out", "ablated"]].concat());
+        "8",
+        &["--layer", "1", "--ablate", "--random", "2", "--out", "ablated"],
+    );
     assert!(place.path("ablated/steer.json").exists());
 }
 

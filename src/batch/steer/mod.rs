@@ -9,6 +9,7 @@ use asked::{Answers, Asked};
 use ndarray::Array2;
 
 use super::capture::{CaptureOptions, Prepared};
+use super::model::each_once;
 use super::named::Named;
 use super::progress::Progress;
 use crate::artifact;
@@ -89,9 +90,9 @@ pub fn steer_into(
     (capture.layers, capture.bare) = (Some(vec![0]), true);
     let mut prepared = Prepared::fetched(&capture, downloads)?;
     let blocks = prepared.model.decoder.config().num_blocks();
-    let mut layers: Vec<Layer> = match (&options.layers, direction.pinned.or(direction.reported)) {
-        (Some(LayerList::All), _) => (0..=blocks).map(Layer).collect(),
-        (Some(LayerList::These(list)), _) => list.iter().copied().map(Layer).collect(),
+    let layers: Vec<Layer> = match (&options.layers, direction.pinned.or(direction.reported)) {
+        (Some(LayerList::All), _) => each_once(None, blocks),
+        (Some(LayerList::These(list)), _) => each_once(Some(list), blocks),
         (None, Some(layer)) => vec![layer],
         (None, None) => {
             return Err(Refusal::new(Kind::Missing, "nothing says at which layer to intervene")
@@ -99,8 +100,6 @@ pub fn steer_into(
                 .into());
         }
     };
-    layers.sort_unstable();
-    layers.dedup();
     prepared.settings.layers = layers.clone();
     let vectors = layers.iter().map(|&l| direction.at(l)).collect::<Result<Vec<_>>>()?;
     // Refused here rather than after the first forward.

@@ -62,6 +62,11 @@ impl Directions {
         self.arrays.keys().map(String::as_str).collect::<Vec<_>>().join(", ")
     }
 
+    /// A direction's vector at a layer; `None` for a layer that is not stored.
+    pub fn at<'a>(&'a self, array: &'a [f32], layer: Layer) -> Option<&'a [f32]> {
+        self.rows(array).find(|(l, _)| *l == layer).map(|(_, v)| v)
+    }
+
     /// A direction's vector at each layer.
     pub fn rows<'a>(&'a self, array: &'a [f32]) -> impl Iterator<Item = (Layer, &'a [f32])> {
         self.layers.iter().copied().zip(array.chunks_exact(self.width.max(1)))

@@ -5,7 +5,7 @@ use serde_json::Value as Json;
 use super::Section;
 use crate::hypothesis::items::TABLE;
 use crate::report::Report;
-use crate::report::format::{NOTHING, number};
+use crate::report::format::{NOTHING, optional};
 use crate::report::grid::{Cell, Grid, grid};
 use crate::report::rows::Index;
 use crate::report::text;
@@ -46,8 +46,7 @@ fn table(rows: &[&Json]) -> Grid {
             Some("lowest") => "lowest",
             _ => "most wrong",
         };
-        let figure =
-            |key: &str| row[key].as_f64().map_or_else(|| NOTHING.to_owned(), |v| number(v, Some(0.1)));
+        let figure = |key: &str| optional(row[key].as_f64(), Some(0.1));
         let at = &row["row"];
         let item = match at["item"].as_str() {
             Some(id) => text::shortened(id, 40),

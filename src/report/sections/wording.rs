@@ -6,7 +6,7 @@ use super::Section;
 use crate::hypothesis::wording::TABLE;
 use crate::hypothesis::{Control, Quantity};
 use crate::report::Report;
-use crate::report::format::{NOTHING, counted, number, p};
+use crate::report::format::{NOTHING, counted, number, optional, p};
 use crate::report::grid::{Cell, grid};
 use crate::report::rows::Index;
 
@@ -51,13 +51,9 @@ pub(super) fn section(report: &Report, _: &Index<'_>) -> Option<Section> {
             Cell::number(list.len().to_string()),
             Cell::number(show(lowest)),
             Cell::number(show(highest)),
-            Cell::number(
-                spread.and_then(|e| e.estimate).map_or_else(|| NOTHING.to_owned(), |s| number(s, Some(0.01))),
-            ),
+            Cell::number(optional(spread.and_then(|e| e.estimate), Some(0.01))),
             Cell::number(p(adjusted)),
-            Cell::number(
-                group["least_cos"].as_f64().map_or_else(|| NOTHING.to_owned(), |c| number(c, Some(0.01))),
-            ),
+            Cell::number(optional(group["least_cos"].as_f64(), Some(0.01))),
         ]);
     }
     if table.rows.is_empty() {

@@ -25,7 +25,7 @@ use crate::hypothesis::improvement::GATE;
 use crate::hypothesis::{Estimate, Quantity};
 use crate::probe::Spectrum;
 use crate::probe::influence::{Influence, fisher_interval, theta};
-use crate::probe::twicing::twicing;
+use crate::probe::twicing::{directions, twicing};
 
 /// Splits of the blocks that are averaged.
 const SPLITS: u64 = 4;
@@ -62,26 +62,14 @@ pub fn fit(bench: &Bench, labels: &[Vec<f64>]) -> Result<Vec<Fitted>> {
 
 /// Predictions of all contrasts by fits on the blocks of one side: leave-block-out there, plain elsewhere.
 fn half(bench: &Bench, labels: &[Vec<f64>], side: &[bool], own: bool) -> Result<Vec<Vec<f64>>> {
-    let blocks = bench.contrasts.blocks();
-    let (mut rows, mut ranges) = (Vec::new(), Vec::new());
-    for (block, _) in blocks.iter().zip(side).filter(|(_, s)| **s == own) {
-        ranges.push(rows.len()..rows.len() + block.len());
-        rows.extend(block.clone());
-    }
+    let (rows, ranges) = bench.contrasts.part(|block, _| side[block] == own);
     let x = Mat::from_fn(rows.len(), bench.x.ncols(), |i, j| bench.x[(rows[i], j)]);
     let spectrum = Spectrum::new(&x)?;
     let lambda = spectrum.penalty(spectrum.default_df());
     let here: Vec<Vec<f64>> = labels.iter().map(|y| rows.iter().map(|&r| y[r]).collect()).collect();
     let views: Vec<&[f64]> = here.iter().map(Vec::as_slice).collect();
     let left_out = twicing(&spectrum, &ranges, lambda, &views);
-    // Twicing's filter is a(2 − a) with a = μ/(μ + λ); v = Xᵀ U diag(filter/(Nμ)) Uᵀ y.
-    let filter = |j: usize| {
-        let a = spectrum.mu[j] / (spectrum.mu[j] + lambda);
-        a * (2.0 - a) / (spectrum.n as f64 * spectrum.mu[j])
-    };
-    let z = spectrum.coordinates(&views);
-    let weights = spectrum.combine(&Mat::from_fn(z.nrows(), z.ncols(), |j, l| filter(j) * z[(j, l)]));
-    let v = x.transpose() * weights;
+    let v = directions(&spectrum, &x, lambda, &views);
     let all = &bench.x * v;
     let mut out: Vec<Vec<f64>> =
         (0..labels.len()).map(|l| (0..bench.n()).map(|i| all[(i, l)]).collect()).collect();

@@ -2,7 +2,7 @@
 
 use super::{Change, Drift, Step, Stop, Track};
 use crate::hypothesis::{Estimate, Quantity};
-use crate::report::format::{NOTHING, headline, number};
+use crate::report::format::{headline, optional};
 use crate::steer::page::{Page, Tabled, table};
 
 impl Drift {
@@ -44,7 +44,7 @@ impl Drift {
                         format!("{} → {}", s.from, s.to),
                         s.change.as_str().to_owned(),
                         headline(Some(&s.estimate)),
-                        s.raw.map_or_else(|| NOTHING.to_owned(), |r| number(r, Some(0.01))),
+                        optional(s.raw, Some(0.01)),
                     ]
                 })
             });

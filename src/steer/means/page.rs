@@ -1,7 +1,7 @@
 //! A difference of means as a page: how well it separates new prompts, and its angles with a run's directions.
 
 use super::Found;
-use crate::report::format::{NOTHING, headline, number, with_interval};
+use crate::report::format::{NOTHING, headline, number, optional, with_interval};
 use crate::steer::page::{Page, table};
 
 impl Found {
@@ -12,7 +12,7 @@ impl Found {
                 l.layer.to_string(),
                 headline(Some(&l.auc)),
                 number(l.norm, None),
-                l.square.map_or_else(|| NOTHING.to_owned(), |s| number(s.signum() * s.abs().sqrt(), None)),
+                optional(l.square.map(|s| s.signum() * s.abs().sqrt()), None),
                 number(l.spread, None),
             ]
         });
@@ -24,12 +24,12 @@ impl Found {
                     a.direction.clone(),
                     l.layer.to_string(),
                     headline(Some(&a.estimate)),
-                    a.random_sd.map_or_else(|| NOTHING.to_owned(), |s| number(s, None)),
+                    optional(a.random_sd, None),
                     a.raw.map_or_else(
                         || NOTHING.to_owned(),
                         |r| format!("{:.3} [{:.3}, {:.3}]", r.cos, r.lo, r.hi).replace('-', "−"),
                     ),
-                    a.raw.map_or_else(|| NOTHING.to_owned(), |r| number(r.random_sd, None)),
+                    optional(a.raw.map(|r| r.random_sd), None),
                 ]
             })
         });

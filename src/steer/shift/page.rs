@@ -1,7 +1,7 @@
 //! A shift as a page: how many directions moved, what named directions have of it, and which turned.
 
 use super::{LayerShift, Share, Shift};
-use crate::report::format::{number, percent, with_interval};
+use crate::report::format::{NOTHING, number, optional, percent, with_interval};
 use crate::steer::page::{Page, table};
 
 impl Share {
@@ -14,7 +14,7 @@ impl Share {
 impl Shift {
     /// The page.
     pub fn page(&self) -> Page {
-        let show = |v: Option<f64>| v.map_or_else(|| "–".to_owned(), |v| number(v, None));
+        let show = |v: Option<f64>| optional(v, None);
         let rows = self.layers.iter().map(|l| {
             vec![
                 l.layer.to_string(),
@@ -24,7 +24,7 @@ impl Shift {
                 with_interval(&l.centred.rank),
                 show(l.centred.naive),
                 show(l.centred.entropy),
-                l.centred.k90.map_or_else(|| "–".to_owned(), |k| k.to_string()),
+                l.centred.k90.map_or_else(|| NOTHING.to_owned(), |k| k.to_string()),
             ]
         });
         let head = [
@@ -70,7 +70,7 @@ impl Shift {
                     vec![
                         t.direction.clone(),
                         l.layer.to_string(),
-                        t.cos.map_or_else(|| "–".to_owned(), |c| number(c, Some(0.01))),
+                        optional(t.cos, Some(0.01)),
                         number(t.cos_raw, Some(0.01)),
                     ]
                 })
