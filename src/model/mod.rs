@@ -5,6 +5,7 @@ pub mod config;
 pub mod decoder;
 pub mod embedded;
 mod files;
+pub mod gguf;
 mod guard;
 pub mod hub;
 mod load;
