@@ -79,7 +79,13 @@ impl TextEncoder {
         inner.with_truncation(None).map_err(|e| malformed(e.to_string()))?;
         inner.with_padding(None);
         let bos = bos.and_then(|text| inner.token_to_id(text)).or(bos_id);
-        Ok(Self { inner, bos, path: path.to_owned(), context: usize::MAX })
+        Ok(Self::from_tokenizer(inner, path, bos))
+    }
+
+    /// A tokenizer that is built already; `path` only names its file in errors, `bos` is the id of the
+    /// beginning-of-sequence token.
+    pub fn from_tokenizer(inner: Tokenizer, path: &Path, bos: Option<u32>) -> Self {
+        Self { inner, bos, path: path.to_owned(), context: usize::MAX }
     }
 
     /// The same for a model of so many tokens of context: a text that cannot fit is refused before it is

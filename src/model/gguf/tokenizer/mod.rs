@@ -1,0 +1,146 @@
+//! The tokenizer that a GGUF file's metadata describe.
+
+mod added;
+mod byte_level;
+mod merges;
+mod sentencepiece;
+mod splitter;
+mod vocabulary;
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use serde_json::json;
+use tokenizers::processors::PostProcessorWrapper;
+use tokenizers::{Tokenizer, pre_tokenizers::byte_level::ByteLevel};
+
+use self::added::{Strip, added_tokens};
+use self::vocabulary::{OWN_TOKENIZER, Vocabulary};
+use super::Metadata;
+use crate::error::{Error, Kind, Refusal, Result};
+use crate::model::guard::guarded;
+
+/// What a GGUF file says of text: the tokenizer, special tokens and the chat template.
+pub struct GgufText {
+    /// The tokenizer, as the model's own `tokenizer.json` has it.
+    pub tokenizer: Tokenizer,
+    /// Id of the beginning-of-sequence token, whether or not the tokenizer adds it.
+    pub bos: Option<u32>,
+    /// Text of the special tokens that the file names: `bos_token`, `eos_token`, `unk_token`, `pad_token`.
+    pub special: BTreeMap<String, String>,
+    /// The chat template.
+    pub chat: Option<String>,
+}
+
+/// A tokenizer before its special tokens are added.
+struct Built<'a> {
+    tokenizer: Tokenizer,
+    /// The text of every token, as the vocabulary has it.
+    texts: Vec<Cow<'a, str>>,
+    /// Whether a beginning-of-sequence token is added where the file does not say.
+    add_bos: bool,
+    /// Whether the spans of tokens leave out white space at their ends.
+    trim_spans: bool,
+}
+
+const MODEL: &str = "tokenizer.ggml.model";
+const ADD_BOS: &str = "tokenizer.ggml.add_bos_token";
+const ADD_EOS: &str = "tokenizer.ggml.add_eos_token";
+
+impl GgufText {
+    /// Builds the tokenizer of a GGUF file: byte-level BPE (`gpt2`) and SentencePiece BPE (`llama`).
+    ///
+    /// It gives the ids of the family's own tokenizer, the one that the model was trained with. transformers'
+    /// reading of the same file gives the same ids wherever it follows the family too; where it does not (Unicode
+    /// normalisation, digits, white space after a control token), the family's tokenizer is followed.
+    ///
+    /// # Errors
+    /// [`Kind::Unsupported`] for another kind of tokenizer or a way to split text that is not known;
+    /// [`Kind::Missing`], [`Kind::Malformed`] and [`Kind::Invalid`] for metadata that make no tokenizer.
+    pub fn read(metadata: &Metadata) -> Result<Self> {
+        let model = metadata.required(MODEL, Metadata::str)?;
+        let architecture = metadata.str("general.architecture")?.unwrap_or_default();
+        let vocabulary = Vocabulary::read(metadata)?;
+        let mut built = match model {
+            "gpt2" => byte_level::build(metadata, &vocabulary, architecture)?,
+            "llama" => sentencepiece::build(metadata, &vocabulary, architecture)?,
+            other => {
+                return Err(Refusal::new(Kind::Unsupported, format!("a tokenizer of kind `{other}`"))
+                    .at(metadata.place(MODEL))
+                    .expected("gpt2 (byte-level BPE) or llama (SentencePiece BPE)")
+                    .found(other)
+                    .remedy(OWN_TOKENIZER)
+                    .into());
+            }
+        };
+        let strip = Strip::of(architecture, model, metadata.str("tokenizer.ggml.pre")?);
+        let added = added_tokens(&vocabulary, &built.texts, strip);
+        guarded(|| built.tokenizer.add_tokens(added))
+            .map_err(|e| failed(metadata, &e))?
+            .map_err(|e| failed(metadata, &e))?;
+        let processor = post_processor(metadata, &vocabulary, &built)?;
+        built.tokenizer.with_post_processor(processor);
+        Ok(Self {
+            tokenizer: built.tokenizer,
+            bos: vocabulary.bos,
+            special: vocabulary.special().map(|(name, text)| (name.to_owned(), text.to_owned())).collect(),
+            chat: metadata.str("tokenizer.chat_template")?.map(str::to_owned),
+        })
+    }
+}
+
+/// The step that adds the beginning- and end-of-sequence tokens.
+fn post_processor(
+    metadata: &Metadata,
+    vocabulary: &Vocabulary<'_>,
+    built: &Built<'_>,
+) -> Result<Option<PostProcessorWrapper>> {
+    let bos = ends(metadata, ADD_BOS, "tokenizer.ggml.bos_token_id", built.add_bos, vocabulary.bos)?;
+    let eos = ends(metadata, ADD_EOS, "tokenizer.ggml.eos_token_id", false, vocabulary.eos)?;
+    let token = |name: &str| json!({"SpecialToken": {"id": name, "type_id": 0}});
+    let sequence = |name: &str| json!({"Sequence": {"id": name, "type_id": 0}});
+    let (mut before, mut after, mut tokens) = (Vec::new(), Vec::new(), serde_json::Map::new());
+    for (name, id, place) in [("bos", bos, &mut before), ("eos", eos, &mut after)] {
+        let Some(id) = id else { continue };
+        place.push(token(name));
+        tokens.insert(name.to_owned(), json!({"id": name, "ids": [id], "tokens": [vocabulary.text(id)]}));
+    }
+    let mut steps = Vec::new();
+    if built.trim_spans {
+        steps.push(PostProcessorWrapper::from(ByteLevel::new(false, true, true)));
+    }
+    if !tokens.is_empty() {
+        let single = [before.clone(), vec![sequence("A")], after.clone()].concat();
+        let pair = [before, vec![sequence("A"), sequence("B")], after].concat();
+        let template = json!({
+            "type": "TemplateProcessing", "single": single, "pair": pair, "special_tokens": tokens,
+        });
+        steps.push(serde_json::from_value(template).map_err(|e| failed(metadata, &e))?);
+    }
+    Ok(match steps.len() {
+        0 => None,
+        1 => steps.pop(),
+        _ => Some(tokenizers::processors::sequence::Sequence::new(steps).into()),
+    })
+}
+
+/// The id that is added, if one is: `flag` decides, and where it is missing `default`.
+fn ends(metadata: &Metadata, flag: &str, key: &str, default: bool, id: Option<u32>) -> Result<Option<u32>> {
+    match (metadata.bool(flag)?, id) {
+        (Some(true), None) => Err(Refusal::new(Kind::Missing, format!("no `{key}`"))
+            .at(metadata.place(key))
+            .expected(format!("the id of the token that `{flag}` asks for"))
+            .remedy(OWN_TOKENIZER)
+            .into()),
+        (asked, id) => Ok(id.filter(|_| asked.unwrap_or(default))),
+    }
+}
+
+/// A refusal for what the library does not accept.
+fn failed(metadata: &Metadata, found: &impl ToString) -> Error {
+    Refusal::new(Kind::Malformed, "the tokenizer cannot be built from the metadata")
+        .at(metadata.place(MODEL))
+        .found(found.to_string())
+        .remedy(OWN_TOKENIZER)
+        .into()
+}

@@ -1,0 +1,153 @@
+//! The vocabulary of a GGUF file, checked once: tokens, what each is, scores, special ids.
+
+use std::collections::HashMap;
+
+use super::super::Metadata;
+use crate::error::{Kind, Refusal, Result};
+
+/// A token of more bytes than this is refused: the longest of any vocabulary in use has about 400.
+const LONGEST_TOKEN: usize = 4096;
+
+/// What a token is (`tokenizer.ggml.token_type`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum TokenKind {
+    /// A piece of text, also one that is marked unused.
+    Normal,
+    /// Stands for text outside the vocabulary.
+    Unknown,
+    /// Never part of text: beginning of sequence, end of turn.
+    Control,
+    /// Matched whole before text is split, as `<tool_call>`.
+    UserDefined,
+    /// One byte, `<0x0A>`.
+    Byte,
+    /// Fills up the vocabulary, `[PAD151665]`.
+    Unused,
+}
+
+/// The tokens of a GGUF file by id, without a double.
+#[derive(Debug)]
+pub(super) struct Vocabulary<'a> {
+    pub(super) tokens: Vec<&'a str>,
+    pub(super) kinds: Vec<TokenKind>,
+    pub(super) bos: Option<u32>,
+    pub(super) eos: Option<u32>,
+    pub(super) unknown: Option<u32>,
+    pub(super) padding: Option<u32>,
+}
+
+const TOKENS: &str = "tokenizer.ggml.tokens";
+const KINDS: &str = "tokenizer.ggml.token_type";
+
+impl<'a> Vocabulary<'a> {
+    /// Reads and checks the vocabulary.
+    ///
+    /// # Errors
+    /// [`Kind::Missing`] for a file without tokens; [`Kind::Invalid`] for a token that is empty, there twice or
+    /// very long, a list of kinds of another length, an id outside the vocabulary.
+    pub(super) fn read(metadata: &'a Metadata) -> Result<Self> {
+        let tokens = metadata.required(TOKENS, Metadata::strings)?;
+        check_tokens(metadata, &tokens)?;
+        let kinds = match metadata.integers(KINDS)? {
+            Some(kinds) => {
+                same_length(metadata, KINDS, kinds.len(), tokens.len())?;
+                kinds.iter().zip(&tokens).enumerate().map(|(id, (k, t))| kind(*k, id, t)).collect()
+            }
+            None => vec![TokenKind::Normal; tokens.len()],
+        };
+        let id = |key: &str| -> Result<Option<u32>> {
+            let Some(id) = metadata.u64(key)? else { return Ok(None) };
+            match u32::try_from(id) {
+                Ok(inside) if id < tokens.len() as u64 => Ok(Some(inside)),
+                _ => Err(Refusal::new(Kind::Invalid, format!("`{key}` is no token"))
+                    .at(metadata.place(key))
+                    .expected(format!("an id below {}, the number of tokens", tokens.len()))
+                    .found(id.to_string())
+                    .remedy(OWN_TOKENIZER)
+                    .into()),
+            }
+        };
+        Ok(Self {
+            bos: id("tokenizer.ggml.bos_token_id")?,
+            eos: id("tokenizer.ggml.eos_token_id")?,
+            unknown: id("tokenizer.ggml.unknown_token_id")?,
+            padding: id("tokenizer.ggml.padding_token_id")?,
+            tokens,
+            kinds,
+        })
+    }
+
+    /// A token's text.
+    pub(super) fn text(&self, id: u32) -> &'a str {
+        self.tokens.get(id as usize).copied().unwrap_or_default()
+    }
+
+    /// The text of the special tokens that the file names, by their names in chat templates.
+    pub(super) fn special(&self) -> impl Iterator<Item = (&'static str, &'a str)> {
+        [
+            ("bos_token", self.bos),
+            ("eos_token", self.eos),
+            ("unk_token", self.unknown),
+            ("pad_token", self.padding),
+        ]
+        .into_iter()
+        .filter_map(|(name, id)| Some((name, self.text(id?))))
+    }
+}
+
+/// What to do where the metadata do not make a tokenizer.
+pub(super) const OWN_TOKENIZER: &str =
+    "give the model's own tokenizer: `--tokenizer FILE`, a tokenizer.json or the folder that holds it";
+
+/// Refuses a list that has not one entry a token.
+pub(super) fn same_length(metadata: &Metadata, key: &str, found: usize, tokens: usize) -> Result<()> {
+    if found == tokens {
+        return Ok(());
+    }
+    Err(Refusal::new(Kind::Invalid, format!("`{key}` does not fit the vocabulary"))
+        .at(metadata.place(key))
+        .expected(format!("{tokens} entries, one for each token"))
+        .found(format!("{found} entries"))
+        .remedy(OWN_TOKENIZER)
+        .into())
+}
+
+fn check_tokens(metadata: &Metadata, tokens: &[&str]) -> Result<()> {
+    let bad = |what: String, found: String| {
+        Err(Refusal::new(Kind::Invalid, what)
+            .at(metadata.place(TOKENS))
+            .expected(format!("tokens of 1 to {LONGEST_TOKEN} bytes, each once"))
+            .found(found)
+            .remedy(OWN_TOKENIZER)
+            .into())
+    };
+    if tokens.is_empty() || u32::try_from(tokens.len()).is_err() {
+        return bad("the vocabulary cannot be used".to_owned(), format!("{} tokens", tokens.len()));
+    }
+    let mut ids = HashMap::with_capacity(tokens.len());
+    for (id, token) in tokens.iter().enumerate() {
+        if token.is_empty() || token.len() > LONGEST_TOKEN {
+            return bad(format!("token {id} cannot be used"), format!("{} bytes", token.len()));
+        }
+        if let Some(first) = ids.insert(*token, id) {
+            return bad(
+                format!("tokens {first} and {id} are the same"),
+                format!("\"{token}\" twice; bytes that are not UTF-8 all read as U+FFFD"),
+            );
+        }
+    }
+    Ok(())
+}
+
+fn kind(number: i64, id: usize, token: &str) -> TokenKind {
+    match number {
+        2 => TokenKind::Unknown,
+        3 => TokenKind::Control,
+        // Older converters mark what only fills up the vocabulary as defined by the user.
+        4 if token == format!("[PAD{id}]") => TokenKind::Unused,
+        4 => TokenKind::UserDefined,
+        5 => TokenKind::Unused,
+        6 => TokenKind::Byte,
+        _ => TokenKind::Normal,
+    }
+}
