@@ -10,8 +10,8 @@ use crate::error::Result;
 use crate::hypothesis::between::constitution_cosines;
 use crate::hypothesis::{Control, Estimate, Quantity};
 use crate::observations::Observations;
+use crate::report::Report;
 use crate::report::compare::{Comparison, Run, compare, to_html, to_json, to_markdown};
-use crate::report::{LAYER_PROFILE, Report};
 use crate::units::Layer;
 
 /// Compares the runs in these folders and writes `compare.json`, `compare.md` and `compare.html` into `out`. `eta`: the
@@ -37,8 +37,7 @@ fn read(folder: &Path) -> Result<Run> {
             let observations = Observations::open(&path)?;
             let reference = run.report.provenance.get("reference").and_then(|r| r.as_str());
             let posed = pose(&observations, reference, &BTreeSet::new())?;
-            let half = run.report.tables.contains_key(LAYER_PROFILE);
-            run.cosines = constitution_cosines(&posed.problem, &posed.source, layer, half)?;
+            run.cosines = constitution_cosines(&posed.problem, &posed.source, layer)?;
         }
         (Err(why), Some(layer)) if folder.join(DIRECTIONS).is_file() => {
             run.cosines = raw_cosines(folder, layer)?;

@@ -101,6 +101,7 @@ pub fn fit_into(options: &FitOptions) -> Result<Report> {
         weights: options.weights.clone(),
         ensemble: (!options.ensemble.is_empty()).then(|| options.ensemble.clone()),
         wordings: wordings(&observations, &options.constitutions),
+        core_only: false,
     };
     let mut analysis = analyse(&posed.problem, &posed.source, &asked)?;
     analysis.warnings.splice(0..0, posed.warnings);

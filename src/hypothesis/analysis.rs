@@ -5,10 +5,11 @@ use std::time::Instant;
 
 use serde::Serialize;
 
+use super::beside::Beside;
 use super::estimate::{Control, Estimate, Mode, Quantity};
 use super::export::{Fitted, LayerDimension, at_layer, fit_directions};
 use super::judging;
-use super::layers::{self, LayerAlignment, LayerRho2};
+use super::layers::{self, HalfChoice, LayerAlignment, LayerRho2};
 use super::problem::{LayerSource, Problem};
 use super::raw;
 use super::rows;
@@ -20,7 +21,7 @@ use crate::units::Layer;
 /// Which layer is reported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum LayerChoice {
-    /// The only one, or the one that encodes S best on half of the blocks; reported on the other half.
+    /// The only one, or those that encode S best: each half of the blocks chooses for the other. Never the embeddings.
     #[default]
     Auto,
     /// This one, on all data.
@@ -40,6 +41,8 @@ pub struct Options {
     pub ensemble: Option<Vec<String>>,
     /// Constitutions that word another one anew, and that one.
     pub wordings: BTreeMap<String, String>,
+    /// Leaves out the statements beyond the core, and the directions.
+    pub core_only: bool,
 }
 
 impl Options {
@@ -106,9 +109,11 @@ pub struct Analysis {
     pub layer: Layer,
     /// How it was chosen, in words.
     pub layer_note: String,
-    /// ρ² by layer on the selection half; empty where no layer had to be chosen.
+    /// What each half of the blocks chose; empty where no layer had to be chosen.
+    pub choice: Vec<HalfChoice>,
+    /// ρ² by layer, each half of the blocks fitted by itself; empty where no layer had to be chosen.
     pub profile: Vec<LayerRho2>,
-    /// Alignments by layer on the selection half, those that are identifiable.
+    /// Alignments by layer from the same fits, those that are identifiable.
     pub alignments: Vec<LayerAlignment>,
     /// `v_star.VALUE`, `v_c.CONSTITUTION`, `w`: one `[d]` vector a layer, in the order of the layers.
     pub directions: BTreeMap<String, Vec<Vec<f64>>>,
@@ -134,70 +139,47 @@ pub fn analyse(problem: &Problem, source: &dyn LayerSource, options: &Options) -
     options.check(problem)?;
     let mut out = Analysis::default();
     let mut clock = Clock { at: Instant::now(), seconds: Vec::new() };
-    let blocks: std::collections::BTreeSet<i32> = problem.block.iter().copied().collect();
-    let mut keep: Box<dyn Fn(usize) -> bool + '_> = Box::new(|_| true);
-    (out.layer, out.layer_note) = match options.layer {
-        LayerChoice::Fixed(layer) if source.layers().contains(&layer) => (layer, "given".into()),
-        LayerChoice::Fixed(layer) => {
-            let known = source.layers().iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-            return Err(Refusal::new(Kind::NotEstimable, format!("layer {layer} was not captured"))
-                .expected(format!("one of {known}"))
-                .into());
-        }
-        LayerChoice::Auto => match source.layers() {
-            [] => return Err(Refusal::new(Kind::NotEstimable, "no layer was captured").into()),
-            [only] => (*only, "the only one captured".into()),
-            many => {
-                let chosen = layers::choose(problem, source, &values)?;
-                let layer = chosen.layer;
-                (out.profile, out.alignments) = (chosen.profile, chosen.alignments);
-                keep = Box::new(|row| !layers::selects(problem.block[row]));
-                let reported = blocks.iter().filter(|&&b| !layers::selects(b)).count();
-                if reported < 30 {
-                    out.warnings.push(format!(
-                        "only {reported} blocks are left to report on after the layer was chosen; intervals are rough"
-                    ));
-                }
-                let note = format!(
-                    "highest ρ² among {} layers on one half of the blocks; all figures are from the other half ({reported} blocks)",
-                    many.len()
-                );
-                (layer, note)
-            }
-        },
-    };
+    let Chosen { twin, generation } = choose(problem, source, &values, options, &mut out)?;
     clock.lap("layer selection");
     let h = source.resid(out.layer)?;
-    // With no layer to choose, figures and directions are of the same rows and share their factors.
-    let shared = out.profile.is_empty();
+    let twin = twin.map(|(layer, side)| source.resid(layer).map(|h| (h, side))).transpose()?;
+    let beside = Beside::read(source, out.layer, generation)?;
     let mut fitted = Fitted::new();
     for length in [false, true] {
         if length && problem.tokens.is_none() {
             out.warnings.push("no token counts: nothing could be controlled for length".into());
             break;
         }
-        let (keep, benches, layer) = (&*keep, Vec::new(), out.layer);
-        let mut stage = Stage { problem, options, h: &h, length, keep, benches, layer };
+        let twin = twin.as_ref().map(|(h, side)| (h, *side));
+        let (keep, generation, layer) = (&|_: usize| true, beside.generation_layer(), out.layer);
+        let mut stage =
+            Stage { problem, options, h: &h, twin, generation, length, keep, benches: Vec::new(), layer };
         stage.shared(&mut out)?;
         for &v in &values {
             stage.value(v, &mut out)?;
         }
-        if shared {
+        // Figures and directions are of the same rows and share their factors.
+        if !options.core_only {
             fitted.extend(at_layer(&mut stage, &values, &mut out.dimensions)?);
         }
         let control = if length { ", length controlled" } else { "" };
         clock.lap(&format!("estimates{control}"));
-        for (name, measure) in THEOREMS {
+        for (name, measure) in THEOREMS.iter().filter(|_| !options.core_only) {
             measure(&mut stage, &values, &mut out)?;
             clock.lap(&format!("{name}{control}"));
         }
+        drop(stage);
+        beside.measure(problem, options, length, &values, &mut out)?;
+        clock.lap(&format!("other layers{control}"));
     }
     for judged in &problem.judged {
-        let quality = judging::quality(problem, judged, &*keep);
+        let quality = judging::quality(problem, judged, &|_| true);
         out.estimates.extend(quality.into_iter().map(|e| judged.mark(e)));
     }
     drop(h);
-    fit_directions(problem, source, &values, fitted, &mut out)?;
+    if !options.core_only {
+        fit_directions(problem, source, &values, fitted, &mut out)?;
+    }
     out.dimensions.sort_by_key(|d| d.layer);
     if let Some(at) = source.layers().iter().position(|l| *l == out.layer) {
         let cosines = raw::cosines(&out.directions, at);
@@ -209,6 +191,72 @@ pub fn analyse(problem: &Problem, source: &dyn LayerSource, options: &Options) -
     out.seconds = clock.seconds;
     Ok(out)
 }
+
+/// Which layers are read beside [`Analysis::layer`].
+struct Chosen {
+    /// Where some blocks are scored, and on which side of [`layers::selects`] they lie.
+    twin: Option<(Layer, bool)>,
+    /// The layer that reads log P best, where it was looked for.
+    generation: Option<Layer>,
+}
+
+/// Settles [`Analysis::layer`] and notes how.
+fn choose(
+    problem: &Problem,
+    source: &dyn LayerSource,
+    values: &[usize],
+    options: &Options,
+    out: &mut Analysis,
+) -> Result<Chosen> {
+    let one = Chosen { twin: None, generation: None };
+    let known = source.layers();
+    match options.layer {
+        LayerChoice::Fixed(layer) if known.contains(&layer) => {
+            (out.layer, out.layer_note) = (layer, "given".into());
+            Ok(one)
+        }
+        LayerChoice::Fixed(layer) => {
+            let known = known.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+            Err(Refusal::new(Kind::NotEstimable, format!("layer {layer} was not captured"))
+                .expected(format!("one of {known}"))
+                .into())
+        }
+        LayerChoice::Auto => match (known, layers::eligible(known).as_slice()) {
+            ([], _) => Err(Refusal::new(Kind::NotEstimable, "no layer was captured").into()),
+            ([only], _) => {
+                (out.layer, out.layer_note) = (*only, "the only one captured".into());
+                Ok(one)
+            }
+            (_, [only]) => {
+                (out.layer, out.layer_note) =
+                    (*only, "the only one captured beside the token embeddings".into());
+                Ok(one)
+            }
+            _ => {
+                let choice = layers::choose(problem, source, values)?;
+                out.layer = choice.layer;
+                out.layer_note = choice.note(layers::eligible(known).len());
+                let (twin, generation) = (choice.other(), choice.generation);
+                (out.profile, out.alignments) = (choice.profile, choice.alignments);
+                match choice.halves {
+                    Some(halves) => out.choice = halves.into(),
+                    None => out.warnings.push(format!("layer: {}", out.layer_note)),
+                }
+                let blocks: std::collections::BTreeSet<i32> = problem.block.iter().copied().collect();
+                if blocks.len() < FEW_BLOCKS {
+                    out.warnings.push(format!(
+                        "only {} blocks to choose the layer and to report on; intervals are rough",
+                        blocks.len()
+                    ));
+                }
+                Ok(Chosen { twin, generation })
+            }
+        },
+    }
+}
+
+/// Blocks below which the choice of a layer is called rough.
+const FEW_BLOCKS: usize = 30;
 
 struct Clock {
     at: Instant,

@@ -11,7 +11,6 @@ use super::analysis::Options;
 use super::bench::{Bench, Label};
 use super::estimate::{Control, Estimate, Quantity};
 use super::improvement::Angle;
-use super::layers;
 use super::problem::{LayerSource, Problem};
 use super::rows::{self, Rows};
 use super::stage::Stage;
@@ -19,8 +18,7 @@ use crate::error::Result;
 use crate::units::Layer;
 
 /// `constitution_cos` of every pair of constitutions at a layer, without and (where token counts are known)
-/// with length projected out. `reported_half`: only the blocks on which figures are reported after a layer
-/// was chosen, so that the angles are of the same data as the alignments.
+/// with length projected out, on all blocks.
 ///
 /// # Errors
 /// If the layer cannot be read, or a factorisation does not converge.
@@ -28,19 +26,26 @@ pub fn constitution_cosines(
     problem: &Problem,
     source: &dyn LayerSource,
     layer: Layer,
-    reported_half: bool,
 ) -> Result<Vec<Estimate>> {
     let (h, options) = (source.resid(layer)?, Options::default());
-    let keep = |row: usize| !reported_half || !layers::selects(problem.block[row]);
     let mut out = Vec::new();
     for length in [false, true] {
         if length && problem.tokens.is_none() {
             break;
         }
-        let stage =
-            Stage { problem, options: &options, h: &h, length, keep: &keep, benches: Vec::new(), layer };
+        let stage = Stage {
+            problem,
+            options: &options,
+            h: &h,
+            twin: None,
+            generation: None,
+            length,
+            keep: &|_| true,
+            benches: Vec::new(),
+            layer,
+        };
         let mut probed = Probes { stage, labels: HashMap::new() };
-        let own: Vec<Rows> = problem.judged.iter().map(|j| rows::of_judged(problem, j, &keep)).collect();
+        let own: Vec<Rows> = problem.judged.iter().map(|j| rows::of_judged(problem, j, &|_| true)).collect();
         for (a, first) in problem.judged.iter().enumerate() {
             for (b, second) in problem.judged.iter().enumerate().skip(a + 1) {
                 let rows = if own[a] == own[b] {

@@ -47,7 +47,7 @@ type Curve = Vec<(usize, Vec<f64>)>;
 
 /// Noise-free readings X u of random directions, `[200][N]`.
 fn readings(bench: &Bench) -> Vec<Vec<f64>> {
-    let read = random_readings(bench, SEED);
+    let read = random_readings(bench, SEED, DRAWS);
     (0..DRAWS).map(|j| read.col(j).iter().copied().collect()).collect()
 }
 
@@ -71,7 +71,7 @@ fn summary(sorted: &[f64]) -> (f64, f64, f64) {
 /// θ̂_SS by the leading k components over θ̂_SS by all; `None` where S is not seen at all.
 fn share(bench: &Bench, y: &[f64], k: usize) -> Option<Influence> {
     let blocks = bench.contrasts.blocks();
-    let all = bench.probe(vec![y.to_vec()]).remove(0);
+    let all = bench.probe_alone(vec![y.to_vec()]).remove(0);
     let all = theta(all.probed(), all.probed(), blocks);
     if all.value.is_nan() || all.value <= super::improvement::GATE * all.se(blocks) {
         return None;
@@ -103,10 +103,10 @@ pub(super) fn measure(stage: &mut Stage<'_>, values: &[usize], out: &mut Analysi
                 stage.push(out, Some(&bench), Some(name), Estimate::missing(quantity, why));
             }
         };
-        if bench.n() <= bench.spectrum.d {
+        if !bench.spectrum.resolves() {
             missing(
                 out,
-                "fewer contrasts than dimensions: the whole, of which this is a share, cannot be estimated",
+                "fewer than 1.5 contrasts a dimension: the whole, of which this is a share, cannot be estimated",
             );
             continue;
         }

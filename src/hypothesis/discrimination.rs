@@ -1,101 +1,112 @@
-//! Held-out discrimination by ⟨h, v*⟩: pairs ordered rightly, and the area under the ROC curve.
+//! Held-out discrimination by ⟨h, v*⟩: pairs of responses to one prompt that it orders as the labels do.
+//!
+//! Only pairs inside a prompt count: what differs between prompts is no reading of v*. Errors are over blocks, since
+//! pairs of one prompt share responses, and copies of a prompt share everything.
 
 use super::bench::{Bench, Label};
 use super::estimate::{Estimate, Quantity};
+use super::judging::{mean_by_block, right};
 use crate::probe::influence::normal_interval;
 
-/// `pair_accuracy` for response labels: share of within-prompt pairs with different labels that the
-/// left-out predictions order rightly (ties count half).
-pub fn pair_accuracy(bench: &Bench, s: &Label, labels: &[f64]) -> Estimate {
+/// Block and, for each pair of responses to one prompt with different labels, whether the left-out prediction orders it
+/// rightly (half for a tie).
+fn pairs(bench: &Bench, s: &Label, labels: &[f64]) -> Vec<(usize, f64)> {
     let scores = bench.contrasts.spread(&s.yhat, labels.len());
-    let mut cells = Vec::new();
-    for (unit, rows) in bench.contrasts.prompts().enumerate() {
-        let (mut right, mut n) = (0.0, 0.0);
+    // A tie is one up to rounding.
+    let hair = 1e-12 * scores.iter().filter(|s| s.is_finite()).fold(0.0f64, |most, s| most.max(s.abs()));
+    let blocks = bench.contrasts.blocks();
+    let (mut at, mut block, mut out) = (0, 0, Vec::new());
+    for rows in bench.contrasts.prompts() {
+        while at >= blocks[block].end {
+            block += 1;
+        }
+        at += rows.len() - 1;
         for (i, &a) in rows.iter().enumerate() {
             for &b in &rows[i + 1..] {
                 let (truth, guess) = (labels[a] - labels[b], scores[a] - scores[b]);
                 if truth != 0.0 {
-                    right += half_sign(truth * guess);
-                    n += 1.0;
+                    out.push((block, if guess.abs() <= hair { 0.5 } else { right(truth * guess) }));
                 }
             }
         }
-        cells.push((unit, right, n));
     }
-    share(&cells)
+    out
+}
+
+/// `pair_accuracy` for response labels: share of within-prompt pairs with different labels that the
+/// left-out predictions order rightly (ties count half).
+pub fn pair_accuracy(bench: &Bench, s: &Label, labels: &[f64]) -> Estimate {
+    share(Quantity::PairAccuracy, pairs(bench, s, labels), "no pair with different labels")
 }
 
 /// `pair_accuracy` for preferences: share predicted with the right sign.
 pub fn preference_accuracy(bench: &Bench, s: &Label) -> Estimate {
-    let blocks = bench.contrasts.blocks();
-    let cells: Vec<(usize, f64, f64)> = blocks
-        .iter()
-        .enumerate()
-        .map(|(g, block)| {
-            let right = block.clone().map(|i| half_sign(s.y[i] * s.yhat[i])).sum();
-            (g, right, block.len() as f64)
-        })
-        .collect();
-    share(&cells)
+    let blocks = bench.contrasts.blocks().iter().enumerate();
+    let cells = blocks.flat_map(|(g, block)| block.clone().map(move |i| (g, right(s.y[i] * s.yhat[i]))));
+    share(Quantity::PairAccuracy, cells, "no preference")
 }
 
-fn half_sign(v: f64) -> f64 {
-    if v > 0.0 {
-        1.0
-    } else if v < 0.0 {
-        0.0
-    } else {
-        0.5
-    }
+/// `auc` of labels of two levels: the area under the ROC curve inside prompts, which is the chance that a response of the
+/// higher level has the higher left-out prediction than one of the lower level to the same prompt.
+pub fn auc(bench: &Bench, s: &Label, labels: &[f64]) -> Estimate {
+    share(Quantity::Auc, pairs(bench, s, labels), "no prompt has responses of both labels")
 }
 
-fn share(cells: &[(usize, f64, f64)]) -> Estimate {
-    let method = "leave-block-out predictions, within prompts";
-    let n: f64 = cells.iter().map(|c| c.2).sum();
-    if n == 0.0 {
-        return Estimate::new(Quantity::PairAccuracy, method).warn("no pair with different labels");
-    }
-    let mean = cells.iter().map(|c| c.1).sum::<f64>() / n;
-    let g = cells.len() as f64;
-    let squares: f64 = cells.iter().map(|c| (c.1 - c.2 * mean).powi(2)).sum();
-    let se = if g > 1.0 { (g / (g - 1.0) * squares).sqrt() / n } else { f64::INFINITY };
+fn share(quantity: Quantity, cells: impl IntoIterator<Item = (usize, f64)>, none: &str) -> Estimate {
+    let method = "leave-block-out predictions, within prompts, clustered by block";
+    let Some((mean, se, n, blocks)) = mean_by_block(cells) else {
+        return Estimate::new(quantity, method).warn(none);
+    };
     let (lo, hi) = normal_interval(mean, se);
-    let mut estimate = Estimate::figure(Quantity::PairAccuracy, method, mean, se, (lo.max(0.0), hi.min(1.0)));
+    let mut estimate = Estimate::figure(quantity, method, mean, se, (lo.max(0.0), hi.min(1.0)));
+    // The question is whether it beats a coin.
     estimate.z = (se > 0.0 && se.is_finite()).then(|| (mean - 0.5) / se);
+    (estimate.n, estimate.blocks) = (Some(n), Some(blocks));
     estimate
 }
 
-/// `auc` of binary labels: the chance that a response labelled 1 has the higher left-out score than one
-/// labelled 0, scores centred within prompts, over all pairs of the data.
-pub fn auc(bench: &Bench, s: &Label, labels: &[f64]) -> Estimate {
-    let method = "leave-block-out predictions, centred within prompts";
-    let scores = bench.contrasts.spread(&s.yhat, labels.len());
-    let mut ranked: Vec<(f64, bool)> =
-        scores.iter().zip(labels).filter(|(s, _)| s.is_finite()).map(|(s, l)| (*s, *l > 0.5)).collect();
-    ranked.sort_by(|a, b| a.0.total_cmp(&b.0));
-    match area(&ranked) {
-        Some(area) => Estimate::bare(Quantity::Auc, method, area),
-        None => Estimate::new(Quantity::Auc, method).warn("only one class"),
-    }
-}
+#[cfg(test)]
+mod tests {
+    use ndarray::Array2;
 
-/// Area under the ROC curve of (score, positive), sorted by score: (Σ ranks of positives − p(p+1)/2)/(pn)
-/// with mid-ranks for ties (Mann and Whitney 1947).
-pub fn area(sorted: &[(f64, bool)]) -> Option<f64> {
-    let positives = sorted.iter().filter(|s| s.1).count() as f64;
-    let negatives = sorted.len() as f64 - positives;
-    if positives == 0.0 || negatives == 0.0 {
-        return None;
+    use super::*;
+    use crate::probe::Contrasts;
+
+    /// Three prompts of labels and predictions; the last two are one block.
+    fn bench(labels: &[f64], scores: &[f64], block: &[i32]) -> (Bench, Label) {
+        let prompt: Vec<i32> = vec![0, 0, 0, 1, 1, 1, 2, 2, 2];
+        let contrasts = Contrasts::helmert(&prompt, block, |_| true);
+        let h = Array2::from_shape_fn((9, 2), |(i, j)| ((i * 3 + j) as f32).sin());
+        let bench = Bench::new(contrasts, h.view(), None).expect("a bench");
+        let label = Label { y: bench.contrasts.column(labels), yhat: bench.contrasts.column(scores) };
+        (bench, label)
     }
-    let (mut ranks, mut i) = (0.0, 0);
-    while i < sorted.len() {
-        let mut j = i;
-        while j < sorted.len() && sorted[j].0 == sorted[i].0 {
-            j += 1;
-        }
-        let middle = (i + 1 + j) as f64 / 2.0;
-        ranks += middle * sorted[i..j].iter().filter(|s| s.1).count() as f64;
-        i = j;
+
+    #[test]
+    fn pairs_inside_prompts_count_and_prompts_of_one_label_do_not() {
+        // Prompt 0: two pairs, one right; prompt 1: one label only, scores far above all; prompt 2: two pairs, both right.
+        let labels = [1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0];
+        let scores = [2.0, 1.0, 3.0, 50.0, 60.0, 70.0, -9.0, -5.0, -8.0];
+        let block = [0, 0, 0, 1, 1, 1, 2, 2, 2];
+        let (bench, label) = bench(&labels, &scores, &block);
+        let e = auc(&bench, &label, &labels);
+        assert_eq!((e.estimate, e.n, e.blocks), (Some(0.75), Some(4), Some(2)));
+        assert_eq!(pair_accuracy(&bench, &label, &labels).estimate, e.estimate);
+        let none = auc(&bench, &label, &[0.0; 9]);
+        assert!(none.estimate.is_none() && none.warnings[0].contains("both labels"));
     }
-    Some((ranks - positives * (positives + 1.0) / 2.0) / (positives * negatives))
+
+    #[test]
+    fn copies_of_a_prompt_in_one_block_count_once_in_the_error() {
+        let labels = [1.0, 0.0, 0.0, 1.0, 0.0, 0.0, 1.0, 0.0, 0.0];
+        let scores = [2.0, 1.0, 3.0, 5.0, 1.0, 0.0, 5.0, 1.0, 0.0];
+        let (apart, a) = bench(&labels, &scores, &[0, 0, 0, 1, 1, 1, 2, 2, 2]);
+        let (together, b) = bench(&labels, &scores, &[0, 0, 0, 1, 1, 1, 1, 1, 1]);
+        let (one, two) = (auc(&apart, &a, &labels), auc(&together, &b, &labels));
+        assert_eq!(one.estimate, two.estimate);
+        // Shares .5, 1, 1 of two pairs each: deviations −2/3, 1/3, 1/3; with the last two in a block −2/3, 2/3.
+        let se = |g: f64, squares: f64| (g / (g - 1.0) * squares).sqrt() / 6.0;
+        assert!((one.se.expect("an error") - se(3.0, 6.0 / 9.0)).abs() < 1e-12);
+        assert!((two.se.expect("an error") - se(2.0, 8.0 / 9.0)).abs() < 1e-12);
+    }
 }

@@ -1,45 +1,105 @@
 //! Definition 1: encoding quality, ρ² = Var⟨h, v*⟩ / Var S, and the same for rewards and log P.
 
+use std::ops::Range;
+
 use super::bench::{Bench, Label};
 use super::estimate::{Estimate, Quantity};
 use super::improvement::GATE;
-use crate::probe::influence::{Influence, normal_interval, theta};
+use super::latent::{Latent, Scale};
+use crate::probe::influence::{Influence, mean_product, normal_interval, theta};
 use crate::probe::reml;
 
 /// ρ² of a label with its influence: θ̂_yy / (Σ y²/N). `None` for a label that does not vary.
 pub fn rho2(bench: &Bench, label: &Label) -> Option<Influence> {
-    let blocks = bench.contrasts.blocks();
+    rho2_on(bench.contrasts.blocks(), label)
+}
+
+/// The same of a label on contrasts in these blocks.
+pub fn rho2_on(blocks: &[Range<usize>], label: &Label) -> Option<Influence> {
     let variance = label.variance();
     if variance <= 0.0 {
         return None;
     }
     let own = theta(label.probed(), label.probed(), blocks);
-    let squares = Influence { value: variance, psi: bench.contrasts.block_sums(|i| label.y[i] * label.y[i]) };
+    let squares = mean_product(&label.y, &label.y, blocks);
     let value = own.value / variance;
     Some(Influence::combine(value, &[(1.0 / variance, &own), (-value / variance, &squares)]))
 }
 
+/// What is said of a ρ² that a ridge can only see part of.
+pub const LOWER_ESTIMATE: &str = "fewer than 1.5 contrasts a dimension: a lower estimate";
+
 /// ρ² as an estimate under one of its names.
 pub fn rho2_estimate(bench: &Bench, quantity: Quantity, label: &Label) -> Estimate {
     let method = "leave-block-out twicing ridge";
-    let Some(rho2) = rho2(bench, label) else {
+    let Some(own) = rho2(bench, label) else {
         return Estimate::new(quantity, method).warn("the label does not vary within prompts");
     };
-    let se = rho2.se(bench.contrasts.blocks());
-    let estimate = Estimate::figure(quantity, method, rho2.value, se, normal_interval(rho2.value, se));
-    let estimate = match estimate.z {
-        Some(z) if z > GATE => estimate,
-        _ => estimate.withheld(
-            "not distinguishable from 0: the residual stream does not predict it on left-out prompts",
-        ),
-    };
-    if bench.n() <= bench.spectrum.d {
-        return estimate.warn("fewer contrasts than dimensions: a lower estimate");
-    }
-    estimate
+    let finer = rho2(bench, &bench.finer(label));
+    finished(bench, quantity, method, &own, finer.as_ref().unwrap_or(&own), &own)
 }
 
-/// ρ = √max(0, ρ²), its interval the root of that of ρ².
+/// `rho2_latent`: ρ² on the scale of the Gaussian score behind labels of few levels, the error of the factor in its
+/// interval.
+pub fn rho2_latent(bench: &Bench, label: &Label, latent: &Latent, scale: Scale) -> Estimate {
+    let method = format!("{}; leave-block-out twicing ridge", scale.words());
+    let Some(own) = rho2(bench, label) else {
+        return Estimate::new(Quantity::Rho2Latent, method).warn("the label does not vary within prompts");
+    };
+    let factor = &latent.factor;
+    let scaled = |rho2: &Influence| {
+        let parts = [(factor.value, rho2), (rho2.value, factor)];
+        Influence::combine(rho2.value * factor.value, &parts)
+    };
+    let finer = rho2(bench, &bench.finer(label));
+    let finer = scaled(finer.as_ref().unwrap_or(&own));
+    finished(bench, Quantity::Rho2Latent, &method, &scaled(&own), &finer, &own)
+        .warn("assumes a Gaussian latent score behind the labels")
+}
+
+/// An estimate of ρ² on whatever scale, with the interval of the `finer` fit; `own` is ρ² of the label itself, which
+/// decides whether it may be quoted.
+fn finished(
+    bench: &Bench,
+    quantity: Quantity,
+    method: &str,
+    rho2: &Influence,
+    finer: &Influence,
+    own: &Influence,
+) -> Estimate {
+    let blocks = bench.contrasts.blocks();
+    let se = rho2.se(blocks);
+    let interval = interval_about(rho2.value, finer, blocks);
+    let estimate = Estimate::figure(quantity, method, rho2.value, se, interval);
+    let estimate = if bench.spectrum.resolves() {
+        estimate
+    } else {
+        // One-sided: what the ridge does not see only adds.
+        estimate.at_least(rho2.value - GATE * se)
+    };
+    let estimate = if own.value / own.se(blocks) > GATE {
+        estimate
+    } else {
+        estimate.withheld(
+            "not distinguishable from 0: the residual stream does not predict it on left-out prompts",
+        )
+    };
+    if bench.spectrum.resolves() {
+        return estimate;
+    }
+    let share = 100.0 * bench.resolved_share();
+    estimate
+        .warn(LOWER_ESTIMATE)
+        .warn(format!("a v* spread evenly over the residual stream shows {share:.0} % of its ρ² here"))
+}
+
+/// The 95 % interval of a finer fit, drawn out to hold the default's figure.
+pub fn interval_about(value: f64, finer: &Influence, blocks: &[Range<usize>]) -> (f64, f64) {
+    let (lo, hi) = normal_interval(finer.value, finer.se(blocks));
+    (lo.min(value), hi.max(value))
+}
+
+/// ρ = √max(0, ρ²), its interval the root of that of ρ² (of `rho2_latent` where labels take few levels).
 pub fn rho(rho2: &Estimate) -> Estimate {
     let root = |v: f64| v.max(0.0).sqrt();
     let mut rho = Estimate { quantity: Quantity::Rho, ..rho2.clone() };
@@ -53,16 +113,6 @@ pub fn rho(rho2: &Estimate) -> Estimate {
         _ => None,
     };
     rho
-}
-
-/// ρ² times a factor that puts it on the latent scale.
-pub fn rho2_latent(rho2: &Estimate, factor: f64, method: &str) -> Estimate {
-    let mut latent = Estimate { quantity: Quantity::Rho2Latent, ..rho2.clone() };
-    latent.method = format!("{method}; {}", rho2.method);
-    for figure in [&mut latent.estimate, &mut latent.se, &mut latent.lo, &mut latent.hi] {
-        *figure = figure.map(|v| v * factor);
-    }
-    latent.warn("assumes a Gaussian latent score behind the labels")
 }
 
 /// `rho2_model`: one variance component, maximum likelihood.

@@ -42,6 +42,9 @@ pub enum Control {
     Length,
 }
 
+/// How the warning begins that an estimate is of the resolved part of the residual stream only.
+pub const RESOLVED_PART: &str = "fewer than 1.5 contrasts a dimension: figure and interval are of the part";
+
 /// One estimate. Keys that do not apply are absent from the JSON; an `estimate` that could not be
 /// computed is `null`, with a warning that says why.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -75,10 +78,10 @@ pub struct Estimate {
     pub lambda_sd: Option<f64>,
     /// The figure.
     pub estimate: Option<f64>,
-    /// Lower end of the 95 % interval.
+    /// Lower end of the 95 % interval; without `hi` a one-sided 95 % bound.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lo: Option<f64>,
-    /// Upper end of the 95 % interval.
+    /// Upper end of the 95 % interval; without `lo` a one-sided 95 % bound.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hi: Option<f64>,
     /// Standard error.
@@ -127,6 +130,20 @@ impl Estimate {
         Self { estimate: Some(value), se: Some(se), lo: Some(lo), hi: Some(hi), z, reportable: true, ..blank }
     }
 
+    /// With the lower end alone, as a one-sided bound.
+    #[must_use]
+    pub fn at_least(mut self, bound: f64) -> Self {
+        (self.lo, self.hi) = (self.se.map(|_| bound), None);
+        self
+    }
+
+    /// With the upper end alone, as a one-sided bound.
+    #[must_use]
+    pub fn at_most(mut self, bound: f64) -> Self {
+        (self.lo, self.hi) = (None, self.se.map(|_| bound));
+        self
+    }
+
     /// A figure without an error of its own.
     pub fn bare(quantity: Quantity, method: impl Into<String>, value: f64) -> Self {
         let blank = Self::new(quantity, method);
@@ -154,6 +171,11 @@ impl Estimate {
     pub fn withheld(mut self, why: impl Into<String>) -> Self {
         self.reportable = false;
         self.warn(why)
+    }
+
+    /// Whether it is the figure of the part of the residual stream that the contrasts resolve, as it says itself.
+    pub fn is_of_the_resolved_part(&self) -> bool {
+        self.warnings.iter().any(|w| w.starts_with(RESOLVED_PART))
     }
 
     /// Under a constitution.

@@ -53,6 +53,8 @@ pub(super) fn fit_directions(
                     problem,
                     options: &options,
                     h: &h,
+                    twin: None,
+                    generation: None,
                     length,
                     keep: &|_| true,
                     benches: Vec::new(),

@@ -20,11 +20,11 @@ pub(super) const DRAWS: usize = 200;
 /// Seed of the draws: the null is the same for every value, layer and run of one width.
 const SEED: u64 = 0x7673_7461_725f_6e75;
 
-/// Noise-free readings X u of random directions u ~ N(0, I), `[N, 200]`.
-pub(super) fn random_readings(bench: &Bench, seed: u64) -> Mat<f64> {
+/// Noise-free readings X u of random directions u ~ N(0, I), `[N, draws]`.
+pub(super) fn random_readings(bench: &Bench, seed: u64, draws: usize) -> Mat<f64> {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    let mut directions: Mat<f64> = Mat::zeros(bench.x.ncols(), DRAWS);
-    for j in 0..DRAWS {
+    let mut directions: Mat<f64> = Mat::zeros(bench.x.ncols(), draws);
+    for j in 0..draws {
         directions.col_mut(j).iter_mut().for_each(|u| *u = StandardNormal.sample(&mut rng));
     }
     &bench.x * &directions
@@ -40,7 +40,7 @@ pub fn null(bench: &Bench, s: &Label) -> Estimate {
         return Estimate::new(Quantity::GeometryNull, method)
             .warn("S is not encoded: there is no v* to have an angle with");
     }
-    let scores = random_readings(bench, SEED);
+    let scores = random_readings(bench, SEED, DRAWS);
     let s_norm = s.y.iter().map(|v| v * v).sum::<f64>().sqrt();
     let cosines: Vec<f64> = (0..DRAWS)
         .map(|j| {

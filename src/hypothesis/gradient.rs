@@ -78,14 +78,14 @@ pub(super) fn measure(stage: &mut Stage<'_>, values: &[usize], out: &mut Analysi
         let value = &problem.values[v];
         let Labels::Scores(_) = &value.labels else { continue };
         let Some(bench) = stage.bench(rows::of_value(problem, value, stage.keep))? else { continue };
-        let s = bench.probe(vec![rows::label(&bench, value)]).remove(0);
+        let s = bench.probe_alone(vec![rows::label(&bench, value)]).remove(0);
         let curved = Curved::new(&bench, stage.h, &s);
         let estimate = match gradient_label(&bench, &curved, &s) {
             None => {
                 Estimate::missing(Quantity::GradientCos, "fewer than ten contrasts for each curved feature")
             }
             Some(t) => {
-                let t = bench.probe(vec![t]).remove(0);
+                let t = bench.probe_alone(vec![t]).remove(0);
                 let names = ("the average gradient", value.name.as_str());
                 Angle::new(&bench, &t, &s).estimate(&bench, Quantity::GradientCos, names)
             }

@@ -30,7 +30,10 @@
 //! bounded by 1 whatever λ; 0.95 λσ² is a gain in S per unit of λ, valid for small λ only. At λ = 1 the
 //! paper's example is past the first order: the exact gain of a tilted policy (`tilt_gain`) saturates.
 
+use std::ops::Range;
+
 use super::bench::{Bench, Label};
+use super::encoding::interval_about;
 use super::estimate::{Estimate, Quantity};
 use crate::probe::influence::{Influence, cosine, fisher_interval, mean_product, normal_interval, theta};
 
@@ -52,7 +55,11 @@ pub struct Angle {
 impl Angle {
     /// Between two labels.
     pub fn new(bench: &Bench, a: &Label, b: &Label) -> Self {
-        let blocks = bench.contrasts.blocks();
+        Self::on(bench.contrasts.blocks(), a, b)
+    }
+
+    /// Between two labels on contrasts in these blocks.
+    pub fn on(blocks: &[Range<usize>], a: &Label, b: &Label) -> Self {
         let slope = theta(a.probed(), b.probed(), blocks);
         let (aa, bb) = (theta(a.probed(), a.probed(), blocks), theta(b.probed(), b.probed(), blocks));
         let gates = (aa.value / aa.se(blocks), bb.value / bb.se(blocks));
@@ -130,6 +137,7 @@ fn stiffer(bench: &Bench, share: f64) -> Option<f64> {
 /// Predicts labels in every way that [`alignment`] will ask for, each way in one pass over the factors.
 pub fn prepare(bench: &Bench, labels: &[Vec<f64>]) {
     bench.probe(labels.to_vec());
+    bench.prepare_finer(labels);
     for lambda in [8.0, 4.0].into_iter().filter_map(|share| stiffer(bench, share)) {
         bench.probe_at(lambda, labels.to_vec());
     }
@@ -141,16 +149,13 @@ pub fn cross_check_components(bench: &Bench) -> usize {
     ((0.4 * bench.n() as f64).min(0.9 * bench.spectrum.rank() as f64) as usize).max(1)
 }
 
-/// `encoded_slope`.
-pub fn encoded_slope(bench: &Bench, angle: &Angle) -> Estimate {
+/// `encoded_slope`, with the interval of a finer fit ([`Bench::finer`]).
+pub fn encoded_slope(bench: &Bench, angle: &Angle, s: &Label, r: &Label) -> Estimate {
     let method = "leave-block-out twicing ridge";
-    let interval = normal_interval(angle.slope.value, angle.slope_se);
-    let estimate =
-        Estimate::figure(Quantity::EncodedSlope, method, angle.slope.value, angle.slope_se, interval);
-    if bench.n() <= bench.spectrum.d {
-        return estimate.warn("fewer contrasts than dimensions: the slope in the resolved subspace");
-    }
-    estimate
+    let blocks = bench.contrasts.blocks();
+    let finer = theta(bench.finer(s).probed(), bench.finer(r).probed(), blocks);
+    let interval = interval_about(angle.slope.value, &finer, blocks);
+    Estimate::figure(Quantity::EncodedSlope, method, angle.slope.value, angle.slope_se, interval)
 }
 
 /// `total_slope`, with its influence for comparisons between constitutions.

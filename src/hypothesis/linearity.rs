@@ -75,7 +75,7 @@ impl Curved {
 
     /// Φ: the features freed of what X predicts of them.
     pub(super) fn freed(&self, bench: &Bench) -> Vec<Vec<f64>> {
-        let labels = bench.probe(self.features.clone());
+        let labels = bench.probe_alone(self.features.clone());
         labels.into_iter().map(|l| l.y.iter().zip(&l.yhat).map(|(y, yhat)| y - yhat).collect()).collect()
     }
 }
@@ -245,14 +245,14 @@ pub(super) fn measure(stage: &mut Stage<'_>, values: &[usize], out: &mut Analysi
             let products = Products::new(&bench, h);
             // All labels of these rows, and their features, in one pass each: the bench remembers them.
             let alike = asked.iter().filter(|(r, _)| *r == rows).map(|(_, what)| column(&bench, *what));
-            let labels = bench.probe(alike.collect());
+            let labels = bench.probe_alone(alike.collect());
             let shared = products.curved.features.len();
             let own = labels.iter().flat_map(|l| products.with(&bench, l).features.split_off(shared));
-            bench.probe(products.curved.features.iter().cloned().chain(own).collect());
+            bench.probe_alone(products.curved.features.iter().cloned().chain(own).collect());
             known.push((rows.clone(), products));
         }
         let Some((_, products)) = known.iter().find(|(r, _)| *r == rows) else { continue };
-        let label = bench.probe(vec![column(&bench, what)]).remove(0);
+        let label = bench.probe_alone(vec![column(&bench, what)]).remove(0);
         let phi = products.with(&bench, &label).freed(&bench);
         let found = estimate(gain(&bench.contrasts, &label, &phi)?);
         let spread = |y: &[f64]| bench.contrasts.spread(y, problem.rows());

@@ -3,6 +3,7 @@
 pub mod analysis;
 mod angles;
 pub mod bench;
+mod beside;
 pub mod between;
 pub mod calibration;
 pub mod ceiling;

@@ -44,6 +44,7 @@ quantities! {
     EncodedSlope => "encoded_slope",
     TotalSlope => "total_slope",
     Rho2 => "rho2",
+    Rho2Embeddings => "rho2_embeddings",
     Rho => "rho",
     Rho2Latent => "rho2_latent",
     Rho2Model => "rho2_model",

@@ -7,14 +7,17 @@ use ndarray::Array2;
 
 use super::analysis::{Analysis, Options, PlaceboContrast};
 use super::bench::{Bench, Label};
-use super::estimate::{Control, Estimate, Mode, Quantity};
+use super::estimate::{Control, Estimate, Mode, Quantity, RESOLVED_PART};
 use super::improvement::{self, Angle};
+use super::latent::{Latent, Scale};
+use super::layers::selects;
 use super::moved::{Moved, moved};
 use super::multiplicity::{Statistic, adjusted};
 use super::problem::{Judged, Labels, Problem, Value};
 use super::rows::{self, Rows};
-use super::{ceiling, dimension, discrimination, encoding, gap, geometry, judging, latent, tilt};
+use super::{ceiling, dimension, discrimination, encoding, gap, geometry, judging, tilt};
 use crate::error::{Kind, Result};
+use crate::probe::Contrasts;
 use crate::probe::length::LengthControl;
 use crate::units::Layer;
 
@@ -23,6 +26,10 @@ pub(super) struct Stage<'a> {
     pub(super) problem: &'a Problem,
     pub(super) options: &'a Options,
     pub(super) h: &'a Array2<f32>,
+    /// The layer at which the blocks on one side of [`selects`](super::layers::selects) are scored, where it is another.
+    pub(super) twin: Option<(&'a Array2<f32>, bool)>,
+    /// The layer at which w is read, where it is another.
+    pub(super) generation: Option<Layer>,
     pub(super) length: bool,
     pub(super) keep: &'a dyn Fn(usize) -> bool,
     pub(super) benches: Vec<(Rows, Option<Rc<Bench>>)>,
@@ -40,23 +47,30 @@ impl Stage<'_> {
             return Ok(bench.clone());
         }
         let contrasts = rows.contrasts(self.problem);
-        let bench = if contrasts.is_empty() {
-            None
-        } else {
-            let length = match (&self.problem.tokens, self.length) {
-                (Some(tokens), true) => {
-                    Some(LengthControl::new(&contrasts, tokens).unwrap_or_else(LengthControl::nothing))
-                }
-                _ => None,
-            };
-            match Bench::new(contrasts, self.h.view(), length) {
-                Ok(bench) => Some(Rc::new(bench)),
-                Err(e) if e.kind() == Some(Kind::NotEstimable) => None,
-                Err(e) => return Err(e),
-            }
-        };
+        let bench = if contrasts.is_empty() { None } else { self.built(contrasts)?.map(Rc::new) };
         self.benches.push((rows, bench.clone()));
         Ok(bench)
+    }
+
+    /// A bench of these contrasts, its twin beside it; `None` if they do not vary.
+    fn built(&self, contrasts: Contrasts) -> Result<Option<Bench>> {
+        let length = match (&self.problem.tokens, self.length) {
+            (Some(tokens), true) => {
+                Some(LengthControl::new(&contrasts, tokens).unwrap_or_else(LengthControl::nothing))
+            }
+            _ => None,
+        };
+        let at = |h: &Array2<f32>| match Bench::new(contrasts.clone(), h.view(), length.clone()) {
+            Ok(bench) => Ok(Some(bench)),
+            Err(e) if e.kind() == Some(Kind::NotEstimable) => Ok(None),
+            Err(e) => Err(e),
+        };
+        let Some(own) = at(self.h)? else { return Ok(None) };
+        let Some((h, side)) = self.twin else { return Ok(Some(own)) };
+        Ok(Some(match at(h)? {
+            Some(other) => own.with_twin(other, |block| selects(block) == side),
+            None => own,
+        }))
     }
 
     /// Fills in what every estimate of a bench shares.
@@ -75,6 +89,15 @@ impl Stage<'_> {
         if let Some(bench) = bench {
             estimate.n = estimate.n.or(Some(bench.n()));
             estimate.blocks = estimate.blocks.or(Some(bench.blocks()));
+            if of_the_resolved_part(estimate.quantity)
+                && estimate.estimate.is_some()
+                && !bench.spectrum.resolves()
+            {
+                estimate = estimate.warn(format!(
+                    "{RESOLVED_PART} of the residual stream that these resolve, {:.0} % of its variance",
+                    100.0 * bench.resolved_share()
+                ));
+            }
         }
         out.estimates.push(estimate);
     }
@@ -193,36 +216,50 @@ impl Stage<'_> {
     fn own(&self, value: &Value, bench: &Bench, s: &Label, logprob: Option<&Label>) -> Vec<Estimate> {
         let mut out = Vec::new();
         let rho2 = encoding::rho2_estimate(bench, Quantity::Rho2, s);
-        out.push(encoding::rho(&rho2));
+        let scale = Scale::of(&value.labels);
+        let latent = Latent::of(bench, &value.labels);
+        // ρ and the ceiling are those of the latent score where labels only show its levels.
+        match (&latent, scale.is_latent()) {
+            (Some(latent), _) => {
+                let latent = encoding::rho2_latent(bench, s, latent, scale);
+                out.push(encoding::rho(&latent));
+                out.push(latent);
+            }
+            (None, true) => {
+                let why = "no normal score gives labels like these: they do not vary within prompts, or vary in opposite ways";
+                out.extend([Quantity::Rho2Latent, Quantity::Rho].map(|q| Estimate::missing(q, why)));
+            }
+            (None, false) => out.push(encoding::rho(&rho2)),
+        }
         match &value.labels {
             Labels::Scores(labels) => {
-                if latent::is_binary(labels) {
-                    out.push(match latent::binary_factor(&bench.contrasts, labels) {
-                        Some(factor) => {
-                            encoding::rho2_latent(&rho2, factor, "probit scale of a binary label")
-                        }
-                        None => {
-                            Estimate::missing(Quantity::Rho2Latent, "the labels do not vary within prompts")
-                        }
-                    });
+                if scale.is_binary() {
                     out.push(discrimination::auc(bench, s, labels));
                 }
                 out.push(discrimination::pair_accuracy(bench, s, labels));
             }
-            Labels::Preferences(_) => {
-                out.push(encoding::rho2_latent(&rho2, latent::PAIRWISE, "probit scale of a preference"));
-                out.push(discrimination::preference_accuracy(bench, s));
-            }
+            Labels::Preferences(_) => out.push(discrimination::preference_accuracy(bench, s)),
         }
         out.push(rho2);
         out.push(encoding::rho2_model(bench, s));
-        out.push(ceiling::ceiling(bench, s));
+        out.push(match (&latent, scale.is_latent()) {
+            (None, true) => Estimate::missing(
+                Quantity::CeilingRegret,
+                "labels of few levels without a latent scale: Theorem 6 is about normal values",
+            ),
+            (latent, _) => ceiling::ceiling(bench, s, latent.as_ref()),
+        });
         out.push(geometry::null(bench, s));
-        out.push(match logprob {
-            Some(logprob) => gap::generation(bench, &value.name, &Angle::new(bench, s, logprob)),
-            None => {
-                Estimate::missing(Quantity::GenerationAlignment, "the observations hold no log-probabilities")
+        out.extend(match (logprob, self.generation) {
+            // Read at the layer that reads log P best.
+            (Some(_), Some(_)) => None,
+            (Some(logprob), None) => {
+                Some(gap::generation(bench, &value.name, &Angle::new(bench, s, logprob)))
             }
+            (None, _) => Some(Estimate::missing(
+                Quantity::GenerationAlignment,
+                "the observations hold no log-probabilities",
+            )),
         });
         let d_eff = dimension::dimension(bench).map(|d| d.d_eff);
         out.extend(dimension::concentration(bench, s, &dimension::ks(bench, d_eff)));
@@ -236,16 +273,29 @@ impl Stage<'_> {
         for (c, u) in under.iter().enumerate() {
             let angle = Angle::new(&u.bench, &u.s, &u.r);
             let alignment = improvement::alignment(&u.bench, &value.name, &u.s, &u.judged.name, &u.r);
-            cells.push((c, improvement::encoded_slope(&u.bench, &angle)));
+            cells.push((c, improvement::encoded_slope(&u.bench, &angle, &u.s, &u.r)));
             encoded.push((c, moved(&u.bench, &angle.slope), angle.slope_se));
             let (slope, influence) = improvement::total_slope(&u.bench, &u.s, &u.r);
             total.push((c, moved(&u.bench, &influence), slope.se.unwrap_or(f64::INFINITY)));
             cells.push((c, slope));
-            cells.push((c, ceiling::attained(&u.bench, &u.s, &u.r)));
+            let latent = Latent::of(&u.bench, &value.labels);
+            cells.push((
+                c,
+                match (&latent, Scale::of(&value.labels).is_latent()) {
+                    (None, true) => Estimate::missing(
+                        Quantity::AttainedRegret,
+                        "labels of few levels without a latent scale: Theorem 6 is about normal values",
+                    ),
+                    (latent, _) => ceiling::attained(&u.bench, &u.s, &u.r, latent.as_ref()),
+                },
+            ));
             match &u.logprob {
                 Some(logprob) => {
                     let generation = Angle::new(&u.bench, &u.s, logprob);
-                    let (gap, influence) = gap::gap(&u.bench, &angle, &generation);
+                    let (mut gap, influence) = gap::gap(&u.bench, &angle, &generation);
+                    if let (Some(_), Some(cos)) = (self.generation, &generation.cos) {
+                        gap.method = format!("{}; here ⟨w, v*⟩ is {:.3}", gap.method, cos.value);
+                    }
                     if let (Some(influence), Some(se)) = (influence, gap.se) {
                         gaps.push((c, moved(&u.bench, &influence), se));
                     }
@@ -308,6 +358,26 @@ impl Stage<'_> {
             }
         }
     }
+}
+
+/// Whether a ridge that sees part of v* only gives the figure of that part: angles and slopes in the metric of Σ.
+fn of_the_resolved_part(quantity: Quantity) -> bool {
+    matches!(
+        quantity,
+        Quantity::Alignment
+            | Quantity::GenerationAlignment
+            | Quantity::Gap
+            | Quantity::EncodedSlope
+            | Quantity::WeightedSlope
+            | Quantity::WeightedAlignment
+            | Quantity::EnsembleAlignment
+            | Quantity::EnsembleEffect
+            | Quantity::MeanAlignment
+            | Quantity::BestAlignment
+            | Quantity::ValueCos
+            | Quantity::ValueCone
+            | Quantity::ConstrainedShare
+    )
 }
 
 /// Quantities that exist for each constitution.

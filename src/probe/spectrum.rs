@@ -61,14 +61,38 @@ impl Spectrum {
         self.mu.len()
     }
 
-    /// Degrees of freedom that the default penalty aims at: min(N/2, 0.9 r).
+    /// Degrees of freedom that the default penalty aims at: min(N/2, c r), c = 0.9 up to 24 contrasts a dimension and
+    /// rising to 1 beyond: c = 1 − 0.1/(1 + 25 (t² − 1)²) with t = N/(24 r).
+    ///
+    /// What the penalty leaves out of v* is a bias that does not shrink with N while c stays: with v* in the last
+    /// components, ρ² = .8 and N/r = 94 it is −4 standard errors.
     pub fn default_df(&self) -> f64 {
-        (self.n as f64 / 2.0).min(0.9 * self.rank() as f64)
+        let (n, rank) = (self.n as f64, self.rank() as f64);
+        let t = (n / (24.0 * rank)).max(1.0);
+        let cap = 1.0 - 0.1 / (1.0 + 25.0 * (t * t - 1.0).powi(2));
+        (n / 2.0).min(cap * rank)
+    }
+
+    /// Degrees of freedom of the fit whose interval is printed where N ≥ 1.5 r: min(0.75 N, 0.99 r), or the default's
+    /// where these are more. It resolves what the default leaves out of v*, at hardly more variance.
+    pub fn interval_df(&self) -> f64 {
+        (0.75 * self.n as f64).min(0.99 * self.rank() as f64).max(self.default_df())
+    }
+
+    /// Whether the contrasts resolve all of v*: N ≥ 1.5 r. Below, a ridge sees part of it only, ρ² is a lower estimate, and
+    /// other figures are those of the part that is seen. (With N ≤ d the rank is N, unless h lies in fewer dimensions.)
+    pub fn resolves(&self) -> bool {
+        self.n as f64 >= 1.5 * self.rank() as f64
+    }
+
+    /// Degrees of freedom under a penalty, Σ μ_j/(μ_j + λ).
+    pub fn df(&self, lambda: f64) -> f64 {
+        self.mu.iter().map(|m| m / (m + lambda)).sum()
     }
 
     /// λ that solves Σ μ_j/(μ_j + λ) = df, for 0 < df < r.
     pub fn penalty(&self, df: f64) -> f64 {
-        let used = |log: f64| self.mu.iter().map(|m| m / (m + log.exp())).sum::<f64>();
+        let used = |log: f64| self.df(log.exp());
         // At these ends the sum is r and 0 to within rounding.
         let (mut low, mut high) =
             (self.mu[self.mu.len() - 1].ln() - 40.0, self.mu[0].ln() + (self.rank() as f64).ln() + 40.0);

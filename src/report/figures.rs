@@ -274,10 +274,9 @@ fn layer_profile(report: &Report, index: &Index<'_>, value: &str) -> Option<Figu
     };
     Some(Figure {
         title: "Encoding by layer".into(),
-        caption:
-            "On the half of the prompts that chose the layer; all other figures are from the other half. \
-                  The band is the 95 % interval."
-                .into(),
+        caption: "Each half of the prompts fitted by itself; a half chooses the layer for the other. Layer 0, where it was \
+                  captured, is the token embeddings: the text, not the model. The band is the 95 % interval."
+            .into(),
         keys: vec![],
         svg: chart.draw()?,
     })
@@ -318,8 +317,8 @@ fn layer_alignments(report: &Report, index: &Index<'_>, value: &str) -> Option<F
     Some(Figure {
         title: "Alignment by layer".into(),
         caption: format!(
-            "The {} with the clearest slopes, with 95 % intervals, where identifiable; on the half of the prompts that \
-             chose the layer. It was chosen by ρ², never by this.",
+            "The {} with the clearest slopes, with 95 % intervals, where identifiable; each half of the prompts \
+             fitted by itself. The layer was chosen by ρ², never by this.",
             super::format::counted(shown as u64, "constitution")
         ),
         keys: vec![],

@@ -80,13 +80,15 @@ pub fn figure(estimate: &Estimate) -> String {
     optional(estimate.estimate, estimate.se)
 }
 
-/// `0.610 [0.532, 0.688]`: the figure with its 95 % interval, gate or no gate.
+/// `0.610 [0.532, 0.688]`: the figure with its 95 % interval, gate or no gate; `0.610 [≥ 0.545]` with a one-sided bound.
 pub fn with_interval(estimate: &Estimate) -> String {
     let Some(value) = estimate.estimate else { return NOTHING.to_owned() };
     let digits = Digits::of(value, estimate.se);
     match (estimate.lo, estimate.hi) {
         (Some(lo), Some(hi)) => format!("{} [{}, {}]", digits.show(value), digits.show(lo), digits.show(hi)),
-        _ => digits.show(value),
+        (Some(lo), None) => format!("{} [≥ {}]", digits.show(value), digits.show(lo)),
+        (None, Some(hi)) => format!("{} [≤ {}]", digits.show(value), digits.show(hi)),
+        (None, None) => digits.show(value),
     }
 }
 

@@ -10,7 +10,9 @@ use super::sections::{self, Section};
 use super::tables;
 use super::text::{markdown as escaped, width};
 use super::verdict::{Outcome, Verdict, Z95, band_of, verdicts_of};
-use super::{LAYER_ALIGNMENTS, LAYER_NOTE, LAYER_PROFILE, PLACEBO, Report, SKIPPED, format, words};
+use super::{
+    LAYER_ALIGNMENTS, LAYER_CHOICE, LAYER_NOTE, LAYER_PROFILE, PLACEBO, Report, SKIPPED, format, words,
+};
 use crate::hypothesis::Quantity;
 
 /// The report as Markdown. Lines 1 to 5 are the finding in words.
@@ -184,8 +186,8 @@ pub(super) fn model_notes(summary: &ValueSummary) -> Vec<String> {
     let mut notes = vec![generation];
     if summary.lower_estimate {
         notes.push(
-            "With fewer contrasts than dimensions the ridge sees part of the value only: its ρ² is a lower \
-             estimate, and the model-based one assumes that v* is spread evenly. The truth may lie between or \
+            "With fewer than 1.5 contrasts a dimension the ridge sees part of the value only: its ρ² is a lower \
+             estimate with a one-sided bound (95 %), the least regret has no lower bound, and the model-based one assumes that v* is spread evenly. The truth may lie between or \
              outside; neither is to be quoted alone."
                 .into(),
         );
@@ -210,7 +212,7 @@ fn warnings(out: &mut String, report: &Report) {
 
 /// Tables that have no place of their own are named, with their size.
 fn other_tables(out: &mut String, report: &Report) {
-    let known = [LAYER_ALIGNMENTS, LAYER_NOTE, PLACEBO, SKIPPED, LAYER_PROFILE];
+    let known = [LAYER_ALIGNMENTS, LAYER_CHOICE, LAYER_NOTE, PLACEBO, SKIPPED, LAYER_PROFILE];
     let others: Vec<_> = report
         .tables
         .iter()

@@ -44,12 +44,14 @@ pub use verdict::{Outcome, Qualifier, Verdict};
 /// device, seed, command, versions, time.
 pub type Provenance = serde_json::Map<String, Json>;
 
-/// Name of the table `[{layer, value, rho2, se}]`: ρ² by layer on the half that chose the layer.
+/// Name of the table `[{layer, value, rho2, se}]`: ρ² by layer, each half of the blocks fitted by itself.
 pub const LAYER_PROFILE: &str = "layer_profile";
-/// Name of the table `[{layer, value, constitution, cos, interval}]`: alignments by layer on that half.
+/// Name of the table `[{layer, value, constitution, cos, interval}]`: alignments by layer from the same fits.
 pub const LAYER_ALIGNMENTS: &str = "layer_alignments";
 /// Name of the table `[{layer, d_eff, interval}]`: effective dimension by layer, on all rows.
 pub const LAYER_DIMENSIONS: &str = "layer_d_eff";
+/// Name of the table `[{blocks, layer, rho2_of_other}]`: what each half of the blocks chose for the other.
+pub const LAYER_CHOICE: &str = "layer_choice";
 /// Name of the table that says in words how the layer was chosen: a string.
 pub const LAYER_NOTE: &str = "layer_note";
 /// Name of the table `[{value, constitution, control, quantity, difference, se, z}]`: slopes against the
@@ -130,6 +132,7 @@ impl Report {
             }
         };
         table(LAYER_PROFILE, analysis.profile.is_empty(), serde_json::to_value(&analysis.profile));
+        table(LAYER_CHOICE, analysis.choice.is_empty(), serde_json::to_value(&analysis.choice));
         let alignments = &analysis.alignments;
         table(LAYER_ALIGNMENTS, alignments.is_empty(), serde_json::to_value(alignments));
         let dimensions = &analysis.dimensions;

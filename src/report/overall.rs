@@ -5,6 +5,7 @@ use serde::Serialize;
 use super::format::quotable;
 use super::rows::Index;
 use super::verdict::Z95;
+use crate::hypothesis::encoding::LOWER_ESTIMATE;
 use crate::hypothesis::{Control, Estimate, Quantity};
 
 /// Whether the residual stream encodes a value: ρ² above its gate, on left-out prompts.
@@ -41,7 +42,7 @@ pub struct ValueSummary {
     pub value: String,
     /// Whether v* is seen.
     pub encoded: Encoded,
-    /// Whether ρ² is only a lower estimate, because there are fewer contrasts than dimensions.
+    /// Whether ρ² is only a lower estimate, because there are fewer than 1.5 contrasts a dimension.
     pub lower_estimate: bool,
     /// Whether generation favours it.
     pub generation: Generation,
@@ -88,7 +89,7 @@ fn summary<'a>(index: &Index<'a>, value: &'a str) -> ValueSummary {
     }
 }
 
-/// Whether the estimate says that it was made from fewer contrasts than dimensions.
+/// Whether the estimate says that it was made from fewer than 1.5 contrasts a dimension.
 pub(super) fn is_lower_estimate(estimate: &Estimate) -> bool {
-    estimate.warnings.iter().any(|w| w.contains("fewer contrasts than dimensions"))
+    estimate.warnings.iter().any(|w| w == LOWER_ESTIMATE)
 }

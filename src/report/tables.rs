@@ -177,13 +177,14 @@ pub(super) fn model<'a>(index: &Index<'a>, value: &'a str) -> Grid {
     let shared = |quantity| move |control| index.get(quantity, None, None, control);
     let plain = |e: &Estimate| headline(Some(e));
     if lower {
-        row("ρ², lower estimate (N ≤ d)", &own(Quantity::Rho2), &plain);
+        row("ρ², lower estimate (N < 1.5 d)", &own(Quantity::Rho2), &plain);
         row("ρ², model-based (maximum likelihood)", &own(Quantity::Rho2Model), &plain);
         row("ρ, lower estimate", &own(Quantity::Rho), &plain);
     } else {
         row("ρ², share of the value encoded", &own(Quantity::Rho2), &plain);
         row("ρ", &own(Quantity::Rho), &plain);
     }
+    row("ρ² at layer 0, token embeddings: the text, not the model", &own(Quantity::Rho2Embeddings), &plain);
     row("ρ² on the latent scale of the labels", &own(Quantity::Rho2Latent), &plain);
     row("pairs ordered rightly by ⟨h, v*⟩, left out", &own(Quantity::PairAccuracy), &plain);
     row("area under the ROC curve, left out", &own(Quantity::Auc), &plain);

@@ -196,12 +196,23 @@ fn inner_state(index: &Index<'_>, summaries: &[ValueSummary]) -> String {
     let mut out = Vec::new();
     for s in summaries.iter().take(NAMED_VALUES + 1) {
         let value = index.values.iter().copied().find(|v| *v == s.value).unwrap_or_default();
-        let rho2 = index.get(Quantity::Rho2, Some(value), None, Control::None);
+        let own = |quantity| index.get(quantity, Some(value), None, Control::None);
+        // Of labels of few levels, the latent score behind them: they lose variance that no reading could tell.
+        let latent = own(Quantity::Rho2Latent).filter(|e| e.estimate.is_some());
+        let rho2 = latent.or(own(Quantity::Rho2));
+        let what = if latent.is_some() { "the latent score behind the labels of " } else { "" };
+        let text_alone = own(Quantity::Rho2Embeddings).filter(|e| e.estimate.is_some() && latent.is_none());
+        let text_alone = text_alone.map_or_else(String::new, |e| {
+            let share = percent(e.estimate.unwrap_or_default().clamp(0.0, 1.0));
+            format!("; its token embeddings alone, the text and not the model, tell {share}")
+        });
         let name = quoted(&s.value);
         out.push(match (s.encoded, rho2) {
             (Encoded::Yes, Some(e)) => {
-                let share = percent(e.estimate.unwrap_or_default().min(1.0));
-                let about = if s.lower_estimate { "at least about" } else { "about" };
+                // With a one-sided bound alone, that bound.
+                let told = if s.lower_estimate { e.lo.or(e.estimate) } else { e.estimate };
+                let share = percent(told.unwrap_or_default().clamp(0.0, 1.0));
+                let about = if s.lower_estimate { "at least" } else { "about" };
                 let range = match (e.lo, e.hi) {
                     (Some(lo), Some(hi)) if !s.lower_estimate => {
                         format!(" (between {} and {})", percent(lo.max(0.0)), percent(hi.min(1.0)))
@@ -209,7 +220,7 @@ fn inner_state(index: &Index<'_>, summaries: &[ValueSummary]) -> String {
                     _ => String::new(),
                 };
                 format!(
-                    "The model's inner state tells {about} {share}{range} of how answers to one prompt differ in {name}."
+                    "The model's inner state tells {about} {share}{range} of how answers to one prompt differ in {what}{name}{text_alone}."
                 )
             }
             (Encoded::NotSeen, _) => {

@@ -31,7 +31,7 @@ fn planted_angles_between_constitutions_are_found() {
         Observations::open(&fixture("known/A_tall.observations.safetensors")).expect("observations");
     let posed = pose(&observations, None, &BTreeSet::new()).expect("a problem");
     let layer = posed.source.layers()[0];
-    let found = constitution_cosines(&posed.problem, &posed.source, layer, false).expect("angles");
+    let found = constitution_cosines(&posed.problem, &posed.source, layer).expect("angles");
     let truth = fs::read(fixture("known/A_tall.truth.safetensors")).expect("truth");
     let truth = SafeTensors::deserialize(&truth).expect("truth");
     // The planted directions' own scores on 1500 contrasts give Σ to within 1 %.
@@ -78,7 +78,7 @@ fn a_constitution_is_parallel_to_its_copy_and_opposed_to_its_negative() {
     fewer.reward.iter_mut().skip(1000).for_each(|r| *r = f64::NAN);
     posed.problem.judged.extend([copy, negative, fewer]);
     let layer = posed.source.layers()[0];
-    let found = constitution_cosines(&posed.problem, &posed.source, layer, false).expect("angles");
+    let found = constitution_cosines(&posed.problem, &posed.source, layer).expect("angles");
     for (other, planted) in [("copy", 1.0), ("negative", -1.0), ("fewer", 1.0)] {
         let e = pair(&found, Control::None, "good", other);
         assert!((e.estimate.expect("a figure") - planted).abs() < 1e-12, "{other}: {e:?}");

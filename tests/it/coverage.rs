@@ -134,7 +134,7 @@ fn shuffled_labels_and_placebos_give_no_evidence() {
 }
 
 #[test]
-fn the_chosen_layer_is_the_one_that_encodes_most_and_is_reported_on_other_blocks() {
+fn the_chosen_layer_is_the_one_that_encodes_most() {
     let design = Design { hidden_size: 24, prompts: 400, ..Regime::Layers.design() };
     let simulated = simulate(&design, 21).expect("a data set");
     let posed = pose(&simulated.observations, None, &BTreeSet::new()).expect("a problem");
@@ -143,7 +143,20 @@ fn the_chosen_layer_is_the_one_that_encodes_most_and_is_reported_on_other_blocks
         .max_by(|&a, &b| design.layers[a].total_cmp(&design.layers[b]))
         .expect("layers");
     assert!(analysis.layer.0.abs_diff(best) <= 1, "layer {} where {best} encodes most", analysis.layer);
-    let rho2 = analysis.estimates.iter().find(|e| e.quantity == Quantity::Rho2).expect("rho2");
-    assert!(rho2.blocks.expect("blocks") < 260, "reported on one half only");
     assert_eq!(analysis.profile.iter().filter(|p| p.value == "S").count(), design.layers.len());
+}
+
+#[test]
+fn rho2_is_not_too_large_for_having_chosen_among_layers_that_are_alike() {
+    // The worst case: 12 layers of equal ρ² and noise of their own. Reported on the data that chose, ρ² is 1.5 standard
+    // errors too large and covered in .87.
+    let design = Design { prompts: 60, layers: vec![0.8; 12], ..small(Regime::Standard, 60) };
+    let table = table::over_seeds(&design, 5000..5080).expect("a table");
+    for name in ["uncontrolled rho2 S", "uncontrolled slope_encoded S|J:good", "uncontrolled cos S|J:good"] {
+        let line = line(&table, name);
+        let (bias, rmse) = (line.bias.expect("a bias"), line.rmse.expect("an error"));
+        assert!(bias.abs() < 0.5 * rmse, "{name}: bias {bias}, RMSE {rmse}");
+        let coverage = line.coverage.expect("intervals");
+        assert!((0.88..=1.0).contains(&coverage), "{name}: coverage {coverage}");
+    }
 }

@@ -20,6 +20,7 @@ mod input;
 mod interventions;
 mod kill;
 mod known_answers;
+mod layers;
 mod loopback;
 mod modes;
 mod moments;

@@ -7,11 +7,12 @@ use linfa::traits::Fit;
 use linfa_linear::LinearRegression;
 use ndarray::{Array1, Array2};
 use serde_json::Value;
-use vstar::hypothesis::discrimination::area;
+use vstar::hypothesis::bench::{Bench, Label};
+use vstar::hypothesis::discrimination::auc;
 use vstar::hypothesis::{latent, multiplicity};
 use vstar::linalg::solve;
-use vstar::probe::Spectrum;
 use vstar::probe::twicing::{components, ridge};
+use vstar::probe::{Contrasts, Spectrum};
 
 use crate::stories::fixture;
 
@@ -90,17 +91,24 @@ fn least_squares_is_linfas_and_scikit_learns() {
 fn the_area_under_the_curve_is_scikit_learns_with_ties() {
     let r = references();
     let positive = r["positive"].as_array().expect("classes").iter().map(|v| v.as_bool().expect("a class"));
-    let mut sorted: Vec<(f64, bool)> = numbers(&r["scores"]).into_iter().zip(positive).collect();
-    sorted.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let labels: Vec<f64> = positive.map(|p| f64::from(u8::from(p))).collect();
+    let scores = numbers(&r["scores"]);
+    // All rows answer one prompt: the area inside prompts is then the area.
+    let prompt = vec![0; labels.len()];
+    let contrasts = Contrasts::helmert(&prompt, &prompt, |_| true);
+    let h = Array2::from_shape_fn((labels.len(), 2), |(i, j)| ((3 * i + j) as f32).sin());
+    let bench = Bench::new(contrasts, h.view(), None).expect("a bench");
+    let label = Label { y: bench.contrasts.column(&labels), yhat: bench.contrasts.column(&scores) };
     let want = r["auc"].as_f64().expect("a number");
-    assert!((area(&sorted).expect("two classes") - want).abs() < 1e-12);
+    let got = auc(&bench, &label, &labels).estimate.expect("an area");
+    assert!((got - want).abs() < 1e-12, "{got} {want}");
 }
 
 #[test]
 fn normal_probabilities_are_scipys() {
     let r = references();
     for case in r["bivariate"].as_array().expect("cases").iter().map(numbers) {
-        assert!((latent::bivariate(case[0], case[1]) - case[2]).abs() < 1e-7, "{case:?}");
+        assert!((latent::bivariate(case[0], case[0], case[1]) - case[2]).abs() < 1e-7, "{case:?}");
     }
     for case in r["normal"].as_array().expect("cases").iter().map(numbers) {
         assert!((multiplicity::two_sided(case[0]) / case[1] - 1.0).abs() < 1e-6, "{case:?}");

@@ -17,15 +17,21 @@ pub(super) fn section(_: &Report, index: &Index<'_>) -> Option<Section> {
         ">bound for all [95 %]",
         "bound",
     ]);
-    let (mut judged, mut broken) = (0, Vec::new());
+    let (mut judged, mut broken, mut apart) = (0, Vec::new(), 0);
     for &value in &index.values {
         let get = |quantity| index.get(quantity, Some(value), None, Control::None);
+        // Counts are in units of the label, these bounds in those of the latent score.
+        let latent = get(Quantity::Rho2Latent).is_some();
         let bound = get(Quantity::CeilingRegret).filter(|e| quotable(e));
+        apart += usize::from(latent && bound.is_some());
         let mut line =
             |name: &str, counted: Option<&Estimate>, formula: Option<&Estimate>, constitution: bool| {
-                let Some(counted) = counted else { return };
-                let below = bound.is_some_and(|b| clearly_below(counted, b));
-                judged += usize::from(constitution && bound.is_some() && quotable(counted));
+                if counted.is_none() && formula.is_none() {
+                    return;
+                }
+                let compared = counted.zip(bound).filter(|_| !latent);
+                let below = compared.is_some_and(|(counted, b)| clearly_below(counted, b));
+                judged += usize::from(constitution && compared.is_some_and(|(counted, _)| quotable(counted)));
                 if constitution && below {
                     broken.push(format!("“{name}” on “{value}”"));
                 }
@@ -33,11 +39,12 @@ pub(super) fn section(_: &Report, index: &Index<'_>) -> Option<Section> {
                 table.rows.push(vec![
                     Cell::name(value),
                     Cell::name(name),
-                    show(Some(counted)),
+                    show(counted),
                     show(formula),
                     show(bound),
                     Cell::plain(match (bound, below) {
                         (None, _) => "not identifiable",
+                        _ if latent => "latent scale: not compared",
                         (_, true) => "below it",
                         _ => "holds",
                     }),
@@ -52,7 +59,10 @@ pub(super) fn section(_: &Report, index: &Index<'_>) -> Option<Section> {
     if table.rows.is_empty() {
         return None;
     }
-    let verdict = if judged == 0 {
+    let verdict = if judged == 0 && apart > 0 {
+        "The bound is on the scale of the latent score behind the labels; counts of labels of few levels are not compared with it."
+            .to_owned()
+    } else if judged == 0 {
         "The bound is not identifiable: no value is encoded clearly enough.".to_owned()
     } else if broken.is_empty() {
         format!("No constitution loses less than the bound allows, in {judged} comparisons.")
@@ -66,7 +76,9 @@ pub(super) fn section(_: &Report, index: &Index<'_>) -> Option<Section> {
         notes: vec![
             "Regret of choosing the better of two responses, in units of the value. Counted: over all pairs of a prompt. By the \
              formula: (1 − corr(S, r_c))σ_S/√π, right for normal values. Bound: (1 − ρ)σ_S/√π. Below it: by more than 1.96 joint \
-             standard errors; then ρ is underestimated, the noise is not normal, or the judge knows what this layer does not."
+             standard errors; then ρ is underestimated, the noise is not normal, or the judge knows what this layer does not. For \
+             labels of few levels and preferences formula and bound are those of the latent score, in its within-prompt standard \
+             deviations, and the count, in units of the label, is not compared with them."
                 .into(),
         ],
         grids: vec![("Regret".into(), table)],

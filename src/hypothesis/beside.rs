@@ -1,0 +1,103 @@
+//! What is read at other layers than the one that is reported: the token embeddings as a baseline, and w.
+
+use ndarray::Array2;
+
+use super::analysis::{Analysis, Options};
+use super::encoding;
+use super::estimate::{Estimate, Quantity};
+use super::gap;
+use super::improvement::Angle;
+use super::layers::EMBEDDINGS;
+use super::problem::{LayerSource, Problem};
+use super::rows;
+use super::stage::Stage;
+use crate::error::Result;
+use crate::units::Layer;
+
+/// The residual streams that are read beside the reported layer's.
+pub(super) struct Beside {
+    embeddings: Option<Array2<f32>>,
+    generation: Option<(Layer, Array2<f32>)>,
+}
+
+impl Beside {
+    /// Reads the embeddings, where they were captured, and the layer `generation`, unless they are the one reported.
+    pub(super) fn read(source: &dyn LayerSource, reported: Layer, generation: Option<Layer>) -> Result<Self> {
+        let other = |layer: &Layer| *layer != reported && source.layers().contains(layer);
+        let embeddings = Some(EMBEDDINGS).filter(other).map(|l| source.resid(l)).transpose()?;
+        let generation = generation.filter(other).map(|l| source.resid(l).map(|h| (l, h))).transpose()?;
+        Ok(Self { embeddings, generation })
+    }
+
+    /// The layer at which w is read, where it is not the reported one.
+    pub(super) fn generation_layer(&self) -> Option<Layer> {
+        self.generation.as_ref().map(|(layer, _)| *layer)
+    }
+
+    /// `rho2_embeddings` of each value, and `generation_alignment` at the layer that reads log P best.
+    pub(super) fn measure(
+        &self,
+        problem: &Problem,
+        options: &Options,
+        length: bool,
+        values: &[usize],
+        out: &mut Analysis,
+    ) -> Result<()> {
+        let stage = |h, layer| Stage {
+            problem,
+            options,
+            h,
+            twin: None,
+            generation: None,
+            length,
+            keep: &|_| true,
+            benches: Vec::new(),
+            layer,
+        };
+        if let Some(h) = &self.embeddings {
+            let mut stage = stage(h, EMBEDDINGS);
+            for &v in values {
+                let value = &problem.values[v];
+                let bench = stage.bench(rows::of_value(problem, value, stage.keep))?;
+                let estimate = match &bench {
+                    None => Estimate::missing(
+                        Quantity::Rho2Embeddings,
+                        "the embeddings' output is the same for all responses to a prompt: there is nothing to read",
+                    ),
+                    Some(bench) => {
+                        let s = bench.probe(vec![rows::label(bench, value)]).remove(0);
+                        encoding::rho2_estimate(bench, Quantity::Rho2Embeddings, &s)
+                    }
+                };
+                stage.push(out, bench.as_deref(), Some(&value.name), estimate);
+            }
+        }
+        if let (Some((layer, h)), Some(logprob)) = (&self.generation, &problem.logprob) {
+            let mut stage = stage(h, *layer);
+            for &v in values {
+                let value = &problem.values[v];
+                let bench = stage.bench(rows::of_value(problem, value, stage.keep))?;
+                let estimate = match &bench {
+                    None => Estimate::missing(
+                        Quantity::GenerationAlignment,
+                        "no prompt has two labelled responses whose residual streams differ",
+                    ),
+                    Some(bench) => {
+                        let labels = bench.probe(vec![rows::label(bench, value), bench.logprob(logprob)]);
+                        let mut e =
+                            gap::generation(bench, &value.name, &Angle::new(bench, &labels[0], &labels[1]));
+                        if let Some(rho2) = encoding::rho2(bench, &labels[1]) {
+                            e.method = format!(
+                                "{}; the layer that reads log P best, ρ² {:.3}",
+                                e.method, rho2.value
+                            );
+                        }
+                        e
+                    }
+                };
+                stage.push(out, bench.as_deref(), Some(&value.name), estimate);
+            }
+        }
+        Ok(())
+    }
+}
