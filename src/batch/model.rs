@@ -1,9 +1,11 @@
 //! Which model, how it is computed, and the template that puts items to it.
 
+use std::path::PathBuf;
+
 use crate::error::{Kind, Refusal, Result};
 use crate::model::chat::Template;
 use crate::model::hub::Downloads;
-use crate::model::{LoadOptions, Model, ModelSource, device, dtype};
+use crate::model::{LoadOptions, Model, ModelFiles, ModelSource, device, dtype};
 use crate::units::Layer;
 
 /// What a command that runs a model is told of it.
@@ -13,6 +15,8 @@ pub struct ModelOptions {
     pub name: String,
     /// Where it comes from.
     pub source: ModelSource,
+    /// A tokenizer instead of the model's: `tokenizer.json`, or the folder that holds it.
+    pub tokenizer: Option<PathBuf>,
     /// dtype of the computation: `f32`, `bf16`, `f16`.
     pub dtype: String,
     /// `cpu`, `cuda:N`; `None`: as built.
@@ -46,13 +50,21 @@ impl ModelOptions {
         })
     }
 
+    /// Fetches the model's files; `downloads` listens meanwhile.
+    ///
+    /// # Errors
+    /// As [`ModelSource::fetch`].
+    pub fn fetch(&self, downloads: &mut dyn Downloads) -> Result<ModelFiles> {
+        Ok(self.source.fetch(downloads)?.with_tokenizer(self.tokenizer.as_deref()))
+    }
+
     /// Fetches and opens the model; `downloads` listens meanwhile.
     ///
     /// # Errors
     /// What [`ModelOptions::load`], the hub, the model's files and the template refuse.
     pub fn open(&self, downloads: &mut dyn Downloads) -> Result<Opened> {
         let load = self.load()?;
-        let model = Model::open(&self.source.fetch(downloads)?, &self.name, &load)?;
+        let model = Model::open(&self.fetch(downloads)?, &self.name, &load)?;
         let (template, template_name) = model.template(self.template.as_deref())?;
         Ok(Opened { model, template, template_name })
     }

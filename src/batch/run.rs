@@ -172,12 +172,17 @@ fn differences(at: &str, a: &Value, b: &Value, out: &mut Vec<String>) {
 fn capture_options(experiment: &Experiment) -> Result<CaptureOptions> {
     let (name, source) = match experiment.model.source.clone() {
         ModelName::Folder(path) => (path.to_string_lossy().into_owned(), ModelSource::Folder(path)),
-        ModelName::Hub { id, revision } => (id.clone(), ModelSource::Hub { id, revision }),
+        ModelName::Gguf(path) => (path.to_string_lossy().into_owned(), ModelSource::Gguf(path)),
+        ModelName::Hub { id, revision, gguf } => {
+            let name = gguf.as_ref().map_or_else(|| id.clone(), |file| format!("{id}:{file}"));
+            (name, ModelSource::Hub { id, revision, gguf })
+        }
         ModelName::Embedded(name) => (format!("embedded:{name}"), ModelSource::Embedded(name)),
     };
     let model = ModelOptions {
         name,
         source,
+        tokenizer: experiment.model.tokenizer.clone(),
         dtype: match experiment.model.dtype {
             Dtype::F32 => "f32",
             Dtype::Bf16 => "bf16",

@@ -74,6 +74,9 @@ pub struct ComputeArgs {
     /// Branch, tag or commit of a model on the hub [default: main]
     #[arg(long)]
     pub revision: Option<String>,
+    /// A tokenizer instead of the model's: tokenizer.json, or the folder that holds it
+    #[arg(long, value_name = "FILE")]
+    pub tokenizer: Option<PathBuf>,
     /// dtype of the computation: f32, bf16, f16
     #[arg(long, default_value = "f32")]
     pub dtype: String,
@@ -84,8 +87,9 @@ pub struct ComputeArgs {
 
 #[derive(Debug, Args)]
 pub struct ModelArgs {
-    /// The model: a folder in Hugging Face layout, an id on the hub (owner/name), or embedded:NAME
-    #[arg(long, value_name = "DIR|ID|embedded:NAME")]
+    /// The model: a folder in Hugging Face layout, a GGUF file, an id on the hub (owner/name; for a GGUF file
+    /// owner/name:FILE.gguf or owner/name:Q4_K_M), or embedded:NAME
+    #[arg(long, value_name = "DIR|FILE|ID|embedded:NAME")]
     pub model: String,
     #[command(flatten)]
     pub compute: ComputeArgs,
@@ -186,6 +190,7 @@ impl ComputeArgs {
         Ok(ModelOptions {
             name: model.to_owned(),
             source: ModelSource::parse(model, self.revision.as_deref())?,
+            tokenizer: self.tokenizer.clone(),
             dtype: self.dtype.clone(),
             device: self.device.clone(),
             stream: false,

@@ -16,8 +16,9 @@ use crate::input::read_constitutions;
 
 #[derive(Debug, Args)]
 pub struct CheckArgs {
-    /// The model: a folder in Hugging Face layout, an id on the hub (owner/name), or embedded:NAME
-    #[arg(value_name = "DIR|ID|embedded:NAME")]
+    /// The model: a folder in Hugging Face layout, a GGUF file, an id on the hub (owner/name; for a GGUF file
+    /// owner/name:FILE.gguf or owner/name:Q4_K_M), or embedded:NAME
+    #[arg(value_name = "DIR|FILE|ID|embedded:NAME")]
     pub model: String,
     #[command(flatten)]
     pub compute: ComputeArgs,
@@ -63,7 +64,7 @@ impl CheckArgs {
 pub fn check(args: &CheckArgs) -> Result<()> {
     let model = args.compute.options(&args.model)?;
     let load = model.load()?;
-    let found = run(&model.source.fetch(&mut Bars::new())?, &model.name, &load)?;
+    let found = run(&model.fetch(&mut Bars::new())?, &model.name, &load)?;
     println!("largest deviation over the layer's RMS, on four short texts");
     println!("{:>5} {:>10} {:>14} {:>14} {:>14}", "layer", "RMS", "against f64", "packed", "in a forest");
     for (layer, l) in found.layers.iter().enumerate() {

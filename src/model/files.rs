@@ -9,10 +9,12 @@ use tempfile::TempDir;
 use crate::artifact;
 use crate::error::{Error, Kind, Place, Refusal, Result};
 
-/// The files of a model: a folder in Hugging Face layout, and what is known about it.
+/// The files of a model: a folder in Hugging Face layout or a GGUF file, and what is known about it.
 #[derive(Debug, Clone)]
 pub struct ModelFiles {
     folder: PathBuf,
+    gguf: Option<PathBuf>,
+    tokenizer: Option<PathBuf>,
     revision: String,
     promised: BTreeMap<String, String>,
     /// Keeps files that came from memory until the last user is gone.
@@ -24,15 +26,30 @@ impl ModelFiles {
     pub fn folder(folder: &Path) -> Self {
         Self {
             folder: folder.to_owned(),
+            gguf: None,
+            tokenizer: None,
             revision: String::new(),
             promised: BTreeMap::new(),
             _temporary: None,
         }
     }
 
+    /// A GGUF file that the user named; of a split model any part.
+    pub fn gguf_file(file: &Path) -> Self {
+        let folder = file.parent().map(Path::to_owned).unwrap_or_default();
+        Self { gguf: Some(file.to_owned()), ..Self::folder(&folder) }
+    }
+
     /// A commit in the hub's cache; `promised` is the SHA-256 of each weight file that the hub gave one for.
     pub fn cached(folder: PathBuf, commit: String, promised: BTreeMap<String, String>) -> Self {
-        Self { folder, revision: commit, promised, _temporary: None }
+        Self { revision: commit, promised, ..Self::folder(&folder) }
+    }
+
+    /// The same, where the model is the GGUF file of this name in the commit.
+    #[must_use]
+    pub fn with_gguf(mut self, name: &str) -> Self {
+        self.gguf = Some(self.folder.join(name));
+        self
     }
 
     /// Files that come with the program: they are written to a temporary folder, from which the weights are
@@ -53,9 +70,28 @@ impl ModelFiles {
         Ok(files)
     }
 
+    /// The same, read with another tokenizer: a `tokenizer.json`, or the folder that holds it.
+    #[must_use]
+    pub fn with_tokenizer(mut self, tokenizer: Option<&Path>) -> Self {
+        self.tokenizer = tokenizer.map(Path::to_owned);
+        self
+    }
+
+    /// The tokenizer that is used instead of the model's: `tokenizer.json` in a folder, or a file.
+    pub fn tokenizer(&self) -> Option<PathBuf> {
+        self.tokenizer
+            .as_ref()
+            .map(|path| if path.is_dir() { path.join("tokenizer.json") } else { path.clone() })
+    }
+
     /// The folder.
     pub fn path(&self) -> &Path {
         &self.folder
+    }
+
+    /// The GGUF file, where the model is one; of a split model any part.
+    pub fn gguf(&self) -> Option<&Path> {
+        self.gguf.as_deref()
     }
 
     /// The commit on the hub; empty where there is none.
@@ -69,7 +105,8 @@ impl ModelFiles {
     /// [`Kind::Weights`] for a file whose hash is another.
     pub fn verify(&self, weights_sha256: &BTreeMap<String, String>) -> Result<()> {
         for (file, promised) in &self.promised {
-            match weights_sha256.get(file) {
+            // Weights are known by their names; GGUF files may lie in folders of the repository.
+            match weights_sha256.get(file.rsplit('/').next().unwrap_or(file)) {
                 Some(found) if !found.eq_ignore_ascii_case(promised) => {
                     return Err(Refusal::new(Kind::Weights, "a file in the cache is not what the hub sent")
                         .at(Place::file(self.folder.join(file)))

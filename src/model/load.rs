@@ -2,33 +2,36 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use candle_core::{DType, Device};
 use serde::{Deserialize, Serialize};
 
 use super::chat::Template;
-use super::config::Config;
 use super::decoder::{Decoder, SharedSource};
+use super::describe::{Described, read_text};
 use super::embedded;
 use super::files::ModelFiles;
+use super::gguf;
 use super::hub::{self, Downloads};
 use super::text::TextEncoder;
-use super::weights::Checkpoint;
 use crate::artifact;
-use crate::error::{Error, Kind, Place, Refusal, Result};
+use crate::error::{Kind, Place, Refusal, Result};
 
 /// Where a model comes from, as the user names it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ModelSource {
     /// A folder in Hugging Face layout.
     Folder(PathBuf),
+    /// A GGUF file; of a split model any part.
+    Gguf(PathBuf),
     /// A repository on the hub.
     Hub {
         /// `owner/name`.
         id: String,
         /// Branch, tag or commit; `None`: the hub's `main`.
         revision: Option<String>,
+        /// A GGUF file of the repository, or the type by which its name ends; `None`: safetensors.
+        gguf: Option<String>,
     },
     /// A model that comes with the program.
     Embedded(String),
@@ -38,35 +41,49 @@ pub enum ModelSource {
 const EMBEDDED: &str = "embedded:";
 
 impl ModelSource {
-    /// Reads `DIR`, `owner/name` or `embedded:NAME`. A folder that is there wins over an id on the hub;
-    /// `revision` goes with the hub alone.
+    /// Reads `DIR`, `FILE.gguf`, `owner/name`, `owner/name:FILE.gguf`, `owner/name:Q4_K_M` or `embedded:NAME`. What
+    /// is on this disk wins over an id on the hub; `revision` goes with the hub alone.
     ///
     /// # Errors
     /// [`Kind::Missing`] for a name that is none of them; [`Kind::Invalid`] for a revision of something
     /// that has none.
     pub fn parse(name: &str, revision: Option<&str>) -> Result<Self> {
-        let folder = PathBuf::from(name);
+        let path = PathBuf::from(name);
+        let on_hub = |id: &str, gguf: Option<&str>| Self::Hub {
+            id: id.to_owned(),
+            revision: revision.map(str::to_owned),
+            gguf: gguf.map(str::to_owned),
+        };
         let source = if let Some(embedded) = name.strip_prefix(EMBEDDED) {
             Self::Embedded(embedded.to_owned())
-        } else if folder.is_dir() {
-            Self::Folder(folder)
-        } else if hub::is_id(name) && !folder.exists() {
-            Self::Hub { id: name.to_owned(), revision: revision.map(str::to_owned) }
+        } else if path.is_dir() {
+            Self::Folder(path)
+        } else if gguf::is_gguf(&path) {
+            Self::Gguf(path)
+        } else if let Some((id, file)) = hub::gguf_id(name).filter(|_| !path.exists()) {
+            on_hub(id, Some(file))
+        } else if hub::is_id(name) && gguf::strip_extension(name).is_none() && !path.exists() {
+            on_hub(name, None)
         } else {
             return Err(Refusal::new(Kind::Missing, format!("no model `{name}`"))
                 .expected(
-                    "a folder that holds config.json, tokenizer.json and *.safetensors; the id of a model on \
-                     the hub, owner/name; or embedded:NAME",
+                    "a folder that holds config.json, tokenizer.json and *.safetensors; a GGUF file; the id of a \
+                     model on the hub, owner/name, with :FILE.gguf or :TYPE for a GGUF file there; or embedded:NAME",
                 )
-                .found(if folder.exists() { "a file" } else { "no such folder" })
+                .found(if path.exists() { "a file that is not GGUF" } else { "no such file or folder" })
                 .remedy("check the path")
                 .into());
         };
         match (&source, revision) {
-            (Self::Folder(_) | Self::Embedded(_), Some(revision)) => {
+            (Self::Folder(_) | Self::Gguf(_) | Self::Embedded(_), Some(revision)) => {
+                let found = match source {
+                    Self::Folder(_) => "a folder",
+                    Self::Gguf(_) => "a GGUF file",
+                    _ => "an embedded model",
+                };
                 Err(Refusal::new(Kind::Invalid, format!("revision `{revision}` of `{name}`"))
                     .expected("a model on the hub: other models have no revisions")
-                    .found(if matches!(source, Self::Folder(_)) { "a folder" } else { "an embedded model" })
+                    .found(found)
                     .remedy("leave the revision out; such a model is known by the hashes of its files")
                     .into())
             }
@@ -82,8 +99,13 @@ impl ModelSource {
     pub fn fetch(&self, downloads: &mut dyn Downloads) -> Result<ModelFiles> {
         match self {
             Self::Folder(folder) => Ok(ModelFiles::folder(folder)),
-            Self::Hub { id, revision } => {
-                hub::fetch(id, revision.as_deref(), &hub::Settings::from_env()?, downloads)
+            Self::Gguf(file) => Ok(ModelFiles::gguf_file(file)),
+            Self::Hub { id, revision, gguf } => {
+                let (revision, settings) = (revision.as_deref(), hub::Settings::from_env()?);
+                match gguf {
+                    Some(wanted) => hub::fetch_gguf(id, revision, wanted, &settings, downloads),
+                    None => hub::fetch(id, revision, &settings, downloads),
+                }
             }
             Self::Embedded(name) => {
                 let files = embedded::files(name).ok_or_else(|| {
@@ -125,9 +147,9 @@ pub struct Identity {
     pub family: String,
     /// Number of parameters stored in the checkpoint.
     pub parameters: usize,
-    /// SHA-256 of `config.json`.
+    /// SHA-256 of `config.json`, or of the metadata of a GGUF file.
     pub config_sha256: String,
-    /// SHA-256 of `tokenizer.json`.
+    /// SHA-256 of `tokenizer.json`, or of the metadata of a GGUF file.
     pub tokenizer_sha256: String,
     /// SHA-256 of each weight file, by file name.
     pub weights_sha256: BTreeMap<String, String>,
@@ -162,25 +184,13 @@ impl Model {
     /// Loads a model from its files: the config is checked before any weight is read.
     ///
     /// # Errors
-    /// What [`Config::from_json`], [`TextEncoder::open`], [`Checkpoint::open`] and [`Decoder::load`]
-    /// refuse; [`Kind::Weights`] for files of the hub's cache that are not what the hub sent.
+    /// What the config, the tokenizer and the weights are refused for; [`Kind::Weights`] for files of the hub's
+    /// cache that are not what the hub sent.
     pub fn open(files: &ModelFiles, name: &str, options: &LoadOptions) -> Result<Self> {
-        let folder = files.path();
-        let config_path = folder.join("config.json");
-        let config_text = read_text(&config_path)?.ok_or_else(|| {
-            Refusal::new(Kind::Missing, "no config.json")
-                .at(Place::file(&config_path))
-                .expected("a folder in Hugging Face layout: config.json, tokenizer.json, *.safetensors")
-                .remedy("point --model at the folder that holds these files")
-        })?;
-        let config = Config::from_json(&config_text, &config_path)?;
-        let special_tokens = SpecialTokens::read(folder)?;
-        let tokenizer_path = folder.join("tokenizer.json");
-        let bos = special_tokens.special.get("bos_token").map(String::as_str);
-        let encoder = TextEncoder::open(&tokenizer_path, bos, config.bos)?.with_context(config.context);
-        let checkpoint = Arc::new(Checkpoint::open(folder, options.dtype, &options.device)?);
+        let Described { config, encoder, special, config_sha256, tokenizer_sha256, weights } =
+            Described::read(files, options)?;
         let mut weights_sha256 = BTreeMap::new();
-        for path in checkpoint.paths() {
+        for path in weights.paths() {
             let file = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
             weights_sha256.insert(file, artifact::sha256_file(path)?);
         }
@@ -189,29 +199,28 @@ impl Model {
             name: name.to_owned(),
             revision: files.revision().to_owned(),
             family: config.family.model_type().to_owned(),
-            parameters: checkpoint.parameters(),
-            config_sha256: artifact::sha256(config_text.as_bytes()),
-            tokenizer_sha256: artifact::sha256_file(&tokenizer_path)?,
+            parameters: weights.parameters(),
+            config_sha256,
+            tokenizer_sha256,
             weights_sha256,
-            template_sha256: special_tokens
+            template_sha256: special
                 .chat
                 .as_ref()
                 .map_or_else(String::new, |t| artifact::sha256(t.as_bytes())),
         };
+        let source: SharedSource = weights.clone();
         let decoder = if options.stream {
-            let source: SharedSource = checkpoint.clone();
             Decoder::stream(config, &source)?
         } else {
-            Decoder::load(config, checkpoint.as_ref())?
+            Decoder::load(config, source.as_ref())?
         };
-        let unused = checkpoint.unused();
         Ok(Self {
             decoder,
             encoder,
             identity,
-            unused,
-            chat: special_tokens.chat,
-            special: special_tokens.special,
+            unused: weights.unused(),
+            chat: special.chat,
+            special: special.special,
             files: files.clone(),
         })
     }
@@ -240,7 +249,10 @@ impl Model {
                 let Some(chat) = &self.chat else {
                     return Err(Refusal::new(Kind::Missing, "the model has no chat template")
                         .at(Place::file(self.files.path()))
-                        .expected("`chat_template` in tokenizer_config.json, or chat_template.jinja")
+                        .expected(
+                            "`chat_template` in tokenizer_config.json, chat_template.jinja, or \
+                             tokenizer.chat_template in the metadata of a GGUF file",
+                        )
                         .remedy("use --template none, or --template FILE with a template of your own")
                         .into());
                 };
@@ -259,56 +271,6 @@ impl Model {
                 Ok((Template::jinja(&text, self.special.clone(), path)?, name))
             }
         }
-    }
-}
-
-/// Special tokens and the chat template of a model's folder.
-struct SpecialTokens {
-    special: BTreeMap<String, String>,
-    chat: Option<String>,
-}
-
-impl SpecialTokens {
-    fn read(folder: &Path) -> Result<Self> {
-        let mut special = BTreeMap::new();
-        let mut chat = None;
-        // The later file wins: tokenizer_config.json is what transformers reads first.
-        for file in ["special_tokens_map.json", "tokenizer_config.json"] {
-            let path = folder.join(file);
-            let Some(text) = read_text(&path)? else { continue };
-            let json: serde_json::Value = serde_json::from_str(&text).map_err(|e| {
-                Refusal::new(Kind::Malformed, "not JSON").at(Place::file(&path)).found(e.to_string())
-            })?;
-            for (key, value) in json.as_object().into_iter().flatten() {
-                let content = value.as_str().or_else(|| value.get("content").and_then(|c| c.as_str()));
-                if let (true, Some(content)) = (key.ends_with("_token"), content) {
-                    special.insert(key.clone(), content.to_owned());
-                }
-            }
-            chat = json.get("chat_template").and_then(named_template).or(chat);
-        }
-        if let Some(text) = read_text(&folder.join("chat_template.jinja"))? {
-            chat = Some(text);
-        }
-        Ok(Self { special, chat })
-    }
-}
-
-/// A chat template is a string, or a list of `{name, template}` of which `default` counts.
-fn named_template(value: &serde_json::Value) -> Option<String> {
-    if let Some(text) = value.as_str() {
-        return Some(text.to_owned());
-    }
-    let list = value.as_array()?;
-    let default = list.iter().find(|t| t.get("name").and_then(|n| n.as_str()) == Some("default"));
-    default.or(list.first())?.get("template")?.as_str().map(str::to_owned)
-}
-
-fn read_text(path: &Path) -> Result<Option<String>> {
-    match std::fs::read_to_string(path) {
-        Ok(text) => Ok(Some(text)),
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(e) => Err(Error::io("read", path, e)),
     }
 }
 

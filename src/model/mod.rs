@@ -3,6 +3,7 @@
 pub mod chat;
 pub mod config;
 pub mod decoder;
+mod describe;
 pub mod embedded;
 mod files;
 pub mod gguf;

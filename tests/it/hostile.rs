@@ -13,7 +13,7 @@ use vstar::error::{Error, Kind};
 use vstar::input::Prompt;
 use vstar::model::chat::Template;
 use vstar::model::text::TextEncoder;
-use vstar::model::weights::{Checkpoint, TensorSource};
+use vstar::model::weights::{Checkpoint, TensorSource, WeightFiles};
 use vstar::model::{Config, LoadOptions, Model, ModelFiles};
 
 use crate::stories::fixture;

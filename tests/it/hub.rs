@@ -11,7 +11,8 @@ use std::time::Duration;
 use assert_cmd::Command;
 use candle_core::{DType, Device};
 use vstar::error::{Error, Kind, Result};
-use vstar::model::hub::{Downloads, Patience, Settings, Unwatched, fetch};
+use vstar::model::gguf::GgufFile;
+use vstar::model::hub::{Downloads, Patience, Settings, Unwatched, fetch, fetch_gguf};
 use vstar::model::{LoadOptions, Model, ModelFiles, ModelSource};
 
 use crate::loopback::{Answer, COMMIT, Hub, Request, etag};
@@ -276,6 +277,63 @@ fn a_repository_without_safetensors_is_refused_by_what_it_has() {
     let scene = Scene { hub: Hub::of_files(files), cache: tempfile::tempdir().expect("a folder") };
     let text = scene.refused();
     assert!(text.contains("no tokenizer.json"), "{text}");
+}
+
+/// A repository of GGUF files, one of them in parts.
+fn gguf_files() -> BTreeMap<String, Vec<u8>> {
+    let mut files = BTreeMap::new();
+    let bytes = |name: &str| fs::read(fixture("gguf").join(name)).expect("a fixture");
+    files.insert("README.md".to_owned(), b"# tiny".to_vec());
+    files.insert("tiny-F32.gguf".to_owned(), bytes("llama_chat/model.gguf"));
+    files.insert("tiny-Q8_0.gguf".to_owned(), bytes("llama_tied/model.gguf"));
+    files.insert("other-Q8_0.gguf".to_owned(), bytes("qwen2_yarn/model.gguf"));
+    for i in 1..=3 {
+        let name = format!("model-{i:05}-of-00003.gguf");
+        files.insert(format!("parts/tiny-Q5_0-{i:05}-of-00003.gguf"), bytes(&format!("llama_split/{name}")));
+    }
+    files
+}
+
+#[test]
+fn a_gguf_file_is_fetched_by_its_name_or_type_with_all_its_parts() {
+    let scene = Scene { hub: Hub::of_files(gguf_files()), cache: tempfile::tempdir().expect("a folder") };
+    let get = |wanted: &str| fetch_gguf(ID, None, wanted, &scene.settings(), &mut Unwatched);
+    let mut counted = Counted::default();
+    let files = fetch_gguf(ID, None, "q5_0", &scene.settings(), &mut counted).expect("fetched");
+    assert_eq!((files.revision(), counted.ended), (COMMIT, 3), "its parts and nothing else");
+    let path = files.gguf().expect("a GGUF model").to_owned();
+    assert!(path.ends_with("parts/tiny-Q5_0-00001-of-00003.gguf"), "{}", path.display());
+    let model = GgufFile::open(&path).expect("it opens");
+    assert_eq!(model.paths().count(), 3);
+    // What the hub promised is compared by hash.
+    let hashes = |good: bool| -> BTreeMap<String, String> {
+        let hash =
+            |p: &Path| if good { vstar::artifact::sha256_file(p).expect("a hash") } else { "0".repeat(64) };
+        let name = |p: &Path| p.file_name().expect("a name").to_string_lossy().into_owned();
+        model.paths().map(|p| (name(p), hash(p))).collect()
+    };
+    files.verify(&hashes(true)).expect("what the hub sent");
+    assert!(refused(files.verify(&hashes(false))).contains("not what the hub sent"));
+
+    assert!(get("F32").expect("fetched").gguf().is_some_and(|p| p.ends_with("tiny-F32.gguf")));
+    assert!(get("TINY-q8_0.gguf").expect("fetched").gguf().is_some_and(|p| p.ends_with("tiny-Q8_0.gguf")));
+    let several = refused(get("Q8_0"));
+    assert!(several.contains("other-Q8_0.gguf, tiny-Q8_0.gguf") && several.contains(ID), "{several}");
+    let absent = refused(get("Q4_K_M"));
+    assert!(
+        absent.contains("Q4_K_M") && absent.contains("tiny-F32.gguf") && absent.contains("parts/"),
+        "{absent}"
+    );
+
+    // Offline the cache is asked the same way: it has what was fetched.
+    let offline = Settings { offline: true, ..scene.settings() };
+    let cached = |wanted: &str| fetch_gguf(ID, None, wanted, &offline, &mut Unwatched);
+    assert_eq!(cached("Q5_0").expect("cached").gguf(), Some(path.as_path()));
+    assert!(refused(cached("other-Q8_0.gguf")).contains("the cache has no GGUF file"));
+
+    // Without a file the repository is no model, and says how to name one.
+    let text = scene.refused();
+    assert!(text.contains(&format!("name a GGUF file: {ID}:")), "{text}");
 }
 
 #[test]
@@ -618,11 +676,29 @@ fn a_name_is_a_folder_a_hub_id_or_an_embedded_model() {
     let parse = |name: &str, revision: Option<&str>| ModelSource::parse(name, revision);
     let folder = fixture("models/llama").to_string_lossy().into_owned();
     assert_eq!(parse(&folder, None).expect("a folder"), ModelSource::Folder(PathBuf::from(&folder)));
-    let hub = ModelSource::Hub { id: ID.into(), revision: Some("v1".into()) };
-    assert_eq!(parse(ID, Some("v1")).expect("an id"), hub);
+    let hub = |gguf: Option<&str>| ModelSource::Hub {
+        id: ID.into(),
+        revision: Some("v1".into()),
+        gguf: gguf.map(str::to_owned),
+    };
+    assert_eq!(parse(ID, Some("v1")).expect("an id"), hub(None));
+    for file in ["Q4_K_M", "m-q8_0.gguf", "sub/m-q8_0.gguf"] {
+        assert_eq!(parse(&format!("{ID}:{file}"), Some("v1")).expect("an id with a file"), hub(Some(file)));
+    }
+    let file = fixture("gguf/llama_chat/model.gguf").to_string_lossy().into_owned();
+    assert_eq!(parse(&file, None).expect("a GGUF file"), ModelSource::Gguf(PathBuf::from(&file)));
+    let scratch = tempfile::tempdir().expect("a folder");
+    // A blob without the extension is known by its first bytes.
+    let blob = scratch.path().join("sha256-0123");
+    fs::copy(&file, &blob).expect("copied");
+    assert_eq!(parse(&blob.to_string_lossy(), None).expect("a GGUF file"), ModelSource::Gguf(blob.clone()));
+    let other = fixture("models/llama/config.json").to_string_lossy().into_owned();
     assert_eq!(parse("embedded:x", None).expect("a name"), ModelSource::Embedded("x".into()));
     for (name, revision, kind) in [
         ("gpt2", None, Kind::Missing),
+        ("models/gone.gguf", None, Kind::Missing),
+        (other.as_str(), None, Kind::Missing),
+        (file.as_str(), Some("v1"), Kind::Invalid),
         ("./models/x", None, Kind::Missing),
         ("/no/such/folder", None, Kind::Missing),
         (folder.as_str(), Some("v1"), Kind::Invalid),

@@ -198,7 +198,8 @@ fn serve(state: &State, mut connection: &TcpStream, store: bool) {
 /// A large file lies in the store and is named by its SHA-256; a small one by a git hash.
 pub fn etag(name: &str, bytes: &[u8]) -> String {
     let hash = sha256(bytes);
-    if name.ends_with(".safetensors") { hash } else { hash[..40].to_owned() }
+    let large = name.ends_with(".safetensors") || name.ends_with(".gguf");
+    if large { hash } else { hash[..40].to_owned() }
 }
 
 fn route(state: &State, request: &Request) -> Answer {

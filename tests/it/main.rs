@@ -12,6 +12,7 @@ mod coverage;
 mod export;
 mod foreign;
 mod forest;
+mod gguf;
 mod gguf_tokens;
 mod hostile;
 mod hub;

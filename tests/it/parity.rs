@@ -9,7 +9,7 @@ use candle_core::{DType, Device, Tensor};
 use vstar::error::Result;
 use vstar::model::config::FAMILIES;
 use vstar::model::decoder::{Tap, Target};
-use vstar::model::weights::{Checkpoint, TensorSource};
+use vstar::model::weights::{Checkpoint, TensorSource, WeightFiles};
 use vstar::model::{Config, Decoder, Packing};
 use vstar::units::Layer;
 
@@ -27,13 +27,13 @@ impl Tap for Record {
     }
 }
 
-struct Deviation {
+pub struct Deviation {
     /// Largest |difference| at a layer over the layer's RMS.
-    resid: f64,
+    pub resid: f64,
     /// Largest root mean square difference at a layer over the layer's RMS.
-    spread: f64,
+    pub spread: f64,
     /// Largest |difference| of a token's log-probability.
-    logprob: f64,
+    pub logprob: f64,
 }
 
 fn reference(folder: &Path) -> BTreeMap<String, Tensor> {
@@ -55,7 +55,11 @@ fn decoder(folder: &Path, config: &str, dtype: DType) -> Decoder {
 }
 
 fn deviation(folder: &Path, config: &str, dtype: DType) -> Deviation {
-    let decoder = decoder(folder, config, dtype);
+    compare(&decoder(folder, config, dtype), folder)
+}
+
+/// How far a decoder is from the reference in a folder.
+pub fn compare(decoder: &Decoder, folder: &Path) -> Deviation {
     let reference = reference(folder);
     let mut worst = Deviation { resid: 0.0, spread: 0.0, logprob: 0.0 };
     let sequences = reference.keys().filter(|k| k.starts_with("tokens.")).count();

@@ -8,11 +8,12 @@
 //! out = "runs/first"                  # default runs/NAME, with the file's name without .toml
 //!
 //! [model]                             # one of path, hub, embedded
-//! hub = "owner/name"
+//! hub = "owner/name"                  # or owner/name:FILE.gguf, owner/name:Q4_K_M; path = "x.gguf" likewise
 //! revision = "main"                   # with hub only
 //! dtype = "f32"                       # f32 (default), bf16, f16
 //! device = "cpu"                      # cpu, cuda, cuda:N; default: what the build has
 //! stream = false                      # true: weights are read as they are used
+//! tokenizer = "tokenizer.json"        # instead of the model's own, or the folder that holds it
 //!
 //! [data]
 //! files = ["../prompts/harmless.jsonl"]
@@ -94,6 +95,8 @@ pub struct ModelSettings {
     pub device: Option<DeviceName>,
     /// Whether weights are read block by block as they are used.
     pub stream: bool,
+    /// A tokenizer instead of the model's: `tokenizer.json`, or the folder that holds it.
+    pub tokenizer: Option<PathBuf>,
 }
 
 /// Where a model comes from.
@@ -101,12 +104,16 @@ pub struct ModelSettings {
 pub enum ModelName {
     /// `path`: a folder in Hugging Face layout.
     Folder(PathBuf),
+    /// `path`: a GGUF file.
+    Gguf(PathBuf),
     /// `hub`: an id on the Hugging Face hub, with `revision` if one is given.
     Hub {
         /// `owner/name`.
         id: String,
         /// Commit, branch or tag.
         revision: Option<String>,
+        /// A GGUF file there, or its type.
+        gguf: Option<String>,
     },
     /// `embedded`: a model that comes with the program.
     Embedded(String),

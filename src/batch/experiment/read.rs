@@ -13,6 +13,8 @@ use crate::input::constitution::BARE;
 use crate::input::name::{check_name, nearest};
 use crate::input::settings::{Document, Section, number, whole};
 use crate::input::{ReadOptions, read_constitutions};
+use crate::model::gguf::is_gguf;
+use crate::model::hub::{gguf_id, is_id};
 use crate::units::Layer;
 
 impl Experiment {
@@ -84,6 +86,13 @@ fn model(section: &mut Section) -> Option<ModelSettings> {
     let device = section
         .typed("device", "`cpu`, `cuda` or `cuda:N`", |value| value.as_str().and_then(DeviceName::parse));
     let stream = section.flag("stream").unwrap_or(false);
+    let tokenizer = section.text("tokenizer").map(|name| {
+        let path = section.resolve(&name);
+        if !path.exists() {
+            section.problem("tokenizer", not_there("tokenizer", &path));
+        }
+        path
+    });
     let revision = section.text("revision");
     let (path, hub) = (section.text("path"), section.text("hub"));
     let embedded = section.text("embedded");
@@ -94,25 +103,29 @@ fn model(section: &mut Section) -> Option<ModelSettings> {
     }
     let source = match (path, hub, embedded) {
         (Some(path), None, None) => {
-            let folder = section.resolve(&path);
-            if !folder.is_dir() {
-                section.problem("path", not_there("folder", &folder));
+            let path = section.resolve(&path);
+            if is_gguf(&path) {
+                ModelName::Gguf(path)
+            } else {
+                if !path.is_dir() {
+                    section.problem("path", not_there("folder or GGUF file", &path));
+                }
+                ModelName::Folder(path)
             }
-            ModelName::Folder(folder)
         }
-        (None, Some(id), None) => {
-            let part = |part: &str| {
-                let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
-                !part.is_empty() && part.chars().all(allowed)
+        (None, Some(name), None) => {
+            let (id, gguf) = match gguf_id(&name) {
+                Some((id, file)) => (id.to_owned(), Some(file.to_owned())),
+                None => (name, None),
             };
-            if !id.split_once('/').is_some_and(|(owner, name)| part(owner) && part(name)) {
+            if !is_id(&id) {
                 let refusal = Refusal::new(Kind::Invalid, "`hub` cannot be used")
-                    .expected("an id on the hub: owner/name")
+                    .expected("an id on the hub: owner/name, or owner/name:FILE.gguf")
                     .found(format!("`{id}`"))
-                    .remedy("for a folder on this machine use `path`");
+                    .remedy("for a folder or file on this machine use `path`");
                 section.problem("hub", refusal);
             }
-            ModelName::Hub { id, revision }
+            ModelName::Hub { id, revision, gguf }
         }
         (None, None, Some(name)) => ModelName::Embedded(name),
         (None, None, None) => {
@@ -130,7 +143,7 @@ fn model(section: &mut Section) -> Option<ModelSettings> {
             return None;
         }
     };
-    Some(ModelSettings { source, dtype, device, stream })
+    Some(ModelSettings { source, dtype, device, stream, tokenizer })
 }
 
 fn data(section: &mut Section) -> Option<DataSettings> {

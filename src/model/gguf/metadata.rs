@@ -28,6 +28,11 @@ impl Metadata {
         &self.path
     }
 
+    /// The keys, in no order.
+    pub fn keys(&self) -> impl Iterator<Item = &str> {
+        self.values.keys().map(String::as_str)
+    }
+
     /// Whether the file has the key, with a value of any type.
     pub fn contains(&self, key: &str) -> bool {
         self.values.contains_key(key)

@@ -1,7 +1,21 @@
 //! Models in llama.cpp's file format, GGUF.
 
+mod attention;
+mod checkpoint;
+mod config;
+mod dequantise;
+mod file;
+mod header;
+mod keys;
 mod metadata;
+mod names;
+mod rotary;
 mod tokenizer;
+mod types;
 
+pub use checkpoint::GgufCheckpoint;
+pub use config::{ARCHITECTURES, config};
+pub use file::{GgufFile, is_gguf};
+pub(crate) use file::{part_names, split_name, strip_extension};
 pub use metadata::Metadata;
 pub use tokenizer::GgufText;

@@ -56,7 +56,9 @@ impl Cache {
 
     /// Lets a commit's file stand for a content.
     pub fn point(&self, commit: &str, file: &str, etag: &str) -> Result<()> {
-        artifact::link(&Path::new("../../blobs").join(etag), &self.snapshot(commit).join(file))
+        // A file in a folder of the repository lies that much deeper.
+        let up = "../".repeat(2 + file.matches('/').count());
+        artifact::link(&Path::new(&up).join("blobs").join(etag), &self.snapshot(commit).join(file))
     }
 
     /// SHA-256 of a file as the hub gave it: large files are named by it.

@@ -7,6 +7,7 @@
 
 mod cache;
 mod client;
+mod gguf;
 mod settings;
 mod transfer;
 mod trouble;
@@ -18,9 +19,10 @@ use super::files::ModelFiles;
 use super::weights::shard_names;
 use crate::error::{Error, Kind, Place, Refusal, Result};
 use cache::Cache;
-use client::Client;
+use client::{Client, Listing};
 use trouble::Asked;
 
+pub use gguf::{fetch_gguf, gguf_id};
 pub use settings::{Patience, Settings};
 
 /// The branch that is read where the user names none.
@@ -92,22 +94,9 @@ pub fn fetch(
     check_revision(revision)?;
     let cache = Cache::new(&settings.cache, id);
     let asked = Asked { id, revision, settings };
-    if settings.offline {
-        let commit = cache.commit(revision).ok_or_else(|| asked.not_cached("HF_HUB_OFFLINE is set"))?;
-        return snapshot(&cache, &commit);
-    }
-    let client = Client::new(&asked)?;
-    let listing = match client.listing(downloads) {
-        Ok(listing) => listing,
-        Err(trouble) if trouble.is_unreachable() => {
-            let Some(commit) = cache.commit(revision) else {
-                return Err(asked.not_cached(&trouble.to_string()));
-            };
-            let files = snapshot(&cache, &commit)?;
-            tracing::warn!("{id}: the hub cannot be reached ({trouble}); using the cached revision {commit}");
-            return Ok(files);
-        }
-        Err(trouble) => return Err(asked.refusal(trouble, None)),
+    let (client, listing) = match reach(&asked, &cache, downloads)? {
+        Reached::Hub(client, listing) => (client, listing),
+        Reached::Cache(commit) => return snapshot(&cache, &commit),
     };
     let folder = cache.snapshot(&listing.commit);
     let mut get = |file: &str| -> Result<()> {
@@ -143,6 +132,35 @@ pub fn fetch(
     }
     cache.remember(revision, &listing.commit)?;
     snapshot(&cache, &listing.commit)
+}
+
+/// Where a revision is read from.
+enum Reached {
+    /// The hub, which has these files.
+    Hub(Box<Client>, Listing),
+    /// The cache, which has this commit.
+    Cache(String),
+}
+
+/// Asks the hub, or the cache where there is no network.
+fn reach(asked: &Asked, cache: &Cache, downloads: &mut dyn Downloads) -> Result<Reached> {
+    let Asked { id, revision, settings } = asked;
+    if settings.offline {
+        let commit = cache.commit(revision).ok_or_else(|| asked.not_cached("HF_HUB_OFFLINE is set"))?;
+        return Ok(Reached::Cache(commit));
+    }
+    let client = Client::new(asked)?;
+    match client.listing(downloads) {
+        Ok(listing) => Ok(Reached::Hub(Box::new(client), listing)),
+        Err(trouble) if trouble.is_unreachable() => {
+            let Some(commit) = cache.commit(revision) else {
+                return Err(asked.not_cached(&trouble.to_string()));
+            };
+            tracing::warn!("{id}: the hub cannot be reached ({trouble}); using the cached revision {commit}");
+            Ok(Reached::Cache(commit))
+        }
+        Err(trouble) => Err(asked.refusal(trouble, None)),
+    }
 }
 
 /// The files of a commit in the cache, if all that a model needs are there.

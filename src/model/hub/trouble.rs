@@ -160,6 +160,7 @@ impl Asked<'_> {
     /// The repository lacks a file.
     pub fn lacks(&self, file: &str, what: &str, files: &[String]) -> Error {
         let pickled = files.iter().find(|f| f.ends_with(".bin") || f.ends_with(".pt") || f.ends_with(".pth"));
+        let quantised = files.iter().find(|f| f.ends_with(".gguf"));
         let mut refusal = Refusal::new(Kind::Missing, format!("the repository has no {file}"))
             .at(Place::file(self.page()).id(format!("revision {}", self.revision)))
             .expected(format!("{file}: {what}"));
@@ -169,9 +170,16 @@ impl Asked<'_> {
                     "convert it with `save_pretrained(..., safe_serialization=True)` and give the folder",
                 )
             }
-            _ => refusal
-                .found(if files.is_empty() { "no file at all".into() } else { files.join(", ") })
-                .remedy("check the id and the revision; a repository of adapters or GGUF files is no model"),
+            _ => {
+                let refusal =
+                    refusal.found(if files.is_empty() { "no file at all".into() } else { files.join(", ") });
+                match quantised {
+                    Some(gguf) => refusal.remedy(format!("name a GGUF file: {}:{gguf}", self.id)),
+                    None => {
+                        refusal.remedy("check the id and the revision; a repository of adapters is no model")
+                    }
+                }
+            }
         };
         refusal.into()
     }

@@ -1,31 +1,26 @@
 //! Safetensors files, mapped into memory and checked before a tensor is believed.
 
-use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::fs::File;
 use std::path::{Component, Path, PathBuf};
-use std::sync::Mutex;
 
 use candle_core::{DType, Device, Tensor};
-use memmap2::Mmap;
 use safetensors::{Dtype, SafeTensors, tensor::TensorInfo};
 
 use super::TensorSource;
+use super::files::{Asked, Mapped, WeightFiles, kept, missing};
 use crate::error::{Error, Kind, Place, Refusal, Result};
 
 /// A checkpoint on disk: one safetensors file, or the shards an index names.
 pub struct Checkpoint {
     shards: Vec<Shard>,
     tensors: HashMap<String, (usize, TensorInfo)>,
-    asked: Mutex<BTreeSet<String>>,
+    asked: Asked,
     dtype: DType,
     device: Device,
 }
 
 struct Shard {
-    path: PathBuf,
-    file: File,
-    map: Mmap,
+    file: Mapped,
     /// Byte at which tensor data begins.
     data: usize,
 }
@@ -49,11 +44,9 @@ impl Checkpoint {
         let mut shards = Vec::with_capacity(files.len());
         let mut tensors = HashMap::new();
         for path in files {
-            let file = File::open(path).map_err(|e| Error::io("read", path, e))?;
-            // SAFETY: the map is read-only; a file that another process truncates while it is mapped
-            // faults, as with every memory-mapped checkpoint, and cannot be guarded against here.
-            let map = unsafe { Mmap::map(&file) }.map_err(|e| Error::io("map", path, e))?;
-            let (header, metadata) = SafeTensors::read_metadata(&map).map_err(|e| damaged(path, &e))?;
+            let file = Mapped::open(path)?;
+            let (header, metadata) =
+                SafeTensors::read_metadata(file.whole()).map_err(|e| damaged(path, &e))?;
             let shard = shards.len();
             for (name, info) in metadata.tensors() {
                 if tensors.insert(name.clone(), (shard, info.clone())).is_some() {
@@ -66,37 +59,9 @@ impl Checkpoint {
                     .into());
                 }
             }
-            shards.push(Shard { path: path.clone(), file, map, data: header + 8 });
+            shards.push(Shard { file, data: header + 8 });
         }
-        Ok(Self { shards, tensors, asked: Mutex::default(), dtype, device: device.clone() })
-    }
-
-    /// The files of this checkpoint.
-    pub fn paths(&self) -> impl Iterator<Item = &Path> {
-        self.shards.iter().map(|s| s.path.as_path())
-    }
-
-    /// Number of parameters in the checkpoint.
-    pub fn parameters(&self) -> usize {
-        self.tensors.values().map(|(_, info)| info.shape.iter().product::<usize>()).sum()
-    }
-
-    /// Tensors nobody asked for, by name: a forward that ignores a weight deserves a look. Buffers that old
-    /// checkpoints carry and that follow from the config (causal masks, rotary frequencies) do not count.
-    pub fn unused(&self) -> Vec<String> {
-        let asked = self.asked.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let buffer = |name: &str, info: &TensorInfo| {
-            let mask =
-                [".attn.bias", ".attention.bias"].iter().any(|s| name.ends_with(s)) && info.shape.len() == 4;
-            mask || name.ends_with(".masked_bias") || name.ends_with("rotary_emb.inv_freq")
-        };
-        let unused: BTreeSet<_> = self
-            .tensors
-            .iter()
-            .filter(|(name, (_, info))| !asked.contains(*name) && !buffer(name, info))
-            .map(|(name, _)| name.clone())
-            .collect();
-        unused.into_iter().collect()
+        Ok(Self { shards, tensors, asked: Asked::default(), dtype, device: device.clone() })
     }
 
     /// The dtypes the weights are stored in, with the number of tensors of each.
@@ -106,6 +71,31 @@ impl Checkpoint {
             *counts.entry(format!("{:?}", info.dtype)).or_insert(0) += 1;
         }
         counts
+    }
+}
+
+impl WeightFiles for Checkpoint {
+    fn paths(&self) -> Vec<&Path> {
+        self.shards.iter().map(|s| s.file.path()).collect()
+    }
+
+    fn parameters(&self) -> usize {
+        self.tensors.values().map(|(_, info)| info.shape.iter().product::<usize>()).sum()
+    }
+
+    fn unused(&self) -> Vec<String> {
+        let buffer = |name: &str, info: &TensorInfo| {
+            let mask =
+                [".attn.bias", ".attention.bias"].iter().any(|s| name.ends_with(s)) && info.shape.len() == 4;
+            mask || name.ends_with(".masked_bias") || name.ends_with("rotary_emb.inv_freq")
+        };
+        let unused: BTreeSet<_> = self
+            .tensors
+            .iter()
+            .filter(|(name, (_, info))| !self.asked.contains(name) && !buffer(name, info))
+            .map(|(name, _)| name.clone())
+            .collect();
+        unused.into_iter().collect()
     }
 }
 
@@ -119,11 +109,11 @@ impl TensorSource for Checkpoint {
     }
 
     fn matrix(&self, name: &str, shape: &[usize]) -> Result<Tensor> {
-        self.read(name, shape, None, |stored| self.kept(stored))
+        self.read(name, shape, None, |stored| kept(stored, self.dtype, &self.device))
     }
 
     fn rows(&self, name: &str, shape: &[usize], start: usize, len: usize) -> Result<Tensor> {
-        self.read(name, shape, Some((start, len)), |stored| self.kept(stored))
+        self.read(name, shape, Some((start, len)), |stored| kept(stored, self.dtype, &self.device))
     }
 
     fn dtype(&self) -> DType {
@@ -136,12 +126,6 @@ impl TensorSource for Checkpoint {
 }
 
 impl Checkpoint {
-    /// The dtype in which a matrix rests: on the CPU, f32 is computed from narrower weights as they are.
-    fn kept(&self, stored: DType) -> DType {
-        let narrow = matches!(stored, DType::BF16 | DType::F16);
-        if self.device.is_cpu() && self.dtype == DType::F32 && narrow { stored } else { self.dtype }
-    }
-
     /// A tensor, or some of its rows, in the dtype that `dtype` gives for the stored one.
     fn read(
         &self,
@@ -151,13 +135,14 @@ impl Checkpoint {
         dtype: impl Fn(DType) -> DType,
     ) -> Result<Tensor> {
         let Some((shard, info)) = self.tensors.get(name) else {
-            return Err(self.missing(name, shape));
+            let place = self.shards.first().map_or_else(Place::default, |s| Place::file(s.file.path()));
+            return Err(missing(name, shape, place, self.tensors.keys()));
         };
-        self.asked.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(name.to_owned());
+        self.asked.note(name);
         let shard = &self.shards[*shard];
         let wrong = |expected: String, found: String| {
             Refusal::new(Kind::Weights, "a tensor is not what the config promises")
-                .at(Place::file(&shard.path).id(name))
+                .at(Place::file(shard.file.path()).id(name))
                 .expected(expected)
                 .found(found)
                 .remedy("take config.json and weights from the same revision")
@@ -179,62 +164,10 @@ impl Checkpoint {
             (start, end) = (start + first * row, start + (first + len) * row);
             shape[0] = len;
         }
-        let bytes = shard.bytes(shard.data + start..shard.data + end)?;
-        let tensor = Tensor::from_raw_buffer(&bytes, stored, &shape, &Device::Cpu)?;
-        drop(bytes);
-        shard.release(shard.data + start..shard.data + end);
+        let tensor = shard.file.read(shard.data + start..shard.data + end, |bytes| {
+            Ok(Tensor::from_raw_buffer(bytes, stored, &shape, &Device::Cpu)?)
+        })?;
         Ok(tensor.to_dtype(dtype(stored))?.to_device(&self.device)?)
-    }
-}
-
-/// Ranges from this size on are read through the map; a smaller one would fault in its neighbours, which
-/// adds up where single rows of a large matrix are wanted.
-const MAPPED: usize = 1 << 20;
-
-impl Shard {
-    fn bytes(&self, range: std::ops::Range<usize>) -> Result<Cow<'_, [u8]>> {
-        #[cfg(unix)]
-        if range.len() < MAPPED {
-            let mut bytes = vec![0; range.len()];
-            std::os::unix::fs::FileExt::read_exact_at(&self.file, &mut bytes, range.start as u64)
-                .map_err(|e| Error::io("read", &self.path, e))?;
-            return Ok(Cow::Owned(bytes));
-        }
-        Ok(Cow::Borrowed(&self.map[range]))
-    }
-
-    /// Lets go of mapped pages that have been copied out, so that the weights are in memory once.
-    fn release(&self, range: std::ops::Range<usize>) {
-        #[cfg(unix)]
-        if range.len() >= MAPPED {
-            // SAFETY: the map is a read-only view of a file; pages let go of are read again from there.
-            let released = unsafe {
-                self.map.unchecked_advise_range(memmap2::UncheckedAdvice::DontNeed, range.start, range.len())
-            };
-            if let Err(e) = released {
-                tracing::debug!(error = %e, "mapped weights stay in memory");
-            }
-        }
-        #[cfg(not(unix))]
-        let _ = range;
-    }
-}
-
-impl Checkpoint {
-    fn missing(&self, name: &str, shape: &[usize]) -> Error {
-        let nearest = self
-            .tensors
-            .keys()
-            .map(|k| (strsim::normalized_levenshtein(k, name), k))
-            .max_by(|a, b| a.0.total_cmp(&b.0).then(b.1.cmp(a.1)))
-            .map_or_else(|| "an empty checkpoint".to_owned(), |(_, k)| format!("nearest name: {k}"));
-        let place = self.shards.first().map_or_else(Place::default, |s| Place::file(&s.path));
-        Refusal::new(Kind::Weights, "the checkpoint lacks a tensor")
-            .at(place.id(name))
-            .expected(format!("shape {shape:?}"))
-            .found(format!("{} tensors, {nearest}", self.tensors.len()))
-            .remedy("check that all shards are there and that config.json belongs to them")
-            .into()
     }
 }
 

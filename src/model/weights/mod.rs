@@ -1,12 +1,14 @@
 //! Weights: where tensors come from, and what each family calls them.
 
 mod checkpoint;
+pub(in crate::model) mod files;
 mod names;
 
 use candle_core::{DType, Device, Tensor};
 
 pub use checkpoint::Checkpoint;
 pub(crate) use checkpoint::shard_names;
+pub use files::WeightFiles;
 pub use names::{BlockNames, Names, Projection};
 
 use crate::error::Result;

@@ -1,0 +1,141 @@
+//! What all weights that lie in files share: mapping them, what was asked of them, and errors about them.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use candle_core::{DType, Device};
+use memmap2::Mmap;
+
+use super::TensorSource;
+use crate::error::{Error, Kind, Place, Refusal, Result};
+
+/// Weights in one or more files.
+pub trait WeightFiles: TensorSource + Send + Sync {
+    /// The files.
+    fn paths(&self) -> Vec<&Path>;
+
+    /// Number of parameters in the files.
+    fn parameters(&self) -> usize;
+
+    /// Tensors nobody asked for, by name: a forward that ignores a weight deserves a look. Buffers that old
+    /// checkpoints carry and that follow from the config (causal masks, rotary frequencies) do not count.
+    fn unused(&self) -> Vec<String>;
+}
+
+/// A file mapped into memory.
+pub(in crate::model) struct Mapped {
+    path: PathBuf,
+    file: File,
+    map: Mmap,
+}
+
+/// Ranges from this size on are read through the map; a smaller one would fault in its neighbours, which
+/// adds up where single rows of a large matrix are wanted.
+const MAPPED: usize = 1 << 20;
+
+impl Mapped {
+    /// Maps a file.
+    ///
+    /// # Errors
+    /// The file system's error.
+    pub(in crate::model) fn open(path: &Path) -> Result<Self> {
+        let file = File::open(path).map_err(|e| Error::io("read", path, e))?;
+        // SAFETY: the map is read-only; a file that another process truncates while it is mapped
+        // faults, as with every memory-mapped checkpoint, and cannot be guarded against here.
+        let map = unsafe { Mmap::map(&file) }.map_err(|e| Error::io("map", path, e))?;
+        Ok(Self { path: path.to_owned(), file, map })
+    }
+
+    /// Where it lies.
+    pub(in crate::model) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// All its bytes.
+    pub(in crate::model) fn whole(&self) -> &[u8] {
+        &self.map
+    }
+
+    /// Calls `f` with a range of bytes and lets go of the mapped pages, so that what `f` makes of them is in
+    /// memory once.
+    ///
+    /// # Errors
+    /// The file system's error, and what `f` returns.
+    pub(in crate::model) fn read<R>(
+        &self,
+        range: Range<usize>,
+        f: impl FnOnce(&[u8]) -> Result<R>,
+    ) -> Result<R> {
+        #[cfg(unix)]
+        if range.len() < MAPPED {
+            let mut bytes = vec![0; range.len()];
+            std::os::unix::fs::FileExt::read_exact_at(&self.file, &mut bytes, range.start as u64)
+                .map_err(|e| Error::io("read", &self.path, e))?;
+            return f(&bytes);
+        }
+        let result = f(&self.map[range.clone()]);
+        self.release(range);
+        result
+    }
+
+    fn release(&self, range: Range<usize>) {
+        #[cfg(unix)]
+        if range.len() >= MAPPED {
+            // SAFETY: the map is a read-only view of a file; pages let go of are read again from there.
+            let released = unsafe {
+                self.map.unchecked_advise_range(memmap2::UncheckedAdvice::DontNeed, range.start, range.len())
+            };
+            if let Err(e) = released {
+                tracing::debug!(error = %e, "mapped weights stay in memory");
+            }
+        }
+        #[cfg(not(unix))]
+        let _ = range;
+    }
+}
+
+/// The names of the tensors that were asked for.
+#[derive(Default)]
+pub(in crate::model) struct Asked(Mutex<BTreeSet<String>>);
+
+impl Asked {
+    pub(in crate::model) fn note(&self, name: &str) {
+        let mut names = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if !names.contains(name) {
+            names.insert(name.to_owned());
+        }
+    }
+
+    pub(in crate::model) fn contains(&self, name: &str) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).contains(name)
+    }
+}
+
+/// The dtype in which a matrix rests: on the CPU, f32 is computed from narrower weights as they are.
+pub(in crate::model) fn kept(stored: DType, dtype: DType, device: &Device) -> DType {
+    let narrow = matches!(stored, DType::BF16 | DType::F16);
+    if device.is_cpu() && dtype == DType::F32 && narrow { stored } else { dtype }
+}
+
+/// The refusal for a tensor that the files at `place`, which hold `names`, do not have.
+pub(in crate::model) fn missing<'a>(
+    name: &str,
+    shape: &[usize],
+    place: Place,
+    names: impl ExactSizeIterator<Item = &'a String>,
+) -> Error {
+    let count = names.len();
+    let nearest = names
+        .map(|k| (strsim::normalized_levenshtein(k, name), k))
+        .max_by(|a, b| a.0.total_cmp(&b.0).then(b.1.cmp(a.1)))
+        .map_or_else(|| "an empty checkpoint".to_owned(), |(_, k)| format!("nearest name: {k}"));
+    Refusal::new(Kind::Weights, "the checkpoint lacks a tensor")
+        .at(place.id(name))
+        .expected(format!("shape {shape:?}"))
+        .found(format!("{count} tensors, {nearest}"))
+        .remedy("check that all shards are there and that config.json belongs to them")
+        .into()
+}
