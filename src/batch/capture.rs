@@ -106,7 +106,14 @@ impl Prepared {
     /// # Errors
     /// As [`Prepared::new`].
     pub fn fetched(options: &CaptureOptions, downloads: &mut dyn Downloads) -> Result<Self> {
-        let items = read_items(&options.data, &options.read)?;
+        Self::with_items(read_items(&options.data, &options.read)?, options, downloads)
+    }
+
+    /// As [`Prepared::fetched`], with items that have been read.
+    ///
+    /// # Errors
+    /// As [`Prepared::new`].
+    pub fn with_items(items: Items, options: &CaptureOptions, downloads: &mut dyn Downloads) -> Result<Self> {
         let mut constitutions: Vec<Option<Constitution>> = options.bare.then_some(None).into_iter().collect();
         constitutions.extend(options.constitutions.iter().cloned().map(Some));
         let opened = options.model.open(downloads)?;
@@ -160,7 +167,7 @@ impl Prepared {
         forest::memory(&self.model.decoder, &self.settings, plan.packed_tokens, rows)
     }
 
-    /// What decides the numbers beside the tokens.
+    /// What decides the numbers beside the tokens, and under which name the model goes, which does not.
     pub fn recipe(&self) -> Recipe {
         Recipe {
             model: self.model.identity.clone(),
@@ -170,6 +177,13 @@ impl Prepared {
             pool: self.settings.pool,
             version: env!("CARGO_PKG_VERSION").into(),
         }
+    }
+
+    /// What decides the numbers beside the tokens: the model by its content, wherever it lies.
+    pub fn decisive(&self) -> Recipe {
+        let mut recipe = self.recipe();
+        recipe.model.name.clear();
+        recipe
     }
 
     /// The name of a constitution.
@@ -195,7 +209,7 @@ pub fn capture_into(
     out: &Path,
     progress: &mut dyn Progress,
 ) -> Result<()> {
-    let recipe = json(&prepared.recipe());
+    let recipe = json(&prepared.decisive());
     let items = &prepared.items.items;
     progress.begin("capture", prepared.plan(&job.rows).packed_tokens);
     let place = |row: &Row| capture::job::place_of(row, items, &prepared.constitutions);

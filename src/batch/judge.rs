@@ -83,7 +83,7 @@ pub fn judge_into(
         return Err(refusal.into());
     }
     let recipe = serde_json::json!({
-        "capture": prepared.recipe(),
+        "capture": prepared.decisive(),
         "judge": template.sha256,
     });
     let plan =

@@ -103,16 +103,18 @@ impl Judges {
 
     /// What decides their numbers, for the manifest.
     pub fn describe(&self) -> Value {
+        let Self { pairwise, pointwise, implicit, most_pairs } = self;
         let sha256 = |t: &Option<JudgeTemplate>| t.as_ref().map(|t| t.sha256.clone());
         json!({
-            "pairwise": sha256(&self.pairwise),
-            "pointwise": sha256(&self.pointwise),
-            "implicit": self.implicit,
-            "max_pairs_per_prompt": self.most_pairs,
+            "pairwise": sha256(pairwise),
+            "pointwise": sha256(pointwise),
+            "implicit": implicit,
+            "max_pairs_per_prompt": most_pairs,
         })
     }
 
-    /// What they will be asked about the rows of a capture, by judge. As in [`Judges::ask_into`].
+    /// What they will be asked about the rows of a capture, by judge, which may be nothing. As in
+    /// [`Judges::ask_into`].
     ///
     /// # Errors
     /// What the templates refuse.
@@ -150,7 +152,6 @@ impl Judges {
             )?;
             out.push(("judge, one by one", asked.requests));
         }
-        out.retain(|(_, requests)| !requests.is_empty());
         Ok(out)
     }
 
@@ -182,9 +183,5 @@ impl Judges {
 }
 
 fn name(mode: JudgeMode) -> &'static str {
-    match mode {
-        JudgeMode::Pairwise => "pairwise",
-        JudgeMode::Pointwise => "pointwise",
-        JudgeMode::Implicit => "implicit",
-    }
+    mode.as_str()
 }

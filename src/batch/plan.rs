@@ -6,8 +6,9 @@ use std::time::Instant;
 use faer::Mat;
 
 use super::capture::Prepared;
+use super::progress::Progress;
 use super::run::Loaded;
-use crate::error::Result;
+use crate::error::{Kind, Refusal, Result};
 use crate::forest::{self, Request};
 use crate::probe::Spectrum;
 
@@ -33,8 +34,15 @@ const SAMPLE: f64 = 0.5;
 /// second, or one sequence where that takes longer.
 ///
 /// # Errors
-/// What the judges' questions and the forward refuse.
-pub fn steps(loaded: &Loaded) -> Result<Vec<Step>> {
+/// What the judges' questions and the forward refuse; [`Kind::NotEstimable`] for a judge that has nothing to judge.
+pub fn steps(loaded: &Loaded, progress: &mut dyn Progress) -> Result<Vec<Step>> {
+    progress.begin_timed("estimate the time", None);
+    let steps = measured(loaded);
+    progress.end();
+    steps
+}
+
+fn measured(loaded: &Loaded) -> Result<Vec<Step>> {
     let prepared = &loaded.prepared;
     let rows: Vec<Request> = loaded.job.rows.iter().map(|r| r.request.clone()).collect();
     let plan = prepared.plan(&loaded.job.rows);
@@ -47,6 +55,12 @@ pub fn steps(loaded: &Loaded) -> Result<Vec<Step>> {
         seconds: plan.packed_tokens as f64 / rate,
     }];
     for (name, requests) in loaded.judges.requests(prepared, &loaded.job)? {
+        if requests.is_empty() {
+            return Err(Refusal::new(Kind::NotEstimable, format!("nothing can be judged ({name})"))
+                .expected("prompts with two responses that fit the model's context with the judge's question")
+                .remedy("use a shorter judge template, shorter items, or a model with a longer context")
+                .into());
+        }
         let plan = forest::plan_requests(&prepared.model.decoder, &requests, prepared.settings.chunk_tokens);
         out.push(Step {
             name,
@@ -85,7 +99,7 @@ fn rate(prepared: &Prepared, requests: &[Request], answers_alone: bool) -> Resul
 /// Seconds of the factorisations, which are nearly all of the fit: at each layer one for its profile (on half
 /// of the contrasts), one for the directions and one with length controlled for w; at the reported layer two
 /// more. Their rate is that of a factorisation of 768 contrasts of 384 dimensions.
-fn fit_seconds(loaded: &Loaded) -> Result<f64> {
+pub(super) fn fit_seconds(loaded: &Loaded) -> Result<f64> {
     let mut prompts: BTreeMap<i32, BTreeSet<(usize, usize)>> = BTreeMap::new();
     let numbers = loaded.prepared.items.prompt_numbers();
     for row in &loaded.job.rows {

@@ -94,7 +94,7 @@ pub fn pointwise_into(
         }
         return Err(refusal.into());
     }
-    let recipe = serde_json::json!({"capture": prepared.recipe(), "pointwise": template.sha256});
+    let recipe = serde_json::json!({"capture": prepared.decisive(), "pointwise": template.sha256});
     let plan =
         forest::plan_requests(&prepared.model.decoder, &asked.requests, prepared.settings.chunk_tokens);
     progress.begin("judge", plan.packed_tokens);

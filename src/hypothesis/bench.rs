@@ -26,6 +26,8 @@ pub struct Bench {
     pub spectrum: Spectrum,
     /// The default penalty.
     pub lambda: f64,
+    /// Seed of random directions, mixed into each draw's own.
+    pub seed: u64,
     length: Option<LengthControl>,
     /// Another layer, and the contrasts that are predicted there.
     twin: Option<Twin>,
@@ -55,7 +57,7 @@ enum Method {
     Components(usize),
 }
 
-/// Directions drawn for the resolved share, and the seed of the draws.
+/// Directions drawn for the resolved share, and what is mixed with the bench's seed.
 const SHARE_DRAWS: usize = 32;
 const SHARE_SEED: u64 = 0x7368_6172_655f_6466;
 
@@ -105,12 +107,20 @@ impl Bench {
             x,
             spectrum,
             lambda,
+            seed: 0,
             length,
             twin: None,
             dimension: OnceCell::new(),
             resolved: OnceCell::new(),
             known: RefCell::default(),
         })
+    }
+
+    /// The same with another seed of random directions than 0.
+    #[must_use]
+    pub fn seeded(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
     }
 
     /// Predicts the contrasts of the blocks for which `there` holds (given the block's number in the data) at the layer of

@@ -24,7 +24,7 @@ pub const TABLE: &str = "concentration_null";
 
 /// The null is drawn up to this many times d_eff components.
 const FAR: usize = 4;
-/// Seed of the draws: the null is the same for every value and run of one width.
+/// Mixed with the seed of the analysis: the null is the same for every value and run of one width and seed.
 const SEED: u64 = 0x636f_6e63_656e_7472;
 
 /// What random directions have in the leading k components.

@@ -17,12 +17,12 @@ use super::improvement::GATE;
 /// Directions drawn.
 pub(super) const DRAWS: usize = 200;
 
-/// Seed of the draws: the null is the same for every value, layer and run of one width.
+/// Mixed with the seed of the analysis: the null is the same for every value, layer and run of one width and seed.
 const SEED: u64 = 0x7673_7461_725f_6e75;
 
-/// Noise-free readings X u of random directions u ~ N(0, I), `[N, draws]`.
-pub(super) fn random_readings(bench: &Bench, seed: u64, draws: usize) -> Mat<f64> {
-    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+/// Noise-free readings X u of random directions u ~ N(0, I), `[N, draws]`; `salt` and the bench's seed decide them.
+pub(super) fn random_readings(bench: &Bench, salt: u64, draws: usize) -> Mat<f64> {
+    let mut rng = ChaCha8Rng::seed_from_u64(salt ^ bench.seed);
     let mut directions: Mat<f64> = Mat::zeros(bench.x.ncols(), draws);
     for j in 0..draws {
         directions.col_mut(j).iter_mut().for_each(|u| *u = StandardNormal.sample(&mut rng));

@@ -61,7 +61,7 @@ impl Stage<'_> {
             _ => None,
         };
         let at = |h: &Array2<f32>| match Bench::new(contrasts.clone(), h.view(), length.clone()) {
-            Ok(bench) => Ok(Some(bench)),
+            Ok(bench) => Ok(Some(bench.seeded(self.options.seed))),
             Err(e) if e.kind() == Some(Kind::NotEstimable) => Ok(None),
             Err(e) => Err(e),
         };
@@ -325,7 +325,7 @@ impl Stage<'_> {
                 .iter()
                 .map(|(_, m, se)| Statistic { z: m.value / se, influence: m.by_block.clone() })
                 .collect();
-            moved.iter().map(|(c, ..)| *c).zip(adjusted(&statistics)).collect()
+            moved.iter().map(|(c, ..)| *c).zip(adjusted(&statistics, self.options.seed)).collect()
         };
         let (p_encoded, p_total, p_gap) = (adjust(&encoded), adjust(&total), adjust(&gaps));
         for (c, mut estimate) in cells {

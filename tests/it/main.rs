@@ -31,6 +31,7 @@ mod parity;
 mod references;
 mod report;
 mod rope;
+mod run_flags;
 mod settings;
 mod simulate;
 mod steering;
