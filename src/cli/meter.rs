@@ -127,7 +127,7 @@ mod tests {
         assert_eq!(meter.due(at(34)), None);
         assert_eq!(
             meter.due(at(35)).as_deref(),
-            Some("capture: 100 k of 1.00 M tokens (10 %), 3.33 k tokens/s, 5 min left")
+            Some("capture: 100 k of 1.00 M tokens (10 %), 3.33 k tokens/s, 4 min left")
         );
         assert_eq!(meter.due(at(64)), None);
         // Slower now: the rate is that of the last half minute.

@@ -227,7 +227,7 @@ fn a_bad_experiment_is_refused_with_the_line_of_the_key() {
     let folder = folder();
     let cases = [
         ("seed = 7", "sed = 7", Kind::UnknownKey, ":1", "did you mean `seed`?"),
-        ("seed = 7", "seed = -7", Kind::Invalid, ":1", "0 or more"),
+        ("seed = 7", "seed = -7", Kind::Invalid, ":1", "from 0 to 2^63"),
         ("[model]", "[modl]", Kind::UnknownKey, ":3", "did you mean `model`?"),
         ("dtype = ", "dytpe = ", Kind::UnknownKey, ":5", "did you mean `dtype`?"),
         ("\"bf16\"", "\"bf61\"", Kind::Invalid, ":5", "did you mean `bf16`?"),

@@ -81,6 +81,11 @@ mod tests {
             assert!(constitutions.iter().any(|c| c.name == wanted), "Remark 2 names {wanted}");
         }
         assert!(experiment.data.read.skip_bad && experiment.data.files.len() == 3);
+        let hearth = ModelSource::Embedded("hearth-xs".into());
+        let mut settings = defaults(&hearth, Given::default());
+        settings.push(Setting::new("--model", "model.embedded", "\"hearth-xs\""));
+        let experiment = Experiment::compose(None, &settings).expect("its own world's");
+        assert_eq!(experiment.constitutions().expect("they read").len(), 13);
         let own =
             defaults(&ModelSource::Embedded("hearth".into()), Given { data: true, constitutions: false });
         assert_eq!(own.len(), 1);
