@@ -152,8 +152,8 @@ impl Prepared {
     /// Chunks and tokens of some rows.
     pub fn plan(&self, rows: &[Row]) -> Plan {
         let mut total = Plan { chunks: Vec::new(), naive_tokens: 0, packed_tokens: 0 };
-        for range in capture::shards(rows.len()) {
-            let requests: Vec<Request> = rows[range].iter().map(|r| r.request.clone()).collect();
+        for range in capture::shards(rows) {
+            let requests: Vec<&Request> = rows[range].iter().map(|r| &r.request).collect();
             let plan = forest::plan_requests(&self.model.decoder, &requests, self.settings.chunk_tokens);
             total.naive_tokens += plan.naive_tokens;
             total.packed_tokens += plan.packed_tokens;
@@ -184,6 +184,12 @@ impl Prepared {
         let mut recipe = self.recipe();
         recipe.model.name.clear();
         recipe
+    }
+
+    /// Requests of the rows that a folder of shards lacks.
+    pub fn outstanding<'a>(&self, job: &'a Job, folder: &Path) -> Vec<&'a Request> {
+        let rows = capture::outstanding(&job.rows, &json(&self.decisive()), folder);
+        rows.into_iter().map(|row| &row.request).collect()
     }
 
     /// The name of a constitution.
@@ -228,14 +234,14 @@ fn write(prepared: &Prepared, job: &Job, recipe: &str, store: &Store, out: &Path
         .remedy("run the same command again")
     };
     let mut logprob = Vec::with_capacity(job.rows.len());
-    for range in capture::shards(job.rows.len()) {
+    for range in capture::shards(&job.rows) {
         let shard = capture::shard(store, &job.rows, recipe, &range).ok_or_else(|| missing(&range))?;
         logprob.extend(shard["logprob"].iter().map(|&v| f64::from(v)));
     }
     let (meta, columns) = (meta(prepared, job), columns(prepared, job, logprob));
     let hidden = prepared.model.decoder.config().hidden_size;
     write_streaming(&out.join(OBSERVATIONS), &meta, &columns, job.rows.len(), hidden, |sink| {
-        for range in capture::shards(job.rows.len()) {
+        for range in capture::shards(&job.rows) {
             let mut shard =
                 capture::shard(store, &job.rows, recipe, &range).ok_or_else(|| missing(&range))?;
             let resid = shard.remove("resid").and_then(|r| r.into_dimensionality::<Ix3>().ok());

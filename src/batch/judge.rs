@@ -14,6 +14,11 @@ use crate::judge::{self, JudgeTemplate, Pair};
 use crate::observations::{BARE, Judgments, append_judgments, read_rows};
 use crate::store::Store;
 
+/// What decides the numbers of a judge beside the tokens.
+pub(super) fn recipe(prepared: &Prepared, template: &JudgeTemplate) -> String {
+    serde_json::json!({"capture": prepared.decisive(), "judge": template.sha256}).to_string()
+}
+
 /// Judges the pairs of the reference's rows (the bare context's, or else the first constitution's) under
 /// every constitution, both orders, and adds `judge.*` to the observations in `out`.
 ///
@@ -82,10 +87,7 @@ pub fn judge_into(
         }
         return Err(refusal.into());
     }
-    let recipe = serde_json::json!({
-        "capture": prepared.decisive(),
-        "judge": template.sha256,
-    });
+    let recipe = recipe(prepared, template);
     let plan =
         forest::plan_requests(&prepared.model.decoder, &docket.requests, prepared.settings.chunk_tokens);
     progress.begin("judge", plan.packed_tokens);
@@ -94,7 +96,7 @@ pub fn judge_into(
     let judgements = judge::judge(
         &prepared.model,
         &docket,
-        &recipe.to_string(),
+        &recipe,
         &settings,
         store,
         items,

@@ -1,7 +1,7 @@
 //! An experiment from start to report, resumed where it was cut off.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -96,6 +96,11 @@ impl Loaded {
         Ok(Self { experiment, prepared, job, judges, warnings })
     }
 
+    /// Folder of what is computed and not yet put together.
+    pub fn shards(&self) -> PathBuf {
+        self.experiment.out.join("shards")
+    }
+
     /// Everything that decides a number of this run: what was read, asked and estimated, by content and not by
     /// the names of files.
     pub fn manifest(&self) -> Value {
@@ -110,22 +115,22 @@ impl Loaded {
             "template": template,
             "data": files,
             "read": self.experiment.data.read,
-            "constitutions": constitutions.iter().map(|c| json!({"name": c.name, "sha256": c.sha256})).collect::<Vec<_>>(),
+            CONSTITUTIONS: constitutions.iter().map(|c| json!({"name": c.name, "sha256": c.sha256})).collect::<Vec<_>>(),
             "judge": self.judges.describe(),
             FIT: FitRecipe { settings: &self.experiment.fit, seed: self.experiment.seed },
         })
     }
 
     /// Captures, judges, fits and writes the report into the experiment's folder, with the experiment itself.
-    /// What an earlier run of the same capture and judge finished is used; the fit is always made anew, with the
-    /// settings of now.
+    /// What an earlier run of the same capture and judge finished is used, constitution by constitution; the fit is
+    /// always made anew, with the settings of now.
     ///
     /// # Errors
     /// [`Kind::RunConflict`] if the folder belongs to another experiment, naming what differs, or is in
     /// use; what the steps refuse. Every finished shard is kept.
     pub fn run(&self, progress: &mut dyn Progress) -> Result<Outcome> {
         let out = &self.experiment.out;
-        let store = Store::open(&out.join("shards"))?;
+        let store = Store::open(&self.shards())?;
         // The lock on the shards is the run's.
         artifact::clear_cut_off(out)?;
         let manifest = self.manifest();
@@ -159,6 +164,10 @@ impl Loaded {
 /// Key of the manifest under which the fit's settings stand: they decide no shard, so a run folder takes others.
 const FIT: &str = "fit";
 
+/// Key of the constitutions. Shards are of one constitution each and known by what was read, so a folder takes more
+/// constitutions, or fewer, and keeps what is there of the others.
+const CONSTITUTIONS: &str = "constitutions";
+
 /// What decides the figures of a fit, beside its observations.
 #[derive(Serialize)]
 struct FitRecipe<'a> {
@@ -177,13 +186,15 @@ fn agree(path: &Path, manifest: &Value) -> Result<()> {
     if !text.is_empty() {
         let there: Value = serde_json::from_str(&text).unwrap_or(Value::Null);
         let mut there = if there.is_object() { there } else { json!({}) };
-        there[FIT] = manifest[FIT].clone();
+        for free in [FIT, CONSTITUTIONS] {
+            there[free] = manifest[free].clone();
+        }
         let mut differ = Vec::new();
         differences("", &there, manifest, &mut differ);
         if !differ.is_empty() {
             return Err(Refusal::new(Kind::RunConflict, "the folder holds a run of another experiment")
                 .at(Place::file(path))
-                .expected("the same model, data, constitutions, templates and settings of the capture and the judge")
+                .expected("the same model, data, templates and settings of the capture and the judge")
                 .found(format!("other values of {}", differ.join(", ")))
                 .remedy("give this experiment another --out (`out` in its file), or remove the folder")
                 .into());

@@ -237,9 +237,14 @@ fn plan(steps: &[Step]) {
             count(step.sequences),
             count(step.naive_tokens),
             count(step.packed_tokens),
-            duration(step.seconds)
+            duration(step.seconds) + &done(step)
         );
     }
     let total: f64 = steps.iter().map(|s| s.seconds).sum();
     println!("about {} in all, from short samples on this machine as it is loaded now", duration(total));
+}
+
+/// What an earlier run has done of a step.
+fn done(step: &Step) -> String {
+    if step.done > 0 { format!(" ({} sequences are there already)", step.done) } else { String::new() }
 }

@@ -175,10 +175,65 @@ fn a_changed_fit_is_made_anew_and_a_changed_capture_or_judge_is_refused() {
         &["--limit", "40"],
         &["--dtype", "bf16"],
         &["--max-pairs", "1"],
-        &["--constitution", "c/kind.toml"],
     ] {
         let (ok, out, err) = run(&place, &[&["--out", "o"], more].concat());
         assert!(!ok && err.contains("another experiment") && err.contains("--out"), "{more:?}: {out}\n{err}");
+    }
+}
+
+/// Figures of two runs that are the same up to the rounding of what was computed together.
+fn assert_near(a: &BTreeMap<String, Option<f64>>, b: &BTreeMap<String, Option<f64>>) {
+    assert_eq!(a.keys().collect::<Vec<_>>(), b.keys().collect::<Vec<_>>());
+    for (key, x) in a {
+        match (x, b[key]) {
+            (Some(x), Some(y)) => assert!((x - y).abs() < 1e-3 * (1.0 + x.abs()), "{key}: {x} {y}"),
+            (x, y) => assert_eq!(*x, y, "{key}"),
+        }
+    }
+}
+
+#[test]
+fn a_constitution_that_is_added_later_leaves_what_is_there() {
+    for mode in [&["pairwise"][..], &["pointwise"]] {
+        let place = ready();
+        place.write("point.toml", crate::modes::POINT);
+        let model = model();
+        let args = |constitutions: &[&'static str], out: &'static str| -> Vec<String> {
+            let judge = if mode == ["pairwise"] { "judge.toml" } else { "point.toml" };
+            ["run", "--model", &model, "--data", "items.jsonl", "--out", out, "--judge", judge, "--constitution"]
+                .iter()
+                .chain(constitutions)
+                .map(|s| (*s).to_owned())
+                .collect()
+        };
+        let go = |constitutions: &[&'static str], out: &'static str| {
+            let args = args(constitutions, out);
+            let (ok, text, err) = place.vstar(&args.iter().map(String::as_str).collect::<Vec<_>>());
+            assert!(ok, "{text}\n{err}");
+            (text, estimates(&place.path(out).join("report.json")))
+        };
+        go(&["c/kind.toml"], "o");
+        let before = shards(&place.path("o"));
+        // The new one stands first: the others' rows and pairs are at other places of the job.
+        let (text, both) = go(&["c/blue.toml", "c/kind.toml"], "o");
+        let after = shards(&place.path("o"));
+        let rows = |name: &&String| name.starts_with("rows-");
+        assert!(before.keys().filter(rows).count() == 2 && after.keys().filter(rows).count() == 3, "{after:?}");
+        for name in before.keys().filter(rows) {
+            assert_eq!(before[name], after[name], "{name} is computed again");
+        }
+        // 420 of 630 rows, and one of two constitutions' judgments.
+        assert!(text.contains("(420 sequences are there already)"), "{text}");
+        let judged = if mode == ["pairwise"] { "(420 sequences" } else { "(210 sequences" };
+        assert!(text.lines().any(|l| l.starts_with("judge") && l.contains(judged)), "{text}");
+        let (_, fresh) = go(&["c/blue.toml", "c/kind.toml"], "fresh");
+        assert_near(&both, &fresh);
+        // Without it again, and nothing is computed.
+        let (text, one) = go(&["c/kind.toml"], "o");
+        assert!(text.contains("(420 sequences are there already)"), "{text}");
+        assert_eq!(shards(&place.path("o")), after);
+        let (_, alone) = go(&["c/kind.toml"], "alone");
+        assert_eq!(one, alone);
     }
 }
 
