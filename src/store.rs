@@ -101,7 +101,9 @@ impl Store {
 pub fn names(folder: &Path, key: &str, fingerprint: &str) -> BTreeSet<String> {
     header(&folder.join(format!("{key}.safetensors")))
         .filter(|header| header["__metadata__"]["fingerprint"] == fingerprint)
-        .and_then(|header| Some(header.as_object()?.keys().filter(|k| *k != "__metadata__").cloned().collect()))
+        .and_then(|header| {
+            Some(header.as_object()?.keys().filter(|k| *k != "__metadata__").cloned().collect())
+        })
         .unwrap_or_default()
 }
 

@@ -93,15 +93,10 @@ pub fn judge_into(
     progress.begin("judge", plan.packed_tokens);
     let mut settings = prepared.settings.clone();
     settings.layers.clear();
-    let judgements = judge::judge(
-        &prepared.model,
-        &docket,
-        &recipe,
-        &settings,
-        store,
-        items,
-        &mut |tokens| progress.advance(tokens),
-    )?;
+    let judgements =
+        judge::judge(&prepared.model, &docket, &recipe, &settings, store, items, &mut |tokens| {
+            progress.advance(tokens)
+        })?;
     progress.end();
     let rows: Vec<[usize; 2]> = docket
         .pairs

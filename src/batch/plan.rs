@@ -52,10 +52,13 @@ fn measured(loaded: &Loaded) -> Result<Vec<Step>> {
     let mut out = vec![step(prepared, "capture", &all, &left, false)?];
     for planned in loaded.judges.requests(prepared, &loaded.job, &shards)? {
         if planned.requests.is_empty() {
-            return Err(Refusal::new(Kind::NotEstimable, format!("nothing can be judged ({})", planned.name))
-                .expected("prompts with two responses that fit the model's context with the judge's question")
-                .remedy("use a shorter judge template, shorter items, or a model with a longer context")
-                .into());
+            return Err(Refusal::new(
+                Kind::NotEstimable,
+                format!("nothing can be judged ({})", planned.name),
+            )
+            .expected("prompts with two responses that fit the model's context with the judge's question")
+            .remedy("use a shorter judge template, shorter items, or a model with a longer context")
+            .into());
         }
         let all: Vec<&Request> = planned.requests.iter().collect();
         let left: Vec<&Request> = planned.left.iter().map(|&i| &planned.requests[i]).collect();

@@ -100,10 +100,9 @@ pub fn pointwise_into(
     progress.begin("judge", plan.packed_tokens);
     let mut settings = prepared.settings.clone();
     settings.layers.clear();
-    let found =
-        scores(&prepared.model, &asked, &recipe, &settings, store, items, &mut |tokens| {
-            progress.advance(tokens)
-        })?;
+    let found = scores(&prepared.model, &asked, &recipe, &settings, store, items, &mut |tokens| {
+        progress.advance(tokens)
+    })?;
     progress.end();
     let columns = constitutions.iter().zip(found).map(|(constitution, scores)| {
         let mut column = vec![f64::NAN; rows.records.len()];

@@ -156,10 +156,13 @@ impl Cells<'_> {
                 match part.cells.get(name) {
                     Some(cell) if cell.len() == part.units.len() * self.orders => odds.extend(cell.iter()),
                     _ => {
-                        return Err(Refusal::new(Kind::RunConflict, "judgments of another job lie in the folder")
-                            .found(format!("{}.safetensors", self.key(&part.units)))
-                            .remedy("remove the folder `shards`, and run the same command again")
-                            .into());
+                        return Err(Refusal::new(
+                            Kind::RunConflict,
+                            "judgments of another job lie in the folder",
+                        )
+                        .found(format!("{}.safetensors", self.key(&part.units)))
+                        .remedy("remove the folder `shards`, and run the same command again")
+                        .into());
                     }
                 }
             }

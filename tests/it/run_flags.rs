@@ -200,11 +200,22 @@ fn a_constitution_that_is_added_later_leaves_what_is_there() {
         let model = model();
         let args = |constitutions: &[&'static str], out: &'static str| -> Vec<String> {
             let judge = if mode == ["pairwise"] { "judge.toml" } else { "point.toml" };
-            ["run", "--model", &model, "--data", "items.jsonl", "--out", out, "--judge", judge, "--constitution"]
-                .iter()
-                .chain(constitutions)
-                .map(|s| (*s).to_owned())
-                .collect()
+            [
+                "run",
+                "--model",
+                &model,
+                "--data",
+                "items.jsonl",
+                "--out",
+                out,
+                "--judge",
+                judge,
+                "--constitution",
+            ]
+            .iter()
+            .chain(constitutions)
+            .map(|s| (*s).to_owned())
+            .collect()
         };
         let go = |constitutions: &[&'static str], out: &'static str| {
             let args = args(constitutions, out);
@@ -218,7 +229,10 @@ fn a_constitution_that_is_added_later_leaves_what_is_there() {
         let (text, both) = go(&["c/blue.toml", "c/kind.toml"], "o");
         let after = shards(&place.path("o"));
         let rows = |name: &&String| name.starts_with("rows-");
-        assert!(before.keys().filter(rows).count() == 2 && after.keys().filter(rows).count() == 3, "{after:?}");
+        assert!(
+            before.keys().filter(rows).count() == 2 && after.keys().filter(rows).count() == 3,
+            "{after:?}"
+        );
         for name in before.keys().filter(rows) {
             assert_eq!(before[name], after[name], "{name} is computed again");
         }
