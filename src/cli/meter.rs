@@ -134,7 +134,7 @@ mod tests {
         meter.advance(30_000);
         assert_eq!(
             meter.due(at(65)).as_deref(),
-            Some("capture: 130 k of 1.00 M tokens (13 %), 1.00 k tokens/s, 15 min left")
+            Some("capture: 130 k of 1.00 M tokens (13 %), 1.00 k tokens/s, 14 min left")
         );
         // A chunk that takes longer than half a minute: still a line, with the rate of all.
         assert_eq!(
