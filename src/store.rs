@@ -1,7 +1,8 @@
 //! Finished pieces of a job on disk: each whole, hashed and labelled with the work it answers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use ndarray::{ArrayD, IxDyn};
@@ -95,6 +96,30 @@ impl Store {
     }
 }
 
+/// Names of the arrays of a shard that answers the work of this fingerprint, from its header alone: no lock is taken
+/// and no number is verified. Empty where there is none. For estimates of what is left to do.
+pub fn names(folder: &Path, key: &str, fingerprint: &str) -> BTreeSet<String> {
+    header(&folder.join(format!("{key}.safetensors")))
+        .filter(|header| header["__metadata__"]["fingerprint"] == fingerprint)
+        .and_then(|header| {
+            Some(header.as_object()?.keys().filter(|k| *k != "__metadata__").cloned().collect())
+        })
+        .unwrap_or_default()
+}
+
+/// Longest header that is read, in bytes.
+const MAX_HEADER: u64 = 16 << 20;
+
+fn header(path: &Path) -> Option<serde_json::Value> {
+    let mut file = File::open(path).ok()?;
+    let mut length = [0u8; 8];
+    file.read_exact(&mut length).ok()?;
+    let length = u64::from_le_bytes(length).min(MAX_HEADER);
+    let mut text = Vec::new();
+    file.take(length).read_to_end(&mut text).ok()?;
+    serde_json::from_slice(&text).ok()
+}
+
 fn parse(bytes: &[u8]) -> Option<Shard> {
     let tensors = SafeTensors::deserialize(bytes).ok()?;
     let mut shard = Shard::new();
@@ -143,6 +168,12 @@ mod tests {
         assert_eq!(store.get("rows-0", "work a"), Some(shard()));
         assert_eq!(store.get("rows-0", "work b"), None);
         assert_eq!(store.get("rows-1", "work a"), None);
+        let own: Vec<String> = names(folder.path(), "rows-0", "work a").into_iter().collect();
+        assert_eq!(own, ["logprob", "resid"]);
+        assert!(names(folder.path(), "rows-0", "work b").is_empty());
+        assert!(names(folder.path(), "rows-1", "work a").is_empty());
+        fs::write(folder.path().join("rows-2.safetensors"), [0xff; 9]).expect("write");
+        assert!(names(folder.path(), "rows-2", "work a").is_empty());
     }
 
     #[test]

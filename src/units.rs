@@ -1,6 +1,8 @@
-//! Newtypes for indices, so that a layer cannot be passed for a row.
+//! Newtypes for indices and amounts, so that a layer cannot be passed for a row; each with the one grammar in
+//! which users write it.
 
 use std::fmt;
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
@@ -34,5 +36,143 @@ impl TokenSpan {
     /// Whether no token is in it.
     pub fn is_empty(self) -> bool {
         self.end <= self.start
+    }
+}
+
+/// Highest layer that a list may name; no model has as many.
+const MOST_LAYERS: usize = 4096;
+
+/// Layers that a user asks for: `all`, or numbers and ranges such as `0,4-8`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum LayerList {
+    /// Every layer of the model.
+    #[default]
+    All,
+    /// These, rising, each once.
+    These(Vec<Layer>),
+}
+
+impl LayerList {
+    /// What [`LayerList::from_str`] accepts, for messages.
+    pub const GRAMMAR: &'static str = "`all`, or numbers and ranges such as `0,4-8`";
+
+    /// These layers, in order and each once; `None` where there is none.
+    pub fn these(layers: impl IntoIterator<Item = usize>) -> Option<Self> {
+        let mut layers: Vec<Layer> = layers.into_iter().map(Layer).collect();
+        layers.sort_unstable();
+        layers.dedup();
+        let named = layers.last().is_some_and(|last| last.0 <= MOST_LAYERS);
+        named.then_some(Self::These(layers))
+    }
+
+    /// The numbers; `None` for all.
+    pub fn numbers(&self) -> Option<Vec<usize>> {
+        match self {
+            Self::All => None,
+            Self::These(layers) => Some(layers.iter().map(|l| l.0).collect()),
+        }
+    }
+}
+
+impl FromStr for LayerList {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text.trim() == "all" {
+            return Ok(Self::All);
+        }
+        let range = |part: &str| {
+            let (from, to) = part.split_once('-').unwrap_or((part, part));
+            let (from, to) = (from.trim().parse::<usize>().ok()?, to.trim().parse::<usize>().ok()?);
+            (from <= to && to <= MOST_LAYERS).then_some(from..=to)
+        };
+        let ranges: Option<Vec<_>> = text.split(',').map(range).collect();
+        ranges
+            .and_then(|ranges| Self::these(ranges.into_iter().flatten()))
+            .ok_or_else(|| format!("expected {}, found `{text}`", Self::GRAMMAR))
+    }
+}
+
+impl fmt::Display for LayerList {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::All => f.write_str("all"),
+            Self::These(layers) => {
+                let all: Vec<String> = layers.iter().map(ToString::to_string).collect();
+                f.write_str(&all.join(","))
+            }
+        }
+    }
+}
+
+/// An amount of memory in bytes: `8GB` (10⁹ each), `8 GiB` (2³⁰ each), `512mb`, or bytes as a number. Upper and
+/// lower case are the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ByteSize(pub u64);
+
+impl ByteSize {
+    /// What [`ByteSize::from_str`] accepts, for messages.
+    pub const GRAMMAR: &'static str =
+        "bytes, or a number with KB, MB, GB, TB, KiB, MiB, GiB or TiB, such as `8GB`";
+}
+
+impl FromStr for ByteSize {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let refused = || format!("expected {}, found `{text}`", Self::GRAMMAR);
+        let lower = text.trim().to_ascii_lowercase();
+        let end = lower.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(lower.len());
+        let (number, unit) = lower.split_at(end);
+        let unit = match unit.trim() {
+            "" | "b" => 1.0,
+            "kb" => 1e3,
+            "mb" => 1e6,
+            "gb" => 1e9,
+            "tb" => 1e12,
+            "kib" => f64::from(1u32 << 10),
+            "mib" => f64::from(1u32 << 20),
+            "gib" => f64::from(1u32 << 30),
+            "tib" => 1024.0 * f64::from(1u32 << 30),
+            _ => return Err(refused()),
+        };
+        // Below 2⁵³ f64 counts bytes exactly.
+        let bytes = number.parse::<f64>().map_err(|_| refused())? * unit;
+        if (1.0..9e15).contains(&bytes) { Ok(Self(bytes as u64)) } else { Err(refused()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn layers_parse_or_say_why_not() {
+        let of = |text: &str| text.parse::<LayerList>();
+        assert_eq!(of("all"), Ok(LayerList::All));
+        assert_eq!(of("5,0,4-6").expect("layers").numbers(), Some(vec![0, 4, 5, 6]));
+        assert_eq!(of("5,0,4-6").expect("layers").to_string(), "0,4,5,6");
+        for bad in ["6-4", "x", "", "1,", "0-99999", "-1"] {
+            assert!(of(bad).expect_err(bad).contains("0,4-8"), "{bad}");
+        }
+    }
+
+    #[test]
+    fn an_amount_of_memory_has_one_grammar() {
+        for (text, bytes) in [
+            ("2GB", 2_000_000_000),
+            ("1.5 mb", 1_500_000),
+            ("8 GiB", 8 << 30),
+            ("8gib", 8 << 30),
+            ("1TB", 1_000_000_000_000),
+            ("4096", 4096),
+            ("1 B", 1),
+        ] {
+            assert_eq!(text.parse::<ByteSize>(), Ok(ByteSize(bytes)), "{text}");
+        }
+        for bad in ["-1", "much", "", "GB", "8 G B", "0", "1e99GB", "8GBs"] {
+            assert!(bad.parse::<ByteSize>().expect_err(bad).contains("8GB"), "{bad}");
+        }
     }
 }

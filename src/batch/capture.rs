@@ -106,7 +106,14 @@ impl Prepared {
     /// # Errors
     /// As [`Prepared::new`].
     pub fn fetched(options: &CaptureOptions, downloads: &mut dyn Downloads) -> Result<Self> {
-        let items = read_items(&options.data, &options.read)?;
+        Self::with_items(read_items(&options.data, &options.read)?, options, downloads)
+    }
+
+    /// As [`Prepared::fetched`], with items that have been read.
+    ///
+    /// # Errors
+    /// As [`Prepared::new`].
+    pub fn with_items(items: Items, options: &CaptureOptions, downloads: &mut dyn Downloads) -> Result<Self> {
         let mut constitutions: Vec<Option<Constitution>> = options.bare.then_some(None).into_iter().collect();
         constitutions.extend(options.constitutions.iter().cloned().map(Some));
         let opened = options.model.open(downloads)?;
@@ -145,8 +152,8 @@ impl Prepared {
     /// Chunks and tokens of some rows.
     pub fn plan(&self, rows: &[Row]) -> Plan {
         let mut total = Plan { chunks: Vec::new(), naive_tokens: 0, packed_tokens: 0 };
-        for range in capture::shards(rows.len()) {
-            let requests: Vec<Request> = rows[range].iter().map(|r| r.request.clone()).collect();
+        for range in capture::shards(rows) {
+            let requests: Vec<&Request> = rows[range].iter().map(|r| &r.request).collect();
             let plan = forest::plan_requests(&self.model.decoder, &requests, self.settings.chunk_tokens);
             total.naive_tokens += plan.naive_tokens;
             total.packed_tokens += plan.packed_tokens;
@@ -160,7 +167,7 @@ impl Prepared {
         forest::memory(&self.model.decoder, &self.settings, plan.packed_tokens, rows)
     }
 
-    /// What decides the numbers beside the tokens.
+    /// What decides the numbers beside the tokens, and under which name the model goes, which does not.
     pub fn recipe(&self) -> Recipe {
         Recipe {
             model: self.model.identity.clone(),
@@ -170,6 +177,19 @@ impl Prepared {
             pool: self.settings.pool,
             version: env!("CARGO_PKG_VERSION").into(),
         }
+    }
+
+    /// What decides the numbers beside the tokens: the model by its content, wherever it lies.
+    pub fn decisive(&self) -> Recipe {
+        let mut recipe = self.recipe();
+        recipe.model.name.clear();
+        recipe
+    }
+
+    /// Requests of the rows that a folder of shards lacks.
+    pub fn outstanding<'a>(&self, job: &'a Job, folder: &Path) -> Vec<&'a Request> {
+        let rows = capture::outstanding(&job.rows, &json(&self.decisive()), folder);
+        rows.into_iter().map(|row| &row.request).collect()
     }
 
     /// The name of a constitution.
@@ -195,7 +215,7 @@ pub fn capture_into(
     out: &Path,
     progress: &mut dyn Progress,
 ) -> Result<()> {
-    let recipe = json(&prepared.recipe());
+    let recipe = json(&prepared.decisive());
     let items = &prepared.items.items;
     progress.begin("capture", prepared.plan(&job.rows).packed_tokens);
     let place = |row: &Row| capture::job::place_of(row, items, &prepared.constitutions);
@@ -214,14 +234,14 @@ fn write(prepared: &Prepared, job: &Job, recipe: &str, store: &Store, out: &Path
         .remedy("run the same command again")
     };
     let mut logprob = Vec::with_capacity(job.rows.len());
-    for range in capture::shards(job.rows.len()) {
+    for range in capture::shards(&job.rows) {
         let shard = capture::shard(store, &job.rows, recipe, &range).ok_or_else(|| missing(&range))?;
         logprob.extend(shard["logprob"].iter().map(|&v| f64::from(v)));
     }
     let (meta, columns) = (meta(prepared, job), columns(prepared, job, logprob));
     let hidden = prepared.model.decoder.config().hidden_size;
     write_streaming(&out.join(OBSERVATIONS), &meta, &columns, job.rows.len(), hidden, |sink| {
-        for range in capture::shards(job.rows.len()) {
+        for range in capture::shards(&job.rows) {
             let mut shard =
                 capture::shard(store, &job.rows, recipe, &range).ok_or_else(|| missing(&range))?;
             let resid = shard.remove("resid").and_then(|r| r.into_dimensionality::<Ix3>().ok());

@@ -36,6 +36,8 @@ pub struct FitOptions {
     pub ensemble: Vec<String>,
     /// Weights of values in weighted aggregates; 1 for those not named.
     pub weights: BTreeMap<String, f64>,
+    /// Seed of the random directions and draws.
+    pub seed: u64,
     /// Folder for the report.
     pub out: PathBuf,
     /// The constitutions, where they are at hand.
@@ -102,6 +104,7 @@ pub fn fit_into(options: &FitOptions) -> Result<Report> {
         ensemble: (!options.ensemble.is_empty()).then(|| options.ensemble.clone()),
         wordings: wordings(&observations, &options.constitutions),
         core_only: false,
+        seed: options.seed,
     };
     let mut analysis = analyse(&posed.problem, &posed.source, &asked)?;
     analysis.warnings.splice(0..0, posed.warnings);

@@ -14,6 +14,11 @@ use crate::judge::{self, JudgeTemplate, Pair};
 use crate::observations::{BARE, Judgments, append_judgments, read_rows};
 use crate::store::Store;
 
+/// What decides the numbers of a judge beside the tokens.
+pub(super) fn recipe(prepared: &Prepared, template: &JudgeTemplate) -> String {
+    serde_json::json!({"capture": prepared.decisive(), "judge": template.sha256}).to_string()
+}
+
 /// Judges the pairs of the reference's rows (the bare context's, or else the first constitution's) under
 /// every constitution, both orders, and adds `judge.*` to the observations in `out`.
 ///
@@ -82,24 +87,16 @@ pub fn judge_into(
         }
         return Err(refusal.into());
     }
-    let recipe = serde_json::json!({
-        "capture": prepared.recipe(),
-        "judge": template.sha256,
-    });
+    let recipe = recipe(prepared, template);
     let plan =
         forest::plan_requests(&prepared.model.decoder, &docket.requests, prepared.settings.chunk_tokens);
     progress.begin("judge", plan.packed_tokens);
     let mut settings = prepared.settings.clone();
     settings.layers.clear();
-    let judgements = judge::judge(
-        &prepared.model,
-        &docket,
-        &recipe.to_string(),
-        &settings,
-        store,
-        items,
-        &mut |tokens| progress.advance(tokens),
-    )?;
+    let judgements =
+        judge::judge(&prepared.model, &docket, &recipe, &settings, store, items, &mut |tokens| {
+            progress.advance(tokens)
+        })?;
     progress.end();
     let rows: Vec<[usize; 2]> = docket
         .pairs

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::capture::Prepared;
 use super::experiment::JudgeMode;
-use super::judge::judge_into;
+use super::judge::{judge_into, recipe};
 use super::progress::Progress;
 use super::score::{implicit_into, pointwise_into};
 use crate::capture::Job;
@@ -39,6 +39,17 @@ impl Judged {
             JudgeMode::Implicit => "responses by their likelihood",
         }
     }
+}
+
+/// What a judge will be asked.
+#[derive(Debug, Clone)]
+pub struct Planned {
+    /// The judge.
+    pub name: &'static str,
+    /// Everything.
+    pub requests: Vec<Request>,
+    /// Numbers of those that are not answered yet.
+    pub left: Vec<usize>,
 }
 
 /// Judges, checked against the model.
@@ -103,54 +114,47 @@ impl Judges {
 
     /// What decides their numbers, for the manifest.
     pub fn describe(&self) -> Value {
+        let Self { pairwise, pointwise, implicit, most_pairs } = self;
         let sha256 = |t: &Option<JudgeTemplate>| t.as_ref().map(|t| t.sha256.clone());
         json!({
-            "pairwise": sha256(&self.pairwise),
-            "pointwise": sha256(&self.pointwise),
-            "implicit": self.implicit,
-            "max_pairs_per_prompt": self.most_pairs,
+            "pairwise": sha256(pairwise),
+            "pointwise": sha256(pointwise),
+            "implicit": implicit,
+            "max_pairs_per_prompt": most_pairs,
         })
     }
 
-    /// What they will be asked about the rows of a capture, by judge. As in [`Judges::ask_into`].
+    /// What they will be asked about the rows of a capture, by judge, which may be nothing; and what of it the shards
+    /// in a folder do not answer. As in [`Judges::ask_into`].
     ///
     /// # Errors
     /// What the templates refuse.
-    pub fn requests(&self, prepared: &Prepared, job: &Job) -> Result<Vec<(&'static str, Vec<Request>)>> {
+    pub fn requests(&self, prepared: &Prepared, job: &Job, shards: &Path) -> Result<Vec<Planned>> {
         let reference = job.rows.first().map_or(0, |row| row.constitution);
         let mut there: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
         for row in job.rows.iter().filter(|row| row.constitution == reference) {
             there.entry(row.item).or_default().push(row.response);
         }
         let (items, constitutions) = (&prepared.items.items, prepared.judged());
+        let (chat, skip) = (&prepared.template, prepared.skips_bad());
         let mut out = Vec::new();
         if let Some(template) = &self.pairwise {
             let most = self.most_pairs.unwrap_or(usize::MAX);
             let pairs: Vec<Pair> =
                 there.iter().flat_map(|(&item, own)| ring(item, own).into_iter().take(most)).collect();
-            let chat = &prepared.template;
-            let asked =
-                docket(&prepared.model, template, chat, items, &constitutions, &pairs, prepared.skips_bad())?;
-            out.push(("judge, pairs", asked.requests));
+            let asked = docket(&prepared.model, template, chat, items, &constitutions, &pairs, skip)?;
+            let left = asked.cells(&recipe(prepared, template)).outstanding(shards);
+            out.push(Planned { name: "judge, pairs", requests: asked.requests, left });
         }
         if let Some(template) = &self.pointwise {
             let of = |(&item, own): (&usize, &Vec<usize>)| {
                 own.iter().map(|&response| Answer { item, response }).collect::<Vec<_>>()
             };
             let answers: Vec<Answer> = there.iter().flat_map(of).collect();
-            let chat = &prepared.template;
-            let asked = questions(
-                &prepared.model,
-                template,
-                chat,
-                items,
-                &constitutions,
-                &answers,
-                prepared.skips_bad(),
-            )?;
-            out.push(("judge, one by one", asked.requests));
+            let asked = questions(&prepared.model, template, chat, items, &constitutions, &answers, skip)?;
+            let left = asked.cells(&recipe(prepared, template)).outstanding(shards);
+            out.push(Planned { name: "judge, one by one", requests: asked.requests, left });
         }
-        out.retain(|(_, requests)| !requests.is_empty());
         Ok(out)
     }
 
@@ -182,9 +186,5 @@ impl Judges {
 }
 
 fn name(mode: JudgeMode) -> &'static str {
-    match mode {
-        JudgeMode::Pairwise => "pairwise",
-        JudgeMode::Pointwise => "pointwise",
-        JudgeMode::Implicit => "implicit",
-    }
+    mode.as_str()
 }

@@ -14,6 +14,7 @@ pub mod judges;
 pub mod model;
 pub mod named;
 pub mod plan;
+pub mod preflight;
 pub mod problem;
 pub mod progress;
 pub mod quick;

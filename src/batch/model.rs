@@ -64,7 +64,11 @@ impl ModelOptions {
     /// What [`ModelOptions::load`], the hub, the model's files and the template refuse.
     pub fn open(&self, downloads: &mut dyn Downloads) -> Result<Opened> {
         let load = self.load()?;
-        let model = Model::open(&self.fetch(downloads)?, &self.name, &load)?;
+        let files = self.fetch(downloads)?;
+        downloads.begin_step("load the model");
+        let model = Model::open(&files, &self.name, &load);
+        downloads.end_step();
+        let model = model?;
         let (template, template_name) = model.template(self.template.as_deref())?;
         Ok(Opened { model, template, template_name })
     }

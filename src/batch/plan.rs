@@ -6,8 +6,9 @@ use std::time::Instant;
 use faer::Mat;
 
 use super::capture::Prepared;
+use super::progress::Progress;
 use super::run::Loaded;
-use crate::error::Result;
+use crate::error::{Kind, Refusal, Result};
 use crate::forest::{self, Request};
 use crate::probe::Spectrum;
 
@@ -22,7 +23,9 @@ pub struct Step {
     pub naive_tokens: usize,
     /// Tokens that are computed where shared prefixes are computed once.
     pub packed_tokens: usize,
-    /// Seconds that it will take on this machine, as it is loaded now.
+    /// Sequences that an earlier run has finished.
+    pub done: usize,
+    /// Seconds that the rest will take on this machine, as it is loaded now.
     pub seconds: f64,
 }
 
@@ -33,36 +36,63 @@ const SAMPLE: f64 = 0.5;
 /// second, or one sequence where that takes longer.
 ///
 /// # Errors
-/// What the judges' questions and the forward refuse.
-pub fn steps(loaded: &Loaded) -> Result<Vec<Step>> {
+/// What the judges' questions and the forward refuse; [`Kind::NotEstimable`] for a judge that has nothing to judge.
+pub fn steps(loaded: &Loaded, progress: &mut dyn Progress) -> Result<Vec<Step>> {
+    progress.begin_timed("estimate the time", None);
+    let steps = measured(loaded);
+    progress.end();
+    steps
+}
+
+fn measured(loaded: &Loaded) -> Result<Vec<Step>> {
     let prepared = &loaded.prepared;
-    let rows: Vec<Request> = loaded.job.rows.iter().map(|r| r.request.clone()).collect();
-    let plan = prepared.plan(&loaded.job.rows);
-    let rate = rate(prepared, &rows, false)?;
-    let mut out = vec![Step {
-        name: "capture",
-        sequences: rows.len(),
-        naive_tokens: plan.naive_tokens,
-        packed_tokens: plan.packed_tokens,
-        seconds: plan.packed_tokens as f64 / rate,
-    }];
-    for (name, requests) in loaded.judges.requests(prepared, &loaded.job)? {
-        let plan = forest::plan_requests(&prepared.model.decoder, &requests, prepared.settings.chunk_tokens);
-        out.push(Step {
-            name,
-            sequences: requests.len(),
-            naive_tokens: plan.naive_tokens,
-            packed_tokens: plan.packed_tokens,
-            seconds: plan.packed_tokens as f64 / self::rate(prepared, &requests, true)?,
-        });
+    let shards = loaded.shards();
+    let all: Vec<&Request> = loaded.job.rows.iter().map(|r| &r.request).collect();
+    let left = prepared.outstanding(&loaded.job, &shards);
+    let mut out = vec![step(prepared, "capture", &all, &left, false)?];
+    for planned in loaded.judges.requests(prepared, &loaded.job, &shards)? {
+        if planned.requests.is_empty() {
+            return Err(Refusal::new(
+                Kind::NotEstimable,
+                format!("nothing can be judged ({})", planned.name),
+            )
+            .expected("prompts with two responses that fit the model's context with the judge's question")
+            .remedy("use a shorter judge template, shorter items, or a model with a longer context")
+            .into());
+        }
+        let all: Vec<&Request> = planned.requests.iter().collect();
+        let left: Vec<&Request> = planned.left.iter().map(|&i| &planned.requests[i]).collect();
+        out.push(step(prepared, planned.name, &all, &left, true)?);
     }
     let seconds = fit_seconds(loaded)?;
-    out.push(Step { name: "fit", sequences: 0, naive_tokens: 0, packed_tokens: 0, seconds });
+    out.push(Step { name: "fit", sequences: 0, naive_tokens: 0, packed_tokens: 0, done: 0, seconds });
     Ok(out)
 }
 
+/// A step of some requests, of which some are left to compute.
+fn step(
+    prepared: &Prepared,
+    name: &'static str,
+    all: &[&Request],
+    left: &[&Request],
+    answers_alone: bool,
+) -> Result<Step> {
+    let tokens = |requests: &[&Request]| {
+        forest::plan_requests(&prepared.model.decoder, requests, prepared.settings.chunk_tokens)
+    };
+    let plan = tokens(all);
+    let seconds = if left.is_empty() {
+        0.0
+    } else {
+        tokens(left).packed_tokens as f64 / rate(prepared, left, answers_alone)?
+    };
+    let done = all.len() - left.len();
+    let (naive_tokens, packed_tokens) = (plan.naive_tokens, plan.packed_tokens);
+    Ok(Step { name, sequences: all.len(), naive_tokens, packed_tokens, done, seconds })
+}
+
 /// Packed tokens a second: of growing pieces of the job, until one takes long enough.
-fn rate(prepared: &Prepared, requests: &[Request], answers_alone: bool) -> Result<f64> {
+fn rate(prepared: &Prepared, requests: &[&Request], answers_alone: bool) -> Result<f64> {
     let mut settings = prepared.settings.clone();
     if answers_alone {
         settings.layers.clear();
@@ -70,10 +100,10 @@ fn rate(prepared: &Prepared, requests: &[Request], answers_alone: bool) -> Resul
     let decoder = &prepared.model.decoder;
     let mut take = 1;
     loop {
-        let part = &requests[..take.min(requests.len())];
-        let tokens = forest::plan_requests(decoder, part, settings.chunk_tokens).packed_tokens;
+        let part: Vec<Request> = requests.iter().take(take).map(|r| (*r).clone()).collect();
+        let tokens = forest::plan_requests(decoder, &part, settings.chunk_tokens).packed_tokens;
         let began = Instant::now();
-        forest::run(decoder, part, &settings, &|_| crate::error::Place::default(), &mut |_| Ok(()))?;
+        forest::run(decoder, &part, &settings, &|_| crate::error::Place::default(), &mut |_| Ok(()))?;
         let seconds = began.elapsed().as_secs_f64().max(1e-9);
         if seconds > SAMPLE || part.len() == requests.len() {
             return Ok((tokens as f64 / seconds).max(1e-9));
@@ -85,7 +115,7 @@ fn rate(prepared: &Prepared, requests: &[Request], answers_alone: bool) -> Resul
 /// Seconds of the factorisations, which are nearly all of the fit: at each layer one for its profile (on half
 /// of the contrasts), one for the directions and one with length controlled for w; at the reported layer two
 /// more. Their rate is that of a factorisation of 768 contrasts of 384 dimensions.
-fn fit_seconds(loaded: &Loaded) -> Result<f64> {
+pub(super) fn fit_seconds(loaded: &Loaded) -> Result<f64> {
     let mut prompts: BTreeMap<i32, BTreeSet<(usize, usize)>> = BTreeMap::new();
     let numbers = loaded.prepared.items.prompt_numbers();
     for row in &loaded.job.rows {

@@ -1,20 +1,24 @@
 //! An experiment from start to report, resumed where it was cut off.
 
-use std::path::Path;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::capture::{CaptureOptions, Prepared, capture_into};
-use super::experiment::{DeviceName, Dtype, Experiment, JudgeTemplateName, ModelName, Pool, TemplateName};
+use super::experiment::{Experiment, FitSettings, JudgeTemplateName, MANIFEST, OWN, Pool, TemplateName};
 use super::fit::{FitOptions, fit_into};
 use super::judges::{Judged, Judges};
 use super::model::ModelOptions;
+use super::plan::fit_seconds;
+use super::preflight;
 use super::progress::Progress;
 use crate::artifact;
 use crate::capture::Job;
 use crate::error::{Error, Kind, Place, Refusal, Result};
 use crate::hypothesis::LayerChoice;
-use crate::model::ModelSource;
+use crate::input::{cluster, read_items};
 use crate::model::hub::Downloads;
 use crate::report::Report;
 use crate::store::Store;
@@ -29,6 +33,8 @@ pub struct Loaded {
     pub job: Job,
     /// The judges that are asked; none without a constitution to judge under.
     pub judges: Judges,
+    /// What the user should know before it starts.
+    pub warnings: Vec<String>,
 }
 
 /// What a run did.
@@ -45,15 +51,39 @@ impl Loaded {
     /// # Errors
     /// What the experiment, the data, the constitutions, the model or the judge template refuse.
     pub fn read(path: &Path, downloads: &mut dyn Downloads) -> Result<Self> {
-        let experiment = Experiment::read(path)?;
-        let prepared = Prepared::fetched(&capture_options(&experiment)?, downloads)?;
+        Self::of(Experiment::read(path)?, downloads)
+    }
+
+    /// Reads everything that an experiment names; `downloads` listens while the model is fetched.
+    ///
+    /// # Errors
+    /// What the data, the constitutions, the model or the judge template refuse.
+    pub fn of(experiment: Experiment, downloads: &mut dyn Downloads) -> Result<Self> {
+        let options = capture_options(&experiment)?;
+        let items = read_items(&options.data, &options.read)?;
+        let halved =
+            experiment.fit.layer.is_none() && !matches!(&options.layers, Some(one) if one.len() == 1);
+        // Before the model, which takes longer to load than all of this to check.
+        let held = preflight::held(&items, &cluster(&items), &|_, _| true);
+        preflight::check(&experiment.fit, &held, &items.notes, halved)?;
+        let prepared = Prepared::with_items(items, &options, downloads)?;
+        let blocks = prepared.model.decoder.config().num_blocks();
+        if let Some(layer) = experiment.fit.layer.filter(|layer| layer.0 > blocks) {
+            return Err(Refusal::new(
+                Kind::Invalid,
+                format!("`fit.layer` is {layer}, which the model does not have"),
+            )
+            .expected(format!("0 (the embeddings' output) to {blocks}"))
+            .into());
+        }
         let job = prepared.job()?;
+        // Again without what the model cannot read.
+        let reads: BTreeSet<(usize, usize)> = job.rows.iter().map(|row| (row.item, row.response)).collect();
+        let held = preflight::held(&prepared.items, &prepared.clusters, &|i, r| reads.contains(&(i, r)));
+        let warnings = preflight::check(&experiment.fit, &held, &prepared.items.notes, halved)?;
         let judges = match &experiment.judge {
             Some(settings) if !prepared.judged().is_empty() => {
-                let choice = settings.template.as_ref().map(|t| match t {
-                    JudgeTemplateName::Shipped(name) => name.clone(),
-                    JudgeTemplateName::File(path) => path.to_string_lossy().into_owned(),
-                });
+                let choice = settings.template.as_ref().map(JudgeTemplateName::name);
                 Judges::new(
                     &settings.modes,
                     choice.as_deref(),
@@ -63,46 +93,49 @@ impl Loaded {
             }
             _ => Judges::default(),
         };
-        Ok(Self { experiment, prepared, job, judges })
+        Ok(Self { experiment, prepared, job, judges, warnings })
     }
 
-    /// Everything that decides a number of this run.
+    /// Folder of what is computed and not yet put together.
+    pub fn shards(&self) -> PathBuf {
+        self.experiment.out.join("shards")
+    }
+
+    /// Everything that decides a number of this run: what was read, asked and estimated, by content and not by
+    /// the names of files.
     pub fn manifest(&self) -> Value {
-        let files = |paths: &[std::path::PathBuf]| -> Value {
-            paths.iter().map(|p| json!({"file": p, "sha256": artifact::sha256_file(p).ok()})).collect()
-        };
+        let files: Vec<&String> = self.prepared.items.files.iter().map(|(_, sha256)| sha256).collect();
+        let constitutions = self.prepared.judged();
+        // A file's template is known by its hash wherever the file lies.
+        let template = &self.prepared.template_name;
+        let template = template.rsplit_once(" sha256:").map_or(template.as_str(), |(_, sha256)| sha256);
         json!({
-            "format": "vstar-run/1",
-            "recipe": self.prepared.recipe(),
-            "template": self.prepared.template_name,
-            "data": files(&self.experiment.data.files),
-            "limit": self.experiment.data.read.limit,
-            "value_name": self.experiment.data.read.value_name,
-            "skip_bad": self.experiment.data.read.skip_bad,
-            "constitutions": self.prepared.judged().iter().map(|c| json!({"name": c.name, "sha256": c.sha256})).collect::<Vec<_>>(),
+            "format": "vstar-run/2",
+            "recipe": self.prepared.decisive(),
+            "template": template,
+            "data": files,
+            "read": self.experiment.data.read,
+            CONSTITUTIONS: constitutions.iter().map(|c| json!({"name": c.name, "sha256": c.sha256})).collect::<Vec<_>>(),
             "judge": self.judges.describe(),
-            "fit": {
-                "layer": self.experiment.fit.layer,
-                "values": self.experiment.fit.values,
-                "reference": self.experiment.fit.reference,
-            },
-            "seed": self.experiment.seed,
+            FIT: FitRecipe { settings: &self.experiment.fit, seed: self.experiment.seed },
         })
     }
 
-    /// Captures, judges, fits and writes the report into the experiment's folder. What an earlier run of
-    /// the same experiment finished is used.
+    /// Captures, judges, fits and writes the report into the experiment's folder, with the experiment itself.
+    /// What an earlier run of the same capture and judge finished is used, constitution by constitution; the fit is
+    /// always made anew, with the settings of now.
     ///
     /// # Errors
     /// [`Kind::RunConflict`] if the folder belongs to another experiment, naming what differs, or is in
     /// use; what the steps refuse. Every finished shard is kept.
     pub fn run(&self, progress: &mut dyn Progress) -> Result<Outcome> {
         let out = &self.experiment.out;
-        let store = Store::open(&out.join("shards"))?;
+        let store = Store::open(&self.shards())?;
         // The lock on the shards is the run's.
         artifact::clear_cut_off(out)?;
         let manifest = self.manifest();
-        agree(&out.join("manifest.json"), &manifest)?;
+        agree(&out.join(MANIFEST), &manifest)?;
+        artifact::write_bytes(&out.join(OWN), self.experiment.to_toml()?.as_bytes())?;
         capture_into(&self.prepared, &self.job, &store, out, progress)?;
         let judged = self.judges.ask_into(&self.prepared, &store, out, progress)?;
         let fit = FitOptions {
@@ -113,40 +146,62 @@ impl Loaded {
             placebo: Vec::new(),
             ensemble: self.experiment.fit.ensemble.clone(),
             weights: self.experiment.fit.weights.clone(),
+            seed: self.experiment.seed,
             out: out.clone(),
             constitutions: self.prepared.judged().into_iter().cloned().collect(),
             skipped: self.prepared.items.skipped.iter().chain(&self.job.skipped).cloned().collect(),
             skipped_pairs: judged.iter().flat_map(|j| j.skipped.clone()).collect(),
             manifest: Some(manifest),
         };
-        let report = fit_into(&fit)?;
+        progress.begin_timed("fit", Some(fit_seconds(self)?));
+        let report = fit_into(&fit);
+        progress.end();
+        let report = report?;
         Ok(Outcome { report, judged })
     }
 }
 
-/// Writes the manifest, or compares it with the one that is there.
+/// Key of the manifest under which the fit's settings stand: they decide no shard, so a run folder takes others.
+const FIT: &str = "fit";
+
+/// Key of the constitutions. Shards are of one constitution each and known by what was read, so a folder takes more
+/// constitutions, or fewer, and keeps what is there of the others.
+const CONSTITUTIONS: &str = "constitutions";
+
+/// What decides the figures of a fit, beside its observations.
+#[derive(Serialize)]
+struct FitRecipe<'a> {
+    #[serde(flatten)]
+    settings: &'a FitSettings,
+    seed: u64,
+}
+
+/// Writes the manifest, after a comparison with the one that is there.
 fn agree(path: &Path, manifest: &Value) -> Result<()> {
-    match std::fs::read_to_string(path) {
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-            let text = serde_json::to_string_pretty(manifest).unwrap_or_default();
-            artifact::write_bytes(path, text.as_bytes())
+    let text = match std::fs::read_to_string(path) {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => String::new(),
+        Err(e) => return Err(Error::io("read", path, e)),
+        Ok(text) => text,
+    };
+    if !text.is_empty() {
+        let there: Value = serde_json::from_str(&text).unwrap_or(Value::Null);
+        let mut there = if there.is_object() { there } else { json!({}) };
+        for free in [FIT, CONSTITUTIONS] {
+            there[free] = manifest[free].clone();
         }
-        Err(e) => Err(Error::io("read", path, e)),
-        Ok(text) => {
-            let there: Value = serde_json::from_str(&text).unwrap_or(Value::Null);
-            let mut differ = Vec::new();
-            differences("", &there, manifest, &mut differ);
-            if differ.is_empty() {
-                return Ok(());
-            }
-            Err(Refusal::new(Kind::RunConflict, "the folder holds a run of another experiment")
+        let mut differ = Vec::new();
+        differences("", &there, manifest, &mut differ);
+        if !differ.is_empty() {
+            return Err(Refusal::new(Kind::RunConflict, "the folder holds a run of another experiment")
                 .at(Place::file(path))
-                .expected("the same model, data, constitutions, templates and settings")
+                .expected("the same model, data, templates and settings of the capture and the judge")
                 .found(format!("other values of {}", differ.join(", ")))
-                .remedy("give this experiment another `out`, or remove the folder")
-                .into())
+                .remedy("give this experiment another --out (`out` in its file), or remove the folder")
+                .into());
         }
     }
+    let new = serde_json::to_string_pretty(manifest).unwrap_or_default();
+    if new == text { Ok(()) } else { artifact::write_bytes(path, new.as_bytes()) }
 }
 
 /// Paths of the keys at which two JSON values differ.
@@ -170,35 +225,15 @@ fn differences(at: &str, a: &Value, b: &Value, out: &mut Vec<String>) {
 }
 
 fn capture_options(experiment: &Experiment) -> Result<CaptureOptions> {
-    let (name, source) = match experiment.model.source.clone() {
-        ModelName::Folder(path) => (path.to_string_lossy().into_owned(), ModelSource::Folder(path)),
-        ModelName::Gguf(path) => (path.to_string_lossy().into_owned(), ModelSource::Gguf(path)),
-        ModelName::Hub { id, revision, gguf } => {
-            let name = gguf.as_ref().map_or_else(|| id.clone(), |file| format!("{id}:{file}"));
-            (name, ModelSource::Hub { id, revision, gguf })
-        }
-        ModelName::Embedded(name) => (format!("embedded:{name}"), ModelSource::Embedded(name)),
-    };
+    let (settings, capture) = (&experiment.model, &experiment.capture);
     let model = ModelOptions {
-        name,
-        source,
-        tokenizer: experiment.model.tokenizer.clone(),
-        dtype: match experiment.model.dtype {
-            Dtype::F32 => "f32",
-            Dtype::Bf16 => "bf16",
-            Dtype::F16 => "f16",
-        }
-        .to_owned(),
-        device: experiment.model.device.map(|d| match d {
-            DeviceName::Cpu => "cpu".to_owned(),
-            DeviceName::Cuda(n) => format!("cuda:{n}"),
-        }),
-        stream: experiment.model.stream,
-        template: experiment.capture.template.as_ref().map(|t| match t {
-            TemplateName::Plain => "none".to_owned(),
-            TemplateName::Chat => "chat".to_owned(),
-            TemplateName::File(path) => path.to_string_lossy().into_owned(),
-        }),
+        name: settings.name.clone(),
+        source: settings.source.clone(),
+        tokenizer: settings.tokenizer.clone(),
+        dtype: settings.dtype.as_str().to_owned(),
+        device: settings.device.map(|d| d.to_string()),
+        stream: settings.stream,
+        template: capture.template.as_ref().map(TemplateName::name),
     };
     Ok(CaptureOptions {
         model,
@@ -206,11 +241,11 @@ fn capture_options(experiment: &Experiment) -> Result<CaptureOptions> {
         read: experiment.data.read.clone(),
         constitutions: experiment.constitutions()?,
         bare: true,
-        layers: experiment.capture.layers.as_ref().map(|l| l.iter().map(|l| l.0).collect()),
-        pool: match experiment.capture.pool {
+        layers: capture.layers.numbers(),
+        pool: match capture.pool {
             Pool::Mean => crate::forest::Pool::Mean,
             Pool::Last => crate::forest::Pool::Last,
         },
-        memory: experiment.capture.memory,
+        memory: capture.memory.map(|m| m.0),
     })
 }

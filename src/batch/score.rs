@@ -94,16 +94,15 @@ pub fn pointwise_into(
         }
         return Err(refusal.into());
     }
-    let recipe = serde_json::json!({"capture": prepared.recipe(), "pointwise": template.sha256});
+    let recipe = super::judge::recipe(prepared, template);
     let plan =
         forest::plan_requests(&prepared.model.decoder, &asked.requests, prepared.settings.chunk_tokens);
     progress.begin("judge", plan.packed_tokens);
     let mut settings = prepared.settings.clone();
     settings.layers.clear();
-    let found =
-        scores(&prepared.model, &asked, &recipe.to_string(), &settings, store, items, &mut |tokens| {
-            progress.advance(tokens)
-        })?;
+    let found = scores(&prepared.model, &asked, &recipe, &settings, store, items, &mut |tokens| {
+        progress.advance(tokens)
+    })?;
     progress.end();
     let columns = constitutions.iter().zip(found).map(|(constitution, scores)| {
         let mut column = vec![f64::NAN; rows.records.len()];

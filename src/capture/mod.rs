@@ -4,6 +4,7 @@ pub mod job;
 mod shards;
 
 use std::ops::Range;
+use std::path::Path;
 
 use ndarray::{ArrayD, IxDyn};
 
@@ -13,18 +14,27 @@ pub use shards::Sharded;
 use crate::error::{Place, Result};
 use crate::forest::{Reading, Settings};
 use crate::model::Model;
-use crate::store::{Shard, Store};
+use crate::store::{self, Shard, Store};
 
 /// Rows in a shard: large enough that shared prefixes pay, small enough that little is lost.
 const ROWS: usize = 256;
 
-/// Shards of a capture: rows `[start, end)` each.
-pub fn shards(rows: usize) -> impl Iterator<Item = Range<usize>> {
-    (0..rows).step_by(ROWS).map(move |start| start..(start + ROWS).min(rows))
+/// Shards of a capture: rows `[start, end)` each, of one constitution, so that one which is added later leaves the
+/// others as they are.
+pub fn shards(rows: &[Row]) -> Vec<Range<usize>> {
+    let mut out = Vec::new();
+    let mut first = 0;
+    for own in rows.chunk_by(|a, b| a.constitution == b.constitution) {
+        let end = first + own.len();
+        out.extend((first..end).step_by(ROWS).map(|start| start..(start + ROWS).min(end)));
+        first = end;
+    }
+    out
 }
 
-fn key(range: &Range<usize>) -> String {
-    format!("rows-{:08}", range.start)
+/// The name of a shard: what it answers, and not where its rows stand in the job.
+fn key(fingerprint: &str) -> String {
+    format!("rows-{}", fingerprint.get(..16).unwrap_or(fingerprint))
 }
 
 /// Computes the rows that the store does not hold yet. `job` describes what decides the numbers beside
@@ -43,32 +53,42 @@ pub fn fill(
     progress: &mut dyn FnMut(usize) -> Result<()>,
 ) -> Result<()> {
     let width = model.decoder.config().hidden_size;
-    let keep = |range: &Range<usize>, readings: &[Reading]| -> Shard {
+    let put = |range: &Range<usize>, fingerprint: &str, readings: &[Reading]| -> Result<()> {
         let n = range.len();
         let resid = readings.iter().flat_map(|r| r.resid.iter().copied()).collect();
         let logprob = readings.iter().map(|r| r.logprob as f32).collect();
-        [
+        let shard: Shard = [
             ("resid".to_owned(), array(&[n, settings.layers.len(), width], resid)),
             ("logprob".to_owned(), array(&[n], logprob)),
         ]
         .into_iter()
-        .collect()
+        .collect();
+        store.put(&key(fingerprint), fingerprint, &shard)
     };
     let sharded = Sharded {
-        ranges: shards(rows.len()).collect(),
+        ranges: shards(rows),
         requests: &|range| rows[range.clone()].iter().map(|r| r.request.clone()).collect(),
-        key: &key,
-        keep: &keep,
+        there: &|_, fingerprint| store.get(&key(fingerprint), fingerprint).is_some(),
+        put: &put,
         place: &|i| place(&rows[i]),
         job,
     };
-    sharded.fill(&model.decoder, settings, store, progress)
+    sharded.fill(&model.decoder, settings, progress)
+}
+
+/// Rows whose shards a folder lacks; nothing is locked or checked for damage.
+pub fn outstanding<'a>(rows: &'a [Row], job: &str, folder: &Path) -> Vec<&'a Row> {
+    let lacks = |range: &Range<usize>| {
+        let fingerprint = job::fingerprint(job, rows[range.clone()].iter().map(|r| &r.request));
+        store::names(folder, &key(&fingerprint), &fingerprint).is_empty()
+    };
+    shards(rows).into_iter().filter(lacks).flat_map(|range| &rows[range]).collect()
 }
 
 /// A finished shard of the capture, if the store has it.
 pub fn shard(store: &Store, rows: &[Row], job: &str, range: &Range<usize>) -> Option<Shard> {
     let fingerprint = job::fingerprint(job, rows[range.clone()].iter().map(|r| &r.request));
-    store.get(&key(range), &fingerprint)
+    store.get(&key(&fingerprint), &fingerprint)
 }
 
 fn array(shape: &[usize], values: Vec<f32>) -> ArrayD<f32> {

@@ -6,18 +6,17 @@ use crate::capture::job::fingerprint;
 use crate::error::{Kind, Place, Refusal, Result};
 use crate::forest::{self, Reading, Request, Settings};
 use crate::model::Decoder;
-use crate::store::{Shard, Store};
 
-/// A job in shards: what they are called, what they ask and what their numbers are made of.
+/// A job in shards: what they ask, whether they are there, and what is done with what was read.
 pub struct Sharded<'a> {
     /// Requests `[start, end)` of each shard, rising.
     pub ranges: Vec<Range<usize>>,
     /// The requests of a range.
     pub requests: &'a (dyn Fn(&Range<usize>) -> Vec<Request> + Sync),
-    /// The name of a shard.
-    pub key: &'a (dyn Fn(&Range<usize>) -> String + Sync),
-    /// What is kept of a shard's readings.
-    pub keep: &'a (dyn Fn(&Range<usize>, &[Reading]) -> Shard + Sync),
+    /// Whether the numbers of a range are there already, given the fingerprint of its requests.
+    pub there: &'a dyn Fn(&Range<usize>, &str) -> bool,
+    /// Keeps the readings of a range under the fingerprint of its requests.
+    pub put: &'a dyn Fn(&Range<usize>, &str, &[Reading]) -> Result<()>,
     /// Where a request stands in the user's files.
     pub place: &'a dyn Fn(usize) -> Place,
     /// What decides the numbers beside the tokens.
@@ -25,18 +24,16 @@ pub struct Sharded<'a> {
 }
 
 impl Sharded<'_> {
-    /// Computes the shards that the store does not hold, and tells `progress` the packed tokens of each part
+    /// Computes the shards that are not there, and tells `progress` the packed tokens of each part
     /// of the work that is done. Weights in memory serve shard after shard; weights that are read as they are
     /// used serve as many shards at once as `settings.memory` lets wait for them.
     ///
     /// # Errors
-    /// What the forward refuses, what `progress` returns, what the file system says; the store keeps every
-    /// finished shard.
+    /// What the forward refuses, what `progress` returns, what the file system says; every finished shard is kept.
     pub fn fill(
         &self,
         decoder: &Decoder,
         settings: &Settings,
-        store: &Store,
         progress: &mut dyn FnMut(usize) -> Result<()>,
     ) -> Result<()> {
         if !settings.steering.is_empty() {
@@ -49,7 +46,7 @@ impl Sharded<'_> {
         for range in &self.ranges {
             let asked = (self.requests)(range);
             let fingerprint = fingerprint(self.job, &asked);
-            let there = store.get(&(self.key)(range), &fingerprint).is_some();
+            let there = (self.there)(range, &fingerprint);
             let needs_plan = there || decoder.streams();
             let tokens = if needs_plan {
                 forest::plan_requests(decoder, &asked, settings.chunk_tokens).packed_tokens
@@ -63,7 +60,7 @@ impl Sharded<'_> {
             let bytes = forest::waiting_bytes(decoder, settings, tokens, asked.len());
             let full = settings.memory.is_some_and(|most| waiting + bytes > most);
             if !batch.is_empty() && (full || !decoder.streams()) {
-                self.compute(decoder, settings, store, &batch, &requests, progress)?;
+                self.compute(decoder, settings, &batch, &requests, progress)?;
                 (batch, requests, waiting) = (Vec::new(), Vec::new(), 0);
             }
             batch.push((range, fingerprint));
@@ -71,7 +68,7 @@ impl Sharded<'_> {
             waiting += bytes;
         }
         if !batch.is_empty() {
-            self.compute(decoder, settings, store, &batch, &requests, progress)?;
+            self.compute(decoder, settings, &batch, &requests, progress)?;
         }
         Ok(())
     }
@@ -80,7 +77,6 @@ impl Sharded<'_> {
         &self,
         decoder: &Decoder,
         settings: &Settings,
-        store: &Store,
         batch: &[(&Range<usize>, String)],
         requests: &[Request],
         progress: &mut dyn FnMut(usize) -> Result<()>,
@@ -98,7 +94,7 @@ impl Sharded<'_> {
         let mut readings = &readings[..];
         for (range, fingerprint) in batch {
             let (here, rest) = readings.split_at(range.len());
-            store.put(&(self.key)(range), fingerprint, &(self.keep)(range, here))?;
+            (self.put)(range, fingerprint, here)?;
             readings = rest;
         }
         Ok(())

@@ -5,19 +5,23 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::batch::capture::CaptureOptions;
+use crate::batch::experiment::JudgeMode;
 use crate::batch::model::ModelOptions;
-use crate::error::{Kind, Refusal, Result};
+use crate::error::Result;
 use crate::forest::Pool;
 use crate::hypothesis::LayerChoice;
 use crate::input::{ReadOptions, read_constitutions};
 use crate::model::ModelSource;
-use crate::units::Layer;
+use crate::units::{ByteSize, Layer, LayerList};
 
 /// Does a language model encode a value, does a constitution activate it, and would training on the
 /// model's own judgments make it better or worse?
 #[derive(Debug, Parser)]
 #[command(name = "vstar", version)]
 pub struct Cli {
+    /// Show no progress
+    #[arg(long, short, global = true)]
+    pub quiet: bool,
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
@@ -25,8 +29,8 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Capture, judge, fit and report, as an experiment file says
-    Run(super::run::RunArgs),
+    /// From a model to the report: capture, judge and fit, as flags or an experiment file say
+    Run(Box<super::run::RunArgs>),
     /// Read residual streams and log-probabilities of responses, with and without constitutions
     Capture(CaptureArgs),
     /// Let the model choose between responses under each constitution, both orders
@@ -69,6 +73,16 @@ pub enum PoolName {
     Last,
 }
 
+impl PoolName {
+    /// The name in files.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Mean => "mean",
+            Self::Last => "last",
+        }
+    }
+}
+
 #[derive(Debug, Args)]
 pub struct ComputeArgs {
     /// Branch, tag or commit of a model on the hub [default: main]
@@ -77,9 +91,9 @@ pub struct ComputeArgs {
     /// A tokenizer instead of the model's: tokenizer.json, or the folder that holds it
     #[arg(long, value_name = "FILE")]
     pub tokenizer: Option<PathBuf>,
-    /// dtype of the computation: f32, bf16, f16
-    #[arg(long, default_value = "f32")]
-    pub dtype: String,
+    /// dtype of the computation: f32, bf16, f16 [default: f32]
+    #[arg(long)]
+    pub dtype: Option<String>,
     /// cpu, cuda or cuda:N [default: cuda:0 if built for it, else cpu]
     #[arg(long)]
     pub device: Option<String>,
@@ -127,15 +141,15 @@ pub struct CaptureArgs {
     #[command(flatten)]
     pub data: DataArgs,
     /// Layers to keep: `all`, or numbers and ranges such as `0,4-8`
-    #[arg(long, default_value = "all")]
-    pub layers: String,
+    #[arg(long, visible_alias = "layer", default_value = "all")]
+    pub layers: LayerList,
     /// How a response's tokens become one vector
     #[arg(long, value_enum, default_value = "mean")]
     pub pool: PoolName,
     /// Most bytes the forward may take beside the weights, such as 2GB; with --stream, a job that needs more
     /// goes through the weights several times
     #[arg(long)]
-    pub memory: Option<String>,
+    pub memory: Option<ByteSize>,
     /// Folder for the observations
     #[arg(long)]
     pub out: PathBuf,
@@ -149,6 +163,17 @@ pub enum ModeName {
     Pointwise,
     /// What the constitution changes in the response's likelihood; nothing is asked
     Implicit,
+}
+
+impl ModeName {
+    /// What it stands for.
+    pub fn judge(self) -> JudgeMode {
+        match self {
+            Self::Pairwise => JudgeMode::Pairwise,
+            Self::Pointwise => JudgeMode::Pointwise,
+            Self::Implicit => JudgeMode::Implicit,
+        }
+    }
 }
 
 #[derive(Debug, Args)]
@@ -191,7 +216,7 @@ impl ComputeArgs {
             name: model.to_owned(),
             source: ModelSource::parse(model, self.revision.as_deref())?,
             tokenizer: self.tokenizer.clone(),
-            dtype: self.dtype.clone(),
+            dtype: self.dtype.clone().unwrap_or_else(|| "f32".to_owned()),
             device: self.device.clone(),
             stream: false,
             template: None,
@@ -214,7 +239,7 @@ impl CaptureArgs {
     /// The options of the capture.
     ///
     /// # Errors
-    /// `Invalid` for layers or an amount of memory that do not parse.
+    /// What reading the constitutions and [`ModelSource::parse`] refuse.
     pub fn options(&self) -> Result<CaptureOptions> {
         let (constitutions, bare) = self.data.constitutions();
         let constitutions = read_constitutions(&constitutions)?;
@@ -224,60 +249,24 @@ impl CaptureArgs {
             read: self.data.read(),
             constitutions,
             bare,
-            layers: layers(&self.layers)?,
+            layers: self.layers.numbers(),
             pool: match self.pool {
                 PoolName::Mean => Pool::Mean,
                 PoolName::Last => Pool::Last,
             },
-            memory: self.memory.as_deref().map(bytes).transpose()?,
+            memory: self.memory.map(|m| m.0),
         })
     }
 }
 
-/// `all`, or numbers and ranges: `0,4-8`.
-pub fn layers(text: &str) -> Result<Option<Vec<usize>>> {
-    if text == "all" {
-        return Ok(None);
-    }
-    let invalid = || {
-        Refusal::new(Kind::Invalid, format!("layers `{text}`"))
-            .expected("`all`, or numbers and ranges such as `0,4-8`")
-    };
-    let mut out = Vec::new();
-    for part in text.split(',').map(str::trim) {
-        let (from, to) = part.split_once('-').unwrap_or((part, part));
-        let (from, to): (usize, usize) =
-            (from.trim().parse().map_err(|_| invalid())?, to.trim().parse().map_err(|_| invalid())?);
-        if from > to || to > 4096 {
-            return Err(invalid().into());
-        }
-        out.extend(from..=to);
-    }
-    Ok(Some(out))
-}
-
 /// `auto` or a number.
-pub fn layer(text: &str) -> Result<LayerChoice> {
+pub fn layer(text: &str) -> Result<LayerChoice, String> {
     match text {
         "auto" => Ok(LayerChoice::Auto),
-        number => number.parse().map(|l| LayerChoice::Fixed(Layer(l))).map_err(|_| {
-            Refusal::new(Kind::Invalid, format!("layer `{number}`")).expected("`auto` or a number").into()
-        }),
-    }
-}
-
-/// `2GB`, `512MB`, `1000000`: decimal units.
-pub fn bytes(text: &str) -> Result<u64> {
-    let upper = text.trim().to_ascii_uppercase();
-    let (number, unit) = [("GB", 1e9), ("MB", 1e6), ("KB", 1e3), ("B", 1.0)]
-        .iter()
-        .find_map(|(suffix, unit)| upper.strip_suffix(suffix).map(|n| (n.trim().to_owned(), *unit)))
-        .unwrap_or((upper.clone(), 1.0));
-    match number.parse::<f64>() {
-        Ok(n) if n.is_finite() && n > 0.0 => Ok((n * unit) as u64),
-        _ => Err(Refusal::new(Kind::Invalid, format!("an amount of memory `{text}`"))
-            .expected("a number with GB, MB or KB")
-            .into()),
+        number => match number.parse() {
+            Ok(layer) => Ok(LayerChoice::Fixed(Layer(layer))),
+            Err(_) => Err(format!("expected `auto` or a number, found `{number}`")),
+        },
     }
 }
 
@@ -290,16 +279,6 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
-    }
-
-    #[test]
-    fn layers_and_bytes_parse_or_say_why_not() {
-        assert_eq!(layers("0,4-6").expect("layers"), Some(vec![0, 4, 5, 6]));
-        assert_eq!(layers("all").expect("layers"), None);
-        assert!(layers("6-4").is_err() && layers("x").is_err() && layers("").is_err());
-        assert_eq!(bytes("2GB").expect("bytes"), 2_000_000_000);
-        assert_eq!(bytes("1.5 mb").expect("bytes"), 1_500_000);
-        assert!(bytes("-1").is_err() && bytes("much").is_err());
     }
 
     #[test]

@@ -1,10 +1,15 @@
-//! Progress bars: tokens or bytes done, rate, time left.
+//! Progress of long steps on standard error: bars with rate and time left on a terminal, elsewhere a line when a
+//! step begins and one every half minute.
 
-use std::sync::OnceLock;
+use std::io::{IsTerminal, stderr};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 
+use super::meter::{Length, Meter};
+use super::numbers::{compact, duration};
 use crate::batch::progress::Progress;
 use crate::error::{Error, Result};
 use crate::model::hub::Downloads;
@@ -15,10 +20,53 @@ fn interrupted() -> &'static AtomicBool {
     FLAG.get_or_init(|| AtomicBool::new(false))
 }
 
-/// Bars on the terminal; hidden where standard error is none.
+/// Set by `--quiet`.
+static QUIET: AtomicBool = AtomicBool::new(false);
+
+/// Shows no progress from now on.
+pub fn be_quiet() {
+    QUIET.store(true, Ordering::Relaxed);
+}
+
+/// How often a bar is drawn, and a look is taken whether a line is due.
+const TICK: Duration = Duration::from_millis(500);
+
+/// Progress of one step after the other.
 #[derive(Default)]
 pub struct Bars {
-    bar: Option<ProgressBar>,
+    shown: Shown,
+}
+
+#[derive(Default)]
+enum Shown {
+    #[default]
+    Nothing,
+    Bar(ProgressBar),
+    Lines(Arc<Mutex<Meter>>),
+}
+
+/// Time since the program began to show progress.
+fn now() -> Duration {
+    static BEGAN: OnceLock<Instant> = OnceLock::new();
+    BEGAN.get_or_init(Instant::now).elapsed()
+}
+
+fn lock(meter: &Mutex<Meter>) -> MutexGuard<'_, Meter> {
+    meter.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Prints the lines that are due until the step is over, whatever the work itself is doing.
+fn watch(meter: Weak<Mutex<Meter>>) {
+    std::thread::spawn(move || {
+        loop {
+            std::thread::sleep(TICK);
+            let Some(meter) = meter.upgrade() else { return };
+            let line = lock(&meter).due(now());
+            if let Some(line) = line {
+                eprintln!("{line}");
+            }
+        }
+    });
 }
 
 impl Bars {
@@ -36,44 +84,108 @@ impl Bars {
         Self::default()
     }
 
-    /// Starts a bar that counts something.
-    pub fn start(&mut self, step: &str, total: usize, unit: &str) {
-        let template = format!(
-            "{{msg:>8}} {{bar:30}} {{percent:>3}}% {{human_pos}}/{{human_len}} {unit}, {{per_sec}}, {{eta}} left"
-        );
-        self.show(&template, step, total as u64);
+    /// Begins a step that counts something.
+    pub fn start(&mut self, step: &str, total: usize, unit: &'static str) {
+        self.show(step, Length::Count(total as u64, unit), 0);
     }
 
     /// Prints a line without disturbing the bar.
     pub fn say(&self, line: &str) {
-        match &self.bar {
-            Some(bar) => bar.suspend(|| println!("{line}")),
-            None => println!("{line}"),
+        match &self.shown {
+            Shown::Bar(bar) => bar.suspend(|| println!("{line}")),
+            _ => println!("{line}"),
         }
     }
 
-    fn show(&mut self, template: &str, message: &str, len: u64) {
-        let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
-        self.bar = Some(ProgressBar::new(len).with_style(style).with_message(message.to_owned()));
+    fn show(&mut self, step: &str, length: Length, already: u64) {
+        self.finish();
+        if QUIET.load(Ordering::Relaxed) {
+            return;
+        }
+        if stderr().is_terminal() {
+            let bar = bar(step, length);
+            bar.set_position(already);
+            bar.reset_eta();
+            bar.enable_steady_tick(TICK);
+            self.shown = Shown::Bar(bar);
+            return;
+        }
+        let (meter, line) = Meter::begin(step, length, already, now());
+        eprintln!("{line}");
+        let meter = Arc::new(Mutex::new(meter));
+        watch(Arc::downgrade(&meter));
+        self.shown = Shown::Lines(meter);
     }
 
     fn add(&self, n: u64) -> Result<()> {
-        if let Some(bar) = &self.bar {
-            bar.inc(n);
+        match &self.shown {
+            Shown::Nothing => {}
+            Shown::Bar(bar) => bar.inc(n),
+            Shown::Lines(meter) => lock(meter).advance(n),
         }
         if interrupted().load(Ordering::SeqCst) { Err(Error::Interrupted) } else { Ok(()) }
     }
 
     fn finish(&mut self) {
-        if let Some(bar) = self.bar.take() {
-            bar.finish();
+        match std::mem::take(&mut self.shown) {
+            Shown::Nothing => {}
+            Shown::Bar(bar) => bar.finish(),
+            Shown::Lines(meter) => {
+                let line = lock(&meter).end(now());
+                if let Some(line) = line {
+                    eprintln!("{line}");
+                }
+            }
         }
     }
+}
+
+impl Drop for Bars {
+    fn drop(&mut self) {
+        if let Shown::Bar(bar) = std::mem::take(&mut self.shown) {
+            bar.abandon();
+        }
+    }
+}
+
+/// A bar with done, total, rate and time left, or a clock where the end is not known.
+fn bar(step: &str, length: Length) -> ProgressBar {
+    let (total, template) = match length {
+        Length::Count(total, unit) if total > 0 => (
+            Some(total),
+            format!(
+                "{{msg}} {{bar:30}} {{percent:>3}}% {{done}}/{{all}} {unit}, {{rate}} {unit}/s, {{left}} left"
+            ),
+        ),
+        Length::Count(_, unit) => (None, format!("{{msg}} {{spinner}} {{done}} {unit}, {{elapsed}}")),
+        Length::Seconds(s) => (None, format!("{{msg}} {{spinner}} {{elapsed}} of about {}", duration(s))),
+        Length::Unknown => (None, "{msg} {spinner} {elapsed}".to_owned()),
+    };
+    let style = ProgressStyle::with_template(&template).unwrap_or_else(|_| ProgressStyle::default_bar());
+    let style = style
+        .with_key("done", |s: &ProgressState, w: &mut dyn std::fmt::Write| {
+            let _ = w.write_str(&compact(s.pos() as f64));
+        })
+        .with_key("all", |s: &ProgressState, w: &mut dyn std::fmt::Write| {
+            let _ = w.write_str(&compact(s.len().unwrap_or(0) as f64));
+        })
+        .with_key("rate", |s: &ProgressState, w: &mut dyn std::fmt::Write| {
+            let _ = w.write_str(&compact(s.per_sec()));
+        })
+        .with_key("left", |s: &ProgressState, w: &mut dyn std::fmt::Write| {
+            let _ = w.write_str(&duration(s.eta().as_secs_f64()));
+        });
+    let bar = total.map_or_else(ProgressBar::new_spinner, ProgressBar::new);
+    bar.with_style(style).with_message(step.to_owned())
 }
 
 impl Progress for Bars {
     fn begin(&mut self, step: &str, tokens: usize) {
         self.start(step, tokens, "tokens");
+    }
+
+    fn begin_timed(&mut self, step: &str, seconds: Option<f64>) {
+        self.show(step, seconds.map_or(Length::Unknown, Length::Seconds), 0);
     }
 
     fn advance(&mut self, tokens: usize) -> Result<()> {
@@ -87,15 +199,7 @@ impl Progress for Bars {
 
 impl Downloads for Bars {
     fn begin(&mut self, file: &str, bytes: u64, already: u64) {
-        let template = "{msg} {bar:30} {bytes}/{total_bytes}, {bytes_per_sec}, {eta} left";
-        if let Some(bar) = self.bar.take() {
-            bar.abandon();
-        }
-        self.show(template, file, bytes);
-        if let Some(bar) = &self.bar {
-            bar.set_position(already);
-            bar.reset_eta();
-        }
+        self.show(file, Length::Count(bytes, "B"), already);
     }
 
     fn advance(&mut self, bytes: u64) -> Result<()> {
@@ -103,6 +207,14 @@ impl Downloads for Bars {
     }
 
     fn end(&mut self) {
+        self.finish();
+    }
+
+    fn begin_step(&mut self, step: &str) {
+        self.show(step, Length::Unknown, 0);
+    }
+
+    fn end_step(&mut self) {
         self.finish();
     }
 }

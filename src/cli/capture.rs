@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::args::{CaptureArgs, JudgeArgs, ModeName};
+use super::args::{CaptureArgs, JudgeArgs};
 use super::bars::Bars;
 use super::memory::mebibytes;
 use crate::batch::capture::{OBSERVATIONS, Prepared, capture_into};
@@ -40,15 +40,7 @@ pub fn judge(args: &JudgeArgs) -> Result<()> {
         options.bare = true;
     }
     let prepared = Prepared::fetched(&options, &mut Bars::new())?;
-    let modes: Vec<JudgeMode> = args
-        .mode
-        .iter()
-        .map(|mode| match mode {
-            ModeName::Pairwise => JudgeMode::Pairwise,
-            ModeName::Pointwise => JudgeMode::Pointwise,
-            ModeName::Implicit => JudgeMode::Implicit,
-        })
-        .collect();
+    let modes: Vec<JudgeMode> = args.mode.iter().map(|mode| mode.judge()).collect();
     let judges = Judges::new(&modes, args.judge.as_deref(), args.max_pairs, &prepared.model)?;
     let store = Store::open(&out.join(SHARDS))?;
     if fresh {

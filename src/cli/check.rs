@@ -18,8 +18,11 @@ use crate::input::read_constitutions;
 pub struct CheckArgs {
     /// The model: a folder in Hugging Face layout, a GGUF file, an id on the hub (owner/name; for a GGUF file
     /// owner/name:FILE.gguf or owner/name:Q4_K_M), or embedded:NAME
-    #[arg(value_name = "DIR|FILE|ID|embedded:NAME")]
-    pub model: String,
+    #[arg(value_name = "DIR|FILE|ID|embedded:NAME", required_unless_present = "named")]
+    pub model: Option<String>,
+    /// The same, as in other commands
+    #[arg(long = "model", id = "named", value_name = "DIR|FILE|ID|embedded:NAME", conflicts_with = "model")]
+    pub named: Option<String>,
     #[command(flatten)]
     pub compute: ComputeArgs,
     /// Count what a capture of these items would compute and take in memory
@@ -31,6 +34,11 @@ pub struct CheckArgs {
 }
 
 impl CheckArgs {
+    /// The model's name, given either way; clap sees to it that one is there.
+    fn model(&self) -> &str {
+        self.model.as_deref().or(self.named.as_deref()).unwrap_or_default()
+    }
+
     /// The capture that `--data` asks about.
     ///
     /// # Errors
@@ -48,7 +56,7 @@ impl CheckArgs {
         };
         let (constitutions, bare) = data.constitutions();
         Ok(Some(CaptureOptions {
-            model: self.compute.options(&self.model)?,
+            model: self.compute.options(self.model())?,
             data: data.data.clone(),
             read: data.read(),
             constitutions: read_constitutions(&constitutions)?,
@@ -62,7 +70,7 @@ impl CheckArgs {
 
 /// Prints what was found; an error if the numbers cannot be trusted.
 pub fn check(args: &CheckArgs) -> Result<()> {
-    let model = args.compute.options(&args.model)?;
+    let model = args.compute.options(args.model())?;
     let load = model.load()?;
     let found = run(&model.fetch(&mut Bars::new())?, &model.name, &load)?;
     println!("largest deviation over the layer's RMS, on four short texts");

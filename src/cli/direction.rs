@@ -4,10 +4,11 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::args::{ModelArgs, layers};
+use super::args::ModelArgs;
 use super::bars::Bars;
 use crate::batch::direction::{DirectionOptions, Position, direction_into};
 use crate::error::Result;
+use crate::units::LayerList;
 
 #[derive(Debug, Args)]
 pub struct DirectionArgs {
@@ -23,8 +24,8 @@ pub struct DirectionArgs {
     #[arg(long)]
     pub limit: Option<usize>,
     /// Layers: `all`, or numbers and ranges such as `0,4-8`
-    #[arg(long, default_value = "all")]
-    pub layers: String,
+    #[arg(long, visible_alias = "layer", default_value = "all")]
+    pub layers: LayerList,
     /// Token of a prompt: last, mean (of all tokens), or -k for the k-th from the end
     #[arg(long, default_value = "last", allow_hyphen_values = true)]
     pub position: String,
@@ -47,7 +48,7 @@ pub fn direction(args: &DirectionArgs) -> Result<()> {
             plus: args.plus.clone(),
             minus: args.minus.clone(),
             limit: args.limit,
-            layers: layers(&args.layers)?,
+            layers: args.layers.numbers(),
             position: Position::parse(&args.position)?,
             name: args.name.clone(),
             against: args.against.clone(),

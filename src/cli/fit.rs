@@ -8,6 +8,7 @@ use clap::Args;
 use super::args::layer;
 use super::memory::{mebibytes, peak_resident};
 use crate::batch::fit::{FitOptions, fit_into, fit_memory};
+use crate::hypothesis::LayerChoice;
 use crate::report::terminal;
 
 #[derive(Debug, Args)]
@@ -16,8 +17,8 @@ pub struct FitArgs {
     #[arg(long)]
     pub observations: PathBuf,
     /// Layer to report, or `auto`
-    #[arg(long, default_value = "auto")]
-    pub layer: String,
+    #[arg(long, default_value = "auto", value_parser = layer)]
+    pub layer: LayerChoice,
     /// Only this value; may be given several times
     #[arg(long)]
     pub value: Vec<String>,
@@ -33,6 +34,9 @@ pub struct FitArgs {
     /// Weight of a value in weighted aggregates; may be given several times [default: 1 each]
     #[arg(long, value_name = "VALUE=WEIGHT", value_parser = weight)]
     pub weight: Vec<(String, f64)>,
+    /// Seed of the random directions and draws that estimates are compared with
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
     /// Folder for the report
     #[arg(long)]
     pub out: PathBuf,
@@ -61,12 +65,13 @@ pub fn fit(args: &FitArgs) -> crate::error::Result<()> {
     );
     let report = fit_into(&FitOptions {
         observations: args.observations.clone(),
-        layer: layer(&args.layer)?,
+        layer: args.layer,
         values: args.value.clone(),
         reference: args.reference.clone(),
         placebo: args.placebo.clone(),
         ensemble: args.ensemble.clone(),
         weights: args.weight.iter().cloned().collect(),
+        seed: args.seed,
         out: args.out.clone(),
         constitutions: Vec::new(),
         skipped: Vec::new(),

@@ -1,6 +1,7 @@
 //! The command line: arguments in, text out; the only module that prints.
 
-#![allow(clippy::print_stdout, clippy::print_stderr)]
+#[macro_use]
+mod out;
 
 mod args;
 mod bars;
@@ -14,7 +15,9 @@ mod explain;
 mod export;
 mod fit;
 mod memory;
+mod meter;
 mod models;
+mod numbers;
 mod organism;
 mod preview;
 mod run;
@@ -33,6 +36,9 @@ use args::{Cli, Command};
 /// Runs the program.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
+    if cli.quiet {
+        bars::be_quiet();
+    }
     tracing_subscriber::fmt()
         .with_env_filter(
             EnvFilter::try_from_env("VSTAR_LOG").unwrap_or_else(|_| EnvFilter::new("vstar=warn")),
@@ -40,7 +46,13 @@ pub fn main() -> ExitCode {
         .with_writer(std::io::stderr)
         .init();
     match dispatch(cli.command) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => match out::failure() {
+            None => ExitCode::SUCCESS,
+            Some(why) => {
+                eprintln!("error: cannot write to standard output: {why}; all files are written");
+                ExitCode::FAILURE
+            }
+        },
         Err(Error::Interrupted) => {
             eprintln!("{}", Error::Interrupted);
             ExitCode::from(130)

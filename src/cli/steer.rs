@@ -4,11 +4,12 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::args::{CaptureArgs, DataArgs, ModelArgs, PoolName, layers};
+use super::args::{CaptureArgs, DataArgs, ModelArgs, PoolName};
 use super::bars::Bars;
-use crate::batch::steer::{Act, LayerList, Scale, SteerOptions, steer_into};
+use crate::batch::steer::{Act, Scale, SteerOptions, steer_into};
 use crate::error::Result;
 use crate::model::decoder::At;
+use crate::units::{ByteSize, LayerList};
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub enum ScaleName {
@@ -37,8 +38,8 @@ pub struct SteerArgs {
     #[arg(long, value_name = "FILE:NAME[@LAYER]")]
     pub direction: String,
     /// Where to intervene: `all`, or numbers and ranges [default: the direction's @LAYER, else what its run reported]
-    #[arg(long)]
-    pub layer: Option<String>,
+    #[arg(long, visible_alias = "layers")]
+    pub layer: Option<LayerList>,
     /// Add so many times the unit that --scale says, along the direction
     #[arg(
         long,
@@ -71,7 +72,7 @@ pub struct SteerArgs {
     pub max_pairs: Option<usize>,
     /// Most bytes the forward may take beside the weights, such as 2GB
     #[arg(long)]
-    pub memory: Option<String>,
+    pub memory: Option<ByteSize>,
     /// Folder for steer.json and steer.md
     #[arg(long)]
     pub out: PathBuf,
@@ -79,15 +80,10 @@ pub struct SteerArgs {
 
 /// Steers, writes the findings and prints them.
 pub fn steer(args: SteerArgs) -> Result<()> {
-    let layers = match args.layer.as_deref().map(layers).transpose()? {
-        None => None,
-        Some(None) => Some(LayerList::All),
-        Some(Some(list)) => Some(LayerList::These(list)),
-    };
     let capture = CaptureArgs {
         model: args.model,
         data: args.data,
-        layers: "all".to_owned(),
+        layers: LayerList::All,
         pool: PoolName::Mean,
         memory: args.memory,
         out: args.out.clone(),
@@ -95,7 +91,7 @@ pub fn steer(args: SteerArgs) -> Result<()> {
     let options = SteerOptions {
         capture: capture.options()?,
         direction: args.direction,
-        layers,
+        layers: args.layer,
         act: args.add.map_or(Act::Ablate, Act::Add),
         scale: match args.scale {
             ScaleName::Rms => Scale::Rms,

@@ -78,7 +78,7 @@ impl Settings {
 }
 
 /// The plan for some requests: chunks, tokens computed alone and in the forest.
-pub fn plan_requests(decoder: &Decoder, requests: &[Request], chunk_tokens: usize) -> Plan {
+pub fn plan_requests<S: AsRef<[u32]>>(decoder: &Decoder, requests: &[S], chunk_tokens: usize) -> Plan {
     plan(requests, chunk_tokens, |len| decoder.config().rope_regime(len))
 }
 

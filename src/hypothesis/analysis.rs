@@ -43,6 +43,9 @@ pub struct Options {
     pub wordings: BTreeMap<String, String>,
     /// Leaves out the statements beyond the core, and the directions.
     pub core_only: bool,
+    /// Seed of the random directions of the geometry and concentration nulls and of the draws by which p-values are
+    /// adjusted.
+    pub seed: u64,
 }
 
 impl Options {

@@ -24,7 +24,7 @@ pub const TABLE: &str = "concentration_null";
 
 /// The null is drawn up to this many times d_eff components.
 const FAR: usize = 4;
-/// Seed of the draws: the null is the same for every value and run of one width.
+/// Mixed with the seed of the analysis: the null is the same for every value and run of one width and seed.
 const SEED: u64 = 0x636f_6e63_656e_7472;
 
 /// What random directions have in the leading k components.
@@ -46,8 +46,8 @@ pub struct Null {
 type Curve = Vec<(usize, Vec<f64>)>;
 
 /// Noise-free readings X u of random directions, `[200][N]`.
-fn readings(bench: &Bench) -> Vec<Vec<f64>> {
-    let read = random_readings(bench, SEED, DRAWS);
+fn readings(bench: &Bench, seed: u64) -> Vec<Vec<f64>> {
+    let read = random_readings(bench, SEED ^ seed, DRAWS);
     (0..DRAWS).map(|j| read.col(j).iter().copied().collect()).collect()
 }
 
@@ -117,7 +117,7 @@ pub(super) fn measure(stage: &mut Stage<'_>, values: &[usize], out: &mut Analysi
         let ks = ks(&bench, Some(found.d_eff));
         let k = (found.d_eff.round() as usize).clamp(1, ks.last().copied().unwrap_or(1));
         if !known.iter().any(|(rows, _)| *rows == wanted) {
-            let readings = readings(&bench);
+            let readings = readings(&bench, stage.options.seed);
             // Far beyond d_eff a random direction has all but nothing left to lose.
             let near = ks.iter().filter(|&&at| at <= FAR * k);
             let curve = near.map(|&k| (k, shares(&bench, &readings, k))).collect();
@@ -181,7 +181,7 @@ mod tests {
         let bench =
             Bench::new(Contrasts::helmert(&prompt, &prompt, |_| true), h.view(), None).expect("a bench");
         let all: f64 = (0..d).map(variance).sum();
-        let readings = readings(&bench);
+        let readings = readings(&bench, 0);
         for k in [1, 4, 12] {
             let told = (0..k).map(variance).sum::<f64>() / all;
             let (mean, lo, hi) = summary(&shares(&bench, &readings, k));

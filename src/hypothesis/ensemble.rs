@@ -78,7 +78,7 @@ pub(super) fn measure(stage: &mut Stage<'_>, values: &[usize], out: &mut Analysi
             effects.push(effect(&bench, &whole, &without));
         }
         let statistics: Vec<Statistic> = effects.iter().filter_map(|(_, s)| s.clone()).collect();
-        let mut p = adjusted(&statistics).into_iter();
+        let mut p = adjusted(&statistics, stage.options.seed).into_iter();
         for ((mut estimate, statistic), judged) in effects.into_iter().zip(&members) {
             estimate.p_adjusted = statistic.and_then(|_| p.next());
             stage.push(out, Some(&bench), Some(&value.name), judged.mark(estimate));

@@ -17,7 +17,7 @@ use super::improvement::GATE;
 /// Directions drawn.
 pub(super) const DRAWS: usize = 200;
 
-/// Seed of the draws: the null is the same for every value, layer and run of one width.
+/// Mixed with the seed of the analysis: the null is the same for every value, layer and run of one width and seed.
 const SEED: u64 = 0x7673_7461_725f_6e75;
 
 /// Noise-free readings X u of random directions u ~ N(0, I), `[N, draws]`.
@@ -30,8 +30,8 @@ pub(super) fn random_readings(bench: &Bench, seed: u64, draws: usize) -> Mat<f64
     &bench.x * &directions
 }
 
-/// `geometry_null`: standard deviation of the cosine between v* and unrelated directions.
-pub fn null(bench: &Bench, s: &Label) -> Estimate {
+/// `geometry_null`: standard deviation of the cosine between v* and unrelated directions, drawn with `seed`.
+pub fn null(bench: &Bench, s: &Label, seed: u64) -> Estimate {
     let method = "200 Gaussian directions in raw coordinates, fixed seed";
     let Some(rho2) = rho2(bench, s) else {
         return Estimate::new(Quantity::GeometryNull, method).warn("S does not vary within prompts");
@@ -40,7 +40,7 @@ pub fn null(bench: &Bench, s: &Label) -> Estimate {
         return Estimate::new(Quantity::GeometryNull, method)
             .warn("S is not encoded: there is no v* to have an angle with");
     }
-    let scores = random_readings(bench, SEED, DRAWS);
+    let scores = random_readings(bench, SEED ^ seed, DRAWS);
     let s_norm = s.y.iter().map(|v| v * v).sum::<f64>().sqrt();
     let cosines: Vec<f64> = (0..DRAWS)
         .map(|j| {

@@ -15,6 +15,9 @@ use statrs::distribution::{ContinuousCDF, Normal};
 /// Draws of the multipliers.
 const DRAWS: usize = 10_000;
 
+/// Mixed with the seed of the analysis.
+const SEED: u64 = 0x6d75_6c74;
+
 /// One statistic: z, and what each block (by its number in the data) moved it.
 #[derive(Debug, Clone)]
 pub struct Statistic {
@@ -29,8 +32,8 @@ pub fn two_sided(z: f64) -> f64 {
     2.0 * Normal::standard().sf(z.abs())
 }
 
-/// Adjusted two-sided p of each statistic.
-pub fn adjusted(statistics: &[Statistic]) -> Vec<f64> {
+/// Adjusted two-sided p of each statistic, by draws with `seed`.
+pub fn adjusted(statistics: &[Statistic], seed: u64) -> Vec<f64> {
     let m = statistics.len() as f64;
     let bonferroni = |z: f64| (m * two_sided(z)).min(1.0);
     if statistics.len() < 2 {
@@ -50,7 +53,7 @@ pub fn adjusted(statistics: &[Statistic]) -> Vec<f64> {
         .into_par_iter()
         .map(|draw| {
             // A stream a draw: the same numbers whatever the number of threads.
-            let mut rng = ChaCha8Rng::seed_from_u64(0x6d75_6c74);
+            let mut rng = ChaCha8Rng::seed_from_u64(SEED ^ seed);
             rng.set_stream(draw as u64);
             let weights: Vec<f64> = (0..blocks.len()).map(|_| StandardNormal.sample(&mut rng)).collect();
             rows.iter()
@@ -83,15 +86,15 @@ mod tests {
             let row: Vec<f64> = (0..100).map(|g| if g % 10 == j { 1.0 } else { 0.0 }).collect();
             independent.push(statistic(2.8, &row));
         }
-        let p = adjusted(&independent)[0];
+        let p = adjusted(&independent, 0)[0];
         let sidak = 1.0 - (1.0 - two_sided(2.8)).powi(10);
         assert!((p - sidak).abs() < 0.01, "{p} {sidak}");
         let copies = vec![statistic(2.0, &[1.0, -2.0, 0.5, 3.0]); 10];
-        assert!((adjusted(&copies)[0] - two_sided(2.0)).abs() < 0.008);
+        assert!((adjusted(&copies, 0)[0] - two_sided(2.0)).abs() < 0.008);
     }
 
     #[test]
     fn one_statistic_is_not_adjusted() {
-        assert!((adjusted(&[statistic(1.96, &[1.0])])[0] - 0.05).abs() < 1e-4);
+        assert!((adjusted(&[statistic(1.96, &[1.0])], 0)[0] - 0.05).abs() < 1e-4);
     }
 }

@@ -249,7 +249,7 @@ impl Stage<'_> {
             ),
             (latent, _) => ceiling::ceiling(bench, s, latent.as_ref()),
         });
-        out.push(geometry::null(bench, s));
+        out.push(geometry::null(bench, s, self.options.seed));
         out.extend(match (logprob, self.generation) {
             // Read at the layer that reads log P best.
             (Some(_), Some(_)) => None,
@@ -325,7 +325,7 @@ impl Stage<'_> {
                 .iter()
                 .map(|(_, m, se)| Statistic { z: m.value / se, influence: m.by_block.clone() })
                 .collect();
-            moved.iter().map(|(c, ..)| *c).zip(adjusted(&statistics)).collect()
+            moved.iter().map(|(c, ..)| *c).zip(adjusted(&statistics, self.options.seed)).collect()
         };
         let (p_encoded, p_total, p_gap) = (adjust(&encoded), adjust(&total), adjust(&gaps));
         for (c, mut estimate) in cells {

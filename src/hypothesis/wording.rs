@@ -132,7 +132,7 @@ pub(super) fn measure(stage: &mut Stage<'_>, values: &[usize], out: &mut Analysi
                 });
                 let square = squares.iter().sum::<f64>() / squares.len() as f64;
                 let mut e = Estimate::bare(Quantity::WordingSd, method, square.max(0.0).sqrt());
-                e.p_adjusted = adjusted(&statistics).into_iter().reduce(f64::min);
+                e.p_adjusted = adjusted(&statistics, stage.options.seed).into_iter().reduce(f64::min);
                 e
             };
             stage.push(out, Some(&bench), Some(&value.name), estimate.under(name));

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use toml::de::DeValue;
 
+use super::embedded;
 use super::name::{check_name, nearest};
 use super::settings::{Document, Section};
 use crate::error::{Error, Kind, Place, Refusal, Result};
@@ -122,7 +123,8 @@ impl Constitution {
     }
 }
 
-/// Reads constitutions: each path is a file, or a folder of which all `*.toml` are read, sorted by name.
+/// Reads constitutions: each path is a file, a folder of which all `*.toml` are read, sorted by name, or
+/// `embedded:NAME` ([`embedded::expand`]).
 /// The order is that of the paths. A file that is reached twice is read once.
 ///
 /// # Errors
@@ -158,7 +160,10 @@ pub fn read_constitutions(paths: &[PathBuf]) -> Result<Vec<Constitution>> {
 /// # Errors
 /// Those of [`read_constitutions`] that concern the file alone.
 pub fn read(path: &Path) -> Result<Constitution> {
-    let document = Document::open(path)?;
+    let document = match embedded::constitution_text(path) {
+        Some(text) => Document::from_bytes(path, text?.as_bytes().to_vec())?,
+        None => Document::open(path)?,
+    };
     let sha256 = document.sha256().to_owned();
     document.read(|section| {
         let name = section.required_text("name").filter(|name| match usable(name) {
@@ -235,7 +240,9 @@ fn expectations(section: &mut Section) -> BTreeMap<String, Sign> {
 fn files(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for path in paths {
-        if path.is_dir() {
+        if let Some(embedded) = embedded::expand(path) {
+            files.extend(embedded);
+        } else if path.is_dir() {
             let found = in_folder(path)?;
             if found.is_empty() {
                 return Err(Refusal::new(Kind::Missing, "no constitution in the folder")
@@ -270,9 +277,12 @@ fn check_relations(constitution: &Constitution, all: &[Constitution]) -> Result<
     for (key, other) in relations {
         let Some(other) = other else { continue };
         let beside = || {
-            let file =
-                constitution.place.file.as_deref().and_then(Path::parent)?.join(format!("{other}.toml"));
-            file.is_file().then_some(())
+            let file = constitution.place.file.as_deref()?;
+            // The relations of those that come with the program hold in the repository.
+            if embedded::name(file).is_some() {
+                return Some(());
+            }
+            file.parent()?.join(format!("{other}.toml")).is_file().then_some(())
         };
         if all.iter().any(|c| c.name == *other) || check_name("", other).is_ok() && beside().is_some() {
             continue;

@@ -144,7 +144,6 @@ pub struct Items {
     /// Remarks for the user, one sentence each: unknown keys, rows read in an unusual way.
     pub notes: Vec<String>,
     /// The files that were read, as the user named them, each with its hex SHA-256 as it lies on disk.
-    /// Files that a limit left unread are not among them.
     pub files: Vec<(PathBuf, String)>,
 }
 

@@ -21,8 +21,24 @@ pub fn check_name(what: &str, name: &str) -> Result<(), Refusal> {
         .remedy("rename it"))
 }
 
-/// The known name that is spelled most like `name`, if any is near.
+/// Words that users write for a key of another name.
+const SYNONYMS: [(&str, &str); 6] = [
+    ("labels", "values"),
+    ("label", "values"),
+    ("scores", "values"),
+    ("completions", "responses"),
+    ("answers", "responses"),
+    ("question", "prompt"),
+];
+
+/// The known name that is spelled most like `name`, or that means the same, if any is near.
 pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let known: Vec<&str> = known.into_iter().collect();
+    let lower = name.to_lowercase();
+    let same = SYNONYMS.iter().find(|(word, key)| *word == lower && known.contains(key));
+    if let Some((_, key)) = same {
+        return Some(key);
+    }
     known
         .into_iter()
         .map(|k| (strsim::jaro_winkler(&name.to_lowercase(), &k.to_lowercase()), k))

@@ -4,28 +4,30 @@ use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
+use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::container::{Row, for_each_row};
+use super::embedded::{self, sha256};
 use super::formats::{self, Context, Draft, Notes};
 use super::item::{Item, Items};
 use super::name::check_name;
-use crate::artifact::sha256_file;
 use crate::error::{Kind, Place, Refusal, Result};
 
 /// How to read items.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct ReadOptions {
     /// Leave bad rows out and collect the reasons, instead of stopping at the first.
     pub skip_bad: bool,
-    /// Read at most so many items, over all files.
+    /// Read at most so many items: from each of n files the first 1/n of them, so that a value which has its
+    /// own file keeps items. What a short file leaves goes to the others.
     pub limit: Option<usize>,
     /// Name of the value, for formats that do not name it: `chosen` and `rejected` (else `preferred`), and
     /// `answer_matching_behavior` (else `matching`).
     pub value_name: Option<String>,
 }
 
-/// Reads the items of all files, in order. Each file is JSON lines, a JSON array (both as they are or
+/// Reads the items of all files, in order, each a path or `embedded:NAME`. Each file is JSON lines, a JSON array (both as they are or
 /// compressed by gzip) or parquet, told by its content; each row is of one of the formats, told by its keys.
 ///
 /// A row without an `id` gets one from the file's name and its line, or its number in an array or a parquet
@@ -51,20 +53,42 @@ pub fn read_items(paths: &[PathBuf], options: &ReadOptions) -> Result<Items> {
     check_distinct(paths)?;
     let labels = labels(paths);
     let mut reading =
-        Reading { options, items: Items::default(), notes: Notes::default(), ids: HashMap::new() };
+        Reading { options, items: Items::default(), file: 0, notes: Notes::default(), ids: HashMap::new() };
+    let mut ends = Vec::with_capacity(paths.len());
     for (path, label) in paths.iter().zip(&labels) {
-        if reading.is_full() {
-            break;
-        }
+        reading.file = 0;
         for_each_row(path, &mut |row| reading.take(path, label, row))?;
-        reading.items.files.push((path.clone(), sha256_file(path)?));
+        reading.items.files.push((path.clone(), sha256(path)?));
+        ends.push(reading.items.items.len());
+    }
+    if let Some(limit) = options.limit {
+        reading.spread(limit, &ends);
     }
     reading.finish(paths)
+}
+
+/// How many of `limit` items each of several files gives: as equal as their numbers allow, the first ones one
+/// more where it does not come out even.
+fn shares(limit: usize, counts: &[usize]) -> Vec<usize> {
+    let mut shares = vec![0; counts.len()];
+    let mut left = limit.min(counts.iter().sum());
+    while left > 0 {
+        let open: Vec<usize> = (0..counts.len()).filter(|&f| shares[f] < counts[f]).collect();
+        let each = (left / open.len()).max(1);
+        for file in open {
+            let more = each.min(counts[file] - shares[file]).min(left);
+            shares[file] += more;
+            left -= more;
+        }
+    }
+    shares
 }
 
 struct Reading<'o> {
     options: &'o ReadOptions,
     items: Items,
+    /// Items of the file that is being read.
+    file: usize,
     notes: Notes,
     /// Ids taken, with where.
     ids: HashMap<String, Place>,
@@ -72,7 +96,17 @@ struct Reading<'o> {
 
 impl Reading<'_> {
     fn is_full(&self) -> bool {
-        self.options.limit.is_some_and(|limit| self.items.items.len() >= limit)
+        self.options.limit.is_some_and(|limit| self.file >= limit)
+    }
+
+    /// Keeps the first items of each file, `limit` in all; `ends` says where each file's items end.
+    fn spread(&mut self, limit: usize, ends: &[usize]) {
+        let starts = [0].into_iter().chain(ends.iter().copied());
+        let counts: Vec<usize> = ends.iter().zip(starts).map(|(end, start)| end - start).collect();
+        let mut keep = counts.iter().zip(shares(limit, &counts)).flat_map(|(&count, share)| {
+            std::iter::repeat_n(true, share).chain(std::iter::repeat_n(false, count - share))
+        });
+        self.items.items.retain(|_| keep.next().unwrap_or(false));
     }
 
     fn take(&mut self, path: &Path, label: &str, row: Row) -> Result<ControlFlow<()>> {
@@ -82,6 +116,7 @@ impl Reading<'_> {
             Ok(item) => {
                 self.ids.insert(item.id.clone(), item.place.clone());
                 self.items.items.push(item);
+                self.file += 1;
             }
             Err(mut refusal) => {
                 // A row of several lines says itself on which of them it is broken.
@@ -205,7 +240,8 @@ fn check_distinct(paths: &[PathBuf]) -> Result<()> {
     let mut seen = HashSet::new();
     for path in paths {
         // A path that cannot be resolved is reported when it is read.
-        if let Ok(real) = path.canonicalize()
+        let embedded = embedded::name(path).map(|_| path.clone());
+        if let Some(real) = embedded.or_else(|| path.canonicalize().ok())
             && !seen.insert(real)
         {
             return Err(Refusal::new(Kind::Invalid, "the file is given twice")
@@ -235,4 +271,37 @@ fn labels(paths: &[PathBuf]) -> Vec<String> {
             before => format!("{stem}~{}", before + 1),
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_limit_is_shared_as_equally_as_the_files_allow() {
+        assert_eq!(shares(12, &[28, 28, 28]), [4, 4, 4]);
+        assert_eq!(shares(11, &[28, 28, 28]), [4, 4, 3]);
+        assert_eq!(shares(2, &[28, 28, 28]), [1, 1, 0]);
+        assert_eq!(shares(12, &[2, 28, 28]), [2, 5, 5]);
+        assert_eq!(shares(100, &[2, 3]), [2, 3]);
+        assert_eq!(shares(5, &[0, 9]), [0, 5]);
+        assert_eq!(shares(5, &[0, 0]), [0, 0]);
+    }
+
+    #[test]
+    fn items_of_a_limit_are_the_first_of_each_file_in_the_order_of_the_files() {
+        let paths = ["honest", "harmless", "helpful"].map(embedded::path);
+        let options = ReadOptions { limit: Some(7), ..ReadOptions::default() };
+        let items = read_items(&paths, &options).expect("reads");
+        let from: Vec<_> = items.items.iter().map(|i| i.place.clone()).collect();
+        let all = read_items(&paths, &ReadOptions::default()).expect("reads").items;
+        let firsts = |path: &PathBuf, n: usize| {
+            let own = all.iter().filter(|i| i.place.file.as_ref() == Some(path));
+            own.take(n).map(|i| i.place.clone()).collect::<Vec<_>>()
+        };
+        let expected: Vec<_> = paths.iter().zip([3, 2, 2]).flat_map(|(path, n)| firsts(path, n)).collect();
+        assert_eq!(from, expected);
+        let twice = [embedded::path("honest"), embedded::path("honest")];
+        assert!(read_items(&twice, &options).expect_err("refused").to_string().contains("given twice"));
+    }
 }

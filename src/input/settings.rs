@@ -1,12 +1,14 @@
-//! TOML files as the program reads them: every key is known, has its type, and is blamed by its line;
-//! all problems of a file are reported together.
+//! TOML files as the program reads them, with settings given beside the file (on the command line) on top:
+//! every key is known, has its type, and is reported with its line or its flag; all problems are reported
+//! together.
 
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 
 use toml::Spanned;
-use toml::de::{DeTable, DeValue};
+use toml::de::{DeString, DeTable, DeValue};
 
+use super::embedded;
 use super::name::nearest;
 use crate::artifact;
 use crate::error::{Error, Kind, Place, Refusal, Result};
@@ -14,11 +16,25 @@ use crate::error::{Error, Kind, Place, Refusal, Result};
 /// Largest TOML file that is read, in bytes.
 const MAX_FILE: u64 = 16 << 20;
 
-/// The text of a TOML file and what is wrong with it so far.
+/// One setting given outside of the file, such as `--set judge.mode=implicit`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Setting {
+    /// As the user gave it, for errors.
+    pub origin: String,
+    /// Dotted key and value in TOML's grammar: `judge.mode = "implicit"`; empty for one that only removes.
+    pub toml: String,
+    /// Dotted keys that are removed first, because this one takes their place.
+    pub removes: &'static [&'static str],
+}
+
+/// A TOML file (or none) and the settings on top of it, with what is wrong so far.
 pub struct Document {
-    path: PathBuf,
+    path: Option<PathBuf>,
+    /// The file's text, then those of the settings, one after the other.
     text: String,
     sha256: String,
+    /// Where each setting's text begins, and its origin.
+    settings: Vec<(usize, Setting)>,
     problems: RefCell<Vec<Refusal>>,
 }
 
@@ -28,8 +44,64 @@ pub struct Section<'d> {
     table: &'d DeTable<'d>,
     /// Its name with those of the tables around it; empty for the document itself.
     name: String,
-    line: usize,
+    at: usize,
     asked: Vec<&'static str>,
+}
+
+impl Setting {
+    /// A setting of a dotted key to a value in TOML's grammar.
+    pub fn new(origin: impl Into<String>, key: &str, value: &str) -> Self {
+        Self { origin: origin.into(), toml: format!("{key} = {value}"), removes: &[] }
+    }
+
+    /// A setting that takes the place of other keys.
+    #[must_use]
+    pub fn replacing(mut self, removes: &'static [&'static str]) -> Self {
+        self.removes = removes;
+        self
+    }
+
+    /// Removes keys and sets none.
+    pub fn removing(origin: impl Into<String>, removes: &'static [&'static str]) -> Self {
+        Self { origin: origin.into(), toml: String::new(), removes }
+    }
+
+    /// Reads `KEY=VALUE`. What is no value of TOML is taken as a text, so that `judge.mode=implicit` needs no
+    /// quotation marks.
+    ///
+    /// # Errors
+    /// [`Kind::Invalid`] without `=` or with a key that TOML does not allow.
+    pub fn parse(text: &str) -> Result<Self> {
+        let origin = format!("--set {text}");
+        let invalid = |found: &str| {
+            Refusal::new(Kind::Invalid, format!("`{origin}` cannot be used"))
+                .expected("KEY=VALUE, such as judge.mode=implicit or fit.weights={harmless=2}")
+                .found(found.to_owned())
+        };
+        let Some((key, value)) = text.split_once('=') else { return Err(invalid("no `=`").into()) };
+        let (key, value) = (key.trim(), value.trim());
+        if !DeTable::parse(&format!("{key} = 0")).is_ok_and(|t| !t.get_ref().is_empty()) || key.contains('\n')
+        {
+            return Err(invalid(&format!("the key `{key}`")).into());
+        }
+        let one = |value: &str| {
+            let line = format!("{key} = {value}");
+            !value.contains('\n') && DeTable::parse(&line).is_ok_and(|t| t.get_ref().len() == 1)
+        };
+        let value = if one(value) { value.to_owned() } else { quoted(value) };
+        Ok(Self::new(origin, key, &value))
+    }
+}
+
+/// A text in TOML's grammar.
+pub fn quoted(text: &str) -> String {
+    toml::Value::String(text.to_owned()).to_string()
+}
+
+/// A list of texts in TOML's grammar.
+pub fn quoted_list<S: AsRef<str>>(texts: impl IntoIterator<Item = S>) -> String {
+    let all: Vec<String> = texts.into_iter().map(|t| quoted(t.as_ref())).collect();
+    format!("[{}]", all.join(", "))
 }
 
 impl Document {
@@ -53,15 +125,54 @@ impl Document {
                 .into());
         }
         let bytes = std::fs::read(path).map_err(|e| Error::io("read", path, e))?;
+        Self::from_bytes(path, bytes)
+    }
+
+    /// A file whose bytes are at hand.
+    ///
+    /// # Errors
+    /// [`Kind::Malformed`] for bytes that are not UTF-8.
+    pub fn from_bytes(path: &Path, bytes: Vec<u8>) -> Result<Self> {
         let sha256 = artifact::sha256(&bytes);
         let mut text = String::from_utf8(bytes).map_err(|e| {
             let at = e.utf8_error().valid_up_to();
-            refuse(Kind::Malformed, "the file is not UTF-8").found(format!("an invalid byte at {}", at + 1))
+            Refusal::new(Kind::Malformed, "the file is not UTF-8")
+                .at(Place::file(path))
+                .found(format!("an invalid byte at {}", at + 1))
         })?;
         if text.starts_with('\u{feff}') {
             text.remove(0);
         }
-        Ok(Self { path: path.to_owned(), text, sha256, problems: RefCell::default() })
+        Ok(Self {
+            path: Some(path.to_owned()),
+            text,
+            sha256,
+            settings: Vec::new(),
+            problems: RefCell::default(),
+        })
+    }
+
+    /// A document without a file: what settings say, and nothing else.
+    pub fn empty() -> Self {
+        Self {
+            path: None,
+            // So that no setting begins where the document does.
+            text: "\n".to_owned(),
+            sha256: artifact::sha256(b""),
+            settings: Vec::new(),
+            problems: RefCell::default(),
+        }
+    }
+
+    /// Puts settings on top, later ones over earlier ones. A setting of a table written `{…}` replaces the
+    /// table; one of a dotted key replaces that key alone.
+    #[must_use]
+    pub fn with(mut self, settings: &[Setting]) -> Self {
+        for setting in settings {
+            self.settings.push((self.text.len(), setting.clone()));
+            self.text.push_str(&setting.toml);
+        }
+        self
     }
 
     /// Hex SHA-256 of the file.
@@ -75,39 +186,49 @@ impl Document {
     /// # Errors
     /// One refusal that shows all problems, in the order of their lines.
     pub fn read<T>(self, read: impl FnOnce(&mut Section) -> Option<T>) -> Result<T> {
-        let (table, errors) = DeTable::parse_recoverable(&self.text);
-        for error in errors {
-            let line = error.span().map(|span| self.line(span.start));
-            self.add(Refusal::new(Kind::Malformed, "the file is not TOML").found(error.message()), line, "");
+        let end = self.settings.first().map_or(self.text.len(), |(at, _)| *at);
+        let mut table = self.parse(0, end);
+        for (i, (from, setting)) in self.settings.iter().enumerate() {
+            setting.removes.iter().for_each(|key| remove(&mut table, key));
+            let to = self.settings.get(i + 1).map_or(self.text.len(), |(at, _)| *at);
+            merge(&mut table, self.parse(*from, to), &self.text);
         }
         let mut result = None;
         // What a broken table lacks would only be blamed on top.
         if self.problems.borrow().is_empty() {
-            let mut section = Section {
-                document: &self,
-                table: table.get_ref(),
-                name: String::new(),
-                line: 1,
-                asked: Vec::new(),
-            };
+            let mut section =
+                Section { document: &self, table: &table, name: String::new(), at: 0, asked: Vec::new() };
             result = read(&mut section);
             section.finish();
         }
+        drop(table);
         let mut problems = self.problems.into_inner();
         problems.sort_by_key(|problem| problem.place.line);
+        let whole = self.path.map(Place::file).unwrap_or_default();
         match (result, problems.len()) {
             (Some(result), 0) => Ok(result),
-            (None, 0) => {
-                Err(Refusal::new(Kind::Invalid, "the file cannot be used").at(Place::file(self.path)).into())
-            }
+            (None, 0) => Err(Refusal::new(Kind::Invalid, "the file cannot be used").at(whole).into()),
             (_, 1) => Err(problems.remove(0).into()),
             (_, count) => {
                 let shown: String = problems.iter().map(|problem| format!("\n{problem}")).collect();
-                Err(Refusal::new(problems[0].kind, format!("{count} problems{shown}"))
-                    .at(Place::file(self.path))
-                    .into())
+                Err(Refusal::new(problems[0].kind, format!("{count} problems{shown}")).at(whole).into())
             }
         }
+    }
+
+    /// The table of a part of the text, with places in the whole of it.
+    fn parse(&self, from: usize, to: usize) -> DeTable<'_> {
+        let (table, errors) = DeTable::parse_recoverable(&self.text[from..to]);
+        for error in errors {
+            let at = from + error.span().map_or(0, |span| span.start);
+            self.add(Refusal::new(Kind::Malformed, "the file is not TOML").found(error.message()), at, "");
+        }
+        shifted(table.into_inner(), from)
+    }
+
+    /// The setting that a byte of the text belongs to; `None`: the file.
+    fn setting(&self, byte: usize) -> Option<&Setting> {
+        self.settings.iter().rev().find(|(from, s)| byte >= *from && !s.toml.is_empty()).map(|(_, s)| s)
     }
 
     fn line(&self, byte: usize) -> usize {
@@ -115,23 +236,30 @@ impl Document {
         self.text.as_bytes()[..byte].iter().filter(|b| **b == b'\n').count() + 1
     }
 
-    fn add(&self, refusal: Refusal, line: Option<usize>, key: &str) {
-        let mut place = Place::file(&self.path);
-        place.line = line;
-        place.id = (!key.is_empty()).then(|| key.to_owned());
+    /// Adds a problem with a key at a byte of the text.
+    fn add(&self, refusal: Refusal, at: usize, key: &str) {
+        let place = match (self.setting(at), &self.path) {
+            (Some(setting), _) => Place::default().id(&setting.origin),
+            (None, None) => Place::default(),
+            (None, Some(path)) => {
+                let mut place = Place::file(path).line(self.line(at));
+                place.id = (!key.is_empty()).then(|| key.to_owned());
+                place
+            }
+        };
         self.problems.borrow_mut().push(refusal.at(place));
     }
 }
 
 impl<'d> Section<'d> {
-    /// The file's own path, as the user named it.
-    pub fn path(&self) -> &'d Path {
-        &self.document.path
-    }
-
-    /// A path of an input, which is relative to the folder of the file that names it.
-    pub fn resolve(&self, path: &str) -> PathBuf {
-        self.path().parent().unwrap_or(Path::new("")).join(path)
+    /// A path of an input that a key gives: relative to the folder of the file where the file gives it, and to
+    /// the current folder where a setting does. What comes with the program keeps its name.
+    pub fn resolve(&self, key: &str, path: &str) -> PathBuf {
+        let set = self.find(key).is_some_and(|(at, _)| self.document.setting(at).is_some());
+        match self.document.path.as_deref().and_then(Path::parent) {
+            Some(folder) if !set && embedded::name(Path::new(path)).is_none() => folder.join(path),
+            _ => PathBuf::from(path),
+        }
     }
 
     /// Whether the key is there. It counts as known from then on.
@@ -141,8 +269,10 @@ impl<'d> Section<'d> {
 
     /// Adds a problem with a key, at the key's line, or the table's where it is not there.
     pub fn problem(&self, key: &str, refusal: Refusal) {
-        let line = self.find(key).map_or(self.line, |(line, _)| line);
-        self.document.add(refusal, Some(line), &self.full_name(key));
+        // A setting beside a key that is missing is not what is wrong.
+        let own = if self.document.setting(self.at).is_some() { 0 } else { self.at };
+        let at = self.find(key).map_or(own, |(at, _)| at);
+        self.document.add(refusal, at, &self.full_name(key));
     }
 
     /// A text.
@@ -239,7 +369,7 @@ impl<'d> Section<'d> {
     /// A table inside this one, read with `read`.
     pub fn section<T>(&mut self, key: &'static str, read: impl FnOnce(&mut Section) -> T) -> Option<T> {
         self.get(key)?;
-        let (line, value) = self.find(key)?;
+        let (at, value) = self.find(key)?;
         let Some(table) = value.get_ref().as_table() else {
             self.problem(
                 key,
@@ -250,7 +380,7 @@ impl<'d> Section<'d> {
             return None;
         };
         let name = self.full_name(key);
-        let mut inner = Section { document: self.document, table, name, line, asked: Vec::new() };
+        let mut inner = Section { document: self.document, table, name, at, asked: Vec::new() };
         let result = read(&mut inner);
         inner.finish();
         Some(result)
@@ -261,9 +391,10 @@ impl<'d> Section<'d> {
         self.find(key).map(|(_, value)| value.get_ref())
     }
 
+    /// Where a key stands in the text, and its value.
     fn find(&self, key: &str) -> Option<(usize, &'d Spanned<DeValue<'d>>)> {
-        let (name, value) = self.table.iter().find(|(name, _)| name.get_ref() == key)?;
-        Some((self.document.line(name.span().start), value))
+        let (name, value) = self.table.get_key_value(key)?;
+        Some((name.span().start, value))
     }
 
     fn full_name(&self, key: &str) -> String {
@@ -276,7 +407,7 @@ impl<'d> Section<'d> {
 
     fn finish(self) {
         for (key, _) in self.table {
-            let (line, key) = (self.document.line(key.span().start), key.get_ref());
+            let (at, key) = (key.span().start, key.get_ref());
             if self.asked.contains(&key.as_ref()) {
                 continue;
             }
@@ -288,9 +419,68 @@ impl<'d> Section<'d> {
             if let Some(near) = nearest(key, known) {
                 refusal = refusal.remedy(format!("did you mean `{near}`?"));
             }
-            self.document.add(refusal, Some(line), &self.full_name(key));
+            self.document.add(refusal, at, &self.full_name(key));
         }
     }
+}
+
+/// Puts a table over another. Tables of dotted keys and headers are merged; anything else replaces what is there.
+fn merge<'d>(under: &mut DeTable<'d>, over: DeTable<'d>, text: &str) {
+    for (key, value) in over {
+        let inline = text[value.span().start..].starts_with('{');
+        match value.into_inner() {
+            DeValue::Table(inner) if !inline => match under.get_mut(key.get_ref().as_ref()) {
+                Some(there) if there.get_ref().is_table() => {
+                    if let DeValue::Table(there) = there.get_mut() {
+                        merge(there, inner, text);
+                    }
+                }
+                _ => put(under, key, DeValue::Table(inner)),
+            },
+            value => put(under, key, value),
+        }
+    }
+}
+
+/// Inserts a value with its own key, so that errors name where it was set.
+fn put<'d>(table: &mut DeTable<'d>, key: Spanned<DeString<'d>>, value: DeValue<'d>) {
+    table.remove(key.get_ref().as_ref());
+    let span = key.span();
+    table.insert(key, Spanned::new(span, value));
+}
+
+/// Removes a dotted key.
+fn remove(table: &mut DeTable<'_>, key: &str) {
+    match key.split_once('.') {
+        None => drop(table.remove(key)),
+        Some((head, rest)) => {
+            if let Some(DeValue::Table(inner)) = table.get_mut(head).map(Spanned::get_mut) {
+                remove(inner, rest);
+            }
+        }
+    }
+}
+
+/// The same table with its places moved on by `by` bytes.
+fn shifted(table: DeTable<'_>, by: usize) -> DeTable<'_> {
+    if by == 0 {
+        return table;
+    }
+    table.into_iter().map(|(key, value)| (moved(key, by), shifted_value(value, by))).collect()
+}
+
+fn shifted_value(value: Spanned<DeValue<'_>>, by: usize) -> Spanned<DeValue<'_>> {
+    let span = value.span();
+    let value = match value.into_inner() {
+        DeValue::Table(table) => DeValue::Table(shifted(table, by)),
+        other => other,
+    };
+    moved(Spanned::new(span, value), by)
+}
+
+fn moved<T>(value: Spanned<T>, by: usize) -> Spanned<T> {
+    let span = value.span();
+    Spanned::new(span.start + by..span.end + by, value.into_inner())
 }
 
 /// A whole number of 0 or more.

@@ -4,24 +4,22 @@
 //! of the two answer tokens in both orders give ℓ = (ab − ba)/2, free of any preference for a place,
 //! and the position bias (ab + ba)/2.
 
+mod cells;
 pub mod pointwise;
 mod template;
 
-use std::ops::Range;
-
-use ndarray::{ArrayD, IxDyn};
 use rayon::prelude::*;
 
+pub use cells::Cells;
 pub use template::{Form, JudgeTemplate, Mode, Question};
 
-use crate::capture::Sharded;
-use crate::capture::job::{check_length, fingerprint, placed};
+use crate::capture::job::{check_length, placed};
 use crate::error::{Error, Kind, Refusal, Result};
-use crate::forest::{Reading, Request, Settings};
+use crate::forest::{Request, Settings};
 use crate::input::{Constitution, Item};
 use crate::model::Model;
 use crate::model::chat::Template;
-use crate::store::{Shard, Store};
+use crate::store::Store;
 
 /// Two responses of one item, by their numbers in the item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -131,15 +129,6 @@ fn ask(model: &Model, judge: &JudgeTemplate, chat: &Template, question: &Questio
     Ok(Request { tokens, response: None, answers: Some(answers) })
 }
 
-/// Requests in a shard.
-const REQUESTS: usize = 1024;
-
-/// Pairs in a shard; pairs of neighbouring items stand together, with all constitutions, since these
-/// share the pair as their prefix.
-fn pairs_per_shard(constitutions: usize) -> usize {
-    (REQUESTS / (2 * constitutions.max(1))).max(1)
-}
-
 /// Computes the choices that the store does not hold yet and returns all of them, one judgement a
 /// constitution. `job` and `progress` are as in [`crate::capture::fill`].
 ///
@@ -154,47 +143,19 @@ pub fn judge(
     items: &[Item],
     progress: &mut dyn FnMut(usize) -> Result<()>,
 ) -> Result<Vec<Judgement>> {
-    let constitutions = docket.constitutions;
-    let per_pair = 2 * constitutions;
-    let step = pairs_per_shard(constitutions);
-    let ranges: Vec<Range<usize>> = (0..docket.pairs.len())
-        .step_by(step)
-        .map(|start| start * per_pair..(start + step).min(docket.pairs.len()) * per_pair)
-        .collect();
-    let key = |range: &Range<usize>| format!("judge-{:08}", range.start / per_pair);
-    let keep = |range: &Range<usize>, readings: &[Reading]| -> Shard {
-        let odds = readings.iter().map(|r| (r.answers[0] - r.answers[1]) as f32).collect();
-        let shape = IxDyn(&[range.len() / per_pair, constitutions, 2]);
-        let odds = ArrayD::from_shape_vec(shape, odds).expect("one reading a request");
-        [("odds".to_owned(), odds)].into_iter().collect()
+    let place = |i: usize| {
+        let pair = i / (2 * docket.constitutions.max(1));
+        items[docket.pairs[pair].item].place.clone()
     };
-    let sharded = Sharded {
-        ranges: ranges.clone(),
-        requests: &|range| docket.requests[range.clone()].to_vec(),
-        key: &key,
-        keep: &keep,
-        place: &|i| items[docket.pairs[i / per_pair].item].place.clone(),
-        job,
-    };
-    sharded.fill(&model.decoder, settings, store, progress)?;
-    let mut judgements = vec![Judgement::default(); constitutions];
-    for range in &ranges {
-        let shard = store.get(&key(range), &fingerprint(job, &docket.requests[range.clone()]));
-        let odds = match &shard {
-            Some(shard) => &shard["odds"],
-            None => {
-                return Err(Refusal::new(Kind::RunConflict, "judgments vanished while the judge ran")
-                    .found(format!("no shard {}", key(range)))
-                    .remedy("run the same command again")
-                    .into());
-            }
-        };
-        for pair in 0..range.len() / per_pair {
-            for (c, judgement) in judgements.iter_mut().enumerate() {
-                judgement.ab.push(odds[[pair, c, 0]]);
-                judgement.ba.push(odds[[pair, c, 1]]);
-            }
-        }
+    let answers = docket.cells(job).answers(&model.decoder, settings, store, &place, progress)?;
+    let order = |odds: &[f32], order: usize| odds.iter().copied().skip(order).step_by(2).collect();
+    Ok(answers.iter().map(|odds| Judgement { ab: order(odds, 0), ba: order(odds, 1) }).collect())
+}
+
+impl Docket {
+    /// The questions as they are kept.
+    pub fn cells<'a>(&'a self, job: &'a str) -> Cells<'a> {
+        let (requests, constitutions) = (&self.requests[..], self.constitutions);
+        Cells { name: "judge", requests, constitutions, orders: 2, job }
     }
-    Ok(judgements)
 }

@@ -3,18 +3,17 @@
 //! The score of a response is the log-odds of yes against no, in nats. There is no order to average over; a
 //! liking for "yes" is the same for all responses to a prompt and drops out of every contrast.
 
-use ndarray::{ArrayD, IxDyn};
 use rayon::prelude::*;
 
 use super::template::{JudgeTemplate, Mode, Question};
-use super::{REQUESTS, ask};
-use crate::capture::job::{fingerprint, placed};
+use super::{Cells, ask};
+use crate::capture::job::placed;
 use crate::error::{Error, Kind, Refusal, Result};
-use crate::forest::{self, Request, Settings};
+use crate::forest::{Request, Settings};
 use crate::input::{Constitution, Item};
 use crate::model::Model;
 use crate::model::chat::Template;
-use crate::store::{Shard, Store};
+use crate::store::Store;
 
 /// A response of an item, by their numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -105,36 +104,17 @@ pub fn scores(
     items: &[Item],
     progress: &mut dyn FnMut(usize) -> Result<()>,
 ) -> Result<Vec<Vec<f32>>> {
-    let constitutions = questions.constitutions;
-    let mut scores = vec![Vec::with_capacity(questions.answers.len()); constitutions];
-    let step = (REQUESTS / constitutions.max(1)).max(1);
-    for start in (0..questions.answers.len()).step_by(step) {
-        let answers = &questions.answers[start..(start + step).min(questions.answers.len())];
-        let requests = &questions.requests[start * constitutions..(start + answers.len()) * constitutions];
-        let key = format!("point-{start:08}");
-        let fingerprint = fingerprint(job, requests);
-        let shard = match store.get(&key, &fingerprint) {
-            Some(shard) => {
-                let plan = forest::plan_requests(&model.decoder, requests, settings.chunk_tokens);
-                progress(plan.packed_tokens)?;
-                shard
-            }
-            None => {
-                let place = |i: usize| items[answers[i / constitutions].item].place.clone();
-                let readings = forest::run(&model.decoder, requests, settings, &place, progress)?;
-                let odds = readings.iter().map(|r| (r.answers[0] - r.answers[1]) as f32).collect();
-                let odds = ArrayD::from_shape_vec(IxDyn(&[answers.len(), constitutions]), odds)
-                    .expect("one reading a request");
-                let shard: Shard = [("odds".to_owned(), odds)].into_iter().collect();
-                store.put(&key, &fingerprint, &shard)?;
-                shard
-            }
-        };
-        for answer in 0..answers.len() {
-            for (c, scores) in scores.iter_mut().enumerate() {
-                scores.push(shard["odds"][[answer, c]]);
-            }
-        }
+    let place = |i: usize| {
+        let answer = i / questions.constitutions.max(1);
+        items[questions.answers[answer].item].place.clone()
+    };
+    questions.cells(job).answers(&model.decoder, settings, store, &place, progress)
+}
+
+impl Questions {
+    /// The questions as they are kept.
+    pub fn cells<'a>(&'a self, job: &'a str) -> Cells<'a> {
+        let (requests, constitutions) = (&self.requests[..], self.constitutions);
+        Cells { name: "point", requests, constitutions, orders: 1, job }
     }
-    Ok(scores)
 }

@@ -104,6 +104,11 @@ const BUILT_IN: &[(&str, &str)] = &[
 const HEARTH: &str = "embedded:hearth";
 
 impl JudgeTemplate {
+    /// The names of the templates that come with the program.
+    pub fn built_in() -> impl Iterator<Item = &'static str> {
+        BUILT_IN.iter().map(|(name, _)| *name)
+    }
+
     /// The shipped template of a mode that suits a model.
     ///
     /// # Errors
@@ -122,7 +127,8 @@ impl JudgeTemplate {
     }
 
     /// The template a user asked for: a built-in name, a file, or (for `None`) `chat` for a model with a
-    /// chat template and `base` for one without; `hearth` for the known-answer models of the binary.
+    /// chat template; for one without `base`, or `base-short` where the worked examples of `base` would fill more
+    /// than half of the context; `hearth` for the known-answer models of the binary.
     ///
     /// # Errors
     /// `Missing`, `Malformed`; `Invalid` for a chat template on a model that has none.
@@ -133,7 +139,13 @@ impl JudgeTemplate {
             false => "base",
         });
         let template = match BUILT_IN.iter().find(|(n, _)| *n == name) {
-            Some((name, text)) => Self::parse(text, Path::new(name))?,
+            Some((name, text)) => {
+                let template = Self::parse(text, Path::new(name))?;
+                if choice.is_none() && *name == "base" && template.fills(model)? {
+                    return Self::find(Some("base-short"), model);
+                }
+                template
+            }
             None => {
                 let path = Path::new(name);
                 let text = std::fs::read_to_string(path).map_err(|e| Error::io("read", path, e))?;
@@ -148,6 +160,14 @@ impl JudgeTemplate {
                 .into());
         }
         Ok(template)
+    }
+
+    /// Whether the template without a question takes more than half of the model's context.
+    fn fills(&self, model: &Model) -> Result<bool> {
+        let prompt = Prompt::Text(String::new());
+        let question = Question { constitution: "", prompt: &prompt, first: "", second: "" };
+        let text = self.render(&question, &ChatTemplate::Plain)?;
+        Ok(2 * model.encoder.encode(&text)?.len() > model.decoder.config().context)
     }
 
     /// Parses and checks a template file's text.

@@ -574,8 +574,7 @@ fn without_a_xet_store_the_file_is_fetched_plainly() {
 fn every_command_takes_a_model_of_the_hub_and_its_revision() {
     let scene = Scene::new();
     let folder = tempfile::tempdir().expect("a folder");
-    let item = "{\"id\":\"a\",\"prompt\":\"the tea\",\"responses\":[\"is good\",\"is not\"]}\n";
-    fs::write(folder.path().join("items.jsonl"), item).expect("items");
+    fs::write(folder.path().join("items.jsonl"), crate::cli::items(9)).expect("items");
     let experiment = |revision: &str| {
         let text = format!(
             "[model]\nhub = \"{ID}\"\nrevision = \"{revision}\"\n[data]\nfiles = [\"items.jsonl\"]\n"

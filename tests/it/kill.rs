@@ -12,7 +12,7 @@ use crate::stories::fixture;
 
 const SIGKILL: i32 = 9;
 
-/// A run of some seconds: four shards of rows, two of choices.
+/// A run of some seconds: six shards of rows, ten of choices.
 fn ready() -> Place {
     let place = Place::new();
     place.write("items.jsonl", &items(100));
@@ -97,12 +97,28 @@ impl Dice {
     }
 }
 
-/// Whether a process has written this file since `from`, or (for a shard, which stays) ever.
-fn written(path: &Path, from: SystemTime) -> bool {
-    let shard = path.parent().is_some_and(|p| p.ends_with("shards"));
-    match fs::metadata(path) {
-        Ok(meta) => shard || meta.modified().is_ok_and(|at| at >= from),
-        Err(_) => false,
+/// What shows that a run has come so far.
+#[derive(Clone, Copy)]
+enum Sign {
+    /// A file that the process has written.
+    File(&'static str),
+    /// So many shards whose names begin so; they stay from process to process.
+    Shards(&'static str, usize),
+}
+
+impl Sign {
+    /// Whether it is there, a file since `from`.
+    fn seen(self, place: &Place, from: SystemTime) -> bool {
+        match self {
+            Self::File(name) => {
+                fs::metadata(place.path(name)).and_then(|meta| meta.modified()).is_ok_and(|at| at >= from)
+            }
+            Self::Shards(head, count) => {
+                let Ok(entries) = fs::read_dir(place.path("out/shards")) else { return false };
+                let named = |e: &fs::DirEntry| e.file_name().to_string_lossy().starts_with(head);
+                entries.filter_map(Result::ok).filter(named).count() >= count
+            }
+        }
     }
 }
 
@@ -116,15 +132,15 @@ fn killed_at_any_moment_a_run_goes_on_to_the_same_report() {
     let mut kills: BTreeMap<&str, usize> = BTreeMap::new();
     // What appears in the course of a run; a kill follows it by a few milliseconds.
     let moments = [
-        ("start", "run.toml"),
-        ("capture", "out/manifest.json"),
-        ("capture", "out/shards/rows-00000000.safetensors"),
-        ("capture", "out/shards/rows-00000512.safetensors"),
-        ("judge", "out/observations.safetensors"),
-        ("judge", "out/shards/judge-00000000.safetensors"),
-        ("fit", "out/shards/judge-00000256.safetensors"),
-        ("report", "out/directions.safetensors"),
-        ("report", "out/report.json"),
+        ("start", Sign::File("run.toml")),
+        ("capture", Sign::File("out/manifest.json")),
+        ("capture", Sign::Shards("rows-", 1)),
+        ("capture", Sign::Shards("rows-", 4)),
+        ("judge", Sign::File("out/observations.safetensors")),
+        ("judge", Sign::Shards("judge-", 1)),
+        ("fit", Sign::Shards("judge-", 10)),
+        ("report", Sign::File("out/directions.safetensors")),
+        ("report", Sign::File("out/report.json")),
     ];
     for round in 0..2 {
         let place = ready();
@@ -137,10 +153,10 @@ fn killed_at_any_moment_a_run_goes_on_to_the_same_report() {
                 *kills.entry(name).or_default() += 1;
             }
         };
-        for (name, file) in moments {
+        for (name, sign) in moments {
             let from = SystemTime::now() - Duration::from_millis(if name == "start" { 1 << 40 } else { 0 });
             let mut child = start(&place);
-            while !written(&place.path(file), from) && child.try_wait().expect("a state").is_none() {
+            while !sign.seen(&place, from) && child.try_wait().expect("a state").is_none() {
                 std::thread::sleep(Duration::from_micros(200));
             }
             std::thread::sleep(Duration::from_micros(dice.below(if name == "report" {
@@ -188,7 +204,7 @@ fn a_damaged_shard_is_computed_again() {
         fs::write(&path, bytes).expect("damage");
         damaged += 1;
     }
-    assert_eq!(damaged, 6);
+    assert_eq!(damaged, 16);
     fs::write(place.path("out/observations.safetensors"), b"half").expect("damage");
     fs::write(place.path("out/report.json"), b"{").expect("damage");
     assert_same(&expected, &finish(&place), "damage to every shard");

@@ -32,6 +32,7 @@ mod parity;
 mod references;
 mod report;
 mod rope;
+mod run_flags;
 mod settings;
 mod simulate;
 mod steering;

@@ -20,7 +20,7 @@ use vstar::units::Layer;
 use crate::cli::{Place, model, ready, report};
 use crate::stories::fixture;
 
-const POINT: &str = "mode = \"pointwise\"\nkind = \"chat\"\nanswers = [\"A\", \"B\"]\n\
+pub const POINT: &str = "mode = \"pointwise\"\nkind = \"chat\"\nanswers = [\"A\", \"B\"]\n\
                      user = \"\"\"{{ prompt }}\n{{ response }}\n{{ constitution }}\"\"\"\n";
 
 fn with_judge(place: &Place, name: &str, out: &str, judge: &str) {

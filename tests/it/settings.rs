@@ -4,11 +4,13 @@ use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
 use vstar::batch::experiment::{
-    DeviceName, Dtype, Experiment, JudgeTemplateName, ModelName, Pool, TemplateName,
+    DeviceName, Dtype, Experiment, FitSettings, JudgeMode, JudgeTemplateName, Pool, TemplateName,
 };
 use vstar::error::Kind;
+use vstar::input::settings::{Document, Setting};
 use vstar::input::{Constitution, Family, Sign, read_constitutions};
-use vstar::units::Layer;
+use vstar::model::ModelSource;
+use vstar::units::{ByteSize, Layer, LayerList};
 
 /// A folder of files with a model, data, a template and two constitutions.
 fn folder() -> tempfile::TempDir {
@@ -176,10 +178,10 @@ fn an_experiment_says_all_that_its_file_says_with_paths_relative_to_it() {
     let path = write(folder.path(), "whole.toml", WHOLE);
     let experiment = Experiment::read(&path).expect("reads");
     let at = |name: &str| folder.path().join(name);
-    assert_eq!((experiment.name.as_str(), experiment.seed), ("whole", 7));
+    assert_eq!(experiment.seed, 7);
     assert_eq!(experiment.out, Path::new("elsewhere"), "relative to the current folder");
-    assert_eq!(experiment.sha256, vstar::artifact::sha256(WHOLE.as_bytes()));
-    assert_eq!(experiment.model.source, ModelName::Folder(at("model")));
+    assert_eq!(experiment.model.source, ModelSource::Folder(at("model")));
+    assert_eq!(experiment.model.name, at("model").to_string_lossy());
     assert_eq!((experiment.model.dtype, experiment.model.device), (Dtype::Bf16, Some(DeviceName::Cuda(1))));
     assert_eq!(experiment.data.files, [at("data.jsonl")]);
     assert_eq!((experiment.data.read.limit, experiment.data.read.skip_bad), (Some(5), true));
@@ -188,8 +190,11 @@ fn an_experiment_says_all_that_its_file_says_with_paths_relative_to_it() {
     let names: Vec<_> = experiment.constitutions().expect("reads").into_iter().map(|c| c.name).collect();
     assert_eq!(names, ["kind"]);
     assert_eq!(experiment.capture.template, Some(TemplateName::File(at("chat.jinja"))));
-    assert_eq!(experiment.capture.layers, Some(vec![Layer(0), Layer(3)]));
-    assert_eq!((experiment.capture.pool, experiment.capture.memory), (Pool::Last, Some(1_500_000_000)));
+    assert_eq!(experiment.capture.layers, LayerList::These(vec![Layer(0), Layer(3)]));
+    assert_eq!(
+        (experiment.capture.pool, experiment.capture.memory),
+        (Pool::Last, Some(ByteSize(1_500_000_000)))
+    );
     let judge = experiment.judge.expect("enabled");
     assert_eq!(judge.template, Some(JudgeTemplateName::File(at("judge.toml"))));
     assert_eq!(judge.max_pairs_per_prompt, Some(3));
@@ -204,7 +209,7 @@ fn an_experiment_of_a_model_and_data_has_the_documented_defaults() {
     let experiment = Experiment::read(&write(folder.path(), "short.toml", short)).expect("reads");
     assert_eq!((experiment.out.as_path(), experiment.seed), (Path::new("runs/short"), 0));
     assert_eq!((experiment.model.dtype, experiment.model.device), (Dtype::F32, None));
-    assert_eq!((&experiment.capture.template, &experiment.capture.layers), (&None, &None));
+    assert_eq!((&experiment.capture.template, &experiment.capture.layers), (&None, &LayerList::All));
     assert_eq!((experiment.capture.pool, experiment.capture.memory), (Pool::Mean, None));
     assert_eq!((experiment.fit.layer, experiment.fit.reference.as_str()), (None, "none"));
     assert!(experiment.judge.is_none() && experiment.constitutions().expect("none").is_empty());
@@ -222,7 +227,7 @@ fn a_bad_experiment_is_refused_with_the_line_of_the_key() {
     let folder = folder();
     let cases = [
         ("seed = 7", "sed = 7", Kind::UnknownKey, ":1", "did you mean `seed`?"),
-        ("seed = 7", "seed = -7", Kind::Invalid, ":1", "0 or more"),
+        ("seed = 7", "seed = -7", Kind::Invalid, ":1", "from 0 to 2^63"),
         ("[model]", "[modl]", Kind::UnknownKey, ":3", "did you mean `model`?"),
         ("dtype = ", "dytpe = ", Kind::UnknownKey, ":5", "did you mean `dtype`?"),
         ("\"bf16\"", "\"bf61\"", Kind::Invalid, ":5", "did you mean `bf16`?"),
@@ -280,6 +285,150 @@ fn all_problems_of_a_file_are_reported_together_in_the_order_of_their_lines() {
         .map(|part| shown.find(part).unwrap_or_else(|| panic!("{part} in {shown}")))
         .collect();
     assert!(at.is_sorted(), "{shown}");
+}
+
+/// Every key with a value other than the default.
+const EVERYTHING: &str = r#"seed = 7
+[model]
+path = "model"
+dtype = "bf16"
+device = "cuda:1"
+stream = true
+[data]
+files = ["data.jsonl", "embedded:honest"]
+limit = 5
+value_name = "harmless"
+skip_bad = true
+[constitutions]
+files = ["constitutions", "embedded:all"]
+only = ["kind", "cruel", "honest"]
+[capture]
+template = "chat.jinja"
+layers = "0,3-4"
+pool = "last"
+memory = "1.5 GiB"
+[judge]
+mode = ["pairwise", "implicit"]
+template = "judge.toml"
+max_pairs_per_prompt = 3
+[fit]
+layer = 3
+values = ["harmless"]
+reference = "kind"
+ensemble = ["kind", "cruel"]
+weights = { harmless = 2.5 }
+"#;
+
+#[test]
+fn an_experiment_that_is_written_reads_as_the_same() {
+    let folder = folder();
+    let rename = |text: &str| text.replace("[\"kind\", \"cruel\", \"honest\"]", "[\"kind\", \"cruel\"]");
+    let short = "model.path = \"model\"\ndata.files = \"data.jsonl\"\n".to_owned();
+    let mute = format!("{short}constitutions.files = \"constitutions\"\njudge.enabled = false\n");
+    let named = |dtype: &str| EVERYTHING.replace("\"bf16\"", dtype).replace("\"cuda:1\"", "\"cpu\"");
+    for text in [rename(&named("\"f16\"")), rename(EVERYTHING), short, mute] {
+        // The embedded kind would take the folder's name.
+        let text = text.replace(", \"embedded:all\"", "");
+        let path = write(folder.path(), "one.toml", &text);
+        let experiment = Experiment::read(&path).expect("reads");
+        let written = experiment.to_toml().expect("writes");
+        let again = Experiment::read(&write(&folder.path().join("elsewhere"), "two.toml", &written));
+        let again = again.unwrap_or_else(|e| panic!("{e}\n{written}"));
+        let mut expected = Experiment::read(&path).expect("reads");
+        expected.out = again.out.clone();
+        assert_eq!(again, expected, "{written}");
+    }
+    let own = "model.embedded = \"hearth-xs\"\ndata.files = \"embedded:hearth\"\n\
+               constitutions.files = \"embedded:hearth\"\n";
+    let experiment = Experiment::read(&write(folder.path(), "own.toml", own)).expect("reads");
+    let written = experiment.to_toml().expect("writes");
+    assert!(written.contains("embedded:hearth") && !written.contains("/embedded"), "{written}");
+}
+
+#[test]
+fn settings_stand_on_top_of_the_file_and_alone() {
+    let folder = folder();
+    let path = write(folder.path(), "whole.toml", WHOLE);
+    let set = |list: &[&str]| -> Vec<Setting> {
+        list.iter().map(|text| Setting::parse(text).expect("a setting")).collect()
+    };
+    let settings = set(&[
+        "seed=8",
+        "judge.mode=implicit",
+        "judge.template=chat",
+        "capture.layers=0,2-3",
+        "fit.weights={harmless=2}",
+        "data.limit = 9",
+        "model.dtype=\"f32\"",
+    ]);
+    let found = Experiment::compose(Some(&path), &settings).expect("reads");
+    let before = Experiment::read(&path).expect("reads");
+    assert_eq!((found.seed, found.data.read.limit, found.model.dtype), (8, Some(9), Dtype::F32));
+    assert_eq!(found.capture.layers.numbers(), Some(vec![0, 2, 3]));
+    let judge = found.judge.expect("a judge");
+    assert_eq!(judge.modes, [JudgeMode::Implicit]);
+    assert_eq!(judge.template, Some(JudgeTemplateName::Shipped("chat".into())));
+    assert_eq!(judge.max_pairs_per_prompt, Some(3), "keys beside it stay");
+    assert_eq!(found.fit.weights["harmless"], 2.0);
+    assert_eq!(FitSettings { weights: before.fit.weights.clone(), ..found.fit }, before.fit);
+    assert_eq!(found.data.files, before.data.files);
+    // Paths of a setting are relative to the current folder; later settings win.
+    let files = format!("data.files=[{:?}]", folder.path().join("data.jsonl"));
+    let alone = set(&["model.embedded=hearth-xs", &files, "seed=1", "seed=2", "out=here"]);
+    let found = Experiment::compose(None, &alone).expect("reads");
+    assert_eq!((found.seed, found.out.as_path()), (2, Path::new("here")));
+    assert_eq!(found.model.source, ModelSource::Embedded("hearth-xs".into()));
+    let error = Experiment::compose(Some(&path), &set(&["data.files=data.jsonl"])).expect_err("not here");
+    assert!(error.to_string().contains("--set data.files=data.jsonl"), "{error}");
+    // A table in braces takes the place of the file's.
+    let text = WHOLE.replace("[fit]", "[fit]\nweights = { harmless = 3, honest = 4 }");
+    let path = write(folder.path(), "weights.toml", &text);
+    let found = Experiment::compose(Some(&path), &set(&["fit.weights={honest=2}"])).expect("reads");
+    assert_eq!(found.fit.weights.into_iter().collect::<Vec<_>>(), [("honest".to_owned(), 2.0)]);
+    let found = Experiment::compose(Some(&path), &set(&["fit.weights.honest=2"])).expect("reads");
+    assert_eq!(found.fit.weights.len(), 2);
+}
+
+#[test]
+fn a_bad_setting_is_reported_with_the_setting_and_a_bad_line_beside_it_with_its_line() {
+    let folder = folder();
+    let path = write(folder.path(), "whole.toml", WHOLE);
+    for (setting, what) in [
+        ("judge.mdoe=implicit", "did you mean `mode`?"),
+        ("judge.mode=implict", "`implict`"),
+        ("fit.labels=[\"x\"]", "did you mean `values`?"),
+        ("fit.layer=9", "not among the layers"),
+        ("data.limit=0", "1 or more"),
+        ("model=3", "a table"),
+        ("capture.memory=8 GBs", "GiB"),
+    ] {
+        let error = Experiment::compose(Some(&path), &[Setting::parse(setting).expect("parses")]);
+        let shown = error.expect_err(setting).to_string();
+        assert!(shown.contains(&format!("[--set {setting}]")) && shown.contains(what), "{shown}");
+        assert!(!shown.contains("whole.toml:"), "{shown}");
+    }
+    let bad = write(folder.path(), "bad.toml", &WHOLE.replace("seed = 7", "seed = -7"));
+    let shown = Experiment::compose(Some(&bad), &[Setting::parse("fit.layre=3").expect("parses")]);
+    let shown = shown.expect_err("bad").to_string();
+    assert!(shown.contains("bad.toml:1") && shown.contains("[--set fit.layre=3]"), "{shown}");
+    for bad in ["judge.mode", "=x", "a b=3", "a\nb=3", "[a]=3"] {
+        let shown = Setting::parse(bad).expect_err(bad).to_string();
+        assert!(shown.contains("KEY=VALUE"), "{shown}");
+    }
+    // Nothing of a value can end its line and begin another key.
+    let sneaky = Setting::parse("out=\"x\"\nseed = 5").expect("a text");
+    let read = Document::empty().with(&[sneaky]).read(|top| {
+        let seed = top.has("seed");
+        top.text("out").map(|out| (out, seed))
+    });
+    assert_eq!(read.expect("reads"), ("\"x\"\nseed = 5".to_owned(), false));
+    // Without a file what is missing is named without a place.
+    let shown = Experiment::compose(None, &[Setting::parse("seed=3").expect("parses")]);
+    let shown = shown.expect_err("no model").to_string();
+    assert!(
+        shown.contains("no `model`") && shown.contains("no `data`") && !shown.contains("--set"),
+        "{shown}"
+    );
 }
 
 proptest! {

@@ -1,10 +1,13 @@
-//! Experiments: one TOML file that says what is measured, checked before anything runs.
+//! Experiments: what is measured, from a TOML file, from settings of the command line, or from both; checked
+//! before anything runs.
 //!
 //! Paths of inputs are relative to the folder of the file, so that an experiment means the same wherever it
-//! is started; `out` is relative to the current folder, because a run belongs where it was started.
+//! is started, and in settings of the command line to the current folder. `embedded:NAME` is what comes with the
+//! program. `out` is relative to the current folder, because a run belongs where it was started; of an
+//! `experiment.toml` in a run's folder it is that folder.
 //!
 //! ```toml
-//! seed = 0                            # default 0
+//! seed = 0                            # of the random directions and draws of the fit; default 0
 //! out = "runs/first"                  # default runs/NAME, with the file's name without .toml
 //!
 //! [model]                             # one of path, hub, embedded
@@ -16,20 +19,20 @@
 //! tokenizer = "tokenizer.json"        # instead of the model's own, or the folder that holds it
 //!
 //! [data]
-//! files = ["../prompts/harmless.jsonl"]
-//! limit = 500
+//! files = ["../prompts/harmless.jsonl", "embedded:honest"]
+//! limit = 500                         # items in all, the first of each file, as many from each
 //! value_name = "harmless"             # for formats that do not name their value
 //! skip_bad = false
 //!
 //! [constitutions]                     # without it the bare context alone is captured
-//! files = ["../constitutions"]         # files, or folders of which all *.toml are read
+//! files = ["../constitutions"]        # files, folders of which all *.toml are read, or embedded:all
 //! only = ["honest", "placebo-tea"]    # default: all of them
 //!
 //! [capture]
 //! template = "chat"                   # none, chat, or a Jinja file; default: chat where the model has one
-//! layers = "all"                      # all (default), or a list such as [4, 8]
+//! layers = "all"                      # all (default), numbers and ranges such as "0,4-8", or a list: [4, 8]
 //! pool = "mean"                       # mean (default), last
-//! memory = "8GB"                      # bytes, or a number with KB, MB, GB, KiB, MiB, GiB
+//! memory = "8GB"                      # bytes, or a number with KB, MB, GB, TB, KiB, MiB, GiB, TiB
 //!
 //! [judge]                             # by default every constitution judges
 //! enabled = true
@@ -45,25 +48,28 @@
 //! weights = { harmless = 2 }          # of values in weighted aggregates; default: 1 each
 //! ```
 
+mod defaults;
 mod read;
+mod write;
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::PathBuf;
+
+use serde::Serialize;
 
 use crate::error::Result;
 use crate::input::constitution::BARE;
 use crate::input::{Constitution, ReadOptions, read_constitutions};
-use crate::units::Layer;
+use crate::model::ModelSource;
+use crate::units::{ByteSize, Layer, LayerList};
+
+pub use defaults::{Given, defaults};
+pub use read::{MANIFEST, OWN};
 
 /// An experiment.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Experiment {
-    /// The file's name without `.toml`.
-    pub name: String,
-    /// The file.
-    pub path: PathBuf,
-    /// Hex SHA-256 of the file.
-    pub sha256: String,
     /// The model.
     pub model: ModelSettings,
     /// The items.
@@ -88,7 +94,9 @@ pub struct Experiment {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ModelSettings {
     /// Where it comes from.
-    pub source: ModelName,
+    pub source: ModelSource,
+    /// As the user names it.
+    pub name: String,
     /// dtype of the computation.
     pub dtype: Dtype,
     /// Device; `None`: what the build has.
@@ -97,26 +105,6 @@ pub struct ModelSettings {
     pub stream: bool,
     /// A tokenizer instead of the model's: `tokenizer.json`, or the folder that holds it.
     pub tokenizer: Option<PathBuf>,
-}
-
-/// Where a model comes from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ModelName {
-    /// `path`: a folder in Hugging Face layout.
-    Folder(PathBuf),
-    /// `path`: a GGUF file.
-    Gguf(PathBuf),
-    /// `hub`: an id on the Hugging Face hub, with `revision` if one is given.
-    Hub {
-        /// `owner/name`.
-        id: String,
-        /// Commit, branch or tag.
-        revision: Option<String>,
-        /// A GGUF file there, or its type.
-        gguf: Option<String>,
-    },
-    /// `embedded`: a model that comes with the program.
-    Embedded(String),
 }
 
 /// Number format of the computation.
@@ -153,12 +141,12 @@ pub struct DataSettings {
 pub struct CaptureSettings {
     /// The template; `None`: chat where the tokenizer has one.
     pub template: Option<TemplateName>,
-    /// The layers; `None`: all.
-    pub layers: Option<Vec<Layer>>,
+    /// The layers.
+    pub layers: LayerList,
     /// How a response's tokens become one vector.
     pub pool: Pool,
-    /// Bytes of memory that a capture may use; `None`: what the machine has.
-    pub memory: Option<u64>,
+    /// Memory that a capture may use; `None`: what the machine has.
+    pub memory: Option<ByteSize>,
 }
 
 /// How prompt, constitution and response become one text.
@@ -213,8 +201,8 @@ pub enum JudgeTemplateName {
     File(PathBuf),
 }
 
-/// What is estimated.
-#[derive(Debug, Clone, PartialEq)]
+/// What is estimated. All of it decides figures.
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct FitSettings {
     /// The layer; `None`: chosen by the data (`auto`).
     pub layer: Option<Layer>,
@@ -245,7 +233,7 @@ impl Experiment {
 
 impl Default for CaptureSettings {
     fn default() -> Self {
-        Self { template: None, layers: None, pool: Pool::Mean, memory: None }
+        Self { template: None, layers: LayerList::All, pool: Pool::Mean, memory: None }
     }
 }
 
@@ -268,6 +256,58 @@ impl DeviceName {
             "cpu" => Some(Self::Cpu),
             "cuda" => Some(Self::Cuda(0)),
             _ => name.strip_prefix("cuda:")?.parse().ok().map(Self::Cuda),
+        }
+    }
+}
+
+impl fmt::Display for DeviceName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Cpu => f.write_str("cpu"),
+            Self::Cuda(n) => write!(f, "cuda:{n}"),
+        }
+    }
+}
+
+impl Dtype {
+    /// The name in files.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::F32 => "f32",
+            Self::Bf16 => "bf16",
+            Self::F16 => "f16",
+        }
+    }
+}
+
+impl JudgeMode {
+    /// The name in files.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pairwise => "pairwise",
+            Self::Pointwise => "pointwise",
+            Self::Implicit => "implicit",
+        }
+    }
+}
+
+impl TemplateName {
+    /// As the command line names it.
+    pub fn name(&self) -> String {
+        match self {
+            Self::Plain => "none".to_owned(),
+            Self::Chat => "chat".to_owned(),
+            Self::File(path) => path.to_string_lossy().into_owned(),
+        }
+    }
+}
+
+impl JudgeTemplateName {
+    /// As the command line names it.
+    pub fn name(&self) -> String {
+        match self {
+            Self::Shipped(name) => name.clone(),
+            Self::File(path) => path.to_string_lossy().into_owned(),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Reads an experiment's file into its checked settings.
+//! Reads an experiment's file and the settings on top of it into its checked settings.
 
 use std::path::{Path, PathBuf};
 
@@ -6,16 +6,22 @@ use toml::de::DeValue;
 
 use super::{
     CaptureSettings, DataSettings, DeviceName, Dtype, Experiment, FitSettings, JudgeMode, JudgeSettings,
-    JudgeTemplateName, ModelName, ModelSettings, Pool, TemplateName,
+    JudgeTemplateName, ModelSettings, Pool, TemplateName,
 };
-use crate::error::{Kind, Refusal, Result};
+use crate::error::{Error, Kind, Refusal, Result};
 use crate::input::constitution::BARE;
 use crate::input::name::{check_name, nearest};
-use crate::input::settings::{Document, Section, number, whole};
-use crate::input::{ReadOptions, read_constitutions};
-use crate::model::gguf::is_gguf;
-use crate::model::hub::{gguf_id, is_id};
-use crate::units::Layer;
+use crate::input::settings::{Document, Section, Setting, number, whole};
+use crate::input::{ReadOptions, embedded, read_constitutions};
+use crate::judge::JudgeTemplate;
+use crate::model::{ModelSource, hub};
+use crate::units::{ByteSize, Layer, LayerList};
+
+/// The experiment of a run, in its folder.
+pub const OWN: &str = "experiment.toml";
+
+/// Beside [`OWN`], what the run was made of.
+pub const MANIFEST: &str = "manifest.json";
 
 impl Experiment {
     /// Reads and checks an experiment: all keys, and that all files it names are there and its
@@ -25,9 +31,15 @@ impl Experiment {
     /// One refusal that shows all problems, each with its line: keys that are unknown (with the nearest one
     /// known), missing or of the wrong type; files that are missing; settings that contradict one another.
     pub fn read(path: &Path) -> Result<Self> {
-        let document = Document::open(path)?;
-        let sha256 = document.sha256().to_owned();
-        let name = path.file_stem().map_or_else(String::new, |stem| stem.to_string_lossy().into_owned());
+        Self::compose(Some(path), &[])
+    }
+
+    /// The experiment of a file with settings on top of it, or of settings alone.
+    ///
+    /// # Errors
+    /// As [`Experiment::read`]; a problem with a setting is reported with the setting.
+    pub fn compose(file: Option<&Path>, settings: &[Setting]) -> Result<Self> {
+        let document = file.map_or_else(|| Ok(Document::empty()), Document::open)?.with(settings);
         document.read(|top| {
             let model = required(top, "model", "a table [model] with `path`, `hub` or `embedded`", model);
             let data = required(top, "data", "a table [data] with `files`", data);
@@ -46,26 +58,47 @@ impl Experiment {
                 Some(judge) => judge,
                 None => (!bare).then(JudgeSettings::default),
             };
-            let layers = capture.as_ref().and_then(|c| c.layers.as_deref());
+            let layers = capture.as_ref().map(|c| &c.layers);
             let fit = top.section("fit", |section| fit(section, names, layers));
-            let out = top.text("out").map_or_else(|| Path::new("runs").join(&name), PathBuf::from);
-            let seed = top.count("seed").unwrap_or(0);
+            let out = top.text("out").map(PathBuf::from);
+            let seed = top.typed("seed", "a whole number from 0 to 2^63 - 1", |value| {
+                whole(value).filter(|n| i64::try_from(*n).is_ok())
+            });
+            let model = model?;
             Some(Self {
-                path: path.to_owned(),
-                sha256,
-                model: model?,
+                out: out.unwrap_or_else(|| folder(file, &model.name)),
+                model,
                 data: data?,
                 constitutions: chosen.paths,
                 only: chosen.only,
                 capture: capture?,
                 judge,
                 fit: fit.unwrap_or_default(),
-                out,
-                seed,
-                name,
+                seed: seed.unwrap_or(0),
             })
         })
     }
+}
+
+/// The folder of a run that names none: that of the run whose experiment it is; else `runs/` and the name of the
+/// file, or of the model.
+fn folder(file: Option<&Path>, model: &str) -> PathBuf {
+    let Some(file) = file else { return Path::new("runs").join(short_name(model)) };
+    let own = file.parent().filter(|folder| folder.join(MANIFEST).is_file());
+    match own {
+        Some(folder) if file.file_name().is_some_and(|name| name == OWN) => folder.to_owned(),
+        _ => Path::new("runs").join(file.file_stem().unwrap_or_default()),
+    }
+}
+
+/// A model's name as the name of a folder: the last part of a path or id, without `.gguf`.
+fn short_name(model: &str) -> String {
+    let path = Path::new(model);
+    let full = path.canonicalize().ok().filter(|p| p.is_dir()).unwrap_or_else(|| path.to_owned());
+    let last = full.file_name().map_or_else(|| model.to_owned(), |n| n.to_string_lossy().into_owned());
+    let last = last.strip_suffix(".gguf").unwrap_or(&last);
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    last.chars().map(|c| if allowed(c) { c } else { '-' }).collect()
 }
 
 fn required<T>(
@@ -87,7 +120,7 @@ fn model(section: &mut Section) -> Option<ModelSettings> {
         .typed("device", "`cpu`, `cuda` or `cuda:N`", |value| value.as_str().and_then(DeviceName::parse));
     let stream = section.flag("stream").unwrap_or(false);
     let tokenizer = section.text("tokenizer").map(|name| {
-        let path = section.resolve(&name);
+        let path = section.resolve("tokenizer", &name);
         if !path.exists() {
             section.problem("tokenizer", not_there("tokenizer", &path));
         }
@@ -101,33 +134,40 @@ fn model(section: &mut Section) -> Option<ModelSettings> {
             .remedy("drop it; a folder is known by the hashes of its files");
         section.problem("revision", refusal);
     }
-    let source = match (path, hub, embedded) {
+    let (source, name) = match (path, hub, embedded) {
         (Some(path), None, None) => {
-            let path = section.resolve(&path);
-            if is_gguf(&path) {
-                ModelName::Gguf(path)
-            } else {
-                if !path.is_dir() {
+            let path = section.resolve("path", &path);
+            let name = path.to_string_lossy().into_owned();
+            match ModelSource::parse(&name, None) {
+                Ok(source) if path.exists() => (source, name),
+                Ok(_) => {
                     section.problem("path", not_there("folder or GGUF file", &path));
+                    return None;
                 }
-                ModelName::Folder(path)
+                Err(error) => {
+                    section.problem("path", refusal(error));
+                    return None;
+                }
             }
         }
         (None, Some(name), None) => {
-            let (id, gguf) = match gguf_id(&name) {
+            let (id, gguf) = match hub::gguf_id(&name) {
                 Some((id, file)) => (id.to_owned(), Some(file.to_owned())),
-                None => (name, None),
+                None => (name.clone(), None),
             };
-            if !is_id(&id) {
+            if !hub::is_id(&id) {
                 let refusal = Refusal::new(Kind::Invalid, "`hub` cannot be used")
                     .expected("an id on the hub: owner/name, or owner/name:FILE.gguf")
                     .found(format!("`{id}`"))
                     .remedy("for a folder or file on this machine use `path`");
                 section.problem("hub", refusal);
             }
-            ModelName::Hub { id, revision, gguf }
+            (ModelSource::Hub { id, revision, gguf }, name)
         }
-        (None, None, Some(name)) => ModelName::Embedded(name),
+        (None, None, Some(name)) => {
+            let full = format!("embedded:{name}");
+            (ModelSource::Embedded(name), full)
+        }
         (None, None, None) => {
             // A key that is there with the wrong type is already blamed.
             if !(section.has("path") || section.has("hub") || section.has("embedded")) {
@@ -143,7 +183,15 @@ fn model(section: &mut Section) -> Option<ModelSettings> {
             return None;
         }
     };
-    Some(ModelSettings { source, dtype, device, stream, tokenizer })
+    Some(ModelSettings { source, name, dtype, device, stream, tokenizer })
+}
+
+/// The refusal in an error of a check; others are put into words.
+fn refusal(error: Error) -> Refusal {
+    match error {
+        Error::Refused(refusal) => *refusal,
+        other => Refusal::new(Kind::Invalid, other.to_string()),
+    }
 }
 
 fn data(section: &mut Section) -> Option<DataSettings> {
@@ -186,7 +234,7 @@ fn constitutions(section: &mut Section) -> Option<Chosen> {
         section.problem("files", refusal);
         return None;
     }
-    if !paths.iter().all(|path| path.exists()) {
+    if !paths.iter().all(|path| there(path)) {
         return None;
     }
     let mut names: Vec<_> = match read_constitutions(&paths) {
@@ -224,7 +272,7 @@ fn capture(section: &mut Section) -> Option<CaptureSettings> {
         "none" => TemplateName::Plain,
         "chat" => TemplateName::Chat,
         _ => {
-            let file = section.resolve(&name);
+            let file = section.resolve("template", &name);
             if !file.is_file() {
                 let refusal = not_there("template", &file).expected("`none`, `chat` or a Jinja file");
                 section.problem("template", refusal);
@@ -232,20 +280,11 @@ fn capture(section: &mut Section) -> Option<CaptureSettings> {
             TemplateName::File(file)
         }
     });
-    let layers = section
-        .typed("layers", "\"all\" or a list of layers' numbers, none of them twice", |value| {
-            if value.as_str() == Some("all") {
-                return Some(None);
-            }
-            let list: Option<Vec<_>> = value.as_array()?.iter().map(|v| layer(v.get_ref())).collect();
-            let mut list = list.filter(|list| !list.is_empty())?;
-            list.sort_unstable();
-            list.windows(2).all(|pair| pair[0] != pair[1]).then_some(Some(list))
-        })
-        .flatten();
+    let layers = section.typed("layers", LAYERS, layers).unwrap_or_default();
     let pool = section.one_of("pool", &[("mean", Pool::Mean), ("last", Pool::Last)]).unwrap_or(Pool::Mean);
-    let memory = section.typed("memory", "bytes, as a number or as a text such as \"8GB\"", |value| {
-        whole(value).filter(|n| *n > 0).or_else(|| bytes(value.as_str()?))
+    let memory = section.typed("memory", ByteSize::GRAMMAR, |value| match value.as_str() {
+        Some(text) => text.parse().ok(),
+        None => whole(value).filter(|n| *n > 0).map(ByteSize),
     });
     Some(CaptureSettings { template, layers, pool, memory })
 }
@@ -254,12 +293,18 @@ fn judge(section: &mut Section) -> Option<JudgeSettings> {
     let enabled = section.flag("enabled").unwrap_or(true);
     let modes = section.typed("mode", MODES, modes).unwrap_or_default();
     let template = section.text("template").map(|name| {
-        if !name.ends_with(".toml") {
+        if JudgeTemplate::built_in().any(|known| known == name) {
             return JudgeTemplateName::Shipped(name);
         }
-        let file = section.resolve(&name);
+        let file = section.resolve("template", &name);
         if !file.is_file() {
-            section.problem("template", not_there("template", &file));
+            let known: Vec<&str> = JudgeTemplate::built_in().collect();
+            let mut refusal =
+                not_there("judge template", &file).expected(format!("{}, or a file", known.join(", ")));
+            if let Some(near) = nearest(&name, known) {
+                refusal = refusal.remedy(format!("did you mean `{near}`?"));
+            }
+            section.problem("template", refusal);
         }
         JudgeTemplateName::File(file)
     });
@@ -286,14 +331,15 @@ fn modes(value: &toml::de::DeValue) -> Option<Vec<JudgeMode>> {
     (!list.is_empty() && scores <= 1 && list.len() - scores <= 1).then_some(list)
 }
 
-fn fit(section: &mut Section, constitutions: &[String], captured: Option<&[Layer]>) -> FitSettings {
+fn fit(section: &mut Section, constitutions: &[String], captured: Option<&LayerList>) -> FitSettings {
     let chosen = section
         .typed("layer", "\"auto\" or a layer's number", |value| match value.as_str() {
             Some("auto") => Some(None),
-            _ => layer(value).map(Some),
+            Some(text) => text.parse().ok().map(|n| Some(Layer(n))),
+            None => layer(value).map(Some),
         })
         .flatten();
-    if let (Some(chosen), Some(captured)) = (chosen, captured)
+    if let (Some(chosen), Some(LayerList::These(captured))) = (chosen, captured)
         && !captured.contains(&chosen)
     {
         let list: Vec<_> = captured.iter().map(Layer::to_string).collect();
@@ -321,9 +367,12 @@ fn fit(section: &mut Section, constitutions: &[String], captured: Option<&[Layer
     }
     let ensemble = section.texts("ensemble").unwrap_or_default();
     if let Some(unknown) = ensemble.iter().find(|name| !constitutions.contains(name)) {
-        let refusal = Refusal::new(Kind::Invalid, "`ensemble` names no constitution of this experiment")
+        let mut refusal = Refusal::new(Kind::Invalid, "`ensemble` names no constitution of this experiment")
             .expected("names of constitutions in [constitutions]")
             .found(format!("`{unknown}`"));
+        if let Some(near) = nearest(unknown, constitutions.iter().map(String::as_str)) {
+            refusal = refusal.remedy(format!("did you mean `{near}`?"));
+        }
         section.problem("ensemble", refusal);
     }
     let weights = section
@@ -336,40 +385,43 @@ fn fit(section: &mut Section, constitutions: &[String], captured: Option<&[Layer
     FitSettings { layer: chosen, values, reference, ensemble, weights }
 }
 
-/// Paths of a key, each blamed if there is no such file (or, where `what` allows it, folder).
+/// Paths of a key, each reported if there is no such file (or, where `what` allows it, folder).
 fn existing(section: &mut Section, key: &'static str, what: &str) -> Option<Vec<PathBuf>> {
-    let paths: Vec<_> = section.texts(key)?.iter().map(|path| section.resolve(path)).collect();
+    let paths: Vec<_> = section.texts(key)?.iter().map(|path| section.resolve(key, path)).collect();
     for path in &paths {
-        if !(path.is_file() || what == "file or folder" && path.is_dir()) {
+        let folders = what == "file or folder";
+        // The constitutions of a name that is none are refused where they are read.
+        if !folders && let Some(Err(error)) = embedded::prompts_text(path) {
+            section.problem(key, refusal(error));
+        } else if embedded::name(path).is_none() && !(path.is_file() || folders && path.is_dir()) {
             section.problem(key, not_there(what, path));
         }
     }
     Some(paths)
 }
 
-fn not_there(what: &str, path: &Path) -> Refusal {
-    Refusal::new(Kind::Missing, format!("no such {what}: {}", path.display()))
-        .remedy("check the path; it is relative to the experiment's folder")
+fn there(path: &Path) -> bool {
+    embedded::name(path).is_some() || path.exists()
 }
 
-fn layer(value: &toml::de::DeValue) -> Option<Layer> {
+fn not_there(what: &str, path: &Path) -> Refusal {
+    Refusal::new(Kind::Missing, format!("no such {what}: {}", path.display()))
+        .remedy("check the path; in a file it is relative to the file's folder")
+}
+
+fn layer(value: &DeValue) -> Option<Layer> {
     whole(value).and_then(|n| usize::try_from(n).ok()).map(Layer)
 }
 
-/// Bytes from a text such as `8GB` (10⁹) or `8 GiB` (2³⁰).
-fn bytes(text: &str) -> Option<u64> {
-    let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.')?;
-    let (number, unit) = text.split_at(digits);
-    let unit: u64 = match unit.trim() {
-        "B" => 1,
-        "KB" | "kB" => 1000,
-        "MB" => 1_000_000,
-        "GB" => 1_000_000_000,
-        "KiB" => 1 << 10,
-        "MiB" => 1 << 20,
-        "GiB" => 1 << 30,
-        _ => return None,
-    };
-    // A size in bytes is well below 2⁵³, where f64 counts exactly.
-    number.parse::<f64>().ok().map(|n| n * unit as f64).filter(|n| *n >= 1.0 && *n < 9e15).map(|n| n as u64)
+const LAYERS: &str =
+    "\"all\", numbers and ranges such as \"0,4-8\", or a list of numbers, none of them twice";
+
+fn layers(value: &DeValue) -> Option<LayerList> {
+    if let Some(text) = value.as_str() {
+        return text.parse().ok();
+    }
+    let Some(list) = value.as_array() else { return LayerList::these([layer(value)?.0]) };
+    let numbers: Vec<usize> = list.iter().map(|v| layer(v.get_ref()).map(|l| l.0)).collect::<Option<_>>()?;
+    let given = numbers.len();
+    LayerList::these(numbers).filter(|l| matches!(l, LayerList::These(each) if each.len() == given))
 }

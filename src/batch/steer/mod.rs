@@ -20,7 +20,7 @@ use crate::model::hub::Downloads;
 use crate::probe::influence::normal_interval;
 use crate::steer::effect::{Comparison, Disturbance, Layered, Null, Outcome, Steered, estimate, mean};
 use crate::steer::random::{Law, isotropic, with_covariance};
-use crate::units::Layer;
+use crate::units::{Layer, LayerList};
 
 /// What is done along the direction.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -67,15 +67,6 @@ pub struct SteerOptions {
     pub out: PathBuf,
 }
 
-/// Which layers.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum LayerList {
-    /// Every one.
-    All,
-    /// These.
-    These(Vec<usize>),
-}
-
 /// Runs it and writes `steer.json` and `steer.md`.
 ///
 /// # Errors
@@ -91,8 +82,7 @@ pub fn steer_into(
     let mut prepared = Prepared::fetched(&capture, downloads)?;
     let blocks = prepared.model.decoder.config().num_blocks();
     let layers: Vec<Layer> = match (&options.layers, direction.pinned.or(direction.reported)) {
-        (Some(LayerList::All), _) => each_once(None, blocks),
-        (Some(LayerList::These(list)), _) => each_once(Some(list), blocks),
+        (Some(list), _) => each_once(list.numbers().as_deref(), blocks),
         (None, Some(layer)) => vec![layer],
         (None, None) => {
             return Err(Refusal::new(Kind::Missing, "nothing says at which layer to intervene")

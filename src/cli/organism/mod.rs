@@ -101,7 +101,12 @@ fn load(name: &str) -> Result<Model> {
     Model::load(&ModelSource::parse(name, None)?, name, &options)
 }
 
-fn with_bar<T>(step: &str, total: usize, unit: &str, work: impl FnOnce(&mut Bars) -> Result<T>) -> Result<T> {
+fn with_bar<T>(
+    step: &str,
+    total: usize,
+    unit: &'static str,
+    work: impl FnOnce(&mut Bars) -> Result<T>,
+) -> Result<T> {
     let mut bars = Bars::new();
     bars.start(step, total, unit);
     let out = work(&mut bars);

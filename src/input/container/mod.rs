@@ -12,6 +12,7 @@ use std::path::Path;
 use flate2::read::MultiGzDecoder;
 use serde_json::{Map, Value};
 
+use super::embedded::prompts_text;
 use crate::error::{Error, Excerpt, Kind, Place, Refusal, Result};
 
 /// Longest row that is read, in bytes; a longer one is refused without being held in memory.
@@ -46,6 +47,9 @@ const FOREIGN: [(&[u8], &str, &str); 6] = [
 /// What the sink returns; what makes the rest of the file unreadable: a missing file, a damaged
 /// compressed stream, an array that is not closed.
 pub(super) fn for_each_row(path: &Path, sink: Sink) -> Result<()> {
+    if let Some(embedded) = prompts_text(path) {
+        return text(Cursor::new(embedded?), path, sink);
+    }
     if path.is_dir() {
         return Err(Refusal::new(Kind::Invalid, "a folder stands where a file of items is needed")
             .at(Place::file(path))

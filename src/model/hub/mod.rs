@@ -53,6 +53,12 @@ pub trait Downloads {
 
     /// The file is whole.
     fn end(&mut self);
+
+    /// A step begins that is no download and whose parts are not counted, such as loading the model.
+    fn begin_step(&mut self, _step: &str) {}
+
+    /// That step is over.
+    fn end_step(&mut self) {}
 }
 
 /// Tells nobody.

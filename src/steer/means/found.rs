@@ -36,7 +36,7 @@ impl Against {
         Self {
             direction: name.to_owned(),
             estimate,
-            random_sd: geometry::null(bench, label).estimate,
+            random_sd: geometry::null(bench, label, 0).estimate,
             raw: v.and_then(|v| means.raw(sets, v)),
         }
     }
