@@ -3,7 +3,7 @@
 use crate::error::{Kind, Refusal, Result};
 use crate::model::chat::Template;
 use crate::model::hub::Downloads;
-use crate::model::{LoadOptions, Model, ModelSource, device, dtype};
+use crate::model::{LoadOptions, Model, ModelSource, Quantization, device, dtype};
 use crate::units::Layer;
 
 /// What a command that runs a model is told of it.
@@ -19,6 +19,8 @@ pub struct ModelOptions {
     pub device: Option<String>,
     /// Whether weights are read as they are used.
     pub stream: bool,
+    /// The GGUF type through which the weights are rounded.
+    pub quantize: Option<Quantization>,
     /// `none`, `chat`, a file; `None`: as the model suggests.
     pub template: Option<String>,
 }
@@ -43,6 +45,7 @@ impl ModelOptions {
             dtype: dtype(&self.dtype)?,
             device: device(self.device.as_deref())?,
             stream: self.stream,
+            quantize: self.quantize,
         })
     }
 

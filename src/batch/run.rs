@@ -189,6 +189,7 @@ fn capture_options(experiment: &Experiment) -> Result<CaptureOptions> {
             DeviceName::Cuda(n) => format!("cuda:{n}"),
         }),
         stream: experiment.model.stream,
+        quantize: experiment.model.quantize,
         template: experiment.capture.template.as_ref().map(|t| match t {
             TemplateName::Plain => "none".to_owned(),
             TemplateName::Chat => "chat".to_owned(),

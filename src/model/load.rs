@@ -14,7 +14,7 @@ use super::embedded;
 use super::files::ModelFiles;
 use super::hub::{self, Downloads};
 use super::text::TextEncoder;
-use super::weights::Checkpoint;
+use super::weights::{Checkpoint, Count, Quantization, Rounded, bits_per_weight};
 use crate::artifact;
 use crate::error::{Error, Kind, Place, Refusal, Result};
 
@@ -112,10 +112,12 @@ pub struct LoadOptions {
     pub device: Device,
     /// Whether weights are read block by block as they are used, instead of kept in memory.
     pub stream: bool,
+    /// The GGUF type through which the weights are rounded; `None`: they stay as they are stored.
+    pub quantize: Option<Quantization>,
 }
 
 /// What identifies a model: enough to tell whether two captures read the same thing.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Identity {
     /// As the user named it.
     pub name: String,
@@ -133,6 +135,12 @@ pub struct Identity {
     pub weights_sha256: BTreeMap<String, String>,
     /// SHA-256 of the chat template; empty where the model has none.
     pub template_sha256: String,
+    /// The GGUF type through which the weights were rounded at load; empty where they were not.
+    #[serde(default)]
+    pub quantize: String,
+    /// Bits in which the weights that the decoder reads are stored, after rounding, over their number.
+    #[serde(default)]
+    pub bits_per_weight: Option<f64>,
 }
 
 /// A model with everything that goes with it.
@@ -145,6 +153,8 @@ pub struct Model {
     pub identity: Identity,
     /// Tensors of the checkpoint that the decoder does not use.
     pub unused: Vec<String>,
+    /// Matrices that were rounded at load, by the type they were rounded through.
+    pub rounded: BTreeMap<&'static str, Count>,
     chat: Option<String>,
     special: BTreeMap<String, String>,
     files: ModelFiles,
@@ -178,13 +188,29 @@ impl Model {
         let tokenizer_path = folder.join("tokenizer.json");
         let bos = special_tokens.special.get("bos_token").map(String::as_str);
         let encoder = TextEncoder::open(&tokenizer_path, bos, config.bos)?.with_context(config.context);
-        let checkpoint = Arc::new(Checkpoint::open(folder, options.dtype, &options.device)?);
+        let (dtype, device) = match options.quantize {
+            None => (options.dtype, options.device.clone()),
+            Some(_) => (Rounded::inner_dtype(options.dtype), Device::Cpu),
+        };
+        let checkpoint = Arc::new(Checkpoint::open(folder, dtype, &device)?);
         let mut weights_sha256 = BTreeMap::new();
         for path in checkpoint.paths() {
             let file = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
             weights_sha256.insert(file, artifact::sha256_file(path)?);
         }
         files.verify(&weights_sha256)?;
+        let rounded = options.quantize.map(|through| {
+            Arc::new(Rounded::new(checkpoint.clone(), through, options.dtype, &options.device))
+        });
+        let source: SharedSource = match &rounded {
+            Some(rounded) => rounded.clone(),
+            None => checkpoint.clone(),
+        };
+        let decoder = if options.stream {
+            Decoder::stream(config.clone(), &source)?
+        } else {
+            Decoder::load(config.clone(), source.as_ref())?
+        };
         let identity = Identity {
             name: name.to_owned(),
             revision: files.revision().to_owned(),
@@ -197,12 +223,8 @@ impl Model {
                 .chat
                 .as_ref()
                 .map_or_else(String::new, |t| artifact::sha256(t.as_bytes())),
-        };
-        let decoder = if options.stream {
-            let source: SharedSource = checkpoint.clone();
-            Decoder::stream(config, &source)?
-        } else {
-            Decoder::load(config, checkpoint.as_ref())?
+            quantize: options.quantize.map_or_else(String::new, |q| q.name().to_owned()),
+            bits_per_weight: bits_per_weight(&source.stored()),
         };
         let unused = checkpoint.unused();
         Ok(Self {
@@ -210,6 +232,7 @@ impl Model {
             encoder,
             identity,
             unused,
+            rounded: rounded.map_or_else(BTreeMap::new, |r| r.counts()),
             chat: special_tokens.chat,
             special: special_tokens.special,
             files: files.clone(),

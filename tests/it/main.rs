@@ -31,6 +31,7 @@ mod parity;
 mod references;
 mod report;
 mod rope;
+mod rounding;
 mod settings;
 mod simulate;
 mod steering;

@@ -13,6 +13,7 @@
 //! dtype = "f32"                       # f32 (default), bf16, f16
 //! device = "cpu"                      # cpu, cuda, cuda:N; default: what the build has
 //! stream = false                      # true: weights are read as they are used
+//! quantize = "Q4_K"                   # a GGUF type through which the weights are rounded; default: none
 //!
 //! [data]
 //! files = ["../prompts/harmless.jsonl"]
@@ -52,6 +53,7 @@ use std::path::PathBuf;
 use crate::error::Result;
 use crate::input::constitution::BARE;
 use crate::input::{Constitution, ReadOptions, read_constitutions};
+use crate::model::Quantization;
 use crate::units::Layer;
 
 /// An experiment.
@@ -94,6 +96,8 @@ pub struct ModelSettings {
     pub device: Option<DeviceName>,
     /// Whether weights are read block by block as they are used.
     pub stream: bool,
+    /// The GGUF type through which the weights are rounded.
+    pub quantize: Option<Quantization>,
 }
 
 /// Where a model comes from.

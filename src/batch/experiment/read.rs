@@ -84,6 +84,9 @@ fn model(section: &mut Section) -> Option<ModelSettings> {
     let device = section
         .typed("device", "`cpu`, `cuda` or `cuda:N`", |value| value.as_str().and_then(DeviceName::parse));
     let stream = section.flag("stream").unwrap_or(false);
+    let quantize = section
+        .text("quantize")
+        .and_then(|name| name.parse().map_err(|refusal| section.problem("quantize", refusal)).ok());
     let revision = section.text("revision");
     let (path, hub) = (section.text("path"), section.text("hub"));
     let embedded = section.text("embedded");
@@ -130,7 +133,7 @@ fn model(section: &mut Section) -> Option<ModelSettings> {
             return None;
         }
     };
-    Some(ModelSettings { source, dtype, device, stream })
+    Some(ModelSettings { source, dtype, device, stream, quantize })
 }
 
 fn data(section: &mut Section) -> Option<DataSettings> {

@@ -10,7 +10,7 @@ use candle_core::{DType, Device, Tensor};
 use memmap2::Mmap;
 use safetensors::{Dtype, SafeTensors, tensor::TensorInfo};
 
-use super::TensorSource;
+use super::{Stored, TensorSource};
 use crate::error::{Error, Kind, Place, Refusal, Result};
 
 /// A checkpoint on disk: one safetensors file, or the shards an index names.
@@ -124,6 +124,16 @@ impl TensorSource for Checkpoint {
 
     fn rows(&self, name: &str, shape: &[usize], start: usize, len: usize) -> Result<Tensor> {
         self.read(name, shape, Some((start, len)), |stored| self.kept(stored))
+    }
+
+    fn stored(&self) -> BTreeMap<String, Stored> {
+        let asked = self.asked.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let of = |name: &String| {
+            let (_, info) = self.tensors.get(name)?;
+            let bits = 8 * (info.data_offsets.1 - info.data_offsets.0) as u64;
+            Some((name.clone(), Stored { parameters: info.shape.iter().product(), bits }))
+        };
+        asked.iter().filter_map(of).collect()
     }
 
     fn dtype(&self) -> DType {
