@@ -10,7 +10,6 @@ use super::rows::{self, Rows};
 use super::stage::Stage;
 use crate::error::Result;
 use crate::probe::direction::directions;
-use crate::probe::influence::normal_interval;
 use crate::units::Layer;
 
 /// Directions by layer and name.
@@ -30,8 +29,7 @@ pub struct LayerDimension {
 impl LayerDimension {
     fn new(layer: Layer, bench: &Bench) -> Option<Self> {
         let found = dimension(bench)?;
-        let (lo, hi) = normal_interval(found.d_eff.ln(), found.log_se);
-        Some(Self { layer, d_eff: found.d_eff, interval: (lo.exp(), hi.exp()) })
+        Some(Self { layer, d_eff: found.d_eff, interval: found.interval })
     }
 }
 

@@ -29,6 +29,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
+use crate::hypothesis::dominance::TABLE as DOMINANCE;
 use crate::hypothesis::{Analysis, Estimate};
 use crate::input::constitution::ANY_VALUE;
 use crate::input::{Constitution, Family, Sign};
@@ -137,6 +138,7 @@ impl Report {
         table(LAYER_ALIGNMENTS, alignments.is_empty(), serde_json::to_value(alignments));
         let dimensions = &analysis.dimensions;
         table(LAYER_DIMENSIONS, dimensions.len() < 2, serde_json::to_value(dimensions));
+        table(DOMINANCE, analysis.dominance.is_empty(), serde_json::to_value(&analysis.dominance));
         table(LAYER_NOTE, analysis.layer_note.is_empty(), serde_json::to_value(&analysis.layer_note));
         table(PLACEBO, analysis.placebo.is_empty(), serde_json::to_value(&analysis.placebo));
         Self {

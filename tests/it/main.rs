@@ -9,6 +9,7 @@ mod clusters;
 mod compare;
 mod content;
 mod coverage;
+mod dominance;
 mod export;
 mod foreign;
 mod forest;
