@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::analysis::{Analysis, Options};
 use super::bench::Bench;
 use super::dimension::dimension;
+use super::dominance::Largest;
 use super::problem::{LayerSource, Problem, Value};
 use super::rows::{self, Rows};
 use super::stage::Stage;
@@ -24,12 +25,19 @@ pub struct LayerDimension {
     pub d_eff: f64,
     /// Ends of its 95 % interval.
     pub interval: (f64, f64),
+    /// The coordinate with the largest share of the trace of Σ_w.
+    pub coordinate: Option<Largest>,
 }
 
 impl LayerDimension {
     fn new(layer: Layer, bench: &Bench) -> Option<Self> {
         let found = dimension(bench)?;
-        Some(Self { layer, d_eff: found.d_eff, interval: found.interval })
+        Some(Self {
+            layer,
+            d_eff: found.d_eff,
+            interval: found.interval,
+            coordinate: Largest::column(&bench.x),
+        })
     }
 }
 

@@ -49,7 +49,8 @@ pub type Provenance = serde_json::Map<String, Json>;
 pub const LAYER_PROFILE: &str = "layer_profile";
 /// Name of the table `[{layer, value, constitution, cos, interval}]`: alignments by layer from the same fits.
 pub const LAYER_ALIGNMENTS: &str = "layer_alignments";
-/// Name of the table `[{layer, d_eff, interval}]`: effective dimension by layer, on all rows.
+/// Name of the table `[{layer, d_eff, interval, coordinate}]`: effective dimension by layer, on all rows, with the
+/// coordinate of the largest share of the variance.
 pub const LAYER_DIMENSIONS: &str = "layer_d_eff";
 /// Name of the table `[{blocks, layer, rho2_of_other}]`: what each half of the blocks chose for the other.
 pub const LAYER_CHOICE: &str = "layer_choice";
