@@ -72,7 +72,7 @@ pub struct Prepared {
 }
 
 /// What decides the numbers of a capture beside the tokens.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Recipe {
     /// The model.
     pub model: Identity,
@@ -281,6 +281,13 @@ fn meta(prepared: &Prepared, job: &Job) -> Meta {
     meta.extra.insert("families".into(), json(&families));
     meta.extra.insert("paraphrases".into(), json(&paraphrases(prepared.judged())));
     meta.extra.insert("recipe".into(), json(&prepared.recipe()));
+    let identity = &prepared.model.identity;
+    if !identity.quantize.is_empty() {
+        meta.extra.insert("quantize".into(), identity.quantize.clone());
+    }
+    if let Some(bits) = identity.bits_per_weight {
+        meta.extra.insert("bits_per_weight".into(), bits.to_string());
+    }
     let skipped = job.skipped.len() + prepared.items.skipped.len();
     meta.extra.insert("skipped".into(), skipped.to_string());
     meta.extra.insert("constitution_folded".into(), job.folded.to_string());

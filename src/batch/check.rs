@@ -1,5 +1,7 @@
 //! Whether a model's numbers can be trusted on this machine: the same texts computed in several ways.
 
+use std::collections::BTreeMap;
+
 use candle_core::{DType, Tensor};
 use serde::Serialize;
 
@@ -9,6 +11,7 @@ use crate::forest::{self, Forest, Memory, Pool, Settings};
 use crate::input::{Message, Prompt, Role};
 use crate::model::chat::Template;
 use crate::model::decoder::{Engine, Tap};
+use crate::model::weights::Count;
 use crate::model::{Decoder, LoadOptions, Model, ModelFiles, Packing};
 use crate::units::Layer;
 
@@ -44,6 +47,10 @@ pub struct Check {
     pub logprob: f64,
     /// Tensors of the checkpoint that the decoder does not use.
     pub unused: Vec<String>,
+    /// Matrices that were rounded at load, by type.
+    pub rounded: BTreeMap<&'static str, Count>,
+    /// Bits in which the weights are stored, after rounding, over their number.
+    pub bits_per_weight: Option<f64>,
     /// Whether the output head is the embedding matrix.
     pub tied: bool,
     /// Longest sequence, in tokens.
@@ -102,7 +109,12 @@ fn record(decoder: &Decoder, packing: &Packing) -> Result<(Vec<Vec<Vec<f64>>>, T
 pub fn check(files: &ModelFiles, name: &str, options: &LoadOptions) -> Result<Check> {
     let model = Model::open(files, name, options)?;
     // Read as it is used: in f64 a model takes four times what it takes in bf16.
-    let exact = LoadOptions { dtype: DType::F64, device: candle_core::Device::Cpu, stream: true };
+    let exact = LoadOptions {
+        dtype: DType::F64,
+        device: candle_core::Device::Cpu,
+        stream: true,
+        quantize: options.quantize,
+    };
     let exact = Model::open(files, name, &exact)?.decoder.with_engine(Engine::Plain);
     let texts: Vec<Vec<u32>> = TEXTS.iter().map(|t| model.encoder.encode(t)).collect::<Result<_>>()?;
     let blocks = model.decoder.config().num_blocks();
@@ -124,6 +136,8 @@ pub fn check(files: &ModelFiles, name: &str, options: &LoadOptions) -> Result<Ch
         layers: vec![LayerCheck::default(); blocks + 1],
         limits,
         unused: model.unused.clone(),
+        rounded: model.rounded.clone(),
+        bits_per_weight: model.identity.bits_per_weight,
         tied: model.decoder.config().tied,
         context: model.decoder.config().context,
         memory: forest::memory(&model.decoder, &settings, CHUNK_TOKENS, 0),

@@ -27,7 +27,7 @@ use crate::model::hub::Downloads;
 use crate::observations::{Columns, Meta, Observations, RowRecord, write_rows};
 use crate::probe::length::LengthControl;
 use crate::report::export::{Directions, to_safetensors};
-use crate::steer::means::{Against, Found, LayerMeans, Means, Sets};
+use crate::steer::means::{Against, Found, LayerMeans, Means, Pivot, Sets};
 use crate::units::{Layer, TokenSpan};
 
 /// Which tokens of a prompt are read; the prompt ends where the response would begin, with what a template puts there.
@@ -166,16 +166,8 @@ pub fn direction_into(
             }
             _ => Vec::new(),
         };
-        let mut auc = means.auc(&sets);
-        auc.layer = Some(layer);
-        found.push(LayerMeans {
-            layer,
-            norm: means.norm(),
-            square: means.square(),
-            spread: spread(&sets),
-            auc,
-            against,
-        });
+        let ids = |pivot: &Pivot| all[if pivot.plus { pivot.row } else { plus.len() + pivot.row }].id.clone();
+        found.push(LayerMeans::new(layer, &means, &sets, spread(&sets), against, ids));
     }
     if found.len() > 1 {
         warnings
@@ -307,6 +299,9 @@ impl Run {
                 });
                 let mut against = Against::new(means, sets, &name, bench, &probed, stored.as_deref());
                 against.estimate.layer = Some(layer);
+                if let Some(rest) = &mut against.without_coordinate {
+                    rest.layer = Some(layer);
+                }
                 out.push(against);
                 Ok(())
             };

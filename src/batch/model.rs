@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use crate::error::{Kind, Refusal, Result};
 use crate::model::chat::Template;
 use crate::model::hub::Downloads;
-use crate::model::{LoadOptions, Model, ModelFiles, ModelSource, device, dtype};
+use crate::model::{LoadOptions, Model, ModelFiles, ModelSource, Quantization, device, dtype};
 use crate::units::Layer;
 
 /// What a command that runs a model is told of it.
@@ -23,6 +23,8 @@ pub struct ModelOptions {
     pub device: Option<String>,
     /// Whether weights are read as they are used.
     pub stream: bool,
+    /// The GGUF type through which the weights are rounded.
+    pub quantize: Option<Quantization>,
     /// `none`, `chat`, a file; `None`: as the model suggests.
     pub template: Option<String>,
 }
@@ -47,6 +49,7 @@ impl ModelOptions {
             dtype: dtype(&self.dtype)?,
             device: device(self.device.as_deref())?,
             stream: self.stream,
+            quantize: self.quantize,
         })
     }
 

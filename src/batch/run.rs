@@ -233,6 +233,7 @@ fn capture_options(experiment: &Experiment) -> Result<CaptureOptions> {
         dtype: settings.dtype.as_str().to_owned(),
         device: settings.device.map(|d| d.to_string()),
         stream: settings.stream,
+        quantize: settings.quantize,
         template: capture.template.as_ref().map(TemplateName::name),
     };
     Ok(CaptureOptions {

@@ -11,7 +11,7 @@ use crate::error::Result;
 use crate::forest::Pool;
 use crate::hypothesis::LayerChoice;
 use crate::input::{ReadOptions, read_constitutions};
-use crate::model::ModelSource;
+use crate::model::{ModelSource, Quantization};
 use crate::units::{ByteSize, Layer, LayerList};
 
 /// Does a language model encode a value, does a constitution activate it, and would training on the
@@ -97,6 +97,9 @@ pub struct ComputeArgs {
     /// cpu, cuda or cuda:N [default: cuda:0 if built for it, else cpu]
     #[arg(long)]
     pub device: Option<String>,
+    /// Round the weights through a GGUF type, such as Q4_K, and compute with the rounded ones
+    #[arg(long, value_name = "TYPE")]
+    pub quantize: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -210,7 +213,7 @@ impl ComputeArgs {
     /// The options for a model named so, in memory, with the template that it suggests.
     ///
     /// # Errors
-    /// As [`ModelSource::parse`].
+    /// As [`ModelSource::parse`]; `Invalid` for a type of `--quantize` that is none.
     pub fn options(&self, model: &str) -> Result<ModelOptions> {
         Ok(ModelOptions {
             name: model.to_owned(),
@@ -219,6 +222,7 @@ impl ComputeArgs {
             dtype: self.dtype.clone().unwrap_or_else(|| "f32".to_owned()),
             device: self.device.clone(),
             stream: false,
+            quantize: self.quantize.as_deref().map(str::parse::<Quantization>).transpose()?,
             template: None,
         })
     }

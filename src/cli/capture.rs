@@ -1,5 +1,6 @@
 //! `vstar capture` and `vstar judge`.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::args::{CaptureArgs, JudgeArgs};
@@ -10,6 +11,7 @@ use crate::batch::experiment::JudgeMode;
 use crate::batch::judges::Judges;
 use crate::capture::Job;
 use crate::error::{Refusal, Result};
+use crate::model::weights::Count;
 use crate::store::Store;
 
 /// Folder of finished shards beside the observations, until they are written.
@@ -72,6 +74,9 @@ pub fn describe(prepared: &Prepared, job: &Job) {
         plan.packed_tokens,
         plan.naive_tokens as f64 / plan.packed_tokens.max(1) as f64,
     );
+    if let Some(line) = rounded(&prepared.model.rounded, prepared.model.identity.bits_per_weight) {
+        println!("{line}");
+    }
     let memory = prepared.memory(&plan, job.rows.len());
     let waiting = if memory.waiting > 0 {
         format!(", {} for what waits while they are read", mebibytes(memory.waiting))
@@ -108,6 +113,21 @@ pub fn describe(prepared: &Prepared, job: &Job) {
     }
     list_skipped("items", &prepared.items.skipped);
     list_skipped("rows", &job.skipped);
+}
+
+/// What `--quantize` did to the weights; `None` where they stayed as they are stored.
+pub fn rounded(counts: &BTreeMap<&'static str, Count>, bits_per_weight: Option<f64>) -> Option<String> {
+    if counts.is_empty() {
+        return None;
+    }
+    let list: Vec<String> = counts
+        .iter()
+        .map(|(name, c)| {
+            format!("{name}: {} matrices ({:.2} M parameters)", c.matrices, c.parameters as f64 / 1e6)
+        })
+        .collect();
+    let bits = bits_per_weight.map_or_else(String::new, |b| format!("; {b:.2} bits per weight in all"));
+    Some(format!("weights rounded through {}{bits}", list.join(", ")))
 }
 
 /// The number of what was left out, with the first three reasons.

@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::args::{ComputeArgs, DataArgs};
 use super::bars::Bars;
-use super::capture::describe;
+use super::capture::{describe, rounded};
 use super::memory::mebibytes;
 use crate::batch::capture::{CHUNK_TOKENS, CaptureOptions, Prepared};
 use crate::batch::check::check as run;
@@ -90,6 +90,11 @@ pub fn check(args: &CheckArgs) -> Result<()> {
         mebibytes(found.memory.weights),
         mebibytes(found.memory.chunk)
     );
+    if let Some(line) = rounded(&found.rounded, found.bits_per_weight) {
+        println!("{line}");
+    } else if let Some(bits) = found.bits_per_weight {
+        println!("weights: {bits:.2} bits each, as stored");
+    }
     if !found.unused.is_empty() {
         println!("tensors that the decoder does not use: {}", found.unused.join(", "));
     }

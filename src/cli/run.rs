@@ -143,7 +143,7 @@ impl RunArgs {
             (!list.is_empty()).then(|| (list.join(" "), quoted_list(&list)))
         };
         let on = |flag: bool| flag.then(|| (String::new(), "true".to_owned()));
-        let ComputeArgs { revision, tokenizer, dtype, device } = &self.compute;
+        let ComputeArgs { revision, tokenizer, dtype, device, quantize } = &self.compute;
         put("revision", "model.revision", text(revision));
         put(
             "tokenizer",
@@ -155,6 +155,7 @@ impl RunArgs {
         );
         put("dtype", "model.dtype", text(dtype));
         put("device", "model.device", text(device));
+        put("quantize", "model.quantize", text(quantize));
         put("stream", "model.stream", on(self.stream));
         put("template", "capture.template", text(&self.template));
         put("data", "data.files", paths(&self.data));

@@ -6,6 +6,7 @@ use std::time::Instant;
 use serde::Serialize;
 
 use super::beside::Beside;
+use super::dominance::Dominance;
 use super::estimate::{Control, Estimate, Mode, Quantity};
 use super::export::{Fitted, LayerDimension, at_layer, fit_directions};
 use super::judging;
@@ -122,6 +123,8 @@ pub struct Analysis {
     pub directions: BTreeMap<String, Vec<Vec<f64>>>,
     /// d_eff by layer, on all rows.
     pub dimensions: Vec<LayerDimension>,
+    /// Shares of single coordinates and prompts in figures, and the figures without them.
+    pub dominance: Vec<Dominance>,
     /// Slopes against the placebo arm.
     pub placebo: Vec<PlaceboContrast>,
     /// What single statements found beside estimates, by the name of the table in the report.

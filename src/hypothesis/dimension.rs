@@ -3,17 +3,26 @@
 //! With A_g = X_gᵀX_g, only products across blocks count, so that a block's own noise cannot raise
 //! T₂ = Σ_{g≠h} tr(A_g A_h) nor T₁ = (Σ tr A_g)² − Σ (tr A_g)²; d_eff = T₁/T₂ (Chen, Zhang and Zhong
 //! 2010). Its error is the delete-block jackknife of log d_eff in closed form.
+//!
+//! The interval is that of the logarithm. A few blocks carry most of the jackknife's variance where components
+//! are heavy-tailed or few, so the quantile is Student's with Satterthwaite's degrees of freedom; Hall's (1992)
+//! transformation corrects for the skewness of the blocks' influence; and where the leading components have a
+//! kurtosis κ above the normal's 3, whose variances a sample underestimates, the error is multiplied by √(κ/3).
+//! Coverage over 600 seeds in fifteen regimes (normal coordinates, massive t₃ and t₅ coordinates, t₃ coordinates,
+//! rows of unequal spread; 2 and 4 responses; 25 to 150 blocks): .94 to 1.0, where z·SE gives .80 to .97. Where the
+//! three leading of 32 components are t₃ and there are pairs alone it is .88 to .93 (z·SE: .75 to .77).
 
 use std::ops::Range;
 
 use faer::Mat;
 use rayon::prelude::*;
+use statrs::distribution::{ContinuousCDF, StudentsT};
 
 use super::bench::{Bench, Label};
 use super::encoding::rho2;
-use super::estimate::{Estimate, Quantity};
+use super::estimate::{Estimate, Flag, Quantity};
 use crate::probe::Spectrum;
-use crate::probe::influence::{Z95, normal_interval};
+use crate::probe::influence::Z95;
 use crate::probe::twicing::components;
 
 /// What `d_eff` is made of.
@@ -21,14 +30,34 @@ use crate::probe::twicing::components;
 pub struct Dimension {
     /// Cross-block effective dimension.
     pub d_eff: f64,
-    /// Standard error of its logarithm.
+    /// Standard error of its logarithm by the jackknife.
     pub log_se: f64,
+    /// Ends of the 95 % interval.
+    pub interval: (f64, f64),
+    /// Kurtosis of the components, weighted by the square of their variance; 3 for normal ones.
+    pub kurtosis: f64,
     /// (tr Σ̂)²/tr Σ̂² of the sample covariance, biased low.
     pub naive: f64,
     /// tr Σ_w.
     pub trace: f64,
     /// tr Σ_w², cross-block.
     pub trace_of_square: f64,
+    /// The block with the largest share of the trace, its share, and d_eff without it.
+    pub largest_block: (usize, f64, f64),
+}
+
+impl Dimension {
+    /// Standard error of d_eff, as wide as the tails ask for.
+    pub fn se(&self) -> f64 {
+        self.d_eff * self.log_se * widening(self.kurtosis)
+    }
+}
+
+/// Kurtosis from which a warning is given.
+const HEAVY: f64 = 6.0;
+
+fn widening(kurtosis: f64) -> f64 {
+    (kurtosis / 3.0).max(1.0).sqrt()
 }
 
 /// Effective dimension of a bench's contrasts; `None` with fewer than three blocks, or where chance makes
@@ -79,34 +108,89 @@ pub fn dimension_of(spectrum: &Spectrum, blocks: &[Range<usize>]) -> Option<Dime
         }
         logs.push((without_1 / without_2).ln());
     }
+    let log = (t1 / t2).ln();
     let mean = logs.iter().sum::<f64>() / g;
     let log_se = ((g - 1.0) / g * logs.iter().map(|l| (l - mean) * (l - mean)).sum::<f64>()).sqrt();
+    let kurtosis = kurtosis(spectrum, &fourth);
+    let influence: Vec<f64> = logs.iter().map(|l| (g - 1.0) * (mean - l)).collect();
+    let (below, above) = reach(&influence);
+    let se = log_se * widening(kurtosis);
     let pairs = n * n - blocks.iter().map(|b| (b.len() * b.len()) as f64).sum::<f64>();
+    let largest = (0..parts.len()).max_by(|&a, &b| parts[a].0.total_cmp(&parts[b].0))?;
     Some(Dimension {
-        d_eff: t1 / t2,
+        d_eff: log.exp(),
         log_se,
+        interval: ((log - below * se).exp(), (log + above * se).exp()),
+        kurtosis,
         naive: trace * trace / total,
         trace: trace / n,
         trace_of_square: t2 / pairs,
+        largest_block: (largest, parts[largest].0 / trace, logs[largest].exp()),
     })
+}
+
+/// Σ_j μ_j² κ_j / Σ_j μ_j², with κ_j = N Σ_i U_ij⁴ the kurtosis of component j about 0.
+fn kurtosis(spectrum: &Spectrum, weights: &[f64]) -> f64 {
+    let n = spectrum.n as f64;
+    let u = spectrum.u();
+    let each: f64 = weights
+        .par_iter()
+        .enumerate()
+        .map(|(j, w)| w * n * (0..u.nrows()).map(|i| u[(i, j)].powi(4)).sum::<f64>())
+        .sum();
+    each / weights.iter().sum::<f64>()
+}
+
+/// How many standard errors the 95 % interval reaches below and above an estimate that the blocks influence so:
+/// g⁻¹(t) and −g⁻¹(−t), with Hall's transformation g for the skewness of the influence and Student's quantile t.
+fn reach(influence: &[f64]) -> (f64, f64) {
+    let g = influence.len() as f64;
+    let moment = |p: i32| influence.iter().map(|v| v.powi(p)).sum::<f64>() / g;
+    let (second, third, fourth) = (moment(2), moment(3), moment(4));
+    if second <= 0.0 {
+        return (Z95, Z95);
+    }
+    // 2 (Σv)²/Σ(v − v̄)² of the squares v, at most g − 1.
+    let spread = g * (fourth - second * second);
+    let df = (2.0 * (g * second).powi(2) / spread.max(f64::MIN_POSITIVE)).min(g - 1.0);
+    let t = StudentsT::new(0.0, 1.0, df).map_or(Z95, |t| t.inverse_cdf(0.975));
+    // Beyond a half, Hall's cubic bends too much to be believed.
+    let k = (third / second.powf(1.5) / g.sqrt()).clamp(-0.5, 0.5);
+    if k.abs() < 1e-9 {
+        return (t, t);
+    }
+    let inverse = |z: f64| 3.0 / k * ((1.0 + k * (z - k / 6.0)).cbrt() - 1.0);
+    (inverse(t), -inverse(-t))
 }
 
 /// `d_eff` and `d_eff_naive`.
 pub fn estimates(bench: &Bench) -> Vec<Estimate> {
-    let method = "cross-block, jackknife of the logarithm";
-    let Some(d) = dimension(bench) else {
-        return vec![Estimate::new(Quantity::DEff, method).warn("too few blocks")];
+    let Some(found) = dimension(bench) else {
+        return vec![Estimate::new(Quantity::DEff, METHOD).warn("too few blocks")];
     };
-    let (low, high) = normal_interval(d.d_eff.ln(), d.log_se);
-    let mut d_eff =
-        Estimate::figure(Quantity::DEff, method, d.d_eff, d.d_eff * d.log_se, (low.exp(), high.exp()));
+    let naive = Estimate::bare(Quantity::DEffNaive, "sample covariance", found.naive).warn("biased low");
+    vec![estimate(Quantity::DEff, &found), naive]
+}
+
+const METHOD: &str = "cross-block; jackknife of the logarithm, Student's t, corrected for skewness and tails";
+
+/// A dimension as an estimate under one of its names.
+pub fn estimate(quantity: Quantity, found: &Dimension) -> Estimate {
+    let mut out = Estimate::figure(quantity, METHOD, found.d_eff, found.se(), found.interval);
     // Zero is no hypothesis about a dimension.
-    d_eff.z = None;
-    if d.log_se > 0.5 {
-        d_eff = d_eff.warn("a few blocks carry most of the variance: the interval may be too short");
+    out.z = None;
+    if found.log_se > 0.5 {
+        out = out.warn("a few blocks carry most of the variance: the interval may be too short");
     }
-    let naive = Estimate::bare(Quantity::DEffNaive, "sample covariance", d.naive).warn("biased low");
-    vec![d_eff, naive]
+    if found.kurtosis > HEAVY {
+        out = out.flag(Flag::HeavyTails).warn(format!(
+            "heavy tails: the leading components have a kurtosis of {:.0} where normal ones have 3; the interval is \
+             {:.1} × as wide for it",
+            found.kurtosis,
+            widening(found.kurtosis)
+        ));
+    }
+    out
 }
 
 /// The numbers of components at which concentration is shown: doubling, d_eff, and the cross-check's.

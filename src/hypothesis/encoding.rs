@@ -3,7 +3,8 @@
 use std::ops::Range;
 
 use super::bench::{Bench, Label};
-use super::estimate::{Estimate, Quantity};
+use super::dominance::percent;
+use super::estimate::{Estimate, Flag, Quantity};
 use super::improvement::GATE;
 use super::latent::{Latent, Scale};
 use crate::probe::influence::{Influence, mean_product, normal_interval, theta};
@@ -115,12 +116,31 @@ pub fn rho(rho2: &Estimate) -> Estimate {
     rho
 }
 
-/// `rho2_model`: one variance component, maximum likelihood.
-pub fn rho2_model(bench: &Bench, label: &Label) -> Estimate {
-    let method = "one-component maximum likelihood, v ~ N(0, τ² I)";
-    match reml::rho2(&bench.spectrum, &label.y) {
-        Some(value) => Estimate::bare(Quantity::Rho2Model, method, value)
-            .warn("model-based: right if v* is spread over the residual stream's coordinates, no interval"),
-        None => Estimate::new(Quantity::Rho2Model, method).warn("the label does not vary within prompts"),
+/// The largest share of the trace that one component may hold where v is taken to be spread over all alike.
+const LEADING: f64 = 0.1;
+
+/// `rho2_model`: one variance component, maximum likelihood; `None` for more contrasts than dimensions, where
+/// the ridge needs no model.
+pub fn rho2_model(bench: &Bench, label: &Label) -> Option<Estimate> {
+    if bench.n() > bench.spectrum.d {
+        return None;
     }
+    let method = "one-component maximum likelihood, v ~ N(0, τ² I)";
+    let Some(value) = reml::rho2(&bench.spectrum, &label.y) else {
+        return Some(
+            Estimate::new(Quantity::Rho2Model, method).warn("the label does not vary within prompts"),
+        );
+    };
+    let estimate = Estimate::bare(Quantity::Rho2Model, method, value)
+        .warn("model-based: right if v* is spread over the residual stream's coordinates, no interval");
+    let leading = bench.spectrum.mu[0] / bench.spectrum.mu.iter().sum::<f64>();
+    Some(if leading <= LEADING {
+        estimate
+    } else {
+        estimate.flag(Flag::LeadingComponent).withheld(format!(
+            "one component carries {} of the variance: the model takes v* to be read through all alike, and says \
+             up to 1 whatever the truth",
+            percent(leading)
+        ))
+    })
 }

@@ -45,6 +45,21 @@ pub enum Control {
 /// How the warning begins that an estimate is of the resolved part of the residual stream only.
 pub const RESOLVED_PART: &str = "fewer than 1.5 contrasts a dimension: figure and interval are of the part";
 
+/// What is known to be wrong with a figure, for programs; the words stand among the warnings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Flag {
+    /// One coordinate of the residual stream carries a quarter or more of what the figure is made of.
+    DominantCoordinate,
+    /// The responses of one prompt carry a tenth or more of it.
+    DominantPrompt,
+    /// The components' tails are so heavy that the interval had to be widened by 40 % or more.
+    HeavyTails,
+    /// One principal component carries more than a tenth of the variance, where the model behind the figure
+    /// assumes that all carry alike.
+    LeadingComponent,
+}
+
 /// One estimate. Keys that do not apply are absent from the JSON; an `estimate` that could not be
 /// computed is `null`, with a warning that says why.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -106,6 +121,9 @@ pub struct Estimate {
     /// What the reader must know before quoting it.
     #[serde(default)]
     pub warnings: Vec<String>,
+    /// The same for programs, where a rule of this program found it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub flags: Vec<Flag>,
 }
 
 impl Estimate {
@@ -166,6 +184,13 @@ impl Estimate {
         self
     }
 
+    /// Adds a flag; the words that go with it are added by [`Estimate::warn`] or [`Estimate::withheld`].
+    #[must_use]
+    pub fn flag(mut self, flag: Flag) -> Self {
+        self.flags.push(flag);
+        self
+    }
+
     /// Keeps the figure but forbids quoting it, with the reason.
     #[must_use]
     pub fn withheld(mut self, why: impl Into<String>) -> Self {
@@ -209,6 +234,7 @@ impl Estimate {
             reportable: false,
             method: method.into(),
             warnings: Vec::new(),
+            flags: Vec::new(),
         }
     }
 }

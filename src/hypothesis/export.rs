@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use super::analysis::{Analysis, Options};
 use super::bench::Bench;
 use super::dimension::dimension;
+use super::dominance::Largest;
 use super::problem::{LayerSource, Problem, Value};
 use super::rows::{self, Rows};
 use super::stage::Stage;
 use crate::error::Result;
 use crate::probe::direction::directions;
-use crate::probe::influence::normal_interval;
 use crate::units::Layer;
 
 /// Directions by layer and name.
@@ -25,13 +25,19 @@ pub struct LayerDimension {
     pub d_eff: f64,
     /// Ends of its 95 % interval.
     pub interval: (f64, f64),
+    /// The coordinate with the largest share of the trace of Σ_w.
+    pub coordinate: Option<Largest>,
 }
 
 impl LayerDimension {
     fn new(layer: Layer, bench: &Bench) -> Option<Self> {
         let found = dimension(bench)?;
-        let (lo, hi) = normal_interval(found.d_eff.ln(), found.log_se);
-        Some(Self { layer, d_eff: found.d_eff, interval: (lo.exp(), hi.exp()) })
+        Some(Self {
+            layer,
+            d_eff: found.d_eff,
+            interval: found.interval,
+            coordinate: Largest::column(&bench.x),
+        })
     }
 }
 

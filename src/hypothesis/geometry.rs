@@ -10,8 +10,9 @@ use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
 
 use super::bench::{Bench, Label};
+use super::dominance::{Dominance, Largest, What, without_column, words};
 use super::encoding::rho2;
-use super::estimate::{Estimate, Quantity};
+use super::estimate::{Estimate, Flag, Quantity};
 use super::improvement::GATE;
 
 /// Directions drawn.
@@ -22,12 +23,17 @@ const SEED: u64 = 0x7673_7461_725f_6e75;
 
 /// Noise-free readings X u of random directions u ~ N(0, I), `[N, draws]`.
 pub(super) fn random_readings(bench: &Bench, seed: u64, draws: usize) -> Mat<f64> {
+    &bench.x * &random_directions(bench, seed, draws)
+}
+
+/// The directions, `[d, draws]`.
+fn random_directions(bench: &Bench, seed: u64, draws: usize) -> Mat<f64> {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let mut directions: Mat<f64> = Mat::zeros(bench.x.ncols(), draws);
     for j in 0..draws {
         directions.col_mut(j).iter_mut().for_each(|u| *u = StandardNormal.sample(&mut rng));
     }
-    &bench.x * &directions
+    directions
 }
 
 /// `geometry_null`: standard deviation of the cosine between v* and unrelated directions, drawn with `seed`.
@@ -41,19 +47,52 @@ pub fn null(bench: &Bench, s: &Label, seed: u64) -> Estimate {
             .warn("S is not encoded: there is no v* to have an angle with");
     }
     let scores = random_readings(bench, SEED ^ seed, DRAWS);
+    let estimate = Estimate::bare(Quantity::GeometryNull, method, spread(s, &scores, rho2.value));
+    match dominance(bench, s, seed) {
+        Some(found) if found.dominates => estimate.flag(Flag::DominantCoordinate).warn(words(&found)),
+        _ => estimate,
+    }
+}
+
+/// √(mean cos²) over directions with readings `[N, draws]`; the mean is 0 by symmetry.
+fn spread(s: &Label, readings: &Mat<f64>, rho2: f64) -> f64 {
     let s_norm = s.y.iter().map(|v| v * v).sum::<f64>().sqrt();
-    let cosines: Vec<f64> = (0..DRAWS)
-        .map(|j| {
-            let (mut dot, mut square) = (0.0, 0.0);
-            for (i, y) in s.y.iter().enumerate() {
-                let score = scores[(i, j)];
-                dot += y * score;
-                square += score * score;
-            }
-            dot / (s_norm * square.sqrt() * rho2.value.sqrt())
-        })
-        .collect();
-    // The mean is 0 by symmetry.
-    let sd = (cosines.iter().map(|c| c * c).sum::<f64>() / DRAWS as f64).sqrt();
-    Estimate::bare(Quantity::GeometryNull, method, sd)
+    let squares = (0..readings.ncols()).map(|j| {
+        let (mut dot, mut square) = (0.0, 0.0);
+        for (i, y) in s.y.iter().enumerate() {
+            let score = readings[(i, j)];
+            dot += y * score;
+            square += score * score;
+        }
+        (dot / (s_norm * square.sqrt() * rho2.sqrt())).powi(2)
+    });
+    (squares.sum::<f64>() / readings.ncols() as f64).sqrt()
+}
+
+/// The coordinate with the largest share of the variance that random directions read, and the null of directions
+/// that do not read it; `None` where there is no null.
+pub fn dominance(bench: &Bench, s: &Label, seed: u64) -> Option<Dominance> {
+    let rho2 = rho2(bench, s)?;
+    if !(rho2.value > 0.0 && rho2.value / rho2.se(bench.contrasts.blocks()) > GATE) {
+        return None;
+    }
+    let largest = Largest::column(&bench.x)?;
+    let mut found = Dominance {
+        quantity: Quantity::GeometryNull,
+        value: None,
+        what: What::Coordinate,
+        index: largest.index,
+        share: largest.share,
+        dominates: largest.dominates(),
+        estimate: None,
+        without: None,
+        without_interval: None,
+    };
+    if found.dominates {
+        let directions = random_directions(bench, SEED ^ seed, DRAWS);
+        found.estimate = Some(spread(s, &(&bench.x * &directions), rho2.value));
+        let rest = without_column(&bench.x, largest.index);
+        found.without = Some(spread(s, &(&rest * &directions), rho2.value)).filter(|sd| sd.is_finite());
+    }
+    Some(found)
 }

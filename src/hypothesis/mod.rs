@@ -10,6 +10,7 @@ pub mod ceiling;
 pub mod concentration;
 pub mod dimension;
 pub mod discrimination;
+pub mod dominance;
 pub mod encoding;
 mod ensemble;
 pub mod estimate;
@@ -40,5 +41,5 @@ pub mod tilt;
 pub mod wording;
 
 pub use analysis::{Analysis, LayerChoice, Options, analyse};
-pub use estimate::{Control, Estimate, Mode, Quantity};
+pub use estimate::{Control, Estimate, Flag, Mode, Quantity};
 pub use problem::{Asked, Choices, Judged, Labels, LayerSource, Parts, Problem, Value};

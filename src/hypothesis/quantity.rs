@@ -60,6 +60,8 @@ quantities! {
     PositionBiasSd => "position_bias_sd",
     DEff => "d_eff",
     DEffNaive => "d_eff_naive",
+    DEffUncentred => "d_eff_uncentred",
+    DEffBetween => "d_eff_between",
     ValueConcentration => "value_concentration",
     ValueShare => "value_share",
     ValueShareNull => "value_share_null",

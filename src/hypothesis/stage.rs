@@ -15,7 +15,7 @@ use super::moved::{Moved, moved};
 use super::multiplicity::{Statistic, adjusted};
 use super::problem::{Judged, Labels, Problem, Value};
 use super::rows::{self, Rows};
-use super::{ceiling, dimension, discrimination, encoding, gap, geometry, judging, tilt};
+use super::{ceiling, dimension, discrimination, dominance, encoding, gap, geometry, judging, tilt};
 use crate::error::{Kind, Result};
 use crate::probe::Contrasts;
 use crate::probe::length::LengthControl;
@@ -116,8 +116,12 @@ impl Stage<'_> {
             }
             return Ok(());
         };
+        let dominant = dominance::within(&bench)?;
         for estimate in dimension::estimates(&bench) {
-            self.push(out, Some(&bench), None, estimate);
+            self.push(out, Some(&bench), None, dominance::mark(estimate, &dominant));
+        }
+        if !self.length {
+            out.dominance.extend(dominant);
         }
         let estimate = match &problem.logprob {
             Some(logprob) => {
@@ -241,7 +245,7 @@ impl Stage<'_> {
             Labels::Preferences(_) => out.push(discrimination::preference_accuracy(bench, s)),
         }
         out.push(rho2);
-        out.push(encoding::rho2_model(bench, s));
+        out.extend(encoding::rho2_model(bench, s));
         out.push(match (&latent, scale.is_latent()) {
             (None, true) => Estimate::missing(
                 Quantity::CeilingRegret,

@@ -3,8 +3,8 @@
 use super::analysis::Analysis;
 use super::stage::Stage;
 use super::{
-    angles, calibration, concentration, ensemble, gradient, items, linearity, monotone, promptable, regret,
-    several, wording,
+    angles, calibration, concentration, dominance, ensemble, gradient, items, linearity, monotone,
+    promptable, regret, several, wording,
 };
 use crate::error::Result;
 
@@ -16,6 +16,7 @@ pub(super) const THEOREMS: &[(&str, Measure)] = &[
     ("angles between values (Appendix E)", angles::measure),
     ("curvature (Assumptions 1 to 3)", linearity::measure),
     ("average gradient (Theorem 14)", gradient::measure),
+    ("other covariances, and what dominates (Definition 8)", dominance::measure),
     ("concentration (Conjecture 9)", concentration::measure),
     ("regret, counted (Theorem 6)", regret::measure),
     ("several values at once (Appendix E)", several::measure),

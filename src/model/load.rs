@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use candle_core::{DType, Device};
 use serde::{Deserialize, Serialize};
@@ -14,6 +15,7 @@ use super::files::ModelFiles;
 use super::gguf;
 use super::hub::{self, Downloads};
 use super::text::TextEncoder;
+use super::weights::{Count, Quantization, Rounded, bits_per_weight};
 use crate::artifact;
 use crate::error::{Kind, Place, Refusal, Result};
 
@@ -134,10 +136,12 @@ pub struct LoadOptions {
     pub device: Device,
     /// Whether weights are read block by block as they are used, instead of kept in memory.
     pub stream: bool,
+    /// The GGUF type through which the weights are rounded; `None`: they stay as they are stored.
+    pub quantize: Option<Quantization>,
 }
 
 /// What identifies a model: enough to tell whether two captures read the same thing.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Identity {
     /// As the user named it.
     pub name: String,
@@ -155,6 +159,12 @@ pub struct Identity {
     pub weights_sha256: BTreeMap<String, String>,
     /// SHA-256 of the chat template; empty where the model has none.
     pub template_sha256: String,
+    /// The GGUF type through which the weights were rounded at load; empty where they were not.
+    #[serde(default)]
+    pub quantize: String,
+    /// Bits in which the weights that the decoder reads are stored, after rounding, over their number.
+    #[serde(default)]
+    pub bits_per_weight: Option<f64>,
 }
 
 /// A model with everything that goes with it.
@@ -167,6 +177,8 @@ pub struct Model {
     pub identity: Identity,
     /// Tensors of the checkpoint that the decoder does not use.
     pub unused: Vec<String>,
+    /// Matrices that were rounded at load, by the type they were rounded through.
+    pub rounded: BTreeMap<&'static str, Count>,
     chat: Option<String>,
     special: BTreeMap<String, String>,
     files: ModelFiles,
@@ -187,14 +199,35 @@ impl Model {
     /// What the config, the tokenizer and the weights are refused for; [`Kind::Weights`] for files of the hub's
     /// cache that are not what the hub sent.
     pub fn open(files: &ModelFiles, name: &str, options: &LoadOptions) -> Result<Self> {
+        // What is rounded on the CPU is read as it is stored.
+        let read = match options.quantize {
+            None => options.clone(),
+            Some(_) => LoadOptions {
+                dtype: Rounded::inner_dtype(options.dtype),
+                device: Device::Cpu,
+                ..options.clone()
+            },
+        };
         let Described { config, encoder, special, config_sha256, tokenizer_sha256, weights } =
-            Described::read(files, options)?;
+            Described::read(files, &read)?;
         let mut weights_sha256 = BTreeMap::new();
         for path in weights.paths() {
             let file = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
             weights_sha256.insert(file, artifact::sha256_file(path)?);
         }
         files.verify(&weights_sha256)?;
+        let rounded = options
+            .quantize
+            .map(|through| Arc::new(Rounded::new(weights.clone(), through, options.dtype, &options.device)));
+        let source: SharedSource = match &rounded {
+            Some(rounded) => rounded.clone(),
+            None => weights.clone(),
+        };
+        let decoder = if options.stream {
+            Decoder::stream(config.clone(), &source)?
+        } else {
+            Decoder::load(config.clone(), source.as_ref())?
+        };
         let identity = Identity {
             name: name.to_owned(),
             revision: files.revision().to_owned(),
@@ -207,18 +240,15 @@ impl Model {
                 .chat
                 .as_ref()
                 .map_or_else(String::new, |t| artifact::sha256(t.as_bytes())),
-        };
-        let source: SharedSource = weights.clone();
-        let decoder = if options.stream {
-            Decoder::stream(config, &source)?
-        } else {
-            Decoder::load(config, source.as_ref())?
+            quantize: options.quantize.map_or_else(String::new, |q| q.name().to_owned()),
+            bits_per_weight: bits_per_weight(&source.stored()),
         };
         Ok(Self {
             decoder,
             encoder,
             identity,
             unused: weights.unused(),
+            rounded: rounded.map_or_else(BTreeMap::new, |r| r.counts()),
             chat: special.chat,
             special: special.special,
             files: files.clone(),

@@ -19,3 +19,4 @@ pub use decoder::Decoder;
 pub use files::ModelFiles;
 pub use load::{Identity, LoadOptions, Model, ModelSource, device, dtype};
 pub use packing::Packing;
+pub use weights::Quantization;

@@ -29,6 +29,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
+use crate::hypothesis::dominance::TABLE as DOMINANCE;
 use crate::hypothesis::{Analysis, Estimate};
 use crate::input::constitution::ANY_VALUE;
 use crate::input::{Constitution, Family, Sign};
@@ -48,7 +49,8 @@ pub type Provenance = serde_json::Map<String, Json>;
 pub const LAYER_PROFILE: &str = "layer_profile";
 /// Name of the table `[{layer, value, constitution, cos, interval}]`: alignments by layer from the same fits.
 pub const LAYER_ALIGNMENTS: &str = "layer_alignments";
-/// Name of the table `[{layer, d_eff, interval}]`: effective dimension by layer, on all rows.
+/// Name of the table `[{layer, d_eff, interval, coordinate}]`: effective dimension by layer, on all rows, with the
+/// coordinate of the largest share of the variance.
 pub const LAYER_DIMENSIONS: &str = "layer_d_eff";
 /// Name of the table `[{blocks, layer, rho2_of_other}]`: what each half of the blocks chose for the other.
 pub const LAYER_CHOICE: &str = "layer_choice";
@@ -137,6 +139,7 @@ impl Report {
         table(LAYER_ALIGNMENTS, alignments.is_empty(), serde_json::to_value(alignments));
         let dimensions = &analysis.dimensions;
         table(LAYER_DIMENSIONS, dimensions.len() < 2, serde_json::to_value(dimensions));
+        table(DOMINANCE, analysis.dominance.is_empty(), serde_json::to_value(&analysis.dominance));
         table(LAYER_NOTE, analysis.layer_note.is_empty(), serde_json::to_value(&analysis.layer_note));
         table(PLACEBO, analysis.placebo.is_empty(), serde_json::to_value(&analysis.placebo));
         Self {

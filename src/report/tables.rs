@@ -9,7 +9,7 @@ use super::rows::{Index, Named};
 use super::text::shortened;
 use super::verdict::{Verdict, Z95};
 use super::{Report, text};
-use crate::hypothesis::{Control, Estimate, Quantity};
+use crate::hypothesis::{Control, Estimate, Flag, Quantity};
 
 /// Constitutions of a value, clearest rise first, clearest fall last among those outside the placebo arm;
 /// then the placebo arm.
@@ -176,9 +176,17 @@ pub(super) fn model<'a>(index: &Index<'a>, value: &'a str) -> Grid {
     let own = |quantity| move |control| index.get(quantity, Some(value), None, control);
     let shared = |quantity| move |control| index.get(quantity, None, None, control);
     let plain = |e: &Estimate| headline(Some(e));
+    // Neither unidentifiable nor quotable: the model behind it does not hold.
+    let quoted = |e: &Estimate| {
+        if e.flags.contains(&Flag::LeadingComponent) {
+            "withheld: one component dominates".to_owned()
+        } else {
+            plain(e)
+        }
+    };
     if lower {
         row("ρ², lower estimate (N < 1.5 d)", &own(Quantity::Rho2), &plain);
-        row("ρ², model-based (maximum likelihood)", &own(Quantity::Rho2Model), &plain);
+        row("ρ², model-based (maximum likelihood)", &own(Quantity::Rho2Model), &quoted);
         row("ρ, lower estimate", &own(Quantity::Rho), &plain);
     } else {
         row("ρ², share of the value encoded", &own(Quantity::Rho2), &plain);
@@ -194,7 +202,9 @@ pub(super) fn model<'a>(index: &Index<'a>, value: &'a str) -> Grid {
         Some(sd) if quotable(e) => format!("≤ {}", format::number(Z95 * sd, None)),
         _ => format::NOT_IDENTIFIABLE.to_owned(),
     });
-    row("effective dimension d_eff", &shared(Quantity::DEff), &plain);
+    row("effective dimension within prompts, d_eff", &shared(Quantity::DEff), &plain);
+    row("the same of prompts' means", &shared(Quantity::DEffBetween), &plain);
+    row("the same of E[hhᵀ], uncentred", &shared(Quantity::DEffUncentred), &plain);
     row("ρ² of log P (Assumption 2)", &shared(Quantity::LogprobRho2), &plain);
     out
 }

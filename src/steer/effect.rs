@@ -13,6 +13,7 @@ use serde_json::json;
 
 use super::page::{Page, table};
 use super::random::Law;
+use crate::hypothesis::dominance::{Largest, percent};
 use crate::hypothesis::judging::mean_by_block;
 use crate::hypothesis::{Estimate, Labels, Quantity};
 use crate::probe::influence::normal_interval;
@@ -129,6 +130,9 @@ pub struct Outcome {
     pub before: Option<f64>,
     /// Random directions.
     pub random: Vec<Null>,
+    /// The change by the direction without the coordinates that dominate it, at equal length.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub without_coordinate: Option<Estimate>,
 }
 
 /// An estimate of a change; `None`: the data hold no comparison.
@@ -184,6 +188,40 @@ pub struct Layered {
     pub length: Option<f64>,
     /// √(mean over responses of ‖h‖²) without the intervention, h pooled over the response's tokens.
     pub rms: f64,
+    /// The coordinate with the largest share of ‖v‖².
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub direction_coordinate: Option<Largest>,
+    /// The coordinate with the largest share of the mean of ‖h‖².
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stream_coordinate: Option<Largest>,
+}
+
+impl Layered {
+    /// What one coordinate makes of the direction, and of the unit in which its length is measured.
+    fn notes(&self, in_rms: bool) -> Vec<String> {
+        let mut out = Vec::new();
+        if let Some(c) = self.direction_coordinate.filter(Largest::dominates) {
+            out.push(format!(
+                "layer {}: coordinate {} holds {} of the direction's squared length; the rest of it is moved by {} \
+                 of the length that is given",
+                self.layer,
+                c.index,
+                percent(c.share),
+                percent((1.0 - c.share).max(0.0).sqrt())
+            ));
+        }
+        if let Some(c) = self.stream_coordinate.filter(|c| in_rms && c.dominates()) {
+            out.push(format!(
+                "layer {}: coordinate {} holds {} of the mean of ‖h‖², which --scale rms measures by; without it the \
+                 RMS length is {}",
+                self.layer,
+                c.index,
+                percent(c.share),
+                number(self.rms * (1.0 - c.share).max(0.0).sqrt(), None)
+            ));
+        }
+        out
+    }
 }
 
 /// Mean change of log P a token.
@@ -271,6 +309,7 @@ impl Steered {
         for l in &self.layers {
             let length = l.length.map_or_else(String::new, |v| format!("; added: {v:.3}"));
             notes.push(format!("layer {}: RMS length of h {:.3}{length}", l.layer, l.rms));
+            notes.extend(l.notes(self.scale == Some("rms")));
         }
         notes.extend(self.warnings.iter().cloned());
         Page {
@@ -283,7 +322,18 @@ impl Steered {
 
     /// The finding, one sentence an outcome.
     fn finding(&self) -> String {
-        let sentences: Vec<String> = self.outcomes.iter().map(|o| self.sentence(o)).collect();
+        let dominated = self.layers.iter().filter_map(|l| {
+            let c = l.direction_coordinate.filter(Largest::dominates)?;
+            Some(format!(
+                "Coordinate {} holds {} of the squared length of the direction at layer {}: what follows is mostly \
+                 the effect of that coordinate.",
+                c.index,
+                percent(c.share),
+                l.layer
+            ))
+        });
+        let sentences: Vec<String> =
+            dominated.chain(self.outcomes.iter().map(|o| self.sentence(o))).collect();
         sentences.join(" ")
     }
 
@@ -315,8 +365,12 @@ impl Steered {
         if let Some(first) = done.get_mut(..1) {
             first.make_ascii_uppercase();
         }
+        let rest =
+            o.without_coordinate.as_ref().filter(|r| r.estimate.is_some()).map_or_else(String::new, |rest| {
+                format!(" The rest of the direction, at equal length, moved it by {}.", with_interval(rest))
+            });
         format!(
-            "{done} moved {what} {direction} the better responses ({value}) by {}, {verdict}.",
+            "{done} moved {what} {direction} the better responses ({value}) by {}, {verdict}.{rest}",
             with_interval(e)
         )
     }
@@ -354,6 +408,57 @@ mod tests {
         assert!(cs.is_empty() && mean(&cs, |_| Some(1.0)).is_none());
         let e = estimate(Quantity::SteerLogprob, "method", None);
         assert!(e.estimate.is_none() && !e.reportable);
+    }
+
+    #[test]
+    fn a_page_says_first_that_one_coordinate_is_steered_and_says_nothing_where_none_dominates() {
+        let page = |direction: &[f64], stream: f64| {
+            let layer = crate::units::Layer(5);
+            let estimate = |value: f64| {
+                Estimate::figure(Quantity::SteerLogprob, "m", value, 0.1, (value - 0.2, value + 0.2))
+            };
+            let largest = Largest::coordinate(direction);
+            let dominated = largest.is_some_and(|l| l.dominates());
+            let steered = Steered {
+                format: "vstar-steer/1",
+                model: "m".to_owned(),
+                direction: "d:refusal".to_owned(),
+                action: "add",
+                alpha: Some(1.0),
+                scale: Some("rms"),
+                tokens: "all",
+                layers: vec![Layered {
+                    layer,
+                    length: Some(2.0),
+                    rms: 2.0,
+                    direction_coordinate: largest,
+                    stream_coordinate: Some(Largest { index: 9, share: stream, of: 64 }),
+                }],
+                random: 0,
+                seed: 0,
+                outcomes: vec![Outcome {
+                    estimate: estimate(0.9),
+                    before: Some(0.0),
+                    random: Vec::new(),
+                    without_coordinate: dominated.then(|| estimate(0.1)),
+                }],
+                disturbance: None,
+                warnings: Vec::new(),
+            };
+            steered.page().to_markdown()
+        };
+        let level: Vec<f64> = (0..64).map(|i| f64::from(i % 7) - 3.0).collect();
+        let text = page(&level, 0.1);
+        assert!(!text.contains("oordinate"), "{text}");
+        let mut massive = level;
+        massive[17] = 60.0;
+        let text = page(&massive, 0.1);
+        let (first, effect) = (text.find("Coordinate 17 holds 93 %"), text.find("moved log P"));
+        assert!(first.zip(effect).is_some_and(|(a, b)| a < b), "{text}");
+        assert!(text.contains("The rest of the direction, at equal length, moved it by 0.10"), "{text}");
+        assert!(!text.contains("coordinate 9"), "{text}");
+        assert!(page(&massive, 0.64).contains("coordinate 9 holds 64 %"));
+        assert!(page(&massive, 0.64).contains("without it the RMS length is 1.2"));
     }
 
     #[test]

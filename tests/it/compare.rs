@@ -148,6 +148,134 @@ fn models_stand_side_by_side_with_a_line_against_their_size() {
     assert_eq!(ranks[0]["verdict"]["constitution"], "kinder");
 }
 
+/// A run of one model at so many bits per weight.
+struct Rung {
+    bits: f64,
+    quantize: &'static str,
+    rho2: f64,
+    accuracy: f64,
+    weights: &'static str,
+}
+
+impl Rung {
+    fn run(&self) -> Run {
+        let figure = |quantity, estimate: f64, se: f64| {
+            let ends = (estimate - 1.96 * se, estimate + 1.96 * se);
+            let mut e = Estimate::figure(quantity, "test", estimate, se, ends);
+            e.value = Some("harmless".to_owned());
+            e
+        };
+        let mut bias = figure(Quantity::PositionBias, 0.4, 0.05).under("kind");
+        bias.value = None;
+        let mut d_eff = figure(Quantity::DEff, 20.0, 2.0);
+        d_eff.value = None;
+        let estimates = vec![
+            figure(Quantity::Rho2, self.rho2, 0.02),
+            figure(Quantity::Alignment, 0.5, 0.05).under("kind"),
+            figure(Quantity::JudgeAccuracy, self.accuracy, 0.02).under("kind"),
+            bias,
+            d_eff,
+        ];
+        let mut report = Report { estimates, ..Report::default() };
+        report.provenance.insert("model".into(), json!("owner/small"));
+        let model = json!({
+            "parameters": 1000, "family": "llama", "config_sha256": "c", "quantize": self.quantize,
+            "bits_per_weight": self.bits, "weights_sha256": {"model.safetensors": self.weights},
+        });
+        report.provenance.insert("recipe".into(), json!({ "model": model }));
+        Run { name: format!("runs/{}-{}", self.quantize, self.bits), report, ..Run::default() }
+    }
+}
+
+fn ladder(rungs: &[(f64, &'static str, f64, f64)]) -> Vec<Run> {
+    let of = |&(bits, quantize, rho2, accuracy): &(f64, &'static str, f64, f64)| {
+        Rung { bits, quantize, rho2, accuracy, weights: "w" }.run()
+    };
+    rungs.iter().map(of).collect()
+}
+
+#[test]
+fn a_model_at_several_precisions_stands_on_a_ladder() {
+    // Given out of order.
+    let runs = ladder(&[(4.5, "Q4_0", 0.58, 0.55), (16.0, "", 0.60, 0.90), (8.5, "Q8_0", 0.60, 0.89)]);
+    let comparison = compare(runs, None).expect("a comparison");
+    let [found] = &comparison.ladders[..] else { panic!("one ladder") };
+    assert_eq!(found.rungs.iter().map(|r| r.bits).collect::<Vec<_>>(), [16.0, 8.5, 4.5]);
+    assert_eq!(found.rungs[2].quantize.as_deref(), Some("Q4_0"));
+    assert!(!comparison.warnings.iter().any(|w| w.contains("size")), "{:?}", comparison.warnings);
+    let json: Json = serde_json::from_str(&to_json(&comparison).expect("JSON")).expect("JSON");
+    let along = json["ladders"][0]["along"].as_array().expect("quantities");
+    let accuracy = along.iter().find(|a| a["quantity"] == "judge_accuracy").expect("accuracy");
+    let change = &accuracy["changes"][2];
+    assert!((change["value"].as_f64().expect("a change") + 0.35).abs() < 1e-12);
+    assert!((change["se"].as_f64().expect("an error") - 0.02 * 2f64.sqrt()).abs() < 1e-12);
+    let kinds: Vec<&str> = along.iter().filter_map(|a| a["quantity"].as_str()).collect();
+    assert_eq!(kinds, ["d_eff", "rho2", "alignment", "judge_accuracy", "position_bias"]);
+    assert_eq!(json["ladders"][0]["findings"][0]["fate"], "kept");
+    assert_eq!(json["ladders"][0]["findings"][1]["fate"], "lost");
+    for text in [to_markdown(&comparison), to_terminal(&comparison)] {
+        let place = |what: &str| text.find(what).unwrap_or_else(|| panic!("{what}: {text}"));
+        assert!(place("16.0 bits (as stored)") < place("8.5 bits (Q8_0)"));
+        assert!(
+            text.contains("keeps at least three quarters of its ρ²")
+                && text.contains("agrees less with the labels")
+        );
+        assert!(text.contains("stays readable"), "{text}");
+    }
+    let page = to_html(&comparison);
+    for title in ["Encoding quality", "Alignment", "The judge", "Position bias", "Effective dimension"] {
+        assert!(page.contains(&format!("<h3>{title} and precision")), "{title}");
+    }
+}
+
+#[test]
+fn a_ladder_says_no_more_than_its_intervals_do() {
+    let words = |rungs: &[(f64, &'static str, f64, f64)]| {
+        let comparison = compare(ladder(rungs), None).expect("a comparison");
+        assert_eq!(comparison.ladders.len(), 1);
+        to_markdown(&comparison)
+    };
+    let (kept, lost) = ("keeps at least three quarters", "loses ρ²");
+    // Both are lost: nothing stays readable.
+    let text = words(&[(16.0, "", 0.60, 0.90), (4.5, "Q4_0", 0.20, 0.55)]);
+    assert!(text.contains(lost) && text.contains("agrees less") && !text.contains(kept), "{text}");
+    assert!(!text.contains("stays readable"));
+    // The judge falls by less than its error.
+    let text = words(&[(16.0, "", 0.60, 0.90), (4.5, "Q4_0", 0.60, 0.87)]);
+    assert!(
+        text.contains(kept) && !text.contains("agrees less") && !text.contains("stays readable"),
+        "{text}"
+    );
+    // It had nothing to lose: it judged like a coin.
+    let text = words(&[(16.0, "", 0.60, 0.52), (4.5, "Q4_0", 0.60, 0.40)]);
+    assert!(!text.contains("agrees less"), "{text}");
+    // ρ² changes by less than can be told, and may have lost more than a quarter.
+    let text = words(&[(16.0, "", 0.15, 0.90), (4.5, "Q4_0", 0.13, 0.90)]);
+    assert!(!text.contains(kept) && !text.contains(lost), "{text}");
+}
+
+#[test]
+fn other_models_and_one_precision_make_no_ladder() {
+    let rung = |bits, weights| Rung { bits, quantize: "", rho2: 0.6, accuracy: 0.9, weights };
+    let none = |runs: Vec<Run>| assert!(compare(runs, None).expect("a comparison").ladders.is_empty());
+    none(vec![rung(16.0, "w").run(), rung(16.0, "w").run()]);
+    // A fine-tuned model has the config of its base, and another name and weights.
+    let mut tuned = rung(4.5, "v").run();
+    tuned.report.provenance.insert("model".into(), json!("owner/small-tuned"));
+    none(vec![rung(16.0, "w").run(), tuned]);
+    let mut unknown = rung(4.5, "w").run();
+    unknown.report.provenance.remove("recipe");
+    none(vec![rung(16.0, "w").run(), unknown]);
+    // GGUF files of one model differ in their weights, and in the end of their names.
+    let named = |bits, name: &str, weights| {
+        let mut run = rung(bits, weights).run();
+        run.report.provenance.insert("model".into(), json!(name));
+        run
+    };
+    let runs = vec![named(8.5, "small-q8_0.gguf", "a"), named(4.9, "small-Q4_K_M.gguf", "b")];
+    assert_eq!(compare(runs, None).expect("a comparison").ladders.len(), 1);
+}
+
 #[test]
 fn gaps_stand_against_the_shares_that_the_models_were_trained_on() {
     let runs: Vec<Run> = [(0.1, "scarce"), (0.6, "<plenty>")]

@@ -633,7 +633,7 @@ proptest! {
 }
 
 fn options() -> LoadOptions {
-    LoadOptions { dtype: DType::F32, device: Device::Cpu, stream: false }
+    LoadOptions { dtype: DType::F32, device: Device::Cpu, stream: false, quantize: None }
 }
 
 /// `llama_chat` as one GGUF file holds the weights, config, tokenizer and template of the folder.

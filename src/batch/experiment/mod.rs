@@ -17,6 +17,7 @@
 //! device = "cpu"                      # cpu, cuda, cuda:N; default: what the build has
 //! stream = false                      # true: weights are read as they are used
 //! tokenizer = "tokenizer.json"        # instead of the model's own, or the folder that holds it
+//! quantize = "Q4_K"                   # a GGUF type through which the weights are rounded; default: none
 //!
 //! [data]
 //! files = ["../prompts/harmless.jsonl", "embedded:honest"]
@@ -61,7 +62,7 @@ use serde::Serialize;
 use crate::error::Result;
 use crate::input::constitution::BARE;
 use crate::input::{Constitution, ReadOptions, read_constitutions};
-use crate::model::ModelSource;
+use crate::model::{ModelSource, Quantization};
 use crate::units::{ByteSize, Layer, LayerList};
 
 pub use defaults::{Given, defaults};
@@ -105,6 +106,8 @@ pub struct ModelSettings {
     pub stream: bool,
     /// A tokenizer instead of the model's: `tokenizer.json`, or the folder that holds it.
     pub tokenizer: Option<PathBuf>,
+    /// The GGUF type through which the weights are rounded.
+    pub quantize: Option<Quantization>,
 }
 
 /// Number format of the computation.

@@ -126,6 +126,9 @@ fn model(section: &mut Section) -> Option<ModelSettings> {
         }
         path
     });
+    let quantize = section
+        .text("quantize")
+        .and_then(|name| name.parse().map_err(|refusal| section.problem("quantize", refusal)).ok());
     let revision = section.text("revision");
     let (path, hub) = (section.text("path"), section.text("hub"));
     let embedded = section.text("embedded");
@@ -183,7 +186,7 @@ fn model(section: &mut Section) -> Option<ModelSettings> {
             return None;
         }
     };
-    Some(ModelSettings { source, name, dtype, device, stream, tokenizer })
+    Some(ModelSettings { source, name, dtype, device, stream, tokenizer, quantize })
 }
 
 /// The refusal in an error of a check; others are put into words.

@@ -14,7 +14,8 @@ use super::named::Named;
 use super::progress::Progress;
 use crate::artifact;
 use crate::error::{Kind, Refusal, Result};
-use crate::hypothesis::Quantity;
+use crate::hypothesis::dominance::Largest;
+use crate::hypothesis::{Estimate, Flag, Quantity};
 use crate::model::decoder::{At, Intervention, Steering};
 use crate::model::hub::Downloads;
 use crate::probe::influence::normal_interval;
@@ -96,7 +97,9 @@ pub fn steer_into(
     acts(&layers, &vectors, &vec![1.0; layers.len()], Act::Ablate, At::Everywhere)?
         .check(prepared.model.decoder.config())?;
     let asked = Asked::new(options, &prepared)?;
-    let variants = 2 + 2 * options.random;
+    let largest: Vec<Option<Largest>> = vectors.iter().map(|v| Largest::coordinate(v)).collect();
+    let rest = without_dominant(&vectors, &largest);
+    let variants = 2 + 2 * options.random + usize::from(rest.is_some());
     let tokens: usize = asked.requests().map(|r| r.tokens.len()).sum();
     progress.begin("steer", tokens * variants);
     let base = asked.ask(&prepared, &Steering::default(), &Steering::default(), progress)?;
@@ -117,6 +120,7 @@ pub fn steer_into(
         asked.ask(&prepared, &responses, &questions, progress)
     };
     let steered = ask(&vectors)?;
+    let rest = rest.map(|rest| ask(&rest)).transpose()?;
     let mut random: BTreeMap<usize, Vec<Answers>> = BTreeMap::new();
     let laws = [Law::Isotropic, Law::Covariance];
     for (which, law) in laws.iter().enumerate() {
@@ -144,20 +148,28 @@ pub fn steer_into(
     for (value, list) in &asked.comparisons {
         let change = |after: &Answers| mean(list, |c| Some(after.logprob(c) - base.logprob(c)));
         let what = "mean over prompts of the change of log P(better) − log P(worse)";
-        let mut e = estimate(Quantity::SteerLogprob, what, change(&steered));
-        (e.value, e.layer) = (Some(value.clone()), Some(layers[0]));
+        let of = |after: &Answers| {
+            let mut e = estimate(Quantity::SteerLogprob, what, change(after));
+            (e.value, e.layer) = (Some(value.clone()), Some(layers[0]));
+            e
+        };
+        let (e, without_coordinate) = with_rest(&of, &steered, rest.as_ref());
         let random = nulls(e.estimate, &|a| change(a).map(|m| m.value));
         let before = mean(list, |c| Some(base.logprob(c))).map(|m| m.value);
-        outcomes.push(Outcome { estimate: e, before, random });
+        outcomes.push(Outcome { estimate: e, before, random, without_coordinate });
         for (c, constitution) in prepared.judged().iter().enumerate() {
             let odds = |answers: &Answers, pair: &Comparison| asked.odds(answers, c, pair);
             let change = |after: &Answers| mean(list, |pair| Some(odds(after, pair)? - odds(&base, pair)?));
             let what = "mean over prompts of the change of (ab − ba)/2 for the better response";
-            let mut e = estimate(Quantity::SteerJudge, what, change(&steered)).under(&constitution.name);
-            (e.value, e.layer) = (Some(value.clone()), Some(layers[0]));
+            let of = |after: &Answers| {
+                let mut e = estimate(Quantity::SteerJudge, what, change(after)).under(&constitution.name);
+                (e.value, e.layer) = (Some(value.clone()), Some(layers[0]));
+                e
+            };
+            let (e, without_coordinate) = with_rest(&of, &steered, rest.as_ref());
             let random = nulls(e.estimate, &|a| change(a).map(|m| m.value));
             let before = mean(list, |pair| odds(&base, pair)).map(|m| m.value);
-            outcomes.push(Outcome { estimate: e, before, random });
+            outcomes.push(Outcome { estimate: e, before, random, without_coordinate });
         }
     }
     let mut warnings: Vec<String> = prepared.items.notes.clone();
@@ -186,7 +198,13 @@ pub fn steer_into(
         scale: adds.then_some(if options.scale == Scale::Rms { "rms" } else { "norm" }),
         tokens: if options.at == At::Response { "response" } else { "all" },
         layers: (0..layers.len())
-            .map(|i| Layered { layer: layers[i], length: adds.then(|| lengths[i].abs()), rms: rms[i] })
+            .map(|i| Layered {
+                layer: layers[i],
+                length: adds.then(|| lengths[i].abs()),
+                rms: rms[i],
+                direction_coordinate: largest[i],
+                stream_coordinate: stream_coordinate(&h[i]),
+            })
             .collect(),
         random: options.random,
         seed: options.seed,
@@ -198,6 +216,45 @@ pub fn steer_into(
     artifact::write_bytes(&options.out.join("steer.json"), json.as_bytes())?;
     artifact::write_bytes(&options.out.join("steer.md"), report.page().to_markdown().as_bytes())?;
     Ok(report)
+}
+
+/// The effect of the direction, flagged where one coordinate dominates it, and that of the rest.
+fn with_rest(
+    of: &dyn Fn(&Answers) -> Estimate,
+    whole: &Answers,
+    rest: Option<&Answers>,
+) -> (Estimate, Option<Estimate>) {
+    let whole = of(whole);
+    match rest {
+        Some(rest) => (whole.flag(Flag::DominantCoordinate), Some(of(rest))),
+        None => (whole, None),
+    }
+}
+
+/// The directions with each layer's dominant coordinate set to 0; `None` where no layer has one, or nothing else
+/// is left of a direction.
+fn without_dominant(vectors: &[Vec<f64>], largest: &[Option<Largest>]) -> Option<Vec<Vec<f64>>> {
+    let dominant = |l: &Option<Largest>| l.filter(Largest::dominates).map(|l| l.index);
+    largest.iter().any(|l| dominant(l).is_some()).then_some(())?;
+    let rest: Vec<Vec<f64>> = vectors
+        .iter()
+        .zip(largest)
+        .map(|(v, l)| {
+            let mut v = v.clone();
+            if let Some(index) = dominant(l) {
+                v[index] = 0.0;
+            }
+            v
+        })
+        .collect();
+    rest.iter().all(|v| norm(v) > 0.0).then_some(rest)
+}
+
+/// The coordinate with the largest share of the mean of ‖h‖².
+fn stream_coordinate(h: &Array2<f32>) -> Option<Largest> {
+    let squares: Vec<f64> =
+        h.columns().into_iter().map(|c| c.iter().map(|&v| f64::from(v).powi(2)).sum()).collect();
+    Largest::of(&squares)
 }
 
 fn norm(v: &[f64]) -> f64 {

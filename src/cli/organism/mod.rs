@@ -97,7 +97,8 @@ fn engine_on(name: Option<EngineName>, device: &Device) -> Result<Engine> {
 }
 
 fn load(name: &str) -> Result<Model> {
-    let options = LoadOptions { dtype: dtype("f32")?, device: device(Some("cpu"))?, stream: false };
+    let options =
+        LoadOptions { dtype: dtype("f32")?, device: device(Some("cpu"))?, stream: false, quantize: None };
     Model::load(&ModelSource::parse(name, None)?, name, &options)
 }
 

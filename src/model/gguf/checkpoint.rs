@@ -1,6 +1,6 @@
 //! The weights of a GGUF file under the names, in the layout and with the numbers of Hugging Face.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use candle_core::{DType, Device, Tensor};
@@ -12,8 +12,8 @@ use super::names::{Layout, translate};
 use super::rotary::BUFFERS;
 use crate::error::{Kind, Refusal, Result};
 use crate::model::config::Config;
-use crate::model::weights::TensorSource;
 use crate::model::weights::files::{Asked, Mapped, WeightFiles, kept, missing};
+use crate::model::weights::{Stored as Size, TensorSource};
 
 /// The weights of a GGUF file, dequantised as they are read.
 ///
@@ -22,7 +22,10 @@ use crate::model::weights::files::{Asked, Mapped, WeightFiles, kept, missing};
 pub struct GgufCheckpoint {
     file: GgufFile,
     config: Config,
+    /// Under the names of the file.
     asked: Asked,
+    /// Under the names of Hugging Face.
+    wanted: Asked,
     dtype: DType,
     device: Device,
 }
@@ -31,7 +34,14 @@ impl GgufCheckpoint {
     /// The weights of `file`, which is the model that `config` describes; tensors will be handed out in `dtype`
     /// on `device`.
     pub fn new(file: GgufFile, config: &Config, dtype: DType, device: &Device) -> Self {
-        Self { file, config: config.clone(), asked: Asked::default(), dtype, device: device.clone() }
+        Self {
+            file,
+            config: config.clone(),
+            asked: Asked::default(),
+            wanted: Asked::default(),
+            dtype,
+            device: device.clone(),
+        }
     }
 
     /// A tensor, or some of its rows, in the dtype that `dtype` gives for the stored one.
@@ -54,6 +64,7 @@ impl GgufCheckpoint {
             return Err(missing(&stored_name, &stored_shape, place, self.file.tensors().keys()));
         };
         self.asked.note(&stored_name);
+        self.wanted.note(name);
         if stored.shape != stored_shape {
             return Err(Refusal::new(Kind::Weights, "a tensor is not what the metadata promises")
                 .at(self.file.place(&stored_name))
@@ -142,6 +153,15 @@ impl TensorSource for GgufCheckpoint {
 
     fn rows(&self, name: &str, shape: &[usize], start: usize, len: usize) -> Result<Tensor> {
         self.read(name, shape, Some((start, len)), |stored| kept(stored, self.dtype, &self.device))
+    }
+
+    fn stored(&self) -> BTreeMap<String, Size> {
+        let of = |name: String| {
+            let (_, stored) = self.file.tensor(&translate(&self.config, &name)?.0)?;
+            let bits = 8 * (stored.bytes.end - stored.bytes.start) as u64;
+            Some((name, Size { parameters: stored.shape.iter().product(), bits }))
+        };
+        self.wanted.names().into_iter().filter_map(of).collect()
     }
 
     fn dtype(&self) -> DType {

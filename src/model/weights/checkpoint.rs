@@ -6,8 +6,8 @@ use std::path::{Component, Path, PathBuf};
 use candle_core::{DType, Device, Tensor};
 use safetensors::{Dtype, SafeTensors, tensor::TensorInfo};
 
-use super::TensorSource;
 use super::files::{Asked, Mapped, WeightFiles, kept, missing};
+use super::{Stored, TensorSource};
 use crate::error::{Error, Kind, Place, Refusal, Result};
 
 /// A checkpoint on disk: one safetensors file, or the shards an index names.
@@ -114,6 +114,15 @@ impl TensorSource for Checkpoint {
 
     fn rows(&self, name: &str, shape: &[usize], start: usize, len: usize) -> Result<Tensor> {
         self.read(name, shape, Some((start, len)), |stored| kept(stored, self.dtype, &self.device))
+    }
+
+    fn stored(&self) -> BTreeMap<String, Stored> {
+        let of = |name: String| {
+            let (_, info) = self.tensors.get(&name)?;
+            let bits = 8 * (info.data_offsets.1 - info.data_offsets.0) as u64;
+            Some((name, Stored { parameters: info.shape.iter().product(), bits }))
+        };
+        self.asked.names().into_iter().filter_map(of).collect()
     }
 
     fn dtype(&self) -> DType {

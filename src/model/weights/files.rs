@@ -109,6 +109,11 @@ impl Asked {
         }
     }
 
+    /// All of them.
+    pub(in crate::model) fn names(&self) -> Vec<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+    }
+
     pub(in crate::model) fn contains(&self, name: &str) -> bool {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).contains(name)
     }

@@ -3,6 +3,9 @@
 mod checkpoint;
 pub(in crate::model) mod files;
 mod names;
+mod rounding;
+
+use std::collections::BTreeMap;
 
 use candle_core::{DType, Device, Tensor};
 
@@ -10,8 +13,25 @@ pub use checkpoint::Checkpoint;
 pub(crate) use checkpoint::shard_names;
 pub use files::WeightFiles;
 pub use names::{BlockNames, Names, Projection};
+pub use rounding::{Count, Quantization, Rounded};
 
 use crate::error::Result;
+
+/// What a tensor takes where it is stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stored {
+    /// Its entries.
+    pub parameters: usize,
+    /// Its bits, scales of quantised blocks included.
+    pub bits: u64,
+}
+
+/// Bits of all tensors over their number of parameters; `None` for no parameters.
+pub fn bits_per_weight(stored: &BTreeMap<String, Stored>) -> Option<f64> {
+    let parameters: usize = stored.values().map(|s| s.parameters).sum();
+    let bits: u64 = stored.values().map(|s| s.bits).sum();
+    (parameters > 0).then(|| bits as f64 / parameters as f64)
+}
 
 /// Something that hands out tensors by name: a checkpoint, or freshly made parameters.
 pub trait TensorSource {
@@ -46,6 +66,12 @@ pub trait TensorSource {
     /// As [`TensorSource::tensor`].
     fn rows(&self, name: &str, shape: &[usize], start: usize, len: usize) -> Result<Tensor> {
         Ok(self.matrix(name, shape)?.narrow(0, start, len)?)
+    }
+
+    /// The tensors that have been asked for, by the names they were asked for under, with what each takes
+    /// where it is stored; empty where the source does not store anything.
+    fn stored(&self) -> BTreeMap<String, Stored> {
+        BTreeMap::new()
     }
 
     /// A projection `[rows, columns]` with its bias `[rows]` if `bias`, whatever its layout on disk.

@@ -2,7 +2,9 @@
 //! with the size of the model. Reports in, `compare.json` and texts out.
 
 mod grids;
+mod ladder;
 mod page;
+mod rungs;
 mod text;
 
 use serde::Serialize;
@@ -16,6 +18,7 @@ use crate::hypothesis::scaling::{Line, line};
 use crate::hypothesis::{Control, Estimate, Quantity};
 
 pub use grids::Table;
+pub use ladder::{Along, Change, Fate, Finding, Ladder, Rung};
 pub use page::to_html;
 pub use text::{markdown as table_markdown, terminal as table_terminal, to_markdown, to_terminal};
 
@@ -107,6 +110,8 @@ pub struct Comparison {
     pub ranking: Vec<Ranked>,
     /// Quantities over runs; empty for one run.
     pub series: Vec<Series>,
+    /// Models that stand at several precisions.
+    pub ladders: Vec<Ladder>,
     /// The share of value-relevant text that each run's model was trained on, where it was told.
     pub eta: Option<Vec<f64>>,
     /// What the reader must know.
@@ -160,11 +165,12 @@ pub fn compare(runs: Vec<Run>, eta: Option<Vec<f64>>) -> Result<Comparison> {
         warnings.extend(run.warnings.iter().map(|w| format!("{}: {w}", run.name)));
     }
     let series = if runs.len() > 1 { series(&runs, &indices, &values) } else { Vec::new() };
-    if runs.len() > 1 && series.iter().all(|s| s.line.is_none()) {
+    let ladders = ladder::ladders(&runs, &indices, &values);
+    if runs.len() > 1 && ladders.is_empty() && series.iter().all(|s| s.line.is_none()) {
         warnings.push("no line against size: that takes three models of known and different size".to_owned());
     }
     drop(indices);
-    Ok(Comparison { runs, values, ranking, series, eta, warnings })
+    Ok(Comparison { runs, values, ranking, series, ladders, eta, warnings })
 }
 
 fn list(names: &[&str]) -> String {
@@ -286,6 +292,7 @@ pub fn to_json(comparison: &Comparison) -> Result<String> {
         "runs": runs,
         "ranking": comparison.ranking,
         "models": comparison.series,
+        "ladders": comparison.ladders,
         "eta": comparison.eta,
         "warnings": comparison.warnings,
     });

@@ -1,8 +1,8 @@
 //! `compare.html`: what changes with the size of the model, and with the share of value-relevant text, in pictures.
 
 use super::grids::{self, Table};
-use super::{Comparison, Series as Over, label};
-use crate::hypothesis::{Control, Quantity};
+use super::{Along, Comparison, Ladder, Series as Over, label, rungs};
+use crate::hypothesis::{Control, Estimate, Quantity};
 use crate::report::format::quotable;
 use crate::report::html::{CLOSE, open};
 use crate::report::plot::{Chart, Point, Series};
@@ -25,6 +25,9 @@ pub fn to_html(comparison: &Comparison) -> String {
             out +=
                 &format!("<section>\n<h2>“{name}”</h2>\n<div class=\"plots\">\n{plots}</div>\n</section>\n");
         }
+    }
+    for ladder in &comparison.ladders {
+        out += &bits(ladder, &comparison.values);
     }
     for control in grids::series_controls(comparison) {
         let with = if control == Control::Length { ", length controlled" } else { "" };
@@ -174,6 +177,69 @@ fn scaling(comparison: &Comparison, value: &str) -> Vec<String> {
     .into_iter()
     .flatten()
     .collect()
+}
+
+/// A ladder of precision: sentences, plots against bits per weight, and the table.
+fn bits(ladder: &Ladder, values: &[String]) -> String {
+    let mut out = format!("<section>\n<h2>{}: bits per weight</h2>\n", escaped(&ladder.model));
+    for sentence in rungs::sentences(ladder) {
+        out += &format!("<p>{}</p>\n", escaped(&sentence));
+    }
+    let x: Vec<f64> = ladder.rungs.iter().map(|r| r.bits).collect();
+    let points = |along: &Along| -> Vec<Point> {
+        let of = |(e, x): (&Option<Estimate>, &f64)| {
+            let e = e.as_ref().filter(|e| quotable(e))?;
+            Some((*x, e.estimate?, e.lo.zip(e.hi)))
+        };
+        along.estimates.iter().zip(&x).filter_map(of).collect()
+    };
+    let draw = |title: &str, axis: &str, own: Vec<&Along>, by_value: bool| {
+        let series = own
+            .into_iter()
+            .map(|a| Series {
+                name: if by_value { &a.value } else { &a.constitution }.clone().unwrap_or_default(),
+                class: if a.placebo { "placebo" } else { "up" },
+                points: points(a),
+            })
+            .collect();
+        let label = format!("{title} of {} against bits per weight", ladder.model);
+        let chart = Chart { label: &label, axes: ("bits per weight", axis), series, ..Chart::default() };
+        figure(title, "Figures that may be quoted, with 95 % intervals.", chart.draw())
+    };
+    let of = |quantity: Quantity, value: Option<&str>| -> Vec<&Along> {
+        let own = |a: &&Along| a.quantity == quantity && a.value.as_deref() == value;
+        ladder.along.iter().filter(own).collect()
+    };
+    // The constitutions furthest from what a coin, or an unrelated direction, has.
+    let largest = |mut all: Vec<&'_ Along>, middle: f64| -> Vec<Along> {
+        let far = |a: &Along| points(a).iter().map(|p| (p.1 - middle).abs()).fold(0.0, f64::max);
+        all.sort_by(|a, b| a.placebo.cmp(&b.placebo).then(far(b).total_cmp(&far(a))));
+        all.into_iter().take(CURVES).cloned().collect()
+    };
+    let rho: Vec<&Along> = ladder.along.iter().filter(|a| a.quantity == Quantity::Rho2).collect();
+    let mut plots: Vec<Option<String>> = vec![draw("Encoding quality and precision", "ρ²", rho, true)];
+    for value in values {
+        for (quantity, title, axis, middle) in [
+            (Quantity::Alignment, "Alignment and precision", "⟨v_c, v*⟩", 0.0),
+            (Quantity::JudgeAccuracy, "The judge and precision", "share judged as labelled", 0.5),
+        ] {
+            let shown = largest(of(quantity, Some(value)), middle);
+            plots.push(draw(&format!("{title}: “{value}”"), axis, shown.iter().collect(), false));
+        }
+    }
+    let bias = largest(of(Quantity::PositionBias, None), 0.0);
+    plots.push(draw("Position bias and precision", "nats for the first place", bias.iter().collect(), false));
+    plots.push(draw("Effective dimension and precision", "d_eff", of(Quantity::DEff, None), false));
+    let plots: String = plots.into_iter().flatten().collect();
+    if !plots.is_empty() {
+        out += &format!("<div class=\"plots\">\n{plots}</div>\n");
+    }
+    out += &table(&rungs::table(ladder));
+    out += &format!("<p>{}</p>\n", escaped(rungs::ABOUT));
+    for warning in &ladder.warnings {
+        out += &format!("<p>{}</p>\n", escaped(warning));
+    }
+    out + "</section>\n"
 }
 
 /// The gap against the known share η of value-relevant text, beside the line 1 − η of Proposition 5.

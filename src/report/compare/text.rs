@@ -1,7 +1,7 @@
 //! A comparison as Markdown and for a terminal.
 
 use super::grids::{self, Table};
-use super::{Comparison, Run, label};
+use super::{Comparison, Run, label, rungs};
 use crate::hypothesis::Control;
 use crate::report::text::{fitted, markdown as escaped, width, wrapped};
 
@@ -33,6 +33,13 @@ fn parts(comparison: &Comparison, brief: bool) -> Vec<Part> {
             out.push(Part::Table(grids::models(comparison, control)));
         }
         out.push(Part::Words(ABOUT_LINES.to_owned()));
+    }
+    for ladder in &comparison.ladders {
+        out.push(Part::Title(format!("{}: bits per weight", ladder.model)));
+        out.extend(rungs::sentences(ladder).into_iter().map(Part::Words));
+        out.push(Part::Table(rungs::table(ladder)));
+        out.push(Part::Words(rungs::ABOUT.to_owned()));
+        out.extend(ladder.warnings.iter().map(|w| Part::Words(format!("- {w}"))));
     }
     for run in &comparison.runs {
         for value in &comparison.values {

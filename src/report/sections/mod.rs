@@ -7,6 +7,7 @@ mod adversarial;
 mod angles;
 mod ceiling;
 mod concentration;
+mod dominance;
 mod ensemble;
 mod generation;
 mod gradient;
@@ -48,6 +49,7 @@ type Make = fn(&Report, &Index<'_>) -> Option<Section>;
 const SECTIONS: &[Make] = &[
     linearity::section,
     concentration::section,
+    dominance::section,
     generation::section,
     tilt::section,
     ceiling::section,
@@ -68,6 +70,7 @@ const SECTIONS: &[Make] = &[
 pub(super) const DRAWN: &[&str] = &[
     calibration::TABLE,
     hypothesis::concentration::TABLE,
+    hypothesis::dominance::TABLE,
     hypothesis::items::TABLE,
     hypothesis::linearity::TABLE,
     hypothesis::promptable::TABLE,

@@ -2,9 +2,10 @@
 
 use serde::Serialize;
 
-use super::{Means, Raw, Sets};
+use super::{Means, Pivot, Raw, Sets};
 use crate::hypothesis::bench::{Bench, Label};
-use crate::hypothesis::{Estimate, geometry};
+use crate::hypothesis::dominance::Largest;
+use crate::hypothesis::{Estimate, Flag, geometry};
 use crate::units::Layer;
 
 /// Against one direction of a run.
@@ -19,6 +20,9 @@ pub struct Against {
     pub random_sd: Option<f64>,
     /// The Euclidean cosine with the exported direction.
     pub raw: Option<Raw>,
+    /// `direction_cos` without the coordinate that dominates the difference of means.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub without_coordinate: Option<Estimate>,
 }
 
 impl Against {
@@ -33,13 +37,29 @@ impl Against {
     ) -> Self {
         let mut estimate = means.cos(sets, bench, label);
         estimate.control = bench.control;
+        let without_coordinate = means.coordinate().filter(Largest::dominates).map(|largest| {
+            estimate = estimate.clone().flag(Flag::DominantCoordinate);
+            let mut rest = means.without(largest.index).cos(sets, bench, label);
+            (rest.control, rest.layer) = (bench.control, estimate.layer);
+            rest
+        });
         Self {
+            without_coordinate,
             direction: name.to_owned(),
             estimate,
             random_sd: geometry::null(bench, label, 0).estimate,
             raw: v.and_then(|v| means.raw(sets, v)),
         }
     }
+}
+
+/// A direction without its dominant coordinate.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct WithoutCoordinate {
+    /// ‖d‖.
+    pub norm: f64,
+    /// `direction_auc`.
+    pub auc: Estimate,
 }
 
 /// One layer.
@@ -55,8 +75,55 @@ pub struct LayerMeans {
     pub spread: f64,
     /// `direction_auc`.
     pub auc: Estimate,
+    /// The coordinate with the largest share of ‖d‖².
+    pub coordinate: Option<Largest>,
+    /// What is left without it, where it dominates.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub without_coordinate: Option<WithoutCoordinate>,
+    /// The prompt without which the direction turns most.
+    pub pivot: Option<Pivot>,
+    /// Its id.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pivot_id: Option<String>,
     /// Against the directions of a run.
     pub against: Vec<Against>,
+}
+
+impl LayerMeans {
+    /// Measures one; `against` are its angles with a run's directions, `ids` names a prompt by set and place.
+    pub fn new(
+        layer: Layer,
+        means: &Means,
+        sets: &Sets<'_>,
+        spread: f64,
+        against: Vec<Against>,
+        ids: impl Fn(&Pivot) -> String,
+    ) -> Self {
+        let at_layer = |mut e: Estimate| {
+            e.layer = Some(layer);
+            e
+        };
+        let coordinate = means.coordinate();
+        let pivot = means.pivot(sets);
+        let mut auc = at_layer(means.auc(sets));
+        let without_coordinate = coordinate.filter(Largest::dominates).map(|largest| {
+            auc = auc.clone().flag(Flag::DominantCoordinate);
+            let rest = means.without(largest.index);
+            WithoutCoordinate { norm: rest.norm(), auc: at_layer(rest.auc(sets)) }
+        });
+        Self {
+            layer,
+            norm: means.norm(),
+            square: means.square(),
+            spread,
+            auc,
+            coordinate,
+            without_coordinate,
+            pivot,
+            pivot_id: pivot.as_ref().map(ids),
+            against,
+        }
+    }
 }
 
 /// A difference of means at every layer.

@@ -13,11 +13,12 @@
 mod found;
 mod page;
 
-pub use found::{Against, Found, LayerMeans};
+pub use found::{Against, Found, LayerMeans, WithoutCoordinate};
 use ndarray::{Array1, ArrayView2, Axis};
 use serde::Serialize;
 
 use crate::hypothesis::bench::{Bench, Label};
+use crate::hypothesis::dominance::Largest;
 use crate::hypothesis::improvement::GATE;
 use crate::hypothesis::{Estimate, Quantity};
 use crate::linalg::dot;
@@ -70,6 +71,51 @@ impl Means {
             _ => None,
         };
         Self { whole: of(None).unwrap_or_default(), halves }
+    }
+
+    /// The coordinate with the largest share of ‖d‖².
+    pub fn coordinate(&self) -> Option<Largest> {
+        Largest::coordinate(&self.whole)
+    }
+
+    /// The same directions with a coordinate set to 0.
+    #[must_use]
+    pub fn without(&self, coordinate: usize) -> Self {
+        let clean = |v: &Vec<f64>| {
+            let mut v = v.clone();
+            v[coordinate] = 0.0;
+            v
+        };
+        Self { whole: clean(&self.whole), halves: self.halves.as_ref().map(|h| h.each_ref().map(clean)) }
+    }
+
+    /// The prompt without which d turns most, and cos(d, d without it); `None` where a set has one prompt, or d
+    /// is 0.
+    pub fn pivot(&self, sets: &Sets<'_>) -> Option<Pivot> {
+        let own = dot(&self.whole, &self.whole);
+        let mut out: Option<Pivot> = None;
+        for (plus, (h, halves)) in [(true, sets.plus), (false, sets.minus)] {
+            let n = halves.len() as f64;
+            if n < 2.0 || own <= 0.0 {
+                return None;
+            }
+            let centre = mean(h, &rows(halves, None)).to_vec();
+            let sign = if plus { 1.0 } else { -1.0 };
+            for row in 0..halves.len() {
+                // d less the row's share: d ∓ (h − mean)/(n − 1).
+                let (mut along, mut square) = (0.0, 0.0);
+                for ((h, m), d) in h.index_axis(Axis(0), row).iter().zip(&centre).zip(&self.whole) {
+                    let left = d - sign * (f64::from(*h) - m) / (n - 1.0);
+                    along += d * left;
+                    square += left * left;
+                }
+                let cos = if square > 0.0 { along / (own * square).sqrt() } else { 0.0 };
+                if out.is_none_or(|p| cos < p.cos) {
+                    out = Some(Pivot { plus, row, cos });
+                }
+            }
+        }
+        out
     }
 
     /// ‖d‖.
@@ -190,6 +236,25 @@ impl Means {
     }
 }
 
+/// The prompt that a difference of means rests on most.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Pivot {
+    /// Whether it is of the first set.
+    pub plus: bool,
+    /// Its place in the set, from 0.
+    pub row: usize,
+    /// cos between the direction and that without this prompt.
+    pub cos: f64,
+}
+
+impl Pivot {
+    /// Whether the prompt turns the direction by more than 25°. Of n isotropic prompts a set, one turns it by
+    /// a cosine of about 1 − 1/(4n).
+    pub fn turns(&self) -> bool {
+        self.cos < 0.9
+    }
+}
+
 /// Mann and Whitney's area, ties a half, and DeLong's variance of it.
 fn delong(p: &[f64], m: &[f64]) -> (f64, f64) {
     let above = |a: f64, b: f64| if a > b { 1.0 } else { f64::from(u8::from(a == b)) * 0.5 };
@@ -273,6 +338,103 @@ mod tests {
         }
         // In sample it would be near 0.7.
         assert!((total - 0.5).abs() < 0.04, "{total}");
+    }
+
+    #[test]
+    fn a_massive_coordinate_is_named_with_what_is_left_without_it_and_isotropic_ones_are_not() {
+        for seed in 0..10 {
+            let (plus, minus, half) = sets(seed, 60, 1.0, 0.0);
+            let isotropic = Sets { plus: (plus.view(), &half), minus: (minus.view(), &half) };
+            let means = Means::new(&isotropic);
+            // Two coordinates share the difference, none of them massive.
+            let (spread, _, _) = sets(seed, 60, 1.4, std::f32::consts::FRAC_PI_4);
+            let level = Sets { plus: (spread.view(), &half), minus: (minus.view(), &half) };
+            let level = Means::new(&level).coordinate().expect("a length");
+            assert!(!level.dominates(), "{level:?}");
+            // One whose values are 100 times as large, without any difference between the sets.
+            let massive = |mut h: Array2<f32>| {
+                h.column_mut(7).mapv_inplace(|v| 100.0 * v);
+                h
+            };
+            let (p, m) = (massive(plus.clone()), massive(minus.clone()));
+            let massive = Sets { plus: (p.view(), &half), minus: (m.view(), &half) };
+            let found = Means::new(&massive);
+            let largest = found.coordinate().expect("a length");
+            assert!(largest.index == 7 && largest.share > 0.9 && largest.dominates(), "{largest:?}");
+            let rest = found.without(7);
+            assert!((rest.norm().powi(2) + found.whole[7].powi(2) - found.norm().powi(2)).abs() < 1e-6);
+            // By chance with it; without it as without the coordinate in the data.
+            let with = found.auc(&massive).estimate.expect("an area");
+            let left = rest.auc(&massive).estimate.expect("an area");
+            assert!((with - 0.5).abs() < 0.2 && left > 0.65, "{with} {left}");
+            assert!((left - means.without(7).auc(&isotropic).estimate.expect("an area")).abs() < 1e-12);
+        }
+    }
+
+    #[test]
+    fn a_prompt_that_the_direction_rests_on_is_found() {
+        for seed in 0..10 {
+            let (mut plus, minus, half) = sets(seed, 40, 1.0, 0.0);
+            let pivot = |plus: &Array2<f32>| {
+                let sets = Sets { plus: (plus.view(), &half), minus: (minus.view(), &half) };
+                let means = Means::new(&sets);
+                let pivot = means.pivot(&sets).expect("a prompt");
+                // The same by leaving it out.
+                if pivot.plus {
+                    let left: Vec<usize> = (0..40).filter(|&r| r != pivot.row).collect();
+                    let d = mean(plus.view(), &left) - mean(minus.view(), &rows(&half, None));
+                    let d = d.to_vec();
+                    let cos = dot(&d, &means.whole) / (dot(&d, &d).sqrt() * means.norm());
+                    assert!((cos - pivot.cos).abs() < 1e-9, "{cos} {pivot:?}");
+                }
+                pivot
+            };
+            assert!(!pivot(&plus).turns(), "{:?}", pivot(&plus));
+            plus.row_mut(11).mapv_inplace(|v| 60.0 * v);
+            let found = pivot(&plus);
+            assert!(found.turns() && found.plus && found.row == 11, "{found:?}");
+        }
+    }
+
+    #[test]
+    fn a_page_speaks_of_a_dominant_coordinate_only_where_there_is_one() {
+        let (plus, minus, half) = sets(3, 60, 1.5, 0.6);
+        let page = |factor: f32| {
+            let scaled = |h: &Array2<f32>| {
+                let mut h = h.clone();
+                h.column_mut(7).mapv_inplace(|v| factor * v);
+                h
+            };
+            let (p, m) = (scaled(&plus), scaled(&minus));
+            let sets = Sets { plus: (p.view(), &half), minus: (m.view(), &half) };
+            let means = Means::new(&sets);
+            let layer = LayerMeans::new(crate::units::Layer(4), &means, &sets, 1.0, Vec::new(), |p| {
+                format!("id{}", p.row)
+            });
+            let found = Found {
+                format: "vstar-direction/1",
+                model: "m".to_owned(),
+                name: "n".to_owned(),
+                position: "last".to_owned(),
+                prompts: [60, 60],
+                against: None,
+                layers: vec![layer],
+                warnings: Vec::new(),
+            };
+            let json = serde_json::to_value(&found).expect("JSON");
+            (found.page().to_markdown(), json)
+        };
+        let (plain, json) = page(1.0);
+        assert!(!plain.contains("alone holds") && !plain.contains("rests on one prompt"), "{plain}");
+        assert!(json["layers"][0].get("without_coordinate").is_none());
+        let (massive, json) = page(300.0);
+        assert!(
+            massive.contains("coordinate 7 alone holds") && massive.contains("Without it the AUC is"),
+            "{massive}"
+        );
+        assert_eq!(json["layers"][0]["coordinate"]["index"], 7);
+        assert!(json["layers"][0]["without_coordinate"]["auc"]["estimate"].as_f64().expect("an area") > 0.7);
+        assert_eq!(json["layers"][0]["auc"]["flags"][0], "dominant_coordinate");
     }
 
     #[test]

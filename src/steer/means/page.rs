@@ -1,6 +1,7 @@
 //! A difference of means as a page: how well it separates new prompts, and its angles with a run's directions.
 
-use super::Found;
+use super::{Found, LayerMeans, Pivot};
+use crate::hypothesis::dominance::percent;
 use crate::report::format::{NOTHING, headline, number, optional, with_interval};
 use crate::steer::page::{Page, table};
 
@@ -14,9 +15,18 @@ impl Found {
                 number(l.norm, None),
                 optional(l.square.map(|s| s.signum() * s.abs().sqrt()), None),
                 number(l.spread, None),
+                l.coordinate
+                    .map_or_else(|| NOTHING.to_owned(), |c| format!("{} ({})", c.index, percent(c.share))),
             ]
         });
-        let head = ["layer", "held-out AUC [95 %]", "length", "length less noise", "spread within sets"];
+        let head = [
+            "layer",
+            "held-out AUC [95 %]",
+            "length",
+            "length less noise",
+            "spread within sets",
+            "largest coordinate (share of length²)",
+        ];
         let mut tables = vec![("By layer".to_owned(), table(&head, 1, rows.collect()))];
         let rows = self.layers.iter().flat_map(|l| {
             l.against.iter().map(|a| {
@@ -44,6 +54,7 @@ impl Found {
              Euclidean, with the exported direction, which noise lowers"
                 .to_owned(),
         ];
+        notes.extend(self.layers.iter().flat_map(dominated));
         notes.extend(self.warnings.iter().cloned());
         Page {
             title: format!("{}: {} (position {})", self.model, self.name, self.position),
@@ -75,6 +86,15 @@ impl Found {
             best.layer,
             self.layers.len()
         );
+        if let (Some(c), Some(rest)) = (best.coordinate, &best.without_coordinate) {
+            text += &format!(
+                " But coordinate {} alone holds {} of its squared length: steering along it moves mostly that \
+                 coordinate. Without it the AUC is {}.",
+                c.index,
+                percent(c.share),
+                with_interval(&rest.auc)
+            );
+        }
         for a in &best.against {
             let (Some(lo), Some(hi)) = (a.estimate.lo.filter(|_| a.estimate.reportable), a.estimate.hi)
             else {
@@ -96,4 +116,39 @@ impl Found {
         }
         text
     }
+}
+
+/// What one coordinate or one prompt makes of the direction at a layer.
+fn dominated(l: &LayerMeans) -> Vec<String> {
+    let mut out = Vec::new();
+    if let (Some(c), Some(rest)) = (l.coordinate, &l.without_coordinate) {
+        let mut note = format!(
+            "layer {}: coordinate {} holds {} of the direction's squared length; without it: length {}, AUC {}",
+            l.layer,
+            c.index,
+            percent(c.share),
+            number(rest.norm, None),
+            with_interval(&rest.auc)
+        );
+        for a in &l.against {
+            if let Some(cos) = &a.without_coordinate {
+                note += &format!(
+                    ", cos with {} {} (with it {})",
+                    a.direction,
+                    headline(Some(cos)),
+                    headline(Some(&a.estimate))
+                );
+            }
+        }
+        out.push(note);
+    }
+    if let Some(pivot) = l.pivot.filter(Pivot::turns) {
+        out.push(format!(
+            "layer {}: the direction rests on one prompt, {}: without it the direction is another (cosine {})",
+            l.layer,
+            l.pivot_id.as_deref().unwrap_or("?"),
+            number(pivot.cos, Some(0.01))
+        ));
+    }
+    out
 }

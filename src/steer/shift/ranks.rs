@@ -7,10 +7,9 @@ use ndarray::Array2;
 use serde::Serialize;
 
 use crate::error::{Kind, Result};
-use crate::hypothesis::dimension::dimension_of;
+use crate::hypothesis::dimension::{dimension_of, estimate};
 use crate::hypothesis::{Estimate, Quantity};
 use crate::probe::Spectrum;
-use crate::probe::influence::Z95;
 
 /// Singular values that are listed.
 const LISTED: usize = 16;
@@ -33,7 +32,6 @@ pub struct Ranks {
 
 /// The ranks of `x` `[rows, d]`, whose blocks are consecutive rows.
 pub(super) fn ranks(x: &Array2<f64>, blocks: &[Range<usize>]) -> Result<Ranks> {
-    let method = "participation ratio across blocks, jackknife of the logarithm";
     let none = |why: &str| Ranks {
         singular_values: Vec::new(),
         rank: Estimate::missing(Quantity::ShiftRank, why),
@@ -60,11 +58,7 @@ pub(super) fn ranks(x: &Array2<f64>, blocks: &[Range<usize>]) -> Result<Ranks> {
     let rank = match dimension_of(&spectrum, blocks) {
         None => Estimate::missing(Quantity::ShiftRank, "too few blocks to tell the directions from noise"),
         Some(found) => {
-            let (log, half) = (found.d_eff.ln(), Z95 * found.log_se);
-            let interval = ((log - half).exp(), (log + half).exp());
-            let se = found.d_eff * found.log_se;
-            let mut e = Estimate::figure(Quantity::ShiftRank, method, found.d_eff, se, interval);
-            e.z = None;
+            let mut e = estimate(Quantity::ShiftRank, &found);
             (e.n, e.blocks) = (Some(x.nrows()), Some(blocks.len()));
             e
         }

@@ -6,7 +6,7 @@ use vstar::organism::folder;
 use vstar::organism::rlaif::{Change, Settings, rlaif};
 
 fn trained_under(rule: &str) -> Vec<Change> {
-    let options = LoadOptions { dtype: DType::F32, device: Device::Cpu, stream: false };
+    let options = LoadOptions { dtype: DType::F32, device: Device::Cpu, stream: false, quantize: None };
     let source = ModelSource::parse("embedded:hearth-s", None).expect("an embedded model");
     let base = Model::load(&source, "hearth-s", &options).expect("a model");
     let place = tempfile::tempdir().expect("a folder");

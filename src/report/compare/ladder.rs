@@ -1,0 +1,346 @@
+//! One model at several precisions: what its figures do as its weights take fewer bits.
+//!
+//! Runs of one model form a ladder: those with the same weight files (rounded at load by `--quantize`), or whose
+//! names differ only in a quantisation type and that are of one family with as many parameters. Rungs stand from
+//! the most bits per weight to the fewest; changes are against the first.
+//!
+//! All rungs read the same prompts, so their figures err together. The error of a change is nevertheless taken
+//! as √(SE₁² + SE₂²), that of independent runs: an interval of a change is too long rather than too short.
+
+use serde::Serialize;
+use serde_json::Value as Json;
+use statrs::distribution::{ContinuousCDF, Normal};
+
+use super::Run;
+use crate::hypothesis::{Control, Estimate, Quantity};
+use crate::report::format::quotable;
+use crate::report::rows::Index;
+
+/// A run on a ladder.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Rung {
+    /// Its place among the runs that are compared.
+    #[serde(skip)]
+    pub at: usize,
+    /// The run.
+    pub run: String,
+    /// The type its weights were rounded through at load; absent where they are as stored.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub quantize: Option<String>,
+    /// Bits per weight.
+    pub bits: f64,
+}
+
+/// A change from the first rung, with its interval.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Change {
+    /// Figure less that of the first rung.
+    pub value: f64,
+    /// Its standard error, as of independent runs.
+    pub se: f64,
+}
+
+impl Change {
+    /// Ends of an interval of z standard errors.
+    pub fn interval(&self, z: f64) -> (f64, f64) {
+        (self.value - z * self.se, self.value + z * self.se)
+    }
+}
+
+/// A quantity along a ladder.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Along {
+    /// The quantity.
+    pub quantity: Quantity,
+    /// The value, where it concerns one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub value: Option<String>,
+    /// The constitution, where it concerns one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub constitution: Option<String>,
+    /// Whether that belongs to the placebo arm.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub placebo: bool,
+    /// One estimate a rung; absent where the run has none.
+    pub estimates: Vec<Option<Estimate>>,
+    /// Change of each from the first rung, where both may be quoted and have an error.
+    pub changes: Vec<Option<Change>>,
+}
+
+/// What becomes of a quantity on the last rung.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Fate {
+    /// The interval of the change lies above −¼ of the first figure, and holds 0 or more.
+    Kept,
+    /// The interval of the change lies below 0.
+    Lost,
+}
+
+/// A quantity of which something can be said.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Finding {
+    /// Which, among the ladder's quantities.
+    #[serde(skip)]
+    pub at: usize,
+    /// The quantity.
+    pub quantity: Quantity,
+    /// The value.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub value: Option<String>,
+    /// The constitution.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub constitution: Option<String>,
+    /// What becomes of it.
+    pub fate: Fate,
+}
+
+/// One model at several precisions.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Ladder {
+    /// The model's name without a quantisation type.
+    pub model: String,
+    /// The runs, most bits first.
+    pub rungs: Vec<Rung>,
+    /// Quantities along it.
+    pub along: Vec<Along>,
+    /// What becomes of ρ² and of the judge's accuracy between the first rung and the last.
+    pub findings: Vec<Finding>,
+    /// What must be known.
+    pub warnings: Vec<String>,
+}
+
+/// The ladders among some runs, in the order of their first runs.
+pub(super) fn ladders(runs: &[Run], indices: &[Index<'_>], values: &[String]) -> Vec<Ladder> {
+    let mut groups: Vec<Vec<usize>> = Vec::new();
+    for (at, run) in runs.iter().enumerate() {
+        if bits(run).is_none() {
+            continue;
+        }
+        match groups.iter_mut().find(|g| g.iter().any(|&other| alike(&runs[other], run))) {
+            Some(group) => group.push(at),
+            None => groups.push(vec![at]),
+        }
+    }
+    groups.into_iter().filter_map(|group| Ladder::new(&group, runs, indices, values)).collect()
+}
+
+fn recipe(run: &Run) -> Option<&Json> {
+    let provenance = &run.report.provenance;
+    provenance.get("recipe").or_else(|| provenance.get("manifest").map(|m| &m["recipe"]))
+}
+
+/// Bits per weight, where the report knows them.
+fn bits(run: &Run) -> Option<f64> {
+    let stated = run.report.provenance.get("bits_per_weight").and_then(Json::as_f64);
+    stated.or_else(|| recipe(run)?["model"]["bits_per_weight"].as_f64()).filter(|b| b.is_finite() && *b > 0.0)
+}
+
+fn quantize(run: &Run) -> Option<String> {
+    let stated = run.report.provenance.get("quantize").and_then(Json::as_str);
+    let name = stated.or_else(|| recipe(run)?["model"]["quantize"].as_str())?;
+    (!name.is_empty()).then(|| name.to_owned())
+}
+
+fn name(run: &Run) -> String {
+    let stated = run.report.provenance.get("model").and_then(Json::as_str);
+    let name = stated.or_else(|| recipe(run)?["model"]["name"].as_str());
+    plain_name(name.unwrap_or_default())
+}
+
+/// A model's name without the file type and the quantisation type at its end: `owner/name:Q4_K_M`,
+/// `dir/name-q4_k_m.gguf` and `name.Q8_0.gguf` lose them.
+fn plain_name(name: &str) -> String {
+    let mut name = name.trim().trim_end_matches('/');
+    if let Some((stem, end)) = name.rsplit_once('.')
+        && end.eq_ignore_ascii_case("gguf")
+    {
+        name = stem;
+    }
+    if let Some((head, tail)) = name.rsplit_once(['-', '.', ':'])
+        && is_type(tail)
+    {
+        name = head;
+    }
+    name.to_owned()
+}
+
+/// Whether a text names a type of GGUF, or a mix of them.
+fn is_type(text: &str) -> bool {
+    let upper = text.to_ascii_uppercase();
+    if ["F32", "F16", "BF16"].contains(&upper.as_str()) {
+        return true;
+    }
+    let rest = upper.strip_prefix("IQ").or_else(|| upper.strip_prefix('Q'));
+    let Some((digit, rest)) = rest.and_then(|r| r.split_at_checked(1)) else { return false };
+    let known = ["_0", "_1", "_K", "_K_S", "_K_M", "_K_L", "_S", "_M", "_XS", "_XXS", "_NL"];
+    matches!(digit, "1" | "2" | "3" | "4" | "5" | "6" | "8") && known.contains(&rest)
+}
+
+/// Whether two runs are of one model, at whatever precision.
+fn alike(a: &Run, b: &Run) -> bool {
+    let (Some(ra), Some(rb)) = (recipe(a).map(|r| &r["model"]), recipe(b).map(|r| &r["model"])) else {
+        return false;
+    };
+    let weights = |r: &Json| r["weights_sha256"].as_object().filter(|w| !w.is_empty()).cloned();
+    if let (Some(x), Some(y)) = (weights(ra), weights(rb))
+        && x == y
+    {
+        return true;
+    }
+    let same = |key: &str| !ra[key].is_null() && ra[key] == rb[key];
+    name(a) == name(b) && !name(a).is_empty() && same("family") && same("parameters")
+}
+
+impl Ladder {
+    /// `None` where the runs do not differ in their bits.
+    fn new(group: &[usize], runs: &[Run], indices: &[Index<'_>], values: &[String]) -> Option<Self> {
+        let mut rungs: Vec<Rung> = group
+            .iter()
+            .filter_map(|&at| {
+                let run = &runs[at];
+                Some(Rung { at, run: run.name.clone(), quantize: quantize(run), bits: bits(run)? })
+            })
+            .collect();
+        rungs.sort_by(|a, b| b.bits.total_cmp(&a.bits).then(a.at.cmp(&b.at)));
+        let (first, last) = (rungs.first()?, rungs.last()?);
+        if first.bits - last.bits < 1e-6 {
+            return None;
+        }
+        let own: Vec<&Index<'_>> = rungs.iter().map(|r| &indices[r.at]).collect();
+        let along = along(&own, values);
+        let findings = findings(&along);
+        let mut warnings = Vec::new();
+        let differ =
+            |key: &dyn Fn(&Run) -> Json| rungs.windows(2).any(|w| key(&runs[w[0].at]) != key(&runs[w[1].at]));
+        for (what, key) in [("data", "data"), ("constitutions", "constitutions"), ("judge", "judge")] {
+            let of = |run: &Run| run.report.provenance.get("manifest").map_or(Json::Null, |m| m[key].clone());
+            if differ(&of) {
+                warnings
+                    .push(format!("the {what} of the runs differ: not all that changes is the precision"));
+            }
+        }
+        if differ(&|run| recipe(run).map_or(Json::Null, |r| r["dtype"].clone())) {
+            warnings.push("the runs were computed in different dtypes".to_owned());
+        }
+        let layers =
+            |run: &Run| run.report.estimates.iter().find_map(|e| e.layer).map_or(Json::Null, |l| l.0.into());
+        if differ(&layers) {
+            warnings.push("the runs report different layers: each chose its own".to_owned());
+        }
+        Some(Self { model: name(&runs[first.at]), along, findings, warnings, rungs })
+    }
+}
+
+fn along(own: &[&Index<'_>], values: &[String]) -> Vec<Along> {
+    let mut out = Vec::new();
+    let mut constitutions: Vec<(&str, bool)> = Vec::new();
+    for named in own.iter().flat_map(|i| &i.constitutions) {
+        if !constitutions.iter().any(|(name, _)| *name == named.name) {
+            constitutions.push((named.name, named.is_placebo()));
+        }
+    }
+    let mut add = |quantity, value: Option<&str>, constitution: Option<(&str, bool)>| {
+        let find = |index: &&Index<'_>| -> Option<Estimate> {
+            let value = value.map(|v| index.values.iter().find(|own| **own == v).copied());
+            let of =
+                constitution.map(|(c, _)| index.constitutions.iter().find(|n| n.name == c).map(|n| n.name));
+            // A value or constitution that this run does not have.
+            if matches!(value, Some(None)) || matches!(of, Some(None)) {
+                return None;
+            }
+            index.get(quantity, value.flatten(), of.flatten(), Control::None).cloned()
+        };
+        let estimates: Vec<Option<Estimate>> = own.iter().map(find).collect();
+        if estimates.iter().all(Option::is_none) {
+            return;
+        }
+        let changes = estimates.iter().map(|e| change(estimates[0].as_ref()?, e.as_ref()?)).collect();
+        out.push(Along {
+            quantity,
+            value: value.map(str::to_owned),
+            constitution: constitution.map(|(c, _)| c.to_owned()),
+            placebo: constitution.is_some_and(|(_, placebo)| placebo),
+            estimates,
+            changes,
+        });
+    };
+    add(Quantity::DEff, None, None);
+    for value in values {
+        add(Quantity::Rho2, Some(value), None);
+        add(Quantity::Rho2Latent, Some(value), None);
+        for &constitution in &constitutions {
+            add(Quantity::Alignment, Some(value), Some(constitution));
+            add(Quantity::JudgeAccuracy, Some(value), Some(constitution));
+        }
+    }
+    for &constitution in &constitutions {
+        add(Quantity::PositionBias, None, Some(constitution));
+    }
+    out
+}
+
+fn change(first: &Estimate, other: &Estimate) -> Option<Change> {
+    if !(quotable(first) && quotable(other)) {
+        return None;
+    }
+    let se = (first.se?.powi(2) + other.se?.powi(2)).sqrt();
+    Some(Change { value: other.estimate? - first.estimate?, se })
+}
+
+/// What becomes of ρ² of each value and of the judge's accuracy under each constitution between the first rung
+/// and the last. Accuracies are of constitutions whose first figure is above a half; their intervals are wide
+/// enough for all of them together (Bonferroni), those of ρ² for all values.
+fn findings(along: &[Along]) -> Vec<Finding> {
+    let mut out = Vec::new();
+    for quantity in [Quantity::Rho2, Quantity::JudgeAccuracy] {
+        let candidates: Vec<(usize, &Along, &Estimate, Change)> = along
+            .iter()
+            .enumerate()
+            .filter(|(_, a)| a.quantity == quantity && !a.placebo)
+            .filter_map(|(at, a)| Some((at, a, a.estimates[0].as_ref()?, (*a.changes.last()?)?)))
+            .filter(|(_, _, first, _)| quantity == Quantity::Rho2 || first.lo.is_some_and(|lo| lo > 0.5))
+            .collect();
+        let z = Normal::standard().inverse_cdf(1.0 - 0.025 / candidates.len().max(1) as f64);
+        for (at, a, first, change) in candidates {
+            let (lo, hi) = change.interval(z);
+            let figure = first.estimate.unwrap_or(0.0);
+            // An accuracy is counted from the half that a coin has.
+            let above = if quantity == Quantity::JudgeAccuracy { figure - 0.5 } else { figure };
+            let fate = if hi < 0.0 {
+                Fate::Lost
+            } else if lo > -0.25 * above {
+                Fate::Kept
+            } else {
+                continue;
+            };
+            let (value, constitution) = (a.value.clone(), a.constitution.clone());
+            out.push(Finding { at, quantity, value, constitution, fate });
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_loses_its_quantisation_type_and_nothing_else() {
+        for (name, plain) in [
+            ("owner/name:Q4_K_M", "owner/name"),
+            ("owner/name:model-q8_0.gguf", "owner/name:model"),
+            ("dir/name-q4_k_m.gguf", "dir/name"),
+            ("name.Q8_0.gguf", "name"),
+            ("name-BF16.gguf", "name"),
+            ("name-iq3_xxs.gguf", "name"),
+            ("embedded:hearth", "embedded:hearth"),
+            ("owner/Qwen2.5-0.5B", "owner/Qwen2.5-0.5B"),
+            ("owner/model-Q4", "owner/model-Q4"),
+            ("smollm2-135m", "smollm2-135m"),
+            ("", ""),
+        ] {
+            assert_eq!(plain_name(name), plain, "{name}");
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! Figures that a single coordinate or a single prompt carries, and what is left without it.
+
+use super::Section;
+use crate::hypothesis::dominance::{Dominance, TABLE, What, percent};
+use crate::hypothesis::{Control, Quantity};
+use crate::report::Report;
+use crate::report::format::{NOTHING, headline, number, optional};
+use crate::report::grid::{Cell, grid};
+use crate::report::rows::Index;
+
+/// Definition 8, and the null of directions that have nothing to do with a value.
+pub(super) fn section(report: &Report, index: &Index<'_>) -> Option<Section> {
+    let rows: Vec<Dominance> = serde_json::from_value(report.tables.get(TABLE)?.clone()).ok()?;
+    let dominant: Vec<&Dominance> = rows.iter().filter(|d| d.dominates).collect();
+    if dominant.is_empty() {
+        return None;
+    }
+    let mut table = grid(&["figure", "value", "largest", ">share", ">figure", ">without it [95 %]"]);
+    for d in &rows {
+        let without = match (d.without, d.without_interval) {
+            (Some(v), Some((lo, hi))) => {
+                let show = |v| number(v, Some((hi - lo) / 4.0));
+                format!("{} [{}, {}]", show(v), show(lo), show(hi))
+            }
+            (v, _) => optional(v, None),
+        };
+        table.rows.push(vec![
+            Cell::plain(name(d.quantity)),
+            d.value.as_deref().map_or_else(|| Cell::plain(""), Cell::name),
+            Cell::plain(match d.what {
+                What::Coordinate => format!("coordinate {}", d.index),
+                What::Prompt => format!("prompt {}", d.index),
+            }),
+            Cell::number(percent(d.share)),
+            Cell::number(match d.quantity {
+                Quantity::GeometryNull => optional(d.estimate, None),
+                quantity => headline(index.get(quantity, None, None, Control::None)),
+            }),
+            Cell::number(if d.dominates { without } else { NOTHING.to_owned() }),
+        ]);
+    }
+    let said: Vec<String> = dominant
+        .iter()
+        .filter(|d| d.quantity != Quantity::GeometryNull)
+        .map(|d| {
+            let who = match d.what {
+                What::Coordinate => format!("coordinate {}", d.index),
+                What::Prompt => format!("prompt {}", d.index),
+            };
+            format!("{who} carries {} of {}", percent(d.share), whole(d.quantity))
+        })
+        .collect();
+    let verdict = if said.is_empty() {
+        "One coordinate carries most of what random directions read.".to_owned()
+    } else {
+        let mut text = said.join("; ") + ".";
+        text[..1].make_ascii_uppercase();
+        text
+    };
+    Some(Section {
+        title: "What one coordinate or one prompt carries",
+        source: "Definition 8",
+        verdict,
+        notes: vec![
+            "Trained models hold a few coordinates, and a few texts, whose activations exceed all others. A figure that rests on one \
+             of them says little about the rest, so it stands beside what is left without it. A coordinate dominates with a quarter \
+             of the sum or more, a prompt with a tenth. Coordinates are counted from 0, prompts as in the observations."
+                .into(),
+        ],
+        grids: vec![("Largest shares".into(), table)],
+        figures: vec![],
+    })
+}
+
+fn name(quantity: Quantity) -> &'static str {
+    match quantity {
+        Quantity::DEff => "d_eff within prompts",
+        Quantity::DEffUncentred => "d_eff, uncentred",
+        Quantity::DEffBetween => "d_eff between prompts",
+        Quantity::GeometryNull => "sd of unrelated directions' cosines",
+        _ => NOTHING,
+    }
+}
+
+fn whole(quantity: Quantity) -> &'static str {
+    match quantity {
+        Quantity::DEffUncentred => "the mean square of the residual stream",
+        Quantity::DEffBetween => "the variance between prompts",
+        _ => "the variance within prompts",
+    }
+}
