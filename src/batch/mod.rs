@@ -17,6 +17,7 @@ pub mod plan;
 pub mod problem;
 pub mod progress;
 pub mod quick;
+pub mod rates;
 pub mod rows;
 pub mod run;
 pub mod score;

@@ -13,6 +13,7 @@ use super::bench::{Bench, Label};
 use super::encoding::rho2;
 use super::estimate::{Estimate, Quantity};
 use super::improvement::GATE;
+use crate::probe::influence::Z95;
 
 /// Directions drawn.
 pub(super) const DRAWS: usize = 200;
@@ -55,5 +56,10 @@ pub fn null(bench: &Bench, s: &Label) -> Estimate {
         .collect();
     // The mean is 0 by symmetry.
     let sd = (cosines.iter().map(|c| c * c).sum::<f64>() / DRAWS as f64).sqrt();
-    Estimate::bare(Quantity::GeometryNull, method, sd)
+    let estimate = Estimate::bare(Quantity::GeometryNull, method, sd);
+    if Z95 * sd < 1.0 {
+        return estimate;
+    }
+    // With few effective dimensions, or with an S that is barely encoded, no cosine is out of the ordinary.
+    estimate.withheld("95 % of unrelated directions have any cosine at all: none can be told from them")
 }
