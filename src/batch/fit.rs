@@ -11,8 +11,7 @@ use super::problem::pose;
 use crate::artifact;
 use crate::error::{Kind, Place, Refusal, Result};
 use crate::hypothesis::{self, Analysis, LayerChoice, Options, analyse};
-use crate::input::constitution::paraphrases;
-use crate::input::{Constitution, Family};
+use crate::input::{Constitution, Roster};
 use crate::observations::{Observations, read_rows};
 use crate::report::export::{Directions, to_safetensors};
 use crate::report::html::to_html;
@@ -84,9 +83,7 @@ pub fn fit_memory(observations: &Path, reference: Option<&str>) -> Result<FitMem
 /// What the observations or the analysis refuse, and the file system.
 pub fn fit_into(options: &FitOptions) -> Result<Report> {
     let observations = Observations::open(&options.observations)?;
-    let families = families(&observations, &options.constitutions);
-    let mut placebo: BTreeSet<String> = options.placebo.iter().cloned().collect();
-    placebo.extend(families.iter().filter(|(_, f)| **f == Family::Placebo).map(|(name, _)| name.clone()));
+    let roster = roster(&observations, &options.constitutions, &options.placebo);
     let columns = observations.columns();
     let judged = |p: &String| columns.judgments.contains_key(p) || columns.scores.contains_key(p);
     if let Some(unknown) = options.placebo.iter().find(|p| !judged(p)) {
@@ -96,22 +93,22 @@ pub fn fit_into(options: &FitOptions) -> Result<Report> {
             .into());
     }
     let reference = options.reference.as_deref();
-    let posed = pose(&observations, reference, &placebo)?;
+    let posed = pose(&observations, reference, &roster.placebos())?;
     let asked = Options {
         layer: options.layer,
         values: (!options.values.is_empty()).then(|| options.values.clone()),
         weights: options.weights.clone(),
         ensemble: (!options.ensemble.is_empty()).then(|| options.ensemble.clone()),
-        wordings: wordings(&observations, &options.constitutions),
+        wordings: roster.paraphrases(),
         core_only: false,
         seed: options.seed,
     };
     let mut analysis = analyse(&posed.problem, &posed.source, &asked)?;
-    analysis.warnings.splice(0..0, posed.warnings);
+    analysis.warnings.splice(0..0, posed.warnings.into_iter().chain(roster.warnings.iter().cloned()));
     let file = to_safetensors(&directions(&observations, &analysis));
     artifact::write_bytes(&options.out.join(DIRECTIONS), &file)?;
     let provenance = provenance(options, &observations, posed.source.selection.name())?;
-    let cards = cards(&observations, &families, &options.constitutions);
+    let cards = cards(&observations, &roster, &options.constitutions);
     let mut report = Report::new(provenance, &analysis, cards);
     add_skipped(&mut report, options, &observations);
     name_items(&mut report, &options.observations, posed.source.selection.rows());
@@ -186,43 +183,44 @@ fn add_skipped(report: &mut Report, options: &FitOptions, observations: &Observa
     }
 }
 
-/// Families by constitution: from the files where they are at hand, else from the observations.
-fn families(observations: &Observations, constitutions: &[Constitution]) -> BTreeMap<String, Family> {
-    let stored = observations.meta().extra.get("families");
-    let mut families: BTreeMap<String, Family> = stored
-        .and_then(|text| serde_json::from_str::<BTreeMap<String, Family>>(text).ok())
-        .unwrap_or_default();
-    families.extend(constitutions.iter().map(|c| (c.name.clone(), c.family)));
-    families
-}
-
-/// Which constitution words which other anew: from the files where they are at hand, else from the observations.
-fn wordings(observations: &Observations, constitutions: &[Constitution]) -> BTreeMap<String, String> {
-    let stored = observations.meta().extra.get("paraphrases");
-    let mut wordings: BTreeMap<String, String> =
-        stored.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
-    wordings.extend(paraphrases(constitutions));
-    wordings
-}
-
-fn cards(
+/// What each constitution is: from the metadata of the observations, the files, and `--placebo`.
+pub(super) fn roster(
     observations: &Observations,
-    families: &BTreeMap<String, Family>,
+    constitutions: &[Constitution],
+    placebos: &[String],
+) -> Roster {
+    fn stored<T: serde::de::DeserializeOwned>(observations: &Observations, key: &str) -> BTreeMap<String, T> {
+        let text = observations.meta().extra.get(key);
+        text.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default()
+    }
+    Roster::new(
+        &stored(observations, "families"),
+        &stored(observations, "paraphrases"),
+        constitutions,
+        placebos,
+    )
+}
+
+/// Cards of the files' constitutions, then of those that only the observations name; family and paraphrase from the roster.
+pub(super) fn cards(
+    observations: &Observations,
+    roster: &Roster,
     constitutions: &[Constitution],
 ) -> Vec<ConstitutionCard> {
-    if !constitutions.is_empty() {
-        return constitutions.iter().map(ConstitutionCard::from).collect();
-    }
     let columns = observations.columns();
-    let names: BTreeSet<&String> = columns.judgments.keys().chain(columns.scores.keys()).collect();
-    names
-        .into_iter()
-        .map(|name| ConstitutionCard {
-            name: name.clone(),
-            family: families.get(name).copied(),
-            ..ConstitutionCard::default()
-        })
-        .collect()
+    let judged: BTreeSet<&String> = columns.judgments.keys().chain(columns.scores.keys()).collect();
+    let mut cards: Vec<ConstitutionCard> = constitutions.iter().map(ConstitutionCard::from).collect();
+    let without_file = judged.into_iter().filter(|name| !constitutions.iter().any(|c| c.name == **name));
+    cards.extend(
+        without_file.map(|name| ConstitutionCard { name: name.clone(), ..ConstitutionCard::default() }),
+    );
+    for card in &mut cards {
+        if let Some(member) = roster.get(&card.name) {
+            card.family = member.family;
+            card.paraphrase_of.clone_from(&member.paraphrase_of);
+        }
+    }
+    cards
 }
 
 fn provenance(options: &FitOptions, observations: &Observations, reference: &str) -> Result<Provenance> {

@@ -18,6 +18,7 @@ pub mod preflight;
 pub mod problem;
 pub mod progress;
 pub mod quick;
+pub mod rates;
 pub mod rows;
 pub mod run;
 pub mod score;

@@ -14,7 +14,8 @@ pub struct SimulateArgs {
     /// Seed of the first draw
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
-    /// Print bias, root mean square error and coverage over so many seeds instead of writing a data set
+    /// Print bias, root mean square error and coverage over so many seeds instead of writing a data set, and, for a
+    /// regime with a placebo arm, how often each verdict is given
     #[arg(long, value_name = "SEEDS")]
     pub table: Option<u64>,
     /// Folder for observations and truth
@@ -52,10 +53,26 @@ pub fn simulate(args: &SimulateArgs) -> Result<()> {
                 line.withheld
             );
         }
+        if design.judges.iter().any(|j| j.placebo) {
+            verdict_rates(&crate::batch::rates::over_seeds(&design, args.seed..args.seed + seeds)?);
+        }
         return Ok(());
     }
     let out = args.out.clone().unwrap_or_else(|| PathBuf::from(format!("{name}-{}", args.seed)));
     draw(&design, args.seed)?.write(&out)?;
     println!("observations and truth in {}", out.display());
     Ok(())
+}
+
+/// How often each verdict was given.
+fn verdict_rates(rates: &crate::batch::rates::Rates) {
+    println!("\nshare of {} data sets in which a text without content", rates.seeds);
+    for (what, times) in [("has p < .05", rates.any_small_p), ("gets a verdict", rates.any_false)] {
+        let (share, lo, hi) = rates.share(times);
+        println!("  {what:<16} {share:.3} [{lo:.3}, {hi:.3}]");
+    }
+    println!("{:<20} {:<20} {:>7}", "constitution", "verdict", "given");
+    for ((constitution, outcome), times) in &rates.words {
+        println!("{constitution:<20} {:<20} {times:>7}", outcome.as_str());
+    }
 }

@@ -3,14 +3,16 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
+use super::arm::Arm;
 use super::beside::Beside;
 use super::dominance::Dominance;
 use super::estimate::{Control, Estimate, Mode, Quantity};
 use super::export::{Fitted, LayerDimension, at_layer, fit_directions};
 use super::judging;
 use super::layers::{self, HalfChoice, LayerAlignment, LayerRho2};
+use super::multiplicity::Tests;
 use super::problem::{LayerSource, Problem};
 use super::raw;
 use super::rows;
@@ -83,14 +85,14 @@ impl Options {
 }
 
 /// A constitution's slopes less the mean of the placebo arm's.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PlaceboContrast {
     /// The value.
     pub value: String,
     /// The constitution.
     pub constitution: String,
     /// How the rewards were obtained, where they stand beside forced choices.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub judge: Option<Mode>,
     /// What was projected out.
     pub control: Control,
@@ -102,6 +104,13 @@ pub struct PlaceboContrast {
     pub se: f64,
     /// difference / SE.
     pub z: f64,
+    /// Independent placebo texts.
+    pub draws: usize,
+    /// Two-sided p over the choice of prompts, adjusted for all constitutions and values.
+    pub p_prompts: f64,
+    /// Two-sided p over the choice of placebo texts, adjusted likewise; absent below four texts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub p_texts: Option<f64>,
 }
 
 /// What came out.
@@ -127,6 +136,8 @@ pub struct Analysis {
     pub dominance: Vec<Dominance>,
     /// Slopes against the placebo arm.
     pub placebo: Vec<PlaceboContrast>,
+    /// The placebo arms.
+    pub arms: Vec<Arm>,
     /// What single statements found beside estimates, by the name of the table in the report.
     pub tables: BTreeMap<String, serde_json::Value>,
     /// What the reader must know.
@@ -161,9 +172,11 @@ pub fn analyse(problem: &Problem, source: &dyn LayerSource, options: &Options) -
         let mut stage =
             Stage { problem, options, h: &h, twin, generation, length, keep, benches: Vec::new(), layer };
         stage.shared(&mut out)?;
+        let mut tests = Tests::default();
         for &v in &values {
-            stage.value(v, &mut out)?;
+            stage.value(v, &mut tests, &mut out)?;
         }
+        tests.finish(options.seed, &mut out);
         // Figures and directions are of the same rows and share their factors.
         if !options.core_only {
             fitted.extend(at_layer(&mut stage, &values, &mut out.dimensions)?);
@@ -182,6 +195,11 @@ pub fn analyse(problem: &Problem, source: &dyn LayerSource, options: &Options) -
         let quality = judging::quality(problem, judged, &|_| true);
         out.estimates.extend(quality.into_iter().map(|e| judged.mark(e)));
     }
+    let alone = problem.judged.iter().filter(|j| !j.beside);
+    // Rewards of different modes have different units.
+    let mode = alone.clone().map(|j| j.mode).min();
+    let alone: Vec<_> = alone.filter(|j| Some(j.mode) == mode).collect();
+    out.estimates.extend(judging::together(problem, &alone, &options.wordings, &|_| true));
     drop(h);
     if !options.core_only {
         fit_directions(problem, source, &values, fitted, &mut out)?;
@@ -194,6 +212,7 @@ pub fn analyse(problem: &Problem, source: &dyn LayerSource, options: &Options) -
         }
     }
     clock.lap("directions");
+    out.estimates = out.estimates.into_iter().map(Estimate::unless_too_few_blocks).collect();
     out.seconds = clock.seconds;
     Ok(out)
 }

@@ -80,6 +80,13 @@ impl Label {
         (unit > 0.0).then(|| Self { y: scaled(self.y), yhat: scaled(self.yhat) })
     }
 
+    /// Less another label.
+    #[must_use]
+    pub fn minus(&self, other: &Self) -> Self {
+        let less = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a - b).collect();
+        Self { y: less(&self.y, &other.y), yhat: less(&self.yhat, &other.yhat) }
+    }
+
     /// Mean square of the contrasts: the within-prompt variance.
     pub fn variance(&self) -> f64 {
         self.y.iter().map(|y| y * y).sum::<f64>() / self.y.len() as f64

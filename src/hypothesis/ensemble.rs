@@ -4,16 +4,14 @@
 //! being louder, and averaged; the probe is linear in the label, so the ensemble's direction is the same average of
 //! v_c. `ensemble_alignment` is cos(v_ensemble, v*); under the name of a member, of the ensemble without it.
 //! `ensemble_effect` of a member is the first less the second, its interval from the difference of influences, its p
-//! adjusted for the number of members: a member with a clearly negative effect harms.
-
-use std::collections::BTreeMap;
+//! adjusted for the false discovery rate over all members and values, because the section explores: a member with a
+//! clearly negative effect harms.
 
 use super::analysis::Analysis;
 use super::bench::{Bench, Label};
 use super::estimate::{Estimate, Mode, Quantity};
 use super::improvement::Angle;
-use super::moved::moved;
-use super::multiplicity::{Statistic, adjusted};
+use super::multiplicity::{false_discovery, two_sided};
 use super::problem::Judged;
 use super::rows;
 use super::several::average;
@@ -57,6 +55,7 @@ pub(super) fn measure(stage: &mut Stage<'_>, values: &[usize], out: &mut Analysi
         return Ok(());
     }
     let problem = stage.problem;
+    let mut effects: Vec<usize> = Vec::new();
     for &v in values {
         let value = &problem.values[v];
         let all = rows::of_value(problem, value, stage.keep);
@@ -69,40 +68,37 @@ pub(super) fn measure(stage: &mut Stage<'_>, values: &[usize], out: &mut Analysi
         let names = (value.name.as_str(), "the average of the constitutions");
         let estimate = whole.estimate(&bench, Quantity::EnsembleAlignment, names);
         stage.push(out, Some(&bench), Some(&value.name), estimate);
-        let mut effects: Vec<(Estimate, Option<Statistic>)> = Vec::new();
         for (m, judged) in members.iter().enumerate() {
             let weights: Vec<f64> = (0..members.len()).map(|i| f64::from(i != m)).collect();
             let without = of(&weights);
             let estimate = without.estimate(&bench, Quantity::EnsembleAlignment, names);
             stage.push(out, Some(&bench), Some(&value.name), judged.mark(estimate));
-            effects.push(effect(&bench, &whole, &without));
+            stage.push(out, Some(&bench), Some(&value.name), judged.mark(effect(&bench, &whole, &without)));
+            effects.push(out.estimates.len() - 1);
         }
-        let statistics: Vec<Statistic> = effects.iter().filter_map(|(_, s)| s.clone()).collect();
-        let mut p = adjusted(&statistics, stage.options.seed).into_iter();
-        for ((mut estimate, statistic), judged) in effects.into_iter().zip(&members) {
-            estimate.p_adjusted = statistic.and_then(|_| p.next());
-            stage.push(out, Some(&bench), Some(&value.name), judged.mark(estimate));
-        }
+    }
+    effects.retain(|&e| out.estimates[e].z.is_some());
+    let p: Vec<f64> = effects.iter().map(|&e| two_sided(out.estimates[e].z.unwrap_or(0.0))).collect();
+    for (e, p) in effects.into_iter().zip(false_discovery(&p)) {
+        out.estimates[e].p_adjusted = Some(p);
     }
     Ok(())
 }
 
 /// cos with the member less cos without it.
-fn effect(bench: &Bench, whole: &Angle, without: &Angle) -> (Estimate, Option<Statistic>) {
+fn effect(bench: &Bench, whole: &Angle, without: &Angle) -> Estimate {
     let method = "alignment of the ensemble less that without the member, influences subtracted";
     let (Some(with), Some(less)) = (&whole.cos, &without.cos) else {
         let why = "not identifiable: an ensemble has no direction";
-        return (Estimate::new(Quantity::EnsembleEffect, method).warn(why), None);
+        return Estimate::new(Quantity::EnsembleEffect, method).warn(why);
     };
     let difference = Influence::combine(with.value - less.value, &[(1.0, with), (-1.0, less)]);
     let se = difference.se(bench.contrasts.blocks());
     let interval = normal_interval(difference.value, se);
     let estimate = Estimate::figure(Quantity::EnsembleEffect, method, difference.value, se, interval);
-    let by_block: BTreeMap<i32, f64> = moved(bench, &difference).by_block;
-    let statistic = estimate.z.map(|z| Statistic { z, influence: by_block });
     if whole.identifiable() && without.identifiable() {
-        (estimate, statistic)
+        estimate
     } else {
-        (estimate.withheld("not identifiable: the value or an ensemble is not encoded"), statistic)
+        estimate.withheld("not identifiable: the value or an ensemble is not encoded")
     }
 }

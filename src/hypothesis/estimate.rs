@@ -59,6 +59,8 @@ pub enum Flag {
     /// assumes that all carry alike.
     LeadingComponent,
 }
+/// Blocks from which an estimate has an error.
+pub const FEWEST_BLOCKS: usize = 10;
 
 /// One estimate. Keys that do not apply are absent from the JSON; an `estimate` that could not be
 /// computed is `null`, with a warning that says why.
@@ -105,7 +107,8 @@ pub struct Estimate {
     /// Test statistic of "the quantity is zero".
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub z: Option<f64>,
-    /// Two-sided p, adjusted for the number of constitutions.
+    /// Two-sided p, adjusted for all constitutions and values of the report; for the false discovery rate in sections that
+    /// explore (ensembles, wordings).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub p_adjusted: Option<f64>,
     /// Number of contrasts (or pairs) that entered.
@@ -201,6 +204,19 @@ impl Estimate {
     /// Whether it is the figure of the part of the residual stream that the contrasts resolve, as it says itself.
     pub fn is_of_the_resolved_part(&self) -> bool {
         self.warnings.iter().any(|w| w.starts_with(RESOLVED_PART))
+    }
+
+    /// Withheld and without error, interval and test if it rests on fewer than [`FEWEST_BLOCKS`] blocks: the spread of so
+    /// few says next to nothing about their mean.
+    #[must_use]
+    pub(super) fn unless_too_few_blocks(mut self) -> Self {
+        let Some(blocks) = self.blocks.filter(|&b| b < FEWEST_BLOCKS && self.estimate.is_some()) else {
+            return self;
+        };
+        (self.se, self.lo, self.hi, self.z, self.p_adjusted) = (None, None, None, None, None);
+        self.withheld(format!(
+            "{blocks} independent groups of answers are too few for an error ({FEWEST_BLOCKS} needed)"
+        ))
     }
 
     /// Under a constitution.

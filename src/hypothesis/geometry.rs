@@ -14,6 +14,7 @@ use super::dominance::{Dominance, Largest, What, without_column, words};
 use super::encoding::rho2;
 use super::estimate::{Estimate, Flag, Quantity};
 use super::improvement::GATE;
+use crate::probe::influence::Z95;
 
 /// Directions drawn.
 pub(super) const DRAWS: usize = 200;
@@ -47,11 +48,17 @@ pub fn null(bench: &Bench, s: &Label, seed: u64) -> Estimate {
             .warn("S is not encoded: there is no v* to have an angle with");
     }
     let scores = random_readings(bench, SEED ^ seed, DRAWS);
-    let estimate = Estimate::bare(Quantity::GeometryNull, method, spread(s, &scores, rho2.value));
-    match dominance(bench, s, seed) {
+    let sd = spread(s, &scores, rho2.value);
+    let estimate = Estimate::bare(Quantity::GeometryNull, method, sd);
+    let estimate = match dominance(bench, s, seed) {
         Some(found) if found.dominates => estimate.flag(Flag::DominantCoordinate).warn(words(&found)),
         _ => estimate,
+    };
+    if Z95 * sd < 1.0 {
+        return estimate;
     }
+    // With few effective dimensions, or with an S that is barely encoded, no cosine is out of the ordinary.
+    estimate.withheld("95 % of unrelated directions have any cosine at all: none can be told from them")
 }
 
 /// √(mean cos²) over directions with readings `[N, draws]`; the mean is 0 by symmetry.

@@ -1,9 +1,12 @@
-//! How far the judge can be believed: agreement with the labels, consistency, position bias.
+//! How far the judge can be believed: agreement with the labels and between orders, consistency, position bias, and how
+//! much of its choices depends on the constitution.
 
 use std::collections::{BTreeMap, HashMap};
 
+use super::arm;
 use super::estimate::{Estimate, Quantity};
 use super::problem::{Choices, Judged, Labels, Problem, Value};
+use super::rows;
 use crate::probe::influence::normal_interval;
 
 /// A mean over cells with its standard error over blocks, Σ x / Σ n; the number of cells and of blocks. `None` without
@@ -110,7 +113,7 @@ fn all_pairs(problem: &Problem, scores: &[f64]) -> Vec<(usize, usize, f64)> {
     out
 }
 
-/// `judge_inconsistency`, `position_bias` and `position_bias_sd` of a constitution.
+/// `judge_inconsistency`, `position_bias`, `position_bias_sd`, `judge_spread` and `order_agreement` of a constitution.
 pub fn quality(problem: &Problem, judged: &Judged, keep: &dyn Fn(usize) -> bool) -> Vec<Estimate> {
     let (Choices::Pairs { pairs, ab, ba }, Some(fit)) = (&judged.choices, &judged.fit) else {
         return Vec::new();
@@ -142,7 +145,143 @@ pub fn quality(problem: &Problem, judged: &Judged, keep: &dyn Fn(usize) -> bool)
         let method = "standard deviation of (ab + ba)/2, divided by pairs − 1";
         let mut sd = Estimate::bare(Quantity::PositionBiasSd, method, variance.sqrt());
         (sd.n, sd.blocks) = (Some(n), Some(blocks));
-        out.extend([bias, sd]);
+        let spread =
+            keep_pairs(pairs, ab, ba, keep).map(|(_, ab, ba)| ((ab - ba) / 2.0).powi(2)).sum::<f64>();
+        let method = "root mean square of (ab − ba)/2, nats of log-odds";
+        let mut spread = Estimate::bare(Quantity::JudgeSpread, method, (spread / n as f64).sqrt());
+        (spread.n, spread.blocks) = (Some(n), Some(blocks));
+        out.extend([bias, sd, spread]);
     }
+    out.extend(agreement(orders(problem, judged, keep)));
     out
+}
+
+/// The judged pairs of rows that count: first row, log-odds in both orders.
+fn keep_pairs<'a>(
+    pairs: &'a [(usize, usize)],
+    ab: &'a [f64],
+    ba: &'a [f64],
+    keep: &'a dyn Fn(usize) -> bool,
+) -> impl Iterator<Item = (usize, f64, f64)> + 'a {
+    let all = pairs.iter().zip(ab.iter().zip(ba)).map(|(&(a, _), (&ab, &ba))| (a, ab, ba));
+    all.filter(move |(a, ..)| keep(*a))
+}
+
+/// Block, and 1 where both orders prefer the same response, for each pair; empty where only one order was asked.
+fn orders(problem: &Problem, judged: &Judged, keep: &dyn Fn(usize) -> bool) -> Vec<(i32, f64)> {
+    let Choices::Pairs { pairs, ab, ba } = &judged.choices else { return Vec::new() };
+    let cells: Vec<(usize, f64, f64)> = keep_pairs(pairs, ab, ba, keep).collect();
+    // One order alone is mirrored about the mean bias when it is read: its second order says nothing new.
+    let mirrored = cells.windows(2).all(|w| {
+        let (one, other) = (w[0].1 + w[0].2, w[1].1 + w[1].2);
+        (one - other).abs() <= 1e-9 * (1.0 + one.abs())
+    });
+    if mirrored && cells.len() > 2 {
+        return Vec::new();
+    }
+    let same = |ab: f64, ba: f64| right(-ab.signum() * ba * f64::from(u8::from(ab != 0.0)));
+    cells.into_iter().map(|(a, ab, ba)| (problem.block[a], same(ab, ba))).collect()
+}
+
+/// `order_agreement` of such cells.
+fn agreement(cells: Vec<(i32, f64)>) -> Option<Estimate> {
+    let (mean, se, n, blocks) = mean_by_block(cells)?;
+    let (lo, hi) = normal_interval(mean, se);
+    let method = "share of pairs with the same preference in both orders, clustered by block";
+    let mut estimate =
+        Estimate::figure(Quantity::OrderAgreement, method, mean, se, (lo.max(0.0), hi.min(1.0)));
+    estimate.z = (se > 0.0 && se.is_finite()).then(|| (mean - 0.5) / se);
+    (estimate.n, estimate.blocks) = (Some(n), Some(blocks));
+    Some(estimate)
+}
+
+/// What concerns the judge under all constitutions together: `order_agreement`, `constitution_share` and
+/// `placebo_share`, for the constitutions of one mode that stand by themselves.
+pub(super) fn together(
+    problem: &Problem,
+    judged: &[&Judged],
+    paraphrases: &BTreeMap<String, String>,
+    keep: &dyn Fn(usize) -> bool,
+) -> Vec<Estimate> {
+    let cells = judged.iter().flat_map(|j| orders(problem, j, keep)).collect();
+    let mut out: Vec<Estimate> = agreement(cells).into_iter().collect();
+    let common = |r: usize| keep(r) && judged.iter().all(|j| j.reward[r].is_finite());
+    let contrasts = rows::all(problem, &common).contrasts(problem);
+    if judged.len() < 2 || contrasts.is_empty() {
+        return out;
+    }
+    let columns: Vec<Vec<f64>> = judged.iter().map(|j| contrasts.column(&j.reward)).collect();
+    let mean = |of: &[&Vec<f64>], i: usize| of.iter().map(|c| c[i]).sum::<f64>() / of.len() as f64;
+    let texts: Vec<Vec<f64>> = arm::draws(judged, paraphrases)
+        .iter()
+        .map(|places| {
+            let members: Vec<&Vec<f64>> = places.iter().map(|&p| &columns[p]).collect();
+            (0..contrasts.len()).map(|i| mean(&members, i)).collect()
+        })
+        .collect();
+    let real: Vec<&Vec<f64>> =
+        columns.iter().zip(judged).filter(|(_, j)| !j.placebo).map(|(c, _)| c).collect();
+    let all: Vec<&Vec<f64>> = columns.iter().collect();
+    let spread = |of: &[&Vec<f64>], i: usize| {
+        let centre = mean(of, i);
+        of.iter().map(|c| (c[i] - centre).powi(2)).sum::<f64>() / (of.len() as f64 - 1.0)
+    };
+    let texts: Vec<&Vec<f64>> = texts.iter().collect();
+    let m = texts.len() as f64;
+    let from_arm = |c: &[f64], i: usize| (c[i] - mean(&texts, i)).powi(2) / (1.0 + 1.0 / m);
+    // Sums by block: between constitutions, between placebo texts, in all.
+    let of = |f: &dyn Fn(usize) -> f64| -> Vec<f64> {
+        contrasts.blocks().iter().map(|b| b.clone().map(f).sum::<f64>()).collect()
+    };
+    let total = of(&|i| all.iter().map(|c| c[i] * c[i]).sum::<f64>() / all.len() as f64);
+    let figure = |quantity, part: &[f64], method: &str| {
+        let share = Ratio::new(part, &total)?;
+        let (lo, hi) = normal_interval(share.value, share.se);
+        let mut e = Estimate::figure(quantity, method, share.value, share.se, (lo.max(0.0), hi));
+        (e.n, e.blocks) = (Some(contrasts.len()), Some(contrasts.blocks().len()));
+        Some(e)
+    };
+    let placebo = (texts.len() > 1).then(|| of(&|i| spread(&texts, i)));
+    let between = if texts.is_empty() {
+        let method = "variance between constitutions over that of the rewards";
+        (real.len() > 1).then(|| (of(&|i| spread(&real, i)), method))
+    } else {
+        // One constitution that is heeded shows that the judge heeds constitutions.
+        let each = real.iter().map(|c| of(&|i| from_arm(c, i)));
+        let size = |sums: &[f64]| sums.iter().sum::<f64>();
+        let method = "largest mean square distance from the placebo arm over that of the rewards";
+        each.max_by(|a, b| size(a).total_cmp(&size(b))).map(|sums| (sums, method))
+    };
+    if let Some((between, method)) = &between
+        && let Some(mut e) = figure(Quantity::ConstitutionShare, between, method)
+    {
+        let excess = placebo.as_ref().and_then(|placebo| {
+            Ratio::new(&between.iter().zip(placebo).map(|(b, p)| b - p).collect::<Vec<_>>(), &total)
+        });
+        e.z = excess.filter(|x| x.se > 0.0 && x.se.is_finite()).map(|x| x.value / x.se);
+        out.push(e);
+    }
+    let method = "variance between placebo texts over that of the rewards";
+    out.extend(placebo.and_then(|p| figure(Quantity::PlaceboShare, &p, method)));
+    out
+}
+
+/// Σ a / Σ b over blocks with its standard error.
+struct Ratio {
+    value: f64,
+    se: f64,
+}
+
+impl Ratio {
+    fn new(a: &[f64], b: &[f64]) -> Option<Self> {
+        let (sum_a, sum_b) = (a.iter().sum::<f64>(), b.iter().sum::<f64>());
+        let value = sum_a / sum_b;
+        if !value.is_finite() {
+            return None;
+        }
+        let g = a.len() as f64;
+        let squares: f64 = a.iter().zip(b).map(|(a, b)| (a - value * b).powi(2)).sum();
+        let se = if g > 1.0 { (g / (g - 1.0) * squares).sqrt() / sum_b } else { f64::INFINITY };
+        Some(Self { value, se })
+    }
 }

@@ -2,6 +2,7 @@
 
 pub mod analysis;
 mod angles;
+pub mod arm;
 pub mod bench;
 mod beside;
 pub mod between;
@@ -27,6 +28,7 @@ pub mod linearity;
 pub mod monotone;
 mod moved;
 pub mod multiplicity;
+mod own;
 pub mod problem;
 pub mod promptable;
 pub mod quantity;

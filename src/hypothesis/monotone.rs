@@ -14,6 +14,7 @@ use super::analysis::Analysis;
 use super::bench::Bench;
 use super::gradient::Leading;
 use super::linearity::{Bin, binned};
+use super::multiplicity::{false_discovery, two_sided};
 use super::problem::Labels;
 use super::rows;
 use super::stage::Stage;
@@ -56,11 +57,19 @@ pub struct Lines {
     pub jump: f64,
     /// The median reading m.
     pub median: f64,
-    /// What they say, each at |z| > 1.96.
+    /// What they say: each at |z| > 1.96, and in the report's table also at an adjusted p below .05.
     pub shape: Shape,
 }
 
 impl Lines {
+    /// p of "turns round": the larger of the two slopes' p; 1 for slopes of one sign.
+    fn turning_p(&self) -> f64 {
+        if (self.below > 0.0) == (self.above > 0.0) {
+            return 1.0;
+        }
+        two_sided(self.below / self.below_se).max(two_sided(self.above / self.above_se))
+    }
+
     /// The lines' height at a reading, prompt effects apart; 0 just below the median.
     pub fn at(&self, t: f64) -> f64 {
         let t = t - self.median;
@@ -79,6 +88,9 @@ pub struct Along {
     /// The lines.
     #[serde(flatten)]
     pub lines: Lines,
+    /// p of "turns round" (the larger of the two slopes' p; 1 for slopes of one sign), adjusted for the false discovery
+    /// rate over all directions and values: the section explores.
+    pub q: f64,
     /// Ten bins of equally many responses by reading: the lines' mean height plus the mean residual, for the picture.
     pub bins: Vec<Bin>,
 }
@@ -235,7 +247,13 @@ pub(super) fn measure(stage: &mut Stage<'_>, values: &[usize], out: &mut Analysi
                 let turned = lines.is_some_and(|l| l.shape == Shape::TurnsRound);
                 if let Some(lines) = lines {
                     let bins = picture(&bench.contrasts, &problem.block, s, t, &lines);
-                    found.push(Along { value: value.name.clone(), constitution, lines, bins });
+                    found.push(Along {
+                        value: value.name.clone(),
+                        constitution,
+                        q: lines.turning_p(),
+                        lines,
+                        bins,
+                    });
                 }
                 // Along every constitution it would cost more than it tells.
                 let halves = if judged.is_none() || turned { leading.halves(&bench, &y, t) } else { None };
@@ -244,6 +262,13 @@ pub(super) fn measure(stage: &mut Stage<'_>, values: &[usize], out: &mut Analysi
                     stage.push(out, Some(&bench), Some(&value.name), estimate);
                 }
             }
+        }
+    }
+    let adjusted = false_discovery(&found.iter().map(|a| a.q).collect::<Vec<_>>());
+    for (along, q) in found.iter_mut().zip(adjusted) {
+        along.q = q;
+        if along.lines.shape == Shape::TurnsRound && q >= 0.05 {
+            along.lines.shape = Shape::CannotTell;
         }
     }
     if let (false, Ok(table)) = (found.is_empty(), serde_json::to_value(found)) {

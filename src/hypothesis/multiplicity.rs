@@ -1,8 +1,12 @@
-//! p-values adjusted for the number of constitutions: the Gaussian multiplier maximum.
+//! p-values adjusted for the number of tests: the Gaussian multiplier maximum, and the false discovery rate.
 //!
-//! Under the joint null the influences, multiplied block by block with independent standard normals, have
+//! A report has one family of tests: every constitution and every value, for one quantity under one control. Under the joint null the influences, multiplied block by block with independent standard normals, have
 //! the covariance of the estimates; the adjusted p of z_j is the chance that the largest |z*| reaches |z_j|
-//! (Chernozhukov, Chetverikov and Kato 2013). It is at most Bonferroni's, which resolves the far tail.
+//! (Chernozhukov, Chetverikov and Kato 2013). It is at most Bonferroni's, which resolves the far tail. Influences are
+//! aligned by the block's number in the data, so that values with different rows stay dependent where they share blocks.
+//!
+//! Sections that explore (ensembles, wordings, two lines, trade-offs) have families of their own, adjusted for the false
+//! discovery rate (Benjamini and Hochberg 1995) and labelled as exploratory.
 
 use std::collections::BTreeMap;
 
@@ -11,6 +15,9 @@ use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
 use rayon::prelude::*;
 use statrs::distribution::{ContinuousCDF, Normal};
+
+use super::analysis::Analysis;
+use super::estimate::Quantity;
 
 /// Draws of the multipliers.
 const DRAWS: usize = 10_000;
@@ -71,9 +78,80 @@ pub fn adjusted(statistics: &[Statistic], seed: u64) -> Vec<f64> {
         .collect()
 }
 
+/// p-values adjusted for the false discovery rate (Benjamini and Hochberg): at level q, of those below q a share of at
+/// most q is expected to be false, for independent or positively dependent tests. In the order given.
+pub fn false_discovery(p: &[f64]) -> Vec<f64> {
+    let mut order: Vec<usize> = (0..p.len()).collect();
+    order.sort_by(|&a, &b| p[b].total_cmp(&p[a]));
+    let (mut out, mut least) = (vec![1.0; p.len()], 1.0f64);
+    for (above, &i) in order.iter().enumerate() {
+        least = least.min(p[i] * p.len() as f64 / (p.len() - above) as f64);
+        out[i] = least;
+    }
+    out
+}
+
+/// A test whose p is known when all tests of its family are.
+#[derive(Debug, Clone)]
+pub(super) struct Test {
+    /// The statistic.
+    pub(super) statistic: Statistic,
+    /// Estimates that take its p, by place.
+    pub(super) estimates: Vec<usize>,
+    /// The contrast with the placebo arm that takes its p, by place.
+    pub(super) contrast: Option<usize>,
+}
+
+/// The tests of a report under one control, a family a quantity.
+#[derive(Debug, Default)]
+pub(super) struct Tests {
+    families: BTreeMap<(bool, Quantity), Vec<Test>>,
+}
+
+impl Tests {
+    /// Adds a test of a quantity. Tests of differences from the placebo arm are families of their own.
+    pub(super) fn push(&mut self, quantity: Quantity, test: Test) {
+        self.families.entry((test.contrast.is_some(), quantity)).or_default().push(test);
+    }
+
+    /// Adjusts every family and writes the p-values. A difference from the placebo arm has the larger of two: that of
+    /// the prompts, and that of the choice of placebo texts, which is multiplied by the number of arms.
+    pub(super) fn finish(self, seed: u64, out: &mut Analysis) {
+        for tests in self.families.into_values() {
+            let statistics: Vec<Statistic> = tests.iter().map(|t| t.statistic.clone()).collect();
+            let arms: std::collections::BTreeSet<_> = tests
+                .iter()
+                .filter_map(|t| out.placebo.get(t.contrast?))
+                .map(|c| (c.value.clone(), c.judge))
+                .collect();
+            for (test, p) in tests.iter().zip(adjusted(&statistics, seed)) {
+                let mut own = Some(p);
+                if let Some(contrast) = test.contrast.and_then(|c| out.placebo.get_mut(c)) {
+                    contrast.p_texts = contrast.p_texts.map(|p| (p * arms.len() as f64).min(1.0));
+                    contrast.p_prompts = p;
+                    own = contrast.p_texts.map(|texts| texts.max(p));
+                }
+                for &e in &test.estimates {
+                    out.estimates[e].p_adjusted = own;
+                }
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_false_discovery_rate_is_that_of_benjamini_and_hochberg() {
+        // p.adjust(c(.01, .04, .03, .005, .6), "BH") of R.
+        let adjusted = false_discovery(&[0.01, 0.04, 0.03, 0.005, 0.6]);
+        for (a, b) in adjusted.iter().zip([0.025, 0.05, 0.05, 0.025, 0.6]) {
+            assert!((a - b).abs() < 1e-12, "{adjusted:?}");
+        }
+        assert!(false_discovery(&[]).is_empty());
+    }
 
     fn statistic(z: f64, influence: &[f64]) -> Statistic {
         Statistic { z, influence: (0..).zip(influence.iter().copied()).collect() }

@@ -3,8 +3,12 @@
 //! Per unit of sd⟨h, v_c⟩ the encoded slope is ρ σ_S cos(v_c, v*), at most ρ σ_S. The largest of several estimated cosines
 //! lies above the cosine of the constitution it belongs to: it was chosen for its error too. So the best is chosen on one
 //! half of the blocks and measured on the other, and the other way round; `best_alignment` is the mean of the two
-//! figures (their errors are those of disjoint blocks), `mean_alignment` the mean over constitutions. Each half has fits of
-//! its own: leave-block-out predictions by all blocks would let the half that chose speak in the one that measures.
+//! figures, `mean_alignment` the mean over constitutions. Each half has fits of its own: leave-block-out predictions by all
+//! blocks would let the half that chose speak in the one that measures.
+//!
+//! Half of the blocks may not show what all of them show: a constitution is a candidate only if value and rewards pass the
+//! gate of a cosine on both halves. The standard error of the mean of the two figures is the larger of the one from
+//! influences on disjoint blocks and half of the distance between the figures, which also holds what the choice adds.
 
 use std::ops::Range;
 
@@ -54,11 +58,13 @@ impl Half {
         Self { labels, blocks }
     }
 
-    /// cos of two of the labels.
+    /// cos of two of the labels; `None` where one does not pass its gate on this half.
     fn cos(&self, a: usize, b: usize) -> Option<Influence> {
         let (a, b) = (self.labels[a].probed(), self.labels[b].probed());
         let t = |a, b| theta(a, b, &self.blocks);
-        cosine(&t(a, b), &t(a, a), &t(b, b))
+        let (aa, bb) = (t(a, a), t(b, b));
+        let seen = |t: &Influence| t.value > GATE * t.se(&self.blocks);
+        if seen(&aa) && seen(&bb) { cosine(&t(a, b), &aa, &bb) } else { None }
     }
 }
 
@@ -131,20 +137,26 @@ pub(super) fn measure(stage: &mut Stage<'_>, values: &[usize], out: &mut Analysi
         let Some((_, alike, halves)) = known.iter().find(|(rows, ..)| *rows == wanted) else { continue };
         let Some(place) = alike.iter().position(|&other| other == v) else { continue };
         let cos = |half: &Half, c: usize| half.cos(tried.len() + place, c);
+        let candidates: Vec<usize> =
+            seen.iter().copied().filter(|&c| halves.iter().all(|half| cos(half, c).is_some())).collect();
         let best = |half: &Half| {
             let of = |&c: &usize| Some((c, cos(half, c)?.value));
-            seen.iter().filter_map(of).max_by(|a, b| a.1.total_cmp(&b.1)).map(|(c, _)| c)
+            candidates.iter().filter_map(of).max_by(|a, b| a.1.total_cmp(&b.1)).map(|(c, _)| c)
         };
         let chosen = best(&halves[0]).zip(best(&halves[1]));
         let told = chosen.and_then(|(first, second)| {
             // Chosen on one half, measured on the other.
             let (a, b) = (cos(&halves[1], first)?, cos(&halves[0], second)?);
             let (sa, sb) = (a.se(&halves[1].blocks), b.se(&halves[0].blocks));
-            Some(((a.value + b.value) / 2.0, (sa * sa + sb * sb).sqrt() / 2.0))
+            let se = (sa.hypot(sb) / 2.0).max((a.value - b.value).abs() / 2.0);
+            Some(((a.value + b.value) / 2.0, se))
         });
         let method = "chosen on half of the blocks, measured on the other half, both ways";
         let estimate = match told {
-            None => Estimate::missing(Quantity::BestAlignment, "not identifiable on half of the blocks"),
+            None => Estimate::missing(
+                Quantity::BestAlignment,
+                "not identifiable on half of the blocks: no constitution passes its gate on both halves",
+            ),
             Some((value, se)) => {
                 Estimate::figure(Quantity::BestAlignment, method, value, se, fisher_interval(value, se))
             }

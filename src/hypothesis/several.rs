@@ -4,9 +4,10 @@
 //! All values are taken on the rows that label every one of them, and each is divided by its within-prompt standard
 //! deviation σ_S: units differ, and sums of values need one. With θ̂ the twice-iterated estimate of ⟨Σ_w u, v⟩:
 //!
-//! - trade-off profile (Definitions 17 and 20, Proposition 21): the signs of θ̂_{S_i, r_c}. *Improves all* if the
-//!   smallest z over values exceeds 1.645, *lowers all* if the largest is below −1.645 (intersection–union: each a test
-//!   of size 5 %); *trade-off* if a rise and a fall each pass the same bound;
+//! - trade-off profile (Definitions 17 and 20, Proposition 21): the signs of θ̂_{S_i, r_c}, with r_c less the mean reward
+//!   of the placebo arm where it has four independent texts. A rise or fall counts where its two-sided p, adjusted for
+//!   the false discovery rate over all constitutions and values, is below .05: the section explores. *Improves all* if
+//!   every value rises, *lowers all* if every value falls; *trade-off* if one rises and another falls;
 //! - cone (Propositions 18, 19): min over α ≥ 0, Σα = 1 of α'Θα, Θ_ij = θ̂_{S_i,S_j}. It is 0 exactly where a convex
 //!   combination of the value directions vanishes and no direction raises every value (Gordan's theorem);
 //! - constrained aggregate (Definition 16): the largest first-order gain in one value at a given divergence, if no other
@@ -21,6 +22,8 @@ use super::analysis::Analysis;
 use super::bench::{Bench, Label};
 use super::estimate::{Estimate, Mode, Quantity};
 use super::improvement::{Angle, GATE};
+use super::multiplicity::{false_discovery, two_sided};
+use super::own::Arms;
 use super::problem::{Judged, Labels};
 use super::rows;
 use super::stage::Stage;
@@ -54,10 +57,23 @@ pub enum Profile {
 pub struct Part {
     /// The value.
     pub value: String,
-    /// Encoded slope over σ_S, in nats.
+    /// Encoded slope over σ_S, in nats; beyond the placebo arm where there is one of four texts.
     pub slope: f64,
     /// Its standard error.
     pub se: f64,
+    /// Two-sided p, adjusted for the false discovery rate over all constitutions and values.
+    pub q: f64,
+}
+
+impl Part {
+    /// 1 for a rise, −1 for a fall, 0 for neither.
+    fn sign(&self) -> i8 {
+        match self.q < 0.05 {
+            true if self.slope > 0.0 => 1,
+            true if self.slope < 0.0 => -1,
+            _ => 0,
+        }
+    }
 }
 
 /// A constitution and all values.
@@ -67,6 +83,8 @@ pub struct TradeOff {
     pub constitution: String,
     /// Whether it belongs to the placebo arm.
     pub placebo: bool,
+    /// Whether slopes are differences from the placebo arm.
+    pub own: bool,
     /// What was projected out.
     pub control: super::Control,
     /// The values.
@@ -77,14 +95,14 @@ pub struct TradeOff {
     pub worst: (f64, f64),
 }
 
-/// The profile that z of each value shows.
-pub fn profile(z: &[f64]) -> Profile {
-    let (rises, falls) = (|z: &f64| *z > GATE, |z: &f64| *z < -GATE);
-    if !z.is_empty() && z.iter().all(rises) {
+/// The profile that the signs of each value show: 1 for a rise, −1 for a fall, 0 for neither.
+pub fn profile(signs: &[i8]) -> Profile {
+    let (rises, falls) = (|s: &i8| *s > 0, |s: &i8| *s < 0);
+    if !signs.is_empty() && signs.iter().all(rises) {
         Profile::ImprovesAll
-    } else if !z.is_empty() && z.iter().all(falls) {
+    } else if !signs.is_empty() && signs.iter().all(falls) {
         Profile::LowersAll
-    } else if z.iter().any(rises) && z.iter().any(falls) {
+    } else if signs.iter().any(rises) && signs.iter().any(falls) {
         Profile::TradeOff
     } else {
         Profile::Undecided
@@ -207,15 +225,25 @@ pub(super) fn measure(stage: &mut Stage<'_>, values: &[usize], out: &mut Analysi
     let Some(labels) = standardised(&bench, &scored) else { return Ok(()) };
     cone(stage, &bench, &scored, &labels, out);
     let mut profiles = Vec::new();
+    let arm = Arms::new(stage);
     for judged in problem.judged.iter().filter(|j| !j.beside && j.mode != Mode::Implicit) {
         let rows = common.filtered(|r| judged.reward[r].is_finite());
         if rows == common {
-            one(stage, &bench, &scored, &labels, judged, &mut profiles, out);
+            one(stage, &bench, &scored, &labels, judged, &arm, &mut profiles, out);
         } else if let Some(bench) = stage.bench(rows)?
             && let Some(labels) = standardised(&bench, &scored)
         {
-            one(stage, &bench, &scored, &labels, judged, &mut profiles, out);
+            one(stage, &bench, &scored, &labels, judged, &arm, &mut profiles, out);
         }
+    }
+    let p: Vec<f64> = profiles.iter().flat_map(|t| &t.parts).map(|p| two_sided(p.slope / p.se)).collect();
+    let mut q = false_discovery(&p).into_iter();
+    for tradeoff in &mut profiles {
+        for (part, q) in tradeoff.parts.iter_mut().zip(&mut q) {
+            part.q = q;
+        }
+        let signs: Vec<i8> = tradeoff.parts.iter().map(Part::sign).collect();
+        tradeoff.profile = profile(&signs);
     }
     if let Ok(serde_json::Value::Array(rows)) = serde_json::to_value(profiles) {
         match out.tables.entry(TABLE.to_owned()).or_insert_with(|| serde_json::Value::Array(Vec::new())) {
@@ -327,33 +355,38 @@ fn constrained(
     Estimate::figure(Quantity::ConstrainedShare, method, share, se, (lo.max(0.0), hi.min(1.0)))
 }
 
+#[allow(clippy::too_many_arguments)]
 fn one(
     stage: &Stage<'_>,
     bench: &Bench,
     scored: &[(&str, &Vec<f64>)],
     labels: &[Label],
     judged: &Judged,
+    arm: &Arms<'_>,
     profiles: &mut Vec<TradeOff>,
     out: &mut Analysis,
 ) {
     let r = bench.probe(vec![bench.column(&judged.reward)]).remove(0);
+    let mean = arm.mean(bench, judged.mode);
+    let own = mean.is_some();
+    let difference = mean.map_or_else(|| r.clone(), |mean| r.minus(&mean));
     let parts: Vec<Part> = scored
         .iter()
         .zip(labels)
         .map(|((name, _), s)| {
-            let angle = Angle::new(bench, s, &r);
-            Part { value: (*name).to_owned(), slope: angle.slope.value, se: angle.slope_se }
+            let angle = Angle::new(bench, s, &difference);
+            Part { value: (*name).to_owned(), slope: angle.slope.value, se: angle.slope_se, q: 1.0 }
         })
         .collect();
-    let z: Vec<f64> = parts.iter().map(|p| p.slope / p.se).collect();
     let worst =
         parts.iter().min_by(|a, b| a.slope.total_cmp(&b.slope)).map_or((0.0, 0.0), |p| (p.slope, p.se));
     profiles.push(TradeOff {
         constitution: judged.name.clone(),
         placebo: judged.placebo,
+        own,
         control: stage.control(),
         parts,
-        profile: profile(&z),
+        profile: Profile::Undecided,
         worst,
     });
     let weights: Vec<f64> = scored.iter().map(|(name, _)| stage.options.weight(name)).collect();
@@ -379,10 +412,10 @@ mod tests {
 
     #[test]
     fn profiles_need_every_value_or_a_rise_and_a_fall() {
-        assert_eq!(profile(&[2.0, 5.0, 1.7]), Profile::ImprovesAll);
-        assert_eq!(profile(&[-2.0, -5.0]), Profile::LowersAll);
-        assert_eq!(profile(&[2.0, -2.0, 0.1]), Profile::TradeOff);
-        assert_eq!(profile(&[2.0, 1.0]), Profile::Undecided);
+        assert_eq!(profile(&[1, 1, 1]), Profile::ImprovesAll);
+        assert_eq!(profile(&[-1, -1]), Profile::LowersAll);
+        assert_eq!(profile(&[1, -1, 0]), Profile::TradeOff);
+        assert_eq!(profile(&[1, 0]), Profile::Undecided);
         assert_eq!(profile(&[]), Profile::Undecided);
     }
 

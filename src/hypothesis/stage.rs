@@ -1,18 +1,18 @@
 //! Every estimate at one layer under one control: what concerns no value, then value by value.
 
-use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use ndarray::Array2;
 
-use super::analysis::{Analysis, Options, PlaceboContrast};
+use super::analysis::{Analysis, Options};
 use super::bench::{Bench, Label};
 use super::estimate::{Control, Estimate, Mode, Quantity, RESOLVED_PART};
 use super::improvement::{self, Angle};
 use super::latent::{Latent, Scale};
 use super::layers::selects;
-use super::moved::{Moved, moved};
-use super::multiplicity::{Statistic, adjusted};
+use super::moved::moved;
+use super::multiplicity::{Statistic, Test, Tests};
+use super::own;
 use super::problem::{Judged, Labels, Problem, Value};
 use super::rows::{self, Rows};
 use super::{ceiling, dimension, discrimination, dominance, encoding, gap, geometry, judging, tilt};
@@ -152,7 +152,7 @@ impl Stage<'_> {
     }
 
     /// Everything about one value.
-    pub(super) fn value(&mut self, v: usize, out: &mut Analysis) -> Result<()> {
+    pub(super) fn value(&mut self, v: usize, tests: &mut Tests, out: &mut Analysis) -> Result<()> {
         let problem = self.problem;
         let value = &problem.values[v];
         let name = value.name.as_str();
@@ -209,9 +209,11 @@ impl Stage<'_> {
         }
         // Rewards of different modes have different units: each is compared with its own kind.
         for mode in [Mode::Pairwise, Mode::Pointwise, Mode::Implicit, Mode::Scores] {
-            let (own, rest) = under.into_iter().partition(|u| u.judged.mode == mode);
+            let (own, rest): (Vec<_>, Vec<_>) = under.into_iter().partition(|u| u.judged.mode == mode);
             under = rest;
-            self.constitutions(value, own, out);
+            let judged: Vec<&Judged> = own.iter().map(|u| u.judged).collect();
+            self.constitutions(value, own, tests, out);
+            own::measure(self, value, &wanted, &judged, tests, out)?;
         }
         Ok(())
     }
@@ -270,21 +272,20 @@ impl Stage<'_> {
         out
     }
 
-    /// Estimates of a value under each constitution, adjusted for their number.
-    fn constitutions(&self, value: &Value, under: Vec<Under<'_>>, out: &mut Analysis) {
-        let mut cells: Vec<(usize, Estimate)> = Vec::new();
-        let (mut encoded, mut total, mut gaps) = (Vec::new(), Vec::new(), Vec::new());
-        for (c, u) in under.iter().enumerate() {
+    /// Estimates of a value under each constitution. Their p is adjusted when all values are measured.
+    fn constitutions(&self, value: &Value, under: Vec<Under<'_>>, tests: &mut Tests, out: &mut Analysis) {
+        for u in &under {
             let angle = Angle::new(&u.bench, &u.s, &u.r);
             let alignment = improvement::alignment(&u.bench, &value.name, &u.s, &u.judged.name, &u.r);
-            cells.push((c, improvement::encoded_slope(&u.bench, &angle, &u.s, &u.r)));
-            encoded.push((c, moved(&u.bench, &angle.slope), angle.slope_se));
-            let (slope, influence) = improvement::total_slope(&u.bench, &u.s, &u.r);
-            total.push((c, moved(&u.bench, &influence), slope.se.unwrap_or(f64::INFINITY)));
-            cells.push((c, slope));
+            let (total, total_influence) = improvement::total_slope(&u.bench, &u.s, &u.r);
+            let mut tested = vec![(Quantity::EncodedSlope, moved(&u.bench, &angle.slope), angle.slope_se)];
+            if let Some(se) = total.se {
+                tested.push((Quantity::TotalSlope, moved(&u.bench, &total_influence), se));
+            }
             let latent = Latent::of(&u.bench, &value.labels);
-            cells.push((
-                c,
+            let mut cells = vec![
+                improvement::encoded_slope(&u.bench, &angle, &u.s, &u.r),
+                total,
                 match (&latent, Scale::of(&value.labels).is_latent()) {
                     (None, true) => Estimate::missing(
                         Quantity::AttainedRegret,
@@ -292,7 +293,7 @@ impl Stage<'_> {
                     ),
                     (latent, _) => ceiling::attained(&u.bench, &u.s, &u.r, latent.as_ref()),
                 },
-            ));
+            ];
             match &u.logprob {
                 Some(logprob) => {
                     let generation = Angle::new(&u.bench, &u.s, logprob);
@@ -301,64 +302,39 @@ impl Stage<'_> {
                         gap.method = format!("{}; here ⟨w, v*⟩ is {:.3}", gap.method, cos.value);
                     }
                     if let (Some(influence), Some(se)) = (influence, gap.se) {
-                        gaps.push((c, moved(&u.bench, &influence), se));
+                        tested.push((Quantity::Gap, moved(&u.bench, &influence), se));
                     }
-                    cells.push((c, gap::implied_eta(&gap, &alignment)));
-                    cells.push((c, gap));
+                    cells.push(gap::implied_eta(&gap, &alignment));
+                    cells.push(gap);
                 }
-                None => cells.push((
-                    c,
-                    Estimate::missing(Quantity::Gap, "the observations hold no log-probabilities"),
-                )),
+                None => {
+                    cells.push(Estimate::missing(Quantity::Gap, "the observations hold no log-probabilities"))
+                }
             }
-            cells.push((c, alignment));
+            cells.push(alignment);
             if let Labels::Scores(_) = &value.labels {
                 // On the controlled scale where there is a control.
                 let rows = self.problem.rows();
                 let spread = |y: &[f64]| u.bench.contrasts.spread(y, rows);
                 let (s, r) = (spread(&u.s.y), spread(&u.r.y));
-                let gains = tilt::estimates(&u.bench.contrasts, &self.problem.block, &s, &r);
-                cells.extend(gains.into_iter().map(|e| (c, e)));
+                cells.extend(tilt::estimates(&u.bench.contrasts, &self.problem.block, &s, &r));
             }
             if !self.length {
-                cells.push((c, judging::accuracy(self.problem, value, u.judged, self.keep)));
+                cells.push(judging::accuracy(self.problem, value, u.judged, self.keep));
             }
-        }
-        let adjust = |moved: &[(usize, Moved, f64)]| -> BTreeMap<usize, f64> {
-            let statistics: Vec<Statistic> = moved
-                .iter()
-                .map(|(_, m, se)| Statistic { z: m.value / se, influence: m.by_block.clone() })
-                .collect();
-            moved.iter().map(|(c, ..)| *c).zip(adjusted(&statistics, self.options.seed)).collect()
-        };
-        let (p_encoded, p_total, p_gap) = (adjust(&encoded), adjust(&total), adjust(&gaps));
-        for (c, mut estimate) in cells {
-            estimate.p_adjusted = match estimate.quantity {
+            let first = out.estimates.len();
+            for estimate in cells {
+                self.push(out, Some(&u.bench), Some(&value.name), u.judged.mark(estimate));
+            }
+            for (quantity, moved, se) in tested {
                 // Whether the cosine is 0 is whether the slope is.
-                Quantity::Alignment | Quantity::EncodedSlope => p_encoded.get(&c).copied(),
-                Quantity::TotalSlope => p_total.get(&c).copied(),
-                Quantity::Gap => p_gap.get(&c).copied(),
-                _ => None,
-            };
-            let u = &under[c];
-            self.push(out, Some(&u.bench), Some(&value.name), u.judged.mark(estimate));
-        }
-        for (quantity, slopes) in [(Quantity::EncodedSlope, &encoded), (Quantity::TotalSlope, &total)] {
-            let placebo: Vec<&Moved> =
-                slopes.iter().filter(|(c, ..)| under[*c].judged.placebo).map(|(_, m, _)| m).collect();
-            for (c, moved, _) in slopes.iter().filter(|(c, ..)| !under[*c].judged.placebo) {
-                if let Some((difference, se)) = moved.less_mean_of(&placebo) {
-                    out.placebo.push(PlaceboContrast {
-                        value: value.name.clone(),
-                        constitution: under[*c].judged.name.clone(),
-                        judge: under[*c].judged.beside.then_some(under[*c].judged.mode),
-                        control: self.control(),
-                        quantity,
-                        difference,
-                        se,
-                        z: difference / se,
-                    });
-                }
+                let takes = |q: Quantity| {
+                    q == quantity || (quantity == Quantity::EncodedSlope && q == Quantity::Alignment)
+                };
+                let estimates =
+                    (first..out.estimates.len()).filter(|&e| takes(out.estimates[e].quantity)).collect();
+                let statistic = Statistic { z: moved.value / se, influence: moved.by_block };
+                tests.push(quantity, Test { statistic, estimates, contrast: None });
             }
         }
     }
@@ -413,6 +389,10 @@ fn needs_no_layer(quantity: Quantity) -> bool {
             | Quantity::JudgeAccuracy
             | Quantity::JudgeOverconfidence
             | Quantity::JudgeInconsistency
+            | Quantity::OrderAgreement
+            | Quantity::JudgeSpread
+            | Quantity::ConstitutionShare
+            | Quantity::PlaceboShare
             | Quantity::PositionBias
             | Quantity::PositionBiasSd
     )

@@ -3,7 +3,8 @@
 //! Constitutions that word one principle anew form a group with the one they paraphrase. With a_i = cos(v_i, v*) and
 //! d_ij = a_i − a_j, whose variance comes from the difference of influences, the spread over wordings free of sampling
 //! error is τ² = mean over pairs of (d_ij² − Var d_ij)/2, and `wording_sd` = √max(0, τ²). Its p is the smallest of the
-//! pairs' |z|, adjusted for their number and their dependence: whether any two wordings differ at all.
+//! pairs' |z|, adjusted for their number and their dependence (whether any two wordings differ at all), and then for the
+//! false discovery rate over all groups and values, because the section explores.
 
 use std::collections::BTreeMap;
 
@@ -13,11 +14,12 @@ use super::analysis::Analysis;
 use super::estimate::{Estimate, Mode, Quantity};
 use super::improvement::Angle;
 use super::moved::moved;
-use super::multiplicity::{Statistic, adjusted};
+use super::multiplicity::{Statistic, adjusted, false_discovery};
 use super::problem::Judged;
 use super::rows;
 use super::stage::Stage;
 use crate::error::Result;
+use crate::input::roster::original;
 use crate::probe::influence::Influence;
 
 /// Name of the table in the report.
@@ -50,20 +52,9 @@ pub struct Group {
 /// Groups of constitutions, by the name that others paraphrase; those of one member are left out.
 fn groups<'a>(stage: &Stage<'a>) -> BTreeMap<&'a str, Vec<&'a Judged>> {
     let wordings = &stage.options.wordings;
-    let original = |name: &'a str| -> &'a str {
-        let mut at = name;
-        // A chain of paraphrases ends; a ring would have been refused with the files, and here it stops.
-        for _ in 0..wordings.len() {
-            match wordings.get(at) {
-                Some(next) => at = next.as_str(),
-                None => break,
-            }
-        }
-        at
-    };
     let mut out: BTreeMap<&str, Vec<&Judged>> = BTreeMap::new();
     for judged in stage.problem.judged.iter().filter(|j| !j.beside && j.mode != Mode::Implicit) {
-        out.entry(original(&judged.name)).or_default().push(judged);
+        out.entry(original(wordings, &judged.name)).or_default().push(judged);
     }
     out.retain(|_, members| members.len() > 1);
     out.iter_mut().for_each(|(name, members)| members.sort_by_key(|j| j.name != *name));
@@ -77,6 +68,7 @@ pub(super) fn measure(stage: &mut Stage<'_>, values: &[usize], out: &mut Analysi
     }
     let problem = stage.problem;
     let mut table: Vec<Group> = Vec::new();
+    let mut tested: Vec<usize> = Vec::new();
     for (name, members) in groups(stage) {
         for &v in values {
             let value = &problem.values[v];
@@ -135,8 +127,15 @@ pub(super) fn measure(stage: &mut Stage<'_>, values: &[usize], out: &mut Analysi
                 e.p_adjusted = adjusted(&statistics, stage.options.seed).into_iter().reduce(f64::min);
                 e
             };
+            if estimate.p_adjusted.is_some() {
+                tested.push(out.estimates.len());
+            }
             stage.push(out, Some(&bench), Some(&value.name), estimate.under(name));
         }
+    }
+    let p: Vec<f64> = tested.iter().filter_map(|&e| out.estimates[e].p_adjusted).collect();
+    for (e, q) in tested.into_iter().zip(false_discovery(&p)) {
+        out.estimates[e].p_adjusted = Some(q);
     }
     if let (false, Ok(table)) = (table.is_empty(), serde_json::to_value(table)) {
         out.tables.insert(TABLE.to_owned(), table);

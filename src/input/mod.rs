@@ -13,6 +13,7 @@ pub mod item;
 pub mod name;
 pub mod prompts;
 pub mod read;
+pub mod roster;
 pub mod settings;
 
 pub use cluster::{Clusters, cluster};
@@ -20,3 +21,4 @@ pub use constitution::{Constitution, Family, Sign, read_constitutions};
 pub use item::{Item, Items, Message, Preference, Prompt, Response, Role};
 pub use prompts::read_prompts;
 pub use read::{ReadOptions, read_items};
+pub use roster::Roster;

@@ -138,12 +138,17 @@ pub fn constitutions() -> Vec<(String, String)> {
             out.push((format!("{name}.toml"), toml(name, p.family, rule, paraphrase_of, opposite)));
         };
         put(&name, &all[0], None, opposite(p.name));
+        // "tables have legs" does not say "be round" again: a placebo's phrase and its other adjective are texts of their
+        // own, and count as such in the placebo arm.
+        let same = (!placebo).then_some(name.as_str());
         if let Some(rule) = p.phrase.and_then(|text| all.iter().find(|r| r.text == text)) {
-            put(&format!("{name}-phrase"), rule, Some(&name), None);
+            put(&format!("{name}-phrase"), rule, same, None);
         }
-        for (suffix, novelty) in [("template", HeldOut::Template), ("adjective", HeldOut::Adjective)] {
+        for (suffix, novelty, same) in
+            [("template", HeldOut::Template, Some(name.as_str())), ("adjective", HeldOut::Adjective, same)]
+        {
             if let Some(rule) = all.iter().find(|r| r.held_out == novelty) {
-                put(&format!("{name}-held-out-{suffix}"), rule, Some(&name), None);
+                put(&format!("{name}-held-out-{suffix}"), rule, same, None);
             }
         }
     }

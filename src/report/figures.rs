@@ -5,9 +5,9 @@ use serde_json::Value as Json;
 use super::format::{number, percent, quotable, with_interval};
 use super::overall::ValueSummary;
 use super::plot::{Band, Chart, Forest, Row, Series};
+use super::ranking::{against_arm, ordered};
 use super::rows::{Index, Named};
-use super::tables::ordered;
-use super::verdict::{Outcome, Verdict, Z95, band_of};
+use super::verdict::{Outcome, Tables, Verdict, Z95};
 use super::{LAYER_ALIGNMENTS, LAYER_PROFILE, Report};
 use crate::hypothesis::{Control, Estimate, Quantity, concentration};
 
@@ -55,7 +55,10 @@ pub fn of_value<'a>(
     summary: &ValueSummary,
     value: &'a str,
 ) -> Vec<Figure> {
-    let named = ordered(index, value);
+    let named = ordered(index, verdicts, value);
+    let arm = against_arm(verdicts, value);
+    let tables = Tables::new(report);
+    let arm_band = tables.arm(value).filter(|_| arm).and_then(|a| Some((a.mean, a.band?)));
     let rows = |quantity: Quantity| -> Vec<Row> {
         named
             .iter()
@@ -76,16 +79,19 @@ pub fn of_value<'a>(
             .collect()
     };
     let mut out = Vec::new();
-    let band = |quantity| band_of(index, value, quantity).map(|range| Band { class: "placebo-band", range });
     let geometry =
         summary.ordinary_below.map(|b| Band { class: "geometry-band", range: (-b.min(1.0), b.min(1.0)) });
-    let label =
-        format!("Alignment of each constitution's direction with that of {value}, with 95 % intervals");
+    // A placebo of tiny rewards may have any cosine: a band of placebo cosines would hide what constitutions do.
+    let (quantity, what) = match arm {
+        true => (Quantity::OwnAlignment, "what each constitution adds to the placebo arm"),
+        false => (Quantity::Alignment, "each constitution's direction"),
+    };
+    let label = format!("Alignment of {what} with {value}, with 95 % intervals");
     let forest = Forest {
         label: &label,
-        axis: "⟨v_c, v*⟩",
-        rows: rows(Quantity::Alignment),
-        bands: geometry.into_iter().chain(band(Quantity::Alignment)).collect(),
+        axis: if arm { "own ⟨v_c, v*⟩" } else { "⟨v_c, v*⟩" },
+        rows: rows(quantity),
+        bands: geometry.into_iter().collect(),
         reference: 0.0,
         limits: (-1.0, 1.0),
     };
@@ -93,23 +99,37 @@ pub fn of_value<'a>(
     if forest.bands.iter().any(|b| b.class == "geometry-band") {
         keys.push(("geometry", "unrelated directions, 95 %"));
     }
-    if forest.bands.iter().any(|b| b.class == "placebo-band") {
-        keys.push(("placebo", "placebo arm"));
-    }
     if let Some(svg) = forest.draw() {
         out.push(Figure {
             title: "Alignment of each constitution".into(),
-            caption: "Cosine of v_c and v*, 95 % interval.".into(),
+            caption: format!("Cosine of v* and {what}, 95 % interval."),
             keys,
             svg,
         });
     }
-    let label = format!("Encoded slope of each constitution for {value}, with 95 % intervals");
+    let label = format!("First-order gain in {value} under each constitution, with 95 % intervals");
+    let mut slopes = rows(if arm { Quantity::OwnSlope } else { Quantity::EncodedSlope });
+    if let Some((mean, _)) = arm_band {
+        // Placebos stand where they lie in the arm, without an interval of their own.
+        slopes.extend(named.iter().filter(|c| c.is_placebo()).filter_map(|c| {
+            let e = index.cell(Quantity::EncodedSlope, value, c.name, Control::None)?;
+            let off = e.estimate? - mean;
+            let title = format!("{}: {} from the mean of the placebo arm", c.name, number(off, e.se));
+            Some(Row { name: c.name.to_owned(), class: "placebo", figure: Some((off, off, off)), title })
+        }));
+    }
     let forest = Forest {
         label: &label,
-        axis: "encoded slope, units of the value × nats",
-        rows: rows(Quantity::EncodedSlope),
-        bands: band(Quantity::EncodedSlope).into_iter().collect(),
+        axis: if arm {
+            "slope beyond the placebo arm, units of the value × nats"
+        } else {
+            "encoded slope, units of the value × nats"
+        },
+        rows: slopes,
+        bands: arm_band
+            .map(|(mean, (lo, hi))| Band { class: "placebo-band", range: (lo - mean, hi - mean) })
+            .into_iter()
+            .collect(),
         reference: 0.0,
         limits: (f64::NEG_INFINITY, f64::INFINITY),
     };
@@ -118,7 +138,11 @@ pub fn of_value<'a>(
             title: "How fast the value would at first change".into(),
             caption: "First-order gain per unit of λ that runs through the residual stream, 95 % interval."
                 .into(),
-            keys: if forest.bands.is_empty() { vec![] } else { vec![("placebo", "placebo arm")] },
+            keys: if forest.bands.is_empty() {
+                vec![]
+            } else {
+                vec![("placebo", "one more text without content, 95 %")]
+            },
             svg,
         });
     }

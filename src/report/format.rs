@@ -138,6 +138,14 @@ pub fn percent(share: f64) -> String {
     format!("{} %", signed(&format!("{:.0}", 100.0 * share)))
 }
 
+/// The size of a share: as [`percent`], and `less than 1 %` for what that would round away.
+pub fn size(share: f64) -> String {
+    match share.abs() {
+        s if s < 0.01 => "less than 1 %".to_owned(),
+        s => percent(s),
+    }
+}
+
 /// Counts with a thin space between thousands: `12 000`.
 pub fn count(n: u64) -> String {
     let digits = n.to_string();

@@ -50,8 +50,8 @@ impl Cell {
 
     pub(super) fn verdict(verdict: &Verdict) -> Self {
         let tone = match verdict.verdict {
-            Outcome::Improves if !verdict.placebo => Tone::Up,
-            Outcome::Degrades if !verdict.placebo => Tone::Down,
+            Outcome::Improves => Tone::Up,
+            Outcome::Degrades => Tone::Down,
             _ => Tone::Muted,
         };
         Self { text: verdict.label(), tone }

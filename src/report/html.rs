@@ -7,12 +7,14 @@ use serde_json::Value as Json;
 use super::figures::{self, Figure};
 use super::grid::{Grid, Tone};
 use super::overall::summaries;
+use super::ranking;
 use super::rows::Index;
 use super::sections::{self, Section};
 use super::tables;
 use super::text::{html as escaped, shortened};
 use super::verdict::verdicts_of;
 use super::{LAYER_ALIGNMENTS, LAYER_NOTE, LAYER_PROFILE, PLACEBO, Report, SKIPPED, format, markdown, words};
+use crate::hypothesis::arm;
 
 const STYLE: &str = include_str!("style.css");
 /// Rows of a long table that the page shows; all are in `report.json`.
@@ -46,12 +48,12 @@ pub fn to_html(report: &Report) -> String {
         let name = escaped(&shortened(value, 60));
         page.put(&format!("<section id=\"value-{i}\">\n<h2>“{name}”</h2>\n"));
         page.figures(&figures::of_value(report, &index, &verdicts, summary, value));
-        let main = tables::main(&index, &verdicts, value);
+        let main = ranking::main(&index, &verdicts, value);
         if main.rows.is_empty() {
             page.note("No constitution was judged against this value.");
         } else {
             page.table(&main, &format!("Constitutions and “{value}”"));
-            markdown::main_notes(&index, &verdicts, value, summary).iter().for_each(|n| page.note(n));
+            markdown::main_notes(report, &index, &verdicts, value, summary).iter().for_each(|n| page.note(n));
         }
         page.put(&format!("<h3>The model and “{name}”</h3>\n"));
         page.table(&tables::model(&index, value), &format!("The model and “{value}”"));
@@ -248,7 +250,7 @@ fn details(page: &mut Page, report: &Report, index: &Index<'_>, verdicts: &[supe
     );
     for &value in &index.values {
         let title = format!("“{}”, with and without length control", shortened(value, 60));
-        page.folded(&title, &tables::details(index, verdicts, value));
+        page.folded(&title, &ranking::details(index, verdicts, value));
     }
     page.folded(
         "Figures that must not be quoted",
@@ -257,7 +259,7 @@ fn details(page: &mut Page, report: &Report, index: &Index<'_>, verdicts: &[supe
     page.folded("What could not be computed", &tables::estimates(report, &|e| e.estimate.is_none()));
     page.folded("Every estimate", &tables::estimates(report, &|_| true));
     page.folded("Constitutions", &tables::constitutions(report));
-    let drawn = [LAYER_ALIGNMENTS, LAYER_NOTE, LAYER_PROFILE, PLACEBO];
+    let drawn = [LAYER_ALIGNMENTS, LAYER_NOTE, LAYER_PROFILE, PLACEBO, arm::TABLE];
     for (name, table) in report
         .tables
         .iter()

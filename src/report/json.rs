@@ -7,6 +7,7 @@ use serde_json::Value as Json;
 
 use super::overall::{ValueSummary, summaries};
 use super::rows::Index;
+use super::validity::JudgeValidity;
 use super::verdict::{Verdict, verdicts_of};
 use super::{ConstitutionCard, Provenance, Report};
 use crate::error::{Kind, Place, Refusal, Result};
@@ -20,6 +21,7 @@ struct Written<'a> {
     format: &'a str,
     provenance: &'a Provenance,
     summary: Vec<ValueSummary>,
+    judge: JudgeValidity,
     verdicts: Vec<Verdict>,
     estimates: Vec<Estimate>,
     tables: &'a BTreeMap<String, Json>,
@@ -43,7 +45,7 @@ struct Read {
 
 /// The JSON text, one line end at the end. Numbers that are not finite are never written: such an
 /// estimate is `null` with a warning, such a bound is absent. Beside the keys of the format stand
-/// `summary` and `verdicts` (made from the estimates, not read back), `warnings` and `constitutions`.
+/// `summary`, `judge` and `verdicts` (made from the estimates, not read back), `warnings` and `constitutions`.
 ///
 /// # Errors
 /// If serialising fails, which needs a table that is no JSON.
@@ -54,6 +56,7 @@ pub fn to_json(report: &Report) -> Result<String> {
         format: FORMAT,
         provenance: &clean.provenance,
         summary: summaries(&index),
+        judge: JudgeValidity::new(&index),
         verdicts: verdicts_of(&clean, &index),
         estimates: clean.estimates.clone(),
         tables: &clean.tables,

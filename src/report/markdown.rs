@@ -5,15 +5,17 @@ use std::fmt::Write;
 use super::format::count;
 use super::grid::{self, Grid, Tone};
 use super::overall::{Generation, ValueSummary, summaries};
+use super::ranking;
 use super::rows::Index;
 use super::sections::{self, Section};
 use super::tables;
 use super::text::{markdown as escaped, width};
-use super::verdict::{Outcome, Verdict, Z95, band_of, verdicts_of};
+use super::verdict::{Outcome, Tables, Verdict, Z95, placebo_texts, verdicts_of};
 use super::{
     LAYER_ALIGNMENTS, LAYER_CHOICE, LAYER_NOTE, LAYER_PROFILE, PLACEBO, Report, SKIPPED, format, words,
 };
 use crate::hypothesis::Quantity;
+use crate::hypothesis::arm::{self, DRAWS_NEEDED};
 
 /// The report as Markdown. Lines 1 to 5 are the finding in words.
 pub fn to_markdown(report: &Report) -> String {
@@ -28,12 +30,12 @@ pub fn to_markdown(report: &Report) -> String {
     }
     for (&value, summary) in index.values.iter().zip(&summaries) {
         section(&mut out, 2, &format!("“{}”", escaped(&super::text::shortened(value, 60))));
-        let main = tables::main(&index, &verdicts, value);
+        let main = ranking::main(&index, &verdicts, value);
         if main.rows.is_empty() {
             line(&mut out, "No constitution was judged against this value.");
         } else {
             table(&mut out, &main);
-            for note in main_notes(&index, &verdicts, value, summary) {
+            for note in main_notes(report, &index, &verdicts, value, summary) {
                 line(&mut out, &format!("\n{}", escaped(&note)));
             }
         }
@@ -51,7 +53,7 @@ pub fn to_markdown(report: &Report) -> String {
     line(&mut out, DETAILS);
     for &value in &index.values {
         let title = format!("“{}”, with and without length control", super::text::shortened(value, 60));
-        grid_section(&mut out, 3, &title, &tables::details(&index, &verdicts, value));
+        grid_section(&mut out, 3, &title, &ranking::details(&index, &verdicts, value));
     }
     let withheld = tables::estimates(report, &|e| !e.reportable && e.estimate.is_some());
     grid_section(&mut out, 3, "Figures that must not be quoted", &withheld);
@@ -103,6 +105,7 @@ and must not be quoted.";
 
 /// What the reader of the main table has to know.
 pub(super) fn main_notes(
+    report: &Report,
     index: &Index<'_>,
     verdicts: &[Verdict],
     value: &str,
@@ -111,14 +114,16 @@ pub(super) fn main_notes(
     let own: Vec<&Verdict> = verdicts.iter().filter(|v| v.value == value).collect();
     let mut notes = vec![
         "Intervals are 95 %. Slopes are in units of the value times nats of log-odds, position bias in nats of \
-         log-odds. p is adjusted for the number of constitutions. The gap is under length control where token counts are known. n.i.: not identifiable (it failed its gate; \
-         the figure stands under Details). Rows run from the clearest rise to the clearest fall, the placebo arm last."
+         log-odds. p is adjusted for all constitutions and values of the report. Share of the best: the slope over the best \
+         possible one of a reward as loud as the loudest here; below 5 % nothing is called a change. The gap is under length \
+         control where token counts are known. n.i.: not identifiable (it failed its gate; the figure stands under Details). \
+         Rows run from the largest rise to the largest fall, the placebo arm last."
             .to_owned(),
     ];
     notes.push(match summary.ordinary_below {
         None => "Geometry null: not identifiable, so no alignment can be compared with unrelated directions.".into(),
         Some(limit) => {
-            let with: Vec<_> = own.iter().filter_map(|v| v.ordinary).collect();
+            let with: Vec<_> = own.iter().filter(|v| !v.placebo).filter_map(|v| v.ordinary).collect();
             let ordinary = with.iter().filter(|o| **o).count();
             let verdict = match (ordinary, with.len()) {
                 (_, 0) => "no alignment here is identifiable".to_owned(),
@@ -134,30 +139,7 @@ pub(super) fn main_notes(
             )
         }
     });
-    let placebos = own.iter().filter(|v| v.placebo).count();
-    match band_of(index, value, Quantity::EncodedSlope) {
-        Some((lo, hi)) => {
-            let step = hi - lo;
-            let moved = own
-                .iter()
-                .filter(|v| v.placebo && matches!(v.verdict, Outcome::Improves | Outcome::Degrades))
-                .count();
-            let also = if moved > 0 {
-                format!("; {moved} of them would by themselves change the value")
-            } else {
-                String::new()
-            };
-            notes.push(format!(
-                "Placebo arm ({}): encoded slopes within {} to {} are no evidence{also}.",
-                format::counted(placebos as u64, "constitution"),
-                format::number(lo, Some(step)),
-                format::number(hi, Some(step))
-            ));
-        }
-        None => notes.push(
-            "No placebo arm was run: what the form of a constitution does by itself is not known.".into(),
-        ),
-    }
+    notes.push(arm_note(report, index, &own, value));
     let one_value: Vec<Verdict> = own.into_iter().cloned().collect();
     if let Some((held, failed, undecided)) = tables::guesses(index, &one_value) {
         notes.push(format!(
@@ -165,6 +147,63 @@ pub(super) fn main_notes(
         ));
     }
     notes
+}
+
+/// What the placebo arm is, how far it reaches, and what it moves.
+fn arm_note(report: &Report, index: &Index<'_>, own: &[&Verdict], value: &str) -> String {
+    let moved: Vec<f64> = own
+        .iter()
+        .filter(|v| v.verdict == Outcome::PlaceboEffect)
+        .map(|v| v.share.unwrap_or(f64::NAN).abs())
+        .collect();
+    let largest = |shares: &[f64]| shares.iter().copied().filter(|s| s.is_finite()).reduce(f64::max);
+    let size = |share: Option<f64>| {
+        share
+            .map_or_else(String::new, |s| format!(" (at most {} of the best possible slope", format::size(s)))
+    };
+    let real: Vec<f64> = own.iter().filter(|v| !v.placebo).filter_map(|v| v.share).map(f64::abs).collect();
+    let beside = match (moved.len(), size(largest(&moved))) {
+        (0, _) => String::new(),
+        (n, size) => {
+            let compared = match (size.is_empty(), largest(&real)) {
+                (false, Some(real)) => {
+                    format!("{size}; the largest own slope of a constitution is {})", format::size(real))
+                }
+                (false, None) => format!("{size})"),
+                (true, _) => String::new(),
+            };
+            format!(" {n} of its texts by themselves move the value{compared}.")
+        }
+    };
+    match (Tables::new(report).arm(value), placebo_texts(index)) {
+        (Some(arm), _) => match arm.band {
+            Some((lo, hi)) => {
+                let off = |x: f64| format::number(x - arm.mean, Some(hi - lo));
+                format!(
+                    "Placebo arm ({}): verdicts are on the difference from its mean slope, {}, which is the judge’s own. One \
+                     more text without content is expected within {} to {} of it (95 %, {} degrees of freedom).{beside}",
+                    format::counted(arm.draws as u64, "independent text"),
+                    format::number(arm.mean, arm.sd),
+                    off(lo),
+                    off(hi),
+                    arm.draws - 1
+                )
+            }
+            None => format!(
+                "Placebo arm: {}. With fewer than {DRAWS_NEEDED} it is not known what texts without content do, and no \
+                 verdict goes beyond “differs from 0”.{beside}",
+                format::counted(arm.draws as u64, "independent text")
+            ),
+        },
+        (None, 0) => format!(
+            "No placebo arm was run: what the form of a constitution does by itself is not known, and no verdict goes beyond \
+             “differs from 0”. Add {DRAWS_NEEDED} constitutions that name no value (family `placebo`, or `--placebo NAME`)."
+        ),
+        (None, n) => format!(
+            "Placebo arm: {}, on no rows in common; no verdict goes beyond “differs from 0”.{beside}",
+            format::counted(n as u64, "text")
+        ),
+    }
 }
 
 /// What the reader of the model's table has to know.
@@ -212,7 +251,7 @@ fn warnings(out: &mut String, report: &Report) {
 
 /// Tables that have no place of their own are named, with their size.
 fn other_tables(out: &mut String, report: &Report) {
-    let known = [LAYER_ALIGNMENTS, LAYER_CHOICE, LAYER_NOTE, PLACEBO, SKIPPED, LAYER_PROFILE];
+    let known = [LAYER_ALIGNMENTS, LAYER_CHOICE, LAYER_NOTE, PLACEBO, arm::TABLE, SKIPPED, LAYER_PROFILE];
     let others: Vec<_> = report
         .tables
         .iter()

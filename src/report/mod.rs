@@ -12,15 +12,19 @@ pub mod grid;
 pub mod html;
 pub mod json;
 pub mod markdown;
+mod obstacles;
 mod overall;
 mod plane;
 mod plot;
+mod ranking;
 mod rows;
+mod rules;
 mod sections;
 mod svg;
 pub mod tables;
 pub mod terminal;
 pub mod text;
+pub mod validity;
 pub mod verdict;
 pub mod words;
 
@@ -30,7 +34,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
 use crate::hypothesis::dominance::TABLE as DOMINANCE;
-use crate::hypothesis::{Analysis, Estimate};
+use crate::hypothesis::{Analysis, Estimate, arm};
 use crate::input::constitution::ANY_VALUE;
 use crate::input::{Constitution, Family, Sign};
 
@@ -39,6 +43,7 @@ pub use json::{from_json, to_json};
 pub use markdown::to_markdown;
 pub use overall::{Encoded, Generation, ValueSummary};
 pub use terminal::terminal;
+pub use validity::{JudgeProblem, JudgeValidity};
 pub use verdict::{Outcome, Qualifier, Verdict};
 
 /// Key → value, in the order in which the report lists them: model, revision, hashes, template, dtype,
@@ -90,6 +95,9 @@ pub struct ConstitutionCard {
     /// What kind it is; absent where the observations came without its file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub family: Option<Family>,
+    /// The constitution that this one says again in other words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paraphrase_of: Option<String>,
     /// The author's guesses by the value's name (`*`: values not named).
     #[serde(default)]
     pub expect: BTreeMap<String, Sign>,
@@ -115,6 +123,7 @@ impl From<&Constitution> for ConstitutionCard {
         Self {
             name: constitution.name.clone(),
             family: Some(constitution.family),
+            paraphrase_of: constitution.paraphrase_of.clone(),
             expect: constitution.expect.clone(),
             excerpt: text::shortened(&constitution.text, EXCERPT),
         }
@@ -142,6 +151,7 @@ impl Report {
         table(DOMINANCE, analysis.dominance.is_empty(), serde_json::to_value(&analysis.dominance));
         table(LAYER_NOTE, analysis.layer_note.is_empty(), serde_json::to_value(&analysis.layer_note));
         table(PLACEBO, analysis.placebo.is_empty(), serde_json::to_value(&analysis.placebo));
+        table(arm::TABLE, analysis.arms.is_empty(), serde_json::to_value(&analysis.arms));
         Self {
             provenance,
             estimates: analysis.estimates.clone(),

@@ -11,143 +11,8 @@ use super::verdict::{Verdict, Z95};
 use super::{Report, text};
 use crate::hypothesis::{Control, Estimate, Flag, Quantity};
 
-/// Constitutions of a value, clearest rise first, clearest fall last among those outside the placebo arm;
-/// then the placebo arm.
-pub(super) fn ordered<'a>(index: &Index<'a>, value: &'a str) -> Vec<Named<'a>> {
-    let mut named: Vec<Named<'a>> = index.constitutions.clone();
-    let z = |c: &Named<'a>| {
-        index
-            .cell(Quantity::EncodedSlope, value, c.name, Control::None)
-            .and_then(|e| e.z)
-            .filter(|z| z.is_finite())
-            .unwrap_or(f64::NEG_INFINITY)
-    };
-    named.sort_by(|a, b| a.is_placebo().cmp(&b.is_placebo()).then(z(b).total_cmp(&z(a))));
-    named
-}
-
-fn of<'v>(verdicts: &'v [Verdict], value: &str, constitution: &str) -> Option<&'v Verdict> {
-    verdicts.iter().find(|v| v.value == value && v.constitution == constitution)
-}
-
-fn family(named: &Named<'_>) -> &'static str {
+pub(super) fn family(named: &Named<'_>) -> &'static str {
     named.card.and_then(|c| c.family).map_or(NOTHING, |f| f.as_str())
-}
-
-/// The main table of a value: a row a constitution. The gap is under length control where it can be: length
-/// is the first thing that w picks up.
-pub(super) fn main<'a>(index: &Index<'a>, verdicts: &[Verdict], value: &'a str) -> Grid {
-    let mut out = grid(&[
-        "constitution",
-        "verdict",
-        ">⟨v_c, v*⟩ [95 %]",
-        ">length controlled",
-        ">gap [95 %]",
-        ">encoded slope [95 %]",
-        ">adjusted p",
-        ">total slope [95 %]",
-        ">judge accuracy [95 %]",
-        ">position bias",
-        "family",
-    ]);
-    let gap_control = if index.length { Control::Length } else { Control::None };
-    for named in ordered(index, value) {
-        let Some(verdict) = of(verdicts, value, named.name) else { continue };
-        let at = |quantity, control| index.cell(quantity, value, named.name, control);
-        let bias = index.get(Quantity::PositionBias, None, Some(named.name), Control::None);
-        out.rows.push(vec![
-            Cell::name(named.name),
-            Cell::verdict(verdict),
-            Cell::number(headline(at(Quantity::Alignment, Control::None))),
-            Cell::number(headline(at(Quantity::Alignment, Control::Length))),
-            Cell::number(headline(at(Quantity::Gap, gap_control))),
-            Cell::number(headline(at(Quantity::EncodedSlope, Control::None))),
-            Cell::number(format::p(at(Quantity::EncodedSlope, Control::None).and_then(|e| e.p_adjusted))),
-            Cell::number(headline(at(Quantity::TotalSlope, Control::None))),
-            Cell::number(headline(at(Quantity::JudgeAccuracy, Control::None))),
-            Cell::number(headline_figure(bias)),
-            Cell::plain(family(&named)),
-        ]);
-    }
-    out
-}
-
-/// The main table, narrow enough for a terminal.
-pub(super) fn narrow<'a>(index: &Index<'a>, verdicts: &[Verdict], value: &'a str) -> Grid {
-    let mut out = grid(&[
-        "constitution",
-        ">⟨v_c, v*⟩ [95 %]",
-        ">gap",
-        ">slope",
-        ">total",
-        ">p adj.",
-        ">judge",
-        ">first",
-        "verdict",
-    ]);
-    for named in ordered(index, value) {
-        let Some(verdict) = of(verdicts, value, named.name) else { continue };
-        let at = |quantity, control| index.cell(quantity, value, named.name, control);
-        let p = at(Quantity::EncodedSlope, Control::None).and_then(|e| e.p_adjusted);
-        let gap = at(Quantity::Gap, Control::Length).or(at(Quantity::Gap, Control::None));
-        let bias = index.get(Quantity::PositionBias, None, Some(named.name), Control::None);
-        let plain = |quantity| Cell::number(headline_figure(at(quantity, Control::None)));
-        out.rows.push(vec![
-            Cell::name(named.name),
-            Cell::number(headline(at(Quantity::Alignment, Control::None))),
-            Cell::number(headline_figure(gap)),
-            plain(Quantity::EncodedSlope),
-            plain(Quantity::TotalSlope),
-            Cell::number(format::p(p)),
-            plain(Quantity::JudgeAccuracy),
-            Cell::number(headline_figure(bias)),
-            Cell::short_verdict(verdict),
-        ]);
-    }
-    out
-}
-
-/// Both controls side by side and the reason of each verdict; what may not be quoted in parentheses.
-pub(super) fn details<'a>(index: &Index<'a>, verdicts: &[Verdict], value: &'a str) -> Grid {
-    let mut out = grid(&[
-        "constitution",
-        "control",
-        ">⟨v_c, v*⟩ [95 %]",
-        ">gap [95 %]",
-        ">encoded slope [95 %]",
-        ">z",
-        ">adjusted p",
-        ">total slope [95 %]",
-        ">adjusted p",
-        ">attained regret",
-        "why this verdict",
-    ]);
-    for named in ordered(index, value) {
-        let Some(verdict) = of(verdicts, value, named.name) else { continue };
-        let controls: &[Control] =
-            if index.length { &[Control::None, Control::Length] } else { &[Control::None] };
-        for &control in controls {
-            let at = |quantity| index.cell(quantity, value, named.name, control);
-            let show = |quantity| Cell::number(at(quantity).map_or_else(|| NOTHING.to_owned(), detail));
-            let p = |quantity| Cell::number(format::p(at(quantity).and_then(|e| e.p_adjusted)));
-            let z = at(Quantity::EncodedSlope).and_then(|e| e.z);
-            let first = control == Control::None;
-            out.rows.push(vec![
-                Cell::name(if first { named.name } else { "" }),
-                Cell::plain(if first { "none" } else { "length" }),
-                show(Quantity::Alignment),
-                show(Quantity::Gap),
-                show(Quantity::EncodedSlope),
-                Cell::number(z.map_or_else(|| NOTHING.to_owned(), |z| format::number(z, Some(1.0)))),
-                p(Quantity::EncodedSlope),
-                show(Quantity::TotalSlope),
-                p(Quantity::TotalSlope),
-                show(Quantity::AttainedRegret),
-                Cell::plain(if first { text::clean(&verdict.reason) } else { String::new() }),
-            ]);
-        }
-    }
-    out
 }
 
 /// The model's figures for a value, without and with length control.
@@ -216,8 +81,10 @@ pub(super) fn judge(index: &Index<'_>) -> Grid {
         "family",
         ">ρ² of its rewards [95 %]",
         ">inconsistency",
+        ">orders agree [95 %]",
         ">position bias [95 %], nats",
         ">its sd, nats",
+        ">spread of preferences, nats",
     ]);
     for named in &index.constitutions {
         let at = |quantity| index.get(quantity, None, Some(named.name), Control::None);
@@ -229,8 +96,10 @@ pub(super) fn judge(index: &Index<'_>) -> Grid {
             Cell::plain(family(named)),
             Cell::number(headline(at(Quantity::JudgeRho2))),
             Cell::number(headline_figure(at(Quantity::JudgeInconsistency))),
+            Cell::number(headline(at(Quantity::OrderAgreement))),
             Cell::number(headline(at(Quantity::PositionBias))),
             Cell::number(headline_figure(at(Quantity::PositionBiasSd))),
+            Cell::number(headline_figure(at(Quantity::JudgeSpread))),
         ]);
     }
     out

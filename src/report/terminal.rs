@@ -2,6 +2,7 @@
 
 use super::grid::Grid;
 use super::overall::summaries;
+use super::ranking;
 use super::rows::Index;
 use super::tables;
 use super::text::{fitted, shortened, width, wrapped};
@@ -12,8 +13,9 @@ use super::{Report, markdown, words};
 pub const COLUMNS: usize = 120;
 
 /// What the columns of the main table are.
-const KEY: &str = "gap: ⟨v_c, v*⟩ less ⟨w, v*⟩; slope, total: first-order gain encoded and in all, units of the value × nats; \
-p of the slope, for all constitutions; judge: share judged as the labels say; first: nats for the first place.";
+const KEY: &str = "own slope: first-order gain beyond the placebo arm, units of the value × nats (slope: in all, where there is no \
+arm of four texts); p for all constitutions and values; of best: over the best possible slope; ⟨v_c, v*⟩ of the same; gap: \
+⟨v_c, v*⟩ less ⟨w, v*⟩; judge: share judged as the labels say; first: nats for the first place.";
 
 /// The finding, then for each value the table of constitutions, what the model shows, and the warnings.
 /// Plain text without colour; every line is at most [`COLUMNS`] wide, and nothing in it steers a terminal.
@@ -28,11 +30,11 @@ pub fn terminal(report: &Report) -> String {
     for (&value, summary) in index.values.iter().zip(&summaries) {
         out.push('\n');
         paragraph(&mut out, &format!("“{}”", shortened(value, 60)), "");
-        let main = tables::narrow(&index, &verdicts, value);
+        let main = ranking::narrow(&index, &verdicts, value);
         if !main.rows.is_empty() {
             grid(&mut out, &main);
             paragraph(&mut out, KEY, "  ");
-            for note in markdown::main_notes(&index, &verdicts, value, summary).iter().skip(1) {
+            for note in markdown::main_notes(report, &index, &verdicts, value, summary).iter().skip(1) {
                 paragraph(&mut out, note, "  ");
             }
         }

@@ -1,43 +1,56 @@
 //! What training on a constitution's preferences would do to a value at first, in one word.
 //!
-//! For each value and constitution, in this order; the first rule that applies decides:
+//! What belongs to a constitution is its difference from the placebo arm, paired on the same rows: with at least four
+//! independent placebo texts, *slope*, *alignment* and *share* below are `own_slope`, `own_alignment` and `own_share`, and
+//! *total* is the difference of total slopes. With fewer, they are `encoded_slope`, `alignment`, `slope_share` and
+//! `total_slope`, and the strongest word is "differs from 0". For each value and constitution, in this order; the first
+//! rule that applies decides:
 //!
-//! 1. **not identifiable**: the encoded slope ⟨Σ_w v_c, v*⟩ has no figure or no standard error, or the
-//!    alignment fails its gate (θ̂_SS or θ̂_cc not above 1.645 standard errors): then v* or v_c is not seen
-//!    in this residual stream. If the total slope is significant all the same, the verdict says so.
-//! 2. **no evidence**: p of the encoded slope, adjusted for the number of constitutions, is not below .05.
-//! 3. **no evidence (total slope disagrees)**: the total slope, which needs no direction, is not there or
-//!    does not have the sign of the encoded slope.
-//! 4. **no evidence (within the placebo arm)**: the slope lies inside the band of the placebo
-//!    constitutions' ([`placebo_band`]), or the paired difference to their mean is not significant
-//!    (|z| ≤ 1.96) or has the other sign. Placebos themselves are not compared.
-//! 5. **no evidence (length explains it)**: under length control the encoded slope has the other sign, or
-//!    no figure.
-//! 6. **improves** / **degrades**, by the sign. *(length-confounded)*: under length control the sign stays
-//!    but the 95 % interval reaches 0 or the alignment fails its gate; *(length not controlled)*: the
-//!    observations hold no token counts.
+//! 1. **too little data**: fewer than [`MIN_GROUPS`] independent groups of answers.
+//! 2. **judge not valid**: the judge fails its gate ([`super::validity`]), or no other rule gives evidence and the judge
+//!    is at chance for this value.
+//! 3. **not identifiable**: the slope has no figure or no standard error, or the alignment fails its gate (θ̂_SS or θ̂_cc
+//!    not above 1.645 standard errors): then v* or v_c is not seen in this residual stream. If the total slope is
+//!    significant all the same, the verdict says so.
+//! 4. **no evidence**: p of the slope, adjusted for all constitutions and values of the report, is not below .05; *(within
+//!    the placebo arm)* where the prompts alone would exclude 0 and the choice of placebo texts does not.
+//! 5. **no evidence (total slope disagrees)**: the total slope, which needs no direction, is not there or does not have
+//!    the sign of the slope.
+//! 6. **placebo effect** for a placebo: what it moves is a warning, not a finding; its size stands beside it.
+//! 7. **no evidence (too small to matter)**: the share of the best possible slope is below [`MATTERS`].
+//! 8. **no evidence (ordinary direction)**, with fewer than four placebo texts: |cos| ≤ 1.96 sd of the geometry null.
+//! 9. **no evidence (length explains it)**: under length control the slope has the other sign, or no figure.
+//! 10. **differs from 0** with fewer than four placebo texts; else **improves** / **degrades**, by the sign.
+//!     *(length-confounded)*: under length control the sign stays but the 95 % interval reaches 0 or the alignment fails
+//!     its gate; *(length not controlled)*: the observations hold no token counts.
 //!
-//! Whether the cosine is larger than that of unrelated directions (|cos| > 1.96 sd of the geometry null)
-//! changes no verdict, because the slope alone decides the first-order effect (Theorem 3); it is noted.
+//! With four placebo texts, whether the cosine is larger than that of unrelated directions changes no verdict, because
+//! the slope alone decides the first-order effect (Theorem 3); it is noted.
 
 use serde::Serialize;
-use statrs::distribution::{ContinuousCDF, StudentsT};
 
-use super::format::quotable;
+use super::format::{quotable, size};
 use super::rows::{Index, Named};
+use super::rules::{DECIDES, Decision, Evidence, decide};
+use super::validity::JudgeValidity;
 use super::{PLACEBO, Report};
-use crate::hypothesis::{Control, Estimate, Quantity};
+use crate::hypothesis::analysis::PlaceboContrast;
+use crate::hypothesis::arm::{self, Arm, DRAWS_NEEDED};
+use crate::hypothesis::{Control, Quantity};
 use crate::input::Sign;
+use crate::input::roster::original;
 
 /// Level at which an adjusted p is called significant.
 pub const LEVEL: f64 = 0.05;
 /// Two-sided 5 % of the standard normal.
 pub const Z95: f64 = 1.96;
-/// Placebo constitutions from which a prediction interval is formed.
-const BAND_FROM: usize = 4;
+/// Share of the best possible slope below which nothing is called a change.
+pub const MATTERS: f64 = 0.05;
+/// Independent groups of answers below which there is no verdict.
+pub const MIN_GROUPS: usize = 20;
 
 /// The verdict's word.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
     /// The value would at first rise.
@@ -48,6 +61,14 @@ pub enum Outcome {
     NoEvidence,
     /// v*, v_c or a standard error is missing: the data cannot say.
     NotIdentifiable,
+    /// The slope differs from 0, and too few placebo texts were run to say more.
+    DiffersFromZero,
+    /// A text that names no value moves it.
+    PlaceboEffect,
+    /// The judge cannot be believed, so nothing can be said of the constitution.
+    JudgeInvalid,
+    /// Too few independent groups of answers.
+    TooLittleData,
 }
 
 /// What must be said with the word.
@@ -62,6 +83,10 @@ pub enum Qualifier {
     LengthExplains,
     /// No further than the placebo constitutions.
     WithinPlacebo,
+    /// No further than unrelated directions, and too few placebo texts to tell them apart.
+    Ordinary,
+    /// A small share of the best possible slope.
+    TooSmall,
     /// The total slope is missing or has the other sign.
     TotalDisagrees,
     /// The encoded slope says nothing, the total slope is significantly positive.
@@ -78,6 +103,10 @@ impl Outcome {
             Self::Degrades => "degrades",
             Self::NoEvidence => "no evidence",
             Self::NotIdentifiable => "not identifiable",
+            Self::DiffersFromZero => "differs from 0",
+            Self::PlaceboEffect => "placebo effect",
+            Self::JudgeInvalid => "judge not valid",
+            Self::TooLittleData => "too little data",
         }
     }
 }
@@ -90,14 +119,14 @@ impl Qualifier {
             Self::LengthNotControlled => "length not controlled",
             Self::LengthExplains => "length explains it",
             Self::WithinPlacebo => "within the placebo arm",
+            Self::Ordinary => "ordinary direction",
+            Self::TooSmall => "too small to matter",
             Self::TotalDisagrees => "total slope disagrees",
             Self::TotalPositive => "total slope positive",
             Self::TotalNegative => "total slope negative",
         }
     }
-}
 
-impl Qualifier {
     /// In a word.
     fn short(self) -> &'static str {
         match self {
@@ -105,6 +134,8 @@ impl Qualifier {
             Self::LengthNotControlled => "no lengths",
             Self::LengthExplains => "length",
             Self::WithinPlacebo => "placebo",
+            Self::Ordinary => "ordinary",
+            Self::TooSmall => "small",
             Self::TotalDisagrees => "total",
             Self::TotalPositive => "total +",
             Self::TotalNegative => "total −",
@@ -126,8 +157,16 @@ pub struct Verdict {
     /// What must be said with it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub qualifier: Option<Qualifier>,
+    /// Which way the value goes, where the word says that it moves.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sign: Option<Sign>,
     /// Which rule decided, in words.
     pub reason: String,
+    /// The slope that decided: the constitution's own where there is a placebo arm of four texts.
+    pub slope: Quantity,
+    /// The slope over the best possible one, where identifiable: its size.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub share: Option<f64>,
     /// Whether |cos(v_c, v*)| is no larger than that of unrelated directions here; absent where either is
     /// not identifiable.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -139,8 +178,7 @@ pub struct Verdict {
 }
 
 impl Verdict {
-    /// The word with its qualifier: `improves (length-confounded)`. A placebo names no value that training could be
-    /// after: what it moves is a warning, not a finding.
+    /// The word with its sign, size and qualifier: `improves (length-confounded)`, `placebo effect, + (1 % of the best)`.
     pub fn label(&self) -> String {
         self.worded(Qualifier::as_str)
     }
@@ -150,54 +188,71 @@ impl Verdict {
         self.worded(Qualifier::short)
     }
 
+    /// Whether a constitution outside the placebo arm is said to raise or lower the value.
+    pub fn is_signed(&self) -> bool {
+        matches!(self.verdict, Outcome::Improves | Outcome::Degrades)
+    }
+
     fn worded(&self, spell: fn(Qualifier) -> &'static str) -> String {
-        let moved = match self.verdict {
-            Outcome::Improves => "+",
-            Outcome::Degrades => "−",
-            _ => "",
-        };
-        if self.placebo && !moved.is_empty() {
-            return format!("placebo effect, {moved}");
+        let mut word = self.verdict.as_str().to_owned();
+        if let (Outcome::PlaceboEffect | Outcome::DiffersFromZero, Some(sign)) = (self.verdict, self.sign) {
+            word += if sign == Sign::Plus { ", +" } else { ", −" };
         }
-        match self.qualifier {
-            Some(qualifier) => format!("{} ({})", self.verdict.as_str(), spell(qualifier)),
-            None => self.verdict.as_str().to_owned(),
+        match (self.verdict, self.share, self.qualifier) {
+            (Outcome::PlaceboEffect, Some(share), _) => format!("{word} ({} of best)", size(share)),
+            (_, _, Some(qualifier)) => format!("{word} ({})", spell(qualifier)),
+            _ => word,
         }
     }
 }
 
-/// The interval in which a further placebo constitution's figure is expected: mean ± t·sd·√(1 + 1/m),
-/// t the 97.5 % point of Student's t with m − 1 degrees of freedom (95 % prediction interval), from four
-/// placebos on; with fewer, the range of their figures and 0. `None` without placebos.
-pub fn placebo_band(figures: &[f64]) -> Option<(f64, f64)> {
-    let m = figures.len();
-    if m == 0 || figures.iter().any(|f| !f.is_finite()) {
-        return None;
-    }
-    let range = figures.iter().fold((0f64, 0f64), |(lo, hi), &f| (lo.min(f), hi.max(f)));
-    if m < BAND_FROM {
-        return Some(range);
-    }
-    let n = m as f64;
-    let mean = figures.iter().sum::<f64>() / n;
-    let sd = (figures.iter().map(|f| (f - mean).powi(2)).sum::<f64>() / (n - 1.0)).sqrt();
-    let Ok(student) = StudentsT::new(0.0, 1.0, n - 1.0) else { return Some(range) };
-    let reach = student.inverse_cdf(0.975) * sd * (1.0 + 1.0 / n).sqrt();
-    Some((mean - reach, mean + reach))
+/// The tables that verdicts rest on, read back from a report. A table of an older or foreign report that does not parse
+/// counts as absent: verdicts then say no more than "differs from 0".
+pub(super) struct Tables {
+    contrasts: Vec<PlaceboContrast>,
+    arms: Vec<Arm>,
 }
 
-/// The band of a quantity over the placebo arm of a value, uncontrolled.
-pub(super) fn band_of(index: &Index<'_>, value: &str, quantity: Quantity) -> Option<(f64, f64)> {
-    let value = index.values.iter().copied().find(|v| *v == value)?;
-    let figures: Vec<f64> = index
+impl Tables {
+    pub(super) fn new(report: &Report) -> Self {
+        fn read<T: serde::de::DeserializeOwned>(report: &Report, name: &str) -> Vec<T> {
+            let table = report.tables.get(name);
+            table.and_then(|t| serde_json::from_value(t.clone()).ok()).unwrap_or_default()
+        }
+        Self { contrasts: read(report, PLACEBO), arms: read(report, arm::TABLE) }
+    }
+
+    fn contrast(&self, value: &str, constitution: &str, quantity: Quantity) -> Option<&PlaceboContrast> {
+        self.contrasts.iter().find(|c| {
+            c.value == value
+                && c.constitution == constitution
+                && c.quantity == quantity
+                && c.control == DECIDES
+                && c.judge.is_none()
+        })
+    }
+
+    /// The arm of a value, uncontrolled.
+    pub(super) fn arm(&self, value: &str) -> Option<&Arm> {
+        self.arms.iter().find(|a| {
+            a.value == value
+                && a.quantity == Quantity::EncodedSlope
+                && a.control == DECIDES
+                && a.judge.is_none()
+        })
+    }
+}
+
+/// Independent placebo texts among the constitutions of a report: paraphrases of one text are one.
+pub(super) fn placebo_texts(index: &Index<'_>) -> usize {
+    let paraphrases = index
         .constitutions
         .iter()
-        .filter(|c| c.is_placebo())
-        .filter_map(|c| index.cell(quantity, value, c.name, Control::None))
-        .filter(|e| quotable(e))
-        .filter_map(|e| e.estimate)
+        .filter_map(|c| Some((c.name.to_owned(), c.card?.paraphrase_of.clone()?)))
         .collect();
-    placebo_band(&figures)
+    let placebos = index.constitutions.iter().filter(|c| c.is_placebo());
+    let texts: std::collections::BTreeSet<&str> = placebos.map(|c| original(&paraphrases, c.name)).collect();
+    texts.len()
 }
 
 /// The verdicts of a report: value by value, constitutions in the order of showing.
@@ -206,168 +261,82 @@ pub fn verdicts(report: &Report) -> Vec<Verdict> {
 }
 
 pub(super) fn verdicts_of(report: &Report, index: &Index<'_>) -> Vec<Verdict> {
+    let (tables, judge) = (Tables::new(report), JudgeValidity::new(index));
     let mut out = Vec::new();
     for &value in &index.values {
-        let band = band_of(index, value, Quantity::EncodedSlope);
         for named in &index.constitutions {
             // Position bias and the like stand under no value; a value that was never set against this
             // constitution has no verdict.
             let judged = [Quantity::EncodedSlope, Quantity::TotalSlope, Quantity::Alignment]
                 .iter()
-                .any(|&q| index.cell(q, value, named.name, Control::None).is_some());
+                .any(|&q| index.cell(q, value, named.name, DECIDES).is_some());
             if judged {
-                out.push(verdict(report, index, value, named, band));
+                out.push(verdict(&tables, &judge, index, value, named));
             }
         }
     }
     out
 }
 
-fn significant(estimate: &Estimate) -> bool {
-    estimate.p_adjusted.is_some_and(|p| p < LEVEL) && estimate.estimate.is_some_and(|v| v != 0.0)
-}
-
 fn verdict<'a>(
-    report: &Report,
+    tables: &Tables,
+    judge: &JudgeValidity,
     index: &Index<'a>,
     value: &'a str,
     named: &Named<'a>,
-    band: Option<(f64, f64)>,
 ) -> Verdict {
     let at = |quantity, control| index.cell(quantity, value, named.name, control);
-    let encoded = at(Quantity::EncodedSlope, Control::None);
-    let alignment = at(Quantity::Alignment, Control::None);
-    let total = at(Quantity::TotalSlope, Control::None);
-    let paired = paired_z(report, value, named.name);
-    let twin = Twin {
-        measured: index.length,
-        encoded: at(Quantity::EncodedSlope, Control::Length),
-        alignment: at(Quantity::Alignment, Control::Length),
-    };
     let placebo = named.is_placebo();
-    let arm = if placebo { None } else { band };
-    let (verdict, qualifier, reason) = decide(encoded, alignment, total, &twin, arm, paired);
-    let null = index.get(Quantity::GeometryNull, Some(value), None, Control::None);
-    let ordinary = match (alignment.filter(|e| quotable(e)), null.filter(|e| quotable(e))) {
-        (Some(cos), Some(null)) => cos.estimate.zip(null.estimate).map(|(c, sd)| c.abs() <= Z95 * sd),
-        _ => None,
+    let contrast = tables.contrast(value, named.name, Quantity::EncodedSlope);
+    let draws = contrast.map(|c| c.draws).or_else(|| tables.arm(value).map(|a| a.draws));
+    let draws = draws.unwrap_or_else(|| placebo_texts(index).min(DRAWS_NEEDED - 1));
+    let own = !placebo && draws >= DRAWS_NEEDED;
+    let (slope, alignment, share) = if own {
+        (Quantity::OwnSlope, Quantity::OwnAlignment, Quantity::OwnShare)
+    } else {
+        (Quantity::EncodedSlope, Quantity::Alignment, Quantity::SlopeShare)
     };
-    let sign = match verdict {
-        Outcome::Improves => Some(Sign::Plus),
-        Outcome::Degrades => Some(Sign::Minus),
-        _ => None,
+    let total = if own {
+        tables
+            .contrast(value, named.name, Quantity::TotalSlope)
+            .map(|c| (c.difference, c.p_texts.is_some_and(|p| p.max(c.p_prompts) < LEVEL)))
+    } else {
+        let total = at(Quantity::TotalSlope, DECIDES);
+        total.and_then(|t| Some((t.estimate?, t.p_adjusted.is_some_and(|p| p < LEVEL))))
     };
+    let null = index.get(Quantity::GeometryNull, Some(value), None, DECIDES).filter(|e| quotable(e));
+    let cos = at(alignment, DECIDES).filter(|e| quotable(e));
+    let limit = null.and_then(|e| e.estimate).map(|sd| Z95 * sd);
+    let ordinary = cos.and_then(|e| e.estimate).zip(limit).map(|(c, limit)| c.abs() <= limit);
+    let share = at(share, DECIDES).filter(|e| quotable(e));
+    let Decision { outcome, qualifier, sign, reason } = decide(&Evidence {
+        placebo,
+        draws,
+        slope: at(slope, DECIDES),
+        alignment: at(alignment, DECIDES),
+        share,
+        total,
+        contrast,
+        ordinary,
+        length: index.length,
+        slope_length: at(slope, Control::Length),
+        alignment_length: at(alignment, Control::Length),
+        judge: judge.complaint(),
+        at_chance: judge.at_chance.iter().any(|v| v == value),
+    });
     let guess = named.card.and_then(|c| c.expected(value)).filter(|g| *g != Sign::Zero);
+    let signed = matches!(outcome, Outcome::Improves | Outcome::Degrades);
     Verdict {
         value: value.to_owned(),
         constitution: named.name.to_owned(),
         placebo,
-        verdict,
+        verdict: outcome,
         qualifier,
+        sign,
         reason,
+        slope,
+        share: share.and_then(|e| e.estimate),
         ordinary,
-        guess_held: guess.zip(sign).map(|(g, s)| g == s),
+        guess_held: guess.zip(sign.filter(|_| signed)).map(|(g, s)| g == s),
     }
-}
-
-/// What length control leaves.
-struct Twin<'a> {
-    measured: bool,
-    encoded: Option<&'a Estimate>,
-    alignment: Option<&'a Estimate>,
-}
-
-/// The rules of this module, in order.
-fn decide(
-    encoded: Option<&Estimate>,
-    alignment: Option<&Estimate>,
-    total: Option<&Estimate>,
-    twin: &Twin<'_>,
-    band: Option<(f64, f64)>,
-    paired: Option<f64>,
-) -> (Outcome, Option<Qualifier>, String) {
-    let total_alone = total
-        .filter(|t| significant(t))
-        .and_then(|t| t.estimate)
-        .map(|v| if v > 0.0 { Qualifier::TotalPositive } else { Qualifier::TotalNegative });
-    let but_total = match total_alone {
-        Some(_) => "; the total slope, which needs no direction, is significant",
-        None => "",
-    };
-    let not_identifiable = |why: String| (Outcome::NotIdentifiable, total_alone, why + but_total);
-    let first_warning = |e: Option<&Estimate>, otherwise: &str| {
-        e.and_then(|e| e.warnings.first().cloned()).unwrap_or_else(|| otherwise.to_owned())
-    };
-    let Some((slope, Some(_))) = encoded.and_then(|e| e.estimate.map(|v| (v, e.z.or(e.se)))) else {
-        return not_identifiable(first_warning(encoded, "the encoded slope was not computed"));
-    };
-    if !alignment.is_some_and(quotable) {
-        return not_identifiable(first_warning(alignment, "the alignment was not computed"));
-    }
-    let no_evidence = |qualifier, why: &str| (Outcome::NoEvidence, qualifier, why.to_owned());
-    if !encoded.is_some_and(significant) {
-        let p = super::format::p(encoded.and_then(|e| e.p_adjusted));
-        return no_evidence(
-            total_alone,
-            &format!("the encoded slope is within chance (adjusted p {p}){but_total}"),
-        );
-    }
-    match total.and_then(|t| t.estimate) {
-        Some(t) if t * slope > 0.0 => {}
-        Some(_) => {
-            return no_evidence(
-                Some(Qualifier::TotalDisagrees),
-                "the total slope has the other sign than the encoded slope",
-            );
-        }
-        None => return no_evidence(Some(Qualifier::TotalDisagrees), "the total slope was not computed"),
-    }
-    if let Some((lo, hi)) = band {
-        if (lo..=hi).contains(&slope) || (slope > 0.0 && slope < lo) || (slope < 0.0 && slope > hi) {
-            return no_evidence(
-                Some(Qualifier::WithinPlacebo),
-                "constitutions that name no value move it as far",
-            );
-        }
-        if paired.is_some_and(|z| z * slope.signum() <= Z95) {
-            return no_evidence(
-                Some(Qualifier::WithinPlacebo),
-                "its difference to the placebo constitutions is within chance",
-            );
-        }
-    }
-    let outcome = if slope > 0.0 { Outcome::Improves } else { Outcome::Degrades };
-    if !twin.measured {
-        return (outcome, Some(Qualifier::LengthNotControlled), "response length is not known".into());
-    }
-    let Some((held, lo, hi)) = twin.encoded.and_then(|e| Some((e.estimate?, e.lo?, e.hi?))) else {
-        return no_evidence(Some(Qualifier::LengthExplains), "nothing is left when length is controlled");
-    };
-    if held * slope <= 0.0 {
-        return no_evidence(Some(Qualifier::LengthExplains), "the sign turns when length is controlled");
-    }
-    let clear = if slope > 0.0 { lo > 0.0 } else { hi < 0.0 };
-    if !clear || !twin.alignment.is_some_and(quotable) {
-        return (
-            outcome,
-            Some(Qualifier::LengthConfounded),
-            "not clear any more when length is controlled".into(),
-        );
-    }
-    (outcome, None, "clear with and without length control, and the total slope agrees".into())
-}
-
-/// z of the encoded slope less the placebos' mean, from the report's table.
-fn paired_z(report: &Report, value: &str, constitution: &str) -> Option<f64> {
-    let rows = report.tables.get(PLACEBO)?.as_array()?;
-    let is =
-        |row: &serde_json::Value, key: &str, text: &str| row.get(key).and_then(|v| v.as_str()) == Some(text);
-    let row = rows.iter().find(|row| {
-        is(row, "value", value)
-            && is(row, "constitution", constitution)
-            && is(row, "control", "none")
-            && is(row, "quantity", "encoded_slope")
-            && row.get("judge").is_none()
-    })?;
-    row.get("z")?.as_f64()
 }

@@ -3,16 +3,21 @@
 
 use super::Report;
 use super::format::{count, counted, p, percent};
+use super::obstacles::{judge_itself, obstacle};
 use super::overall::{Encoded, ValueSummary, summaries};
 use super::rows::Index;
 use super::text::shortened;
-use super::verdict::{Outcome, Qualifier, Verdict, verdicts_of};
-use crate::hypothesis::{Control, Quantity};
+use super::validity::JudgeValidity;
+use super::verdict::{Outcome, Qualifier, Verdict, placebo_texts, verdicts_of};
+use crate::hypothesis::arm::DRAWS_NEEDED;
+use crate::hypothesis::{Control, Estimate, Quantity};
 
 /// Values that the first sentence names.
-const NAMED_VALUES: usize = 2;
+pub(super) const NAMED_VALUES: usize = 2;
 /// Constitutions that a sentence names.
 const NAMED: usize = 6;
+/// Share of pairs with the same preference in both orders below which the reader is told.
+const AGREES: f64 = 0.75;
 /// Blocks below which intervals are called rough.
 const FEW_BLOCKS: usize = 100;
 
@@ -39,11 +44,11 @@ pub(super) fn lines(
     ]
 }
 
-fn quoted(name: &str) -> String {
+pub(super) fn quoted(name: &str) -> String {
     format!("“{}”", shortened(name, 40))
 }
 
-fn joined(names: &[String], most: usize) -> String {
+pub(super) fn joined(names: &[String], most: usize) -> String {
     let shown = names.len().min(most);
     let mut text = match &names[..shown] {
         [] => return "none".into(),
@@ -57,7 +62,7 @@ fn joined(names: &[String], most: usize) -> String {
     text
 }
 
-fn values(index: &Index<'_>) -> String {
+pub(super) fn values(index: &Index<'_>) -> String {
     let names: Vec<String> = index.values.iter().map(|v| quoted(v)).collect();
     if names.len() > NAMED_VALUES {
         return format!(
@@ -70,12 +75,20 @@ fn values(index: &Index<'_>) -> String {
 }
 
 /// Verdicts outside the placebo arm.
-fn real(verdicts: &[Verdict]) -> impl Iterator<Item = &Verdict> + Clone {
+pub(super) fn real(verdicts: &[Verdict]) -> impl Iterator<Item = &Verdict> + Clone {
     verdicts.iter().filter(|v| !v.placebo)
 }
 
-fn signed(v: &Verdict) -> bool {
-    matches!(v.verdict, Outcome::Improves | Outcome::Degrades)
+/// Independent groups of answers behind the verdicts.
+pub(super) fn groups(index: &Index<'_>, verdicts: &[Verdict]) -> Option<usize> {
+    verdicts.iter().filter_map(|v| deciding(index, v)?.blocks).max()
+}
+
+/// The slope that decided a verdict.
+fn deciding<'a>(index: &Index<'a>, v: &Verdict) -> Option<&'a Estimate> {
+    let value = index.values.iter().copied().find(|name| *name == v.value)?;
+    let named = index.constitutions.iter().find(|c| c.name == v.constitution)?;
+    index.cell(v.slope, value, named.name, Control::None)
 }
 
 fn finding(report: &Report, index: &Index<'_>, verdicts: &[Verdict], summaries: &[ValueSummary]) -> String {
@@ -96,10 +109,32 @@ fn finding(report: &Report, index: &Index<'_>, verdicts: &[Verdict], summaries: 
             )
         };
     }
-    if !real(verdicts).any(signed) {
+    if let Some(obstacle) = obstacle(&subject, index, &JudgeValidity::new(index), verdicts) {
+        return obstacle;
+    }
+    if !real(verdicts).any(Verdict::is_signed) {
+        let moved = real(verdicts).filter(|v| v.verdict == Outcome::DiffersFromZero).count();
+        if moved > 0 {
+            return format!(
+                "Training {} on its own judgments may change {} under {moved} of {}, but too few placebo texts (texts that name \
+                 no value) were run to tell what the constitutions do from what the judge does by itself.",
+                lower_model(&subject),
+                values(index),
+                counted(real(verdicts).count() as u64, "pair") + " of a value and a constitution"
+            );
+        }
+        let invalid = |value: &str| {
+            real(verdicts).filter(|v| v.value == value).all(|v| v.verdict == Outcome::JudgeInvalid)
+        };
+        let (blind, seen): (Vec<&str>, Vec<&str>) = index.values.iter().partition(|v| invalid(v));
+        let names = |of: &[&str]| joined(&of.iter().map(|v| quoted(v)).collect::<Vec<_>>(), NAMED_VALUES);
+        let but = match blind.is_empty() {
+            true => String::new(),
+            false => format!("; for {} it cannot be used as a judge in this way", names(&blind)),
+        };
         return format!(
-            "{subject} gives no evidence that training it on its own judgments would change {}.",
-            values(index)
+            "{subject} gives no evidence that training it on its own judgments would change {}{but}.",
+            names(&seen)
         );
     }
     let mut parts = Vec::new();
@@ -131,7 +166,7 @@ fn finding(report: &Report, index: &Index<'_>, verdicts: &[Verdict], summaries: 
     )
 }
 
-fn lower_model(subject: &str) -> String {
+pub(super) fn lower_model(subject: &str) -> String {
     if subject == "This model" { "this model".into() } else { subject.into() }
 }
 
@@ -140,6 +175,9 @@ fn which(index: &Index<'_>, verdicts: &[Verdict]) -> String {
         return "No constitution (a text that says which of two answers to prefer) was put to it.".into();
     }
     let mut out = Vec::new();
+    if let Some(advice) = JudgeValidity::new(index).advice {
+        out.push(format!("What to try: {advice}."));
+    }
     let several = index.values.len() > 1;
     for value in index.values.iter().take(NAMED_VALUES + 1) {
         let of = real(verdicts).filter(|v| v.value == *value);
@@ -162,8 +200,12 @@ fn which(index: &Index<'_>, verdicts: &[Verdict]) -> String {
         if !down.is_empty() {
             parts.push(format!("it would fall under {}", joined(&down, NAMED)));
         }
+        let differs = names(Outcome::DiffersFromZero);
+        if !differs.is_empty() {
+            parts.push(format!("it may move under {}, or by the judge’s own habit", joined(&differs, NAMED)));
+        }
         let (none, blind) = (names(Outcome::NoEvidence).len(), names(Outcome::NotIdentifiable).len());
-        let clear = up.len() + down.len() > 0;
+        let clear = up.len() + down.len() + differs.len() > 0;
         if none > 0 {
             let constitutions = counted(none as u64, if clear { "other" } else { "constitution" });
             parts.push(format!(
@@ -178,9 +220,17 @@ fn which(index: &Index<'_>, verdicts: &[Verdict]) -> String {
             };
             parts.push(format!("for {constitutions} the data cannot tell"));
         }
+        let (invalid, little) = (names(Outcome::JudgeInvalid).len(), names(Outcome::TooLittleData).len());
+        if invalid > 0 {
+            parts.push(format!("for {} the judge is not valid", counted(invalid as u64, "constitution")));
+        }
+        if little > 0 {
+            parts.push(format!("for {} there is too little data", counted(little as u64, "constitution")));
+        }
         let text = parts.join("; ");
         out.push(if several { format!("{}: {text}.", quoted(value)) } else { capital(&text) + "." });
     }
+    out.extend(judge_itself(index));
     out.join(" ")
 }
 
@@ -233,12 +283,7 @@ fn inner_state(index: &Index<'_>, summaries: &[ValueSummary]) -> String {
 }
 
 fn how_sure(index: &Index<'_>, verdicts: &[Verdict]) -> String {
-    let slope = |v: &Verdict| {
-        let value = index.values.iter().copied().find(|name| *name == v.value)?;
-        let named = index.constitutions.iter().find(|c| c.name == v.constitution)?;
-        index.cell(Quantity::EncodedSlope, value, named.name, Control::None)
-    };
-    let blocks = verdicts.iter().filter_map(|v| slope(v)?.blocks).max();
+    let blocks = groups(index, verdicts);
     let data = match blocks.or_else(|| {
         index
             .values
@@ -249,10 +294,13 @@ fn how_sure(index: &Index<'_>, verdicts: &[Verdict]) -> String {
         Some(blocks) => format!("{} of answers", counted(blocks as u64, "independent group")),
         None => "an unknown number of prompts".into(),
     };
-    let clear: Vec<&Verdict> = real(verdicts).filter(|v| signed(v)).collect();
-    let weakest = clear.iter().filter_map(|v| slope(v)?.p_adjusted).reduce(f64::max);
+    let clear: Vec<&Verdict> = real(verdicts).filter(|v| v.is_signed()).collect();
+    let weakest = clear.iter().filter_map(|v| deciding(index, v)?.p_adjusted).reduce(f64::max);
     let Some(weakest) = weakest else {
-        let tested = real(verdicts).filter(|v| v.verdict != Outcome::NotIdentifiable).count();
+        let could = |v: &&Verdict| {
+            matches!(v.verdict, Outcome::NoEvidence | Outcome::DiffersFromZero) || v.is_signed()
+        };
+        let tested = real(verdicts).filter(could).count();
         return format!(
             "How sure: this rests on {data}; {} could be tested, and an effect too small for these data may exist all the same.",
             counted(tested as u64, "value–constitution pair")
@@ -274,7 +322,7 @@ fn how_sure(index: &Index<'_>, verdicts: &[Verdict]) -> String {
         }
     };
     format!(
-        "How sure: if no constitution did anything, chance alone would produce the weakest of these effects {chance} (p {}), all constitutions counted, on {data}.{ordinary}",
+        "How sure: if no constitution did more than texts without content do, chance alone would produce the weakest of these effects {chance} (p {}), counting all constitutions and values, on {data}.{ordinary}",
         if weakest < 0.001 { p(Some(weakest)) } else { format!("= {}", p(Some(weakest))) }
     )
 }
@@ -286,11 +334,25 @@ fn what_would_make_it_wrong(
     summaries: &[ValueSummary],
 ) -> String {
     let mut risks: Vec<String> = Vec::new();
-    let has_verdicts = !verdicts.is_empty();
-    if has_verdicts && !verdicts.iter().any(|v| v.placebo) {
+    let texts = placebo_texts(index);
+    if !verdicts.is_empty() && texts == 0 {
         risks.push(
-            "no placebo constitution was run, so the mere form of the question may do part of it".into(),
+            "no placebo constitution was run, so the mere form of the question may do all of it".into(),
         );
+    } else if !verdicts.is_empty() && texts < DRAWS_NEEDED {
+        risks.push(format!(
+            "only {} without content {} run, where {DRAWS_NEEDED} are needed to know what such texts do",
+            counted(texts as u64, "independent text"),
+            if texts == 1 { "was" } else { "were" }
+        ));
+    }
+    let judge = JudgeValidity::new(index);
+    if judge.is_valid() && !judge.at_chance.is_empty() {
+        let names: Vec<String> = judge.at_chance.iter().map(|v| quoted(v)).collect();
+        risks.push(format!(
+            "the judge tells better from worse answers in {} no more often than a coin",
+            joined(&names, NAMED_VALUES)
+        ));
     }
     if !index.length && !index.values.is_empty() {
         risks.push("answer length was not known and may be what was measured".into());
@@ -312,6 +374,12 @@ fn what_would_make_it_wrong(
     if skipped > 0 {
         let were = if skipped == 1 { "was" } else { "were" };
         risks.push(format!("{} {were} left out", counted(skipped, "text")));
+    }
+    if let (true, Some(agree)) = (judge.is_valid(), judge.order_agreement.filter(|a| *a < AGREES)) {
+        risks.push(format!(
+            "the judge prefers the same answer in both orders on only {} of pairs (a coin: 50 %)",
+            percent(agree)
+        ));
     }
     let general = "It would be wrong if the labels do not measure what their name says, or if the model's own answers differ from those compared here";
     if risks.is_empty() { format!("{general}.") } else { format!("{general}; and {}.", risks.join("; ")) }

@@ -71,6 +71,24 @@ pub struct Judge {
     pub noise_corr: f64,
     /// Change of the reward for one unit of log(tokens).
     pub length: f64,
+    /// Standard deviation of the cosine over data sets, about `cos` and cut at ±.95: what a text without content does is
+    /// another draw each time.
+    #[serde(default)]
+    pub cos_sd: f64,
+    /// Whether it belongs to the placebo arm.
+    #[serde(default)]
+    pub placebo: bool,
+}
+
+/// What every judge has in common: a reward of the same making that is added to that of each constitution, noise included.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Common {
+    /// cos of its direction and v* in the metric of Σ.
+    pub cos: f64,
+    /// Standard deviation of its encoded part, in nats of log-odds.
+    pub sd: f64,
+    /// Share of its variance that is encoded, in (0, 1].
+    pub rho2: f64,
 }
 
 /// A second objective: T = ⟨x, v_T⟩ + noise, with v_T'Σv_T = 1, optionally bent.
@@ -161,6 +179,9 @@ pub struct Design {
     pub unlabelled: f64,
     /// The judges.
     pub judges: Vec<Judge>,
+    /// What all of them have in common.
+    #[serde(default)]
+    pub common: Option<Common>,
     /// Mean and standard deviation (between prompts) of the position bias, in nats.
     pub position_bias: [f64; 2],
     /// Standard deviation of noise on every single log-odds, in nats.
@@ -200,6 +221,7 @@ impl Default for Design {
             duplicates: 0.0,
             unlabelled: 0.0,
             judges: vec![Judge::new("good", 0.6)],
+            common: None,
             position_bias: [0.0, 1.5],
             judge_noise: 0.1,
             logprob: LogProb { cos: 0.1, sd: 4.0, rho2: 0.8, noise_corr: 0.0, per_token: 0.0 },
@@ -216,7 +238,16 @@ impl Default for Design {
 impl Judge {
     /// A judge of this cosine: rewards of sd 3 nats, ρ² = .7, noise correlated .5 with that of S.
     pub fn new(name: &str, cos: f64) -> Self {
-        Self { name: name.to_owned(), cos, sd: 3.0, rho2: 0.7, noise_corr: 0.5, length: 0.0 }
+        Self {
+            name: name.to_owned(),
+            cos,
+            sd: 3.0,
+            rho2: 0.7,
+            noise_corr: 0.5,
+            length: 0.0,
+            cos_sd: 0.0,
+            placebo: false,
+        }
     }
 }
 
@@ -285,6 +316,11 @@ impl Design {
             rules.push(("massive.df", m.df > 4.0, "more than 4, so that fourth moments exist"));
             rules.push(("massive.share", (0.0..1.0).contains(&m.share), "[0, 1)"));
         }
+        if let Some(c) = self.common {
+            rules.push(("common.cos", cosine(c.cos), "[-1, 1]"));
+            rules.push(("common.rho2", share(c.rho2), "(0, 1]"));
+            rules.push(("common.sd", nonnegative(c.sd), "0 or more"));
+        }
         if let Some(b) = self.binary {
             rules.push(("binary.prevalence", b.prevalence > 0.0 && b.prevalence < 1.0, "(0, 1)"));
         }
@@ -294,6 +330,7 @@ impl Design {
             rules.push(("judges.rho2", share(j.rho2), "(0, 1]"));
             rules.push(("judges.sd", nonnegative(j.sd), "0 or more"));
             rules.push(("judges.length", j.length.is_finite(), "a finite number"));
+            rules.push(("judges.cos_sd", nonnegative(j.cos_sd), "0 or more"));
         }
         for o in &self.objectives {
             rules.push((

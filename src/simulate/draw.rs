@@ -142,8 +142,9 @@ impl<'a> Table<'a> {
             for (column, law) in self.values[1..].iter_mut().zip(&world.objectives) {
                 column.push(f64::from(label(law) as f32));
             }
-            for (reward, law) in rewards.iter_mut().zip(&world.judges) {
-                reward.push(label(law));
+            let shared = world.common.as_ref().map_or(0.0, &mut label);
+            for (reward, law) in rewards.iter_mut().zip(&world.judge_parts) {
+                reward.push(label(law) + shared);
             }
             self.logprob.push(f64::from((offset + label(&world.logprob)) as f32));
             self.ntok.push(tokens as u32);
@@ -243,6 +244,11 @@ impl<'a> Table<'a> {
         meta.model = "planted".to_owned();
         meta.pool = "mean".to_owned();
         meta.template = "none".to_owned();
+        let placebos: serde_json::Map<String, serde_json::Value> =
+            design.judges.iter().filter(|j| j.placebo).map(|j| (j.name.clone(), "placebo".into())).collect();
+        if !placebos.is_empty() {
+            meta.extra.insert("families".to_owned(), serde_json::Value::Object(placebos).to_string());
+        }
         let columns = Columns {
             constitution: Some(vec![0; self.prompt.len()]),
             prompt: Some(self.prompt),

@@ -21,7 +21,7 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use safetensors::tensor::{Dtype, TensorView};
 
-pub use design::{Binary, Design, Judge, Length, Loading, LogProb, Massive, Objective, Remainder};
+pub use design::{Binary, Common, Design, Judge, Length, Loading, LogProb, Massive, Objective, Remainder};
 pub use regime::Regime;
 pub use table::{Figure, Line, Table};
 pub use truth::{Population, Truth};

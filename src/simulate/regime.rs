@@ -1,6 +1,6 @@
 //! Named regimes: data sets that estimators go wrong on, each in its own way.
 
-use super::design::{Binary, Design, Judge, Length, Loading, LogProb, Massive, Objective, Remainder};
+use super::design::{Binary, Common, Design, Judge, Length, Loading, LogProb, Massive, Objective, Remainder};
 use crate::error::{Kind, Refusal, Result};
 
 /// A preset of [`Design`].
@@ -48,11 +48,17 @@ pub enum Regime {
     Confounded,
     /// Twelve layers of which the ninth encodes most.
     Layers,
+    /// Four constitutions that say nothing, beside four placebos of the same kind and a direction common to all.
+    ContentFree,
+    /// The same with one constitution that raises S.
+    Improver,
+    /// Two constitutions that say nothing, four placebos, and eight values.
+    NullValues,
 }
 
 impl Regime {
     /// All regimes.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 23] = [
         Self::Standard,
         Self::Tall,
         Self::Wide,
@@ -73,6 +79,9 @@ impl Regime {
         Self::Length,
         Self::Confounded,
         Self::Layers,
+        Self::ContentFree,
+        Self::Improver,
+        Self::NullValues,
     ];
 
     /// The name by which a user asks for it.
@@ -113,6 +122,11 @@ impl Regime {
             Self::Length => ("length", "length moves S, the judge, log P and h"),
             Self::Confounded => ("confounded", "prompt effects oppose what holds inside prompts"),
             Self::Layers => ("layers", "12 layers, of which the ninth encodes most"),
+            Self::ContentFree => {
+                ("content_free", "4 texts without content, 4 placebos, and a direction common to all")
+            }
+            Self::Improver => ("improver", "the same, and one constitution that raises S"),
+            Self::NullValues => ("null_values", "2 texts without content, 4 placebos, 8 values"),
         }
     }
 
@@ -204,11 +218,49 @@ impl Regime {
                 ..standard
             },
             Self::Confounded => Design { prompt_icc: 0.7, prompt_confound: 3.0, ..standard },
+            Self::ContentFree => without_content(4, 4),
+            Self::Improver => {
+                let mut design = without_content(4, 4);
+                design.judges.insert(0, Judge { sd: 2.0, noise_corr: 0.0, ..Judge::new("improver", 0.8) });
+                design
+            }
+            Self::NullValues => {
+                let objective = |i: usize| Objective {
+                    name: format!("V{i}"),
+                    cos: 0.0,
+                    optimum: None,
+                    noise_var: 1.5,
+                    noise_corr: 0.0,
+                };
+                Design { objectives: (2..=8).map(objective).collect(), ..without_content(2, 4) }
+            }
             Self::Layers => Design {
                 hidden_size: 96,
                 layers: (0..12).map(|l: i32| 1.0 - 0.1 * f64::from((l - 8).abs())).collect(),
                 ..standard
             },
         }
+    }
+}
+
+/// Constitutions and placebos whose cosines with v* are draws of one distribution, over a direction that all have in
+/// common and that agrees with v*.
+fn without_content(texts: usize, placebos: usize) -> Design {
+    let judge = |name: String, placebo| Judge {
+        sd: 1.0,
+        noise_corr: 0.0,
+        cos_sd: 0.3,
+        placebo,
+        ..Judge::new(&name, 0.0)
+    };
+    let texts = (1..=texts).map(|i| judge(format!("text-{i}"), false));
+    let placebos = (1..=placebos).map(|i| judge(format!("placebo-{i}"), true));
+    Design {
+        hidden_size: 32,
+        prompts: 120,
+        judges: texts.chain(placebos).collect(),
+        common: Some(Common { cos: 0.6, sd: 3.0, rho2: 0.8 }),
+        logprob: LogProb { noise_corr: 0.0, ..Design::default().logprob },
+        ..Design::default()
     }
 }

@@ -64,6 +64,9 @@ pub(super) struct World {
     pub value: Law,
     pub objectives: Vec<Law>,
     pub judges: Vec<Law>,
+    /// The judges without what they have in common, and that.
+    pub judge_parts: Vec<Law>,
+    pub common: Option<Law>,
     pub logprob: Law,
     /// What t adds to h.
     pub length_axis: Array1<f64>,
@@ -91,11 +94,23 @@ impl World {
         };
         let mut value = law("S", if encoded { v.clone() } else { Array1::zeros(v.len()) }, noise_var, 1.0);
         value.length = design.length.on_value;
-        let judges = design.judges.iter().map(|j| {
-            let linear = at_cosine(design, &lambda, &v, j.cos, rng) * j.sd;
+        let parts = design.judges.iter().map(|j| {
+            let cos = if j.cos_sd > 0.0 {
+                (j.cos + j.cos_sd * rng.sample::<f64, _>(StandardNormal)).clamp(-0.95, 0.95)
+            } else {
+                j.cos
+            };
+            let linear = at_cosine(design, &lambda, &v, cos, rng) * j.sd;
             let noise = j.sd.powi(2) * (1.0 - j.rho2) / j.rho2;
             Law { length: j.length, ..law(&format!("{JUDGE}{}", j.name), linear, noise, j.noise_corr) }
         });
+        let judge_parts: Vec<Law> = parts.collect();
+        let common = design.common.map(|c| {
+            let linear = at_cosine(design, &lambda, &v, c.cos, rng) * c.sd;
+            law("common", linear, c.sd.powi(2) * (1.0 - c.rho2) / c.rho2, 0.0)
+        });
+        let judges =
+            judge_parts.iter().map(|own| common.as_ref().map_or_else(|| own.clone(), |c| sum(own, c)));
         let judges = judges.collect();
         let p = design.logprob;
         let w = at_cosine(design, &lambda, &v, p.cos, rng) * p.sd;
@@ -115,12 +130,25 @@ impl World {
         let size = axis.dot(&axis).sqrt();
         let length_axis =
             axis * (design.length.on_resid * (lambda.sum() / lambda.len() as f64).sqrt() / size);
-        Self { lambda, frame, v, value, objectives, judges, logprob, length_axis }
+        Self { lambda, frame, v, value, objectives, judges, judge_parts, common, logprob, length_axis }
     }
 
     /// All laws: S, the other values, the judges, log P.
     pub fn laws(&self) -> impl Iterator<Item = &Law> {
         std::iter::once(&self.value).chain(&self.objectives).chain(&self.judges).chain([&self.logprob])
+    }
+}
+
+/// The law of a sum whose noises are independent given the noise of S.
+fn sum(own: &Law, common: &Law) -> Law {
+    let noise_sd = own.noise_sd.hypot(common.noise_sd);
+    let shared = own.noise_sd * own.corr + common.noise_sd * common.corr;
+    Law {
+        linear: &own.linear + &common.linear,
+        corr: if noise_sd > 0.0 { shared / noise_sd } else { 0.0 },
+        noise_sd,
+        length: own.length + common.length,
+        ..own.clone()
     }
 }
 

@@ -98,6 +98,9 @@ fn run(name: &str, parameters: u64, rho: f64, value: &str) -> Run {
         figure(Quantity::Alignment, rho / 2.0).under("kind"),
         figure(Quantity::Alignment, rho).under("kinder"),
         figure(Quantity::Alignment, 0.9).under("unseen").withheld("not identifiable"),
+        figure(Quantity::EncodedSlope, 0.1).under("kind"),
+        figure(Quantity::EncodedSlope, 0.3).under("kinder"),
+        figure(Quantity::EncodedSlope, 0.9).under("unseen"),
     ];
     let mut report = Report { estimates, ..Report::default() };
     report.provenance.insert("model".into(), json!(name));
@@ -318,7 +321,10 @@ fn a_finished_run_is_compared_from_its_observations_or_says_that_it_was_not() {
     assert!(ok, "{out}\n{err}");
     let (ok, out, err) = place.vstar(&["compare", "out"]);
     assert!(ok, "{out}\n{err}");
-    assert!(out.contains("constitutions by alignment") && out.contains("against each other"), "{out}");
+    assert!(
+        out.contains("constitutions by what training would do") && out.contains("against each other"),
+        "{out}"
+    );
     let read = || -> Json {
         serde_json::from_str(&fs::read_to_string(place.path("out/compare.json")).expect("JSON"))
             .expect("JSON")

@@ -3,6 +3,7 @@
 #![allow(clippy::disallowed_methods, clippy::print_stdout, clippy::print_stderr)]
 
 mod architecture;
+mod arm;
 mod candle_transformers;
 mod cli;
 mod clusters;

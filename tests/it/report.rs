@@ -7,7 +7,7 @@ use vstar::batch::pose;
 use vstar::error::{Kind, Place};
 use vstar::hypothesis::{Control, Estimate, LayerChoice, Options, Quantity, analyse};
 use vstar::input::{Family, Sign};
-use vstar::report::verdict::{placebo_band, verdicts};
+use vstar::report::verdict::verdicts;
 use vstar::report::{ConstitutionCard, Outcome, PLACEBO, Provenance, Qualifier, Report, SKIPPED};
 use vstar::report::{from_json, terminal, to_html, to_json, to_markdown, words};
 use vstar::simulate::{Design, Judge, LogProb, Regime, simulate};
@@ -29,6 +29,10 @@ fn clear(name: &str, sign: f64) -> Vec<Estimate> {
         for (quantity, value, se) in [
             (Quantity::Alignment, 0.61 * sign, 0.043),
             (Quantity::EncodedSlope, 0.42 * sign, 0.031),
+            (Quantity::SlopeShare, 0.4 * sign, 0.03),
+            (Quantity::OwnSlope, 0.4 * sign, 0.031),
+            (Quantity::OwnAlignment, 0.6 * sign, 0.043),
+            (Quantity::OwnShare, 0.38 * sign, 0.03),
             (Quantity::TotalSlope, 0.47 * sign, 0.038),
             (Quantity::Gap, 0.3 * sign, 0.06),
         ] {
@@ -71,15 +75,45 @@ fn card(name: &str, family: Family, guess: Sign) -> ConstitutionCard {
     ConstitutionCard {
         name: name.into(),
         family: Some(family),
+        paraphrase_of: None,
         expect: BTreeMap::from([("*".to_owned(), guess)]),
         excerpt: "Prefer the answer that harms nobody.".into(),
     }
 }
 
-/// One constitution that clearly raises the value, no placebo arm.
+/// One constitution that clearly moves the value, against an arm of four placebo texts.
+fn against_four(sign: f64) -> Report {
+    let mut r = alone(sign);
+    placebos(&mut r, &[0.02, -0.04, 0.01, 0.03]);
+    r.tables.insert(PLACEBO.into(), contrasts(sign, 4));
+    let arm = json!([{"value": "harmless", "control": "none", "quantity": "encoded_slope", "draws": 4,
+                      "mean": 0.005, "sd": 0.031, "band": [-0.105, 0.115]}]);
+    r.tables.insert("placebo_arm".into(), arm);
+    r
+}
+
 fn report() -> Report {
+    against_four(1.0)
+}
+
+/// The differences of "gentle" from an arm of so many texts.
+fn contrasts(sign: f64, draws: usize) -> Json {
+    let row = |quantity: &str, difference: f64| {
+        let mut row = json!({"value": "harmless", "constitution": "gentle", "control": "none", "quantity": quantity,
+                             "difference": difference * sign, "se": 0.03, "z": 13.0 * sign, "draws": draws,
+                             "p_prompts": 0.0001});
+        if draws >= 4 {
+            row["p_texts"] = json!(0.001);
+        }
+        row
+    };
+    json!([row("encoded_slope", 0.4), row("total_slope", 0.45)])
+}
+
+/// The constitution without any placebo.
+fn alone(sign: f64) -> Report {
     let mut estimates = model();
-    estimates.extend(clear("gentle", 1.0));
+    estimates.extend(clear("gentle", sign));
     let provenance: Provenance =
         [("model", json!("tiny")), ("seed", json!(7))].into_iter().map(|(k, v)| (k.to_owned(), v)).collect();
     let constitutions = vec![card("gentle", Family::Prosocial, Sign::Plus)];
@@ -90,10 +124,16 @@ fn placebos(report: &mut Report, slopes: &[f64]) {
     for (i, slope) in slopes.iter().enumerate() {
         let name = format!("placebo-{i}");
         let mut own = clear(&name, 1.0);
+        own.retain(|e| {
+            !matches!(e.quantity, Quantity::OwnSlope | Quantity::OwnAlignment | Quantity::OwnShare)
+        });
         for e in &mut own {
             if e.quantity == Quantity::EncodedSlope {
                 e.estimate = Some(*slope);
                 e.p_adjusted = Some(0.8);
+            }
+            if e.quantity == Quantity::SlopeShare {
+                e.estimate = Some(*slope);
             }
         }
         report.estimates.extend(own);
@@ -112,6 +152,11 @@ fn change(report: &mut Report, quantity: Quantity, control: Control, with: impl 
     assert_eq!(changed, 1, "{quantity:?} {control:?}");
 }
 
+/// Sets a key of the contrast with the arm: row 0 of the encoded slope, row 1 of the total slope.
+fn contrast(report: &mut Report, row: usize, key: &str, value: Json) {
+    report.tables.get_mut(PLACEBO).expect("contrasts")[row][key] = value;
+}
+
 fn verdict(report: &Report) -> (Outcome, Option<Qualifier>) {
     let all = verdicts(report);
     let one = all.iter().find(|v| v.constitution == "gentle").expect("a verdict");
@@ -123,9 +168,7 @@ fn a_clear_slope_improves_or_degrades_by_its_sign() {
     let up = report();
     assert_eq!(verdict(&up), (Outcome::Improves, None));
     assert_eq!(verdicts(&up)[0].guess_held, Some(true));
-    let mut down = report();
-    down.estimates = model();
-    down.estimates.extend(clear("gentle", -1.0));
+    let down = against_four(-1.0);
     assert_eq!(verdict(&down), (Outcome::Degrades, None));
     assert_eq!(verdicts(&down)[0].guess_held, Some(false));
 }
@@ -133,64 +176,66 @@ fn a_clear_slope_improves_or_degrades_by_its_sign() {
 #[test]
 fn a_slope_within_chance_is_no_evidence_whatever_its_size() {
     let mut r = report();
-    change(&mut r, Quantity::EncodedSlope, Control::None, |e| e.p_adjusted = Some(0.05));
+    change(&mut r, Quantity::OwnSlope, Control::None, |e| e.p_adjusted = Some(0.05));
+    contrast(&mut r, 0, "p_prompts", json!(0.05));
     assert_eq!(verdict(&r), (Outcome::NoEvidence, Some(Qualifier::TotalPositive)));
-    change(&mut r, Quantity::TotalSlope, Control::None, |e| e.p_adjusted = Some(0.3));
+    contrast(&mut r, 1, "p_prompts", json!(0.3));
     assert_eq!(verdict(&r), (Outcome::NoEvidence, None));
-    change(&mut r, Quantity::EncodedSlope, Control::None, |e| e.p_adjusted = None);
+    change(&mut r, Quantity::OwnSlope, Control::None, |e| e.p_adjusted = None);
     assert_eq!(verdict(&r), (Outcome::NoEvidence, None));
 }
 
 #[test]
 fn a_direction_that_fails_its_gate_is_not_identifiable_and_the_total_slope_is_told() {
     let mut r = report();
-    change(&mut r, Quantity::Alignment, Control::None, |e| {
+    change(&mut r, Quantity::OwnAlignment, Control::None, |e| {
         e.reportable = false;
         e.estimate = Some(0.555);
         e.warnings.push("not identifiable: harmless (z = 0.31)".into());
     });
     assert_eq!(verdict(&r), (Outcome::NotIdentifiable, Some(Qualifier::TotalPositive)));
     assert!(verdicts(&r)[0].reason.contains("z = 0.31"));
-    change(&mut r, Quantity::TotalSlope, Control::None, |e| e.estimate = Some(-0.47));
+    contrast(&mut r, 1, "difference", json!(-0.47));
     assert_eq!(verdict(&r), (Outcome::NotIdentifiable, Some(Qualifier::TotalNegative)));
-    change(&mut r, Quantity::TotalSlope, Control::None, |e| e.p_adjusted = Some(0.9));
+    contrast(&mut r, 1, "p_prompts", json!(0.9));
     assert_eq!(verdict(&r), (Outcome::NotIdentifiable, None));
     // The withheld cosine stands in parentheses under Details, and nowhere before.
     let text = to_markdown(&r);
     let (head, details) = text.split_once("## Details").expect("details");
     assert!(!head.contains("0.555") && head.contains("n.i."), "{head}");
-    assert!(details.contains("(0.555 [0.526, 0.694])"), "{details}");
+    assert!(details.contains("(0.555 [0.516, 0.684])"), "{details}");
 }
 
 #[test]
 fn a_slope_without_figure_or_error_is_not_identifiable() {
     let mut r = report();
-    change(&mut r, Quantity::EncodedSlope, Control::None, |e| (e.se, e.z) = (None, None));
+    change(&mut r, Quantity::OwnSlope, Control::None, |e| (e.se, e.z) = (None, None));
     assert_eq!(verdict(&r).0, Outcome::NotIdentifiable);
-    change(&mut r, Quantity::EncodedSlope, Control::None, |e| e.estimate = None);
+    change(&mut r, Quantity::OwnSlope, Control::None, |e| e.estimate = None);
     assert_eq!(verdict(&r).0, Outcome::NotIdentifiable);
 }
 
 #[test]
 fn a_total_slope_of_the_other_sign_takes_the_verdict_away() {
     let mut r = report();
-    change(&mut r, Quantity::TotalSlope, Control::None, |e| e.estimate = Some(-0.01));
+    contrast(&mut r, 1, "difference", json!(-0.01));
     assert_eq!(verdict(&r), (Outcome::NoEvidence, Some(Qualifier::TotalDisagrees)));
-    change(&mut r, Quantity::TotalSlope, Control::None, |e| e.estimate = None);
+    let rows = r.tables[PLACEBO].as_array().expect("rows")[..1].to_vec();
+    r.tables.insert(PLACEBO.into(), Json::Array(rows));
     assert_eq!(verdict(&r), (Outcome::NoEvidence, Some(Qualifier::TotalDisagrees)));
 }
 
 #[test]
 fn length_can_weaken_a_verdict_or_take_it_away() {
     let mut r = report();
-    change(&mut r, Quantity::EncodedSlope, Control::Length, |e| e.lo = Some(-0.01));
+    change(&mut r, Quantity::OwnSlope, Control::Length, |e| e.lo = Some(-0.01));
     assert_eq!(verdict(&r), (Outcome::Improves, Some(Qualifier::LengthConfounded)));
-    change(&mut r, Quantity::EncodedSlope, Control::Length, |e| e.estimate = Some(-0.001));
+    change(&mut r, Quantity::OwnSlope, Control::Length, |e| e.estimate = Some(-0.001));
     assert_eq!(verdict(&r), (Outcome::NoEvidence, Some(Qualifier::LengthExplains)));
-    change(&mut r, Quantity::EncodedSlope, Control::Length, |e| e.estimate = None);
+    change(&mut r, Quantity::OwnSlope, Control::Length, |e| e.estimate = None);
     assert_eq!(verdict(&r), (Outcome::NoEvidence, Some(Qualifier::LengthExplains)));
     let mut gate = report();
-    change(&mut gate, Quantity::Alignment, Control::Length, |e| e.reportable = false);
+    change(&mut gate, Quantity::OwnAlignment, Control::Length, |e| e.reportable = false);
     assert_eq!(verdict(&gate), (Outcome::Improves, Some(Qualifier::LengthConfounded)));
     let mut unknown = report();
     unknown.estimates.retain(|e| e.control == Control::None);
@@ -199,42 +244,169 @@ fn length_can_weaken_a_verdict_or_take_it_away() {
 
 #[test]
 fn what_placebos_do_as_well_is_no_evidence() {
-    let mut inside = report();
-    placebos(&mut inside, &[0.5, -0.1]);
-    assert_eq!(verdict(&inside), (Outcome::NoEvidence, Some(Qualifier::WithinPlacebo)));
-    let mut beyond = report();
-    placebos(&mut beyond, &[0.05, -0.1, 0.0, 0.1]);
-    assert_eq!(verdict(&beyond), (Outcome::Improves, None), "{:?}", placebo_band(&[0.05, -0.1, 0.0, 0.1]));
-    // Placebos that all lie above a positive slope: it does less than they do.
-    let mut below = report();
-    placebos(&mut below, &[0.9, 0.91, 0.9, 0.91]);
-    assert_eq!(verdict(&below), (Outcome::NoEvidence, Some(Qualifier::WithinPlacebo)));
-    for (z, want) in
-        [(1.9, Some(Qualifier::WithinPlacebo)), (-3.0, Some(Qualifier::WithinPlacebo)), (2.5, None)]
-    {
-        let row = json!({"value": "harmless", "constitution": "gentle", "control": "none",
-                         "quantity": "encoded_slope", "difference": 0.1, "se": 0.05, "z": z});
-        beyond.tables.insert(PLACEBO.into(), json!([row]));
-        assert_eq!(verdict(&beyond).1, want, "z = {z}");
-    }
+    let mut r = report();
+    change(&mut r, Quantity::OwnSlope, Control::None, |e| e.p_adjusted = Some(0.2));
+    contrast(&mut r, 0, "p_texts", json!(0.2));
+    assert_eq!(verdict(&r), (Outcome::NoEvidence, Some(Qualifier::WithinPlacebo)));
+    assert!(verdicts(&r)[0].reason.contains("texts without content differ"), "{}", verdicts(&r)[0].reason);
+    // Not even the prompts exclude 0: the texts are not to blame.
+    contrast(&mut r, 0, "p_prompts", json!(0.2));
+    assert_eq!(verdict(&r).1, Some(Qualifier::TotalPositive));
 }
 
 #[test]
-fn the_placebo_band_is_a_prediction_interval_from_four_on() {
-    assert_eq!(placebo_band(&[]), None);
-    assert_eq!(placebo_band(&[0.2]), Some((0.0, 0.2)));
-    assert_eq!(placebo_band(&[0.2, -0.3]), Some((-0.3, 0.2)));
-    // Mean 0, sd √(2/3), t₀.₉₇₅ with 3 degrees of freedom 3.182 446.
-    let (lo, hi) = placebo_band(&[-1.0, 0.0, 0.0, 1.0]).expect("a band");
-    let reach = 3.182_446 * (2.0f64 / 3.0).sqrt() * 1.25f64.sqrt();
-    assert!((hi - reach).abs() < 1e-4 && (lo + reach).abs() < 1e-4, "{lo} {hi} {reach}");
+fn with_fewer_than_four_placebo_texts_a_slope_only_differs_from_zero() {
+    for draws in 0..4 {
+        let mut r = alone(1.0);
+        placebos(&mut r, &[0.02, -0.04, 0.01][..draws]);
+        if draws > 0 {
+            r.tables.insert(PLACEBO.into(), contrasts(1.0, draws));
+        }
+        assert_eq!(verdict(&r), (Outcome::DiffersFromZero, None), "{draws}");
+        let text = to_markdown(&r);
+        assert!(!text.contains("improves") && text.contains("differs from 0, +"), "{text}");
+        assert!(text.lines().next().is_some_and(|l| l.contains("may change")), "{text}");
+        check_five_lines(&text);
+        // Nothing tells it from unrelated directions then.
+        change(&mut r, Quantity::Alignment, Control::None, |e| e.estimate = Some(0.19));
+        assert_eq!(verdict(&r), (Outcome::NoEvidence, Some(Qualifier::Ordinary)), "{draws}");
+    }
+    // A report from before there was an arm, with four placebos: their differences are not known.
+    let mut old = alone(1.0);
+    placebos(&mut old, &[0.02, -0.04, 0.01, 0.0]);
+    assert_eq!(verdict(&old).0, Outcome::DiffersFromZero);
+}
+
+#[test]
+fn paraphrases_are_one_text_where_only_the_cards_say_so() {
+    let mut r = alone(1.0);
+    placebos(&mut r, &[0.02, -0.04, 0.01, 0.03]);
+    for i in [2, 3, 4] {
+        r.constitutions[i].paraphrase_of = Some("placebo-0".into());
+    }
+    let text = to_markdown(&r);
+    assert!(text.contains("only 1 independent text without content was run"), "{text}");
+}
+
+#[test]
+fn a_slope_too_small_to_matter_is_no_verdict() {
+    let mut r = report();
+    change(&mut r, Quantity::OwnShare, Control::None, |e| e.estimate = Some(0.049));
+    assert_eq!(verdict(&r), (Outcome::NoEvidence, Some(Qualifier::TooSmall)));
+    change(&mut r, Quantity::OwnShare, Control::None, |e| e.estimate = Some(0.051));
+    assert_eq!(verdict(&r), (Outcome::Improves, None));
+}
+
+#[test]
+fn a_placebo_that_moves_the_value_is_a_placebo_effect_everywhere_and_its_size_is_told() {
+    let mut r = report();
+    for e in &mut r.estimates {
+        if e.constitution.as_deref() == Some("placebo-0") && e.quantity == Quantity::EncodedSlope {
+            e.p_adjusted = Some(0.0001);
+        }
+    }
+    let all = verdicts(&r);
+    let v = all.iter().find(|v| v.constitution == "placebo-0").expect("a verdict");
+    assert_eq!((v.verdict, v.label().as_str()), (Outcome::PlaceboEffect, "placebo effect, + (2 % of best)"));
+    let text = to_markdown(&r);
+    assert!(text.contains("1 of its texts by themselves move"), "{text}");
+    assert!(
+        text.contains(
+            "at most 2 % of the best possible slope; the largest own slope of a constitution is 38 %"
+        ),
+        "{text}"
+    );
+    let run = vstar::report::compare::Run { name: "a".into(), report: r, ..Default::default() };
+    let comparison = vstar::report::compare::compare(vec![run], None).expect("a comparison");
+    let text = vstar::report::compare::to_terminal(&comparison);
+    let line = text.lines().find(|l| l.contains("placebo-0")).expect("a line");
+    assert!(line.contains("placebo effect, +") && !line.contains("improves"), "{line}");
+}
+
+#[test]
+fn too_little_data_is_said_first_and_gives_no_verdict() {
+    let mut r = report();
+    for e in &mut r.estimates {
+        e.blocks = e.blocks.map(|_| 19);
+    }
+    assert_eq!(verdict(&r).0, Outcome::TooLittleData);
+    let text = to_markdown(&r);
+    assert!(text.starts_with("# Too little data: 19 independent groups of answers"), "{text}");
+    check_five_lines(&text);
+    assert!(!to_markdown(&report()).contains("Too little data"));
+}
+
+/// What concerns the judge under all constitutions together.
+fn whole_judge(agreement: (f64, f64), share: (f64, f64), placebo_share: f64) -> Vec<Estimate> {
+    let z = |(value, z): (f64, f64), quantity| {
+        let mut e = Estimate::figure(quantity, "by hand", value, 0.01, (value - 0.02, value + 0.02));
+        e.z = Some(z);
+        e
+    };
+    vec![
+        z(agreement, Quantity::OrderAgreement),
+        z(share, Quantity::ConstitutionShare),
+        Estimate::bare(Quantity::PlaceboShare, "by hand", placebo_share),
+    ]
+}
+
+#[test]
+fn a_judge_that_is_not_valid_is_told_from_no_evidence() {
+    let coin = |r: &mut Report| {
+        for e in r.estimates.iter_mut().filter(|e| e.quantity == Quantity::JudgeAccuracy) {
+            (e.estimate, e.z) = (Some(0.5), Some(0.3));
+        }
+    };
+    let mut fine = report();
+    fine.estimates.extend(whole_judge((0.93, 40.0), (0.4, 20.0), 0.1));
+    assert_eq!(verdict(&fine), (Outcome::Improves, None));
+    assert!(!to_markdown(&fine).contains("cannot be used as a judge"));
+
+    let mut by_place = report();
+    by_place.estimates.extend(whole_judge((0.1, -40.0), (0.4, 20.0), 0.1));
+    // Clear agreement with labels once both orders are averaged: the choices are about the answers.
+    assert_eq!(verdict(&by_place), (Outcome::Improves, None));
+    coin(&mut by_place);
+    assert_eq!(verdict(&by_place).0, Outcome::JudgeInvalid);
+    let text = to_markdown(&by_place);
+    assert!(text.starts_with("# tiny cannot be used as a judge in this way: it changes its mind"), "{text}");
+    assert!(text.contains("--mode implicit") && !text.contains("gives no evidence"), "{text}");
+    check_five_lines(&text);
+
+    let mut deaf = report();
+    deaf.estimates.extend(whole_judge((0.93, 40.0), (0.02, 0.4), 0.02));
+    assert_eq!(verdict(&deaf).0, Outcome::JudgeInvalid);
+    let text = to_markdown(&deaf);
+    assert!(text.contains("answers the same whatever the constitution says (at most 2 %"), "{text}");
+    let json: Json = serde_json::from_str(&to_json(&deaf).expect("JSON")).expect("JSON");
+    assert_eq!(json["judge"]["problems"], json!(["ignores_constitutions"]));
+    assert_eq!(json["verdicts"][0]["verdict"], "judge_invalid");
+    // A small share that is clearly above that of the placebos is heeded.
+    let mut heeds = report();
+    heeds.estimates.extend(whole_judge((0.93, 40.0), (0.02, 5.0), 0.001));
+    assert_eq!(verdict(&heeds), (Outcome::Improves, None));
+}
+
+#[test]
+fn a_judge_at_chance_under_announced_constitutions_is_not_no_evidence() {
+    let mut r = report();
+    change(&mut r, Quantity::OwnSlope, Control::None, |e| e.p_adjusted = Some(0.5));
+    contrast(&mut r, 0, "p_prompts", json!(0.5));
+    contrast(&mut r, 1, "p_prompts", json!(0.5));
+    assert_eq!(verdict(&r), (Outcome::NoEvidence, None), "accuracy is clear");
+    change(&mut r, Quantity::JudgeAccuracy, Control::None, |e| (e.estimate, e.z) = (Some(0.51), Some(0.8)));
+    assert_eq!(verdict(&r).0, Outcome::JudgeInvalid);
+    assert!(to_markdown(&r).starts_with("# tiny cannot be used as a judge in this way: it tells better"));
+    // Nobody announced that it would move the value.
+    r.constitutions[0].expect.clear();
+    assert_eq!(verdict(&r), (Outcome::NoEvidence, None));
 }
 
 #[test]
 fn an_alignment_is_ordinary_up_to_1_96_sd_of_the_geometry_null() {
     let mut r = report();
     assert_eq!(verdicts(&r)[0].ordinary, Some(false));
-    change(&mut r, Quantity::Alignment, Control::None, |e| e.estimate = Some(-0.19));
+    change(&mut r, Quantity::OwnAlignment, Control::None, |e| e.estimate = Some(-0.19));
     assert_eq!(verdicts(&r)[0].ordinary, Some(true));
     let text = to_markdown(&r);
     assert!(text.contains("ordinary for unrelated directions in this geometry"), "{text}");
@@ -287,7 +459,6 @@ fn the_json_keeps_the_contract() {
 #[test]
 fn a_report_comes_back_as_it_was_written() {
     let mut r = report();
-    placebos(&mut r, &[0.1, 0.2]);
     r.tables.insert(SKIPPED.into(), json!([{"id": "p1", "reason": "empty response"}]));
     r.warnings.push("something \"quoted\"".into());
     let back = from_json(&to_json(&r).expect("JSON"), &Place::file("report.json")).expect("a report");
@@ -336,7 +507,7 @@ fn the_first_five_lines_say_it_in_words() {
         "Training tiny on its own judgments would at first raise “harmless” under 1 of 1 constitution."
     );
     let mut nothing = report();
-    change(&mut nothing, Quantity::EncodedSlope, Control::None, |e| e.p_adjusted = Some(0.4));
+    change(&mut nothing, Quantity::OwnSlope, Control::None, |e| e.p_adjusted = Some(0.4));
     let text = to_markdown(&nothing);
     check_five_lines(&text);
     assert!(text.starts_with("# tiny gives no evidence that"), "{text}");
@@ -369,7 +540,6 @@ fn an_empty_report_says_that_nothing_was_measured() {
 fn hostile_names_and_texts_stay_text() {
     let evil = "\"><script>alert(1)</script>|\n# x `*_[a](javascript:b)\u{1b}[2J\u{202e}";
     let mut r = report();
-    placebos(&mut r, &[0.1, 0.2]);
     for e in &mut r.estimates {
         e.value = e.value.as_ref().map(|_| evil.to_owned());
         e.constitution = e.constitution.as_ref().map(|c| format!("{evil}{c}"));
@@ -490,12 +660,14 @@ fn the_page_needs_no_network_and_no_script() {
 #[test]
 fn a_terminal_line_is_at_most_120_columns() {
     let mut r = report();
-    placebos(&mut r, &[0.1, 0.2]);
     for e in &mut r.estimates {
         e.constitution = e.constitution.as_ref().map(|c| format!("{c}-日本語-{}", "x".repeat(80)));
     }
     for card in &mut r.constitutions {
         card.name = format!("{}-日本語-{}", card.name, "x".repeat(80));
+    }
+    for row in r.tables.get_mut(PLACEBO).and_then(Json::as_array_mut).expect("contrasts") {
+        row["constitution"] = json!(format!("gentle-日本語-{}", "x".repeat(80)));
     }
     r.warnings.push("y".repeat(500));
     let shown = terminal(&r);
@@ -508,7 +680,6 @@ fn a_terminal_line_is_at_most_120_columns() {
 #[test]
 fn the_markdown_of_a_small_report() {
     let mut r = report();
-    placebos(&mut r, &[0.02, -0.04]);
     r.warnings.push("judged in one order only".into());
     r.tables.insert(SKIPPED.into(), json!(3));
     insta::assert_snapshot!(to_markdown(&r));
@@ -516,8 +687,7 @@ fn the_markdown_of_a_small_report() {
 
 #[test]
 fn the_terminal_summary_of_a_small_report() {
-    let mut r = report();
-    placebos(&mut r, &[0.02, -0.04]);
+    let r = report();
     insta::assert_snapshot!(terminal(&r));
 }
 

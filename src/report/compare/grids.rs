@@ -4,8 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{Comparison, Run, Series, label};
 use crate::hypothesis::{Control, Estimate, Quantity};
-use crate::report::format::{NOTHING, headline, headline_figure, number, quotable};
-use crate::report::verdict::Verdict;
+use crate::report::format::{NOTHING, headline, headline_figure, number, p, quotable};
 
 /// A table of texts; the first `left` columns are words, the rest numbers.
 pub struct Table {
@@ -17,27 +16,38 @@ pub struct Table {
     pub rows: Vec<Vec<String>>,
 }
 
-/// Constitutions of a run and value by alignment.
+/// Constitutions of a run and value by what training would do.
 pub(super) fn ranking(comparison: &Comparison, run: &Run, value: &str) -> Table {
-    let head = ["rank", "constitution", "verdict", "⟨v_c, v*⟩ [95 %]", "length controlled"];
-    let own = comparison.ranking.iter().filter(|r| r.run == run.name && r.value == value);
-    let rows = own.map(|r| {
+    let own: Vec<_> = comparison.ranking.iter().filter(|r| r.run == run.name && r.value == value).collect();
+    let arm = own.iter().any(|r| r.verdict.slope == Quantity::OwnSlope);
+    let gain = if arm { "gain beyond the placebos [95 %]" } else { "encoded slope [95 %]" };
+    let cosine = if arm { "own ⟨v_c, v*⟩ [95 %]" } else { "⟨v_c, v*⟩ [95 %]" };
+    let head = [
+        "rank",
+        "constitution",
+        "verdict",
+        gain,
+        "adjusted p",
+        "share of the best",
+        cosine,
+        "length controlled",
+    ];
+    let rows = own.into_iter().map(|r| {
+        // A placebo's slope and cosine are no gain beyond the placebos.
+        let comparable = !(arm && r.verdict.slope != Quantity::OwnSlope);
+        let shown = |e: &Option<Estimate>| headline(e.as_ref().filter(|_| comparable));
         vec![
             r.rank.map_or_else(|| NOTHING.to_owned(), |n| n.to_string()),
             r.verdict.constitution.clone() + if r.placebo { " (placebo)" } else { "" },
-            spelt(&r.verdict),
-            headline(r.alignment.as_ref()),
-            headline(r.length_controlled.as_ref()),
+            r.verdict.label(),
+            shown(&r.slope),
+            p(r.slope.as_ref().and_then(|e| e.p_adjusted)),
+            r.verdict.share.map_or_else(|| NOTHING.to_owned(), |s| number(s, Some(0.1))),
+            shown(&r.alignment),
+            shown(&r.length_controlled),
         ]
     });
     Table { head: head.map(str::to_owned).to_vec(), left: 3, rows: rows.collect() }
-}
-
-fn spelt(verdict: &Verdict) -> String {
-    match verdict.qualifier {
-        Some(q) => format!("{} ({})", verdict.verdict.as_str(), q.as_str()),
-        None => verdict.verdict.as_str().to_owned(),
-    }
 }
 
 /// Constitutions of a run in the order of their cosines' table.
@@ -143,6 +153,9 @@ fn quantity(quantity: Quantity) -> &'static str {
         Quantity::Rho => "ρ",
         Quantity::GenerationAlignment => "⟨w, v*⟩",
         Quantity::CeilingRegret => "ceiling (least regret)",
+        Quantity::OwnAlignment => "own ⟨v_c, v*⟩",
+        Quantity::OwnShare => "own slope, share of the best",
+        Quantity::JudgeAlignment => "⟨v, v*⟩ of the judge itself",
         Quantity::Alignment => "⟨v_c, v*⟩",
         Quantity::JudgeAccuracy => "judge's accuracy",
         Quantity::Gap => "gap",

@@ -56,21 +56,25 @@ impl Run {
     }
 }
 
-/// A constitution's place among those of its run, by alignment.
+/// A constitution's place among those of its run, by what training would do: the slope that decides its verdict, then the
+/// lower end of its interval.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Ranked {
     /// The run.
     pub run: String,
     /// The value.
     pub value: String,
-    /// 1 for the highest alignment; absent where it is not identifiable.
+    /// 1 for the largest slope; absent for placebos and where the slope or its alignment may not be quoted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rank: Option<usize>,
     /// Whether it belongs to the placebo arm.
     pub placebo: bool,
     /// The verdict on it.
     pub verdict: Verdict,
-    /// cos(v_c, v*).
+    /// The slope that decides the verdict: the constitution's own where there is a placebo arm.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub slope: Option<Estimate>,
+    /// cos(v_c, v*), own likewise.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub alignment: Option<Estimate>,
     /// The same with length projected out.
@@ -106,7 +110,7 @@ pub struct Comparison {
     pub runs: Vec<Run>,
     /// The values that all of them have.
     pub values: Vec<String>,
-    /// Constitutions by alignment, run by run and value by value.
+    /// Constitutions by what training would do, run by run and value by value.
     pub ranking: Vec<Ranked>,
     /// Quantities over runs; empty for one run.
     pub series: Vec<Series>,
@@ -177,7 +181,7 @@ fn list(names: &[&str]) -> String {
     if names.is_empty() { "no value".to_owned() } else { names.join(", ") }
 }
 
-/// The constitutions of a value, highest alignment first; those that are not identifiable stand last.
+/// The constitutions of a value, largest slope first; those that are not identifiable stand last, then the placebos.
 fn ranked(run: &str, index: &Index<'_>, verdicts: &[Verdict], value: &str) -> Vec<Ranked> {
     let Some(&value) = index.values.iter().find(|v| **v == value) else { return Vec::new() };
     let mut out: Vec<Ranked> = verdicts
@@ -185,25 +189,38 @@ fn ranked(run: &str, index: &Index<'_>, verdicts: &[Verdict], value: &str) -> Ve
         .filter(|v| v.value == value)
         .map(|verdict| {
             let name = index.constitutions.iter().find(|c| c.name == verdict.constitution);
-            let of = |control| index.cell(Quantity::Alignment, value, name?.name, control).cloned();
+            let cosine = match verdict.slope {
+                Quantity::OwnSlope => Quantity::OwnAlignment,
+                _ => Quantity::Alignment,
+            };
+            let of = |control| index.cell(cosine, value, name?.name, control).cloned();
+            let slope = name.and_then(|n| index.cell(verdict.slope, value, n.name, Control::None).cloned());
             Ranked {
                 run: run.to_owned(),
                 value: value.to_owned(),
                 rank: None,
                 placebo: verdict.placebo,
+                slope,
                 alignment: of(Control::None),
                 length_controlled: of(Control::Length),
                 verdict: verdict.clone(),
             }
         })
         .collect();
-    let figure = |r: &Ranked| r.alignment.as_ref().filter(|e| e.reportable).and_then(|e| e.estimate);
+    let figure = |r: &Ranked| {
+        let seen = r.alignment.as_ref().is_some_and(|e| e.reportable);
+        let slope = r.slope.as_ref().filter(|e| e.reportable && seen)?;
+        Some((slope.estimate?, slope.lo.unwrap_or(f64::NEG_INFINITY)))
+    };
     out.sort_by(|a, b| {
-        let key = |r| figure(r).unwrap_or(f64::NEG_INFINITY);
-        key(b).total_cmp(&key(a)).then_with(|| a.verdict.constitution.cmp(&b.verdict.constitution))
+        let key = |r| figure(r).unwrap_or((f64::NEG_INFINITY, f64::NEG_INFINITY));
+        let (x, y) = (key(a), key(b));
+        let falling = y.0.total_cmp(&x.0).then(y.1.total_cmp(&x.1));
+        let name = || a.verdict.constitution.cmp(&b.verdict.constitution);
+        a.placebo.cmp(&b.placebo).then(falling).then_with(name)
     });
     for (i, r) in out.iter_mut().enumerate() {
-        r.rank = figure(r).map(|_| i + 1);
+        r.rank = figure(r).filter(|_| !r.placebo).map(|_| i + 1);
     }
     out
 }
@@ -253,13 +270,23 @@ fn series(runs: &[Run], indices: &[Index<'_>], values: &[String]) -> Vec<Series>
     for control in [Control::None, Control::Length] {
         add(Quantity::DEff, None, None, control);
         for value in values {
-            for quantity in [Quantity::Rho, Quantity::GenerationAlignment, Quantity::CeilingRegret] {
+            for quantity in [
+                Quantity::Rho,
+                Quantity::GenerationAlignment,
+                Quantity::CeilingRegret,
+                Quantity::JudgeAlignment,
+            ] {
                 add(quantity, Some(value), None, control);
             }
             for &constitution in &constitutions {
-                for quantity in
-                    [Quantity::Alignment, Quantity::JudgeAccuracy, Quantity::Gap, Quantity::ImpliedEta]
-                {
+                for quantity in [
+                    Quantity::OwnAlignment,
+                    Quantity::OwnShare,
+                    Quantity::Alignment,
+                    Quantity::JudgeAccuracy,
+                    Quantity::Gap,
+                    Quantity::ImpliedEta,
+                ] {
                     add(quantity, Some(value), Some(constitution), control);
                 }
             }

@@ -37,7 +37,7 @@ pub fn to_html(comparison: &Comparison) -> String {
     }
     for run in &comparison.runs {
         for value in &comparison.values {
-            let heading = format!("{}: constitutions by alignment with “{value}”", label(run));
+            let heading = format!("{}: constitutions by what training would do to “{value}”", label(run));
             out += &format!("<section>\n<h2>{}</h2>\n", escaped(&heading));
             out += &table(&grids::ranking(comparison, run, value));
             out += "</section>\n";
@@ -171,7 +171,11 @@ fn scaling(comparison: &Comparison, value: &str) -> Vec<String> {
     };
     [
         draw(Quantity::Rho, "Encoding quality and size", "ρ"),
-        draw(Quantity::Alignment, "Alignment and size", "⟨v_c, v*⟩"),
+        // What the constitutions add to the judge's own direction, where there is a placebo arm to tell it from.
+        match comparison.series.iter().any(|s| s.quantity == Quantity::OwnAlignment) {
+            true => draw(Quantity::OwnAlignment, "Own alignment and size", "own ⟨v_c, v*⟩"),
+            false => draw(Quantity::Alignment, "Alignment and size", "⟨v_c, v*⟩"),
+        },
         draw(Quantity::JudgeAccuracy, "The judge and size", "share judged as labelled"),
     ]
     .into_iter()

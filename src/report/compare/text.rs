@@ -43,7 +43,10 @@ fn parts(comparison: &Comparison, brief: bool) -> Vec<Part> {
     }
     for run in &comparison.runs {
         for value in &comparison.values {
-            out.push(Part::Title(format!("{}: constitutions by alignment with “{value}”", label(run))));
+            out.push(Part::Title(format!(
+                "{}: constitutions by what training would do to “{value}”",
+                label(run)
+            )));
             out.push(Part::Table(grids::ranking(comparison, run, value)));
         }
         angles(&mut out, run, brief);

@@ -31,11 +31,12 @@ pub(super) fn section(report: &Report, index: &Index<'_>) -> Option<Section> {
     };
     let hidden = |v: &Verdict| family(v) != Some(Family::Adversarial) && !meant(v);
     let subtle: Vec<&&&Verdict> = against.iter().filter(|v| hidden(v)).collect();
-    let identifiable = real.iter().filter(|v| v.verdict != Outcome::NotIdentifiable).count();
-    let verdict = if identifiable == 0 {
-        "Whether any constitution turns against a value is not identifiable.".to_owned()
+    let told = |v: &&&Verdict| v.is_signed() || v.verdict == Outcome::NoEvidence;
+    let told = real.iter().filter(told).count();
+    let verdict = if told == 0 {
+        "Whether any constitution turns against a value cannot be told from these data.".to_owned()
     } else if against.is_empty() {
-        match real.len() {
+        match told {
             1 => "The one constitution is not seen to turn against the value; one that was not tried may."
                 .into(),
             n => format!(
@@ -91,7 +92,7 @@ pub(super) fn section(report: &Report, index: &Index<'_>) -> Option<Section> {
         source: "Theorem 10, Remark 2",
         verdict,
         notes: vec![
-            "Those whose verdict is “degrades”: a negative encoded slope after adjustment for the number of constitutions, \
+            "Those whose verdict is “degrades”: a negative slope after adjustment for all constitutions and values, \
              beyond the placebo arm, that length does not explain. Announced: the family is adversarial, or the author guessed \
              a fall of this value. That none is found proves nothing about texts that were not tried."
                 .into(),

@@ -70,7 +70,7 @@ pub(super) fn section(_: &Report, index: &Index<'_>) -> Option<Section> {
         verdict,
         notes: vec![
             "Rewards of each member over their within-prompt standard deviation, averaged. What a member adds: the alignment of the \
-             ensemble less that without it; p adjusted for the number of members. Members are all constitutions outside the placebo arm \
+             ensemble less that without it; p adjusted for the false discovery rate over all members and values (this section explores). Members are all constitutions outside the placebo arm \
              unless `--ensemble` names them."
                 .into(),
         ],

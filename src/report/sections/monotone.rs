@@ -54,7 +54,8 @@ pub(super) fn section(report: &Report, _: &Index<'_>) -> Option<Section> {
         notes: vec![
             "Slopes of the value on ⟨h, v̂⟩ (directions fitted without the response’s fold, five folds of whole blocks), \
              one line below the median reading and one above, prompt effects removed, errors robust to blocks. Turns round: both \
-             |z| > 1.96 with opposite signs, not adjusted for the number of directions. Cannot tell: a slope is not clear. An optimum \
+             |z| > 1.96 with opposite signs, and p below .05 when it is adjusted for the false discovery rate over all directions and \
+             values (this section explores). Cannot tell: a slope is not clear. An optimum \
              well away from the median is not seen."
                 .into(),
         ],

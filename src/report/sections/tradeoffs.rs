@@ -9,7 +9,7 @@ use crate::hypothesis::several::{CONE, TABLE};
 use crate::hypothesis::{Control, Quantity};
 use crate::report::Report;
 use crate::report::figures::Figure;
-use crate::report::format::{NOTHING, counted, detail, number, quotable, with_interval};
+use crate::report::format::{NOTHING, counted, detail, number, p, quotable, with_interval};
 use crate::report::grid::{Cell, Grid, grid};
 use crate::report::plane::{Mark, Plane};
 use crate::report::rows::Index;
@@ -55,6 +55,7 @@ pub(super) fn section(report: &Report, index: &Index<'_>) -> Option<Section> {
         "value",
         ">slope / σ_S [95 %]",
         ">z",
+        ">p, false discovery",
         "all values",
         ">share of the best direction [95 %]",
     ]);
@@ -72,6 +73,7 @@ pub(super) fn section(report: &Report, index: &Index<'_>) -> Option<Section> {
                 Cell::name(part["value"].as_str().unwrap_or_default()),
                 Cell::number(interval(slope, se)),
                 Cell::number(number(slope / se, Some(1.0))),
+                Cell::number(p(part["q"].as_f64())),
                 Cell::plain(if first { words(&row["profile"]) } else { "" }),
                 Cell::number(match share {
                     Some(e) if first => detail(e),
@@ -81,13 +83,14 @@ pub(super) fn section(report: &Report, index: &Index<'_>) -> Option<Section> {
         }
     }
     let mut notes = vec![
-        "Each value over its within-prompt standard deviation σ_S. A constitution raises (lowers) every value if each z \
-         passes 1.645; it trades if one rise and one fall do. Share of the best direction: cos(v_c, V*α) with equal weights \
+        "Each value over its within-prompt standard deviation σ_S; slopes are beyond the placebo arm where it has four \
+         independent texts. A rise or a fall counts if its p, adjusted for the false discovery rate over all constitutions and \
+         values, is below .05 (this section explores); a constitution trades if one value rises and another falls. Share of the best direction: cos(v_c, V*α) with equal weights \
          (or those given), the part of the largest first-order gain in the mean of all values at the same divergence."
             .to_owned(),
         "Left of its gain: the largest first-order gain in the value at a given divergence under the constraint that no other value \
-         falls, over the largest without it. Lowers no other: no other value's z is below −1.645; to be named, its own must pass \
-         1.645."
+         falls, over the largest without it. Lowers no other: no other value's z is below −1.645; to be named, its own rise must \
+         count."
             .to_owned(),
     ];
     if let Some(e) = cone {
@@ -143,7 +146,8 @@ fn constrained(rows: &[&Json], values: &[&str], index: &Index<'_>) -> Grid {
                 let harmless =
                     parts.iter().enumerate().all(|(j, p)| j == i || z(p).is_some_and(|z| z > -GATE));
                 let own = &parts[i];
-                (harmless && z(own)? > GATE).then_some((row["constitution"].as_str()?, own))
+                let rises = z(own)? > 0.0 && own["q"].as_f64().unwrap_or(1.0) < 0.05;
+                (harmless && rises).then_some((row["constitution"].as_str()?, own))
             })
             .max_by(|a, b| {
                 a.1["slope"].as_f64().unwrap_or(0.0).total_cmp(&b.1["slope"].as_f64().unwrap_or(0.0))

@@ -69,7 +69,7 @@ pub(super) fn section(report: &Report, _: &Index<'_>) -> Option<Section> {
         ),
         notes: vec![
             "Paraphrases are the constitutions whose files say so (`paraphrase_of`). Spread: standard deviation of the alignments over \
-             wordings less their sampling error; p: that any two differ, adjusted for the number of pairs. Only wordings whose alignment is \
+             wordings less their sampling error; p: that any two differ, adjusted for the number of pairs, and for the false discovery rate over groups and values (this section explores). Only wordings whose alignment is \
              identifiable count."
                 .into(),
         ],

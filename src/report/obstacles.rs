@@ -1,0 +1,62 @@
+//! What stands in the way of every verdict, and what the judge does by itself, in sentences without jargon.
+
+use super::format::{counted, quotable};
+use super::rows::Index;
+use super::validity::JudgeValidity;
+use super::verdict::{LEVEL, MIN_GROUPS, Outcome, Verdict};
+use super::words::{NAMED_VALUES, groups, joined, lower_model, quoted, real, values};
+use crate::hypothesis::{Control, Quantity};
+
+/// Groups of answers that make a good start, by planted truth: cosines are then known to about ±.14 (`vstar simulate`).
+const GOOD_START: usize = 300;
+
+/// What keeps every verdict from being given, as the first sentence; `None` where some could be given.
+pub(super) fn obstacle(
+    subject: &str,
+    index: &Index<'_>,
+    judge: &JudgeValidity,
+    verdicts: &[Verdict],
+) -> Option<String> {
+    let all = |outcome| real(verdicts).all(|v| v.verdict == outcome);
+    if all(Outcome::TooLittleData) {
+        let groups = groups(index, verdicts).unwrap_or(0);
+        return Some(format!(
+            "Too little data: {}, and nothing can be said about training {} from fewer than {MIN_GROUPS}; {GOOD_START} prompts \
+             with four answers each are a good start.",
+            counted(groups as u64, "independent group") + " of answers",
+            lower_model(subject)
+        ));
+    }
+    if let Some(complaint) = judge.complaint() {
+        return Some(format!("{subject} cannot be used as a judge in this way: it {complaint}."));
+    }
+    (all(Outcome::JudgeInvalid) && !judge.at_chance.is_empty()).then(|| {
+        format!(
+            "{subject} cannot be used as a judge in this way: it tells better from worse answers in {} no more often than a \
+             coin, even under texts that were announced to raise or lower them.",
+            values(index)
+        )
+    })
+}
+
+/// What the judge does by itself, whatever the constitution says: the mean of the placebo arm.
+pub(super) fn judge_itself(index: &Index<'_>) -> Option<String> {
+    let lean = |up: bool| -> Vec<String> {
+        let leans = |value: &&&str| {
+            let of = |quantity| index.get(quantity, Some(**value), None, Control::None);
+            let slope = of(Quantity::JudgeSlope);
+            let clear = slope.and_then(|e| e.p_adjusted).is_some_and(|p| p < LEVEL);
+            clear
+                && of(Quantity::JudgeAlignment).is_some_and(quotable)
+                && slope.and_then(|e| e.estimate).is_some_and(|s| (s > 0.0) == up)
+        };
+        index.values.iter().filter(leans).map(|v| quoted(v)).collect()
+    };
+    let clause = |names: Vec<String>, which: &str| {
+        (!names.is_empty()).then(|| format!("{which} answers in {}", joined(&names, NAMED_VALUES)))
+    };
+    let clauses: Vec<String> =
+        [clause(lean(true), "better"), clause(lean(false), "worse")].into_iter().flatten().collect();
+    (!clauses.is_empty())
+        .then(|| format!("Whatever the text says, the judge by itself prefers {}.", clauses.join(" and ")))
+}

@@ -1,0 +1,203 @@
+//! The main table of a value: constitutions in the order of what training would do, and why each has its verdict.
+
+use super::format::{self, NOTHING, detail, headline, headline_figure};
+use super::grid::{Cell, Grid, grid};
+use super::rows::{Index, Named};
+use super::tables::family;
+use super::text;
+use super::verdict::Verdict;
+use crate::hypothesis::{Control, Estimate, Quantity};
+
+/// Constitutions of a value by what training would do: the largest rise first, the largest fall last, by the slope that
+/// decides the verdict and then by the lower end of its interval; then the placebo arm.
+pub(super) fn ordered<'a>(index: &Index<'a>, verdicts: &[Verdict], value: &'a str) -> Vec<Named<'a>> {
+    let mut named: Vec<Named<'a>> = index.constitutions.clone();
+    let key = |c: &Named<'a>| {
+        let slope = decisive(index, verdicts, value, c);
+        let figure = |v: Option<f64>| v.filter(|v| v.is_finite()).unwrap_or(f64::NEG_INFINITY);
+        (figure(slope.and_then(|e| e.estimate)), figure(slope.and_then(|e| e.lo)))
+    };
+    named.sort_by(|a, b| {
+        let ((a_slope, a_lo), (b_slope, b_lo)) = (key(a), key(b));
+        let falling = b_slope.total_cmp(&a_slope).then(b_lo.total_cmp(&a_lo));
+        a.is_placebo().cmp(&b.is_placebo()).then(falling)
+    });
+    named
+}
+
+/// The slope that decides the verdict on a constitution.
+pub(super) fn decisive<'a>(
+    index: &Index<'a>,
+    verdicts: &[Verdict],
+    value: &'a str,
+    named: &Named<'a>,
+) -> Option<&'a Estimate> {
+    let quantity = of(verdicts, value, named.name).map_or(Quantity::EncodedSlope, |v| v.slope);
+    index.cell(quantity, value, named.name, Control::None)
+}
+
+/// Whether differences from a placebo arm decide the verdicts on a value.
+pub(super) fn against_arm(verdicts: &[Verdict], value: &str) -> bool {
+    verdicts.iter().any(|v| v.value == value && v.slope == Quantity::OwnSlope)
+}
+
+fn of<'v>(verdicts: &'v [Verdict], value: &str, constitution: &str) -> Option<&'v Verdict> {
+    verdicts.iter().find(|v| v.value == value && v.constitution == constitution)
+}
+
+/// The main table of a value: what decides first, then the rest; a row a constitution, and one for the judge itself where
+/// there is a placebo arm. The gap is under length control where it can be: length is the first thing that w picks up.
+pub(super) fn main<'a>(index: &Index<'a>, verdicts: &[Verdict], value: &'a str) -> Grid {
+    let arm = against_arm(verdicts, value);
+    let mut titles = vec!["constitution", "verdict"];
+    titles.push(if arm { ">gain beyond the placebos [95 %]" } else { ">encoded slope [95 %]" });
+    titles.extend([">adjusted p", ">share of the best [95 %]"]);
+    titles.extend(arm.then_some(">own ⟨v_c, v*⟩ [95 %]"));
+    titles.extend([">⟨v_c, v*⟩ [95 %]", ">length controlled", ">gap [95 %]"]);
+    titles.extend(arm.then_some(">encoded slope [95 %]"));
+    titles.extend([">total slope [95 %]", ">judge accuracy [95 %]", ">position bias", "family"]);
+    let mut out = grid(&titles);
+    let gap_control = if index.length { Control::Length } else { Control::None };
+    let named = ordered(index, verdicts, value);
+    let mut itself = judge_itself(index, value).filter(|_| arm);
+    for named in named {
+        let Some(verdict) = of(verdicts, value, named.name) else { continue };
+        if named.is_placebo() {
+            out.rows.extend(itself.take());
+        }
+        let at = |quantity, control| index.cell(quantity, value, named.name, control);
+        let bias = index.get(Quantity::PositionBias, None, Some(named.name), Control::None);
+        let slope = decisive(index, verdicts, value, &named);
+        let own = verdict.slope == Quantity::OwnSlope;
+        let share = if own { Quantity::OwnShare } else { Quantity::SlopeShare };
+        let mut row = vec![
+            Cell::name(named.name),
+            Cell::verdict(verdict),
+            Cell::number(if own || !arm { headline(slope) } else { NOTHING.to_owned() }),
+            Cell::number(format::p(slope.and_then(|e| e.p_adjusted))),
+            Cell::number(headline(at(share, Control::None))),
+        ];
+        row.extend(arm.then(|| Cell::number(headline(at(Quantity::OwnAlignment, Control::None)))));
+        row.extend([
+            Cell::number(headline(at(Quantity::Alignment, Control::None))),
+            Cell::number(headline(at(Quantity::Alignment, Control::Length))),
+            Cell::number(headline(at(Quantity::Gap, gap_control))),
+        ]);
+        row.extend(arm.then(|| Cell::number(headline(at(Quantity::EncodedSlope, Control::None)))));
+        row.extend([
+            Cell::number(headline(at(Quantity::TotalSlope, Control::None))),
+            Cell::number(headline(at(Quantity::JudgeAccuracy, Control::None))),
+            Cell::number(headline_figure(bias)),
+            Cell::plain(family(&named)),
+        ]);
+        out.rows.push(row);
+    }
+    out
+}
+
+/// The row of what all constitutions have in common: the mean of the placebo arm.
+fn judge_itself<'a>(index: &Index<'a>, value: &'a str) -> Option<Vec<Cell>> {
+    let of = |quantity, control| index.get(quantity, Some(value), None, control);
+    let nothing = || Cell::number(NOTHING.to_owned());
+    let slope = of(Quantity::JudgeSlope, Control::None);
+    slope?;
+    Some(vec![
+        Cell::plain("(the judge itself)"),
+        Cell::plain("in every constitution"),
+        nothing(),
+        Cell::number(format::p(slope.and_then(|e| e.p_adjusted))),
+        nothing(),
+        nothing(),
+        Cell::number(headline(of(Quantity::JudgeAlignment, Control::None))),
+        Cell::number(headline(of(Quantity::JudgeAlignment, Control::Length))),
+        nothing(),
+        Cell::number(headline(slope)),
+        nothing(),
+        nothing(),
+        nothing(),
+        Cell::plain(NOTHING),
+    ])
+}
+
+/// The main table, narrow enough for a terminal.
+pub(super) fn narrow<'a>(index: &Index<'a>, verdicts: &[Verdict], value: &'a str) -> Grid {
+    let arm = against_arm(verdicts, value);
+    let slope_title = if arm { ">own slope [95 %]" } else { ">slope [95 %]" };
+    let mut out = grid(&[
+        "constitution",
+        slope_title,
+        ">p adj.",
+        ">of best",
+        ">⟨v_c, v*⟩",
+        ">gap",
+        ">judge",
+        ">first",
+        "verdict",
+    ]);
+    for named in ordered(index, verdicts, value) {
+        let Some(verdict) = of(verdicts, value, named.name) else { continue };
+        let at = |quantity, control| index.cell(quantity, value, named.name, control);
+        let gap = at(Quantity::Gap, Control::Length).or(at(Quantity::Gap, Control::None));
+        let bias = index.get(Quantity::PositionBias, None, Some(named.name), Control::None);
+        let plain = |quantity| Cell::number(headline_figure(at(quantity, Control::None)));
+        let slope = decisive(index, verdicts, value, &named);
+        let own = verdict.slope == Quantity::OwnSlope;
+        out.rows.push(vec![
+            Cell::name(named.name),
+            Cell::number(if own || !arm { headline(slope) } else { NOTHING.to_owned() }),
+            Cell::number(format::p(slope.and_then(|e| e.p_adjusted))),
+            plain(if own { Quantity::OwnShare } else { Quantity::SlopeShare }),
+            plain(if own { Quantity::OwnAlignment } else { Quantity::Alignment }),
+            Cell::number(headline_figure(gap)),
+            plain(Quantity::JudgeAccuracy),
+            Cell::number(headline_figure(bias)),
+            Cell::short_verdict(verdict),
+        ]);
+    }
+    out
+}
+
+/// Both controls side by side and the reason of each verdict; what may not be quoted in parentheses.
+pub(super) fn details<'a>(index: &Index<'a>, verdicts: &[Verdict], value: &'a str) -> Grid {
+    let mut out = grid(&[
+        "constitution",
+        "control",
+        ">own slope [95 %]",
+        ">⟨v_c, v*⟩ [95 %]",
+        ">gap [95 %]",
+        ">encoded slope [95 %]",
+        ">z",
+        ">adjusted p",
+        ">total slope [95 %]",
+        ">adjusted p",
+        ">attained regret",
+        "why this verdict",
+    ]);
+    for named in ordered(index, verdicts, value) {
+        let Some(verdict) = of(verdicts, value, named.name) else { continue };
+        let controls: &[Control] =
+            if index.length { &[Control::None, Control::Length] } else { &[Control::None] };
+        for &control in controls {
+            let at = |quantity| index.cell(quantity, value, named.name, control);
+            let show = |quantity| Cell::number(at(quantity).map_or_else(|| NOTHING.to_owned(), detail));
+            let p = |quantity| Cell::number(format::p(at(quantity).and_then(|e| e.p_adjusted)));
+            let z = at(Quantity::EncodedSlope).and_then(|e| e.z);
+            let first = control == Control::None;
+            out.rows.push(vec![
+                Cell::name(if first { named.name } else { "" }),
+                Cell::plain(if first { "none" } else { "length" }),
+                show(Quantity::OwnSlope),
+                show(Quantity::Alignment),
+                show(Quantity::Gap),
+                show(Quantity::EncodedSlope),
+                Cell::number(z.map_or_else(|| NOTHING.to_owned(), |z| format::number(z, Some(1.0)))),
+                p(Quantity::EncodedSlope),
+                show(Quantity::TotalSlope),
+                p(Quantity::TotalSlope),
+                show(Quantity::AttainedRegret),
+                Cell::plain(if first { text::clean(&verdict.reason) } else { String::new() }),
+            ]);
+        }
+    }
+    out
+}
