@@ -4,6 +4,7 @@
 
 mod architecture;
 mod candle_transformers;
+mod check;
 mod cli;
 mod clusters;
 mod compare;
