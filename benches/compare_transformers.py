@@ -4,8 +4,8 @@ usage: python compare_transformers.py --vstar target/release/vstar [--shape SHAP
 
 Needs torch, transformers, safetensors and tokenizers in the Python that runs it. It writes a model of the named shape
 with random weights and a word-level tokenizer, items and constitutions into a temporary folder, runs both programs
-alternately as whole processes, and prints for each pair wall time, peak resident memory and their ratios; then it
-checks that both wrote the same pooled residuals and log-probabilities, and exits with 1 if they did not.
+alternately as whole processes, and prints the processor, for each pair wall time, peak resident memory and their ratios,
+and the operations of both, so that speed per operation can be told from what is not computed twice; then it checks that both wrote the same pooled residuals and log-probabilities, and exits with 1 if they did not.
 
 Jobs: `constitutions` (K constitutions x P prompts x R responses, in which vstar shares prefixes) and `capture`
 (rows that share nothing). transformers computes each sequence whole, in batches, with `output_hidden_states`, pools in
@@ -17,6 +17,7 @@ import argparse
 import json
 import os
 import random
+import re
 import statistics
 import subprocess
 import sys
@@ -228,6 +229,51 @@ def one_batch(net, chunk, device, last, resid, logprob):
         logprob[index] = picked.double().sum().item()
 
 
+# Counting
+
+
+def operations(job, shape, computed):
+    """Floating-point operations of both programs, output head included, two a multiplication: transformers computes each
+    row whole, vstar `computed` tokens. Attention counts the keys that a token may see."""
+    from transformers import AutoTokenizer
+
+    c = SHAPES[shape]
+    heads, hidden, inner = c["num_attention_heads"], c["hidden_size"], c["intermediate_size"]
+    kv = c["num_key_value_heads"] * (hidden // heads)
+    token = 2 * c["num_hidden_layers"] * (2 * hidden * hidden + 2 * hidden * kv + 3 * hidden * inner)
+    key = 4 * c["num_hidden_layers"] * hidden
+    head = 2 * hidden * c["vocab_size"]
+    rows = encode(AutoTokenizer.from_pretrained(job["model"]), job)
+    whole = sum(len(ids) * token + len(ids) * (len(ids) + 1) // 2 * key + (b - max(a, 1)) * head for ids, a, b in rows)
+    # A prefix that rows share is one node; what stands after a node is asked of its logits.
+    ids_of, depths, asked = {}, 0, set()
+    for ids, start, end in rows:
+        node = 0
+        for depth, token_id in enumerate(ids):
+            if max(start, 1) <= depth < end:
+                asked.add(node)
+            step = (node, token_id)
+            if step not in ids_of:
+                ids_of[step] = len(ids_of) + 1
+                depths += depth + 1
+            node = ids_of[step]
+    # Chunks compute some shared prefixes again.
+    again = computed / len(ids_of)
+    return float(whole), float(computed * token + again * depths * key + len(asked) * head)
+
+
+def processor():
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return "unknown processor"
+    said = {k.strip(): v.strip() for k, _, v in (line.partition(":") for line in lines)}
+    flags = set(said.get("flags", "").split())
+    wide = [name for name in ("avx2", "avx512f", "avx512_bf16", "amx_bf16") if name in flags]
+    model = " ".join(said.get(k, "") for k in ("cpu family", "model"))
+    return f"{said.get('model name', 'unknown processor')} (family and model {model}; {', '.join(wide) or 'no AVX2'})"
+
+
 # Running and comparing
 
 
@@ -318,7 +364,8 @@ def main():
         )
         (folder / "job.json").write_text(json.dumps(job))
         theirs = [sys.executable, __file__, "--worker", str(folder / "job.json")]
-        print(f"{args.shape}, {args.job}, {args.dtype}, {args.device}, {args.threads} threads: {total} tokens in all")
+        print(f"{processor()}, {args.threads} threads")
+        print(f"{args.shape}, {args.job}, {args.dtype}, {args.device}: {total} tokens in all")
         pairs = []
         for i in range(args.pairs):
             a_wall, a_rss, out = run(theirs, args.threads)
@@ -327,7 +374,8 @@ def main():
             ours = [str(args.vstar.resolve()), "capture", "--model", job["model"], "--data", items]
             ours += [a for path in constitutions for a in ("--constitution", path)]
             ours += ["--template", "none", "--dtype", args.dtype, "--device", args.device, "--out", str(result)]
-            b_wall, b_rss, _ = run(ours + args.vstar_arg, args.threads)
+            b_wall, b_rss, out = run(ours + args.vstar_arg, args.threads)
+            computed = int(re.search(r"(\d+) computed", out)[1])
             pair = dict(
                 transformers_s=a_wall,
                 transformers_parts=parts,
@@ -346,10 +394,10 @@ def main():
                 flush=True,
             )
         resid, layer, logprob = compare(job["out"], result / "observations.safetensors")
-        summary(args, pairs, total, resid, layer, logprob)
+        summary(args, pairs, total, operations(job, args.shape, computed), resid, layer, logprob)
 
 
-def summary(args, pairs, total, resid, layer, logprob):
+def summary(args, pairs, total, work, resid, layer, logprob):
     import torch
     import transformers
 
@@ -359,12 +407,17 @@ def summary(args, pairs, total, resid, layer, logprob):
 
     print(f"time ratio {middle('ratio')}, without imports {middle('ratio_without_imports')}; "
           f"memory ratio {middle('memory_ratio')}: median (least to most) of {len(pairs)} pairs")
+    fewer, ratio = work[0] / work[1], statistics.median(p["ratio"] for p in pairs)
+    bare = statistics.median(p["ratio_without_imports"] for p in pairs)
+    print(f"operations: transformers {work[0] / 1e12:.2f} TFLOP, vstar {work[1] / 1e12:.2f}, {fewer:.2f} times less; "
+          f"speed per operation {ratio / fewer:.2f} of transformers', {bare / fewer:.2f} without its imports")
     print(f"largest deviation: residual {resid:.1e} of the layer's RMS (layer {layer}), "
           f"log P {logprob:.1e} a token")
     good = resid <= TOLERANCE[args.dtype][0] and logprob <= TOLERANCE[args.dtype][1]
     if args.json:
         settings = {k: str(v) if isinstance(v, Path) else v for k, v in vars(args).items() if k != "worker"}
         figures = dict(settings=settings, tokens=total, pairs=pairs, deviation=resid, logprob_deviation=logprob)
+        figures.update(processor=processor(), operations=dict(transformers=work[0], vstar=work[1]))
         figures["versions"] = dict(torch=torch.__version__, transformers=transformers.__version__)
         args.json.write_text(json.dumps(figures, indent=2) + "\n")
     if not good:

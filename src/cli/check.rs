@@ -9,7 +9,7 @@ use super::bars::Bars;
 use super::capture::{describe, rounded};
 use super::memory::mebibytes;
 use crate::batch::capture::{CHUNK_TOKENS, CaptureOptions, Prepared};
-use crate::batch::check::check as run;
+use crate::batch::check::{Check, Deviation, Excess, Finding, check as run};
 use crate::error::{Kind, Refusal, Result};
 use crate::forest::Pool;
 use crate::input::read_constitutions;
@@ -73,13 +73,8 @@ pub fn check(args: &CheckArgs) -> Result<()> {
     let model = args.compute.options(args.model())?;
     let load = model.load()?;
     let found = run(&model.fetch(&mut Bars::new())?, &model.name, &load)?;
-    println!("largest deviation over the layer's RMS, on four short texts");
-    println!("{:>5} {:>10} {:>14} {:>14} {:>14}", "layer", "RMS", "against f64", "packed", "in a forest");
-    for (layer, l) in found.layers.iter().enumerate() {
-        println!("{layer:>5} {:>10.3} {:>14.1e} {:>14.1e} {:>14.1e}", l.rms, l.dtype, l.packed, l.forest);
-    }
-    println!("limits: {:.0e} against f64, {:.0e} between ways of packing", found.limits.0, found.limits.1);
-    println!("log P of a token: at most {:.1e} nats from f64", found.logprob);
+    let dtype = model.dtype.as_str();
+    table(&found, dtype);
     println!(
         "output head: {}; context {} tokens",
         if found.tied { "tied to the embeddings" } else { "its own" },
@@ -116,8 +111,150 @@ pub fn check(args: &CheckArgs) -> Result<()> {
         println!("passed");
         return Ok(());
     }
+    let mut what: Vec<String> = found.findings.iter().map(|f| sentence(f, dtype)).collect();
+    if found.double_bos {
+        what.push("the template writes a beginning-of-sequence token, and the tokenizer adds another".into());
+    }
+    let mut remedies: Vec<&str> = found.findings.iter().map(|f| remedy(f, dtype)).collect();
+    if found.double_bos {
+        remedies.push("give --template a file whose text begins without one");
+    }
+    remedies.dedup();
     Err(Refusal::new(Kind::NotFinite, "the model's numbers cannot be trusted on this machine")
-        .expected("deviations inside the limits, and one beginning-of-sequence token")
-        .remedy("try --dtype f32; compare the layers above to see where the numbers part")
+        .expected(format!("deviations from f64 as small as {dtype} allows on this model, and one beginning-of-sequence token"))
+        .found(what.join("; "))
+        .remedy(remedies.join("; "))
         .into())
+}
+
+/// Sizes and deviations by layer, with what they are read by.
+fn table(found: &Check, dtype: &str) {
+    let compared = &found.compared;
+    println!(
+        "four short texts, layer by layer; RMS over coordinates of the median token and of the largest one with its \
+         share of its text; then deviations in units of each token's own RMS, RMS over tokens and coordinates \
+         (in brackets the largest): of this run from f64, of plain {dtype} operations from f64, of this run's block alone \
+         on exact input, of packed texts and of a forest from texts alone"
+    );
+    println!(
+        "{:>5} {:>9} {:>9} {:>5}  {:>19} {:>19} {:>9} {:>9} {:>9}",
+        "layer",
+        "median",
+        "largest",
+        "share",
+        "this run",
+        format!("plain {dtype}"),
+        "block",
+        "packed",
+        "forest"
+    );
+    let both = |d: Deviation| format!("{:.1e} ({:.1e})", d.rms, d.largest);
+    for (layer, l) in compared.layers.iter().enumerate() {
+        println!(
+            "{layer:>5} {:>9.3} {:>9.3} {:>4.0}%  {:>19} {:>19} {:>9.1e} {:>9.1e} {:>9.1e}",
+            l.typical,
+            l.peak.rms,
+            100.0 * l.peak.share,
+            both(l.run),
+            both(l.plain),
+            l.block.rms,
+            l.packed.rms,
+            l.forest.rms,
+        );
+    }
+    if let Some(line) = massive(found) {
+        println!("{line}");
+    }
+    let (ours, plain) = compared.logprob;
+    println!("log P of a token: at most {ours:.1e} nats from f64 (plain {dtype}: {plain:.1e})");
+}
+
+/// How many times the median token's RMS a massive activation has at least.
+const MASSIVE: f64 = 10.0;
+
+/// Which layers one token dominates.
+fn massive(found: &Check) -> Option<String> {
+    let layers = &found.compared.layers;
+    let at: Vec<usize> =
+        (0..layers.len()).filter(|&l| layers[l].peak.rms > MASSIVE * layers[l].typical).collect();
+    let &most = at.iter().max_by(|&&a, &&b| {
+        let times = |l: usize| layers[l].peak.rms / layers[l].typical;
+        times(a).total_cmp(&times(b))
+    })?;
+    let peak = layers[most].peak;
+    let token = found.texts.get(peak.text).and_then(|t| t.get(peak.position)).map_or("", |t| t);
+    Some(format!(
+        "massive activations in {} of {} layers, {} to {}: in layer {most} token {} ({token:?}) of text {} has {:.0} times the \
+         median token's RMS and {:.1} % of its text's sum of squares, {:.0} % of that in coordinate {}; \
+         whatever is averaged over tokens with it there is that token's",
+        at.len(),
+        layers.len(),
+        at[0],
+        at[at.len() - 1],
+        peak.position,
+        peak.text + 1,
+        peak.rms / layers[most].typical,
+        100.0 * peak.share,
+        100.0 * peak.coordinate_share,
+        peak.coordinate,
+    ))
+}
+
+/// What a finding means.
+fn sentence(finding: &Finding, dtype: &str) -> String {
+    let told = |e: &Excess| {
+        format!(
+            "layer {}{}: {:.1e} of a token's RMS, at most {:.1e} at one coordinate; limits {:.1e} and {:.1e}",
+            e.layer,
+            if e.layers > 1 { format!(" and {} more", e.layers - 1) } else { String::new() },
+            e.found.rms,
+            e.found.largest,
+            e.limit.rms,
+            e.limit.largest,
+        )
+    };
+    match finding {
+        Finding::Block(e) if e.layer == 0 => {
+            format!("the embeddings are further from f64 than {dtype} explains ({})", told(e))
+        }
+        Finding::Block(e) => format!(
+            "block {} computes something else than its definition: given exact input it is further from f64 than plain \
+             {dtype} operations ({})",
+            e.layer,
+            told(e)
+        ),
+        Finding::Packed(e) => {
+            format!(
+                "texts packed side by side get other numbers than alone, as if one saw another ({})",
+                told(e)
+            )
+        }
+        Finding::Forest(e) => {
+            format!("texts in a forest of shared prefixes get other numbers than alone ({})", told(e))
+        }
+        Finding::Run(e) => {
+            format!("the run as a whole is further from f64 than plain {dtype} operations ({})", told(e))
+        }
+        Finding::Coarse(e) => format!(
+            "{dtype} is too coarse for this model: plain operations are as far from f64 as the run ({})",
+            told(e)
+        ),
+        Finding::LogProb { found, limit } => {
+            format!("log P of a token is {found:.1e} nats from f64, where at most {limit:.1e} is explained")
+        }
+    }
+}
+
+/// What to do about it.
+fn remedy(finding: &Finding, dtype: &str) -> &'static str {
+    match finding {
+        Finding::Coarse(_) if dtype == "f32" => "do not use this checkpoint: its weights may be damaged",
+        Finding::Coarse(_) => "use --dtype f32",
+        _ if dtype != "f32" => {
+            "use --dtype f32, and report this table with the processor's name: the program is at fault, not the model"
+        }
+        _ => {
+            "do not use figures from this machine; report this table with the processor's name: the program is at fault, not the model"
+        }
+    }
 }

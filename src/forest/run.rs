@@ -352,7 +352,7 @@ fn run_together(
     }
     // Rows that no target stands after are not needed any more.
     let (mut rows, mut targets, mut owners) = (Vec::new(), Vec::new(), Vec::new());
-    let (mut count, mut ends) = (0, Vec::new());
+    let mut count = 0;
     for chunk in chunks {
         let wanted = chunk.targets(requests, settings);
         let mut previous: Vec<u32> = wanted.iter().map(|(t, _)| t.previous as u32).collect();
@@ -368,11 +368,10 @@ fn run_together(
             owners.push(owner);
         }
         count += previous.len();
-        ends.push(count);
     }
     if !rows.is_empty() {
         let rows = Tensor::cat(&rows, 0).map_err(Error::from)?;
-        for (owner, value) in owners.into_iter().zip(decoder.log_probs_of_groups(&rows, &targets, &ends)?) {
+        for (owner, value) in owners.into_iter().zip(decoder.log_probs(&rows, &targets)?) {
             if !value.is_finite() {
                 return Err(NotFinite { request: owner.request, layer: last }.into());
             }

@@ -18,12 +18,18 @@ use vstar::model::{Config, Decoder, Packing};
 use vstar::units::{Layer, TokenSpan};
 
 /// Random parameters, made when asked for: norms around 1, everything else around 0.
-struct Random {
+pub struct Random {
     seed: u64,
     dtype: DType,
     /// Round everything to this dtype, and keep matrices in it.
     stored: Option<DType>,
     made: Mutex<HashMap<String, Tensor>>,
+}
+
+impl Random {
+    pub fn new(seed: u64, dtype: DType) -> Self {
+        Self { seed, dtype, stored: None, made: Mutex::default() }
+    }
 }
 
 impl TensorSource for Random {
@@ -72,7 +78,7 @@ impl TensorSource for Random {
     }
 }
 
-fn checked(config: &Value) -> Config {
+pub fn checked(config: &Value) -> Config {
     Config::from_json(&config.to_string(), Path::new("config.json")).expect("a config")
 }
 
@@ -234,6 +240,51 @@ fn alone_packed_and_in_a_forest_are_the_same() {
             Ok(())
         });
         tested.unwrap_or_else(|e| panic!("{name}: {e}"));
+    }
+}
+
+/// On the CPU a sum's order depends on positions alone: a text's numbers are the same to the last bit alone, packed beside
+/// others, in a forest, and in chunks of any size.
+#[test]
+fn how_texts_are_packed_changes_no_bit() {
+    let (_, llama) = &variants()[0];
+    let mut long = llama.clone();
+    long["max_position_embeddings"] = json!(400);
+    long["head_dim"] = json!(34);
+    let mut windowed = long.clone();
+    windowed["model_type"] = json!("mistral");
+    windowed["sliding_window"] = json!(131);
+    let mut rng = ChaCha8Rng::seed_from_u64(5);
+    let trunk: Vec<u32> = (0..150).map(|_| rng.random_range(0..VOCAB)).collect();
+    let requests: Vec<Request> = (0..6)
+        .map(|i| {
+            let own = (0..rng.random_range(1..200)).map(|_| rng.random_range(0..VOCAB));
+            let tokens: Vec<u32> = trunk[..30 * i].iter().copied().chain(own).collect();
+            request(tokens, 2 * i)
+        })
+        .collect();
+    for config in [&long, &windowed].into_iter().chain(variants().iter().map(|(_, c)| c)) {
+        let longest = config["max_position_embeddings"].as_u64().unwrap_or(64) as usize;
+        let requests: Vec<Request> = requests
+            .iter()
+            .map(|r| {
+                let tokens: Vec<u32> = r.tokens[..r.tokens.len().min(longest)].to_vec();
+                request(tokens, r.response.expect("a response").start)
+            })
+            .collect();
+        for dtype in [DType::F32, DType::BF16] {
+            let decoder = stored_decoder(config, 19, dtype, None);
+            let alone: Vec<Reading> =
+                requests.iter().flat_map(|r| read(&decoder, std::slice::from_ref(r), 1)).collect();
+            for chunk in [1, 100, 4096] {
+                let forest = read(&decoder, &requests, chunk);
+                assert!(
+                    forest == alone,
+                    "{config} in {dtype:?}, chunks of {chunk}: {:.1e}",
+                    worst(&forest, &alone)
+                );
+            }
+        }
     }
 }
 

@@ -5,6 +5,7 @@
 mod architecture;
 mod arm;
 mod candle_transformers;
+mod check;
 mod cli;
 mod clusters;
 mod compare;

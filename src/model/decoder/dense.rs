@@ -28,7 +28,15 @@ impl Weight {
     pub(super) fn tensor(&self, dtype: DType) -> Result<Tensor> {
         match self {
             Self::Matrix(t) => Ok(t.to_dtype(dtype)?),
-            Self::Panels(p) => Ok(p.unpack()?.to_dtype(dtype)?),
+            Self::Panels(p) => Ok(p.unpack(0, p.rows())?.to_dtype(dtype)?),
+        }
+    }
+
+    /// Rows `[start, start + len)` in a dtype.
+    pub(super) fn rows(&self, start: usize, len: usize, dtype: DType) -> Result<Tensor> {
+        match self {
+            Self::Matrix(t) => Ok(t.narrow(0, start, len)?.to_dtype(dtype)?),
+            Self::Panels(p) => Ok(p.unpack(start, len)?.to_dtype(dtype)?),
         }
     }
 

@@ -15,46 +15,64 @@ pub struct Target {
     pub token: u32,
 }
 
-/// Bytes that one slice of logits may take.
+/// Bytes that one slice of the head, and one of logits, may take.
 const SLICE_BYTES: usize = 64 << 20;
 
 impl Decoder {
     /// log P(token | all before it), natural log, one for each target; `x [n, hidden]` is the last
-    /// layer's residual stream, or those rows of it that targets name. Logits are formed for a bounded number of targets at a time.
+    /// layer's residual stream, or those rows of it that targets name, of one forest or of several. Logits are formed for a
+    /// bounded number of targets at a time.
     ///
     /// # Errors
     /// If the tensor library fails.
     pub fn log_probs(&self, x: &Tensor, targets: &[Target]) -> Result<Vec<f64>> {
-        self.log_probs_of_groups(x, targets, &[x.dim(0)?])
+        if self.fused() {
+            return fused::log_probs(self, x, targets);
+        }
+        self.plain_log_probs(x, targets)
     }
 
-    /// The same for rows of several forests, one after the other: `ends` says before which row each ends.
-    /// The numbers are those of each forest on its own to the last bit, and the vocabulary is read once.
-    ///
-    /// # Errors
-    /// If the tensor library fails.
-    pub fn log_probs_of_groups(&self, x: &Tensor, targets: &[Target], ends: &[usize]) -> Result<Vec<f64>> {
-        if self.fused() {
-            return fused::log_probs(self, x, targets, ends);
+    /// Slices of the vocabulary, with a running log-sum-exp for each target: neither the head nor its logits are
+    /// ever whole in the dtype of the computation.
+    fn plain_log_probs(&self, x: &Tensor, targets: &[Target]) -> Result<Vec<f64>> {
+        if targets.is_empty() {
+            return Ok(Vec::new());
         }
-        let rows = (SLICE_BYTES / (4 * self.config.vocab_size)).max(1);
-        let mut out = Vec::with_capacity(targets.len());
+        let (vocab, hidden, dtype) = (self.config.vocab_size, self.config.hidden_size, x.dtype());
+        let wide = if dtype == DType::F64 { DType::F64 } else { DType::F32 };
+        let size = dtype.size_in_bytes();
+        let tokens = (SLICE_BYTES / (size * hidden)).clamp(1, vocab);
+        let rows = (SLICE_BYTES / (size * tokens)).max(1);
+        let (mut chosen, mut normalisers) =
+            (vec![0.0; targets.len()], vec![f64::NEG_INFINITY; targets.len()]);
         let head = self.head.as_ref().unwrap_or(&self.embedding);
-        head.with_rows(0, self.config.vocab_size, |weight, _| {
-            let head = Linear::new(weight.tensor(x.dtype())?, None);
-            for slice in targets.chunks(rows) {
-                let previous: Vec<u32> = slice.iter().map(|t| t.previous as u32).collect();
-                let tokens: Vec<u32> = slice.iter().map(|t| t.token).collect();
-                let hidden = x.index_select(&Tensor::new(previous, x.device())?, 0)?;
-                let logits = self.logits_by(&head, &hidden)?;
-                let wide = if logits.dtype() == DType::F64 { DType::F64 } else { DType::F32 };
-                let logits = logits.to_dtype(wide)?;
-                let chosen = logits.gather(&Tensor::new(tokens, x.device())?.unsqueeze(1)?, 1)?.squeeze(1)?;
-                let log_probs = (chosen - logits.log_sum_exp(D::Minus1)?)?;
-                out.extend(log_probs.to_dtype(DType::F64)?.to_vec1::<f64>()?);
-            }
-            Ok(())
-        })?;
-        Ok(out)
+        for start in (0..vocab).step_by(tokens) {
+            let len = tokens.min(vocab - start);
+            head.with_rows(start, len, |weight, first| {
+                let head = Linear::new(weight.rows(start - first, len, dtype)?, None);
+                for (slice, at) in targets.chunks(rows).zip((0..).step_by(rows)) {
+                    let previous: Vec<u32> = slice.iter().map(|t| t.previous as u32).collect();
+                    let hidden = x.index_select(&Tensor::new(previous, x.device())?, 0)?;
+                    let logits = self.logits_by(&head, &hidden)?.to_dtype(wide)?;
+                    let sums = logits.log_sum_exp(D::Minus1)?.to_dtype(DType::F64)?.to_vec1::<f64>()?;
+                    for (i, sum) in sums.into_iter().enumerate() {
+                        normalisers[at + i] = log_add(normalisers[at + i], sum);
+                        if let Some(token) = (slice[i].token as usize).checked_sub(start).filter(|&t| t < len)
+                        {
+                            let logit = logits.get(i)?.get(token)?.to_dtype(DType::F64)?;
+                            chosen[at + i] = logit.to_scalar::<f64>()?;
+                        }
+                    }
+                }
+                Ok(())
+            })?;
+        }
+        Ok(chosen.iter().zip(&normalisers).map(|(logit, sum)| logit - sum).collect())
     }
+}
+
+/// ln(eᵃ + eᵇ).
+fn log_add(a: f64, b: f64) -> f64 {
+    let (high, low) = if a > b { (a, b) } else { (b, a) };
+    if low == f64::NEG_INFINITY { high } else { high + (low - high).exp().ln_1p() }
 }

@@ -2,7 +2,8 @@
 
 use rayon::prelude::*;
 
-use super::product::{Shared, Threads, View, times, times_transposed};
+use super::kernel::{Chunks, Level};
+use super::product::{Packed, Shared, View, times_here};
 use super::simd;
 use crate::model::packing::Packing;
 
@@ -44,8 +45,13 @@ struct Task {
 #[derive(Default)]
 struct Scratch {
     queries: Vec<f32>,
+    /// Keys in order of position, and in panels; then values in panels.
+    gathered: Vec<f32>,
+    packed: Vec<f32>,
     scores: Vec<f32>,
     mixed: Vec<f32>,
+    /// Width of a row of `mixed`, padded.
+    mixed_width: usize,
 }
 
 /// `qkv [T, (heads + 2·kv_heads)·head_dim] → out [T, heads·head_dim]`.
@@ -69,7 +75,7 @@ pub(super) fn attend(qkv: &[f32], packing: &Packing, shape: &Shape, out: &mut [f
                 let at =
                     (start + task.from + row) * shape.out_width() + (task.kv_head * group + head) * width;
                 assert!(at + width <= length);
-                let from = &scratch.mixed[(head * rows + row) * width..][..width];
+                let from = &scratch.mixed[(head * rows + row) * scratch.mixed_width..][..width];
                 // SAFETY: in bounds by the assertion; a task writes only the rows of its own tile at the
                 // columns of its own heads.
                 unsafe { std::ptr::copy_nonoverlapping(from.as_ptr(), target.at(at), width) };
@@ -78,7 +84,7 @@ pub(super) fn attend(qkv: &[f32], packing: &Packing, shape: &Shape, out: &mut [f
     });
 }
 
-/// Fills `scratch.mixed` with the tile's output, `[group·rows, head_dim]`.
+/// Fills `scratch.mixed` with the tile's output, `[group·rows, head_dim]`, its rows padded.
 fn tile(qkv: &[f32], packing: &Packing, shape: &Shape, task: &Task, scratch: &mut Scratch) {
     let (width, group) = (shape.head_dim, shape.heads / shape.kv_heads);
     let stride = shape.qkv_width();
@@ -110,19 +116,24 @@ fn tile(qkv: &[f32], packing: &Packing, shape: &Shape, task: &Task, scratch: &mu
             }
         }
     }
-    scratch.scores.resize(group * rows * keys, 0.0);
-    scratch.mixed.resize(group * rows * width, 0.0);
+    let level = Level::best();
+    let (m, padded) = (group * rows, keys.next_multiple_of(level.lanes()));
+    scratch.mixed_width = width.next_multiple_of(level.lanes());
+    scratch.scores.resize(m * padded, 0.0);
+    scratch.mixed.resize(m * scratch.mixed_width, 0.0);
+    scratch.gathered.resize(keys * width, 0.0);
     let (scores, mixed) = (&mut scratch.scores[..], &mut scratch.mixed[..]);
-    let queries = View::new(&scratch.queries, group * rows, width, width);
+    let queries = View::new(&scratch.queries, m, width, width);
     let key_column = (shape.heads + task.kv_head) * width;
     let value_column = (shape.heads + shape.kv_heads + task.kv_head) * width;
-    let mut column = 0;
-    for &(start, len) in &ranges {
-        let keys_here = View::new(&qkv[start * stride + key_column..], len, width, stride);
-        times_transposed(queries, keys_here, &mut scores[column..], keys, false, Threads::One);
-        column += len;
+    let seen = || ranges.iter().flat_map(|&(start, len)| start..start + len);
+    for (to, token) in scratch.gathered.chunks_exact_mut(width).zip(seen()) {
+        to.copy_from_slice(&qkv[token * stride + key_column..][..width]);
     }
-    for (i, row) in scores.chunks_exact_mut(keys).take(group * rows).enumerate() {
+    let keys_here = View::new(&scratch.gathered, keys, width, width);
+    let packed = Packed::transposed(level, keys_here, &mut scratch.packed, false);
+    times_here(queries, packed, Chunks::even(width), scores, padded);
+    for (i, row) in scores.chunks_exact_mut(padded).enumerate() {
         let position = first + i % rows;
         let end = position + 1 - reach;
         let begin = shape.window.map_or(0, |w| (position + 1).saturating_sub(w).saturating_sub(reach));
@@ -133,11 +144,18 @@ fn tile(qkv: &[f32], packing: &Packing, shape: &Shape, task: &Task, scratch: &mu
         row[..begin].fill(0.0);
         row[end..].fill(0.0);
     }
-    let mut column = 0;
-    for (i, &(start, len)) in ranges.iter().enumerate() {
-        let values_here = View::new(&qkv[start * stride + value_column..], len, width, stride);
-        let weights = View::new(&scores[column..], group * rows, len, keys);
-        times(weights, values_here, mixed, width, i > 0, Threads::One);
-        column += len;
-    }
+    let packed = Packed::fill(level, (keys, width), &mut scratch.packed, false, |column, n, wide, panel| {
+        for (to, token) in panel.chunks_exact_mut(wide).zip(seen()) {
+            to[..n].copy_from_slice(&qkv[token * stride + value_column + column..][..n]);
+            to[n..].fill(0.0);
+        }
+    });
+    // Cut by position, so that the sums are the same however the text is packed.
+    times_here(
+        View::new(scores, m, keys, padded),
+        packed,
+        Chunks::aligned(reach),
+        mixed,
+        scratch.mixed_width,
+    );
 }

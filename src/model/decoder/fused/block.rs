@@ -52,14 +52,14 @@ pub(super) fn run(
     let attention = &block.attention;
     let shape = attention.shape();
     let bias = |dense: &Dense| dense.bias.as_ref().map(floats).transpose();
-    let [wide, other] = &mut b.wide;
+    let [packed, other] = &mut b.packed;
     let whole = |dense: &Dense| -> Result<(usize, usize)> { Ok((0, rows_of(dense)?)) };
 
     normalise(block.before_attention.as_ref(), x, hidden, &mut b.normed)?;
     let width = shape.qkv_width();
     b.qkv.resize(total * width, 0.0);
     let biases = bias(&attention.qkv)?;
-    open(&attention.qkv.weight, whole(&attention.qkv)?, wide, |w| {
+    open(&attention.qkv.weight, whole(&attention.qkv)?, packed, |w| {
         linear(w, biases.as_deref(), View::new(&b.normed, total, hidden, hidden), &mut b.qkv);
     })?;
     prepare_heads(attention, packing, block.rope.map(|r| &angles[r]), &mut b.qkv)?;
@@ -76,7 +76,7 @@ pub(super) fn run(
         multiplier: block.multiplier as f32,
     };
     let attended = View::new(&b.attended, total, shape.out_width(), shape.out_width());
-    open(&attention.out.weight, whole(&attention.out)?, wide, |w| {
+    open(&attention.out.weight, whole(&attention.out)?, packed, |w| {
         add(w, landing, attended, x, hidden, &mut b.apart)
     })??;
 
@@ -86,7 +86,7 @@ pub(super) fn run(
     let (up_bias, down_bias) = (bias(&block.mlp.up)?, bias(&block.mlp.down)?);
     let landing = Landing { bias: down_bias.as_deref(), norm: block.after_mlp.as_ref(), ..landing };
     let (normed, inner, apart) = (&b.normed, &mut b.inner, &mut b.apart);
-    open(&block.mlp.up.weight, whole(&block.mlp.up)?, wide, |up| {
+    open(&block.mlp.up.weight, whole(&block.mlp.up)?, packed, |up| {
         open(&block.mlp.down.weight, whole(&block.mlp.down)?, other, |down| -> Result<()> {
             for start in (0..total).step_by(MLP_ROWS) {
                 let rows = MLP_ROWS.min(total - start);

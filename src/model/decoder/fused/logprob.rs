@@ -30,12 +30,11 @@ impl Running {
     }
 }
 
-/// As [`Decoder::log_probs_of_groups`]. The vocabulary is gone through once, whatever the number of targets.
+/// As [`Decoder::log_probs`]. The vocabulary is gone through once, whatever the number of targets.
 pub(in crate::model::decoder) fn log_probs(
     decoder: &Decoder,
     x: &Tensor,
     targets: &[Target],
-    ends: &[usize],
 ) -> Result<Vec<f64>> {
     let (hidden, vocab) = (decoder.config.hidden_size, decoder.config.vocab_size);
     // Targets after the same token share their logits.
@@ -60,26 +59,15 @@ pub(in crate::model::decoder) fn log_probs(
         }
         wanted[row].push((targets[i].token, i));
     }
-    // Tiles begin anew with each group, because a product's sums may depend on its number of rows.
-    let mut tiles = Vec::new();
-    let mut from = 0;
-    for &end in ends {
-        let end = previous.partition_point(|&p| (p as usize) < end);
-        while from < end {
-            let to = (from + TARGETS).min(end);
-            tiles.push((from, to));
-            from = to;
-        }
-    }
-    debug_assert_eq!(from, n);
+    let tiles: Vec<_> = (0..n).step_by(TARGETS).map(|from| (from, (from + TARGETS).min(n))).collect();
     let mut running = vec![Running { max: f32::NEG_INFINITY, sum: 0.0 }; n];
     let mut results = vec![0f64; targets.len()];
-    let (mut logits, mut wide) = (Vec::new(), Vec::new());
+    let (mut logits, mut packed) = (Vec::new(), Vec::new());
     let head = decoder.head.as_ref().unwrap_or(&decoder.embedding);
     for start in (0..vocab).step_by(SLICE) {
         let width = SLICE.min(vocab - start);
         head.with_rows(start, width, |weight, first| {
-            open(weight, (start - first, start - first + width), &mut wide, |w| {
+            open(weight, (start - first, start - first + width), &mut packed, |w| {
                 for &(from, to) in &tiles {
                     let x = View::new(&normed[from * hidden..to * hidden], to - from, hidden, hidden);
                     let (running, wanted) = (&mut running[from..to], &wanted[from..to]);

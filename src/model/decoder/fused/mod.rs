@@ -6,11 +6,14 @@
 
 mod attention;
 mod block;
+mod kernel;
 mod logprob;
 mod panels;
 mod product;
 mod rate;
 mod simd;
+
+use std::cell::RefCell;
 
 use candle_core::{CpuStorage, DType, Device, Storage, Tensor};
 use half::slice::HalfFloatSliceExt;
@@ -22,9 +25,10 @@ use super::dense::Weight;
 use super::norm::Norm;
 use crate::error::Result;
 use crate::model::packing::Packing;
+use kernel::Level;
 pub(super) use logprob::log_probs;
 pub(super) use panels::{Panels, available as panels_serve};
-use product::{View, Weights};
+use product::{Packed, View, Weights, transpose_panel};
 pub use rate::product_rate;
 
 /// Rows that one thread normalises or rotates at a time.
@@ -50,8 +54,8 @@ pub(super) struct Buffers {
     inner: Vec<f32>,
     /// What a block adds, where it has to be normalised, scaled or kept apart before it is added.
     apart: Vec<f32>,
-    /// Weights on their way from a narrower dtype.
-    wide: [Vec<f32>; 2],
+    /// Weights in f32, packed.
+    packed: [Vec<f32>; 2],
 }
 
 /// Cosines and sines by position, `[longest, half]`.
@@ -133,12 +137,12 @@ fn unexpected(what: &str) -> crate::error::Error {
     candle_core::Error::Msg(format!("{what} on the CPU was expected")).into()
 }
 
-/// Calls `f` with rows `[from, to)` of weights, ready to be multiplied with; `wide` takes them if they have
-/// to be widened. `from` is a multiple of a panel's rows.
+/// Calls `f` with rows `[from, to)` of weights, ready to be multiplied with; `packed` takes them where they do not
+/// rest in memory as the products read them. `from` is a multiple of a bf16 panel's rows.
 fn open<R>(
     weight: &Weight,
     (from, to): (usize, usize),
-    wide: &mut Vec<f32>,
+    packed: &mut Vec<f32>,
     f: impl FnOnce(Weights<'_>) -> R,
 ) -> Result<R> {
     let matrix = match weight {
@@ -154,22 +158,34 @@ fn open<R>(
     let (Storage::Cpu(data), true) = (&*storage, to <= matrix.dim(0)?) else {
         return Err(unexpected("a matrix"));
     };
-    // Enough for a thread that it is worth waking.
-    const PART: usize = 1 << 16;
-    let mut widen = |convert: &(dyn Fn(std::ops::Range<usize>, &mut [f32]) + Sync)| {
-        wide.resize(wide.len().max(n * k), 0.0);
-        wide[..n * k]
-            .par_chunks_mut(PART)
-            .enumerate()
-            .for_each(|(i, part)| convert(range.start + i * PART..range.start + i * PART + part.len(), part));
+    let level = Level::best();
+    // Rows of a narrower dtype are widened a panel at a time.
+    let widen = |first: usize, rows: usize, width, panel: &mut [f32], convert: &dyn Fn(usize, &mut [f32])| {
+        let mut widened = WIDENED.take();
+        widened.resize(widened.len().max(rows * k), 0.0);
+        convert(range.start + first * k, &mut widened[..rows * k]);
+        transpose_panel(level, View::new(&widened, rows, k, k), width, panel);
+        WIDENED.set(widened);
     };
-    match data {
-        CpuStorage::F32(data) => return Ok(f(Weights::Rows(View::new(&data[range], n, k, k)))),
-        CpuStorage::BF16(data) => widen(&|range, part| data[range].convert_to_f32_slice(part)),
-        CpuStorage::F16(data) => widen(&|range, part| data[range].convert_to_f32_slice(part)),
+    let shape = (k, n);
+    let packed = match data {
+        CpuStorage::F32(data) => {
+            Packed::transposed(level, View::new(&data[range.clone()], n, k, k), packed, true)
+        }
+        CpuStorage::BF16(data) => Packed::fill(level, shape, packed, true, |first, rows, width, panel| {
+            widen(first, rows, width, panel, &|at, to| data[at..at + to.len()].convert_to_f32_slice(to));
+        }),
+        CpuStorage::F16(data) => Packed::fill(level, shape, packed, true, |first, rows, width, panel| {
+            widen(first, rows, width, panel, &|at, to| data[at..at + to.len()].convert_to_f32_slice(to));
+        }),
         _ => return Err(unexpected("a matrix of floats")),
-    }
-    Ok(f(Weights::Rows(View::new(&wide[..n * k], n, k, k))))
+    };
+    Ok(f(Weights::Packed(packed)))
+}
+
+thread_local! {
+    /// Weights of one panel on their way from a narrower dtype.
+    static WIDENED: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
 }
 
 fn norm_rows(norm: &Norm, x: &[f32], width: usize, out: &mut [f32]) -> Result<()> {

@@ -99,16 +99,17 @@ impl Panels {
         }
     }
 
-    /// The matrix in f32, as it was packed.
+    /// Rows `[start, start + len)` in f32, as they were packed.
     ///
     /// # Errors
     /// If the tensor library fails.
-    pub(in crate::model::decoder) fn unpack(&self) -> Result<Tensor> {
-        let mut values = vec![0f32; self.rows * self.columns];
-        for (i, row) in values.chunks_exact_mut(self.columns.max(1)).enumerate() {
-            self.row(i, row);
-        }
-        Ok(Tensor::from_vec(values, (self.rows, self.columns), &candle_core::Device::Cpu)?)
+    pub(in crate::model::decoder) fn unpack(&self, start: usize, len: usize) -> Result<Tensor> {
+        let mut values = vec![0f32; len * self.columns];
+        values
+            .par_chunks_exact_mut(self.columns.max(1))
+            .enumerate()
+            .for_each(|(i, row)| self.row(start + i, row));
+        Ok(Tensor::from_vec(values, (len, self.columns), &candle_core::Device::Cpu)?)
     }
 }
 
@@ -336,7 +337,7 @@ mod tests {
         let values = matrix(70, 13, 1);
         let tensor = Tensor::from_slice(&values, (70, 13), &Device::Cpu).expect("tensor");
         let panels = Panels::pack(&tensor).expect("panels");
-        let back = panels.unpack().expect("tensor").flatten_all().and_then(|t| t.to_vec1::<f32>());
+        let back = panels.unpack(0, 70).expect("tensor").flatten_all().and_then(|t| t.to_vec1::<f32>());
         assert_eq!(back.expect("values"), rounded(&values));
     }
 

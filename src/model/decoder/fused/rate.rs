@@ -33,8 +33,8 @@ pub fn product_rate(dtype: DType, device: &Device) -> Result<f64> {
     let x: Vec<f32> = (0..SIDE * SIDE).map(|i| (i % 97) as f32 / 97.0).collect();
     let mut out = vec![0f32; SIDE * SIDE];
     let weight = Weight::new(weights, dtype == DType::BF16 && super::panels_serve())?;
-    let mut wide = Vec::new();
-    open(&weight, (0, SIDE), &mut wide, |weights| {
+    let mut packed = Vec::new();
+    open(&weight, (0, SIDE), &mut packed, |weights| {
         for _ in 0..6 {
             let began = Instant::now();
             weights.times(View::new(&x, SIDE, SIDE, SIDE), &mut out, SIDE, false);
