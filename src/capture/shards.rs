@@ -7,6 +7,9 @@ use crate::error::{Kind, Place, Refusal, Result};
 use crate::forest::{self, Reading, Request, Settings};
 use crate::model::Decoder;
 
+/// Keeps the readings of a range under the fingerprint of its requests.
+pub type Put<'a> = dyn Fn(&Range<usize>, &str, &[Reading]) -> Result<()> + 'a;
+
 /// A job in shards: what they ask, whether they are there, and what is done with what was read.
 pub struct Sharded<'a> {
     /// Requests `[start, end)` of each shard, rising.
@@ -16,7 +19,7 @@ pub struct Sharded<'a> {
     /// Whether the numbers of a range are there already, given the fingerprint of its requests.
     pub there: &'a dyn Fn(&Range<usize>, &str) -> bool,
     /// Keeps the readings of a range under the fingerprint of its requests.
-    pub put: &'a dyn Fn(&Range<usize>, &str, &[Reading]) -> Result<()>,
+    pub put: &'a Put<'a>,
     /// Where a request stands in the user's files.
     pub place: &'a dyn Fn(usize) -> Place,
     /// What decides the numbers beside the tokens.
