@@ -152,8 +152,9 @@ pub fn analyse(problem: &Problem, source: &dyn LayerSource, options: &Options) -
         }
         let twin = twin.as_ref().map(|(h, side)| (h, *side));
         let (keep, generation, layer) = (&|_: usize| true, beside.generation_layer(), out.layer);
+        let benches = Vec::new();
         let mut stage =
-            Stage { problem, options, h: &h, twin, generation, length, keep, benches: Vec::new(), layer };
+            Stage { problem, options, h: &h, twin, generation, length, keep, benches, layer, source };
         stage.shared(&mut out)?;
         for &v in &values {
             stage.value(v, &mut out)?;

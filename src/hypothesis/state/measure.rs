@@ -1,0 +1,482 @@
+//! From paired rows to findings: one pass over the arms for each set of rows.
+
+use std::collections::BTreeSet;
+use std::rc::Rc;
+
+use faer::Mat;
+use ndarray::Array2;
+
+use super::finding::{Cell, Figure, Finding, LayerShift, Missing, Outcome, Reading, Shifted};
+use super::gain::{Along, along, log_gain, log_ratio};
+use super::interaction::{Shares, shares};
+use super::placebo::{Band, ENOUGH, band, band_about_zero, holm};
+use super::retrieval::{Validity, less_mean, validity};
+use super::shift::{Alignment, Shift, Sums, alignment};
+use super::report;
+use crate::error::{Kind, Result};
+use crate::hypothesis::analysis::Analysis;
+use crate::hypothesis::bench::{Bench, Label};
+use crate::hypothesis::encoding::rho2;
+use crate::hypothesis::gap::gap;
+use crate::hypothesis::improvement::{Angle, GATE};
+use crate::hypothesis::multiplicity::two_sided;
+use crate::hypothesis::problem::{Arm, LayerSource, Problem};
+use crate::hypothesis::rows::{self, Rows};
+use crate::hypothesis::stage::Stage;
+use crate::linalg::dot;
+use crate::probe::Influence;
+use crate::probe::left_out::{LeftOut, right};
+use crate::probe::length::LengthControl;
+
+/// Share of the rows that must have been read under a constitution.
+const PRESENT: f64 = 0.8;
+/// Split-half reliability below which Δ_c is not a direction.
+const RELIABLE: f64 = 0.5;
+
+/// The constitutions that take part.
+struct Chosen<'a> {
+    /// Place among the source's arms.
+    at: Vec<usize>,
+    arms: Vec<&'a Arm>,
+    /// Places in `arms` of independent placebo texts.
+    placebos: Vec<usize>,
+}
+
+impl<'a> Chosen<'a> {
+    fn new(stage: &Stage<'a>, missing: &mut Vec<Missing>) -> Self {
+        let all = stage.source.arms();
+        let kept: Vec<usize> = (0..stage.problem.rows()).filter(|&r| (stage.keep)(r)).collect();
+        let mut out = Self { at: Vec::new(), arms: Vec::new(), placebos: Vec::new() };
+        let mut texts: BTreeSet<&str> = BTreeSet::new();
+        for (at, arm) in all.iter().enumerate() {
+            let there = kept.iter().filter(|&&r| arm.present[r]).count();
+            if (there as f64) < PRESENT * kept.len() as f64 {
+                missing.push(Missing::FewRows { constitution: arm.name.clone() });
+                continue;
+            }
+            if arm.placebo {
+                // Wordings of one text are not independent: the first stands for them.
+                let text = stage.options.wordings.get(&arm.name).unwrap_or(&arm.name);
+                if texts.insert(text) {
+                    out.placebos.push(out.arms.len());
+                } else {
+                    continue;
+                }
+            }
+            out.at.push(at);
+            out.arms.push(arm);
+        }
+        out
+    }
+
+    /// The placebos that an arm is compared with: all, or all others.
+    fn others(&self, arm: usize) -> Vec<usize> {
+        self.placebos.iter().copied().filter(|&p| p != arm).collect()
+    }
+
+    fn is_placebo(&self, arm: usize) -> bool {
+        self.placebos.contains(&arm)
+    }
+}
+
+/// Measures the state under a stage's control, and adds the estimates and the table's entry.
+pub fn measure(stage: &mut Stage<'_>, values: &[usize], out: &mut Analysis) -> Result<()> {
+    let mut finding = Finding {
+        control: stage.control(),
+        layer: stage.layer,
+        rows: 0,
+        blocks: 0,
+        placebos: 0,
+        missing: Vec::new(),
+        shifts: Vec::new(),
+        cells: Vec::new(),
+        layers: Vec::new(),
+    };
+    if stage.source.arms().is_empty() {
+        // A file without judgments asks nothing about constitutions.
+        if stage.problem.judged.is_empty() || stage.length {
+            return Ok(());
+        }
+        finding.missing.push(Missing::Rows);
+        report::add(finding, out);
+        return Ok(());
+    }
+    if !stage.problem.grouped {
+        finding.missing.push(Missing::Prompts);
+        report::add(finding, out);
+        return Ok(());
+    }
+    let chosen = Chosen::new(stage, &mut finding.missing);
+    finding.placebos = chosen.placebos.len();
+    match chosen.placebos.len() {
+        0 => finding.missing.push(Missing::Placebos),
+        texts if texts < ENOUGH => finding.missing.push(Missing::FewPlacebos { texts }),
+        _ => {}
+    }
+    if stage.problem.logprob.is_none() || chosen.arms.iter().any(|a| a.logprob.is_none()) {
+        finding.missing.push(Missing::Logprob);
+    }
+    let keep = stage.keep;
+    let there = |r: usize| keep(r) && chosen.arms.iter().all(|a| a.present[r]);
+    let shifts = all_rows(stage, &chosen, &there, &mut finding)?;
+    let mut groups: Vec<(Rows, Vec<usize>)> = Vec::new();
+    for &v in values {
+        let rows = rows::of_value(stage.problem, &stage.problem.values[v], &there);
+        match groups.iter_mut().find(|(r, _)| *r == rows) {
+            Some((_, list)) => list.push(v),
+            None => groups.push((rows, vec![v])),
+        }
+    }
+    for (rows, list) in groups {
+        by_value(stage, &chosen, rows, &list, &shifts, &mut finding)?;
+    }
+    settle(&mut finding, chosen.placebos.len());
+    if !stage.length {
+        finding.layers = layers(stage.problem, stage.source, &chosen)?;
+    }
+    report::add(finding, out);
+    Ok(())
+}
+
+/// Δ of each arm less its placebos, and what else concerns no value.
+fn all_rows(
+    stage: &mut Stage<'_>,
+    chosen: &Chosen<'_>,
+    there: &dyn Fn(usize) -> bool,
+    finding: &mut Finding,
+) -> Result<Vec<Option<Shift>>> {
+    let problem = stage.problem;
+    let wanted: Vec<usize> = (0..problem.rows()).filter(|&r| there(r)).collect();
+    let contrasts = rows::all(problem, there).contrasts(problem);
+    let length = match (&problem.tokens, stage.length) {
+        (Some(tokens), true) => LengthControl::new(&contrasts, tokens),
+        _ => None,
+    };
+    finding.rows = wanted.len();
+    let mut sums = Vec::with_capacity(chosen.arms.len());
+    let mut parts: Vec<Option<Shares>> = Vec::with_capacity(chosen.arms.len());
+    for &at in &chosen.at {
+        let h = stage.source.arm_resid(at, stage.layer)?;
+        sums.push(Sums::new(h.view(), &wanted, &problem.block));
+        parts.push(shares(h.view(), stage.h.view(), &wanted, &problem.block, &contrasts, length.as_ref()));
+    }
+    finding.blocks = sums.first().map_or(0, |s| s.names.len());
+    let scale = rms(stage.h, &wanted);
+    let shifts: Vec<Option<Shift>> = (0..chosen.arms.len())
+        .map(|a| {
+            let others: Vec<&Sums> = chosen.others(a).iter().map(|&p| &sums[p]).collect();
+            Shift::new(&sums[a], &others)
+        })
+        .collect();
+    let m = chosen.placebos.len() as f64;
+    // A placebo less the m − 1 others varies by m/(m − 1), a constitution less all m by (m + 1)/m.
+    let even = ((m * m - 1.0) / (m * m)).max(0.0).sqrt();
+    let norm = |a: usize| shifts[a].as_ref().and_then(Shift::norm);
+    for (a, arm) in chosen.arms.iter().enumerate() {
+        let others = chosen.others(a);
+        let logs: Vec<f64> =
+            others.iter().filter_map(|&p| norm(p)).map(|(n, _)| (even * n / scale).ln()).collect();
+        let own = norm(a).map(|(n, se)| (n / scale, se / scale));
+        let responses: Vec<f64> = others.iter().filter_map(|&p| parts[p]).map(|s| s.response).collect();
+        finding.shifts.push(Shifted {
+            constitution: arm.name.clone(),
+            placebo: chosen.is_placebo(a),
+            norm: own.and_then(|(n, se)| Figure::new(n, se)),
+            band: own.and_then(|(n, _)| band(n.ln(), &logs)).map(|b| Band { lo: b.lo.exp(), hi: b.hi.exp(), ..b }),
+            shares: parts[a],
+            response_band: parts[a].and_then(|s| band(s.response, &responses)),
+        });
+    }
+    Ok(shifts)
+}
+
+fn rms(h: &Array2<f32>, wanted: &[usize]) -> f64 {
+    let square: f64 =
+        wanted.iter().map(|&r| h.row(r).iter().map(|v| f64::from(*v).powi(2)).sum::<f64>()).sum();
+    (square / wanted.len().max(1) as f64).sqrt()
+}
+
+/// A value in the bare state.
+struct Bare {
+    value: usize,
+    s: Label,
+    left: LeftOut,
+    along: Option<Along>,
+    own: Option<Validity>,
+    encoded: bool,
+    /// v* in raw coordinates, `[d]`.
+    v: Vec<f64>,
+}
+
+/// A value in the state of an arm.
+struct Under {
+    rho2: Option<Influence>,
+    encoded: bool,
+    along: Option<Along>,
+    turn: Option<Influence>,
+    transfer: Option<Influence>,
+    conditioned: Option<Influence>,
+    alignment: Option<Alignment>,
+    raw: Option<f64>,
+}
+
+fn by_value(
+    stage: &mut Stage<'_>,
+    chosen: &Chosen<'_>,
+    wanted: Rows,
+    values: &[usize],
+    shifts: &[Option<Shift>],
+    finding: &mut Finding,
+) -> Result<()> {
+    let problem = stage.problem;
+    let Some(bench) = stage.bench(wanted)? else {
+        for &v in values {
+            finding.missing.push(Missing::Unencoded { value: problem.values[v].name.clone() });
+        }
+        return Ok(());
+    };
+    let blocks = bench.contrasts.blocks();
+    let basis = right(&bench.spectrum, &bench.x);
+    let coordinates: Mat<f64> = &bench.x * &basis;
+    let labels = values.iter().map(|&v| rows::label(&bench, &problem.values[v])).collect();
+    let bare: Vec<Bare> = bench
+        .probe(labels)
+        .into_iter()
+        .zip(values)
+        .map(|(s, &value)| {
+            let left = LeftOut::new(&bench.spectrum, blocks, bench.lambda, &s.y);
+            let encoded = rho2(&bench, &s).is_some_and(|r| r.value > GATE * r.se(blocks));
+            let (along, own) = (along(&coordinates, &left, blocks), validity(&s.y, &coordinates, &left, blocks));
+            Bare { value, v: mean_direction(&basis, &left), s, left, along, own, encoded }
+        })
+        .collect();
+    for b in bare.iter().filter(|b| !b.encoded) {
+        finding.missing.push(Missing::Unencoded { value: problem.values[b.value].name.clone() });
+    }
+    let mut found: Vec<Vec<Under>> = Vec::with_capacity(chosen.arms.len());
+    for (a, &at) in chosen.at.iter().enumerate() {
+        let h = stage.source.arm_resid(at, stage.layer)?;
+        let read = Read { bench: &bench, basis: &basis, arm: chosen.arms[a], shift: shifts[a].as_ref() };
+        found.push(read.values(stage, &h, &bare)?);
+    }
+    for (i, b) in bare.iter().enumerate() {
+        let own: Vec<&Under> = found.iter().map(|f| &f[i]).collect();
+        for a in 0..chosen.arms.len() {
+            finding.cells.push(cell(&problem.values[b.value].name, b, chosen, a, &own, &bench));
+        }
+    }
+    Ok(())
+}
+
+/// V times the mean of the directions without a block.
+fn mean_direction(basis: &Mat<f64>, left: &LeftOut) -> Vec<f64> {
+    let g = left.by_block.ncols() as f64;
+    let mean = Mat::from_fn(left.by_block.nrows(), 1, |j, _| {
+        (0..left.by_block.ncols()).map(|b| left.by_block[(j, b)]).sum::<f64>() / g
+    });
+    let v: Mat<f64> = basis * &mean;
+    (0..v.nrows()).map(|i| v[(i, 0)]).collect()
+}
+
+/// What is needed to read one arm.
+struct Read<'a> {
+    bench: &'a Rc<Bench>,
+    basis: &'a Mat<f64>,
+    arm: &'a Arm,
+    shift: Option<&'a Shift>,
+}
+
+impl Read<'_> {
+    fn values(&self, stage: &Stage<'_>, h: &Array2<f32>, bare: &[Bare]) -> Result<Vec<Under>> {
+        let contrasts = self.bench.contrasts.clone();
+        let length = match (&stage.problem.tokens, stage.length) {
+            (Some(tokens), true) => {
+                Some(LengthControl::new(&contrasts, tokens).unwrap_or_else(LengthControl::nothing))
+            }
+            _ => None,
+        };
+        let arm = match Bench::new(contrasts, h.view(), length) {
+            Ok(arm) => Some(arm),
+            Err(e) if e.kind() == Some(Kind::NotEstimable) => None,
+            Err(e) => return Err(e),
+        };
+        let blocks = self.bench.contrasts.blocks();
+        let mut out = Vec::with_capacity(bare.len());
+        let parts = arm.as_ref().map(|arm| {
+            let basis = right(&arm.spectrum, &arm.x);
+            let (there, back): (Mat<f64>, Mat<f64>) = (&arm.x * self.basis, &self.bench.x * &basis);
+            let own: Mat<f64> = &arm.x * &basis;
+            arm.probe(bare.iter().map(|b| b.s.y.clone()).collect());
+            (there, back, own)
+        });
+        for b in bare {
+            let mut under = Under {
+                rho2: None,
+                encoded: false,
+                along: None,
+                turn: None,
+                transfer: None,
+                conditioned: self.conditioned(stage, b),
+                alignment: self.shift.and_then(|shift| alignment(self.bench, &b.s, shift)),
+                raw: self.shift.map(|s| dot(&s.delta, &b.v) / (dot(&s.delta, &s.delta) * dot(&b.v, &b.v)).sqrt()),
+            };
+            if let (Some(arm), Some((there, back, own))) = (&arm, &parts) {
+                let s = arm.probe(vec![b.s.y.clone()]).remove(0);
+                let left = LeftOut::new(&arm.spectrum, blocks, arm.lambda, &s.y);
+                under.rho2 = rho2(arm, &s);
+                under.encoded = under.rho2.as_ref().is_some_and(|r| r.value > GATE * r.se(blocks));
+                under.along = along(there, &b.left, blocks);
+                let of = |c: &Mat<f64>, left: &LeftOut| validity(&s.y, c, left, blocks);
+                under.turn = of(back, &left).zip(b.own.clone()).and_then(|(a, own)| a.over(&own));
+                under.transfer = of(there, &b.left).zip(of(own, &left)).and_then(|(a, own)| a.over(&own));
+            }
+            out.push(under);
+        }
+        Ok(out)
+    }
+
+    /// cos(w_c, v*) − cos(w_0, v*) on the bare rows.
+    fn conditioned(&self, stage: &Stage<'_>, b: &Bare) -> Option<Influence> {
+        let (plain, under) = (stage.problem.logprob.as_ref()?, self.arm.logprob.as_ref()?);
+        // Rows outside the bench are not read: what is not there may be NaN.
+        let under: Vec<f64> = under.iter().zip(plain).map(|(u, p)| if u.is_nan() { *p } else { *u }).collect();
+        let labels = self.bench.probe(vec![self.bench.logprob(plain), self.bench.logprob(&under)]);
+        let of = |label: &Label| Angle::new(self.bench, &b.s, label);
+        let (w, w_c) = (of(&labels[0]), of(&labels[1]));
+        (w.identifiable() && w_c.identifiable()).then(|| gap(self.bench, &w_c, &w).1)?
+    }
+}
+
+fn cell(name: &str, bare: &Bare, chosen: &Chosen<'_>, a: usize, all: &[&Under], bench: &Bench) -> Cell {
+    let blocks = bench.contrasts.blocks();
+    let others = chosen.others(a);
+    let own = all[a];
+    // A figure and those of the placebos, on one scale; `difference` is paired over blocks.
+    let against = |of: &dyn Fn(&Under) -> Option<Influence>| -> Reading {
+        let Some(own) = of(own).filter(|_| bare.encoded) else { return Reading::NONE };
+        let placebos: Vec<Influence> = others.iter().filter_map(|&p| of(all[p])).collect();
+        let figure = Figure::of(&own, blocks);
+        let values: Vec<f64> = placebos.iter().map(|p| p.value).collect();
+        let band = band(own.value, &values);
+        let paired = (!placebos.is_empty()).then(|| less_mean(&own, &placebos.iter().collect::<Vec<_>>()));
+        let p = paired.zip(band).map(|(d, b)| two_sided(d.value / d.se(blocks)).max(b.p));
+        Reading { figure, band, p, p_adjusted: None, outcome: Outcome::LikePlacebos }
+    };
+    let log_gains = against(&|u: &Under| Some(log_gain(u.along.as_ref()?, bare.along.as_ref()?)));
+    let gain = Reading {
+        figure: log_gains.figure.map(Figure::exp),
+        band: log_gains.band.map(|b| Band { lo: b.lo.exp(), hi: b.hi.exp(), ..b }),
+        ..log_gains
+    };
+    let levels = against(&|u: &Under| u.rho2.clone());
+    let placebo_rho2: Vec<&Influence> = others.iter().filter_map(|&p| all[p].rho2.as_ref()).collect();
+    let mean = placebo_rho2.iter().map(|r| r.value).sum::<f64>() / placebo_rho2.len().max(1) as f64;
+    let retrieval = match &own.rho2 {
+        Some(rho2) if !placebo_rho2.is_empty() && bare.encoded => Reading {
+            figure: Figure::of(&less_mean(rho2, &placebo_rho2), blocks),
+            band: levels.band.map(|b| Band { lo: b.lo - mean, hi: b.hi - mean, ..b }),
+            ..levels
+        },
+        _ => Reading::NONE,
+    };
+    let reliable = |u: &Under| u.alignment.as_ref().filter(|a| a.encoded && a.reliability >= RELIABLE).map(|a| a.cos.clone());
+    let alignment = match reliable(own) {
+        None => Reading::NONE,
+        Some(cos) => {
+            let placebos: Vec<f64> = others.iter().filter_map(|&p| reliable(all[p])).map(|c| c.value).collect();
+            let band = band_about_zero(cos.value, &placebos);
+            let p = band.map(|b| two_sided(cos.value / cos.se(blocks)).max(b.p));
+            Reading { figure: Figure::of(&cos, blocks), band, p, p_adjusted: None, outcome: Outcome::LikePlacebos }
+        }
+    };
+    let of_alongs = own.along.as_ref().zip(bare.along.as_ref()).filter(|_| bare.encoded);
+    Cell {
+        value: name.to_owned(),
+        constitution: chosen.arms[a].name.clone(),
+        placebo: chosen.is_placebo(a),
+        alignment,
+        alignment_raw: own.raw.filter(|r| r.is_finite()),
+        reliability: own.alignment.as_ref().map(|a| a.reliability).filter(|r| r.is_finite()),
+        gain,
+        ratio: of_alongs.and_then(|(c, b)| Figure::of(&log_ratio(c, b), blocks)).map(Figure::exp),
+        random: of_alongs.map(|(c, b)| ((c.random.value - b.random.value).exp(), c.random_sd)),
+        rho2: own.rho2.as_ref().and_then(|r| Figure::of(r, blocks)),
+        retrieval,
+        turn: against(&|u: &Under| u.turn.clone().filter(|_| u.encoded)),
+        transfer: against(&|u: &Under| u.transfer.clone().filter(|_| u.encoded)),
+        conditioned: against(&|u: &Under| u.conditioned.clone()),
+    }
+}
+
+type Get = fn(&mut Cell) -> &mut Reading;
+
+/// The figures of a cell that are set against placebos.
+const READINGS: [Get; 6] = [
+    |c| &mut c.alignment,
+    |c| &mut c.gain,
+    |c| &mut c.retrieval,
+    |c| &mut c.turn,
+    |c| &mut c.transfer,
+    |c| &mut c.conditioned,
+];
+
+/// Adjusts each figure's p over constitutions and values, placebos apart, and decides.
+fn settle(finding: &mut Finding, placebos: usize) {
+    for get in READINGS {
+        for placebo in [false, true] {
+            let mut cells: Vec<&mut Reading> = finding
+                .cells
+                .iter_mut()
+                .filter(|c| c.placebo == placebo)
+                .map(get)
+                .filter(|r| r.p.is_some_and(f64::is_finite))
+                .collect();
+            let p: Vec<f64> = cells.iter().filter_map(|r| r.p).collect();
+            for (reading, adjusted) in cells.iter_mut().zip(holm(&p)) {
+                reading.p_adjusted = Some(adjusted);
+            }
+        }
+        for reading in finding.cells.iter_mut().map(get) {
+            reading.outcome = outcome(reading, placebos);
+        }
+    }
+}
+
+fn outcome(reading: &Reading, placebos: usize) -> Outcome {
+    match (reading.figure, reading.band, reading.p_adjusted) {
+        (None, ..) => Outcome::NotIdentifiable,
+        (Some(_), ..) if placebos < ENOUGH => Outcome::TooFewPlacebos,
+        (Some(_), None, _) | (Some(_), _, None) => Outcome::TooFewPlacebos,
+        (Some(figure), Some(band), Some(p)) if p < 0.05 => {
+            let middle = 0.5 * (band.lo + band.hi);
+            if figure.value > middle { Outcome::Higher } else { Outcome::Lower }
+        }
+        _ => Outcome::LikePlacebos,
+    }
+}
+
+/// ‖Δ_c‖ at every layer, on all rows.
+fn layers(problem: &Problem, source: &dyn LayerSource, chosen: &Chosen<'_>) -> Result<Vec<LayerShift>> {
+    let wanted: Vec<usize> =
+        (0..problem.rows()).filter(|&r| chosen.arms.iter().all(|a| a.present[r])).collect();
+    let mut out = Vec::new();
+    if source.layers().len() < 2 || wanted.is_empty() {
+        return Ok(out);
+    }
+    for &layer in source.layers() {
+        let scale = rms(&source.resid(layer)?, &wanted);
+        let mut sums = Vec::with_capacity(chosen.arms.len());
+        for &at in &chosen.at {
+            sums.push(Sums::new(source.arm_resid(at, layer)?.view(), &wanted, &problem.block));
+        }
+        for (a, arm) in chosen.arms.iter().enumerate() {
+            let others: Vec<&Sums> = chosen.others(a).iter().map(|&p| &sums[p]).collect();
+            let Some(shift) = Shift::new(&sums[a], &others) else { continue };
+            let norm = shift.norm2.max(0.0).sqrt() / scale;
+            if norm.is_finite() {
+                out.push(LayerShift { layer, constitution: arm.name.clone(), placebo: chosen.is_placebo(a), norm });
+            }
+        }
+    }
+    Ok(out)
+}
