@@ -1,5 +1,6 @@
 //! Named regimes: data sets that estimators go wrong on, each in its own way.
 
+use super::texts::{Effect, Texts};
 use super::design::{Binary, Design, Judge, Length, Loading, LogProb, Massive, Objective, Remainder};
 use crate::error::{Kind, Refusal, Result};
 
@@ -48,11 +49,21 @@ pub enum Regime {
     Confounded,
     /// Twelve layers of which the ninth encodes most.
     Layers,
+    /// Responses read under texts of which none does more to the state than a placebo.
+    StateNothing,
+    /// A constitution that adds v* to every state.
+    StateShift,
+    /// A constitution that amplifies what encodes the value, and generates along it.
+    StateGain,
+    /// A constitution that amplifies what does not encode the value.
+    StateGainElsewhere,
+    /// A constitution that turns v*.
+    StateRotation,
 }
 
 impl Regime {
     /// All regimes.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 25] = [
         Self::Standard,
         Self::Tall,
         Self::Wide,
@@ -73,6 +84,11 @@ impl Regime {
         Self::Length,
         Self::Confounded,
         Self::Layers,
+        Self::StateNothing,
+        Self::StateShift,
+        Self::StateGain,
+        Self::StateGainElsewhere,
+        Self::StateRotation,
     ];
 
     /// The name by which a user asks for it.
@@ -113,6 +129,13 @@ impl Regime {
             Self::Length => ("length", "length moves S, the judge, log P and h"),
             Self::Confounded => ("confounded", "prompt effects oppose what holds inside prompts"),
             Self::Layers => ("layers", "12 layers, of which the ninth encodes most"),
+            Self::StateNothing => ("state_nothing", "read under a constitution that does what placebo texts do"),
+            Self::StateShift => ("state_shift", "read under a constitution that adds v* to every state"),
+            Self::StateGain => ("state_gain", "read under a constitution that amplifies the value by 1.6"),
+            Self::StateGainElsewhere => {
+                ("state_gain_elsewhere", "read under a constitution that amplifies what is not the value by 1.6")
+            }
+            Self::StateRotation => ("state_rotation", "read under a constitution that turns v* by .9 radians"),
         }
     }
 
@@ -133,6 +156,14 @@ impl Regime {
         let shared = |cos: f64, corr: f64| vec![Judge { noise_corr: corr, ..Judge::new("good", cos) }];
         let massive = Massive { count: 3, variance: 60.0, df: 5.0, share: 0.2 };
         let few = 50;
+        let state = |effect, strength: f64, logprob: f64| Design {
+            hidden_size: 32,
+            prompts: 120,
+            rho2: 0.6,
+            judges: Vec::new(),
+            texts: Some(Texts { effect, strength, logprob, ..Texts::default() }),
+            ..Design::default()
+        };
         match self {
             Self::Standard => standard,
             Self::Tall => {
@@ -209,6 +240,11 @@ impl Regime {
                 layers: (0..12).map(|l: i32| 1.0 - 0.1 * f64::from((l - 8).abs())).collect(),
                 ..standard
             },
+            Self::StateNothing => state(Effect::Nothing, 0.0, 0.0),
+            Self::StateShift => state(Effect::Shift, 0.7, 0.0),
+            Self::StateGain => state(Effect::Gain, 1.6, 3.0),
+            Self::StateGainElsewhere => state(Effect::GainElsewhere, 1.6, 0.0),
+            Self::StateRotation => state(Effect::Rotation, 0.9, 0.0),
         }
     }
 }
