@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use ndarray::Array2;
 
 use crate::error::{Kind, Refusal, Result};
-use crate::hypothesis::{Arm, Asked, Choices, Labels, LayerSource, Mode, Parts, Problem, Value};
+use crate::hypothesis::{Asked, Choices, Labels, LayerSource, Mode, Parts, Problem, StateText, Value};
 use crate::observations::{BARE, Judgments, Observations, RowSelection};
 use crate::units::Layer;
 
@@ -14,7 +14,7 @@ pub struct Reference<'a> {
     observations: &'a Observations,
     /// The rows.
     pub selection: RowSelection,
-    arms: Vec<Arm>,
+    arms: Vec<StateText>,
     /// Row of each response under each arm.
     arm_rows: Vec<Vec<Option<usize>>>,
 }
@@ -28,11 +28,11 @@ impl LayerSource for Reference<'_> {
         self.observations.selected_layer(layer, &self.selection)
     }
 
-    fn arms(&self) -> &[Arm] {
+    fn texts(&self) -> &[StateText] {
         &self.arms
     }
 
-    fn arm_resid(&self, arm: usize, layer: Layer) -> Result<Array2<f32>> {
+    fn text_resid(&self, arm: usize, layer: Layer) -> Result<Array2<f32>> {
         let Some(rows) = self.arm_rows.get(arm) else {
             return Err(Refusal::new(Kind::Missing, format!("there is no arm {arm}")).into());
         };
@@ -158,18 +158,18 @@ pub fn pose<'a>(
         values,
         judged,
     };
-    let (arms, arm_rows) = arms(observations, &selection, placebo, &mut warnings);
+    let (arms, arm_rows) = texts(observations, &selection, placebo, &mut warnings);
     let source = Reference { observations, selection, arms, arm_rows };
     Ok(Posed { problem: Problem::new(parts)?, source, warnings })
 }
 
 /// The other constitutions under which responses of the selection were read, with the row of each response.
-fn arms(
+fn texts(
     observations: &Observations,
     selection: &RowSelection,
     placebo: &BTreeSet<String>,
     warnings: &mut Vec<String>,
-) -> (Vec<Arm>, Vec<Vec<Option<usize>>>) {
+) -> (Vec<StateText>, Vec<Vec<Option<usize>>>) {
     let (mut arms, mut arm_rows) = (Vec::new(), Vec::new());
     let columns = observations.columns();
     for (at, name) in observations.meta().constitutions.iter().enumerate() {
@@ -188,7 +188,7 @@ fn arms(
         let logprob = columns.logprob.as_ref().map(|column| {
             rows.iter().map(|row| row.map_or(f64::NAN, |row| column[row])).collect::<Vec<f64>>()
         });
-        arms.push(Arm {
+        arms.push(StateText {
             name: name.clone(),
             placebo: placebo.contains(name),
             present: rows.iter().map(Option::is_some).collect(),

@@ -170,7 +170,7 @@ pub fn analyse(problem: &Problem, source: &dyn LayerSource, options: &Options) -
             clock.lap(&format!("{name}{control}"));
         }
         drop(stage);
-        beside.measure(problem, options, length, &values, &mut out)?;
+        beside.measure((problem, source), options, length, &values, &mut out)?;
         clock.lap(&format!("other layers{control}"));
     }
     for judged in &problem.judged {

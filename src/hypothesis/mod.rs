@@ -42,4 +42,4 @@ pub mod wording;
 
 pub use analysis::{Analysis, LayerChoice, Options, analyse};
 pub use estimate::{Control, Estimate, Mode, Quantity};
-pub use problem::{Arm, Asked, Choices, Judged, Labels, LayerSource, Parts, Problem, Value};
+pub use problem::{Asked, Choices, Judged, Labels, LayerSource, Parts, Problem, StateText, Value};

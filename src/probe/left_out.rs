@@ -131,7 +131,10 @@ mod tests {
             let left = LeftOut::new(&spectrum, &blocks, lambda, &y);
             let c: Mat<f64> = &x * right(&spectrum, &x);
             let found = left.scores(&c, &blocks);
-            assert!(told.iter().zip(&found).all(|(a, b)| (a - b).abs() < 1e-8), "{n}x{d}: {told:?} {found:?}");
+            assert!(
+                told.iter().zip(&found).all(|(a, b)| (a - b).abs() < 1e-8),
+                "{n}x{d}: {told:?} {found:?}"
+            );
             // Twice the activations give twice the scores: the direction is the same.
             let doubled = Mat::from_fn(n, c.ncols(), |i, j| 2.0 * c[(i, j)]);
             let twice = left.scores(&doubled, &blocks);

@@ -24,8 +24,8 @@ use safetensors::tensor::{Dtype, TensorView};
 
 pub use design::{Binary, Design, Judge, Length, Loading, LogProb, Massive, Objective, Remainder};
 pub use regime::Regime;
-pub use texts::{CONSTITUTION, Effect, Texts};
 pub use table::{Figure, Line, Table};
+pub use texts::{CONSTITUTION, Effect, Texts};
 pub use truth::{Population, Truth};
 
 use crate::artifact;

@@ -1,7 +1,7 @@
 //! Named regimes: data sets that estimators go wrong on, each in its own way.
 
-use super::texts::{Effect, Texts};
 use super::design::{Binary, Design, Judge, Length, Loading, LogProb, Massive, Objective, Remainder};
+use super::texts::{Effect, Texts};
 use crate::error::{Kind, Refusal, Result};
 
 /// A preset of [`Design`].
@@ -129,13 +129,18 @@ impl Regime {
             Self::Length => ("length", "length moves S, the judge, log P and h"),
             Self::Confounded => ("confounded", "prompt effects oppose what holds inside prompts"),
             Self::Layers => ("layers", "12 layers, of which the ninth encodes most"),
-            Self::StateNothing => ("state_nothing", "read under a constitution that does what placebo texts do"),
+            Self::StateNothing => {
+                ("state_nothing", "read under a constitution that does what placebo texts do")
+            }
             Self::StateShift => ("state_shift", "read under a constitution that adds v* to every state"),
             Self::StateGain => ("state_gain", "read under a constitution that amplifies the value by 1.6"),
-            Self::StateGainElsewhere => {
-                ("state_gain_elsewhere", "read under a constitution that amplifies what is not the value by 1.6")
+            Self::StateGainElsewhere => (
+                "state_gain_elsewhere",
+                "read under a constitution that amplifies what is not the value by 1.6",
+            ),
+            Self::StateRotation => {
+                ("state_rotation", "read under a constitution that turns v* by .9 radians")
             }
-            Self::StateRotation => ("state_rotation", "read under a constitution that turns v* by .9 radians"),
         }
     }
 

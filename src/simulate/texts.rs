@@ -1,7 +1,7 @@
 //! The same responses read under texts: one constitution that does something planted, and placebo texts.
 //!
 //! A text maps h to T h + shift + noise, all in components. Every text, placebos included, shifts h in a direction of its
-//! own and stretches it a little along another; the constitution composes its planted effect with that. Within prompts
+//! own and stretches it a little along others; the constitution composes its planted effect with that. Within prompts
 //! Σ_c = T Λ Tᵀ + νΛ, so that gain, ρ², turn and alignment follow exactly for every text, whatever it is.
 
 use std::collections::BTreeMap;
@@ -21,6 +21,9 @@ use crate::observations::{BARE, Columns, Observations};
 
 /// Name of the constitution with the planted effect.
 pub const CONSTITUTION: &str = "named";
+
+/// Directions along which a text stretches h: several, as what a text does to a state has many parts.
+const AXES: usize = 8;
 
 /// What the constitution does to the state.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -50,7 +53,7 @@ pub struct Texts {
     pub strength: f64,
     /// Length of a text's own shift, in units of the root trace of Σ.
     pub shift: f64,
-    /// sd of the log of the factor by which a text stretches h along a direction of its own.
+    /// sd of the log of the factor by which a text stretches h along each of eight directions of its own.
     pub stretch: f64,
     /// ν: variance of what is drawn anew for each row and text, relative to Σ.
     pub noise: f64,
@@ -65,7 +68,7 @@ impl Default for Texts {
             effect: Effect::Nothing,
             strength: 0.0,
             shift: 0.5,
-            stretch: 0.1,
+            stretch: 0.06,
             noise: 0.3,
             logprob: 0.0,
         }
@@ -85,21 +88,19 @@ pub(super) struct Text {
 
 impl Text {
     /// The texts of a design: the constitution, then the placebos.
-    pub fn draw(
-        design: &Design,
-        lambda: &Array1<f64>,
-        v: &Array1<f64>,
-        rng: &mut ChaCha8Rng,
-    ) -> Vec<Self> {
+    pub fn draw(design: &Design, lambda: &Array1<f64>, v: &Array1<f64>, rng: &mut ChaCha8Rng) -> Vec<Self> {
         let Some(texts) = design.texts else { return Vec::new() };
         let mut out = Vec::new();
         for at in 0..=texts.placebos {
             let placebo = at > 0;
             // Directions of variance 1, so that ⟨h, axis⟩ is stretched and nothing else.
-            let axis = at_cosine(design, lambda, v, 0.0, rng) + v * rng.sample::<f64, _>(StandardNormal);
-            let axis = &axis / dot(lambda, &axis, &axis).sqrt();
-            let factor = (texts.stretch * rng.sample::<f64, _>(StandardNormal)).exp();
-            let mut factors = vec![(lambda * &axis * (factor - 1.0), axis)];
+            let mut factors = Vec::new();
+            for _ in 0..AXES {
+                let axis = at_cosine(design, lambda, v, 0.0, rng) + v * rng.sample::<f64, _>(StandardNormal);
+                let axis = &axis / dot(lambda, &axis, &axis).sqrt();
+                let factor = (texts.stretch * rng.sample::<f64, _>(StandardNormal)).exp();
+                factors.push((lambda * &axis * (factor - 1.0), axis));
+            }
             let own = Array1::from_shape_fn(v.len(), |_| rng.sample::<f64, _>(StandardNormal));
             let mut shift = &own * (texts.shift * (lambda.sum() / own.dot(&own)).sqrt());
             let elsewhere = at_cosine(design, lambda, v, 0.0, rng);
@@ -130,7 +131,13 @@ impl Text {
                 }
             }
             let name = if placebo { format!("placebo-{at}") } else { CONSTITUTION.to_owned() };
-            out.push(Self { name, placebo, factors, shift, logprob: if placebo { 0.0 } else { texts.logprob } });
+            out.push(Self {
+                name,
+                placebo,
+                factors,
+                shift,
+                logprob: if placebo { 0.0 } else { texts.logprob },
+            });
         }
         out
     }
@@ -218,9 +225,8 @@ pub(super) fn population(design: &Design, world: &World) -> BTreeMap<String, f64
     let share = design.rho2;
     let state = |text: &Text| {
         // Columns T e_j; Σ_c = T Λ Tᵀ + νΛ.
-        let t: Vec<Array1<f64>> = (0..d)
-            .map(|j| text.apply(&Array1::from_shape_fn(d, |i| f64::from(u8::from(i == j)))))
-            .collect();
+        let t: Vec<Array1<f64>> =
+            (0..d).map(|j| text.apply(&Array1::from_shape_fn(d, |i| f64::from(u8::from(i == j))))).collect();
         let sigma = Mat::from_fn(d, d, |i, k| {
             (0..d).map(|j| t[j][i] * lambda[j] * t[j][k]).sum::<f64>()
                 + if i == k { texts.noise * lambda[i] } else { 0.0 }

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::agreement::Story;
 use super::interaction::Shares;
 use super::placebo::Band;
 use crate::hypothesis::estimate::Control;
@@ -203,4 +204,6 @@ pub struct Finding {
     pub cells: Vec<Cell>,
     /// ‖Δ_c‖ by layer, on all rows; without control only.
     pub layers: Vec<LayerShift>,
+    /// Whether the estimators tell one story, by value and constitution.
+    pub stories: Vec<Story>,
 }

@@ -1,18 +1,19 @@
 //! From paired rows to findings: one pass over the arms for each set of rows.
 
-use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use faer::Mat;
 use ndarray::Array2;
 
+use super::agreement::stories;
+use super::chosen::Chosen;
 use super::finding::{Cell, Figure, Finding, LayerShift, Missing, Outcome, Reading, Shifted};
 use super::gain::{Along, along, log_gain, log_ratio};
 use super::interaction::{Shares, shares};
 use super::placebo::{Band, ENOUGH, band, band_about_zero, holm};
+use super::report;
 use super::retrieval::{Validity, less_mean, validity};
 use super::shift::{Alignment, Shift, Sums, alignment};
-use super::report;
 use crate::error::{Kind, Result};
 use crate::hypothesis::analysis::Analysis;
 use crate::hypothesis::bench::{Bench, Label};
@@ -20,7 +21,7 @@ use crate::hypothesis::encoding::rho2;
 use crate::hypothesis::gap::gap;
 use crate::hypothesis::improvement::{Angle, GATE};
 use crate::hypothesis::multiplicity::two_sided;
-use crate::hypothesis::problem::{Arm, LayerSource, Problem};
+use crate::hypothesis::problem::{LayerSource, Problem, StateText};
 use crate::hypothesis::rows::{self, Rows};
 use crate::hypothesis::stage::Stage;
 use crate::linalg::dot;
@@ -28,56 +29,8 @@ use crate::probe::Influence;
 use crate::probe::left_out::{LeftOut, right};
 use crate::probe::length::LengthControl;
 
-/// Share of the rows that must have been read under a constitution.
-const PRESENT: f64 = 0.8;
 /// Split-half reliability below which Δ_c is not a direction.
 const RELIABLE: f64 = 0.5;
-
-/// The constitutions that take part.
-struct Chosen<'a> {
-    /// Place among the source's arms.
-    at: Vec<usize>,
-    arms: Vec<&'a Arm>,
-    /// Places in `arms` of independent placebo texts.
-    placebos: Vec<usize>,
-}
-
-impl<'a> Chosen<'a> {
-    fn new(stage: &Stage<'a>, missing: &mut Vec<Missing>) -> Self {
-        let all = stage.source.arms();
-        let kept: Vec<usize> = (0..stage.problem.rows()).filter(|&r| (stage.keep)(r)).collect();
-        let mut out = Self { at: Vec::new(), arms: Vec::new(), placebos: Vec::new() };
-        let mut texts: BTreeSet<&str> = BTreeSet::new();
-        for (at, arm) in all.iter().enumerate() {
-            let there = kept.iter().filter(|&&r| arm.present[r]).count();
-            if (there as f64) < PRESENT * kept.len() as f64 {
-                missing.push(Missing::FewRows { constitution: arm.name.clone() });
-                continue;
-            }
-            if arm.placebo {
-                // Wordings of one text are not independent: the first stands for them.
-                let text = stage.options.wordings.get(&arm.name).unwrap_or(&arm.name);
-                if texts.insert(text) {
-                    out.placebos.push(out.arms.len());
-                } else {
-                    continue;
-                }
-            }
-            out.at.push(at);
-            out.arms.push(arm);
-        }
-        out
-    }
-
-    /// The placebos that an arm is compared with: all, or all others.
-    fn others(&self, arm: usize) -> Vec<usize> {
-        self.placebos.iter().copied().filter(|&p| p != arm).collect()
-    }
-
-    fn is_placebo(&self, arm: usize) -> bool {
-        self.placebos.contains(&arm)
-    }
-}
 
 /// Measures the state under a stage's control, and adds the estimates and the table's entry.
 pub fn measure(stage: &mut Stage<'_>, values: &[usize], out: &mut Analysis) -> Result<()> {
@@ -91,8 +44,9 @@ pub fn measure(stage: &mut Stage<'_>, values: &[usize], out: &mut Analysis) -> R
         shifts: Vec::new(),
         cells: Vec::new(),
         layers: Vec::new(),
+        stories: Vec::new(),
     };
-    if stage.source.arms().is_empty() {
+    if stage.source.texts().is_empty() {
         // A file without judgments asks nothing about constitutions.
         if stage.problem.judged.is_empty() || stage.length {
             return Ok(());
@@ -106,7 +60,8 @@ pub fn measure(stage: &mut Stage<'_>, values: &[usize], out: &mut Analysis) -> R
         report::add(finding, out);
         return Ok(());
     }
-    let chosen = Chosen::new(stage, &mut finding.missing);
+    let (problem, source, options) = (stage.problem, stage.source, stage.options);
+    let chosen = Chosen::new(problem, source, options, stage.keep, &mut finding.missing);
     finding.placebos = chosen.placebos.len();
     match chosen.placebos.len() {
         0 => finding.missing.push(Missing::Placebos),
@@ -117,7 +72,7 @@ pub fn measure(stage: &mut Stage<'_>, values: &[usize], out: &mut Analysis) -> R
         finding.missing.push(Missing::Logprob);
     }
     let keep = stage.keep;
-    let there = |r: usize| keep(r) && chosen.arms.iter().all(|a| a.present[r]);
+    let there = |r: usize| keep(r) && chosen.all_there(r);
     let shifts = all_rows(stage, &chosen, &there, &mut finding)?;
     let mut groups: Vec<(Rows, Vec<usize>)> = Vec::new();
     for &v in values {
@@ -131,6 +86,7 @@ pub fn measure(stage: &mut Stage<'_>, values: &[usize], out: &mut Analysis) -> R
         by_value(stage, &chosen, rows, &list, &shifts, &mut finding)?;
     }
     settle(&mut finding, chosen.placebos.len());
+    finding.stories = stories(&finding, out);
     if !stage.length {
         finding.layers = layers(stage.problem, stage.source, &chosen)?;
     }
@@ -156,7 +112,7 @@ fn all_rows(
     let mut sums = Vec::with_capacity(chosen.arms.len());
     let mut parts: Vec<Option<Shares>> = Vec::with_capacity(chosen.arms.len());
     for &at in &chosen.at {
-        let h = stage.source.arm_resid(at, stage.layer)?;
+        let h = stage.source.text_resid(at, stage.layer)?;
         sums.push(Sums::new(h.view(), &wanted, &problem.block));
         parts.push(shares(h.view(), stage.h.view(), &wanted, &problem.block, &contrasts, length.as_ref()));
     }
@@ -182,7 +138,11 @@ fn all_rows(
             constitution: arm.name.clone(),
             placebo: chosen.is_placebo(a),
             norm: own.and_then(|(n, se)| Figure::new(n, se)),
-            band: own.and_then(|(n, _)| band(n.ln(), &logs)).map(|b| Band { lo: b.lo.exp(), hi: b.hi.exp(), ..b }),
+            band: own.and_then(|(n, _)| band(n.ln(), &logs)).map(|b| Band {
+                lo: b.lo.exp(),
+                hi: b.hi.exp(),
+                ..b
+            }),
             shares: parts[a],
             response_band: parts[a].and_then(|s| band(s.response, &responses)),
         });
@@ -246,7 +206,8 @@ fn by_value(
         .map(|(s, &value)| {
             let left = LeftOut::new(&bench.spectrum, blocks, bench.lambda, &s.y);
             let encoded = rho2(&bench, &s).is_some_and(|r| r.value > GATE * r.se(blocks));
-            let (along, own) = (along(&coordinates, &left, blocks), validity(&s.y, &coordinates, &left, blocks));
+            let (along, own) =
+                (along(&coordinates, &left, blocks), validity(&s.y, &coordinates, &left, blocks));
             Bare { value, v: mean_direction(&basis, &left), s, left, along, own, encoded }
         })
         .collect();
@@ -255,7 +216,7 @@ fn by_value(
     }
     let mut found: Vec<Vec<Under>> = Vec::with_capacity(chosen.arms.len());
     for (a, &at) in chosen.at.iter().enumerate() {
-        let h = stage.source.arm_resid(at, stage.layer)?;
+        let h = stage.source.text_resid(at, stage.layer)?;
         let read = Read { bench: &bench, basis: &basis, arm: chosen.arms[a], shift: shifts[a].as_ref() };
         found.push(read.values(stage, &h, &bare)?);
     }
@@ -282,7 +243,7 @@ fn mean_direction(basis: &Mat<f64>, left: &LeftOut) -> Vec<f64> {
 struct Read<'a> {
     bench: &'a Rc<Bench>,
     basis: &'a Mat<f64>,
-    arm: &'a Arm,
+    arm: &'a StateText,
     shift: Option<&'a Shift>,
 }
 
@@ -318,7 +279,9 @@ impl Read<'_> {
                 transfer: None,
                 conditioned: self.conditioned(stage, b),
                 alignment: self.shift.and_then(|shift| alignment(self.bench, &b.s, shift)),
-                raw: self.shift.map(|s| dot(&s.delta, &b.v) / (dot(&s.delta, &s.delta) * dot(&b.v, &b.v)).sqrt()),
+                raw: self
+                    .shift
+                    .map(|s| dot(&s.delta, &b.v) / (dot(&s.delta, &s.delta) * dot(&b.v, &b.v)).sqrt()),
             };
             if let (Some(arm), Some((there, back, own))) = (&arm, &parts) {
                 let s = arm.probe(vec![b.s.y.clone()]).remove(0);
@@ -339,7 +302,8 @@ impl Read<'_> {
     fn conditioned(&self, stage: &Stage<'_>, b: &Bare) -> Option<Influence> {
         let (plain, under) = (stage.problem.logprob.as_ref()?, self.arm.logprob.as_ref()?);
         // Rows outside the bench are not read: what is not there may be NaN.
-        let under: Vec<f64> = under.iter().zip(plain).map(|(u, p)| if u.is_nan() { *p } else { *u }).collect();
+        let under: Vec<f64> =
+            under.iter().zip(plain).map(|(u, p)| if u.is_nan() { *p } else { *u }).collect();
         let labels = self.bench.probe(vec![self.bench.logprob(plain), self.bench.logprob(&under)]);
         let of = |label: &Label| Angle::new(self.bench, &b.s, label);
         let (w, w_c) = (of(&labels[0]), of(&labels[1]));
@@ -379,14 +343,23 @@ fn cell(name: &str, bare: &Bare, chosen: &Chosen<'_>, a: usize, all: &[&Under], 
         },
         _ => Reading::NONE,
     };
-    let reliable = |u: &Under| u.alignment.as_ref().filter(|a| a.encoded && a.reliability >= RELIABLE).map(|a| a.cos.clone());
+    let reliable = |u: &Under| {
+        u.alignment.as_ref().filter(|a| a.encoded && a.reliability >= RELIABLE).map(|a| a.cos.clone())
+    };
     let alignment = match reliable(own) {
         None => Reading::NONE,
         Some(cos) => {
-            let placebos: Vec<f64> = others.iter().filter_map(|&p| reliable(all[p])).map(|c| c.value).collect();
+            let placebos: Vec<f64> =
+                others.iter().filter_map(|&p| reliable(all[p])).map(|c| c.value).collect();
             let band = band_about_zero(cos.value, &placebos);
             let p = band.map(|b| two_sided(cos.value / cos.se(blocks)).max(b.p));
-            Reading { figure: Figure::of(&cos, blocks), band, p, p_adjusted: None, outcome: Outcome::LikePlacebos }
+            Reading {
+                figure: Figure::of(&cos, blocks),
+                band,
+                p,
+                p_adjusted: None,
+                outcome: Outcome::LikePlacebos,
+            }
         }
     };
     let of_alongs = own.along.as_ref().zip(bare.along.as_ref()).filter(|_| bare.encoded);
@@ -457,8 +430,7 @@ fn outcome(reading: &Reading, placebos: usize) -> Outcome {
 
 /// ‖Δ_c‖ at every layer, on all rows.
 fn layers(problem: &Problem, source: &dyn LayerSource, chosen: &Chosen<'_>) -> Result<Vec<LayerShift>> {
-    let wanted: Vec<usize> =
-        (0..problem.rows()).filter(|&r| chosen.arms.iter().all(|a| a.present[r])).collect();
+    let wanted: Vec<usize> = (0..problem.rows()).filter(|&r| chosen.all_there(r)).collect();
     let mut out = Vec::new();
     if source.layers().len() < 2 || wanted.is_empty() {
         return Ok(out);
@@ -467,14 +439,19 @@ fn layers(problem: &Problem, source: &dyn LayerSource, chosen: &Chosen<'_>) -> R
         let scale = rms(&source.resid(layer)?, &wanted);
         let mut sums = Vec::with_capacity(chosen.arms.len());
         for &at in &chosen.at {
-            sums.push(Sums::new(source.arm_resid(at, layer)?.view(), &wanted, &problem.block));
+            sums.push(Sums::new(source.text_resid(at, layer)?.view(), &wanted, &problem.block));
         }
         for (a, arm) in chosen.arms.iter().enumerate() {
             let others: Vec<&Sums> = chosen.others(a).iter().map(|&p| &sums[p]).collect();
             let Some(shift) = Shift::new(&sums[a], &others) else { continue };
             let norm = shift.norm2.max(0.0).sqrt() / scale;
             if norm.is_finite() {
-                out.push(LayerShift { layer, constitution: arm.name.clone(), placebo: chosen.is_placebo(a), norm });
+                out.push(LayerShift {
+                    layer,
+                    constitution: arm.name.clone(),
+                    placebo: chosen.is_placebo(a),
+                    norm,
+                });
             }
         }
     }

@@ -5,15 +5,19 @@
 //! ([`gain`]), does it make the value easier to read and turn its direction ([`retrieval`]), and does its effect depend on
 //! the response at all ([`interaction`]). Every figure is set against placebo texts ([`placebo`]).
 
+pub mod agreement;
+mod chosen;
 pub mod finding;
 pub mod gain;
 pub mod interaction;
+pub mod map;
 mod measure;
 pub mod placebo;
 mod report;
 pub mod retrieval;
 pub mod shift;
 
+pub use agreement::{Agreement, Route, Sign, Story};
 pub use finding::{Cell, Figure, Finding, LayerShift, Missing, Outcome, Reading, Shifted};
 pub(super) use measure::measure;
 

@@ -66,9 +66,9 @@ pub fn holm(p: &[f64]) -> Vec<f64> {
 
 #[cfg(test)]
 mod tests {
-    use rand::SeedableRng;
+    use rand::{Rng, SeedableRng};
     use rand_chacha::ChaCha8Rng;
-    use rand_distr::{Distribution, StandardNormal};
+    use rand_distr::StandardNormal;
 
     use super::*;
 
@@ -78,8 +78,9 @@ mod tests {
         for texts in [3usize, 4, 8] {
             let (mut outside, mut small) = (0, 0);
             for _ in 0..4000 {
-                let draws: Vec<f64> =
-                    (0..=texts).map(|_| 7.0 + 0.3 * StandardNormal.sample(&mut rng) as f64).collect::<Vec<f64>>();
+                let draws: Vec<f64> = (0..=texts)
+                    .map(|_| 7.0 + 0.3 * rng.sample::<f64, _>(StandardNormal))
+                    .collect::<Vec<f64>>();
                 let found = band(draws[0], &draws[1..]).expect("a band");
                 outside += usize::from(draws[0] < found.lo || draws[0] > found.hi);
                 small += usize::from(found.p < 0.05);

@@ -17,13 +17,18 @@ pub fn add(finding: Finding, out: &mut Analysis) {
         if let Some(shares) = shifted.shares
             && let Some(share) = Figure::new(shares.response, shares.response_se)
         {
-            let e = of(Quantity::ResponseShare, "mean square of contrasts of h_c − h_0 over that of all", share);
+            let e =
+                of(Quantity::ResponseShare, "mean square of contrasts of h_c − h_0 over that of all", share);
             out.estimates.push(placed(e, &finding, None, name));
         }
     }
     for cell in &finding.cells {
         let readings = [
-            (Quantity::ActivationAlignment, "mean difference as a reading; error of it removed", &cell.alignment),
+            (
+                Quantity::ActivationAlignment,
+                "mean difference as a reading; error of it removed",
+                &cell.alignment,
+            ),
             (Quantity::ActivationGain, "leave-block-out directions, random signs, jackknife", &cell.gain),
             (Quantity::RetrievalGain, "leave-block-out twicing ridge, paired", &cell.retrieval),
             (Quantity::ValueTurn, "directions of one state read in the other", &cell.turn),

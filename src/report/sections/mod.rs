@@ -16,6 +16,7 @@ mod linearity;
 mod monotone;
 mod promptable;
 mod raw;
+mod state;
 mod tilt;
 mod tradeoffs;
 mod wording;
@@ -49,6 +50,7 @@ const SECTIONS: &[Make] = &[
     linearity::section,
     concentration::section,
     generation::section,
+    state::section,
     tilt::section,
     ceiling::section,
     adversarial::section,
@@ -72,6 +74,7 @@ pub(super) const DRAWN: &[&str] = &[
     hypothesis::linearity::TABLE,
     hypothesis::promptable::TABLE,
     hypothesis::raw::TABLE,
+    hypothesis::state::TABLE,
     hypothesis::wording::TABLE,
     two_lines::TABLE,
     several::TABLE,
