@@ -105,28 +105,3 @@ pub fn figures_of(e: &Estimate) -> Option<String> {
     // The truth's plain names are the figures with length projected out.
     Some(if e.control == Control::None { format!("uncontrolled {key}") } else { key })
 }
-
-#[cfg(test)]
-mod scratch {
-    use super::*;
-    use crate::simulate::Regime;
-
-    #[test]
-    fn scratch_table() {
-        let name = std::env::var("REGIME").unwrap_or_else(|_| "state_nothing".into());
-        let n: u64 = std::env::var("SEEDS").unwrap_or_else(|_| "10".into()).parse().unwrap();
-        for name in name.split(',') {
-            let t = std::time::Instant::now();
-            let table = over_seeds(&Regime::by_name(name).unwrap().design(), 1..1 + n).unwrap();
-            println!("== {name} {:?}", t.elapsed());
-            for l in &table.lines {
-                if l.name.contains('_') && !l.name.contains("slope") {
-                    println!(
-                        "{:<46} truth {:?} mean {:.4} bias {:?} se {:?} rmse {:?} cover {:?} given {} withheld {}",
-                        l.name, l.truth, l.mean, l.bias, l.bias_se, l.rmse, l.coverage, l.given, l.withheld
-                    );
-                }
-            }
-        }
-    }
-}

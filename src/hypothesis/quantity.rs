@@ -105,6 +105,20 @@ impl Quantity {
         Self::ALL.iter().copied().find(|q| q.name() == name)
     }
 
+    /// Whether it is of the activations captured under a constitution, and needs no judge.
+    pub fn is_of_the_state(self) -> bool {
+        matches!(
+            self,
+            Self::ActivationNorm
+                | Self::ActivationAlignment
+                | Self::ActivationGain
+                | Self::RetrievalGain
+                | Self::ValueTurn
+                | Self::ConditionedGap
+                | Self::ResponseShare
+        )
+    }
+
     /// The first sentence of its explanation.
     pub fn summary(self) -> &'static str {
         self.explanation().lines().next().unwrap_or_default()

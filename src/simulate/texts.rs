@@ -25,6 +25,9 @@ pub const CONSTITUTION: &str = "named";
 /// Directions along which a text stretches h: several, as what a text does to a state has many parts.
 const AXES: usize = 8;
 
+/// sd of what any text adds to log P along v*, in nats per sd of ⟨h, v*⟩.
+const TEXT_LOGPROB: f64 = 0.3;
+
 /// What the constitution does to the state.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -103,6 +106,7 @@ impl Text {
             }
             let own = Array1::from_shape_fn(v.len(), |_| rng.sample::<f64, _>(StandardNormal));
             let mut shift = &own * (texts.shift * (lambda.sum() / own.dot(&own)).sqrt());
+            let own_logprob = TEXT_LOGPROB * rng.sample::<f64, _>(StandardNormal);
             let elsewhere = at_cosine(design, lambda, v, 0.0, rng);
             let size = (lambda.sum() / v.dot(v)).sqrt();
             let covector = |u: &Array1<f64>| lambda * u;
@@ -136,7 +140,7 @@ impl Text {
                 placebo,
                 factors,
                 shift,
-                logprob: if placebo { 0.0 } else { texts.logprob },
+                logprob: if placebo { own_logprob } else { texts.logprob + own_logprob },
             });
         }
         out

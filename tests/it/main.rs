@@ -33,6 +33,7 @@ mod report;
 mod rope;
 mod settings;
 mod simulate;
+mod state;
 mod steering;
 mod stories;
 mod theorems;

@@ -117,17 +117,17 @@ mod tests {
 
     #[test]
     fn the_shares_are_unbiased_over_all_signs() {
-        // a_prompt = ±2 and b = ±1, all patterns: E‖D‖² = 9 + 4 + 1 of which 9 common, 4 prompt, 1 response.
+        // a_prompt = ±2 and b = ±1, all patterns: E‖D‖² = 16 + 4 + 1 of which 16 common, 4 prompt, 1 response.
         let mut sums = [0.0; 3];
         let patterns = 1 << 12;
         for pattern in 0..patterns {
             let sign = |bit: usize| if pattern >> bit & 1 == 1 { 1.0 } else { -1.0 };
-            let s = planted(|p, r| [3.0 + 2.0 * sign(p) + sign(4 + 2 * p + r), 0.0]).expect("a difference");
+            let s = planted(|p, r| [4.0 + 2.0 * sign(p) + sign(4 + 2 * p + r), 0.0]).expect("a difference");
             let total = {
                 let mut t = 0.0;
                 for p in 0..4 {
                     for r in 0..2 {
-                        t += f64::from(3.0 + 2.0 * sign(p) + sign(4 + 2 * p + r)).powi(2) / 8.0;
+                        t += f64::from(4.0 + 2.0 * sign(p) + sign(4 + 2 * p + r)).powi(2) / 8.0;
                     }
                 }
                 t
@@ -136,7 +136,7 @@ mod tests {
                 *sum += share * total / f64::from(patterns);
             }
         }
-        for (sum, told) in sums.iter().zip([9.0, 4.0, 1.0]) {
+        for (sum, told) in sums.iter().zip([16.0, 4.0, 1.0]) {
             assert!((sum - told).abs() < 1e-3, "{sums:?}");
         }
     }
