@@ -6,21 +6,21 @@ use faer::Mat;
 use ndarray::Array2;
 
 use super::agreement::stories;
+use super::cells::{Bare, Under, cell, settle};
 use super::chosen::Chosen;
-use super::finding::{Cell, Figure, Finding, LayerShift, Missing, Outcome, Reading, Shifted};
-use super::gain::{Along, along, log_gain, log_ratio};
+use super::finding::{Figure, Finding, LayerShift, Missing, Shifted};
+use super::gain::along;
 use super::interaction::{Shares, shares};
-use super::placebo::{Band, ENOUGH, band, band_about_zero, holm};
+use super::placebo::{Band, ENOUGH, band};
 use super::report;
-use super::retrieval::{Validity, less_mean, validity};
-use super::shift::{Alignment, Shift, Sums, alignment};
+use super::retrieval::validity;
+use super::shift::{Shift, Sums, alignment};
 use crate::error::{Kind, Result};
 use crate::hypothesis::analysis::Analysis;
 use crate::hypothesis::bench::{Bench, Label};
 use crate::hypothesis::encoding::rho2;
 use crate::hypothesis::gap::gap;
 use crate::hypothesis::improvement::{Angle, GATE};
-use crate::hypothesis::multiplicity::two_sided;
 use crate::hypothesis::problem::{LayerSource, Problem, StateText};
 use crate::hypothesis::rows::{self, Rows};
 use crate::hypothesis::stage::Stage;
@@ -29,11 +29,29 @@ use crate::probe::Influence;
 use crate::probe::left_out::{LeftOut, right};
 use crate::probe::length::LengthControl;
 
-/// Split-half reliability below which Δ_c is not a direction.
-const RELIABLE: f64 = 0.5;
-
-/// Measures the state under a stage's control, and adds the estimates and the table's entry.
+/// Measures the state under a stage's control at the reported layer, on all blocks, and adds the estimates and the
+/// table's entry. The layer was chosen by ρ² of bare rows: what texts add to it chose nothing.
 pub fn measure(stage: &mut Stage<'_>, values: &[usize], out: &mut Analysis) -> Result<()> {
+    if stage.twin.is_none() {
+        return at_layer(stage, values, out);
+    }
+    // Blocks scored at another layer have no coordinates in common with the directions of this one.
+    let mut alone = Stage {
+        problem: stage.problem,
+        options: stage.options,
+        h: stage.h,
+        twin: None,
+        generation: None,
+        length: stage.length,
+        keep: stage.keep,
+        benches: Vec::new(),
+        layer: stage.layer,
+        source: stage.source,
+    };
+    at_layer(&mut alone, values, out)
+}
+
+fn at_layer(stage: &mut Stage<'_>, values: &[usize], out: &mut Analysis) -> Result<()> {
     let mut finding = Finding {
         control: stage.control(),
         layer: stage.layer,
@@ -154,30 +172,6 @@ fn rms(h: &Array2<f32>, wanted: &[usize]) -> f64 {
     let square: f64 =
         wanted.iter().map(|&r| h.row(r).iter().map(|v| f64::from(*v).powi(2)).sum::<f64>()).sum();
     (square / wanted.len().max(1) as f64).sqrt()
-}
-
-/// A value in the bare state.
-struct Bare {
-    value: usize,
-    s: Label,
-    left: LeftOut,
-    along: Option<Along>,
-    own: Option<Validity>,
-    encoded: bool,
-    /// v* in raw coordinates, `[d]`.
-    v: Vec<f64>,
-}
-
-/// A value in the state of an arm.
-struct Under {
-    rho2: Option<Influence>,
-    encoded: bool,
-    along: Option<Along>,
-    turn: Option<Influence>,
-    transfer: Option<Influence>,
-    conditioned: Option<Influence>,
-    alignment: Option<Alignment>,
-    raw: Option<f64>,
 }
 
 fn by_value(
@@ -308,123 +302,6 @@ impl Read<'_> {
         let of = |label: &Label| Angle::new(self.bench, &b.s, label);
         let (w, w_c) = (of(&labels[0]), of(&labels[1]));
         (w.identifiable() && w_c.identifiable()).then(|| gap(self.bench, &w_c, &w).1)?
-    }
-}
-
-fn cell(name: &str, bare: &Bare, chosen: &Chosen<'_>, a: usize, all: &[&Under], bench: &Bench) -> Cell {
-    let blocks = bench.contrasts.blocks();
-    let others = chosen.others(a);
-    let own = all[a];
-    // A figure and those of the placebos, on one scale; `difference` is paired over blocks.
-    let against = |of: &dyn Fn(&Under) -> Option<Influence>| -> Reading {
-        let Some(own) = of(own).filter(|_| bare.encoded) else { return Reading::NONE };
-        let placebos: Vec<Influence> = others.iter().filter_map(|&p| of(all[p])).collect();
-        let figure = Figure::of(&own, blocks);
-        let values: Vec<f64> = placebos.iter().map(|p| p.value).collect();
-        let band = band(own.value, &values);
-        let paired = (!placebos.is_empty()).then(|| less_mean(&own, &placebos.iter().collect::<Vec<_>>()));
-        let p = paired.zip(band).map(|(d, b)| two_sided(d.value / d.se(blocks)).max(b.p));
-        Reading { figure, band, p, p_adjusted: None, outcome: Outcome::LikePlacebos }
-    };
-    let log_gains = against(&|u: &Under| Some(log_gain(u.along.as_ref()?, bare.along.as_ref()?)));
-    let gain = Reading {
-        figure: log_gains.figure.map(Figure::exp),
-        band: log_gains.band.map(|b| Band { lo: b.lo.exp(), hi: b.hi.exp(), ..b }),
-        ..log_gains
-    };
-    let levels = against(&|u: &Under| u.rho2.clone());
-    let placebo_rho2: Vec<&Influence> = others.iter().filter_map(|&p| all[p].rho2.as_ref()).collect();
-    let mean = placebo_rho2.iter().map(|r| r.value).sum::<f64>() / placebo_rho2.len().max(1) as f64;
-    let retrieval = match &own.rho2 {
-        Some(rho2) if !placebo_rho2.is_empty() && bare.encoded => Reading {
-            figure: Figure::of(&less_mean(rho2, &placebo_rho2), blocks),
-            band: levels.band.map(|b| Band { lo: b.lo - mean, hi: b.hi - mean, ..b }),
-            ..levels
-        },
-        _ => Reading::NONE,
-    };
-    let reliable = |u: &Under| {
-        u.alignment.as_ref().filter(|a| a.encoded && a.reliability >= RELIABLE).map(|a| a.cos.clone())
-    };
-    let alignment = match reliable(own) {
-        None => Reading::NONE,
-        Some(cos) => {
-            let placebos: Vec<f64> =
-                others.iter().filter_map(|&p| reliable(all[p])).map(|c| c.value).collect();
-            let band = band_about_zero(cos.value, &placebos);
-            let p = band.map(|b| two_sided(cos.value / cos.se(blocks)).max(b.p));
-            Reading {
-                figure: Figure::of(&cos, blocks),
-                band,
-                p,
-                p_adjusted: None,
-                outcome: Outcome::LikePlacebos,
-            }
-        }
-    };
-    let of_alongs = own.along.as_ref().zip(bare.along.as_ref()).filter(|_| bare.encoded);
-    Cell {
-        value: name.to_owned(),
-        constitution: chosen.arms[a].name.clone(),
-        placebo: chosen.is_placebo(a),
-        alignment,
-        alignment_raw: own.raw.filter(|r| r.is_finite()),
-        reliability: own.alignment.as_ref().map(|a| a.reliability).filter(|r| r.is_finite()),
-        gain,
-        ratio: of_alongs.and_then(|(c, b)| Figure::of(&log_ratio(c, b), blocks)).map(Figure::exp),
-        random: of_alongs.map(|(c, b)| ((c.random.value - b.random.value).exp(), c.random_sd)),
-        rho2: own.rho2.as_ref().and_then(|r| Figure::of(r, blocks)),
-        retrieval,
-        turn: against(&|u: &Under| u.turn.clone().filter(|_| u.encoded)),
-        transfer: against(&|u: &Under| u.transfer.clone().filter(|_| u.encoded)),
-        conditioned: against(&|u: &Under| u.conditioned.clone()),
-    }
-}
-
-type Get = fn(&mut Cell) -> &mut Reading;
-
-/// The figures of a cell that are set against placebos.
-const READINGS: [Get; 6] = [
-    |c| &mut c.alignment,
-    |c| &mut c.gain,
-    |c| &mut c.retrieval,
-    |c| &mut c.turn,
-    |c| &mut c.transfer,
-    |c| &mut c.conditioned,
-];
-
-/// Adjusts each figure's p over constitutions and values, placebos apart, and decides.
-fn settle(finding: &mut Finding, placebos: usize) {
-    for get in READINGS {
-        for placebo in [false, true] {
-            let mut cells: Vec<&mut Reading> = finding
-                .cells
-                .iter_mut()
-                .filter(|c| c.placebo == placebo)
-                .map(get)
-                .filter(|r| r.p.is_some_and(f64::is_finite))
-                .collect();
-            let p: Vec<f64> = cells.iter().filter_map(|r| r.p).collect();
-            for (reading, adjusted) in cells.iter_mut().zip(holm(&p)) {
-                reading.p_adjusted = Some(adjusted);
-            }
-        }
-        for reading in finding.cells.iter_mut().map(get) {
-            reading.outcome = outcome(reading, placebos);
-        }
-    }
-}
-
-fn outcome(reading: &Reading, placebos: usize) -> Outcome {
-    match (reading.figure, reading.band, reading.p_adjusted) {
-        (None, ..) => Outcome::NotIdentifiable,
-        (Some(_), ..) if placebos < ENOUGH => Outcome::TooFewPlacebos,
-        (Some(_), None, _) | (Some(_), _, None) => Outcome::TooFewPlacebos,
-        (Some(figure), Some(band), Some(p)) if p < 0.05 => {
-            let middle = 0.5 * (band.lo + band.hi);
-            if figure.value > middle { Outcome::Higher } else { Outcome::Lower }
-        }
-        _ => Outcome::LikePlacebos,
     }
 }
 

@@ -6,6 +6,7 @@
 //! the response at all ([`interaction`]). Every figure is set against placebo texts ([`placebo`]).
 
 pub mod agreement;
+mod cells;
 mod chosen;
 pub mod finding;
 pub mod gain;
