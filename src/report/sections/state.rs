@@ -317,17 +317,29 @@ fn notes(finding: &Finding) -> Vec<String> {
     ];
     for missing in &finding.missing {
         notes.push(match missing {
-            Missing::Rows => "Capture the responses under the constitutions as well (`[capture] under = \"all\"`) to measure this.".into(),
+            Missing::Rows => {
+                "Capture the responses under the constitutions and placebo texts as well to measure this."
+                    .into()
+            }
             Missing::FewRows { constitution } => {
                 format!("{constitution} is left out: fewer than 80 % of the responses were read under it.")
             }
-            Missing::Placebos => "No placebo text was read: there is nothing to set the figures against.".into(),
-            Missing::FewPlacebos { texts } => {
-                format!("{} cannot say what placebo texts do: no verdict.", counted(*texts as u64, "placebo text"))
+            Missing::Placebos => {
+                "No placebo text was read: there is nothing to set the figures against.".into()
             }
-            Missing::Logprob => "Not all rows have log-probabilities: generation under a constitution is not compared.".into(),
+            Missing::FewPlacebos { texts } => {
+                format!(
+                    "{} cannot say what placebo texts do: no verdict.",
+                    counted(*texts as u64, "placebo text")
+                )
+            }
+            Missing::Logprob => {
+                "Not all rows have log-probabilities: generation under a constitution is not compared.".into()
+            }
             Missing::Prompts => "The file does not say which rows answer the same prompt.".into(),
-            Missing::Unencoded { value } => format!("“{value}” is not encoded in bare rows: there is no v* to set Δ_c and the gain against."),
+            Missing::Unencoded { value } => format!(
+                "“{value}” is not encoded in bare rows: there is no v* to set Δ_c and the gain against."
+            ),
         });
     }
     notes
