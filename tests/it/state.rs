@@ -7,6 +7,7 @@ use std::sync::OnceLock;
 use vstar::batch::{pose, table};
 use vstar::hypothesis::state::{Agreement, Finding, Missing, Outcome, TABLE};
 use vstar::hypothesis::{Analysis, Control, Options, analyse};
+use vstar::report::words::five_lines;
 use vstar::report::{Report, to_markdown};
 use vstar::simulate::{CONSTITUTION, Design, Line, Regime, Simulated, Table, Texts, simulate};
 
@@ -160,6 +161,9 @@ fn the_page_says_nothing_is_found_only_where_nothing_is() {
                 assert!(says, "{text}");
                 without += 1;
             }
+            let lines = five_lines(&Report::new(Default::default(), analysis, Vec::new()));
+            assert_eq!(lines[2].contains("shows nothing that texts without content"), says, "{lines:?}");
+            assert_eq!(lines[2].contains("answers to"), !says, "{lines:?}");
             if both && !says {
                 assert!(text.contains("Beyond placebo texts"), "{text}");
                 with += 1;

@@ -16,7 +16,7 @@ mod linearity;
 mod monotone;
 mod promptable;
 mod raw;
-mod state;
+pub(super) mod state;
 mod tilt;
 mod tradeoffs;
 mod wording;

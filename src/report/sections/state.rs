@@ -7,8 +7,9 @@ use crate::hypothesis::state::{
 };
 use crate::report::Report;
 use crate::report::format::{NOT_IDENTIFIABLE, NOTHING, counted, number, p, percent};
-use crate::report::grid::{Cell, Grid, grid};
+use crate::report::grid::{Cell, Grid, NAME, grid};
 use crate::report::rows::Index;
+use crate::report::text::shortened;
 
 /// Section 3.2, Remark 1.
 pub(super) fn section(report: &Report, _: &Index<'_>) -> Option<Section> {
@@ -37,6 +38,46 @@ pub(super) fn section(report: &Report, _: &Index<'_>) -> Option<Section> {
         figures: vec![],
     })
 }
+
+/// What the state says of constitutions without any judge, for the first lines; `None` where it has no verdict.
+pub(in crate::report) fn without_a_judge(report: &Report) -> Option<String> {
+    let findings: Vec<Finding> = serde_json::from_value(report.tables.get(TABLE)?.clone()).ok()?;
+    let plain = findings.iter().find(|f| f.control == Control::None)?;
+    let length = findings.iter().find(|f| f.control == Control::Length);
+    let tested: Vec<&Found> = plain
+        .cells
+        .iter()
+        .filter(|c| !c.placebo && READINGS.iter().any(|get| get(c).outcome.sign().is_some()))
+        .collect();
+    if tested.is_empty() {
+        return None;
+    }
+    let mut names: Vec<&str> = Vec::new();
+    for (cell, _) in READINGS.iter().flat_map(|get| clear(plain, length, *get)) {
+        if !names.contains(&cell.constitution.as_str()) {
+            names.push(&cell.constitution);
+        }
+    }
+    let mut all: Vec<&str> = tested.iter().map(|c| c.constitution.as_str()).collect();
+    all.sort_unstable();
+    all.dedup();
+    let of = counted(all.len() as u64, "constitution");
+    Some(match names[..] {
+        [] => format!(
+            "Read under {of}, without asking the judge, that state shows nothing that texts without content do not do as well."
+        ),
+        [first, ..] => format!(
+            "Read under {of}, without asking the judge, that state answers to {} beyond what texts without content do{}.",
+            names.len(),
+            if names.len() == 1 { format!(" (“{}”)", shortened(first, NAME)) } else { String::new() }
+        ),
+    })
+}
+
+type Get = fn(&Found) -> &Reading;
+
+/// The figures that verdicts rest on.
+const READINGS: [Get; 3] = [|c| &c.alignment, |c| &c.gain, |c| &c.retrieval];
 
 /// Cells whose reading is clear, also under length control where that was measured.
 fn clear<'a>(
