@@ -174,7 +174,7 @@ pub(super) fn read_under(
         let h = bare.layer(layer)?;
         resid.index_axis_mut(Axis(1), at).slice_mut(ndarray::s![..n, ..]).assign(&h);
         for (t, text) in world.texts.iter().enumerate() {
-            for row in 0..n {
+            for (row, plain) in plain.iter().enumerate() {
                 let components = world.frame.components(&h.row(row).mapv(f64::from));
                 let noise = Array1::from_shape_fn(design.hidden_size, |j| {
                     (texts.noise * world.lambda[j]).sqrt() * rng.sample::<f64, _>(StandardNormal)
@@ -184,7 +184,7 @@ pub(super) fn read_under(
                 to.zip_mut_with(&raw, |to, from| *to = *from as f32);
                 if at == 0 {
                     // In nats; h holds the prompt's centre too, which contrasts take away.
-                    logprob.push(plain[row] + text.logprob * world.v.dot(&components));
+                    logprob.push(plain + text.logprob * world.v.dot(&components));
                 }
             }
         }

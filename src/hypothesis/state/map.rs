@@ -122,7 +122,7 @@ pub fn agreement(a: &[Vec<f64>], b: &[Vec<f64>]) -> Option<MapAgreement> {
     let mut order: Vec<usize> = (0..k).collect();
     let (x, y) = (centred(a, &order), centred(b, &order));
     let scale = (dot(&x, &x) * dot(&y, &y)).sqrt();
-    if !(scale > 1e-12) {
+    if !scale.is_finite() || scale <= 1e-12 {
         return None;
     }
     let correlation = dot(&x, &y) / scale;

@@ -111,10 +111,10 @@ fn verdict(plain: &Finding, length: Option<&Finding>) -> String {
     }
     let real: Vec<&Found> = plain.cells.iter().filter(|c| !c.placebo).collect();
     let said = |get: fn(&Found) -> &Reading| real.iter().filter(|c| get(c).outcome.sign().is_some()).count();
-    let readings: [(&str, fn(&Found) -> &Reading); 3] = [
-        ("add a direction along or against v*", |c| &c.alignment),
-        ("amplify or damp it", |c| &c.gain),
-        ("make the value easier or harder to read", |c| &c.retrieval),
+    let readings: [(&str, Get); 3] = [
+        ("add a direction along or against v*", READINGS[0]),
+        ("amplify or damp it", READINGS[1]),
+        ("make the value easier or harder to read", READINGS[2]),
     ];
     let tested: Vec<usize> = readings.iter().map(|(_, get)| said(*get)).collect();
     if tested.iter().all(|n| *n == 0) {
@@ -137,7 +137,7 @@ fn verdict(plain: &Finding, length: Option<&Finding>) -> String {
              read beyond what placebo texts do."
         );
     }
-    let part = |(i, (what, _)): (usize, &(&str, fn(&Found) -> &Reading))| -> String {
+    let part = |(i, (what, _)): (usize, &(&str, Get))| -> String {
         let names: Vec<String> = found[i].iter().take(3).map(|(c, o)| named(c, *o)).collect();
         let more = found[i].len().saturating_sub(3);
         let list = match (names.is_empty(), more) {
