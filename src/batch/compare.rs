@@ -8,7 +8,8 @@ use super::{capture::OBSERVATIONS, pose};
 use crate::artifact;
 use crate::error::Result;
 use crate::hypothesis::between::constitution_cosines;
-use crate::hypothesis::{Control, Estimate, Quantity};
+use crate::hypothesis::state::map::shift_map;
+use crate::hypothesis::{Control, Estimate, Options, Quantity};
 use crate::observations::Observations;
 use crate::report::Report;
 use crate::report::compare::{Comparison, Run, compare, to_html, to_json, to_markdown};
@@ -36,8 +37,11 @@ fn read(folder: &Path) -> Result<Run> {
         (Ok(path), Some(layer)) => {
             let observations = Observations::open(&path)?;
             let reference = run.report.provenance.get("reference").and_then(|r| r.as_str());
-            let posed = pose(&observations, reference, &BTreeSet::new())?;
+            let placebos = run.report.constitutions.iter().filter(|c| c.is_placebo()).map(|c| c.name.clone());
+            let placebos: BTreeSet<String> = placebos.collect();
+            let posed = pose(&observations, reference, &placebos)?;
             run.cosines = constitution_cosines(&posed.problem, &posed.source, layer)?;
+            run.shifts = shift_map(&posed.problem, &posed.source, &Options::default(), layer)?;
         }
         (Err(why), Some(layer)) if folder.join(DIRECTIONS).is_file() => {
             run.cosines = raw_cosines(folder, layer)?;

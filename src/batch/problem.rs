@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ndarray::Array2;
 
-use crate::error::Result;
-use crate::hypothesis::{Asked, Choices, Labels, LayerSource, Mode, Parts, Problem, Value};
-use crate::observations::{Judgments, Observations, RowSelection};
+use crate::error::{Kind, Refusal, Result};
+use crate::hypothesis::{Asked, Choices, Labels, LayerSource, Mode, Parts, Problem, StateText, Value};
+use crate::observations::{BARE, Judgments, Observations, RowSelection};
 use crate::units::Layer;
 
 /// Residual streams of the reference's rows, read from the file when asked for.
@@ -14,6 +14,9 @@ pub struct Reference<'a> {
     observations: &'a Observations,
     /// The rows.
     pub selection: RowSelection,
+    arms: Vec<StateText>,
+    /// Row of each response under each arm.
+    arm_rows: Vec<Vec<Option<usize>>>,
 }
 
 impl LayerSource for Reference<'_> {
@@ -23,6 +26,24 @@ impl LayerSource for Reference<'_> {
 
     fn resid(&self, layer: Layer) -> Result<Array2<f32>> {
         self.observations.selected_layer(layer, &self.selection)
+    }
+
+    fn texts(&self) -> &[StateText] {
+        &self.arms
+    }
+
+    fn text_resid(&self, arm: usize, layer: Layer) -> Result<Array2<f32>> {
+        let Some(rows) = self.arm_rows.get(arm) else {
+            return Err(Refusal::new(Kind::Missing, format!("there is no arm {arm}")).into());
+        };
+        let there: Vec<usize> = rows.iter().copied().flatten().collect();
+        let read = self.observations.layer_rows(layer, &there)?;
+        let mut out = Array2::zeros((rows.len(), self.observations.hidden_size()));
+        let positions = rows.iter().enumerate().filter(|(_, row)| row.is_some()).map(|(at, _)| at);
+        for (from, to) in read.rows().into_iter().zip(positions) {
+            out.row_mut(to).assign(&from);
+        }
+        Ok(out)
     }
 }
 
@@ -137,7 +158,45 @@ pub fn pose<'a>(
         values,
         judged,
     };
-    Ok(Posed { problem: Problem::new(parts)?, source: Reference { observations, selection }, warnings })
+    let (arms, arm_rows) = texts(observations, &selection, placebo, &mut warnings);
+    let source = Reference { observations, selection, arms, arm_rows };
+    Ok(Posed { problem: Problem::new(parts)?, source, warnings })
+}
+
+/// The other constitutions under which responses of the selection were read, with the row of each response.
+fn texts(
+    observations: &Observations,
+    selection: &RowSelection,
+    placebo: &BTreeSet<String>,
+    warnings: &mut Vec<String>,
+) -> (Vec<StateText>, Vec<Vec<Option<usize>>>) {
+    let (mut arms, mut arm_rows) = (Vec::new(), Vec::new());
+    let columns = observations.columns();
+    for (at, name) in observations.meta().constitutions.iter().enumerate() {
+        let has_rows = columns.constitution.as_ref().is_some_and(|of_row| of_row.contains(&at));
+        if name == selection.name() || name == BARE || !has_rows {
+            continue;
+        }
+        let rows = match observations.paired_rows(name, selection) {
+            Ok(rows) => rows,
+            // What the file gave without these rows it still gives.
+            Err(error) => {
+                warnings.push(format!("the rows read under `{name}` are not used: {error}"));
+                continue;
+            }
+        };
+        let logprob = columns.logprob.as_ref().map(|column| {
+            rows.iter().map(|row| row.map_or(f64::NAN, |row| column[row])).collect::<Vec<f64>>()
+        });
+        arms.push(StateText {
+            name: name.clone(),
+            placebo: placebo.contains(name),
+            present: rows.iter().map(Option::is_some).collect(),
+            logprob,
+        });
+        arm_rows.push(rows);
+    }
+    (arms, arm_rows)
 }
 
 /// Both orders as they are. One order alone is given a second that mirrors it about the mean bias m, so

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use super::problem::pose;
 use crate::error::Result;
-use crate::hypothesis::{Control, Estimate, Options, Quantity, analyse};
+use crate::hypothesis::{Analysis, Control, Estimate, Options, Quantity, analyse, state};
 use crate::simulate::{Design, Figure, Simulated, Table};
 
 /// Bias, root mean square error and coverage of the default estimators on fresh draws of a design.
@@ -22,9 +22,11 @@ pub fn over_seeds(design: &Design, seeds: Range<u64>) -> Result<Table> {
 /// # Errors
 /// What the analysis refuses.
 pub fn figures(simulated: &Simulated) -> Result<BTreeMap<String, Figure>> {
-    let posed = pose(&simulated.observations, None, &BTreeSet::new())?;
+    let names = &simulated.observations.meta().constitutions;
+    let placebos: BTreeSet<String> = names.iter().filter(|n| n.starts_with("placebo-")).cloned().collect();
+    let posed = pose(&simulated.observations, None, &placebos)?;
     let analysis = analyse(&posed.problem, &posed.source, &Options::default())?;
-    let mut out = BTreeMap::new();
+    let mut out = placebos_outside(&analysis);
     for estimate in analysis.estimates.iter().filter(|e| e.judge.is_none()) {
         let Some(name) = figures_of(estimate) else { continue };
         if simulated.truth.get(&name).is_none() {
@@ -39,6 +41,40 @@ pub fn figures(simulated: &Simulated) -> Result<BTreeMap<String, Figure>> {
         out.insert(name, figure);
     }
     Ok(out)
+}
+
+/// Share of the placebo texts whose figure lies outside the band of the others, p < .05 against it alone: .05 if the
+/// null holds. Its interval is none: a data set has few texts.
+fn placebos_outside(analysis: &Analysis) -> BTreeMap<String, Figure> {
+    let findings: Vec<state::Finding> = analysis
+        .tables
+        .get(state::TABLE)
+        .and_then(|table| serde_json::from_value(table.clone()).ok())
+        .unwrap_or_default();
+    let mut out = BTreeMap::new();
+    for finding in findings.iter().filter(|f| f.control == Control::None) {
+        type Get = fn(&state::Cell) -> &state::Reading;
+        let figures: [(&str, Get); 5] = [
+            ("activation_alignment", |c| &c.alignment),
+            ("activation_gain", |c| &c.gain),
+            ("retrieval_gain", |c| &c.retrieval),
+            ("value_turn", |c| &c.turn),
+            ("conditioned_gap", |c| &c.conditioned),
+        ];
+        for (name, get) in figures {
+            let bands: Vec<f64> = finding
+                .cells
+                .iter()
+                .filter(|c| c.placebo)
+                .filter_map(|c| Some(f64::from(u8::from(get(c).band?.p < 0.05))))
+                .collect();
+            if !bands.is_empty() {
+                let share = bands.iter().sum::<f64>() / bands.len() as f64;
+                out.insert(format!("placebo_outside {name}"), Figure { estimate: share, interval: None });
+            }
+        }
+    }
+    out
 }
 
 /// The name under which the truth knows an estimate, if it does.
@@ -56,6 +92,11 @@ pub fn figures_of(e: &Estimate) -> Option<String> {
         Quantity::Rho2Latent => format!("rho2_latent {}", label()),
         Quantity::EncodedSlope => format!("slope_encoded {}", label()),
         Quantity::TotalSlope => format!("total_slope {}", label()),
+        Quantity::ActivationAlignment
+        | Quantity::ActivationGain
+        | Quantity::RetrievalGain
+        | Quantity::ValueTurn
+        | Quantity::ConditionedGap => format!("{} {}", e.quantity.name(), label()),
         Quantity::DEff => "d_eff_within".to_owned(),
         // The truth has one ceiling, that of the graded value.
         Quantity::CeilingRegret if e.value.as_deref() == Some("S") => "ceiling_regret_best_of_2".to_owned(),

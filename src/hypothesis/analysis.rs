@@ -169,8 +169,9 @@ pub fn analyse(problem: &Problem, source: &dyn LayerSource, options: &Options) -
         }
         let twin = twin.as_ref().map(|(h, side)| (h, *side));
         let (keep, generation, layer) = (&|_: usize| true, beside.generation_layer(), out.layer);
+        let benches = Vec::new();
         let mut stage =
-            Stage { problem, options, h: &h, twin, generation, length, keep, benches: Vec::new(), layer };
+            Stage { problem, options, h: &h, twin, generation, length, keep, benches, layer, source };
         stage.shared(&mut out)?;
         let mut tests = Tests::default();
         for &v in &values {
@@ -188,7 +189,7 @@ pub fn analyse(problem: &Problem, source: &dyn LayerSource, options: &Options) -
             clock.lap(&format!("{name}{control}"));
         }
         drop(stage);
-        beside.measure(problem, options, length, &values, &mut out)?;
+        beside.measure((problem, source), options, length, &values, &mut out)?;
         clock.lap(&format!("other layers{control}"));
     }
     for judged in &problem.judged {

@@ -37,7 +37,7 @@ impl Beside {
     /// `rho2_embeddings` of each value, and `generation_alignment` at the layer that reads log P best.
     pub(super) fn measure(
         &self,
-        problem: &Problem,
+        (problem, source): (&Problem, &dyn LayerSource),
         options: &Options,
         length: bool,
         values: &[usize],
@@ -53,6 +53,7 @@ impl Beside {
             keep: &|_| true,
             benches: Vec::new(),
             layer,
+            source,
         };
         if let Some(h) = &self.embeddings {
             let mut stage = stage(h, EMBEDDINGS);

@@ -43,6 +43,7 @@ pub fn constitution_cosines(
             keep: &|_| true,
             benches: Vec::new(),
             layer,
+            source,
         };
         let mut probed = Probes { stage, labels: HashMap::new() };
         let own: Vec<Rows> = problem.judged.iter().map(|j| rows::of_judged(problem, j, &|_| true)).collect();

@@ -65,6 +65,7 @@ pub(super) fn fit_directions(
                     keep: &|_| true,
                     benches: Vec::new(),
                     layer,
+                    source,
                 };
                 done.extend(at_layer(&mut stage, values, &mut out.dimensions)?);
             }

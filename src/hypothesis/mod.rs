@@ -38,10 +38,11 @@ pub mod rows;
 pub mod scaling;
 pub mod several;
 mod stage;
+pub mod state;
 mod theorems;
 pub mod tilt;
 pub mod wording;
 
 pub use analysis::{Analysis, LayerChoice, Options, analyse};
 pub use estimate::{Control, Estimate, Flag, Mode, Quantity};
-pub use problem::{Asked, Choices, Judged, Labels, LayerSource, Parts, Problem, Value};
+pub use problem::{Asked, Choices, Judged, Labels, LayerSource, Parts, Problem, StateText, Value};

@@ -19,6 +19,33 @@ pub trait LayerSource: Sync {
     /// # Errors
     /// If it cannot be read, or is not finite.
     fn resid(&self, layer: Layer) -> Result<Array2<f32>>;
+
+    /// The constitutions under which the same responses were read as well; none by default.
+    fn texts(&self) -> &[StateText] {
+        &[]
+    }
+
+    /// The residual stream of the same responses under an arm (by its place in [`LayerSource::texts`]) at a layer,
+    /// `[rows, d]` in the order of the rows; 0 for rows that were not read under it.
+    ///
+    /// # Errors
+    /// If there is no such arm, or it cannot be read, or is not finite.
+    fn text_resid(&self, arm: usize, _layer: Layer) -> Result<Array2<f32>> {
+        Err(Refusal::new(Kind::Missing, format!("there is no arm {arm}")).into())
+    }
+}
+
+/// A constitution under which the responses were read: what was captured, not what a judge said.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StateText {
+    /// The constitution's name.
+    pub name: String,
+    /// Whether it belongs to the placebo arm.
+    pub placebo: bool,
+    /// Whether each row was read under it.
+    pub present: Vec<bool>,
+    /// log P(response | constitution, prompt) in nats, NaN where a row was not read.
+    pub logprob: Option<Vec<f64>>,
 }
 
 /// Labels of a value.

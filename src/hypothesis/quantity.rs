@@ -95,6 +95,13 @@ quantities! {
     AttainedRegret => "attained_regret",
     MeasuredRegret => "measured_regret",
     GeometryNull => "geometry_null",
+    ActivationNorm => "activation_norm",
+    ActivationAlignment => "activation_alignment",
+    ActivationGain => "activation_gain",
+    RetrievalGain => "retrieval_gain",
+    ValueTurn => "value_turn",
+    ConditionedGap => "conditioned_gap",
+    ResponseShare => "response_share",
     SteerLogprob => "steer_logprob",
     SteerJudge => "steer_judge",
     DirectionAuc => "direction_auc",
@@ -108,6 +115,20 @@ impl Quantity {
     /// The quantity of a name.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|q| q.name() == name)
+    }
+
+    /// Whether it is of the activations captured under a constitution, and needs no judge.
+    pub fn is_of_the_state(self) -> bool {
+        matches!(
+            self,
+            Self::ActivationNorm
+                | Self::ActivationAlignment
+                | Self::ActivationGain
+                | Self::RetrievalGain
+                | Self::ValueTurn
+                | Self::ConditionedGap
+                | Self::ResponseShare
+        )
     }
 
     /// The first sentence of its explanation.

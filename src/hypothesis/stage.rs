@@ -13,7 +13,7 @@ use super::layers::selects;
 use super::moved::moved;
 use super::multiplicity::{Statistic, Test, Tests};
 use super::own;
-use super::problem::{Judged, Labels, Problem, Value};
+use super::problem::{Judged, Labels, LayerSource, Problem, Value};
 use super::rows::{self, Rows};
 use super::{ceiling, dimension, discrimination, dominance, encoding, gap, geometry, judging, tilt};
 use crate::error::{Kind, Result};
@@ -34,6 +34,8 @@ pub(super) struct Stage<'a> {
     pub(super) keep: &'a dyn Fn(usize) -> bool,
     pub(super) benches: Vec<(Rows, Option<Rc<Bench>>)>,
     pub(super) layer: Layer,
+    /// Where other rows of the same responses come from.
+    pub(super) source: &'a dyn LayerSource,
 }
 
 impl Stage<'_> {

@@ -4,7 +4,7 @@ use super::analysis::Analysis;
 use super::stage::Stage;
 use super::{
     angles, calibration, concentration, dominance, ensemble, gradient, items, linearity, monotone,
-    promptable, regret, several, wording,
+    promptable, regret, several, state, wording,
 };
 use crate::error::Result;
 
@@ -25,5 +25,6 @@ pub(super) const THEOREMS: &[(&str, Measure)] = &[
     ("wordings (Section 9.2)", wording::measure),
     ("the judge's calibration (Assumption 3)", calibration::measure),
     ("two lines and two halves (Proposition 15, Theorem 14)", monotone::measure),
+    ("the state under a constitution (Section 3.2, Remark 1)", state::measure),
     ("responses at both ends of v*", items::measure),
 ];

@@ -170,6 +170,22 @@ impl Observations {
         Ok(Selected { data: Judgments { pairs, ..judgments.clone() }, mapped_from })
     }
 
+    /// For each response of a selection, its row under another constitution; `None` where it was not read under it
+    /// or which row it is cannot be told.
+    ///
+    /// # Errors
+    /// As [`Observations::select_constitution`] for the other constitution; rows whose labels show that they stand in
+    /// another order.
+    pub fn paired_rows(&self, name: &str, selection: &RowSelection) -> Result<Vec<Option<usize>>> {
+        let other = self.select_constitution(name)?;
+        let map = self.counterparts(other.constitution, selection, "constitution")?;
+        let mut out = vec![None; selection.len()];
+        for (row, position) in map.positions {
+            out[position] = Some(row);
+        }
+        Ok(out)
+    }
+
     fn missing<'a>(&self, kind: &str, name: &str, there: impl Iterator<Item = &'a String>) -> Refusal {
         let there: Vec<&str> = there.map(String::as_str).collect();
         Refusal::new(Kind::Missing, format!("the file has no `{kind}.{name}`"))

@@ -46,7 +46,9 @@ impl<'a> Index<'a> {
             {
                 values.push(value);
             }
+            // A constitution that was read under and never judged has no verdict to stand in a table of verdicts.
             if let Some(constitution) = constitution
+                && !e.quantity.is_of_the_state()
                 && !named.contains(&constitution)
             {
                 named.push(constitution);

@@ -6,6 +6,7 @@ use super::format::{count, counted, p, percent};
 use super::obstacles::{judge_itself, obstacle};
 use super::overall::{Encoded, ValueSummary, summaries};
 use super::rows::Index;
+use super::sections::state::without_a_judge;
 use super::text::shortened;
 use super::validity::JudgeValidity;
 use super::verdict::{Outcome, Qualifier, Verdict, placebo_texts, verdicts_of};
@@ -38,7 +39,7 @@ pub(super) fn lines(
     [
         finding(report, index, verdicts, summaries),
         which(index, verdicts),
-        inner_state(index, summaries),
+        inner_state(index, summaries) + &without_a_judge(report).map(|s| format!(" {s}")).unwrap_or_default(),
         how_sure(index, verdicts),
         what_would_make_it_wrong(report, index, verdicts, summaries),
     ]

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::texts::Texts;
 use crate::error::{Kind, Place, Refusal, Result};
 
 /// How v* (and every other direction, alike) is drawn, before it is scaled to v'Σv = 1.
@@ -201,6 +202,9 @@ pub struct Design {
     /// One entry a layer: layer l stores a·x + √(1 − a²)·x′ with x′ drawn afresh, so that ρ² is a²
     /// times what was asked for.
     pub layers: Vec<f64>,
+    /// Texts under which the responses are read once more, if any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub texts: Option<Texts>,
 }
 
 impl Default for Design {
@@ -231,6 +235,7 @@ impl Default for Design {
             pairwise: false,
             graded: true,
             layers: vec![1.0],
+            texts: None,
         }
     }
 }
@@ -323,6 +328,14 @@ impl Design {
         }
         if let Some(b) = self.binary {
             rules.push(("binary.prevalence", b.prevalence > 0.0 && b.prevalence < 1.0, "(0, 1)"));
+        }
+        if let Some(t) = self.texts {
+            rules.push(("texts.placebos", (2..=64).contains(&t.placebos), "2 to 64"));
+            rules.push(("texts.strength", t.strength.is_finite(), "a finite number"));
+            rules.push(("texts.shift", nonnegative(t.shift), "0 or more"));
+            rules.push(("texts.stretch", nonnegative(t.stretch), "a standard deviation"));
+            rules.push(("texts.noise", nonnegative(t.noise), "a variance"));
+            rules.push(("texts.logprob", t.logprob.is_finite(), "a finite number"));
         }
         for j in &self.judges {
             rules.push(("judges.cos", cosine(j.cos), "[-1, 1]"));

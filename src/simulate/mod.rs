@@ -10,6 +10,7 @@ mod design;
 mod draw;
 mod regime;
 mod table;
+mod texts;
 mod truth;
 mod world;
 
@@ -24,6 +25,7 @@ use safetensors::tensor::{Dtype, TensorView};
 pub use design::{Binary, Common, Design, Judge, Length, Loading, LogProb, Massive, Objective, Remainder};
 pub use regime::Regime;
 pub use table::{Figure, Line, Table};
+pub use texts::{CONSTITUTION, Effect, Texts};
 pub use truth::{Population, Truth};
 
 use crate::artifact;
@@ -52,7 +54,9 @@ pub fn simulate(design: &Design, seed: u64) -> Result<Simulated> {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let world = World::draw(design, &mut rng);
     rng.set_stream(1);
-    let observations = draw::draw(design, &world, &mut rng)?;
+    let bare = draw::draw(design, &world, &mut rng)?;
+    rng.set_stream(2);
+    let observations = texts::read_under(design, &world, bare, &mut rng)?;
     Ok(Simulated {
         observations,
         truth: Truth::of(design, &world, seed),

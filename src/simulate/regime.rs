@@ -1,6 +1,7 @@
 //! Named regimes: data sets that estimators go wrong on, each in its own way.
 
 use super::design::{Binary, Common, Design, Judge, Length, Loading, LogProb, Massive, Objective, Remainder};
+use super::texts::{Effect, Texts};
 use crate::error::{Kind, Refusal, Result};
 
 /// A preset of [`Design`].
@@ -54,11 +55,21 @@ pub enum Regime {
     Improver,
     /// Two constitutions that say nothing, four placebos, and eight values.
     NullValues,
+    /// Responses read under texts of which none does more to the state than a placebo.
+    StateNothing,
+    /// A constitution that adds v* to every state.
+    StateShift,
+    /// A constitution that amplifies what encodes the value, and generates along it.
+    StateGain,
+    /// A constitution that amplifies what does not encode the value.
+    StateGainElsewhere,
+    /// A constitution that turns v*.
+    StateRotation,
 }
 
 impl Regime {
     /// All regimes.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 28] = [
         Self::Standard,
         Self::Tall,
         Self::Wide,
@@ -82,6 +93,11 @@ impl Regime {
         Self::ContentFree,
         Self::Improver,
         Self::NullValues,
+        Self::StateNothing,
+        Self::StateShift,
+        Self::StateGain,
+        Self::StateGainElsewhere,
+        Self::StateRotation,
     ];
 
     /// The name by which a user asks for it.
@@ -127,6 +143,18 @@ impl Regime {
             }
             Self::Improver => ("improver", "the same, and one constitution that raises S"),
             Self::NullValues => ("null_values", "2 texts without content, 4 placebos, 8 values"),
+            Self::StateNothing => {
+                ("state_nothing", "read under a constitution that does what placebo texts do")
+            }
+            Self::StateShift => ("state_shift", "read under a constitution that adds v* to every state"),
+            Self::StateGain => ("state_gain", "read under a constitution that amplifies the value by 1.6"),
+            Self::StateGainElsewhere => (
+                "state_gain_elsewhere",
+                "read under a constitution that amplifies what is not the value by 1.6",
+            ),
+            Self::StateRotation => {
+                ("state_rotation", "read under a constitution that turns v* by .9 radians")
+            }
         }
     }
 
@@ -147,6 +175,14 @@ impl Regime {
         let shared = |cos: f64, corr: f64| vec![Judge { noise_corr: corr, ..Judge::new("good", cos) }];
         let massive = Massive { count: 3, variance: 60.0, df: 5.0, share: 0.2 };
         let few = 50;
+        let state = |effect, strength: f64, logprob: f64| Design {
+            hidden_size: 32,
+            prompts: 120,
+            rho2: 0.6,
+            judges: Vec::new(),
+            texts: Some(Texts { effect, strength, logprob, ..Texts::default() }),
+            ..Design::default()
+        };
         match self {
             Self::Standard => standard,
             Self::Tall => {
@@ -239,6 +275,11 @@ impl Regime {
                 layers: (0..12).map(|l: i32| 1.0 - 0.1 * f64::from((l - 8).abs())).collect(),
                 ..standard
             },
+            Self::StateNothing => state(Effect::Nothing, 0.0, 0.0),
+            Self::StateShift => state(Effect::Shift, 0.7, 0.0),
+            Self::StateGain => state(Effect::Gain, 1.6, 3.0),
+            Self::StateGainElsewhere => state(Effect::GainElsewhere, 1.6, 0.0),
+            Self::StateRotation => state(Effect::Rotation, 0.9, 0.0),
         }
     }
 }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use statrs::distribution::{Continuous, ContinuousCDF, Normal};
 
 use super::design::Design;
+use super::texts;
 use super::world::{JUDGE, LOGPROB, Law, World, dot};
 
 /// Population figures inside prompts. Labels are named `S`, `S_bin`, `S_pref`, by the name of another
@@ -33,6 +34,10 @@ pub struct Population {
     pub ceiling_regret_best_of_2: f64,
     /// Share of v*'Σv* in the k components of most variance, by k.
     pub value_concentration_variance_share: BTreeMap<String, f64>,
+    /// Figures of the state under a text, `QUANTITY S|J:CONSTITUTION`, by the name of the estimate; and `placebo_outside
+    /// QUANTITY`, the share of placebo texts outside their band, .05.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub state: BTreeMap<String, f64>,
 }
 
 /// What was planted and what follows from it.
@@ -59,6 +64,9 @@ impl Population {
     /// A figure by its key and, for the tables, the label: `cos S|J:good`, `rho2 S`, `d_eff_within`.
     /// `None` if there is none of this name, `Some(None)` if it is undefined.
     pub fn get(&self, name: &str) -> Option<Option<f64>> {
+        if let Some(figure) = self.state.get(name) {
+            return Some(Some(*figure));
+        }
         let (key, label) = name.split_once(' ').unwrap_or((name, ""));
         let table = match key {
             "cos" => return self.cos.get(label).copied(),
@@ -195,6 +203,7 @@ fn population(design: &Design, world: &World, a: f64, controlled: bool) -> Popul
         sigma_s_within: var_s.sqrt(),
         ceiling_regret_best_of_2: 0.0,
         value_concentration_variance_share: concentration(world),
+        state: texts::population(design, world),
     };
     for (i, x) in labels.iter().enumerate() {
         let own = theta(&x.law, &x.law);

@@ -6,6 +6,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_distr::StandardNormal;
 
 use super::design::{Design, Loading, Remainder};
+use super::texts::Text;
 
 /// What the labels of judges begin with.
 pub(super) const JUDGE: &str = "J:";
@@ -51,6 +52,16 @@ impl Frame {
         }
         raw
     }
+
+    /// Raw coordinates in components: the way back.
+    pub fn components(&self, raw: &Array1<f64>) -> Array1<f64> {
+        let mut components = Array1::from_shape_fn(raw.len(), |j| raw[self.coordinate[j]]);
+        for u in self.reflections.iter().rev() {
+            let along = 2.0 * u.dot(&components);
+            components.scaled_add(-along, u);
+        }
+        components
+    }
 }
 
 /// The population. Components are sorted: ordinary ones by variance, then the massive ones.
@@ -70,6 +81,8 @@ pub(super) struct World {
     pub logprob: Law,
     /// What t adds to h.
     pub length_axis: Array1<f64>,
+    /// Texts under which the responses are read once more.
+    pub texts: Vec<Text>,
 }
 
 pub(super) fn dot(lambda: &Array1<f64>, a: &Array1<f64>, b: &Array1<f64>) -> f64 {
@@ -130,7 +143,8 @@ impl World {
         let size = axis.dot(&axis).sqrt();
         let length_axis =
             axis * (design.length.on_resid * (lambda.sum() / lambda.len() as f64).sqrt() / size);
-        Self { lambda, frame, v, value, objectives, judges, judge_parts, common, logprob, length_axis }
+        let texts = Text::draw(design, &lambda, &v, rng);
+        Self { lambda, frame, v, value, objectives, judges, judge_parts, common, logprob, length_axis, texts }
     }
 
     /// All laws: S, the other values, the judges, log P.
@@ -208,7 +222,7 @@ fn direction(design: &Design, lambda: &Array1<f64>, rng: &mut ChaCha8Rng) -> Arr
 }
 
 /// A direction of variance 1 at this cosine with `v`, which has variance 1.
-fn at_cosine(
+pub(super) fn at_cosine(
     design: &Design,
     lambda: &Array1<f64>,
     v: &Array1<f64>,

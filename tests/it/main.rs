@@ -39,6 +39,7 @@ mod rounding;
 mod run_flags;
 mod settings;
 mod simulate;
+mod state;
 mod steering;
 mod stories;
 mod theorems;

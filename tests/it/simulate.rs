@@ -13,7 +13,7 @@ use crate::moments::{check_moments, contrasts, figures, solve};
 
 /// A regime with so many contrasts, in so few dimensions, that moments are sharp.
 fn large(design: Design) -> Design {
-    Design { hidden_size: 24, prompts: 5000, graded: true, ..design }
+    Design { hidden_size: 24, prompts: 5000, graded: true, texts: None, ..design }
 }
 
 #[test]
@@ -26,7 +26,7 @@ fn large_draws_of_every_regime_have_the_moments_that_their_truth_claims() {
         }
         let compared = check_moments(regime.name(), &design, 100 + at as u64);
         // Fewer would mean that names no longer meet.
-        let least = if regime == Regime::Unencoded { 16 } else { 20 };
+        let least = if regime == Regime::Unencoded || design.judges.is_empty() { 16 } else { 20 };
         assert!(compared >= least, "{}: only {compared} figures compared", regime.name());
     }
 }

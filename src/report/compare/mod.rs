@@ -3,6 +3,7 @@
 
 mod grids;
 mod ladder;
+mod maps;
 mod page;
 mod rungs;
 mod text;
@@ -15,6 +16,7 @@ use super::verdict::{Verdict, verdicts};
 use super::{Report, short_name};
 use crate::error::{Kind, Refusal, Result};
 use crate::hypothesis::scaling::{Line, line};
+use crate::hypothesis::state::map::{MapAgreement, ShiftMap};
 use crate::hypothesis::{Control, Estimate, Quantity};
 
 pub use grids::Table;
@@ -34,6 +36,10 @@ pub struct Run {
     pub report: Report,
     /// `constitution_cos` of every pair.
     pub cosines: Vec<Estimate>,
+    /// The map of its constitutions by what they do to the state, where the rows read under them are at hand.
+    pub shifts: Option<ShiftMap>,
+    /// How far that map agrees with `cosines`; filled in by [`compare`].
+    pub maps: Option<MapAgreement>,
     /// What must be known about them.
     pub warnings: Vec<String>,
 }
@@ -127,7 +133,7 @@ pub struct Comparison {
 /// # Errors
 /// `Missing` without a run; [`Kind::RunConflict`] if no value is in all of them; `Invalid` for shares that are not one
 /// for each run, or not in [0, 1].
-pub fn compare(runs: Vec<Run>, eta: Option<Vec<f64>>) -> Result<Comparison> {
+pub fn compare(mut runs: Vec<Run>, eta: Option<Vec<f64>>) -> Result<Comparison> {
     if let Some(eta) = &eta
         && (eta.len() != runs.len() || eta.iter().any(|e| !(0.0..=1.0).contains(e)))
     {
@@ -135,6 +141,9 @@ pub fn compare(runs: Vec<Run>, eta: Option<Vec<f64>>) -> Result<Comparison> {
             .expected(format!("{} numbers from 0 to 1, one a run in their order", runs.len()))
             .found(format!("{eta:?}"))
             .into());
+    }
+    for run in &mut runs {
+        run.maps = maps::maps(run);
     }
     let indices: Vec<Index<'_>> = runs.iter().map(|r| Index::new(&r.report)).collect();
     let Some((first, rest)) = indices.split_first() else {
@@ -310,6 +319,8 @@ pub fn to_json(comparison: &Comparison) -> Result<String> {
                 "parameters": run.parameters(),
                 "provenance": run.report.provenance,
                 "constitution_cos": run.cosines,
+                "shift_cos": run.shifts,
+                "maps": run.maps,
             })
         })
         .collect();

@@ -1,7 +1,7 @@
 //! `compare.html`: what changes with the size of the model, and with the share of value-relevant text, in pictures.
 
 use super::grids::{self, Table};
-use super::{Along, Comparison, Ladder, Series as Over, label, rungs};
+use super::{Along, Comparison, Ladder, Series as Over, label, maps, rungs};
 use crate::hypothesis::{Control, Estimate, Quantity};
 use crate::report::format::quotable;
 use crate::report::html::{CLOSE, open};
@@ -47,6 +47,14 @@ pub fn to_html(comparison: &Comparison) -> String {
             let heading = format!("{}: constitutions against each other{with}", label(run));
             out += &format!("<details><summary>{}</summary>\n", escaped(&heading));
             out += &table(&grids::matrix(run, control));
+            out += "</details>\n";
+        }
+        if let (Some(words), Some(map)) = (maps::sentence(run), maps::matrix(run)) {
+            let heading =
+                format!("{}: constitutions by what they do to the state, cos(Δ_a, Δ_b)", label(run));
+            out +=
+                &format!("<details><summary>{}</summary>\n<p>{}</p>\n", escaped(&heading), escaped(&words));
+            out += &table(&map);
             out += "</details>\n";
         }
     }

@@ -1,7 +1,7 @@
 //! A comparison as Markdown and for a terminal.
 
 use super::grids::{self, Table};
-use super::{Comparison, Run, label, rungs};
+use super::{Comparison, Run, label, maps, rungs};
 use crate::hypothesis::Control;
 use crate::report::text::{fitted, markdown as escaped, width, wrapped};
 
@@ -50,6 +50,11 @@ fn parts(comparison: &Comparison, brief: bool) -> Vec<Part> {
             out.push(Part::Table(grids::ranking(comparison, run, value)));
         }
         angles(&mut out, run, brief);
+        if let Some(words) = maps::sentence(run) {
+            out.push(Part::Title(format!("{}: constitutions by what they do to the state", label(run))));
+            out.extend(maps::matrix(run).filter(|t| !brief || t.rows.len() <= MATRIX).map(Part::Table));
+            out.push(Part::Words(words));
+        }
     }
     for (i, warning) in comparison.warnings.iter().enumerate() {
         if i == 0 {

@@ -17,6 +17,7 @@ mod linearity;
 mod monotone;
 mod promptable;
 mod raw;
+pub(super) mod state;
 mod tilt;
 mod tradeoffs;
 mod wording;
@@ -51,6 +52,7 @@ const SECTIONS: &[Make] = &[
     concentration::section,
     dominance::section,
     generation::section,
+    state::section,
     tilt::section,
     ceiling::section,
     adversarial::section,
@@ -75,6 +77,7 @@ pub(super) const DRAWN: &[&str] = &[
     hypothesis::linearity::TABLE,
     hypothesis::promptable::TABLE,
     hypothesis::raw::TABLE,
+    hypothesis::state::TABLE,
     hypothesis::wording::TABLE,
     two_lines::TABLE,
     several::TABLE,

@@ -1,0 +1,196 @@
+//! Do the estimators of what a constitution does tell one story?
+//!
+//! The direction that a constitution stands for is read in several ways that share no step after the model: from choices
+//! (v_c), from single responses, from likelihoods, from the shift of the state (Δ_c) and from generation under it (w_c).
+//! Each has a sign for a value where it is clearly along or against v* and beyond placebo texts. Gain and retrieval have
+//! no direction: they say whether the state answers to the constitution at all.
+
+use serde::{Deserialize, Serialize};
+
+use super::finding::{Cell, Finding};
+use crate::hypothesis::analysis::{Analysis, PlaceboContrast};
+use crate::hypothesis::estimate::{Estimate, Mode, Quantity};
+use crate::probe::influence::Z95;
+
+/// A way to read what a constitution does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Route {
+    /// v_c by forced choices.
+    ForcedChoice,
+    /// v_c by questions about single responses.
+    Pointwise,
+    /// v_c by log P(y | c, x) − log P(y | x).
+    Implicit,
+    /// v_c by scores of unknown making.
+    Given,
+    /// Δ_c, the shift of the state.
+    Activation,
+    /// w_c against w_0, generation under the constitution.
+    Generation,
+    /// The gain along v*; no direction.
+    Gain,
+    /// ρ² under the constitution; no direction.
+    Retrieval,
+}
+
+impl Route {
+    /// Whether its sign is that of a direction along or against v*.
+    pub fn is_directed(self) -> bool {
+        !matches!(self, Self::Gain | Self::Retrieval)
+    }
+
+    /// Whether it needs a judge.
+    pub fn is_judged(self) -> bool {
+        matches!(self, Self::ForcedChoice | Self::Pointwise | Self::Implicit | Self::Given)
+    }
+}
+
+/// A route's sign: along (+1), against (−1), neither (0), or not identifiable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sign {
+    /// The route.
+    pub route: Route,
+    /// Its sign; `None` where it says nothing.
+    pub sign: Option<i8>,
+}
+
+/// What the directed routes come to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "verdict", rename_all = "snake_case")]
+pub enum Agreement {
+    /// Two or more routes have a sign, and it is the same.
+    OneStory {
+        /// The sign.
+        sign: i8,
+    },
+    /// Two routes have opposite signs.
+    Contradiction,
+    /// One route has a sign, the others have none.
+    OneRoute {
+        /// The route.
+        route: Route,
+        /// Its sign.
+        sign: i8,
+    },
+    /// Routes were identifiable and none has a sign.
+    Silent,
+    /// No route is identifiable.
+    Unknown,
+}
+
+/// The routes of a value and a constitution.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Story {
+    /// The value.
+    pub value: String,
+    /// The constitution.
+    pub constitution: String,
+    /// By route.
+    pub signs: Vec<Sign>,
+    /// What they come to.
+    pub agreement: Agreement,
+}
+
+/// What some signs come to; gain and retrieval are left out.
+pub fn agreement(signs: &[Sign]) -> Agreement {
+    let directed: Vec<(Route, i8)> =
+        signs.iter().filter(|s| s.route.is_directed()).filter_map(|s| Some((s.route, s.sign?))).collect();
+    let mut pointing = directed.iter().filter(|(_, s)| *s != 0);
+    match (directed.is_empty(), pointing.next()) {
+        (true, _) => Agreement::Unknown,
+        (false, None) => Agreement::Silent,
+        (false, Some(&(route, sign))) => match pointing.clone().next() {
+            None => Agreement::OneRoute { route, sign },
+            Some(_) if pointing.all(|(_, s)| *s == sign) => Agreement::OneStory { sign },
+            Some(_) => Agreement::Contradiction,
+        },
+    }
+}
+
+/// The stories of a finding's constitutions, placebos apart, with what the judges said in the same analysis.
+pub(super) fn stories(finding: &Finding, analysis: &Analysis) -> Vec<Story> {
+    let story = |cell: &Cell| {
+        let judged = [None, Some(Mode::Pointwise), Some(Mode::Implicit), Some(Mode::Scores)];
+        let mut signs: Vec<Sign> =
+            judged.iter().filter_map(|judge| judge_sign(finding, analysis, cell, *judge)).collect();
+        for (route, reading) in [
+            (Route::Activation, &cell.alignment),
+            (Route::Generation, &cell.conditioned),
+            (Route::Gain, &cell.gain),
+            (Route::Retrieval, &cell.retrieval),
+        ] {
+            signs.push(Sign { route, sign: reading.outcome.sign() });
+        }
+        let agreement = agreement(&signs);
+        Story { value: cell.value.clone(), constitution: cell.constitution.clone(), signs, agreement }
+    };
+    finding.cells.iter().filter(|c| !c.placebo).map(story).collect()
+}
+
+/// The sign of v_c by a judge: of its slope, adjusted, where it differs from the placebo arm the same way.
+fn judge_sign(finding: &Finding, analysis: &Analysis, cell: &Cell, judge: Option<Mode>) -> Option<Sign> {
+    let of = |quantity| -> Option<&Estimate> {
+        analysis.estimates.iter().find(|e| {
+            e.quantity == quantity
+                && e.judge == judge
+                && e.control == finding.control
+                && e.value.as_deref() == Some(&cell.value)
+                && e.constitution.as_deref() == Some(&cell.constitution)
+        })
+    };
+    let (alignment, slope) = (of(Quantity::Alignment)?, of(Quantity::EncodedSlope)?);
+    let route = match judge {
+        // Without forced choices the estimates of another judge carry no mark but their method.
+        None if alignment.method.contains("pointwise rewards") => Route::Pointwise,
+        None if alignment.method.contains("implicit rewards") => Route::Implicit,
+        None if alignment.method.contains("given rewards") => Route::Given,
+        None | Some(Mode::Pairwise) => Route::ForcedChoice,
+        Some(Mode::Pointwise) => Route::Pointwise,
+        Some(Mode::Implicit) => Route::Implicit,
+        Some(Mode::Scores) => Route::Given,
+    };
+    let own = |p: &&PlaceboContrast| {
+        p.quantity == Quantity::EncodedSlope
+            && p.judge == judge
+            && p.control == finding.control
+            && p.value == cell.value
+            && p.constitution == cell.constitution
+    };
+    let contrast = analysis.placebo.iter().find(own).map(|p| p.z);
+    let sign = match (alignment.reportable, slope.estimate, slope.p_adjusted) {
+        (true, Some(slope), Some(p)) => {
+            let beyond = contrast.is_none_or(|z| z.abs() > Z95 && z * slope > 0.0);
+            Some(if p < 0.05 && beyond { slope.signum() as i8 } else { 0 })
+        }
+        _ => None,
+    };
+    Some(Sign { route, sign })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn signs(list: &[(Route, Option<i8>)]) -> Agreement {
+        agreement(&list.iter().map(|&(route, sign)| Sign { route, sign }).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn stories_agree_contradict_or_rest_on_one_route() {
+        use Route::{Activation, ForcedChoice, Gain, Generation, Implicit};
+        assert_eq!(
+            signs(&[(ForcedChoice, Some(1)), (Activation, Some(1)), (Implicit, None), (Generation, Some(0))]),
+            Agreement::OneStory { sign: 1 }
+        );
+        assert_eq!(signs(&[(ForcedChoice, Some(1)), (Activation, Some(-1))]), Agreement::Contradiction);
+        assert_eq!(
+            signs(&[(ForcedChoice, None), (Activation, Some(-1)), (Generation, Some(0))]),
+            Agreement::OneRoute { route: Activation, sign: -1 }
+        );
+        assert_eq!(signs(&[(ForcedChoice, Some(0)), (Activation, None)]), Agreement::Silent);
+        // A gain has no direction: it neither agrees nor contradicts.
+        assert_eq!(signs(&[(Gain, Some(-1)), (ForcedChoice, Some(1))]), signs(&[(ForcedChoice, Some(1))]));
+        assert_eq!(signs(&[(Gain, Some(1))]), Agreement::Unknown);
+    }
+}
