@@ -203,7 +203,10 @@ pub(super) fn together(
     paraphrases: &BTreeMap<String, String>,
     keep: &dyn Fn(usize) -> bool,
 ) -> Vec<Estimate> {
-    let cells = judged.iter().flat_map(|j| orders(problem, j, keep)).collect();
+    // A text without content leaves a small reward, whose sign any position bias decides.
+    let real = judged.iter().any(|j| !j.placebo);
+    let asked = judged.iter().filter(|j| !(real && j.placebo));
+    let cells = asked.flat_map(|j| orders(problem, j, keep)).collect();
     let mut out: Vec<Estimate> = agreement(cells).into_iter().collect();
     let common = |r: usize| keep(r) && judged.iter().all(|j| j.reward[r].is_finite());
     let contrasts = rows::all(problem, &common).contrasts(problem);

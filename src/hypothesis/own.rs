@@ -7,7 +7,8 @@
 //! - `own_alignment`: cos(v_{r_c − r̄}, v*);
 //! - `own_share`, `slope_share`: own and whole slope over the best slope that a reward as loud as the loudest of this run
 //!   could have, √(θ̂_SS · max_c θ̂_cc): a size that does not depend on how loud the constitution's own reward is;
-//! - `judge_slope`, `judge_alignment`: θ̂_{S, r̄} and its cosine, what every constitution has in common.
+//! - `judge_slope`, `judge_alignment`, `judge_share`: θ̂_{S, r̄}, its cosine and its size, what every constitution has in
+//!   common.
 
 use std::rc::Rc;
 
@@ -136,10 +137,12 @@ fn common(
     slope.quantity = Quantity::JudgeSlope;
     let names = (value.name.as_str(), "the mean of the placebo constitutions");
     let mut alignment = angle.estimate(bench, Quantity::JudgeAlignment, names);
-    (slope.judge, alignment.judge) = (judge, judge);
+    let mut share = all.share(Quantity::JudgeShare, &angle.slope);
+    (slope.judge, alignment.judge, share.judge) = (judge, judge, judge);
     let place = out.estimates.len();
     stage.push(out, Some(bench), Some(&value.name), slope);
     stage.push(out, Some(bench), Some(&value.name), alignment);
+    stage.push(out, Some(bench), Some(&value.name), share);
     if angle.slope_se > 0.0 && angle.slope_se.is_finite() {
         let by_block = moved(bench, &angle.slope).by_block;
         let statistic = Statistic { z: angle.slope.value / angle.slope_se, influence: by_block };

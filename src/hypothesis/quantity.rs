@@ -49,6 +49,7 @@ quantities! {
     OwnShare => "own_share",
     JudgeSlope => "judge_slope",
     JudgeAlignment => "judge_alignment",
+    JudgeShare => "judge_share",
     Rho2 => "rho2",
     Rho2Embeddings => "rho2_embeddings",
     Rho => "rho",

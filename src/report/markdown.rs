@@ -159,7 +159,7 @@ fn arm_note(report: &Report, index: &Index<'_>, own: &[&Verdict], value: &str) -
     let largest = |shares: &[f64]| shares.iter().copied().filter(|s| s.is_finite()).reduce(f64::max);
     let size = |share: Option<f64>| {
         share
-            .map_or_else(String::new, |s| format!(" (at most {} of the best possible slope", format::size(s)))
+            .map_or_else(String::new, |s| format!(" ({} of the best possible slope at most", format::size(s)))
     };
     let real: Vec<f64> = own.iter().filter(|v| !v.placebo).filter_map(|v| v.share).map(f64::abs).collect();
     let beside = match (moved.len(), size(largest(&moved))) {
@@ -167,12 +167,15 @@ fn arm_note(report: &Report, index: &Index<'_>, own: &[&Verdict], value: &str) -
         (n, size) => {
             let compared = match (size.is_empty(), largest(&real)) {
                 (false, Some(real)) => {
-                    format!("{size}; the largest own slope of a constitution is {})", format::size(real))
+                    format!("{size}; the largest slope of a constitution is {})", format::size(real))
                 }
                 (false, None) => format!("{size})"),
                 (true, _) => String::new(),
             };
-            format!(" {n} of its texts by themselves move the value{compared}.")
+            match n {
+                1 => format!(" 1 of its texts moves the value by itself{compared}."),
+                n => format!(" {n} of its texts move the value by themselves{compared}."),
+            }
         }
     };
     match (Tables::new(report).arm(value), placebo_texts(index)) {

@@ -3,7 +3,7 @@
 use super::format::{counted, quotable};
 use super::rows::Index;
 use super::validity::JudgeValidity;
-use super::verdict::{LEVEL, MIN_GROUPS, Outcome, Verdict};
+use super::verdict::{LEVEL, MATTERS, MIN_GROUPS, Outcome, Verdict};
 use super::words::{NAMED_VALUES, groups, joined, lower_model, quoted, real, values};
 use crate::hypothesis::{Control, Quantity};
 
@@ -46,7 +46,9 @@ pub(super) fn judge_itself(index: &Index<'_>) -> Option<String> {
             let of = |quantity| index.get(quantity, Some(**value), None, Control::None);
             let slope = of(Quantity::JudgeSlope);
             let clear = slope.and_then(|e| e.p_adjusted).is_some_and(|p| p < LEVEL);
+            let size = of(Quantity::JudgeShare).filter(|e| quotable(e)).and_then(|e| e.estimate);
             clear
+                && size.is_some_and(|s| s.abs() >= MATTERS)
                 && of(Quantity::JudgeAlignment).is_some_and(quotable)
                 && slope.and_then(|e| e.estimate).is_some_and(|s| (s > 0.0) == up)
         };

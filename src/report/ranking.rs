@@ -101,12 +101,13 @@ fn judge_itself<'a>(index: &Index<'a>, value: &'a str) -> Option<Vec<Cell>> {
     let nothing = || Cell::number(NOTHING.to_owned());
     let slope = of(Quantity::JudgeSlope, Control::None);
     slope?;
+    let share = of(Quantity::JudgeShare, Control::None);
     Some(vec![
         Cell::plain("(the judge itself)"),
         Cell::plain("in every constitution"),
         nothing(),
         Cell::number(format::p(slope.and_then(|e| e.p_adjusted))),
-        nothing(),
+        Cell::number(headline(share)),
         nothing(),
         Cell::number(headline(of(Quantity::JudgeAlignment, Control::None))),
         Cell::number(headline(of(Quantity::JudgeAlignment, Control::Length))),

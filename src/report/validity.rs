@@ -74,7 +74,8 @@ impl JudgeValidity {
         let over = |quantity| -> Option<f64> {
             let of =
                 |c: &super::rows::Named<'_>| index.get(quantity, None, Some(c.name), Control::None)?.estimate;
-            let all: Vec<f64> = index.constitutions.iter().filter_map(of).collect();
+            let all: Vec<f64> =
+                index.constitutions.iter().filter(|c| !c.is_placebo()).filter_map(of).collect();
             (!all.is_empty()).then(|| all.iter().sum::<f64>() / all.len() as f64)
         };
         let whole = |quantity| index.get(quantity, None, None, Control::None);

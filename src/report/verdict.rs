@@ -185,7 +185,11 @@ impl Verdict {
 
     /// The same in less room: `no evidence (placebo)`.
     pub fn short_label(&self) -> String {
-        self.worded(Qualifier::short)
+        match self.verdict {
+            // Its size has a column of its own where room is short.
+            Outcome::PlaceboEffect => Self { share: None, qualifier: None, ..self.clone() }.label(),
+            _ => self.worded(Qualifier::short),
+        }
     }
 
     /// Whether a constitution outside the placebo arm is said to raise or lower the value.

@@ -331,7 +331,11 @@ fn a_finished_run_is_compared_from_its_observations_or_says_that_it_was_not() {
     };
     let cosines = read()["runs"][0]["constitution_cos"].clone();
     assert_eq!(cosines.as_array().map(Vec::len), Some(2), "one pair, with and without length: {cosines}");
-    assert!(cosines[0]["blocks"].as_u64() < Some(70), "only the half that is reported on: {cosines}");
+    assert_eq!(
+        cosines[0]["blocks"].as_u64(),
+        Some(70),
+        "both halves of the blocks are reported on: {cosines}"
+    );
     assert!(place.path("out/compare.md").is_file());
     fs::remove_file(place.path("out/observations.safetensors")).expect("removed");
     let (ok, out, err) = place.vstar(&["compare", "out", "--out", "there"]);

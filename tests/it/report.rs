@@ -309,10 +309,10 @@ fn a_placebo_that_moves_the_value_is_a_placebo_effect_everywhere_and_its_size_is
     let v = all.iter().find(|v| v.constitution == "placebo-0").expect("a verdict");
     assert_eq!((v.verdict, v.label().as_str()), (Outcome::PlaceboEffect, "placebo effect, + (2 % of best)"));
     let text = to_markdown(&r);
-    assert!(text.contains("1 of its texts by themselves move"), "{text}");
+    assert!(text.contains("1 of its texts moves the value by itself"), "{text}");
     assert!(
         text.contains(
-            "at most 2 % of the best possible slope; the largest own slope of a constitution is 38 %"
+            "2 % of the best possible slope at most; the largest slope of a constitution is 38 %"
         ),
         "{text}"
     );

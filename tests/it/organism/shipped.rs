@@ -265,7 +265,7 @@ fn a_run_finds_the_known_signs() {
     let experiment = format!(
         "out = \"run\"\n[model]\npath = \"{}\"\n[data]\nfiles = [\"{}\"]\nlimit = 240\n\
          [constitutions]\nfiles = [\"{}\"]\nonly = [\"kind\", \"honest\", \"mean\", \"deceptive\", \
-         \"placebo-blue\", \"placebo-round\", \"placebo-blue-phrase\"]\n[judge]\ntemplate = \"{}\"\n",
+         \"placebo-blue\", \"placebo-round\", \"placebo-blue-phrase\", \"placebo-round-phrase\"]\n[judge]\ntemplate = \"{}\"\n",
         path("models/hearth"),
         path("prompts/hearth.jsonl"),
         path("constitutions/hearth"),
