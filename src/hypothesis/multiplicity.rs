@@ -17,7 +17,7 @@ use rayon::prelude::*;
 use statrs::distribution::{ContinuousCDF, Normal};
 
 use super::analysis::Analysis;
-use super::estimate::Quantity;
+use super::estimate::{Mode, Quantity};
 
 /// Draws of the multipliers.
 const DRAWS: usize = 10_000;
@@ -105,13 +105,14 @@ pub(super) struct Test {
 /// The tests of a report under one control, a family a quantity.
 #[derive(Debug, Default)]
 pub(super) struct Tests {
-    families: BTreeMap<(bool, Quantity), Vec<Test>>,
+    families: BTreeMap<(bool, Quantity, Option<Mode>), Vec<Test>>,
 }
 
 impl Tests {
-    /// Adds a test of a quantity. Tests of differences from the placebo arm are families of their own.
-    pub(super) fn push(&mut self, quantity: Quantity, test: Test) {
-        self.families.entry((test.contrast.is_some(), quantity)).or_default().push(test);
+    /// Adds a test of a quantity. Tests of differences from the placebo arm are families of their own, and so are those of
+    /// rewards that stand beside forced choices (`judge`): they change nothing in the figures that they stand beside.
+    pub(super) fn push(&mut self, quantity: Quantity, judge: Option<Mode>, test: Test) {
+        self.families.entry((test.contrast.is_some(), quantity, judge)).or_default().push(test);
     }
 
     /// Adjusts every family and writes the p-values. A difference from the placebo arm has the larger of two: that of

@@ -147,7 +147,7 @@ fn common(
         let by_block = moved(bench, &angle.slope).by_block;
         let statistic = Statistic { z: angle.slope.value / angle.slope_se, influence: by_block };
         let test = Test { statistic, estimates: vec![place, place + 1], contrast: None };
-        tests.push(Quantity::EncodedSlope, test);
+        tests.push(Quantity::EncodedSlope, judge, test);
     }
     for (quantity, slopes) in slopes(all, texts) {
         let (mean, sd) = arm::moments(&slopes);
@@ -229,7 +229,8 @@ fn one(
             p_texts,
         });
         let statistic = Statistic { z, influence: moved(bench, &difference).by_block };
-        tests.push(quantity, Test { statistic, estimates, contrast: Some(out.placebo.len() - 1) });
+        let judge = judged.beside.then_some(judged.mode);
+        tests.push(quantity, judge, Test { statistic, estimates, contrast: Some(out.placebo.len() - 1) });
     }
 }
 

@@ -336,7 +336,8 @@ impl Stage<'_> {
                 let estimates =
                     (first..out.estimates.len()).filter(|&e| takes(out.estimates[e].quantity)).collect();
                 let statistic = Statistic { z: moved.value / se, influence: moved.by_block };
-                tests.push(quantity, Test { statistic, estimates, contrast: None });
+                let judge = u.judged.beside.then_some(u.judged.mode);
+                tests.push(quantity, judge, Test { statistic, estimates, contrast: None });
             }
         }
     }

@@ -119,18 +119,13 @@ pub fn to_markdown(comparison: &Comparison) -> String {
 
 /// A table as Markdown, at the end of `out`.
 pub fn markdown(out: &mut String, table: &Table) {
-    let mut write = |cells: &[String], escape: bool| {
-        let cells = cells
-            .iter()
-            .enumerate()
-            .map(|(c, t)| if escape && c < table.left { escaped(t) } else { t.replace('*', "\\*") });
-        *out += &format!("| {} |\n", cells.collect::<Vec<_>>().join(" | "));
-    };
-    write(&table.head.iter().map(|h| escaped(h)).collect::<Vec<_>>(), false);
-    let rule = (0..table.head.len()).map(|c| if c < table.left { "---" } else { "---:" }.to_owned());
-    write(&rule.collect::<Vec<_>>(), false);
+    let mut write = |cells: Vec<String>| *out += &format!("| {} |\n", cells.join(" | "));
+    write(table.head.iter().map(|h| escaped(h)).collect());
+    write((0..table.head.len()).map(|c| if c < table.left { "---" } else { "---:" }.to_owned()).collect());
     for row in &table.rows {
-        write(row, true);
+        // Columns of numbers hold nothing from outside, and brackets that are no links.
+        let cell = |(c, t): (usize, &String)| if c < table.left { escaped(t) } else { t.replace('*', "\\*") };
+        write(row.iter().enumerate().map(cell).collect());
     }
 }
 
