@@ -196,9 +196,9 @@ fn one(
     let place = out.estimates.len();
     for mut estimate in [slope, alignment, share] {
         if draws < DRAWS_NEEDED {
+            let are = if draws == 1 { "text is" } else { "texts are" };
             estimate = estimate.warn(format!(
-                "{draws} independent placebo texts: with fewer than {DRAWS_NEEDED}, what texts without content do by \
-                 themselves is not known"
+                "{draws} independent placebo {are} too few ({DRAWS_NEEDED} needed) to know what texts without content do"
             ));
         }
         stage.push(out, Some(bench), Some(&value.name), judged.mark(estimate));
