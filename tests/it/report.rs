@@ -311,9 +311,7 @@ fn a_placebo_that_moves_the_value_is_a_placebo_effect_everywhere_and_its_size_is
     let text = to_markdown(&r);
     assert!(text.contains("1 of its texts moves the value by itself"), "{text}");
     assert!(
-        text.contains(
-            "2 % of the best possible slope at most; the largest slope of a constitution is 38 %"
-        ),
+        text.contains("2 % of the best possible slope at most; the largest slope of a constitution is 38 %"),
         "{text}"
     );
     let run = vstar::report::compare::Run { name: "a".into(), report: r, ..Default::default() };
