@@ -122,10 +122,8 @@ fn exp(x: f32) -> f32 {
 #[inline(always)]
 fn tanh(x: f32) -> f32 {
     let square = x * x;
-    let near = polynomial(
-        square,
-        [-5.704_988_7e-3, 2.063_908_9e-2, -5.373_971_6e-2, 1.333_144_2e-1, -3.333_328_2e-1],
-    );
+    let near =
+        polynomial(square, [-5.704_988_7e-3, 2.063_909e-2, -5.373_971_6e-2, 1.333_144_2e-1, -3.333_328e-1]);
     let far = (1.0 - 2.0 / (exp(2.0 * x.abs()) + 1.0)).copysign(x);
     if x.abs() < 0.625 { x + x * square * near } else { far }
 }
@@ -160,7 +158,7 @@ fn normal(x: f32) -> f32 {
                 -2.685_381_2e-2,
                 1.128_358_5e-1,
                 -3.761_262_6e-1,
-                1.128_379_2,
+                std::f32::consts::FRAC_2_SQRT_PI,
             ],
         );
     let t = 1.0 / (1.0 + 0.5 * a);
@@ -235,7 +233,7 @@ fn gelu_body(x: &mut [f32]) {
 #[inline(always)]
 fn gelu_tanh_body(x: &mut [f32]) {
     // (1 + tanh y) / 2 = 1 / (1 + e^−2y), which does not cancel where y is far below 0.
-    const MINUS_TWO_SQRT_2_OVER_PI: f32 = -1.595_769_1;
+    const MINUS_TWO_SQRT_2_OVER_PI: f32 = -1.595_769;
     for v in x {
         *v /= 1.0 + exp(MINUS_TWO_SQRT_2_OVER_PI * (*v + 0.044_715 * *v * *v * *v));
     }
