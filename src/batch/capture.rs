@@ -323,6 +323,7 @@ fn columns(prepared: &Prepared, job: &Job, logprob: Vec<f64>) -> Columns {
         response: Some(of(&|r| first[r.item] + r.response as i32)),
         constitution: Some(job.rows.iter().map(|r| r.constitution).collect()),
         logprob: Some(logprob),
+        logq: None,
         ntok: Some(job.rows.iter().map(|r| r.request.response.map_or(0, |s| s.len()) as u32).collect()),
         ..Columns::default()
     };

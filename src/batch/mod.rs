@@ -4,6 +4,7 @@ pub mod bench;
 pub mod capture;
 pub mod check;
 pub mod compare;
+pub mod coverage;
 pub mod direction;
 pub mod drift;
 pub mod experiment;

@@ -140,6 +140,12 @@ pub fn pose<'a>(
         ));
     }
     warnings.extend(ambiguous);
+    if columns.logq.is_some() && columns.logprob.is_none() {
+        warnings.push(
+            "`logq` without `logprob`: nothing can be weighted towards the policy, slopes are those of the candidates given"
+                .into(),
+        );
+    }
     let ungrouped = observations.prompt().is_none();
     if ungrouped {
         warnings.push(
@@ -155,6 +161,7 @@ pub fn pose<'a>(
         block: observations.blocks().map(|b| selection.pick(b)),
         tokens: columns.ntok.as_ref().map(|t| selection.pick(t).into_iter().map(f64::from).collect()),
         logprob: columns.logprob.as_ref().map(|l| selection.pick(l)),
+        logq: columns.logq.as_ref().map(|l| selection.pick(l)),
         values,
         judged,
     };

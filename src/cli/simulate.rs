@@ -4,12 +4,13 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::error::Result;
+use crate::error::{Kind, Refusal, Result};
 use crate::simulate::{Regime, simulate as draw};
+use crate::{artifact, batch};
 
 #[derive(Debug, Args)]
 pub struct SimulateArgs {
-    /// Regime; without it the regimes are listed
+    /// Regime, or `all` with --table for the coverage of every interval; without it the regimes are listed
     pub regime: Option<String>,
     /// Seed of the first draw
     #[arg(long, default_value_t = 1)]
@@ -18,7 +19,7 @@ pub struct SimulateArgs {
     /// regime with a placebo arm, how often each verdict is given
     #[arg(long, value_name = "SEEDS")]
     pub table: Option<u64>,
-    /// Folder for observations and truth
+    /// Folder for observations and truth; with `all --table` the file for the table
     #[arg(long)]
     pub out: Option<PathBuf>,
 }
@@ -31,10 +32,13 @@ pub fn simulate(args: &SimulateArgs) -> Result<()> {
         }
         return Ok(());
     };
+    if name == EVERY {
+        return coverage(args);
+    }
     let regime = Regime::by_name(name)?;
     let design = regime.design();
     if let Some(seeds) = args.table {
-        let table = crate::batch::table::over_seeds(&design, args.seed..args.seed + seeds)?;
+        let table = batch::table::over_seeds(&design, args.seed..args.seed + seeds)?;
         println!(
             "{:<36} {:>9} {:>9} {:>9} {:>6} {:>6} {:>8}",
             "figure", "truth", "bias", "RMSE", "cover", "given", "withheld"
@@ -75,4 +79,32 @@ fn verdict_rates(rates: &crate::batch::rates::Rates) {
     for ((constitution, outcome), times) in &rates.words {
         println!("{constitution:<20} {:<20} {times:>7}", outcome.as_str());
     }
+}
+
+/// The word for the whole grid.
+const EVERY: &str = "all";
+
+/// The coverage of every interval on the whole grid.
+fn coverage(args: &SimulateArgs) -> Result<()> {
+    let Some(seeds) = args.table else {
+        return Err(Refusal::new(Kind::Invalid, "`all` is a table over seeds, not a data set")
+            .expected("--table SEEDS after `all`, or the name of one regime")
+            .into());
+    };
+    let covered = batch::coverage::measure(args.seed, seeds, |covered| {
+        let low = batch::coverage::undercovered(covered);
+        let low: Vec<String> = low.iter().map(|(heading, share)| format!("{heading} {share:.3}")).collect();
+        let said =
+            if low.is_empty() { "covered".to_owned() } else { format!("below .93: {}", low.join(", ")) };
+        println!("{:<44} {said}", covered.cell.name);
+    })?;
+    let page = batch::coverage::to_markdown(&covered, seeds);
+    match &args.out {
+        Some(path) => {
+            artifact::write_bytes(path, page.as_bytes())?;
+            println!("table in {}", path.display());
+        }
+        None => println!("\n{page}"),
+    }
+    Ok(())
 }

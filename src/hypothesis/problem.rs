@@ -155,6 +155,8 @@ pub struct Problem {
     pub tokens: Option<Vec<f64>>,
     /// log P of the response, in nats.
     pub logprob: Option<Vec<f64>>,
+    /// The same under the policy that the responses were drawn from.
+    pub logq: Option<Vec<f64>>,
     /// Values.
     pub values: Vec<Value>,
     /// Constitutions.
@@ -174,6 +176,8 @@ pub struct Parts {
     pub tokens: Option<Vec<f64>>,
     /// log P of the response.
     pub logprob: Option<Vec<f64>>,
+    /// log q of the response.
+    pub logq: Option<Vec<f64>>,
     /// Values by name.
     pub values: Vec<Value>,
     /// Constitutions. One may stand twice: with forced choices, and with scores, which then are an
@@ -233,6 +237,10 @@ impl Problem {
             length("logprob", logprob.len())?;
             finite("logprob", logprob, false)?;
         }
+        if let Some(logq) = &parts.logq {
+            length("logq", logq.len())?;
+            finite("logq", logq, false)?;
+        }
         for value in &parts.values {
             match &value.labels {
                 Labels::Scores(s) => {
@@ -282,6 +290,7 @@ impl Problem {
             block,
             tokens: parts.tokens,
             logprob: parts.logprob,
+            logq: parts.logq,
             values: parts.values,
             judged,
         })

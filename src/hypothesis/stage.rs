@@ -389,6 +389,8 @@ fn needs_no_layer(quantity: Quantity) -> bool {
             | Quantity::TiltPredicted
             | Quantity::TiltKl
             | Quantity::AttainedRegret
+            | Quantity::PolicySlope
+            | Quantity::EssRatio
             | Quantity::JudgeAccuracy
             | Quantity::JudgeOverconfidence
             | Quantity::JudgeInconsistency

@@ -3,8 +3,8 @@
 use super::analysis::Analysis;
 use super::stage::Stage;
 use super::{
-    angles, calibration, concentration, dominance, ensemble, gradient, items, linearity, monotone,
-    promptable, regret, several, state, wording,
+    angles, calibration, complement, concentration, dominance, ensemble, gradient, items, linearity,
+    monotone, policy, promptable, regret, several, state, wording,
 };
 use crate::error::Result;
 
@@ -19,6 +19,8 @@ pub(super) const THEOREMS: &[(&str, Measure)] = &[
     ("other covariances, and what dominates (Definition 8)", dominance::measure),
     ("concentration (Conjecture 9)", concentration::measure),
     ("regret, counted (Theorem 6)", regret::measure),
+    ("importance weights (Theorem 3)", policy::measure),
+    ("judge, residual stream and people (Section 9.3)", complement::measure),
     ("several values at once (Appendix E)", several::measure),
     ("the best constitution (Proposition 25)", promptable::measure),
     ("ensembles (Section 9.2)", ensemble::measure),

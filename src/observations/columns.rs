@@ -21,6 +21,8 @@ pub struct Columns {
     pub response: Option<Vec<i32>>,
     /// Sum over the response's tokens of log P(token | all before it), in nats.
     pub logprob: Option<Vec<f64>>,
+    /// The same under the policy that the responses were drawn from, where that is not this model.
+    pub logq: Option<Vec<f64>>,
     /// Number of response tokens, at least 1.
     pub ntok: Option<Vec<u32>>,
     /// Labels by value, larger is better, NaN where a row has none.
@@ -133,6 +135,7 @@ impl Check<'_> {
             ("cluster", c.cluster.as_ref().map(Vec::len)),
             ("response", c.response.as_ref().map(Vec::len)),
             ("logprob", c.logprob.as_ref().map(Vec::len)),
+            ("logq", c.logq.as_ref().map(Vec::len)),
             ("ntok", c.ntok.as_ref().map(Vec::len)),
         ];
         for (name, length) in one_a_row {
@@ -191,6 +194,9 @@ impl Check<'_> {
         }
         if let Some(logprob) = &c.logprob {
             self.finite("logprob", logprob, false)?;
+        }
+        if let Some(logq) = &c.logq {
+            self.finite("logq", logq, false)?;
         }
         for (name, column) in &c.values {
             self.finite(&format!("value.{name}"), column, true)?;

@@ -52,6 +52,7 @@ impl Tensors<'_> {
                 "response" => columns.response = Some(self.i32s(&tensor)?),
                 "constitution" => columns.constitution = Some(self.indices(&tensor, 1)?),
                 "logprob" => columns.logprob = Some(self.reals(&tensor)?),
+                "logq" => columns.logq = Some(self.reals(&tensor)?),
                 "ntok" => columns.ntok = Some(self.convert(&tensor, 1, "a count of tokens")?),
                 name => {
                     if let Some(value) = named(name, "value.", "") {

@@ -188,6 +188,9 @@ fn column_parts<'p>(columns: &Columns, place: &Place) -> Result<Vec<Part<'p>>> {
     if let Some(logprob) = &c.logprob {
         parts.reals("logprob", logprob)?;
     }
+    if let Some(logq) = &c.logq {
+        parts.reals("logq", logq)?;
+    }
     for (name, column) in &c.values {
         parts.reals(&format!("value.{name}"), column)?;
     }

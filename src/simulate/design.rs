@@ -145,6 +145,13 @@ pub struct Binary {
     pub prevalence: f64,
 }
 
+/// Labels of few levels S_lev: the number of cuts below S.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Levels {
+    /// Rising cuts, in total standard deviations of S.
+    pub cuts: Vec<f64>,
+}
+
 /// All that is planted. [`Design::default`] is the standard data set of the estimators' specification.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -195,8 +202,24 @@ pub struct Design {
     pub length: Length,
     /// Binary labels, if any.
     pub binary: Option<Binary>,
+    /// Labels of few levels, if any.
+    #[serde(default)]
+    pub levels: Option<Levels>,
     /// Whether preferences between responses (0,1), (2,3), … are given, by S.
     pub pairwise: bool,
+    /// Variance of the noise of whoever states preferences, as a multiple of the within-prompt variance of S: the more, the
+    /// more of them are wrong.
+    #[serde(default)]
+    pub preference_noise: f64,
+    /// Degrees of freedom of the t distribution of all ordinary components, more than 4; none: Gaussian.
+    #[serde(default)]
+    pub tails: Option<f64>,
+    /// Nats of log-odds at which judges level off: each answer is c·tanh(log-odds/c).
+    #[serde(default)]
+    pub saturation: Option<f64>,
+    /// Whether judges reward a middle as well: 1 − ⟨x, v_c⟩²/Var is added to the reward, in nats.
+    #[serde(default)]
+    pub bent_judges: bool,
     /// Whether S itself is given.
     pub graded: bool,
     /// One entry a layer: layer l stores a·x + √(1 − a²)·x′ with x′ drawn afresh, so that ρ² is a²
@@ -232,7 +255,12 @@ impl Default for Design {
             objectives: Vec::new(),
             length: Length { mean_log: 4.5, between: 0.3, within: 0.3, on_value: 0.0, on_resid: 0.0 },
             binary: None,
+            levels: None,
             pairwise: false,
+            preference_noise: 0.0,
+            tails: None,
+            saturation: None,
+            bent_judges: false,
             graded: true,
             layers: vec![1.0],
             texts: None,
@@ -260,7 +288,7 @@ impl Design {
     /// Whether h, S and rewards are jointly Gaussian inside prompts, so that figures of thresholded
     /// labels have a closed form.
     pub fn is_gaussian(&self) -> bool {
-        self.heteroscedastic == 0.0 && self.massive.is_none_or(|m| m.df.is_infinite())
+        self.heteroscedastic == 0.0 && self.tails.is_none() && self.massive.is_none_or(|m| m.df.is_infinite())
     }
 
     /// Number of components of ordinary variance.
@@ -310,9 +338,25 @@ impl Design {
             ("layers", !self.layers.is_empty(), "one layer or more"),
             ("layers", self.layers.iter().all(|a| (0.0..=1.0).contains(a)), "shares in [0, 1]"),
             (
-                "graded, binary, pairwise",
-                self.graded || self.binary.is_some() || self.pairwise,
+                "graded, binary, levels, pairwise",
+                self.graded || self.binary.is_some() || self.levels.is_some() || self.pairwise,
                 "labels of some kind",
+            ),
+            ("preference_noise", nonnegative(self.preference_noise), "0 or more"),
+            ("tails", self.tails.is_none_or(|df| df > 4.0), "more than 4, so that fourth moments exist"),
+            (
+                "saturation",
+                self.saturation.is_none_or(|c| c > 0.0 && c.is_finite()),
+                "a positive number of nats",
+            ),
+            (
+                "levels.cuts",
+                self.levels.as_ref().is_none_or(|l| {
+                    !l.cuts.is_empty()
+                        && l.cuts.windows(2).all(|w| w[0] < w[1])
+                        && l.cuts.iter().all(|c| c.is_finite())
+                }),
+                "one or more rising numbers",
             ),
         ];
         if let Some(m) = self.massive {
@@ -348,7 +392,7 @@ impl Design {
         for o in &self.objectives {
             rules.push((
                 "objectives.name",
-                !["S", "S_bin", "S_pref"].contains(&o.name.as_str()),
+                !["S", "S_bin", "S_lev", "S_pref"].contains(&o.name.as_str()),
                 "a name of its own",
             ));
             rules.push(("objectives.cos", cosine(o.cos), "[-1, 1]"));

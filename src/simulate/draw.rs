@@ -9,7 +9,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal, StudentT};
 
 use super::design::Design;
-use super::truth::{Threshold, prompt_variance};
+use super::truth::{Threshold, prompt_variance, total_variance, within_variance};
 use super::world::{Law, World};
 use crate::error::Result;
 use crate::observations::{Columns, Judgments, Meta, Observations};
@@ -55,6 +55,12 @@ struct Table<'a> {
     world: &'a World,
     threshold: Option<f64>,
     heavy: Option<(StudentT<f64>, f64)>,
+    /// Of ordinary components.
+    tails: Option<(StudentT<f64>, f64)>,
+    /// Thresholds of S_lev on the scale of S.
+    cuts: Vec<f64>,
+    /// Standard deviation of the noise of preferences.
+    preference_sd: f64,
     prompt_sd: f64,
     /// Direction (in components) in which confounded prompts lie: Σv*, at one sd of ⟨h, v*⟩.
     confounded: Array1<f64>,
@@ -66,6 +72,7 @@ struct Table<'a> {
     /// S, then the other values; S_bin is made of S.
     values: Vec<Vec<f64>>,
     binary: Vec<f64>,
+    levels: Vec<f64>,
     logprob: Vec<f64>,
     judgments: Vec<Judgments>,
     preferences: Vec<[usize; 2]>,
@@ -74,12 +81,19 @@ struct Table<'a> {
 impl<'a> Table<'a> {
     fn new(design: &'a Design, world: &'a World, rows: usize) -> Self {
         let heavy = design.massive.filter(|m| m.df.is_finite());
+        // df > 4 was checked, so the distribution and its variance exist.
+        let student = |df: f64| Some((StudentT::new(df).ok()?, ((df - 2.0) / df).sqrt()));
         Self {
             design,
             world,
             threshold: design.binary.map(|b| Threshold::of(design, world, b.prevalence).at),
-            // df > 4 was checked, so the distribution and its variance exist.
-            heavy: heavy.and_then(|m| Some((StudentT::new(m.df).ok()?, ((m.df - 2.0) / m.df).sqrt()))),
+            heavy: heavy.and_then(|m| student(m.df)),
+            tails: design.tails.and_then(student),
+            cuts: design.levels.as_ref().map_or_else(Vec::new, |l| {
+                let sd = total_variance(design, world).sqrt();
+                l.cuts.iter().map(|c| c * sd).collect()
+            }),
+            preference_sd: (design.preference_noise * within_variance(design, world)).sqrt(),
             prompt_sd: prompt_variance(design, world).sqrt(),
             confounded: &world.lambda * &world.v,
             filled: 0,
@@ -89,6 +103,7 @@ impl<'a> Table<'a> {
             ntok: Vec::with_capacity(rows),
             values: vec![Vec::with_capacity(rows); 1 + world.objectives.len()],
             binary: Vec::with_capacity(rows),
+            levels: Vec::with_capacity(rows),
             logprob: Vec::with_capacity(rows),
             judgments: vec![Judgments { ba: Some(Vec::new()), ..Judgments::default() }; world.judges.len()],
             preferences: Vec::new(),
@@ -139,6 +154,7 @@ impl<'a> Table<'a> {
             latent.push(s);
             self.values[0].push(f64::from(s as f32));
             self.binary.push(f64::from(u8::from(self.threshold.is_some_and(|c| s > c))));
+            self.levels.push(self.cuts.iter().filter(|c| s > **c).count() as f64);
             for (column, law) in self.values[1..].iter_mut().zip(&world.objectives) {
                 column.push(f64::from(label(law) as f32));
             }
@@ -152,7 +168,11 @@ impl<'a> Table<'a> {
         self.place(prompt, number, cluster);
         self.judge(prompt, &rewards, rng);
         for pair in (0..prompt.responses / 2).map(|p| [2 * p, 2 * p + 1]) {
-            let [a, b] = if latent[pair[0]] > latent[pair[1]] { pair } else { [pair[1], pair[0]] };
+            // No draw where nobody errs: seeds keep their data sets.
+            let mut stated = |at: usize| {
+                latent[at] + if self.preference_sd > 0.0 { self.preference_sd * normal(rng) } else { 0.0 }
+            };
+            let [a, b] = if stated(pair[0]) > stated(pair[1]) { pair } else { [pair[1], pair[0]] };
             self.preferences.push([prompt.first_row + a, prompt.first_row + b]);
         }
     }
@@ -163,7 +183,8 @@ impl<'a> Table<'a> {
         for (judgments, reward) in self.judgments.iter_mut().zip(rewards) {
             let bias = bias_mean + bias_sd * normal(rng);
             let mut shown = |first: f64, second: f64| {
-                f64::from((first - second + bias + self.design.judge_noise * normal(rng)) as f32)
+                let odds = first - second + bias + self.design.judge_noise * normal(rng);
+                f64::from(self.design.saturation.map_or(odds, |c| c * (odds / c).tanh()) as f32)
             };
             for a in 0..prompt.responses {
                 for b in a + 1..prompt.responses {
@@ -183,7 +204,7 @@ impl<'a> Table<'a> {
             let from = self.resid.index_axis(Axis(0), row).to_owned();
             self.resid.index_axis_mut(Axis(0), prompt.first_row + at).assign(&from);
         }
-        for column in self.values.iter_mut().chain([&mut self.binary, &mut self.logprob]) {
+        for column in self.values.iter_mut().chain([&mut self.binary, &mut self.levels, &mut self.logprob]) {
             column.extend_from_within(old.clone());
         }
         self.ntok.extend_from_within(old.clone());
@@ -216,7 +237,10 @@ impl<'a> Table<'a> {
         Array1::from_shape_fn(self.world.lambda.len(), |j| {
             let z = match &self.heavy {
                 Some((t, unit)) if j >= ordinary => t.sample(rng) * unit,
-                _ => normal(rng),
+                _ => match &self.tails {
+                    Some((t, unit)) if j < ordinary => t.sample(rng) * unit,
+                    _ => normal(rng),
+                },
             };
             scale * self.world.lambda[j].sqrt() * z
         })
@@ -232,6 +256,9 @@ impl<'a> Table<'a> {
         }
         if design.binary.is_some() {
             values.insert("S_bin".to_owned(), self.binary);
+        }
+        if design.levels.is_some() {
+            values.insert("S_lev".to_owned(), self.levels);
         }
         values.extend(design.objectives.iter().map(|o| o.name.clone()).zip(columns));
         for label in values.values_mut().flatten() {
@@ -255,6 +282,7 @@ impl<'a> Table<'a> {
             cluster: Some(self.cluster),
             response: None,
             logprob: Some(self.logprob),
+            logq: None,
             ntok: Some(self.ntok),
             values,
             preferences: pairwise.into_iter().collect(),

@@ -6,6 +6,7 @@
 //! ([`Truth`]), and an estimator's bias, error and coverage are counted over fresh seeds ([`Table`]).
 //! The same design and seed give the same data set on every machine and any number of threads.
 
+pub mod coverage;
 mod design;
 mod draw;
 mod regime;
@@ -22,7 +23,9 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use safetensors::tensor::{Dtype, TensorView};
 
-pub use design::{Binary, Common, Design, Judge, Length, Loading, LogProb, Massive, Objective, Remainder};
+pub use design::{
+    Binary, Common, Design, Judge, Length, Levels, Loading, LogProb, Massive, Objective, Remainder,
+};
 pub use regime::Regime;
 pub use table::{Figure, Line, Table};
 pub use texts::{CONSTITUTION, Effect, Texts};

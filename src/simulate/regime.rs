@@ -1,6 +1,8 @@
 //! Named regimes: data sets that estimators go wrong on, each in its own way.
 
-use super::design::{Binary, Common, Design, Judge, Length, Loading, LogProb, Massive, Objective, Remainder};
+use super::design::{
+    Binary, Common, Design, Judge, Length, Levels, Loading, LogProb, Massive, Objective, Remainder,
+};
 use super::texts::{Effect, Texts};
 use crate::error::{Kind, Refusal, Result};
 
@@ -65,11 +67,37 @@ pub enum Regime {
     StateGainElsewhere,
     /// A constitution that turns v*.
     StateRotation,
+    /// Labels of four levels, unevenly cut.
+    Levels,
+    /// Binary labels of prevalence .1 of a value that is encoded almost entirely.
+    BinaryRare,
+    /// Preferences between two responses, a good share of them wrong.
+    PreferenceErrors,
+    /// Two responses to a prompt.
+    Pairs,
+    /// Every component has t-distributed tails, 5 degrees of freedom.
+    HeavyTails,
+    /// Massive heavy-tailed dimensions that carry nothing of the value.
+    MassiveOff,
+    /// The judge answers with all but certainty: its log-odds level off.
+    Saturated,
+    /// The judge also rewards a middle: its reward is not linear in h.
+    BentJudge,
+    /// Ten contrasts a dimension, v* in the lower half of the components.
+    TallTail,
+    /// A hundred contrasts a dimension.
+    Huge,
+    /// A hundred contrasts a dimension, v* in the lower half of the components.
+    HugeTail,
+    /// Layer 0, the token embeddings, encodes more than any other.
+    Embeddings,
+    /// 12 layers that encode alike, each with noise of its own.
+    LayersAlike,
 }
 
 impl Regime {
     /// All regimes.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 41] = [
         Self::Standard,
         Self::Tall,
         Self::Wide,
@@ -98,6 +126,19 @@ impl Regime {
         Self::StateGain,
         Self::StateGainElsewhere,
         Self::StateRotation,
+        Self::Levels,
+        Self::BinaryRare,
+        Self::PreferenceErrors,
+        Self::Pairs,
+        Self::HeavyTails,
+        Self::MassiveOff,
+        Self::Saturated,
+        Self::BentJudge,
+        Self::TallTail,
+        Self::Huge,
+        Self::HugeTail,
+        Self::Embeddings,
+        Self::LayersAlike,
     ];
 
     /// The name by which a user asks for it.
@@ -155,6 +196,35 @@ impl Regime {
             Self::StateRotation => {
                 ("state_rotation", "read under a constitution that turns v* by .9 radians")
             }
+            Self::Levels => ("levels", "labels of four levels, unevenly cut"),
+            Self::BinaryRare => {
+                ("binary_rare", "binary labels of prevalence .1 of a value that is encoded almost entirely")
+            }
+            Self::PreferenceErrors => {
+                ("preference_errors", "preferences between two responses, a good share of them wrong")
+            }
+            Self::Pairs => ("pairs", "two responses to a prompt"),
+            Self::HeavyTails => {
+                ("heavy_tails", "every component has t-distributed tails, 5 degrees of freedom")
+            }
+            Self::MassiveOff => {
+                ("massive_off", "massive heavy-tailed dimensions that carry nothing of the value")
+            }
+            Self::Saturated => {
+                ("saturated", "the judge answers with all but certainty: its log-odds level off")
+            }
+            Self::BentJudge => {
+                ("bent_judge", "the judge also rewards a middle: its reward is not linear in h")
+            }
+            Self::TallTail => {
+                ("tall_tail", "ten contrasts a dimension, v* in the lower half of the components")
+            }
+            Self::Huge => ("huge", "a hundred contrasts a dimension"),
+            Self::HugeTail => {
+                ("huge_tail", "a hundred contrasts a dimension, v* in the lower half of the components")
+            }
+            Self::Embeddings => ("embeddings", "layer 0, the token embeddings, encodes more than any other"),
+            Self::LayersAlike => ("layers_alike", "12 layers that encode alike, each with noise of its own"),
         }
     }
 
@@ -280,6 +350,39 @@ impl Regime {
             Self::StateGain => state(Effect::Gain, 1.6, 3.0),
             Self::StateGainElsewhere => state(Effect::GainElsewhere, 1.6, 0.0),
             Self::StateRotation => state(Effect::Rotation, 0.9, 0.0),
+            Self::Levels => {
+                Design { levels: Some(Levels { cuts: vec![-1.0, 0.2, 1.2] }), graded: false, ..standard }
+            }
+            Self::BinaryRare => Design {
+                hidden_size: 64,
+                prompts: 400,
+                rho2: 0.98,
+                binary: Some(Binary { prevalence: 0.1 }),
+                graded: false,
+                ..standard
+            },
+            Self::PreferenceErrors => Design {
+                responses: [2, 2],
+                prompts: 600,
+                pairwise: true,
+                preference_noise: 0.5,
+                graded: false,
+                ..standard
+            },
+            Self::Pairs => Design { responses: [2, 2], prompts: 600, ..standard },
+            Self::HeavyTails => Design { hidden_size: 64, tails: Some(5.0), ..standard },
+            Self::MassiveOff => Design { massive: Some(Massive { share: 0.0, ..massive }), ..standard },
+            Self::Saturated => Design { hidden_size: 64, saturation: Some(2.0), ..standard },
+            Self::BentJudge => Design { hidden_size: 64, bent_judges: true, ..standard },
+            Self::TallTail => {
+                Design { hidden_size: 64, prompts: 214, loading: Loading::Tail, rho2: 0.8, ..standard }
+            }
+            Self::Huge => Design { hidden_size: 32, prompts: 1067, rho2: 0.8, ..standard },
+            Self::HugeTail => {
+                Design { hidden_size: 32, prompts: 1067, rho2: 0.8, loading: Loading::Tail, ..standard }
+            }
+            Self::Embeddings => Design { hidden_size: 64, layers: vec![1.0, 0.6, 0.8, 0.7], ..standard },
+            Self::LayersAlike => Design { hidden_size: 64, prompts: 100, layers: vec![0.8; 12], ..standard },
         }
     }
 }

@@ -15,13 +15,16 @@ use crate::error::{Kind, Place, Refusal, Result};
 pub struct Figure {
     /// The estimate.
     pub estimate: f64,
-    /// Its interval [lo, hi], if it has one.
+    /// Its interval [lo, hi], if it has one; an end of a one-sided bound is infinite.
     pub interval: Option<[f64; 2]>,
+    /// What it estimates, where that is not the population's figure: a fit of fewer contrasts than dimensions estimates
+    /// the figure of the part of v* that it resolves.
+    pub target: Option<f64>,
 }
 
 impl From<(f64, f64, f64)> for Figure {
     fn from((estimate, lo, hi): (f64, f64, f64)) -> Self {
-        Self { estimate, interval: Some([lo, hi]) }
+        Self { estimate, interval: Some([lo, hi]), target: None }
     }
 }
 
@@ -45,6 +48,12 @@ pub struct Line {
     pub bias_se: Option<f64>,
     /// √ mean of (estimate − truth)².
     pub rmse: Option<f64>,
+    /// Number of intervals of seeds with a truth.
+    pub intervals: usize,
+    /// Whether some are one-sided bounds.
+    pub one_sided: bool,
+    /// Whether some are compared with a target of their own.
+    pub targeted: bool,
     /// Share of intervals that hold the truth.
     pub coverage: Option<f64>,
     /// Mean of hi − lo.
@@ -78,6 +87,7 @@ impl Table {
                 let truth = simulated.truth.get(&name).ok_or_else(|| {
                     Refusal::new(Kind::Invalid, "no such figure in the truth").at(Place::default().id(&name))
                 })?;
+                let truth = figure.target.or(truth);
                 Ok((name, (figure, truth)))
             });
             compared.collect::<Result<BTreeMap<_, _>>>()
@@ -103,7 +113,8 @@ impl Table {
 
 impl Line {
     fn of(name: &str, column: &[(Figure, Option<f64>)], seeds: usize) -> Self {
-        let known: Vec<(Figure, f64)> = column.iter().filter_map(|(f, t)| Some((*f, (*t)?))).collect();
+        let known: Vec<(Figure, f64)> =
+            column.iter().filter_map(|(f, t)| Some((*f, (*t).filter(|t| t.is_finite())?))).collect();
         let errors: Vec<f64> = known.iter().map(|(f, t)| f.estimate - t).collect();
         let bias = mean(&errors);
         let bias_se = bias.filter(|_| errors.len() > 1).map(|bias| {
@@ -128,6 +139,9 @@ impl Line {
             bias,
             bias_se,
             rmse: mean(&squares).map(f64::sqrt),
+            intervals: hits.len(),
+            one_sided: intervals.iter().any(|[lo, hi]| lo.is_infinite() || hi.is_infinite()),
+            targeted: column.iter().any(|(f, _)| f.target.is_some()),
             coverage: mean(&hits),
             width: mean(&widths),
             excludes_zero: mean(&excluding),

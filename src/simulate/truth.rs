@@ -32,6 +32,15 @@ pub struct Population {
     pub sigma_s_within: f64,
     /// (1 − ρ)σ_S/√π.
     pub ceiling_regret_best_of_2: f64,
+    /// (1 − ρ_latent)/√π for labels of few levels and preferences.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub ceiling_latent: BTreeMap<String, f64>,
+    /// cos(v_c, v*) − cos(w, v*).
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub gap: BTreeMap<String, f64>,
+    /// (1 − corr(S, r_c))σ_S/√π.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub attained_regret: BTreeMap<String, f64>,
     /// Share of v*'Σv* in the k components of most variance, by k.
     pub value_concentration_variance_share: BTreeMap<String, f64>,
     /// Figures of the state under a text, `QUANTITY S|J:CONSTITUTION`, by the name of the estimate; and `placebo_outside
@@ -74,6 +83,9 @@ impl Population {
             "rho2_latent" => &self.rho2_latent,
             "slope_encoded" => &self.slope_encoded,
             "total_slope" => &self.total_slope,
+            "ceiling_latent" => &self.ceiling_latent,
+            "gap" => &self.gap,
+            "attained_regret" => &self.attained_regret,
             "value_concentration_variance_share" => &self.value_concentration_variance_share,
             "d_eff_within" => return Some(Some(self.d_eff_within)),
             "sigma_S_within" => return Some(Some(self.sigma_s_within)),
@@ -163,7 +175,12 @@ fn population(design: &Design, world: &World, a: f64, controlled: bool) -> Popul
         .map(|law| {
             let judged = if law.name.starts_with(JUDGE) { judge_noise(design) } else { 0.0 };
             let plain = signal_variance(design, world, law) + law.noise_sd.powi(2) + judged;
-            Label { law: Cow::Borrowed(law), variance: plain + length(law, law) }
+            let variance = plain + length(law, law);
+            match design.saturation.filter(|_| law.name.starts_with(JUDGE)) {
+                // What a saturated reward varies by has no closed form.
+                Some(c) => Label { law: Cow::Owned(saturated(design, law, plain, c)), variance: f64::NAN },
+                None => Label { law: Cow::Borrowed(law), variance },
+            }
         })
         .collect();
     let s = &world.value;
@@ -204,10 +221,15 @@ fn population(design: &Design, world: &World, a: f64, controlled: bool) -> Popul
         ceiling_regret_best_of_2: 0.0,
         value_concentration_variance_share: concentration(world),
         state: texts::population(design, world),
+        ceiling_latent: BTreeMap::new(),
+        gap: BTreeMap::new(),
+        attained_regret: BTreeMap::new(),
     };
     for (i, x) in labels.iter().enumerate() {
         let own = theta(&x.law, &x.law);
-        out.rho2.insert(x.law.name.clone(), own / x.variance);
+        if x.variance.is_finite() {
+            out.rho2.insert(x.law.name.clone(), own / x.variance);
+        }
         let is_value = !x.law.name.starts_with(JUDGE) && x.law.name != LOGPROB;
         for y in labels.iter().skip(i + 1).filter(|_| is_value) {
             let key = format!("{}|{}", x.law.name, y.law.name);
@@ -228,16 +250,45 @@ fn population(design: &Design, world: &World, a: f64, controlled: bool) -> Popul
     // A thresholded value keeps its length effect on the latent scale: with control that scale's
     // residual has no closed form.
     if design.is_gaussian() && !(controlled && s.length != 0.0) {
-        for (name, given) in [("S_bin", design.binary.is_some()), ("S_pref", design.pairwise)] {
+        let stated = rho2 / (1.0 + design.preference_noise);
+        for (name, given, rho2) in [
+            ("S_bin", design.binary.is_some(), rho2),
+            ("S_lev", design.levels.is_some(), rho2),
+            ("S_pref", design.pairwise, stated),
+        ] {
             if given {
                 out.rho2_latent.insert(name.to_owned(), rho2);
+                // In within-prompt standard deviations of the latent score, noise of its statement included.
+                out.ceiling_latent.insert(name.to_owned(), (1.0 - rho2.sqrt()) / PI.sqrt());
             }
         }
     }
-    if design.is_gaussian() && design.pairwise {
-        let of_s: Vec<_> =
-            out.cos.iter().filter_map(|(k, v)| Some((k.strip_prefix("S|")?.to_owned(), *v))).collect();
-        out.cos.extend(of_s.into_iter().map(|(other, v)| (format!("S_pref|{other}"), v)));
+    // Labels that show steps of S have its directions (Stein's lemma).
+    for (name, given) in [("S_lev", design.levels.is_some()), ("S_pref", design.pairwise)] {
+        if design.is_gaussian() && given {
+            let of_s: Vec<_> =
+                out.cos.iter().filter_map(|(k, v)| Some((k.strip_prefix("S|")?.to_owned(), *v))).collect();
+            out.cos.extend(of_s.into_iter().map(|(other, v)| (format!("{name}|{other}"), v)));
+        }
+    }
+    for (name, value) in labels.iter().filter(|l| !l.law.name.starts_with(JUDGE)).map(|l| (&l.law.name, l)) {
+        for judge in labels.iter().filter(|l| l.law.name.starts_with(JUDGE)) {
+            let key = format!("{name}|{}", judge.law.name);
+            let (Some(Some(c)), Some(Some(w))) =
+                (out.cos.get(&key), out.cos.get(&format!("{name}|{LOGPROB}")))
+            else {
+                continue;
+            };
+            out.gap.insert(key.clone(), c - w);
+            // Normal values and rewards only.
+            if let (true, Some(slope)) = (name == "S" && design.is_gaussian(), out.total_slope.get(&key)) {
+                let (vs, vr) = (value.variance, judge.variance);
+                if vr.is_finite() && judge.law.bend.is_none() {
+                    let attained = (vs.sqrt() - slope / vr.sqrt()) / PI.sqrt();
+                    out.attained_regret.insert(key, attained);
+                }
+            }
+        }
     }
     out
 }
@@ -257,11 +308,15 @@ fn signal_variance(design: &Design, world: &World, law: &Law) -> f64 {
     let linear = dot(&world.lambda, &law.linear, &law.linear);
     let Some(q) = &law.bend else { return linear };
     // Excess kurtosis 6/(df − 4) of a t component; it is 0 in the limit of the Gaussian.
-    let excess = design.massive.map_or(0.0, |m| if m.df.is_finite() { 6.0 / (m.df - 4.0) } else { 0.0 });
-    let heavy: f64 = (design.ordinary()..q.len()).map(|j| (world.lambda[j] * q[j] * q[j]).powi(2)).sum();
+    let excess = |df: f64| if df.is_finite() { 6.0 / (df - 4.0) } else { 0.0 };
+    let (massive, ordinary) =
+        (design.massive.map_or(0.0, |m| excess(m.df)), design.tails.map_or(0.0, excess));
+    let fourth = |j: usize| (world.lambda[j] * q[j] * q[j]).powi(2);
+    let heavy: f64 =
+        (0..q.len()).map(|j| fourth(j) * if j < design.ordinary() { ordinary } else { massive }).sum();
     // Variance factors exp(s·g − s²/2) have second moment exp(s²).
     let spread = design.heteroscedastic.powi(2).exp();
-    linear + spread * (3.0 + excess * heavy) - 1.0
+    linear + spread * (3.0 + heavy) - 1.0
 }
 
 fn d_eff(world: &World, var_t: f64) -> f64 {
@@ -322,6 +377,50 @@ impl Threshold {
     }
 }
 
+/// Variance of S within prompts, without what length does.
+pub(super) fn within_variance(design: &Design, world: &World) -> f64 {
+    let s = &world.value;
+    let lengths = LengthMoments::of(design);
+    dot(&world.lambda, &s.linear, &s.linear) + s.noise_sd.powi(2) + lengths.covariance(s, s)
+}
+
+/// Variance of S, within and between prompts.
+pub(super) fn total_variance(design: &Design, world: &World) -> f64 {
+    within_variance(design, world) + prompt_variance(design, world)
+}
+
+/// The law of rewards from log-odds that level off at ±c: with normal log-odds Z of a comparison every covariance is
+/// E sech²(Z/c) of that without (Stein's lemma). `variance` is the reward's within prompts, before levelling off.
+fn saturated(design: &Design, law: &Law, variance: f64, c: f64) -> Law {
+    let [bias, bias_sd] = design.position_bias;
+    // Two responses' rewards differ by twice the within-prompt variance; the noise of one answer is its own.
+    let reward = variance - judge_noise(design);
+    let sd = (2.0 * reward + bias_sd.powi(2) + design.judge_noise.powi(2)).sqrt();
+    let slope = |z: f64| (1.0 / ((bias + sd * z) / c).cosh()).powi(2);
+    let kept = normal_mean(slope);
+    Law {
+        linear: &law.linear * kept,
+        noise_sd: law.noise_sd * kept,
+        length: law.length * kept,
+        per_token: law.per_token * kept,
+        ..law.clone()
+    }
+}
+
+/// E f(Z) for a standard normal Z, by Simpson's rule on ±9 standard deviations.
+fn normal_mean(f: impl Fn(f64) -> f64) -> f64 {
+    const STEPS: usize = 2000;
+    let normal = Normal::standard();
+    let step = 18.0 / STEPS as f64;
+    let weight = |i: usize| match i {
+        0 | STEPS => 1.0,
+        i if i % 2 == 1 => 4.0,
+        _ => 2.0,
+    };
+    let at = |i: usize| -9.0 + step * i as f64;
+    (0..=STEPS).map(|i| weight(i) * normal.pdf(at(i)) * f(at(i))).sum::<f64>() * step / 3.0
+}
+
 /// Variance of S between prompts.
 pub(super) fn prompt_variance(design: &Design, world: &World) -> f64 {
     let s = &world.value;
@@ -332,16 +431,8 @@ pub(super) fn prompt_variance(design: &Design, world: &World) -> f64 {
 /// P(Z₁ > c, Z₂ > c) for standard normals of correlation r in [0, 1): the mean over the part that
 /// they share of the squared probability given it, by Simpson's rule on ±9 standard deviations.
 fn orthant(c: f64, r: f64) -> f64 {
-    const STEPS: usize = 2000;
     let normal = Normal::standard();
-    let given = |z: f64| normal.pdf(z) * normal.sf((c - r.sqrt() * z) / (1.0 - r).sqrt()).powi(2);
-    let step = 18.0 / STEPS as f64;
-    let weight = |i: usize| match i {
-        0 | STEPS => 1.0,
-        i if i % 2 == 1 => 4.0,
-        _ => 2.0,
-    };
-    (0..=STEPS).map(|i| weight(i) * given(-9.0 + step * i as f64)).sum::<f64>() * step / 3.0
+    normal_mean(|z| normal.sf((c - r.sqrt() * z) / (1.0 - r).sqrt()).powi(2))
 }
 
 #[cfg(test)]

@@ -115,7 +115,8 @@ impl World {
             };
             let linear = at_cosine(design, &lambda, &v, cos, rng) * j.sd;
             let noise = j.sd.powi(2) * (1.0 - j.rho2) / j.rho2;
-            Law { length: j.length, ..law(&format!("{JUDGE}{}", j.name), linear, noise, j.noise_corr) }
+            let bend = (design.bent_judges && j.sd > 0.0).then(|| &linear / j.sd);
+            Law { length: j.length, bend, ..law(&format!("{JUDGE}{}", j.name), linear, noise, j.noise_corr) }
         });
         let judge_parts: Vec<Law> = parts.collect();
         let common = design.common.map(|c| {

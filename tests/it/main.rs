@@ -12,6 +12,7 @@ mod compare;
 mod content;
 mod coverage;
 mod dominance;
+mod encoding;
 mod export;
 mod foreign;
 mod forest;

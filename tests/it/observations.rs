@@ -26,6 +26,7 @@ fn small() -> (Meta, Columns, Array3<f32>) {
         cluster: Some(vec![1, 1, 1, 1, 1, 1, 1, 1]),
         response: None,
         logprob: Some(twice(&[-1.0, -2.0, -3.5, -4.0])),
+        logq: Some(twice(&[-1.5, -2.0, -3.0, -4.5])),
         ntok: Some(vec![3, 4, 5, 6, 3, 4, 5, 6]),
         values: BTreeMap::from([("harmless".to_owned(), twice(&[1.0, 0.0, f64::NAN, 0.5]))]),
         preferences: BTreeMap::from([("kind".to_owned(), vec![[0, 1], [3, 2]])]),

@@ -6,6 +6,7 @@
 mod adversarial;
 mod angles;
 mod ceiling;
+mod complement;
 mod concentration;
 mod dominance;
 mod ensemble;
@@ -55,6 +56,7 @@ const SECTIONS: &[Make] = &[
     state::section,
     tilt::section,
     ceiling::section,
+    complement::section,
     adversarial::section,
     promptable::section,
     ensemble::section,

@@ -64,6 +64,27 @@ pub(super) fn section(report: &Report, index: &Index<'_>) -> Option<Section> {
     if table.rows.is_empty() {
         return None;
     }
+    let mut weighted =
+        grid(&["value", "constitution", ">candidates as given [95 %]", ">weighted to the policy [95 %]"]);
+    for &value in &index.values {
+        for c in &index.constitutions {
+            let of = |quantity| index.cell(quantity, value, c.name, Control::None);
+            if let Some(e) = of(Quantity::PolicySlope) {
+                let given = of(Quantity::TotalSlope).map_or_else(String::new, detail);
+                weighted.rows.push(vec![
+                    Cell::name(value),
+                    Cell::name(c.name),
+                    Cell::number(given),
+                    Cell::number(detail(e)),
+                ]);
+            }
+        }
+    }
+    let base = if weighted.rows.is_empty() {
+        "Nothing says what policy the candidates were drawn from (no `logq`): slopes and gains are those of the candidates given."
+    } else {
+        "Theorem 3’s covariance is under the base policy: the second slope weighs the candidates by P/q."
+    };
     let verdict = if reach.is_empty() {
         "No constitution tilts the candidates clearly enough to compare prediction and gain.".to_owned()
     } else {
@@ -84,8 +105,13 @@ pub(super) fn section(report: &Report, index: &Index<'_>) -> Option<Section> {
              λ·Cov(S, r_c), and the divergence from the base. K candidates reach at most the best of K, so that the exact gain \
              bends; that of a policy with more to choose from bends later. The grid is 0.1, 0.25, 0.5, 1, 2."
                 .into(),
+            base.into(),
         ],
-        grids: vec![("Predicted and exact gain".into(), table)],
+        grids: [("Predicted and exact gain", table), ("Total slope under the policy", weighted)]
+            .into_iter()
+            .filter(|(_, grid)| !grid.rows.is_empty())
+            .map(|(title, grid)| (title.to_owned(), grid))
+            .collect(),
         figures,
     })
 }

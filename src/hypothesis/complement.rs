@@ -1,0 +1,153 @@
+//! Section 9.3: what a value's labels hold that the judge tells, that the residual stream tells beyond the judge, and that
+//! neither tells, which only people can.
+//!
+//! With rewards r_c = ⟨h, v_c⟩ + ε, the best linear reading of S from h and r_c together explains
+//! J = θ_SS + (C − θ_Sr)²/(Var r − θ_rr), C = Cov(S, r_c): what h explains, and what the part of r_c outside h explains of the
+//! rest. Shares of Var S: the judge C²/Var r, h beyond the judge J − C²/Var r, neither Var S − J. They add up to 1. All
+//! from the θ̂ that are there already, so that noise which S and r_c share on a response counts for the judge alone.
+
+use super::analysis::Analysis;
+use super::bench::{Bench, Label};
+use super::estimate::{Estimate, Mode, Quantity};
+use super::improvement::GATE;
+use super::problem::Labels;
+use super::rows;
+use super::stage::Stage;
+use crate::error::Result;
+use crate::probe::influence::{Influence, mean_product, normal_interval, theta};
+
+/// The shares of the judge, of h beyond it, and of neither; `None` where S or r does not vary.
+pub fn shares(bench: &Bench, s: &Label, r: &Label) -> Option<[Influence; 3]> {
+    let blocks = bench.contrasts.blocks();
+    let (vs, vr) = (mean_product(&s.y, &s.y, blocks), mean_product(&r.y, &r.y, blocks));
+    if !(vs.value > 0.0 && vr.value > 0.0) {
+        return None;
+    }
+    let both = mean_product(&s.y, &r.y, blocks);
+    let t = |a: &Label, b: &Label| theta(a.probed(), b.probed(), blocks);
+    let (ss, sr, rr) = (t(s, s), t(s, r), t(r, r));
+    // C²/Var r.
+    let slope = both.value / vr.value;
+    let judge = Influence::combine(slope * both.value, &[(2.0 * slope, &both), (-slope * slope, &vr)]);
+    // Of a reward that h fixes entirely no part is left outside h.
+    let outside = Influence::combine(vr.value - rr.value, &[(1.0, &vr), (-1.0, &rr)]);
+    let joint = if outside.value > GATE * outside.se(blocks) {
+        let rest = both.value - sr.value;
+        let per = rest / outside.value;
+        let parts = [(1.0, &ss), (2.0 * per, &both), (-2.0 * per, &sr), (-per * per, &outside)];
+        Influence::combine(ss.value + per * rest, &parts)
+    } else {
+        ss
+    };
+    let over = |value: f64, parts: &[(f64, &Influence)]| {
+        let whole = Influence::combine(value, parts);
+        let share = value / vs.value;
+        Influence::combine(share, &[(1.0 / vs.value, &whole), (-share / vs.value, &vs)])
+    };
+    Some([
+        over(judge.value, &[(1.0, &judge)]),
+        over(joint.value - judge.value, &[(1.0, &joint), (-1.0, &judge)]),
+        over(vs.value - joint.value, &[(1.0, &vs), (-1.0, &joint)]),
+    ])
+}
+
+/// `explained_by_judge`, `explained_beyond_judge` and `unexplained` of each value under each constitution outside the placebo arm.
+pub(super) fn measure(stage: &mut Stage<'_>, values: &[usize], out: &mut Analysis) -> Result<()> {
+    if stage.length {
+        return Ok(());
+    }
+    let problem = stage.problem;
+    let quantities = [Quantity::ExplainedByJudge, Quantity::ExplainedBeyondJudge, Quantity::Unexplained];
+    for &v in values {
+        let value = &problem.values[v];
+        let Labels::Scores(_) = &value.labels else { continue };
+        let wanted = rows::of_value(problem, value, stage.keep);
+        let tried = problem.judged.iter().filter(|j| !j.placebo && !j.beside && j.mode != Mode::Implicit);
+        for judged in tried {
+            let rows = wanted.filtered(|r| judged.reward[r].is_finite());
+            let Some(bench) = stage.bench(rows)? else { continue };
+            let labels = vec![rows::label(&bench, value), bench.column(&judged.reward)];
+            let labels = bench.probe(labels);
+            let found = shares(&bench, &labels[0], &labels[1]);
+            for (i, quantity) in quantities.into_iter().enumerate() {
+                let estimate = match (
+                    &found,
+                    bench.spectrum.resolves() || quantity == Quantity::ExplainedByJudge,
+                ) {
+                    (None, _) => Estimate::missing(quantity, "S or the reward does not vary within prompts"),
+                    (_, false) => Estimate::missing(
+                        quantity,
+                        "fewer than 1.5 contrasts a dimension: what h tells can only be bounded from below",
+                    ),
+                    (Some(found), true) => {
+                        let se = found[i].se(bench.contrasts.blocks());
+                        let method = "variance of S by the reward, by h and the reward together";
+                        let interval = normal_interval(found[i].value, se);
+                        Estimate::figure(quantity, method, found[i].value, se, interval)
+                    }
+                };
+                stage.push(out, Some(&bench), Some(&value.name), judged.mark(estimate));
+            }
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::Array2;
+    use rand::SeedableRng;
+    use rand_chacha::ChaCha8Rng;
+    use rand_distr::{Distribution, StandardNormal};
+
+    use super::*;
+    use crate::probe::Contrasts;
+
+    #[test]
+    fn planted_shares_come_out_and_add_up_to_one() {
+        // S = a + b + u + n with a, b in h and u, n not; the judge sees a and u.
+        let rows = 2400;
+        let mut rng = ChaCha8Rng::seed_from_u64(5);
+        let mut normal = || -> f64 { StandardNormal.sample(&mut rng) };
+        let h = Array2::from_shape_fn((rows, 10), |_| normal() as f32);
+        let (u, n): (Vec<f64>, Vec<f64>) = (0..rows).map(|_| (normal(), normal())).unzip();
+        let at = |r: usize, j: usize| f64::from(h[(r, j)]);
+        let s: Vec<f64> = (0..rows).map(|r| at(r, 0) + at(r, 1) + u[r] + n[r]).collect();
+        let reward: Vec<f64> = (0..rows).map(|r| at(r, 0) + u[r]).collect();
+        let prompt: Vec<i32> = (0..rows as i32).map(|r| r / 4).collect();
+        let contrasts = Contrasts::helmert(&prompt, &prompt, |_| true);
+        let bench = Bench::new(contrasts, h.view(), None).expect("a bench");
+        let labels = bench.probe(vec![bench.column(&s), bench.column(&reward)]);
+        let found = shares(&bench, &labels[0], &labels[1]).expect("shares");
+        let told = found.iter().map(|f| f.value).sum::<f64>();
+        assert!((told - 1.0).abs() < 1e-12, "{told}");
+        for (share, planted) in found.iter().zip([0.5, 0.25, 0.25]) {
+            let se = share.se(bench.contrasts.blocks());
+            assert!(
+                (share.value - planted).abs() < 4.0 * se && se < 0.05,
+                "{} ± {se}, {planted}",
+                share.value
+            );
+        }
+    }
+
+    #[test]
+    fn a_reward_that_h_fixes_adds_nothing_to_h() {
+        let rows = 800;
+        let mut rng = ChaCha8Rng::seed_from_u64(6);
+        let mut normal = || -> f64 { StandardNormal.sample(&mut rng) };
+        let h = Array2::from_shape_fn((rows, 6), |_| normal() as f32);
+        let reward: Vec<f64> = (0..rows).map(|r| f64::from(h[(r, 0)])).collect();
+        let s: Vec<f64> = (0..rows).map(|r| reward[r] + f64::from(h[(r, 1)]) + normal()).collect();
+        let prompt: Vec<i32> = (0..rows as i32).map(|r| r / 4).collect();
+        let contrasts = Contrasts::helmert(&prompt, &prompt, |_| true);
+        let bench = Bench::new(contrasts, h.view(), None).expect("a bench");
+        let labels = bench.probe(vec![bench.column(&s), bench.column(&reward)]);
+        for (share, planted) in
+            shares(&bench, &labels[0], &labels[1]).expect("shares").iter().zip([1.0 / 3.0; 3])
+        {
+            let se = share.se(bench.contrasts.blocks());
+            assert!((share.value - planted).abs() < 4.0 * se && se < 0.1, "{} ± {se}", share.value);
+        }
+    }
+}
