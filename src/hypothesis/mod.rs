@@ -5,6 +5,7 @@ mod angles;
 pub mod arm;
 pub mod bench;
 mod beside;
+pub mod best;
 pub mod between;
 pub mod calibration;
 pub mod ceiling;

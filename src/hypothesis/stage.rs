@@ -390,6 +390,8 @@ fn needs_no_layer(quantity: Quantity) -> bool {
             | Quantity::TiltKl
             | Quantity::AttainedRegret
             | Quantity::PolicySlope
+            | Quantity::BestOfRegret
+            | Quantity::OracleShare
             | Quantity::EssRatio
             | Quantity::JudgeAccuracy
             | Quantity::JudgeOverconfidence

@@ -3,7 +3,7 @@
 use super::analysis::Analysis;
 use super::stage::Stage;
 use super::{
-    angles, calibration, complement, concentration, dominance, ensemble, gradient, items, linearity,
+    angles, best, calibration, complement, concentration, dominance, ensemble, gradient, items, linearity,
     monotone, policy, promptable, regret, several, state, wording,
 };
 use crate::error::Result;
@@ -19,6 +19,7 @@ pub(super) const THEOREMS: &[(&str, Measure)] = &[
     ("other covariances, and what dominates (Definition 8)", dominance::measure),
     ("concentration (Conjecture 9)", concentration::measure),
     ("regret, counted (Theorem 6)", regret::measure),
+    ("the best of K, and the oracle (Theorem 6)", best::measure),
     ("importance weights (Theorem 3)", policy::measure),
     ("judge, residual stream and people (Section 9.3)", complement::measure),
     ("several values at once (Appendix E)", several::measure),

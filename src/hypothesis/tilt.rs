@@ -37,6 +37,21 @@ pub fn tilted(
     reward: &[f64],
     lambda_sd: f64,
 ) -> Option<Tilted> {
+    let cells = prompt_tilts(contrasts, block, s, reward, lambda_sd)?;
+    let of = |i: usize| {
+        mean_by_block(cells.iter().map(|(block, found)| (*block, found[i]))).map(|(mean, se, ..)| (mean, se))
+    };
+    Some(Tilted { gain: of(0)?, predicted: of(1)?, divergence: of(2)? })
+}
+
+/// Block, and gain, prediction and divergence, of each prompt; `None` if the reward does not vary within prompts.
+pub(super) fn prompt_tilts(
+    contrasts: &Contrasts,
+    block: &[i32],
+    s: &[f64],
+    reward: &[f64],
+    lambda_sd: f64,
+) -> Option<Vec<(i32, [f64; 3])>> {
     let sd = reward_sd(contrasts, reward);
     if sd.is_nan() || sd <= 0.0 {
         return None;
@@ -60,11 +75,7 @@ pub fn tilted(
         }
         (block[rows[0]], [tilted - plain, lambda * covariance, divergence])
     };
-    let cells: Vec<(i32, [f64; 3])> = contrasts.prompts().map(of_prompt).collect();
-    let of = |i: usize| {
-        mean_by_block(cells.iter().map(|(block, found)| (*block, found[i]))).map(|(mean, se, ..)| (mean, se))
-    };
-    Some(Tilted { gain: of(0)?, predicted: of(1)?, divergence: of(2)? })
+    Some(contrasts.prompts().map(of_prompt).collect())
 }
 
 /// `tilt_gain`, `tilt_predicted` and `tilt_kl` over the grid.

@@ -79,7 +79,7 @@ fn counts_of_continuous_labels_are_still_set_against_the_bound() {
     let design = Design { hidden_size: 24, prompts: 300, ..Design::default() };
     let text = page(&analysed(&design, 3));
     assert!(text.contains("No constitution loses less than the bound allows, in 1 comparisons."), "{text}");
-    assert!(!text.contains("latent"), "nothing is latent here");
+    assert!(!text.contains("latent score behind the labels of") && !text.contains("latent scale"), "{text}");
 }
 
 #[test]

@@ -8,7 +8,7 @@ use crate::report::grid::{Cell, grid};
 use crate::report::rows::Index;
 
 /// Theorem 6.
-pub(super) fn section(_: &Report, index: &Index<'_>) -> Option<Section> {
+pub(super) fn section(report: &Report, index: &Index<'_>) -> Option<Section> {
     let mut table = grid(&[
         "value",
         "chosen by",
@@ -59,6 +59,38 @@ pub(super) fn section(_: &Report, index: &Index<'_>) -> Option<Section> {
     if table.rows.is_empty() {
         return None;
     }
+    let mut all = grid(&[
+        "value",
+        "chosen by",
+        ">K",
+        ">regret counted [95 %]",
+        ">bound [95 %]",
+        ">tilted: share of the oracle’s gain [95 %]",
+    ]);
+    for &value in &index.values {
+        let bound = index.get(Quantity::BestOfCeiling, Some(value), None, Control::None);
+        for c in &index.constitutions {
+            let Some(counted) = index.cell(Quantity::BestOfRegret, value, c.name, Control::None) else {
+                continue;
+            };
+            let share = report.estimates.iter().find(|e| {
+                e.quantity == Quantity::OracleShare
+                    && e.lambda_sd == Some(1.0)
+                    && e.judge.is_none()
+                    && e.value.as_deref() == Some(value)
+                    && e.constitution.as_deref() == Some(c.name)
+            });
+            let show = |e: Option<&Estimate>| Cell::number(e.map_or_else(|| NOTHING.to_owned(), detail));
+            all.rows.push(vec![
+                Cell::name(value),
+                Cell::name(c.name),
+                Cell::number(counted.k.map_or_else(String::new, |k| k.to_string())),
+                show(Some(counted)),
+                show(bound),
+                show(share),
+            ]);
+        }
+    }
     let verdict = if judged == 0 && apart > 0 {
         "The bound is on the scale of the latent score behind the labels; counts of labels of few levels are not compared with it."
             .to_owned()
@@ -80,8 +112,15 @@ pub(super) fn section(_: &Report, index: &Index<'_>) -> Option<Section> {
              labels of few levels and preferences formula and bound are those of the latent score, in its within-prompt standard \
              deviations, and the count, in units of the label, is not compared with them."
                 .into(),
+            "Best of K: of all candidates of a prompt; bound (1 − ρ)σ_S m_K. Tilted: gain at λ·sd(r_c) = 1 over that of an oracle \
+             at equal divergence."
+                .into(),
         ],
-        grids: vec![("Regret".into(), table)],
+        grids: [("Regret", table), ("All candidates", all)]
+            .into_iter()
+            .filter(|(_, grid)| !grid.rows.is_empty())
+            .map(|(title, grid)| (title.to_owned(), grid))
+            .collect(),
         figures: vec![],
     })
 }
