@@ -9,12 +9,13 @@ use serde::{Deserialize, Serialize};
 
 use super::chat::Template;
 use super::decoder::{Decoder, SharedSource};
-use super::describe::{Described, read_text};
+use super::describe::Described;
 use super::embedded;
 use super::files::ModelFiles;
 use super::gguf;
 use super::hub::{self, Downloads};
 use super::text::TextEncoder;
+use super::tokenizer::{ModelText, read_text};
 use super::weights::{Count, Quantization, Rounded, bits_per_weight};
 use crate::artifact;
 use crate::error::{Kind, Place, Refusal, Result};
@@ -208,8 +209,8 @@ impl Model {
                 ..options.clone()
             },
         };
-        let Described { config, encoder, special, config_sha256, tokenizer_sha256, weights } =
-            Described::read(files, &read)?;
+        let Described { config, text, config_sha256, weights } = Described::read(files, &read)?;
+        let ModelText { encoder, special, chat, sha256: tokenizer_sha256 } = text;
         let mut weights_sha256 = BTreeMap::new();
         for path in weights.paths() {
             let file = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
@@ -236,10 +237,7 @@ impl Model {
             config_sha256,
             tokenizer_sha256,
             weights_sha256,
-            template_sha256: special
-                .chat
-                .as_ref()
-                .map_or_else(String::new, |t| artifact::sha256(t.as_bytes())),
+            template_sha256: chat.as_ref().map_or_else(String::new, |t| artifact::sha256(t.as_bytes())),
             quantize: options.quantize.map_or_else(String::new, |q| q.name().to_owned()),
             bits_per_weight: bits_per_weight(&source.stored()),
         };
@@ -249,8 +247,8 @@ impl Model {
             identity,
             unused: weights.unused(),
             rounded: rounded.map_or_else(BTreeMap::new, |r| r.counts()),
-            chat: special.chat,
-            special: special.special,
+            chat,
+            special,
             files: files.clone(),
         })
     }

@@ -12,6 +12,7 @@ pub mod hub;
 mod load;
 pub mod packing;
 pub mod text;
+mod tokenizer;
 pub mod weights;
 
 pub use config::Config;

@@ -223,6 +223,19 @@ fn an_experiment_of_a_model_and_data_has_the_documented_defaults() {
 }
 
 #[test]
+fn an_experiment_may_name_a_tokenizer_relative_to_it() {
+    let folder = folder();
+    let text = "[data]\nfiles = \"data.jsonl\"\n[model]\npath = \"model\"\ntokenizer = \"model\"\n";
+    let experiment = Experiment::read(&write(folder.path(), "own.toml", text)).expect("reads");
+    assert_eq!(experiment.model.tokenizer, Some(folder.path().join("model")));
+    let absent = text.replace("tokenizer = \"model\"", "tokenizer = \"absent.json\"");
+    let error = Experiment::read(&write(folder.path(), "bad.toml", &absent)).expect_err("absent");
+    let shown = error.to_string();
+    assert!(error.kind() == Some(Kind::Missing) && shown.contains("bad.toml:5"), "{shown}");
+    assert!(shown.contains("absent.json"), "{shown}");
+}
+
+#[test]
 fn a_bad_experiment_is_refused_with_the_line_of_the_key() {
     let folder = folder();
     let cases = [

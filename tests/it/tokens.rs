@@ -7,11 +7,13 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use candle_core::{DType, Device};
 use serde_json::Value;
 use vstar::error::Kind;
 use vstar::input::{Message, Prompt, Role};
 use vstar::model::chat::Template;
 use vstar::model::text::TextEncoder;
+use vstar::model::{LoadOptions, Model, ModelFiles};
 
 use crate::stories::fixture;
 
@@ -164,4 +166,35 @@ fn a_template_that_drops_or_rewrites_the_response_is_refused() {
         let error = template.render(None, &Prompt::Text("a".into()), "some words").expect_err("refused");
         assert_eq!(error.kind(), Some(Kind::ResponseNotFound), "{source}: {error}");
     }
+}
+
+#[test]
+fn a_named_tokenizer_is_read_instead_of_the_models_own() {
+    let named = fixture("tokenizers/sentencepiece_bpe");
+    let file = named.join("tokenizer.json");
+    let options = LoadOptions { dtype: DType::F32, device: Device::Cpu, stream: true, quantize: None };
+    let open = |tokenizer: Option<&Path>| {
+        let files = ModelFiles::folder(&fixture("models/stories260K")).with_tokenizer(tokenizer);
+        Model::open(&files, "stories260K", &options).expect("a model")
+    };
+    let text = "Tell the truth plainly.";
+    let own = open(None);
+    let other =
+        TextEncoder::open(&file, Some("<s>"), None).expect("a tokenizer").encode(text).expect("tokens");
+    assert_ne!(own.encoder.encode(text).expect("tokens"), other);
+    let folder = tempfile::tempdir().expect("a folder");
+    let alone = folder.path().join("x.json");
+    std::fs::copy(&file, &alone).expect("a copy");
+    for (tokenizer, chat) in [(named.as_path(), true), (file.as_path(), true), (alone.as_path(), false)] {
+        let model = open(Some(tokenizer));
+        assert_eq!(model.encoder.encode(text).expect("tokens"), other);
+        assert_eq!(model.identity.tokenizer_sha256, vstar::artifact::sha256_file(&file).expect("a hash"));
+        assert_ne!(model.identity.tokenizer_sha256, own.identity.tokenizer_sha256);
+        // The chat template that lies beside it comes with it; this model has none of its own.
+        assert_eq!(model.has_chat_template(), chat, "{}", tokenizer.display());
+    }
+    let files =
+        ModelFiles::folder(&fixture("models/stories260K")).with_tokenizer(Some(Path::new("no-such-file")));
+    let error = Model::open(&files, "stories260K", &options).err().expect("a refusal");
+    assert!(error.kind() == Some(Kind::Missing) && error.to_string().contains("no-such-file"), "{error}");
 }

@@ -15,7 +15,7 @@ use tokenizers::processors::PostProcessorWrapper;
 use tokenizers::{Tokenizer, pre_tokenizers::byte_level::ByteLevel};
 
 use self::added::{Strip, added_tokens};
-use self::vocabulary::{OWN_TOKENIZER, Vocabulary};
+use self::vocabulary::{BOS, EOS, OWN_TOKENIZER, Vocabulary};
 use super::Metadata;
 use crate::error::{Error, Kind, Refusal, Result};
 use crate::model::guard::guarded;
@@ -44,6 +44,7 @@ struct Built<'a> {
 }
 
 const MODEL: &str = "tokenizer.ggml.model";
+const CHAT: &str = "tokenizer.chat_template";
 const ADD_BOS: &str = "tokenizer.ggml.add_bos_token";
 const ADD_EOS: &str = "tokenizer.ggml.add_eos_token";
 
@@ -83,9 +84,22 @@ impl GgufText {
         Ok(Self {
             tokenizer: built.tokenizer,
             bos: vocabulary.bos,
-            special: vocabulary.special().map(|(name, text)| (name.to_owned(), text.to_owned())).collect(),
-            chat: metadata.str("tokenizer.chat_template")?.map(str::to_owned),
+            special: Self::special(metadata),
+            chat: metadata.str(CHAT)?.map(str::to_owned),
         })
+    }
+
+    /// Text of the special tokens alone, also where the rest makes no tokenizer; what cannot be read is left out.
+    pub fn special(metadata: &Metadata) -> BTreeMap<String, String> {
+        let tokens = metadata.strings(vocabulary::TOKENS).ok().flatten().unwrap_or_default();
+        let text = |key: &str| tokens.get(metadata.usize(key).ok()??).map(|token| (*token).to_owned());
+        let named = vocabulary::SPECIAL.iter().map(|(name, key)| ((*name).to_owned(), text(key)));
+        named.filter_map(|(name, text)| Some((name, text?))).collect()
+    }
+
+    /// The chat template alone, if there is one that can be read.
+    pub fn chat(metadata: &Metadata) -> Option<String> {
+        metadata.str(CHAT).ok()?.map(str::to_owned)
     }
 }
 
@@ -95,8 +109,8 @@ fn post_processor(
     vocabulary: &Vocabulary<'_>,
     built: &Built<'_>,
 ) -> Result<Option<PostProcessorWrapper>> {
-    let bos = ends(metadata, ADD_BOS, "tokenizer.ggml.bos_token_id", built.add_bos, vocabulary.bos)?;
-    let eos = ends(metadata, ADD_EOS, "tokenizer.ggml.eos_token_id", false, vocabulary.eos)?;
+    let bos = ends(metadata, ADD_BOS, BOS, built.add_bos, vocabulary.bos)?;
+    let eos = ends(metadata, ADD_EOS, EOS, false, vocabulary.eos)?;
     let token = |name: &str| json!({"SpecialToken": {"id": name, "type_id": 0}});
     let sequence = |name: &str| json!({"Sequence": {"id": name, "type_id": 0}});
     let (mut before, mut after, mut tokens) = (Vec::new(), Vec::new(), serde_json::Map::new());

@@ -36,7 +36,15 @@ pub(super) struct Vocabulary<'a> {
     pub(super) padding: Option<u32>,
 }
 
-const TOKENS: &str = "tokenizer.ggml.tokens";
+pub(super) const TOKENS: &str = "tokenizer.ggml.tokens";
+pub(super) const BOS: &str = "tokenizer.ggml.bos_token_id";
+pub(super) const EOS: &str = "tokenizer.ggml.eos_token_id";
+const UNKNOWN: &str = "tokenizer.ggml.unknown_token_id";
+const PADDING: &str = "tokenizer.ggml.padding_token_id";
+
+/// The special tokens that a file names: the name in chat templates, and the key of the id.
+pub(super) const SPECIAL: [(&str, &str); 4] =
+    [("bos_token", BOS), ("eos_token", EOS), ("unk_token", UNKNOWN), ("pad_token", PADDING)];
 const KINDS: &str = "tokenizer.ggml.token_type";
 
 impl<'a> Vocabulary<'a> {
@@ -67,31 +75,12 @@ impl<'a> Vocabulary<'a> {
                     .into()),
             }
         };
-        Ok(Self {
-            bos: id("tokenizer.ggml.bos_token_id")?,
-            eos: id("tokenizer.ggml.eos_token_id")?,
-            unknown: id("tokenizer.ggml.unknown_token_id")?,
-            padding: id("tokenizer.ggml.padding_token_id")?,
-            tokens,
-            kinds,
-        })
+        Ok(Self { bos: id(BOS)?, eos: id(EOS)?, unknown: id(UNKNOWN)?, padding: id(PADDING)?, tokens, kinds })
     }
 
     /// A token's text.
     pub(super) fn text(&self, id: u32) -> &'a str {
         self.tokens.get(id as usize).copied().unwrap_or_default()
-    }
-
-    /// The text of the special tokens that the file names, by their names in chat templates.
-    pub(super) fn special(&self) -> impl Iterator<Item = (&'static str, &'a str)> {
-        [
-            ("bos_token", self.bos),
-            ("eos_token", self.eos),
-            ("unk_token", self.unknown),
-            ("pad_token", self.padding),
-        ]
-        .into_iter()
-        .filter_map(|(name, id)| Some((name, self.text(id?))))
     }
 }
 

@@ -1,0 +1,291 @@
+//! A model's tokenizer with its special tokens and chat template: the model's own, or one that the user names.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use super::gguf::{GgufText, Metadata};
+use super::text::TextEncoder;
+use crate::artifact;
+use crate::error::{Error, Kind, Place, Refusal, Result};
+
+/// The file that a tokenizer is in.
+const FILE: &str = "tokenizer.json";
+
+/// Of a hundred tokens so many must be those of the GGUF file for a `tokenizer.json` to be its model's. Converters
+/// spell a few in another way, and fine-tuning renames some.
+const SAME_PERCENT: usize = 99;
+
+/// What puts text into tokens, and what a chat template needs.
+pub(super) struct ModelText {
+    /// The tokenizer.
+    pub(super) encoder: TextEncoder,
+    /// Special tokens by their names in chat templates, such as `bos_token`.
+    pub(super) special: BTreeMap<String, String>,
+    /// The chat template.
+    pub(super) chat: Option<String>,
+    /// SHA-256 of `tokenizer.json`, or what identifies the metadata of a GGUF file.
+    pub(super) sha256: String,
+}
+
+impl ModelText {
+    /// Of a folder in Hugging Face layout; `bos` is the id of the beginning-of-sequence token that the config gives.
+    ///
+    /// `named` is a `tokenizer.json` that is read instead of the folder's. Special tokens and the chat template in the
+    /// files beside it come before the folder's.
+    ///
+    /// # Errors
+    /// What [`TextEncoder::open`] refuses; `Malformed` for a file of special tokens that is not JSON.
+    pub(super) fn folder(folder: &Path, named: Option<&Path>, bos: Option<u32>) -> Result<Self> {
+        let own = Special::read(folder)?;
+        match named {
+            Some(named) => Self::beside(named, own, bos),
+            None => Self::open(&folder.join(FILE), own, bos),
+        }
+    }
+
+    /// Of a GGUF file: from its metadata, or the `tokenizer.json` that is `named`, which has to have the file's
+    /// tokens. Special tokens and the chat template in the files beside it come before those of the metadata.
+    ///
+    /// Where the metadata name a kind of tokenizer that is not known, a `tokenizer.json` beside the GGUF file is read if
+    /// it has the file's tokens, and the log says so. `sha256` identifies the metadata.
+    ///
+    /// # Errors
+    /// What [`GgufText::read`] and [`TextEncoder::open`] refuse; [`Kind::Invalid`] for a named tokenizer of another
+    /// vocabulary.
+    pub(super) fn gguf(metadata: &Metadata, sha256: &str, named: Option<&Path>) -> Result<Self> {
+        let own = || Special { special: GgufText::special(metadata), chat: GgufText::chat(metadata) };
+        if let Some(named) = named {
+            let text = Self::beside(named, own(), None)?;
+            return match differing(&text.encoder, metadata) {
+                None => Ok(text),
+                Some(found) => Err(Refusal::new(Kind::Invalid, "the tokenizer is another model's")
+                    .at(Place::file(named))
+                    .expected(format!("the tokens of {}", metadata.path().display()))
+                    .found(found)
+                    .remedy("give the tokenizer of this model, or none")
+                    .into()),
+            };
+        }
+        match GgufText::read(metadata) {
+            Ok(text) => Ok(Self {
+                encoder: TextEncoder::from_tokenizer(text.tokenizer, metadata.path(), text.bos),
+                special: text.special,
+                chat: text.chat,
+                sha256: sha256.to_owned(),
+            }),
+            Err(refused) if refused.kind() == Some(Kind::Unsupported) => {
+                let beside = metadata.path().with_file_name(FILE);
+                if !beside.is_file() {
+                    return Err(refused);
+                }
+                let text = Self::beside(&beside, own(), None)?;
+                if differing(&text.encoder, metadata).is_some() {
+                    return Err(refused);
+                }
+                tracing::warn!(
+                    "{}: the tokenizer in the metadata is of no known kind; using {}, which has the same tokens",
+                    metadata.path().display(),
+                    beside.display()
+                );
+                Ok(text)
+            }
+            Err(refused) => Err(refused),
+        }
+    }
+
+    /// The same for a model of so many tokens of context.
+    #[must_use]
+    pub(super) fn with_context(mut self, context: usize) -> Self {
+        self.encoder = self.encoder.with_context(context);
+        self
+    }
+
+    /// A `tokenizer.json` that is not the model's own, with what the files beside it say.
+    fn beside(file: &Path, own: Special, bos: Option<u32>) -> Result<Self> {
+        let mut special = own;
+        let with = Special::read(file.parent().unwrap_or(Path::new("")))?;
+        special.special.extend(with.special);
+        special.chat = with.chat.or(special.chat);
+        Self::open(file, special, bos)
+    }
+
+    fn open(file: &Path, special: Special, bos: Option<u32>) -> Result<Self> {
+        let text = special.special.get("bos_token").map(String::as_str);
+        Ok(Self {
+            encoder: TextEncoder::open(file, text, bos)?,
+            special: special.special,
+            chat: special.chat,
+            sha256: artifact::sha256_file(file)?,
+        })
+    }
+}
+
+/// In what a tokenizer's vocabulary differs from that of a GGUF file, in words; `None` where it is the same, or the
+/// file describes no tokenizer.
+fn differing(encoder: &TextEncoder, metadata: &Metadata) -> Option<String> {
+    metadata.str("tokenizer.ggml.model").ok()??;
+    let tokens = metadata.strings("tokenizer.ggml.tokens").ok()??;
+    let size = encoder.vocab_size();
+    let mut first = None;
+    let mut same = 0;
+    for id in 0..size.max(tokens.len()) {
+        let other = u32::try_from(id).ok().and_then(|id| encoder.token(id));
+        match (other, tokens.get(id)) {
+            (Some(a), Some(b)) if a == *b => same += 1,
+            // A vocabulary is filled up to a round size in one of them.
+            (None, Some(_)) => {}
+            (Some(a), b) if first.is_none() => first = Some((id, a, b.copied().unwrap_or("nothing"))),
+            _ => {}
+        }
+    }
+    let (id, a, b) = first?;
+    (same * 100 < size * SAME_PERCENT)
+        .then(|| format!("{same} of {size} tokens are the same; token {id} is \"{a}\", and there \"{b}\""))
+}
+
+/// Special tokens and the chat template of a model.
+struct Special {
+    special: BTreeMap<String, String>,
+    chat: Option<String>,
+}
+
+impl Special {
+    /// Of a folder in Hugging Face layout.
+    fn read(folder: &Path) -> Result<Self> {
+        let mut special = BTreeMap::new();
+        let mut chat = None;
+        // The later file wins: tokenizer_config.json is what transformers reads first.
+        for file in ["special_tokens_map.json", "tokenizer_config.json"] {
+            let path = folder.join(file);
+            let Some(text) = read_text(&path)? else { continue };
+            let json: serde_json::Value = serde_json::from_str(&text).map_err(|e| {
+                Refusal::new(Kind::Malformed, "not JSON").at(Place::file(&path)).found(e.to_string())
+            })?;
+            for (key, value) in json.as_object().into_iter().flatten() {
+                let content = value.as_str().or_else(|| value.get("content").and_then(|c| c.as_str()));
+                if let (true, Some(content)) = (key.ends_with("_token"), content) {
+                    special.insert(key.clone(), content.to_owned());
+                }
+            }
+            chat = json.get("chat_template").and_then(named_template).or(chat);
+        }
+        if let Some(text) = read_text(&folder.join("chat_template.jinja"))? {
+            chat = Some(text);
+        }
+        Ok(Self { special, chat })
+    }
+}
+
+/// A chat template is a string, or a list of `{name, template}` of which `default` counts.
+fn named_template(value: &serde_json::Value) -> Option<String> {
+    if let Some(text) = value.as_str() {
+        return Some(text.to_owned());
+    }
+    let list = value.as_array()?;
+    let default = list.iter().find(|t| t.get("name").and_then(|n| n.as_str()) == Some("default"));
+    default.or(list.first())?.get("template")?.as_str().map(str::to_owned)
+}
+
+/// A file's text; `None` where there is no such file.
+pub(super) fn read_text(path: &Path) -> Result<Option<String>> {
+    match std::fs::read_to_string(path) {
+        Ok(text) => Ok(Some(text)),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(Error::io("read", path, e)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use candle_core::quantized::gguf_file::Value;
+
+    use super::*;
+
+    fn metadata(folder: &Path, pre: &str, tokens: &[&str]) -> Metadata {
+        let text = |t: &str| Value::String(t.to_owned());
+        let list = |l: &[&str]| Value::Array(l.iter().map(|t| text(t)).collect());
+        let kinds = tokens.iter().map(|t| Value::I32(if t.starts_with('<') { 3 } else { 1 })).collect();
+        let values = [
+            ("general.architecture", text("llama")),
+            ("tokenizer.ggml.model", text("gpt2")),
+            ("tokenizer.ggml.pre", text(pre)),
+            ("tokenizer.ggml.tokens", list(tokens)),
+            ("tokenizer.ggml.token_type", Value::Array(kinds)),
+            ("tokenizer.ggml.merges", list(&["a b"])),
+            ("tokenizer.ggml.bos_token_id", Value::U32(3)),
+            ("tokenizer.chat_template", text("own")),
+        ];
+        let values: HashMap<String, Value> = values.into_iter().map(|(k, v)| (k.to_owned(), v)).collect();
+        Metadata::new(folder.join("m.gguf"), values)
+    }
+
+    const TOKENS: &[&str] = &["a", "b", "ab", "<s>"];
+
+    /// A folder with the tokenizer of [`TOKENS`], and a chat template of its own.
+    fn folder() -> tempfile::TempDir {
+        let folder = tempfile::tempdir().expect("a folder");
+        let text = GgufText::read(&metadata(folder.path(), "gpt-2", TOKENS)).expect("a tokenizer");
+        text.tokenizer.save(folder.path().join(FILE), false).expect("written");
+        std::fs::write(folder.path().join("chat_template.jinja"), "other").expect("written");
+        folder
+    }
+
+    fn ids(text: &ModelText) -> Vec<u32> {
+        text.encoder.encode("<s>abba").expect("tokens")
+    }
+
+    #[test]
+    fn the_metadata_give_the_tokenizer_and_their_hash_identifies_it() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let text =
+            ModelText::gguf(&metadata(folder.path(), "gpt-2", TOKENS), "hash", None).expect("a tokenizer");
+        assert_eq!((ids(&text), text.encoder.bos()), (vec![3, 2, 1, 0], Some(3)));
+        assert_eq!((text.sha256.as_str(), text.chat.as_deref()), ("hash", Some("own")));
+        assert_eq!(text.special["bos_token"], "<s>");
+    }
+
+    #[test]
+    fn a_named_tokenizer_brings_what_lies_beside_it_and_the_metadata_the_rest() {
+        let folder = folder();
+        let meta = metadata(folder.path(), "no-such-rule", TOKENS);
+        let alone = folder.path().join("alone/x.json");
+        std::fs::create_dir(folder.path().join("alone")).expect("a folder");
+        std::fs::copy(folder.path().join(FILE), &alone).expect("a copy");
+        for (named, chat) in [(folder.path().join(FILE), "other"), (alone, "own")] {
+            let text = ModelText::gguf(&meta, "hash", Some(&named)).expect("a tokenizer");
+            assert_eq!((ids(&text), text.encoder.bos()), (vec![3, 2, 1, 0], Some(3)));
+            assert_eq!(text.sha256, artifact::sha256_file(&named).expect("a hash"));
+            assert_eq!(text.chat.as_deref(), Some(chat));
+            assert_eq!(text.special["bos_token"], "<s>");
+        }
+    }
+
+    #[test]
+    fn a_tokenizer_of_other_tokens_is_refused_or_passed_over() {
+        let folder = folder();
+        let other = metadata(folder.path(), "no-such-rule", &["b", "a", "ab", "<s>", "<x>"]);
+        let refused =
+            ModelText::gguf(&other, "hash", Some(&folder.path().join(FILE))).err().expect("a refusal");
+        assert_eq!(refused.kind(), Some(Kind::Invalid));
+        let message = refused.to_string();
+        assert!(message.contains("2 of 4 tokens") && message.contains("token 0 is \"a\""), "{message}");
+        // Beside the file, not asked for: the first refusal stands.
+        let refused = ModelText::gguf(&other, "hash", None).err().expect("a refusal");
+        assert!(refused.kind() == Some(Kind::Unsupported) && refused.to_string().contains("no-such-rule"));
+    }
+
+    #[test]
+    fn a_tokenizer_beside_the_file_is_read_only_where_the_metadata_do_not_do() {
+        let folder = folder();
+        let text =
+            ModelText::gguf(&metadata(folder.path(), "no-such-rule", TOKENS), "hash", None).expect("one");
+        assert_eq!((ids(&text), text.chat.as_deref()), (vec![3, 2, 1, 0], Some("other")));
+        let text = ModelText::gguf(&metadata(folder.path(), "gpt-2", TOKENS), "hash", None).expect("one");
+        assert_eq!((text.sha256.as_str(), text.chat.as_deref()), ("hash", Some("own")));
+        // A vocabulary that is filled up is still the same one.
+        let filled = [TOKENS, &["[PAD4]", "[PAD5]"]].concat();
+        assert!(ModelText::gguf(&metadata(folder.path(), "no-such-rule", &filled), "hash", None).is_ok());
+    }
+}
