@@ -229,6 +229,7 @@ impl Model {
         } else {
             Decoder::load(config.clone(), source.as_ref())?
         };
+        weights.may_be_left_out()?;
         let identity = Identity {
             name: name.to_owned(),
             revision: files.revision().to_owned(),

@@ -683,6 +683,67 @@ fn vstar(folder: &Path, arguments: &[&str]) -> String {
 }
 
 #[test]
+fn a_tensor_that_the_family_does_not_have_is_refused_not_left_out() {
+    // A norm of no block, in place of one of the first: the decoder lacks one, and does not know the other.
+    let mut bytes = std::fs::read(fixture("gguf/llama_chat/model.gguf")).expect("a file");
+    let from = b"blk.1.attn_norm.weight";
+    let at = bytes.windows(from.len()).position(|w| w == from).expect("the tensor");
+    bytes[at..at + from.len()].copy_from_slice(b"blk.9.attn_nose.weight");
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = write(folder.path(), &bytes);
+    let error = Model::open(&ModelFiles::gguf_file(&path), "x", &options()).err().expect("a refusal");
+    assert!(error.kind() == Some(Kind::Weights) && error.to_string().contains("blk.1.attn_norm"), "{error}");
+    let checkpoint = open(&path, DType::F32);
+    assert!(checkpoint.unused().contains(&"blk.9.attn_nose.weight".to_owned()));
+    let error = checkpoint.may_be_left_out().expect_err("a refusal");
+    assert!(error.kind() == Some(Kind::Unsupported) && error.to_string().contains("raw.gguf"), "{error}");
+}
+
+/// The program with as much address space as a small model needs, so that an allocation which a hostile header
+/// asks for would end it.
+#[cfg(target_os = "linux")]
+#[test]
+fn hostile_headers_are_refused_in_little_memory() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let program = assert_cmd::cargo::cargo_bin("vstar");
+    let long_list = |kind: u32, len: u64| (9, [&kind.to_le_bytes()[..], &len.to_le_bytes()].concat());
+    let mut cases: Vec<(&str, Raw)> = Vec::new();
+    for (key, value) in [
+        ("tokenizer.ggml.tokens", long_list(8, 1 << 21)),
+        ("tokenizer.ggml.scores", long_list(6, (1 << 22) - 1)),
+        ("tokenizer.ggml.merges", long_list(9, (1 << 22) - 1)),
+        ("tokenizer.chat_template", (8, (1u64 << 26).to_le_bytes().to_vec())),
+        ("llama.block_count", (10, u64::MAX.to_le_bytes().to_vec())),
+        ("llama.block_count", number(u32::MAX)),
+        ("llama.attention.head_count", number(u32::MAX)),
+        ("llama.embedding_length", number(u32::MAX)),
+        ("llama.attention.key_length", number(1 << 30)),
+        ("llama.rope.dimension_count", number(u32::MAX)),
+        ("llama.attention.sliding_window", number(u32::MAX)),
+    ] {
+        let mut raw = Raw::model("llama");
+        raw.set(key, value);
+        if key.ends_with("key_length") {
+            raw.set("llama.attention.value_length", number(1 << 30));
+        }
+        cases.push((key, raw));
+    }
+    for (what, raw) in cases {
+        let path = raw.write(folder.path());
+        let output = std::process::Command::new("sh")
+            .args(["-c", "ulimit -v 1500000; exec \"$0\" check \"$1\""])
+            .arg(&program)
+            .arg(&path)
+            .env("RAYON_NUM_THREADS", "1")
+            .output()
+            .expect("it runs");
+        let shown = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(1), "{what}: {shown}");
+        assert!(shown.contains("raw.gguf") && !shown.contains("panicked"), "{what}: {shown}");
+    }
+}
+
+#[test]
 fn every_command_takes_a_gguf_file() {
     let folder = tempfile::tempdir().expect("a folder");
     let at = folder.path();
@@ -722,6 +783,8 @@ fn every_command_takes_a_gguf_file() {
                       [constitutions]\nfiles = [\"kind.toml\"]\n";
     std::fs::write(at.join("x.toml"), experiment).expect("written");
     vstar(at, &["run", "x.toml"]);
+    let steer = ["steer", "--model", "m.gguf", "--data", "items.jsonl", "--direction", "runs/x:v_star.kind"];
+    vstar(at, &[&steer[..], &["--add", "2", "--random", "2", "--out", "s"]].concat());
     let recorded = std::fs::read_to_string(at.join("runs/x/report.json")).expect("a report");
     assert!(recorded.contains("m.gguf"), "the report names the model");
 }

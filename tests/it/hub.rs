@@ -331,6 +331,18 @@ fn a_gguf_file_is_fetched_by_its_name_or_type_with_all_its_parts() {
     assert_eq!(cached("Q5_0").expect("cached").gguf(), Some(path.as_path()));
     assert!(refused(cached("other-Q8_0.gguf")).contains("the cache has no GGUF file"));
 
+    // The readings are those of the file on this disk, from the hub and from the cache alone.
+    let home = scene.cache.path();
+    let local = fixture("gguf/llama_chat/model.gguf").to_string_lossy().into_owned();
+    let local = capture(&scene.hub.endpoint, home, &["--model", &local], &[]);
+    let name = format!("{ID}:f32");
+    for offline in [&[][..], &[("HF_HUB_OFFLINE", "1")]] {
+        let from_hub = capture(&scene.hub.endpoint, home, &["--model", &name, "--revision", "v1"], offline);
+        assert!(from_hub.resid == local.resid, "the readings differ");
+        let (model, revision) = (from_hub.meta["model"].as_str(), from_hub.meta["revision"].as_str());
+        assert_eq!((model, revision), (name.as_str(), COMMIT));
+    }
+
     // Without a file the repository is no model, and says how to name one.
     let text = scene.refused();
     assert!(text.contains(&format!("name a GGUF file: {ID}:")), "{text}");

@@ -236,6 +236,28 @@ fn an_experiment_may_name_a_tokenizer_relative_to_it() {
 }
 
 #[test]
+fn a_model_may_be_a_gguf_file_here_or_on_the_hub() {
+    let folder = folder();
+    std::fs::write(folder.path().join("m.gguf"), b"GGUF").expect("written");
+    let read = |model: &str| {
+        let text = format!("[model]\n{model}\n[data]\nfiles = [\"data.jsonl\"]\n");
+        Experiment::read(&write(folder.path(), "gguf.toml", &text)).expect("reads").model
+    };
+    let at = |name: &str| folder.path().join(name);
+    assert_eq!(read("path = \"m.gguf\"").source, ModelSource::Gguf(at("m.gguf")));
+    let hub = |gguf: Option<&str>| ModelSource::Hub {
+        id: "owner/name".into(),
+        revision: Some("v1".into()),
+        gguf: gguf.map(str::to_owned),
+    };
+    assert_eq!(read("hub = \"owner/name:Q4_K_M\"\nrevision = \"v1\"").source, hub(Some("Q4_K_M")));
+    assert_eq!(read("hub = \"owner/name:a/m.gguf\"\nrevision = \"v1\"").source, hub(Some("a/m.gguf")));
+    assert_eq!(read("hub = \"owner/name\"\nrevision = \"v1\"").source, hub(None));
+    let given = read("path = \"m.gguf\"\ntokenizer = \"model\"");
+    assert_eq!(given.tokenizer, Some(at("model")), "relative to the experiment");
+}
+
+#[test]
 fn a_bad_experiment_is_refused_with_the_line_of_the_key() {
     let folder = folder();
     let cases = [
@@ -246,7 +268,10 @@ fn a_bad_experiment_is_refused_with_the_line_of_the_key() {
         ("\"bf16\"", "\"bf61\"", Kind::Invalid, ":5", "did you mean `bf16`?"),
         ("\"cuda:1\"", "\"gpu\"", Kind::Invalid, ":6", "cuda:N"),
         ("path = \"model\"", "path = \"absent\"", Kind::Missing, ":4", "absent"),
+        ("path = \"model\"", "path = \"absent.gguf\"", Kind::Missing, ":4", "absent.gguf"),
+        ("path = \"model\"", "path = \"model\"\ntokenizer = \"absent\"", Kind::Missing, ":5", "absent"),
         ("path = \"model\"", "hub = \"no-owner\"", Kind::Invalid, ":4", "owner/name"),
+        ("path = \"model\"", "hub = \"no-owner:Q4_K_M\"", Kind::Invalid, ":4", "owner/name"),
         ("path = \"model\"", "", Kind::Missing, ":3", "one of `path`, `hub` and `embedded`"),
         ("[\"data.jsonl\"]", "[\"dtaa.jsonl\"]", Kind::Missing, ":8", "dtaa.jsonl"),
         ("[\"data.jsonl\"]", "[]", Kind::Missing, ":8", "empty"),

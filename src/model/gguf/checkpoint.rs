@@ -136,6 +136,20 @@ impl WeightFiles for GgufCheckpoint {
         let unused: BTreeSet<_> = self.file.tensors().keys().filter(|name| !used(name)).cloned().collect();
         unused.into_iter().collect()
     }
+
+    /// llama.cpp's converter writes what the model computes with and nothing else, so that a tensor which this
+    /// family does not know (a bias, a norm, experts) changes the numbers.
+    fn may_be_left_out(&self) -> Result<()> {
+        let unused = self.unused();
+        // Heads for classes stand beside the residual stream.
+        let Some(first) = unused.iter().find(|name| !name.starts_with("cls")) else { return Ok(()) };
+        Err(Refusal::new(Kind::Unsupported, "a tensor that is not implemented for this architecture")
+            .at(self.file.place(first))
+            .expected(format!("the tensors of {}", self.config.family.model_type()))
+            .found(format!("{} tensors that it does not have: {}", unused.len(), unused.join(", ")))
+            .remedy("use another model; a forward that ignored them would give wrong residual streams")
+            .into())
+    }
 }
 
 impl TensorSource for GgufCheckpoint {

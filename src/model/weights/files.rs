@@ -23,6 +23,14 @@ pub trait WeightFiles: TensorSource + Send + Sync {
     /// Tensors nobody asked for, by name: a forward that ignores a weight deserves a look. Buffers that old
     /// checkpoints carry and that follow from the config (causal masks, rotary frequencies) do not count.
     fn unused(&self) -> Vec<String>;
+
+    /// Whether the tensors nobody asked for may be left out, once the decoder has read its own.
+    ///
+    /// # Errors
+    /// [`Kind::Unsupported`] for one that belongs to the computation as far as the format tells.
+    fn may_be_left_out(&self) -> Result<()> {
+        Ok(())
+    }
 }
 
 /// A file mapped into memory.
