@@ -83,13 +83,15 @@ pub fn fit_memory(observations: &Path, reference: Option<&str>) -> Result<FitMem
 /// What the observations or the analysis refuse, and the file system.
 pub fn fit_into(options: &FitOptions) -> Result<Report> {
     let observations = Observations::open(&options.observations)?;
-    let roster = roster(&observations, &options.constitutions, &options.placebo);
+    let roster = roster(&observations, &options.constitutions, &options.placebo)?;
     let columns = observations.columns();
-    let judged = |p: &String| columns.judgments.contains_key(p) || columns.scores.contains_key(p);
-    if let Some(unknown) = options.placebo.iter().find(|p| !judged(p)) {
-        return Err(Refusal::new(Kind::Missing, format!("no judgments under `{unknown}`"))
+    let read = &observations.meta().constitutions;
+    let known =
+        |p: &String| columns.judgments.contains_key(p) || columns.scores.contains_key(p) || read.contains(p);
+    if let Some(unknown) = options.placebo.iter().find(|p| !known(p)) {
+        return Err(Refusal::new(Kind::Missing, format!("neither judgments nor rows under `{unknown}`"))
             .at(Place::file(&options.observations))
-            .expected("the name of a judged constitution after --placebo")
+            .expected("the name of a constitution of the observations after --placebo")
             .into());
     }
     let reference = options.reference.as_deref();
@@ -188,17 +190,26 @@ pub(super) fn roster(
     observations: &Observations,
     constitutions: &[Constitution],
     placebos: &[String],
-) -> Roster {
-    fn stored<T: serde::de::DeserializeOwned>(observations: &Observations, key: &str) -> BTreeMap<String, T> {
-        let text = observations.meta().extra.get(key);
-        text.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default()
+) -> Result<Roster> {
+    fn stored<T: serde::de::DeserializeOwned>(
+        observations: &Observations,
+        key: &str,
+        each: &str,
+    ) -> Result<BTreeMap<String, T>> {
+        let Some(text) = observations.meta().extra.get(key) else { return Ok(BTreeMap::new()) };
+        serde_json::from_str(text).map_err(|e| {
+            Refusal::new(Kind::Invalid, format!("the metadata `{key}` of the observations cannot be read"))
+                .expected(format!("a JSON object from the name of a constitution to {each}"))
+                .found(format!("{e}: {}", text.chars().take(100).collect::<String>()))
+                .into()
+        })
     }
-    Roster::new(
-        &stored(observations, "families"),
-        &stored(observations, "paraphrases"),
+    Ok(Roster::new(
+        &stored(observations, "families", "its family: prosocial, adversarial, subtle, neutral or placebo")?,
+        &stored(observations, "paraphrases", "the one that it words anew")?,
         constitutions,
         placebos,
-    )
+    ))
 }
 
 /// Cards of the files' constitutions, then of those that only the observations name; family and paraphrase from the roster.

@@ -49,7 +49,7 @@ impl Rates {
 /// # Errors
 /// What the observations or the analysis refuse.
 pub fn report_of(observations: &Observations, placebos: &[String]) -> Result<Report> {
-    let roster = roster(observations, &[], placebos);
+    let roster = roster(observations, &[], placebos)?;
     let posed = pose(observations, None, &roster.placebos())?;
     let options = Options { wordings: roster.paraphrases(), core_only: true, ..Options::default() };
     let analysis = analyse(&posed.problem, &posed.source, &options)?;

@@ -16,6 +16,9 @@ use super::stage::Stage;
 use crate::error::Result;
 use crate::probe::influence::{Influence, mean_product, normal_interval, theta};
 
+/// Below this share of Var r outside h, the reward counts as fixed by h.
+const LEAST_OUTSIDE: f64 = 0.01;
+
 /// The shares of the judge, of h beyond it, and of neither; `None` where S or r does not vary.
 pub fn shares(bench: &Bench, s: &Label, r: &Label) -> Option<[Influence; 3]> {
     let blocks = bench.contrasts.blocks();
@@ -29,9 +32,10 @@ pub fn shares(bench: &Bench, s: &Label, r: &Label) -> Option<[Influence; 3]> {
     // C²/Var r.
     let slope = both.value / vr.value;
     let judge = Influence::combine(slope * both.value, &[(2.0 * slope, &both), (-slope * slope, &vr)]);
-    // Of a reward that h fixes entirely no part is left outside h.
+    // Of a reward that h fixes entirely no part is left outside h but what shrinkage leaves, and a share of S per unit of
+    // that is noise.
     let outside = Influence::combine(vr.value - rr.value, &[(1.0, &vr), (-1.0, &rr)]);
-    let joint = if outside.value > GATE * outside.se(blocks) {
+    let joint = if outside.value > GATE * outside.se(blocks) && outside.value > LEAST_OUTSIDE * vr.value {
         let rest = both.value - sr.value;
         let per = rest / outside.value;
         let parts = [(1.0, &ss), (2.0 * per, &both), (-2.0 * per, &sr), (-per * per, &outside)];

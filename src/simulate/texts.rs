@@ -184,7 +184,8 @@ pub(super) fn read_under(
                 to.zip_mut_with(&raw, |to, from| *to = *from as f32);
                 if at == 0 {
                     // In nats; h holds the prompt's centre too, which contrasts take away.
-                    logprob.push(plain + text.logprob * world.v.dot(&components));
+                    // As a file of observations keeps it.
+                    logprob.push(f64::from((plain + text.logprob * world.v.dot(&components)) as f32));
                 }
             }
         }
@@ -192,8 +193,11 @@ pub(super) fn read_under(
     let mut meta = bare.meta().clone();
     meta.constitutions = vec![BARE.to_owned()];
     meta.constitutions.extend(world.texts.iter().map(|t| t.name.clone()));
-    let families: BTreeMap<&str, &str> =
-        world.texts.iter().map(|t| (t.name.as_str(), if t.placebo { "placebo" } else { "value" })).collect();
+    let families: BTreeMap<&str, &str> = world
+        .texts
+        .iter()
+        .map(|t| (t.name.as_str(), if t.placebo { "placebo" } else { "neutral" }))
+        .collect();
     if let Ok(text) = serde_json::to_string(&families) {
         meta.extra.insert("families".to_owned(), text);
     }

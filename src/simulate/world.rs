@@ -144,7 +144,10 @@ impl World {
         let size = axis.dot(&axis).sqrt();
         let length_axis =
             axis * (design.length.on_resid * (lambda.sum() / lambda.len() as f64).sqrt() / size);
-        let texts = Text::draw(design, &lambda, &v, rng);
+        // From a stream of their own: the bare rows are what they are without texts.
+        let mut own = rng.clone();
+        own.set_stream(3);
+        let texts = Text::draw(design, &lambda, &v, &mut own);
         Self { lambda, frame, v, value, objectives, judges, judge_parts, common, logprob, length_axis, texts }
     }
 

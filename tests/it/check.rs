@@ -82,31 +82,31 @@ fn healthy_models_pass_and_their_texts_may_be_packed_in_any_way() {
     }
 }
 
-/// A row of the embeddings that is 20,000 times as large: its token's residual stream is massive at every layer.
+/// A row of the embeddings that is 50,000 times as large: its token's residual stream is massive at every layer.
 fn massive(name: &str, t: Tensor) -> candle_core::Result<Tensor> {
     if !name.ends_with("embed_tokens.weight") {
         return Ok(t);
     }
-    let scale = (0..t.dim(0)?).map(|i| if i == 7 { 2e4 } else { 1.0 }).collect::<Vec<f64>>();
+    let scale = (0..t.dim(0)?).map(|i| if i == 7 { 5e4 } else { 1.0 }).collect::<Vec<f64>>();
     t.broadcast_mul(&Tensor::new(scale, t.device())?.unsqueeze(1)?.to_dtype(t.dtype())?)
 }
 
 fn scaled_down(name: &str, t: Tensor) -> candle_core::Result<Tensor> {
-    if name == "model.layers.1.mlp.down_proj.weight" { t * 1.001 } else { Ok(t) }
+    if name.ends_with("layers.1.mlp.down_proj.weight") { t * 1.001 } else { Ok(t) }
 }
 
 fn scaled_queries(name: &str, t: Tensor) -> candle_core::Result<Tensor> {
-    if name == "model.layers.2.self_attn.q_proj.weight" { t * 1.001 } else { Ok(t) }
+    if name.ends_with("layers.2.self_attn.q_proj.weight") { t * 1.001 } else { Ok(t) }
 }
 
-/// What a kernel that forgets the last term of each sum computes.
+/// What a kernel that forgets the remainder of each sum, its last 16 terms, computes.
 fn without_tail(name: &str, t: Tensor) -> candle_core::Result<Tensor> {
-    if name != "model.layers.1.mlp.down_proj.weight" {
+    if !name.ends_with("layers.1.mlp.down_proj.weight") {
         return Ok(t);
     }
     let (rows, columns) = t.dims2()?;
-    let rest = t.narrow(1, 0, columns - 1)?;
-    Tensor::cat(&[rest, Tensor::zeros((rows, 1), t.dtype(), t.device())?], 1)
+    let rest = t.narrow(1, 0, columns - 16)?;
+    Tensor::cat(&[rest, Tensor::zeros((rows, 16), t.dtype(), t.device())?], 1)
 }
 
 fn without_tail_among_the_massive(name: &str, t: Tensor) -> candle_core::Result<Tensor> {
@@ -151,8 +151,8 @@ fn a_planted_fault_is_found_in_the_block_where_it_is() {
     for (what, dtype, change, block) in [
         ("a product off by a thousandth", DType::F32, scaled_down as Change, 2),
         ("queries off by a thousandth", DType::F32, scaled_queries, 3),
-        ("a sum without its last term", DType::F32, without_tail, 2),
-        ("a sum without its last term", DType::BF16, without_tail, 2),
+        ("a sum without its last terms", DType::F32, without_tail, 2),
+        ("a sum without its last terms", DType::BF16, without_tail, 2),
     ] {
         let found = compared(&changed(&config, dtype, change), &config, unchanged);
         assert_eq!(first_block(&found), Some(block), "{what}, {dtype:?}: {:?}", findings(&found));

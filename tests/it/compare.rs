@@ -218,7 +218,7 @@ fn a_model_at_several_precisions_stands_on_a_ladder() {
     assert_eq!(json["ladders"][0]["findings"][1]["fate"], "lost");
     for text in [to_markdown(&comparison), to_terminal(&comparison)] {
         let place = |what: &str| text.find(what).unwrap_or_else(|| panic!("{what}: {text}"));
-        assert!(place("16.0 bits (as stored)") < place("8.5 bits (Q8_0)"));
+        assert!(place("16.00 bits (as stored)") < place("8.50 bits (Q8_0)"));
         assert!(
             text.contains("keeps at least three quarters of its ρ²")
                 && text.contains("agrees less with the labels")

@@ -75,8 +75,9 @@ fn every_family_agrees_with_transformers() {
             worst.logprob
         );
         let exact = compare(&decoder(&path, DType::F64, false), &folder);
-        // Settings are stored in 32 bits, and so are the numbers that blocks stand for.
-        assert!(exact.resid < 1e-6, "{}: {:.1e} in f64", folder.display(), exact.resid);
+        // Settings are stored in 32 bits, and so are the numbers that blocks stand for; transformers computes the angles
+        // of rotations in 32 bits whatever the dtype.
+        assert!(exact.resid < 3e-6, "{}: {:.1e} in f64", folder.display(), exact.resid);
         seen.push(ours.config().family.model_type());
     }
     for (arch, family) in ARCHITECTURES {
@@ -747,16 +748,27 @@ fn hostile_headers_are_refused_in_little_memory() {
 fn every_command_takes_a_gguf_file() {
     let folder = tempfile::tempdir().expect("a folder");
     let at = folder.path();
-    let items: String = ["tea", "rain", "bread", "the sea", "a tale", "wind"]
-        .iter()
-        .enumerate()
-        .map(|(i, word)| {
-            format!(
-                "{{\"id\":\"p{i}\",\"prompt\":\"what of {word}\",\"responses\":[{{\"text\":\" {word} is good\",\
+    let items: String = [
+        "tea",
+        "rain",
+        "bread",
+        "the sea",
+        "a tale",
+        "wind",
+        "the night",
+        "a tree",
+        "water",
+        "the sun",
+    ]
+    .iter()
+    .enumerate()
+    .map(|(i, word)| {
+        format!(
+            "{{\"id\":\"p{i}\",\"prompt\":\"what of {word}\",\"responses\":[{{\"text\":\" {word} is good\",\
                  \"values\":{{\"kind\":1}}}},{{\"text\":\" {word} is bad\",\"values\":{{\"kind\":0}}}}]}}\n"
-            )
-        })
-        .collect();
+        )
+    })
+    .collect();
     std::fs::write(at.join("items.jsonl"), items).expect("written");
     std::fs::copy(fixture("gguf/llama_chat/model.gguf"), at.join("m.gguf")).expect("copied");
     vstar(at, &["check", "m.gguf"]);

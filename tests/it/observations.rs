@@ -243,7 +243,7 @@ fn rows_that_cannot_be_matched_are_refused_and_a_response_column_matches_them() 
         c.prompt = ints(&c.prompt);
         c.cluster = ints(&c.cluster);
         c.constitution = Some(vec![0, 0, 0, 0, 1, 1, 1]);
-        (c.logprob, c.ntok) = (None, None);
+        (c.logprob, c.logq, c.ntok) = (None, None, None);
         c.scores.clear();
         let labels = c.values["harmless"].clone();
         c.values.insert("harmless".to_owned(), keep.map(|r| labels[r]).to_vec());

@@ -161,7 +161,10 @@ fn more_bits_err_less_and_no_type_errs_more_than_its_steps() {
         through(name).round(&mut again, 512).expect("rounds");
         let moved: f64 = again.iter().zip(&ours).map(|(a, b)| f64::from(a - b).powi(2)).sum();
         let exact = ["Q4_0", "Q5_0", "Q8_0", "Q8_1", "Q8_K", "BF16", "F16"].contains(&name);
-        assert!(if exact { moved == 0.0 } else { moved < 0.25 * square }, "{name}: {moved} after {square}");
+        assert!(
+            if exact { moved < 1e-9 * square } else { moved < 0.25 * square },
+            "{name}: {moved} after {square}"
+        );
     }
     let rising = ["F16", "BF16", "Q8_0", "Q6_K", "Q5_K", "Q4_K", "Q3_K", "Q2_K"];
     assert!(rising.windows(2).all(|w| errors[w[0]] < errors[w[1]]), "{errors:?}");

@@ -360,7 +360,7 @@ mod tests {
             let massive = Sets { plus: (p.view(), &half), minus: (m.view(), &half) };
             let found = Means::new(&massive);
             let largest = found.coordinate().expect("a length");
-            assert!(largest.index == 7 && largest.share > 0.9 && largest.dominates(), "{largest:?}");
+            assert!(largest.index == 7 && largest.share > 0.5 && largest.dominates(), "{largest:?}");
             let rest = found.without(7);
             assert!((rest.norm().powi(2) + found.whole[7].powi(2) - found.norm().powi(2)).abs() < 1e-6);
             // By chance with it; without it as without the coordinate in the data.
