@@ -1,6 +1,7 @@
 """Hugging Face transformers and vstar on the same weights and the same job, side by side.
 
 usage: python compare_transformers.py --vstar target/release/vstar [--shape SHAPE] [--job JOB] [--dtype f32|bf16]
+                                       [--device cuda]
 
 Needs torch, transformers, safetensors and tokenizers in the Python that runs it. It writes a model of the named shape
 with random weights and a word-level tokenizer, items and constitutions into a temporary folder, runs both programs
@@ -11,6 +12,11 @@ Jobs: `constitutions` (K constitutions x P prompts x R responses, in which vstar
 (rows that share nothing). transformers computes each sequence whole, in batches, with `output_hidden_states`, pools in
 place, and forms logits at the response's positions only: what a careful user would write. Its time is also given
 without the interpreter's start and imports.
+
+With `--device cuda` (a vstar built with `--features cuda`) both compute on the GPU. transformers pools and scores a
+whole batch there before anything is copied back. Loading then takes most of the time of both processes, so the time of
+the computation alone is given too: of transformers as it measures it, of vstar as the time of the job less that of the
+same command on one item without constitutions. The peak of the card's memory is read from nvidia-smi.
 """
 
 import argparse
@@ -75,6 +81,19 @@ SHAPES = {
         rms_norm_eps=1e-5,
         rope_theta=500000.0,
     ),
+    "qwen2.5-7b": dict(
+        model_type="qwen2",
+        vocab_size=152064,
+        hidden_size=3584,
+        intermediate_size=18944,
+        num_hidden_layers=28,
+        num_attention_heads=28,
+        num_key_value_heads=4,
+        max_position_embeddings=32768,
+        rms_norm_eps=1e-6,
+        rope_theta=1000000.0,
+        tie_word_embeddings=False,
+    ),
 }
 DTYPES = {"f32": "float32", "bf16": "bfloat16"}
 # Largest deviation over a layer's RMS, and of a response's log-probability over its number of tokens.
@@ -84,13 +103,13 @@ TOLERANCE = {"f32": (1e-3, 1e-3), "bf16": (0.2, 0.1)}
 # What is written once
 
 
-def write_model(folder, shape, dtype, seed):
-    """Random weights: norms about 1, matrices scaled so that every block changes the stream."""
+def write_model(folder, shape, dtype, seed, device):
+    """Random weights: norms about 1, matrices scaled so that every block changes the stream; drawn on the device."""
     import torch
     from safetensors.torch import save_file
     from transformers import AutoConfig, AutoModelForCausalLM
 
-    settings = {**SHAPES[shape], "tie_word_embeddings": True, "bos_token_id": None, "eos_token_id": None}
+    settings = {"tie_word_embeddings": True, **SHAPES[shape], "bos_token_id": None, "eos_token_id": None}
     folder.mkdir()
     config = AutoConfig.for_model(**settings)
     with torch.device("meta"):
@@ -98,12 +117,12 @@ def write_model(folder, shape, dtype, seed):
     torch.manual_seed(seed)
     tensors = {}
     for name, p in net.named_parameters():
-        t = torch.randn(p.shape)
+        t = torch.randn(p.shape, device=device)
         if p.ndim == 1:
             t = 0.1 * t + (0.0 if name.endswith("bias") else 1.0)
         else:
             t *= 0.05 if "embed" in name else p.shape[1] ** -0.5
-        tensors[name] = t.to(getattr(torch, DTYPES[dtype]))
+        tensors[name] = t.to(getattr(torch, DTYPES[dtype])).cpu()
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
     text = {**settings, "architectures": [type(net).__name__], "torch_dtype": DTYPES[dtype]}
     (folder / "config.json").write_text(json.dumps(text, indent=2))
@@ -186,6 +205,8 @@ def worker(path):
     rows = encode(tokenizer, job)
     last = []
     net.model.norm.register_forward_pre_hook(lambda _, args: last.append(args[0]))
+    # On a GPU every copy back waits for the device: one a batch instead of one a row.
+    batch_of = one_batch if job["device"] == "cpu" else one_batch_on_gpu
     layers, width = net.config.num_hidden_layers + 1, net.config.hidden_size
     resid = np.zeros((len(rows), layers, width), np.float32)
     logprob = np.zeros(len(rows))
@@ -194,13 +215,17 @@ def worker(path):
     order = sorted(range(len(rows)), key=lambda i: len(rows[i][0]))
     with torch.inference_mode():
         for at in range(0, len(order), job["batch"]):
-            one_batch(net, [(i, rows[i]) for i in order[at : at + job["batch"]]], job["device"], last, resid, logprob)
+            batch_of(net, [(i, rows[i]) for i in order[at : at + job["batch"]]], job["device"], last, resid, logprob)
     np.savez(job["out"], resid=resid, logprob=logprob, ntok=ntok)
     done = time.perf_counter()
-    print(json.dumps({"import": imported - began, "load": loaded - imported, "compute": done - loaded}))
+    parts = {"import": imported - began, "load": loaded - imported, "compute": done - loaded}
+    if torch.cuda.is_available() and job["device"] != "cpu":
+        parts["allocated_mib"] = torch.cuda.max_memory_allocated() / 2**20
+    print(json.dumps(parts))
 
 
-def one_batch(net, chunk, device, last, resid, logprob):
+def forward(net, chunk, device, last):
+    """Tokens of a batch, the residual stream at every layer, and what the final norm gives."""
     import torch
 
     longest = max(len(ids) for _, (ids, _, _) in chunk)
@@ -219,14 +244,45 @@ def one_batch(net, chunk, device, last, resid, logprob):
         use_cache=False,
     )
     # transformers' last entry is after the final norm; what leaves the last block went into that norm.
-    stream = [*out.hidden_states[:-1], last[0]]
+    return tokens, [*out.hidden_states[:-1], last[0]], out.last_hidden_state
+
+
+def one_batch(net, chunk, device, last, resid, logprob):
+    import torch
+
+    tokens, stream, final = forward(net, chunk, device, last)
     for row, (index, (_, start, end)) in enumerate(chunk):
         pooled = torch.stack([layer[row, start:end].float().mean(0) for layer in stream])
         resid[index] = pooled.cpu().numpy()
         first = max(start, 1)
-        logits = net.lm_head(out.last_hidden_state[row, first - 1 : end - 1]).float()
+        logits = net.lm_head(final[row, first - 1 : end - 1]).float()
         picked = torch.log_softmax(logits, -1).gather(1, tokens[row, first:end, None])
         logprob[index] = picked.double().sum().item()
+
+
+def one_batch_on_gpu(net, chunk, device, last, resid, logprob):
+    import torch
+
+    tokens, stream, final = forward(net, chunk, device, last)
+    weights = torch.zeros(len(chunk), 1, tokens.shape[1])
+    places, owners = [], []
+    for row, (_, (_, start, end)) in enumerate(chunk):
+        weights[row, 0, start:end] = 1 / (end - start)
+        first = max(start, 1)
+        places += [row * tokens.shape[1] + t for t in range(first - 1, end - 1)]
+        owners += [row] * (end - first)
+    weights = weights.to(device)
+    pooled = torch.stack([torch.bmm(weights, layer.float())[:, 0] for layer in stream], 1)
+    places, owners = torch.tensor(places, device=device), torch.tensor(owners, device=device)
+    total = torch.zeros(len(chunk), dtype=torch.float64, device=device)
+    flat, ids = final.flatten(0, 1), tokens.flatten()
+    for part, owner in zip(places.split(1024), owners.split(1024)):
+        logits = net.lm_head(flat[part]).float()
+        picked = torch.log_softmax(logits, -1).gather(1, ids[part + 1, None])[:, 0]
+        total.index_add_(0, owner, picked.double())
+    indices = [index for index, _ in chunk]
+    resid[indices] = pooled.cpu().numpy()
+    logprob[indices] = total.cpu().numpy()
 
 
 # Counting
@@ -274,7 +330,47 @@ def processor():
     return f"{said.get('model name', 'unknown processor')} (family and model {model}; {', '.join(wide) or 'no AVX2'})"
 
 
+def card():
+    query = ["nvidia-smi", "--query-gpu=name,driver_version,memory.total", "--format=csv,noheader"]
+    try:
+        return subprocess.run(query, capture_output=True, text=True).stdout.strip() or "unknown GPU"
+    except OSError:
+        return "unknown GPU"
+
+
 # Running and comparing
+
+
+class CardMemory:
+    """Peak of the first card's memory in use while it runs, in MiB above what was in use before; None without a card."""
+
+    def __enter__(self):
+        self.out, self.child = tempfile.TemporaryFile("w+"), None
+        try:
+            query = ["nvidia-smi", "--id=0", "--query-gpu=memory.used", "--format=csv,noheader,nounits", "-lms", "50"]
+            self.child = subprocess.Popen(query, stdout=self.out, stderr=subprocess.DEVNULL)
+            time.sleep(0.5)
+        except OSError:
+            pass
+        return self
+
+    def __exit__(self, *_):
+        if self.child:
+            self.child.terminate()
+            self.child.wait()
+        self.out.seek(0)
+        used = [int(line) for line in self.out.read().split("\n") if line.strip().isdigit()]
+        self.mib = max(used) - used[0] if used else None
+        self.out.close()
+
+
+def run_on(device, command, threads):
+    """As `run`, with the peak of the card's memory in MiB."""
+    if device == "cpu":
+        return *run(command, threads), None
+    with CardMemory() as memory:
+        out = run(command, threads)
+    return *out, memory.mib
 
 
 def run(command, threads):
@@ -345,7 +441,7 @@ def main():
     if args.worker:
         return worker(args.worker)
     if args.make:
-        return write_model(args.make, args.shape, args.dtype, args.seed)
+        return write_model(args.make, args.shape, args.dtype, args.seed, args.device)
     with tempfile.TemporaryDirectory(prefix="vstar-bench-") as name:
         folder = Path(name)
         # In a process of its own: a child's peak memory starts from what its parent holds when it is started, so
@@ -365,16 +461,23 @@ def main():
         (folder / "job.json").write_text(json.dumps(job))
         theirs = [sys.executable, __file__, "--worker", str(folder / "job.json")]
         print(f"{processor()}, {args.threads} threads")
-        print(f"{args.shape}, {args.job}, {args.dtype}, {args.device}: {total} tokens in all")
+        if args.device != "cpu":
+            print(card())
+        print(f"{args.shape}, {args.job}, {args.dtype}, {args.device}: {total} tokens in all", flush=True)
+        ours = [str(args.vstar.resolve()), "capture", "--model", job["model"], "--data", items]
+        settings = ["--template", "none", "--dtype", args.dtype, "--device", args.device, *args.vstar_arg]
+        start = None
+        if args.device != "cpu":
+            # Twice: the first run brings the weights into the page cache, for both programs.
+            one = [*ours, "--limit", "1", *settings]
+            start = min(run([*one, "--out", str(folder / f"start-{i}")], args.threads)[0] for i in range(2))
+        ours += [a for path in constitutions for a in ("--constitution", path)]
         pairs = []
         for i in range(args.pairs):
-            a_wall, a_rss, out = run(theirs, args.threads)
+            a_wall, a_rss, out, a_card = run_on(args.device, theirs, args.threads)
             parts = json.loads(out.splitlines()[-1])
             result = folder / f"vstar-{i}"
-            ours = [str(args.vstar.resolve()), "capture", "--model", job["model"], "--data", items]
-            ours += [a for path in constitutions for a in ("--constitution", path)]
-            ours += ["--template", "none", "--dtype", args.dtype, "--device", args.device, "--out", str(result)]
-            b_wall, b_rss, out = run(ours + args.vstar_arg, args.threads)
+            b_wall, b_rss, out, b_card = run_on(args.device, [*ours, *settings, "--out", str(result)], args.threads)
             computed = int(re.search(r"(\d+) computed", out)[1])
             pair = dict(
                 transformers_s=a_wall,
@@ -393,8 +496,23 @@ def main():
                 f"(without imports {pair['ratio_without_imports']:.2f}), memory {pair['memory_ratio']:.2f}",
                 flush=True,
             )
+            if start is not None:
+                on_card(pair, parts["compute"], b_wall, start, (a_card, b_card), total)
         resid, layer, logprob = compare(job["out"], result / "observations.safetensors")
         summary(args, pairs, total, operations(job, args.shape, computed), resid, layer, logprob)
+
+
+def on_card(pair, theirs, wall, start, memory, total):
+    """Adds and prints the computation alone, and the peaks of the card's memory."""
+    ours = max(wall - start, 1e-3)
+    pair.update(transformers_compute_s=theirs, vstar_compute_s=ours, vstar_start_s=start, compute_ratio=theirs / ours)
+    pair.update(transformers_card_mib=memory[0], vstar_card_mib=memory[1])
+    print(
+        f"        computing alone: transformers {theirs:.2f} s ({total / theirs:.0f} tokens/s), vstar {ours:.2f} s "
+        f"({total / ours:.0f} tokens/s), ratio {pair['compute_ratio']:.2f}; vstar's start {start:.2f} s; "
+        f"card's memory at the peak: transformers {memory[0]} MiB, vstar {memory[1]} MiB",
+        flush=True,
+    )
 
 
 def summary(args, pairs, total, work, resid, layer, logprob):
@@ -407,6 +525,8 @@ def summary(args, pairs, total, work, resid, layer, logprob):
 
     print(f"time ratio {middle('ratio')}, without imports {middle('ratio_without_imports')}; "
           f"memory ratio {middle('memory_ratio')}: median (least to most) of {len(pairs)} pairs")
+    if args.device != "cpu":
+        print(f"ratio of the computation alone {middle('compute_ratio')}")
     fewer, ratio = work[0] / work[1], statistics.median(p["ratio"] for p in pairs)
     bare = statistics.median(p["ratio_without_imports"] for p in pairs)
     print(f"operations: transformers {work[0] / 1e12:.2f} TFLOP, vstar {work[1] / 1e12:.2f}, {fewer:.2f} times less; "
@@ -417,6 +537,8 @@ def summary(args, pairs, total, work, resid, layer, logprob):
     if args.json:
         settings = {k: str(v) if isinstance(v, Path) else v for k, v in vars(args).items() if k != "worker"}
         figures = dict(settings=settings, tokens=total, pairs=pairs, deviation=resid, logprob_deviation=logprob)
+        if args.device != "cpu":
+            figures["card"] = card()
         figures.update(processor=processor(), operations=dict(transformers=work[0], vstar=work[1]))
         figures["versions"] = dict(torch=torch.__version__, transformers=transformers.__version__)
         args.json.write_text(json.dumps(figures, indent=2) + "\n")

@@ -29,6 +29,10 @@ fn shapes() -> Vec<(&'static str, serde_json::Value)> {
         config["model_type"] = json!("qwen2");
         config
     };
+    let untied = |mut config: serde_json::Value| {
+        config["tie_word_embeddings"] = json!(false);
+        config
+    };
     vec![
         ("tiny", llama(128, 352, 4, 4, 2, 512)),
         ("small", llama(256, 704, 6, 4, 2, 2048)),
@@ -37,6 +41,7 @@ fn shapes() -> Vec<(&'static str, serde_json::Value)> {
         ("qwen2.5-0.5b", qwen(896, 4864, 24, 14, 2)),
         ("llama-3.2-1b", llama(2048, 8192, 16, 32, 8, 128_256)),
         ("qwen2.5-1.5b", qwen(1536, 8960, 28, 12, 2)),
+        ("qwen2.5-7b", untied(qwen(3584, 18_944, 28, 28, 4))),
     ]
 }
 
@@ -60,8 +65,8 @@ pub struct BenchOptions {
     pub tokens: [usize; 3],
     /// Most sequences computed without sharing; their rate stands for all.
     pub naive: usize,
-    /// Packed tokens in a chunk.
-    pub chunk_tokens: usize,
+    /// Packed tokens in a chunk; `None`: as in a capture on this device.
+    pub chunk_tokens: Option<usize>,
 }
 
 /// One way of computing.
@@ -181,7 +186,7 @@ pub fn bench(options: &BenchOptions, progress: &mut dyn FnMut(&str) -> Result<()
         layers: (0..=decoder.config().num_blocks()).map(Layer).collect(),
         pool: Pool::Mean,
         logprob: true,
-        chunk_tokens: options.chunk_tokens,
+        chunk_tokens: options.chunk_tokens.unwrap_or_else(|| forest::chunk_tokens(&decoder, None)),
         memory: None,
         steering: Default::default(),
     };
@@ -277,7 +282,7 @@ mod tests {
             job: [2, 3, 2],
             tokens: [20, 5, 4],
             naive: 100,
-            chunk_tokens: 4096,
+            chunk_tokens: None,
         };
         let bench = bench(&options, &mut |_| Ok(())).expect("a bench");
         assert_eq!(bench.naive.tokens, 2 * 3 * 2 * 29);
@@ -299,7 +304,7 @@ mod tests {
             job: [1, 1, 1],
             tokens: [1, 1, 1],
             naive: 1,
-            chunk_tokens: 64,
+            chunk_tokens: Some(64),
         };
         assert!(bench(&options, &mut |_| Ok(())).expect_err("no such shape").to_string().contains("tiny"));
     }

@@ -88,9 +88,6 @@ pub struct Recipe {
     pub version: String,
 }
 
-/// Packed tokens that are computed together unless memory says less.
-pub const CHUNK_TOKENS: usize = 4096;
-
 impl Prepared {
     /// Loads and checks: items and constitutions first, since they are cheap, then the model.
     ///
@@ -119,15 +116,13 @@ impl Prepared {
         let opened = options.model.open(downloads)?;
         let layers = opened.layers(options.layers.as_deref())?;
         let Opened { model, template, template_name } = opened;
-        let affordable = options
-            .memory
-            .map_or(CHUNK_TOKENS, |bytes| forest::affordable_tokens(&model.decoder, bytes as usize));
+        let memory = options.memory.map(|bytes| bytes as usize);
         let settings = Settings {
             layers,
             pool: options.pool,
             logprob: true,
-            chunk_tokens: affordable.min(CHUNK_TOKENS),
-            memory: options.memory.map(|bytes| bytes as usize),
+            chunk_tokens: forest::chunk_tokens(&model.decoder, memory),
+            memory,
             steering: Default::default(),
         };
         let clusters = cluster(&items);

@@ -7,7 +7,7 @@ use ndarray::{Array2, Array3};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::capture::{CHUNK_TOKENS, OBSERVATIONS, ROWS};
+use super::capture::{OBSERVATIONS, ROWS};
 use super::export::{DIRECTIONS, read_directions};
 use super::model::{ModelOptions, Opened};
 use super::pose;
@@ -129,11 +129,11 @@ pub fn direction_into(
         layers: layers.clone(),
         pool: Pool::Mean,
         logprob: false,
-        chunk_tokens: CHUNK_TOKENS,
+        chunk_tokens: forest::chunk_tokens(&model.decoder, None),
         memory: None,
         steering: Default::default(),
     };
-    let plan = forest::plan_requests(&model.decoder, &requests, CHUNK_TOKENS);
+    let plan = forest::plan_requests(&model.decoder, &requests, settings.chunk_tokens);
     progress.begin("prompts", plan.packed_tokens);
     let place = |i: usize| all[i].place.clone().id(&all[i].id);
     let readings = forest::run(&model.decoder, &requests, &settings, &place, &mut |n| progress.advance(n))?;

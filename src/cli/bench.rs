@@ -4,7 +4,6 @@ use clap::Args;
 
 use super::memory::{mebibytes, peak_resident};
 use crate::batch::bench::{BenchOptions, Rate, bench as run};
-use crate::batch::capture::CHUNK_TOKENS;
 use crate::error::{Kind, Refusal, Result};
 use crate::model::{device, dtype};
 
@@ -34,9 +33,9 @@ pub struct BenchArgs {
     /// Sequences computed without sharing, whose rate stands for all
     #[arg(long, default_value_t = 32)]
     pub naive: usize,
-    /// Most packed tokens in a chunk
-    #[arg(long, default_value_t = CHUNK_TOKENS)]
-    pub chunk_tokens: usize,
+    /// Most packed tokens in a chunk [default: as in a capture on this device]
+    #[arg(long)]
+    pub chunk_tokens: Option<usize>,
     /// Print JSON, a line a dtype
     #[arg(long)]
     pub json: bool,

@@ -8,7 +8,7 @@ use super::args::{ComputeArgs, DataArgs};
 use super::bars::Bars;
 use super::capture::{describe, rounded};
 use super::memory::mebibytes;
-use crate::batch::capture::{CHUNK_TOKENS, CaptureOptions, Prepared};
+use crate::batch::capture::{CaptureOptions, Prepared};
 use crate::batch::check::{Check, Deviation, Excess, Finding, check as run};
 use crate::error::{Kind, Refusal, Result};
 use crate::forest::Pool;
@@ -81,9 +81,10 @@ pub fn check(args: &CheckArgs) -> Result<()> {
         found.context
     );
     println!(
-        "memory: {} for the weights, {} for a chunk of {CHUNK_TOKENS} tokens",
+        "memory: {} for the weights, {} for a chunk of {} tokens",
         mebibytes(found.memory.weights),
-        mebibytes(found.memory.chunk)
+        mebibytes(found.memory.chunk),
+        found.chunk_tokens
     );
     if let Some(line) = rounded(&found.rounded, found.bits_per_weight) {
         println!("{line}");

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use candle_core::{DType, Tensor};
+use candle_core::{DType, Device, Tensor};
 
 use super::chunk::{Plan, plan};
 use super::trie::Forest;
@@ -214,6 +214,41 @@ struct Chunk<'a> {
     spans: Vec<std::ops::Range<usize>>,
     /// Packed tokens at or after the beginning of a response, where steering asks for them.
     response: Vec<bool>,
+    /// Sums on a GPU; `None` on the CPU.
+    sums: Option<Sums>,
+}
+
+/// Members whose sums are one product.
+const SUMMED: usize = 64;
+
+/// Sums of the rows of each member that is pooled, as products with matrices of ones. On a GPU: only sums leave it.
+struct Sums(Vec<Tensor>);
+
+impl Sums {
+    /// Of some spans, none of them empty, that tile the pooled rows in order.
+    fn new(spans: &[std::ops::Range<usize>], device: &Device) -> Result<Self> {
+        let ones = |spans: &[std::ops::Range<usize>]| -> Result<Tensor> {
+            let (start, end) = (spans[0].start, spans[spans.len() - 1].end);
+            let mut cells = vec![0f32; spans.len() * (end - start)];
+            for (row, span) in cells.chunks_exact_mut(end - start).zip(spans) {
+                row[span.start - start..span.end - start].fill(1.0);
+            }
+            Ok(Tensor::from_vec(cells, (spans.len(), end - start), device)?)
+        };
+        Ok(Self(spans.chunks(SUMMED).map(ones).collect::<Result<_>>()?))
+    }
+
+    /// `rows [n, hidden]` to the sums `[spans · hidden]` on the host.
+    fn of(&self, rows: &Tensor) -> candle_core::Result<Vec<f32>> {
+        let mut start = 0;
+        let mut sums = Vec::with_capacity(self.0.len());
+        for ones in &self.0 {
+            let len = ones.dim(1)?;
+            sums.push(ones.matmul(&rows.narrow(0, start, len)?)?);
+            start += len;
+        }
+        Tensor::cat(&sums, 0)?.flatten_all()?.to_vec1()
+    }
 }
 
 impl<'a> Chunk<'a> {
@@ -246,7 +281,13 @@ impl<'a> Chunk<'a> {
         }
         let mut passage = Passage::begin(decoder, forest.packing())?;
         passage.steer(&settings.steering, &response)?;
-        Ok(Self { forest, members, passage, pooled, spans, response })
+        let sums = if decoder.device().is_cpu() {
+            None
+        } else {
+            let filled: Vec<_> = spans.iter().filter(|s| !s.is_empty()).cloned().collect();
+            Some(Sums::new(&filled, decoder.device())?)
+        };
+        Ok(Self { forest, members, passage, pooled, spans, response, sums })
     }
 
     /// Pools the residual stream of every response, if this layer is wanted.
@@ -256,13 +297,25 @@ impl<'a> Chunk<'a> {
         if self.pooled.is_empty() {
             return Ok(());
         }
-        // Only rows that are pooled leave the device.
+        // Only rows that are pooled, or their sums, leave the device.
         let rows = self.passage.rows(&self.pooled)?;
         let width = rows.dim(1).map_err(Error::from)?;
-        let rows = rows.to_dtype(DType::F32).and_then(|r| r.flatten_all()?.to_vec1::<f32>());
-        let rows = rows.map_err(Error::from)?;
+        let rows = rows.to_dtype(DType::F32).map_err(Error::from)?;
+        let filled = || self.members.iter().zip(&self.spans).filter(|(_, s)| !s.is_empty());
+        if let Some(sums) = &self.sums {
+            let sums = sums.of(&rows).map_err(Error::from)?;
+            // What is not finite is not finite in all sums of a product: the rows below tell whose it is.
+            if sums.iter().all(|s| s.is_finite()) {
+                for ((&request, span), sum) in filled().zip(sums.chunks_exact(width)) {
+                    let mean = sum.iter().map(|s| s / span.len() as f32);
+                    keep(&mut readings[request], (slot, settings.layers.len()), width, mean);
+                }
+                return Ok(());
+            }
+        }
+        let rows = rows.flatten_all().and_then(|r| r.to_vec1::<f32>()).map_err(Error::from)?;
         let mut sum = vec![0f64; width];
-        for (&request, span) in self.members.iter().zip(&self.spans).filter(|(_, s)| !s.is_empty()) {
+        for (&request, span) in filled() {
             sum.fill(0.0);
             for row in rows[span.start * width..span.end * width].chunks_exact(width) {
                 for (s, &v) in sum.iter_mut().zip(row) {
@@ -272,11 +325,8 @@ impl<'a> Chunk<'a> {
             if sum.iter().any(|s| !s.is_finite()) {
                 return Err(NotFinite { request, layer }.into());
             }
-            let resid = &mut readings[request].resid;
-            resid.resize(settings.layers.len() * width, 0.0);
-            for (cell, s) in resid[slot * width..(slot + 1) * width].iter_mut().zip(&sum) {
-                *cell = (s / span.len() as f64) as f32;
-            }
+            let mean = sum.iter().map(|s| (s / span.len() as f64) as f32);
+            keep(&mut readings[request], (slot, settings.layers.len()), width, mean);
         }
         Ok(())
     }
@@ -304,6 +354,17 @@ impl<'a> Chunk<'a> {
         }
         targets
     }
+}
+
+/// Writes what was pooled at the `slot`-th of so many layers.
+fn keep(
+    reading: &mut Reading,
+    (slot, layers): (usize, usize),
+    width: usize,
+    mean: impl Iterator<Item = f32>,
+) {
+    reading.resid.resize(layers * width, 0.0);
+    reading.resid[slot * width..(slot + 1) * width].iter_mut().zip(mean).for_each(|(cell, m)| *cell = m);
 }
 
 /// Whose a log-probability is: a request's response, or one of its answers.

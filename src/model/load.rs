@@ -13,6 +13,7 @@ use super::describe::Described;
 use super::embedded;
 use super::files::ModelFiles;
 use super::gguf;
+use super::gpu;
 use super::hub::{self, Downloads};
 use super::text::TextEncoder;
 use super::tokenizer::{ModelText, read_text};
@@ -321,7 +322,9 @@ pub fn device(name: Option<&str>) -> Result<Device> {
                     .remedy("build it with `cargo build --release --features cuda`")
                     .into());
             }
-            Ok(Device::new_cuda(number)?)
+            let device = Device::new_cuda(number)?;
+            gpu::keep_freed_memory(&device)?;
+            Ok(device)
         }
         _ => Err(invalid().into()),
     }

@@ -7,6 +7,7 @@ mod describe;
 pub mod embedded;
 mod files;
 pub mod gguf;
+pub mod gpu;
 mod guard;
 pub mod hub;
 mod load;

@@ -215,6 +215,7 @@ fn alone_packed_and_in_a_forest_are_the_same() {
         let decoder = random_decoder(&config, 7, DType::F32);
         let plain = decoder.clone().with_engine(Engine::Plain);
         let exact = random_decoder(&config, 7, DType::F64);
+        let batched = decoder.clone().with_engine(Engine::Batched);
         let mut runner =
             TestRunner::new(Runner { cases: 24, failure_persistence: None, ..Runner::default() });
         let tested = runner.run(&(texts(), 1usize..80), |(texts, chunk)| {
@@ -232,6 +233,11 @@ fn alone_packed_and_in_a_forest_are_the_same() {
                     requests.iter().flat_map(|r| read(&decoder, std::slice::from_ref(r), 1)).collect(),
                 ),
                 ("fused, forest", read(&decoder, &requests, chunk)),
+                (
+                    "batched, alone",
+                    requests.iter().flat_map(|r| read(&batched, std::slice::from_ref(r), 1)).collect(),
+                ),
+                ("batched, forest", read(&batched, &requests, chunk)),
             ] {
                 let got: Vec<Reading> = got;
                 let worst = worst(&got, &alone);
@@ -398,6 +404,9 @@ fn long_texts_cross_tiles_and_threads_unchanged() {
         })
         .collect();
     let reference = read(&exact, &requests, 4096);
+    let batched = decoder.clone().with_engine(Engine::Batched);
+    let got = read(&batched, &requests, 4096);
+    assert!(worst(&got, &reference) < 1e-5, "batched: {:.1e}", worst(&got, &reference));
     for threads in [1, 2, 5] {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool");
         let got = pool.install(|| read(&decoder, &requests, 4096));

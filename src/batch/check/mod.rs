@@ -8,7 +8,6 @@ use std::collections::BTreeMap;
 use candle_core::DType;
 use serde::Serialize;
 
-use super::capture::CHUNK_TOKENS;
 use crate::error::Result;
 use crate::forest::{self, Memory, Pool, Settings};
 use crate::input::{Message, Prompt, Role};
@@ -47,7 +46,9 @@ pub struct Check {
     pub tied: bool,
     /// Longest sequence, in tokens.
     pub context: usize,
-    /// What a chunk of [`CHUNK_TOKENS`] tokens takes in memory, with the weights.
+    /// Most packed tokens of a chunk.
+    pub chunk_tokens: usize,
+    /// What such a chunk takes in memory, with the weights.
     pub memory: Memory,
     /// Whether the first text begins with two beginning-of-sequence tokens under the default template.
     pub double_bos: bool,
@@ -96,7 +97,7 @@ pub fn check(files: &ModelFiles, name: &str, options: &LoadOptions) -> Result<Ch
         layers: Vec::new(),
         pool: Pool::Mean,
         logprob: true,
-        chunk_tokens: CHUNK_TOKENS,
+        chunk_tokens: forest::chunk_tokens(&model.decoder, None),
         memory: None,
         steering: Default::default(),
     };
@@ -110,7 +111,8 @@ pub fn check(files: &ModelFiles, name: &str, options: &LoadOptions) -> Result<Ch
         bits_per_weight: model.identity.bits_per_weight,
         tied: model.decoder.config().tied,
         context: model.decoder.config().context,
-        memory: forest::memory(&model.decoder, &settings, CHUNK_TOKENS, 0),
+        chunk_tokens: settings.chunk_tokens,
+        memory: forest::memory(&model.decoder, &settings, settings.chunk_tokens, 0),
         ..Check::default()
     };
     sample(&model, &mut out)?;

@@ -1,8 +1,9 @@
-//! Grouped-query attention over a packed forest, in plain differentiable operations.
+//! Grouped-query attention over a packed forest: segment by segment in plain differentiable operations, or batched.
 
 use candle_core::{D, DType, Device, Tensor};
 
 use super::dense::Dense;
+use super::grouped::{Group, Plan};
 use super::norm::Norm;
 use super::rotary::Rotary;
 use crate::error::Result;
@@ -78,11 +79,18 @@ impl Attention {
         })
     }
 
-    /// `x [T, hidden] → [T, hidden]`; each token sees its own segment up to itself and its ancestors.
+    /// `x [T, hidden] → [T, hidden]`; each token sees its own segment up to itself and its ancestors. With a plan the
+    /// segments are computed together, in operations that have no gradient.
     ///
     /// # Errors
     /// If the tensor library fails.
-    pub fn forward(&self, x: &Tensor, packing: &Packing, rotary: Option<&Rotary>) -> Result<Tensor> {
+    pub(super) fn forward(
+        &self,
+        x: &Tensor,
+        packing: &Packing,
+        rotary: Option<&Rotary>,
+        plan: Option<&Plan>,
+    ) -> Result<Tensor> {
         let total = x.dim(0)?;
         let (q_width, kv_width) = (self.heads * self.head_dim, self.kv_heads * self.head_dim);
         let qkv = self.qkv.forward(x)?;
@@ -91,23 +99,55 @@ impl Attention {
             let by_head = |t: &Tensor| t.reshape((total, heads, self.head_dim));
             Ok(match norm {
                 None => by_head(&flat)?,
-                Some(norm) if self.whole_norm => by_head(&norm.forward(&flat)?)?,
-                Some(norm) => norm.forward(&by_head(&flat)?)?,
+                Some(norm) if self.whole_norm => {
+                    by_head(&norm.apply(&flat, flat.dtype(), plan.is_some())?)?
+                }
+                Some(norm) => norm.apply(&by_head(&flat)?, flat.dtype(), plan.is_some())?,
             })
         };
         let mut q = split(0, q_width, self.heads, self.query_norm.as_ref())?;
         let mut k = split(q_width, kv_width, self.kv_heads, self.key_norm.as_ref())?;
         let v = split(q_width + kv_width, kv_width, self.kv_heads, None)?;
         if let Some(rotary) = rotary {
-            q = rotary.apply(&q)?;
-            k = rotary.apply(&k)?;
+            let turn = |t: &Tensor| if plan.is_some() { rotary.apply_at_once(t) } else { rotary.apply(t) };
+            q = turn(&q)?;
+            k = turn(&k)?;
         }
         let q = (q * self.scale)?;
+        if let Some(plan) = plan {
+            let parts = plan.groups.iter().map(|g| self.group(&q, &k, &v, g)).collect::<Result<Vec<_>>>()?;
+            return self.out.forward(&Tensor::cat(&parts, 0)?.index_select(&plan.place, 0)?);
+        }
         let mut parts = Vec::with_capacity(packing.segments().len());
         for segment in 0..packing.segments().len() {
             parts.push(self.segment(&q, &k, &v, packing, segment)?);
         }
         self.out.forward(&Tensor::cat(&parts, 0)?)
+    }
+
+    /// Attention of a group's queries, padding included: `[pieces · queries, heads·head_dim]`.
+    fn group(&self, q: &Tensor, k: &Tensor, v: &Tensor, group: &Group) -> Result<Tensor> {
+        let &Group { pieces, queries: n, keys: m, .. } = group;
+        let (kv, share, width) = (self.kv_heads, self.heads / self.kv_heads, self.head_dim);
+        let reached = |t: &Tensor| -> Result<Tensor> {
+            // [pieces·m, kv_heads, head_dim] → [pieces·kv_heads, m, head_dim]
+            let t = t.index_select(&group.key_index, 0)?.reshape((pieces, m, kv, width))?;
+            Ok(t.transpose(1, 2)?.contiguous()?.reshape((pieces * kv, m, width))?)
+        };
+        let (keys, values) = (reached(k)?, reached(v)?);
+        // [pieces·n, heads, head_dim] → [pieces·kv_heads, share·n, head_dim]
+        let queries = q.index_select(&group.query_index, 0)?.reshape((pieces, n, self.heads, width))?;
+        let queries = queries.transpose(1, 2)?.contiguous()?.reshape((pieces * kv, share * n, width))?;
+        let mut scores = queries.matmul(&keys.transpose(1, 2)?)?;
+        if let Some(cap) = self.softcap {
+            scores = ((scores / cap)?.tanh()? * cap)?;
+        }
+        let scores = scores.reshape((pieces, self.heads, n, m))?.broadcast_add(&group.mask)?;
+        let wide = if scores.dtype() == DType::F64 { DType::F64 } else { DType::F32 };
+        let weights = candle_nn::ops::softmax_last_dim(&scores.to_dtype(wide)?)?.to_dtype(values.dtype())?;
+        let mixed = weights.reshape((pieces * kv, share * n, m))?.matmul(&values)?;
+        let mixed = mixed.reshape((pieces, self.heads, n, width))?.transpose(1, 2)?.contiguous()?;
+        Ok(mixed.reshape((pieces * n, self.heads * width))?)
     }
 
     /// Attention of one segment's n queries to its m = ancestors + n keys: `[n, heads·head_dim]`.

@@ -1,8 +1,9 @@
 //! One block: attention and MLP, added to the residual stream.
 
-use candle_core::Tensor;
+use candle_core::{DType, Tensor};
 
 use super::attention::Attention;
+use super::grouped::Plan;
 use super::mlp::Mlp;
 use super::norm::Norm;
 use super::rotary::Rotary;
@@ -24,6 +25,13 @@ pub struct Block {
     pub(super) parallel: bool,
     pub(super) multiplier: f64,
     pub(super) rope: Option<usize>,
+}
+
+/// How a block is computed where many segments are computed together.
+pub(super) struct Batched<'a> {
+    pub(super) plan: &'a Plan,
+    /// dtype of the products; the residual stream is wider.
+    pub(super) dtype: DType,
 }
 
 impl Block {
@@ -57,19 +65,33 @@ impl Block {
         })
     }
 
-    /// `x [T, hidden] → [T, hidden]`: the residual stream one layer on.
+    /// `x [T, hidden] → [T, hidden]`: the residual stream one layer on, in x's dtype.
     ///
     /// # Errors
     /// If the tensor library fails.
-    pub fn forward(&self, x: &Tensor, packing: &Packing, rotaries: &[Rotary]) -> Result<Tensor> {
+    pub(super) fn forward(
+        &self,
+        x: &Tensor,
+        packing: &Packing,
+        rotaries: &[Rotary],
+        batched: Option<&Batched<'_>>,
+    ) -> Result<Tensor> {
         let rotary = self.rope.map(|r| &rotaries[r]);
-        let attended =
-            self.attention.forward(&normed(self.before_attention.as_ref(), x)?, packing, rotary)?;
-        let attended = self.scaled(normed(self.after_attention.as_ref(), &attended)?)?;
+        let (wide, at_once) = (x.dtype(), batched.is_some());
+        let narrow = batched.map_or(wide, |b| b.dtype);
+        let normed = |norm: &Option<Norm>, x: &Tensor, dtype: DType| -> Result<Tensor> {
+            match norm {
+                Some(norm) => norm.apply(x, dtype, at_once),
+                None => Ok(x.to_dtype(dtype)?),
+            }
+        };
+        let input = normed(&self.before_attention, x, narrow)?;
+        let attended = self.attention.forward(&input, packing, rotary, batched.map(|b| b.plan))?;
+        let attended = self.scaled(normed(&self.after_attention, &attended, wide)?)?;
         let middle = (x + attended)?;
         let mlp_input = if self.parallel { x } else { &middle };
-        let mixed = self.mlp.forward(&normed(self.before_mlp.as_ref(), mlp_input)?)?;
-        let mixed = self.scaled(normed(self.after_mlp.as_ref(), &mixed)?)?;
+        let mixed = self.mlp.forward(&normed(&self.before_mlp, mlp_input, narrow)?)?;
+        let mixed = self.scaled(normed(&self.after_mlp, &mixed, wide)?)?;
         Ok((middle + mixed)?)
     }
 
@@ -83,12 +105,5 @@ impl Block {
 
     fn scaled(&self, x: Tensor) -> Result<Tensor> {
         if self.multiplier == 1.0 { Ok(x) } else { Ok((x * self.multiplier)?) }
-    }
-}
-
-fn normed(norm: Option<&Norm>, x: &Tensor) -> Result<Tensor> {
-    match norm {
-        Some(norm) => norm.forward(x),
-        None => Ok(x.clone()),
     }
 }

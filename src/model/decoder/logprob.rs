@@ -38,7 +38,7 @@ impl Decoder {
         if targets.is_empty() {
             return Ok(Vec::new());
         }
-        let (vocab, hidden, dtype) = (self.config.vocab_size, self.config.hidden_size, x.dtype());
+        let (vocab, hidden, dtype) = (self.config.vocab_size, self.config.hidden_size, self.head_dtype(x));
         let wide = if dtype == DType::F64 { DType::F64 } else { DType::F32 };
         let size = dtype.size_in_bytes();
         let tokens = (SLICE_BYTES / (size * hidden)).clamp(1, vocab);
@@ -55,12 +55,16 @@ impl Decoder {
                     let hidden = x.index_select(&Tensor::new(previous, x.device())?, 0)?;
                     let logits = self.logits_by(&head, &hidden)?.to_dtype(wide)?;
                     let sums = logits.log_sum_exp(D::Minus1)?.to_dtype(DType::F64)?.to_vec1::<f64>()?;
-                    for (i, sum) in sums.into_iter().enumerate() {
+                    // One copy from the device for all targets.
+                    let column = |t: &Target| (t.token as usize).checked_sub(start).filter(|&c| c < len);
+                    let columns: Vec<u32> = slice.iter().map(|t| column(t).unwrap_or(0) as u32).collect();
+                    let columns = Tensor::from_vec(columns, (slice.len(), 1), x.device())?;
+                    let logits = logits.gather(&columns, 1)?.flatten_all()?;
+                    let logits = logits.to_dtype(DType::F64)?.to_vec1::<f64>()?;
+                    for (i, (target, sum)) in slice.iter().zip(sums).enumerate() {
                         normalisers[at + i] = log_add(normalisers[at + i], sum);
-                        if let Some(token) = (slice[i].token as usize).checked_sub(start).filter(|&t| t < len)
-                        {
-                            let logit = logits.get(i)?.get(token)?.to_dtype(DType::F64)?;
-                            chosen[at + i] = logit.to_scalar::<f64>()?;
+                        if column(target).is_some() {
+                            chosen[at + i] = logits[i];
                         }
                     }
                 }

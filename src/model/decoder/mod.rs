@@ -4,6 +4,7 @@ mod attention;
 mod block;
 mod dense;
 mod fused;
+mod grouped;
 mod logprob;
 mod mlp;
 mod norm;
@@ -18,6 +19,7 @@ use candle_core::{DType, Device, Tensor};
 use candle_nn::{Linear, Module};
 
 pub use fused::{bf16_instructions, product_rate};
+pub(crate) use grouped::ENTRIES as GROUP_ENTRIES;
 pub use logprob::Target;
 pub use passage::{Passage, Workspace};
 pub use steering::{At, Intervention, Steering};
@@ -63,9 +65,12 @@ impl Tap for NoTap {
 /// How the forward is computed; the numbers agree to rounding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Engine {
-    /// Fused kernels where they serve (f32, bf16 and f16 on the CPU), plain operations elsewhere.
+    /// Fused kernels on the CPU, batched operations on a GPU.
     #[default]
     Auto,
+    /// Tensor operations over many segments at once, without gradients. The residual stream is kept in f32 whatever
+    /// the dtype of the products.
+    Batched,
     /// Differentiable candle operations: the reference, and what training runs.
     Plain,
 }
@@ -193,6 +198,19 @@ impl Decoder {
         self.engine == Engine::Auto && fused::serves(self)
     }
 
+    fn batched(&self) -> bool {
+        match self.engine {
+            Engine::Auto => !self.device.is_cpu(),
+            Engine::Batched => true,
+            Engine::Plain => false,
+        }
+    }
+
+    /// dtype of the residual stream under batched operations.
+    fn stream_dtype(&self) -> DType {
+        if self.dtype == DType::F64 { DType::F64 } else { DType::F32 }
+    }
+
     /// The checked config.
     pub fn config(&self) -> &Config {
         &self.config
@@ -262,12 +280,18 @@ impl Decoder {
     pub fn logits(&self, x: &Tensor) -> Result<Tensor> {
         let head = self.head.as_ref().unwrap_or(&self.embedding);
         head.with_rows(0, self.config.vocab_size, |weight, _| {
-            self.logits_by(&Linear::new(weight.tensor(x.dtype())?, None), x)
+            self.logits_by(&Linear::new(weight.tensor(self.head_dtype(x))?, None), x)
         })
     }
 
+    /// dtype in which the head's product with rows of the residual stream is computed.
+    fn head_dtype(&self, x: &Tensor) -> DType {
+        if self.batched() { self.dtype } else { x.dtype() }
+    }
+
     fn logits_by(&self, head: &Linear, x: &Tensor) -> Result<Tensor> {
-        let logits = head.forward(&self.final_norm.forward(x)?)?;
+        let x = self.final_norm.apply(x, self.head_dtype(x), self.batched())?;
+        let logits = head.forward(&x)?;
         let logits = if self.config.logit_multiplier == 1.0 {
             logits
         } else {

@@ -39,6 +39,24 @@ impl Norm {
         Ok(Self { centred, weight, bias, eps })
     }
 
+    /// `x [.., n] → [.., n]` in `dtype`; `at_once` asks for one fused operation, which has no gradient.
+    ///
+    /// # Errors
+    /// If the tensor library fails.
+    pub(super) fn apply(&self, x: &Tensor, dtype: DType, at_once: bool) -> Result<Tensor> {
+        if !at_once || x.dtype() == DType::F64 {
+            return Ok(self.forward(x)?.to_dtype(dtype)?);
+        }
+        let x = x.to_dtype(DType::F32)?.contiguous()?;
+        let weight = self.weight.to_dtype(DType::F32)?;
+        let eps = self.eps as f32;
+        let y = match (&self.bias, self.centred) {
+            (Some(bias), true) => candle_nn::ops::layer_norm(&x, &weight, &bias.to_dtype(DType::F32)?, eps)?,
+            _ => candle_nn::ops::rms_norm(&x, &weight, eps)?,
+        };
+        Ok(y.to_dtype(dtype)?)
+    }
+
     /// `x [.., n] → [.., n]`, in x's dtype.
     ///
     /// # Errors

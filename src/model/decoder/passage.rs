@@ -1,7 +1,11 @@
 //! One packed forest on its way through the blocks.
 
+use std::collections::BTreeMap;
+
 use candle_core::Tensor;
 
+use super::block::Batched;
+use super::grouped::{Heads, Plan};
 use super::rotary::Rotary;
 use super::{Decoder, Lent, Steering, Tap, fused};
 use crate::error::Result;
@@ -22,7 +26,16 @@ pub struct Passage<'a> {
 }
 
 enum State {
-    Plain { x: Tensor, rotaries: Vec<Rotary> },
+    Plain {
+        x: Tensor,
+        rotaries: Vec<Rotary>,
+    },
+    /// Plans by the windows of the blocks.
+    Batched {
+        x: Tensor,
+        rotaries: Vec<Rotary>,
+        plans: BTreeMap<Option<usize>, Plan>,
+    },
     Fused(fused::Stream),
 }
 
@@ -44,7 +57,13 @@ impl<'a> Passage<'a> {
                 .iter()
                 .map(|rope| Rotary::new(rope, regime, packing.positions(), decoder.dtype, &decoder.device))
                 .collect::<Result<Vec<_>>>()?;
-            State::Plain { x: decoder.embed(packing, decoder.dtype)?, rotaries }
+            if decoder.batched() {
+                // The stream grows over the blocks, and what it loses in a narrow dtype is lost for all of them.
+                let x = decoder.embed(packing, decoder.stream_dtype())?;
+                State::Batched { x, rotaries, plans: plans(decoder, packing)? }
+            } else {
+                State::Plain { x: decoder.embed(packing, decoder.dtype)?, rotaries }
+            }
         };
         Ok(Self { decoder, packing, layer: Layer(0), state })
     }
@@ -60,7 +79,13 @@ impl<'a> Passage<'a> {
     /// If the tensor library fails.
     pub fn step(&mut self, block: &Lent<'_>, workspace: &mut Workspace) -> Result<()> {
         match &mut self.state {
-            State::Plain { x, rotaries } => *x = block.block().forward(x, self.packing, rotaries)?,
+            State::Plain { x, rotaries } => *x = block.block().forward(x, self.packing, rotaries, None)?,
+            State::Batched { x, rotaries, plans } => {
+                let block = block.block();
+                let plan = plans.get(&block.attention.window);
+                let batched = plan.map(|plan| Batched { plan, dtype: self.decoder.dtype });
+                *x = block.forward(x, self.packing, rotaries, batched.as_ref())?;
+            }
             State::Fused(stream) => stream.step(block.block(), self.packing, &mut workspace.0)?,
         }
         self.layer = Layer(self.layer.0 + 1);
@@ -100,6 +125,7 @@ impl<'a> Passage<'a> {
     fn replace(&mut self, after: Tensor) -> Result<()> {
         match &mut self.state {
             State::Plain { x, .. } => *x = after,
+            State::Batched { x, .. } => *x = after.to_dtype(x.dtype())?,
             State::Fused(stream) => stream.replace(&after)?,
         }
         Ok(())
@@ -111,7 +137,7 @@ impl<'a> Passage<'a> {
     /// If the tensor library fails.
     pub fn residual(&self) -> Result<Tensor> {
         match &self.state {
-            State::Plain { x, .. } => Ok(x.clone()),
+            State::Plain { x, .. } | State::Batched { x, .. } => Ok(x.clone()),
             State::Fused(stream) => stream.tensor(self.decoder.config.hidden_size),
         }
     }
@@ -122,8 +148,24 @@ impl<'a> Passage<'a> {
     /// If the tensor library fails.
     pub fn rows(&self, indices: &[u32]) -> Result<Tensor> {
         match &self.state {
-            State::Plain { x, .. } => Ok(x.index_select(&Tensor::new(indices, x.device())?, 0)?),
+            State::Plain { x, .. } | State::Batched { x, .. } => {
+                Ok(x.index_select(&Tensor::new(indices, x.device())?, 0)?)
+            }
             State::Fused(stream) => stream.rows(indices, self.decoder.config.hidden_size),
         }
     }
+}
+
+/// A plan for each window that blocks have.
+fn plans(decoder: &Decoder, packing: &Packing) -> Result<BTreeMap<Option<usize>, Plan>> {
+    let config = &decoder.config;
+    let heads = Heads { heads: config.heads, key_width: config.kv_heads * config.head_dim };
+    let mut plans = BTreeMap::new();
+    for block in &config.blocks {
+        if !plans.contains_key(&block.window) {
+            let plan = Plan::new(packing, block.window, heads, decoder.dtype, &decoder.device)?;
+            plans.insert(block.window, plan);
+        }
+    }
+    Ok(plans)
 }

@@ -40,6 +40,18 @@ impl Rotary {
         })
     }
 
+    /// As [`Rotary::apply`], in one operation without gradient where all of a head is rotated.
+    ///
+    /// # Errors
+    /// If the tensor library fails.
+    pub(super) fn apply_at_once(&self, x: &Tensor) -> Result<Tensor> {
+        if self.width != x.dim(D::Minus1)? {
+            return self.apply(x);
+        }
+        let x = x.contiguous()?.unsqueeze(0)?;
+        Ok(candle_nn::rotary_emb::rope_thd(&x, &self.cos.squeeze(1)?, &self.sin.squeeze(1)?)?.squeeze(0)?)
+    }
+
     /// Rotates `x [T, heads, head_dim]`: pairs (x_i, x_{i + r/2}) of the first r entries of a head;
     /// entries from r on pass through.
     ///
