@@ -134,7 +134,7 @@ pub fn check(
         out.push(format!(
             "few prompts, so intervals will be wide: {} with different labels{}; about {enough} are needed",
             few.join(", "),
-            if halved { ", half of which choose the layer" } else { "" },
+            if halved { ", and each half of them chooses the layer for the other" } else { "" },
         ));
     }
     out.extend(near_equal(held));

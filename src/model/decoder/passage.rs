@@ -1,6 +1,7 @@
 //! One packed forest on its way through the blocks.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use candle_core::Tensor;
 
@@ -162,9 +163,8 @@ fn plans(decoder: &Decoder, packing: &Packing) -> Result<BTreeMap<Option<usize>,
     let heads = Heads { heads: config.heads, key_width: config.kv_heads * config.head_dim };
     let mut plans = BTreeMap::new();
     for block in &config.blocks {
-        if !plans.contains_key(&block.window) {
-            let plan = Plan::new(packing, block.window, heads, decoder.dtype, &decoder.device)?;
-            plans.insert(block.window, plan);
+        if let Entry::Vacant(entry) = plans.entry(block.window) {
+            entry.insert(Plan::new(packing, block.window, heads, decoder.dtype, &decoder.device)?);
         }
     }
     Ok(plans)
