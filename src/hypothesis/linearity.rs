@@ -8,7 +8,8 @@
 //!   Σ e ê / Σ y²,
 //!
 //! the further share of the variance that curvature explains; least squares is unbiased for it when N ≫ p, and 0 where
-//! the label is linear in h plus noise. It sees curvature along these directions, not all of it: a value near 0 does not
+//! the label is linear in h plus noise. With fewer than 1.5 contrasts a dimension the ridge leaves part of the linear reading in e and in
+//! Φ alike, which looks like curvature, so nothing is told there. It sees curvature along these directions, not all of it: a value near 0 does not
 //! prove linearity, a clear one disproves it.
 
 use faer::Mat;
@@ -158,8 +159,12 @@ fn gain(contrasts: &Contrasts, label: &Label, phi: &[Vec<f64>]) -> Result<Option
     Ok(Some((value, Influence { value, psi }.se(blocks))))
 }
 
-fn estimate(found: Option<(f64, f64)>) -> Estimate {
+fn estimate(found: Option<(f64, f64)>, resolves: bool) -> Estimate {
     match found {
+        _ if !resolves => Estimate::missing(
+            Quantity::NonlinearGain,
+            "fewer than 1.5 contrasts a dimension: what shrinkage leaves of the linear part looks curved",
+        ),
         None => Estimate::missing(
             Quantity::NonlinearGain,
             "fewer than ten contrasts for each curved feature, or nothing varies",
@@ -254,7 +259,7 @@ pub(super) fn measure(stage: &mut Stage<'_>, values: &[usize], out: &mut Analysi
         let Some((_, products)) = known.iter().find(|(r, _)| *r == rows) else { continue };
         let label = bench.probe_alone(vec![column(&bench, what)]).remove(0);
         let phi = products.with(&bench, &label).freed(&bench);
-        let found = estimate(gain(&bench.contrasts, &label, &phi)?);
+        let found = estimate(gain(&bench.contrasts, &label, &phi)?, bench.spectrum.resolves());
         let spread = |y: &[f64]| bench.contrasts.spread(y, problem.rows());
         let left: Vec<f64> = label.y.iter().zip(&label.yhat).map(|(y, yhat)| y - yhat).collect();
         residuals.push(Residuals {

@@ -124,6 +124,16 @@ fn first_order_meets_the_exact_tilt_at_small_lambda_and_bends_above() {
     assert!((kl / (0.01 * 0.75 / 2.0) - 1.0).abs() < 0.1, "{kl}");
 }
 
+/// With fewer contrasts than dimensions a label that is linear in h is never called curved.
+#[test]
+fn no_curvature_is_told_where_the_linear_part_is_not_resolved() {
+    let design = Design { hidden_size: 400, prompts: 90, responses: [4, 4], ..Regime::Wide.design() };
+    let analysis = analysed(&design, 1);
+    let gains: Vec<_> = analysis.estimates.iter().filter(|e| e.quantity == Quantity::NonlinearGain).collect();
+    assert!(!gains.is_empty() && gains.iter().all(|e| e.estimate.is_none()), "{gains:?}");
+    assert!(gains[0].warnings.iter().any(|w| w.contains("1.5 contrasts")), "{:?}", gains[0]);
+}
+
 /// `nonlinear_gain` of a value over seeds: (mean, share of intervals above 0).
 fn gains(design: &Design, value: &str, seeds: std::ops::Range<u64>) -> (f64, f64) {
     let n = (seeds.end - seeds.start) as f64;
