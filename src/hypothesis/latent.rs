@@ -2,7 +2,7 @@
 //!
 //! A label that only takes a few levels, S = f(L) with f a step function of a latent Gaussian score L of total variance 1,
 //! loses variance that no reading of the residual stream can explain: a value that ⟨h, v*⟩ fixes entirely has ρ² = .63 as
-//! 1[L > 0], .37 as 1[L > 1.28]. By Stein's lemma cov(f(L), h) = E f'(L) · cov(L, h), with
+//! 1{L > 0}, .37 as 1{L > 1.28}. By Stein's lemma cov(f(L), h) = E f'(L) · cov(L, h), with
 //! E f'(L) = Σ_k δ_k φ(c_k) for steps of height δ_k at the thresholds c_k, so that
 //!
 //!   ρ²_latent = ρ² · Var_w(S) / ((E f')² (1 − r)),
