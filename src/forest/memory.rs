@@ -7,7 +7,7 @@ use crate::model::decoder::GROUP_ENTRIES;
 use crate::model::gpu;
 
 /// Packed tokens that are computed together on the CPU unless memory says less.
-pub const CHUNK_TOKENS: usize = 4096;
+const CHUNK_TOKENS: usize = 4096;
 
 /// The same on a GPU, where a chunk must be larger to keep it busy.
 const GPU_CHUNK_TOKENS: usize = 16_384;

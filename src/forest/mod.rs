@@ -6,6 +6,6 @@ mod run;
 mod trie;
 
 pub use chunk::Plan;
-pub use memory::{CHUNK_TOKENS, Memory, affordable_tokens, chunk_bytes, chunk_tokens, memory, waiting_bytes};
+pub use memory::{Memory, affordable_tokens, chunk_bytes, chunk_tokens, memory, waiting_bytes};
 pub use run::{Pool, Reading, Request, Settings, plan_requests, run, run_parts};
 pub use trie::Forest;

@@ -159,12 +159,8 @@ fn gain(contrasts: &Contrasts, label: &Label, phi: &[Vec<f64>]) -> Result<Option
     Ok(Some((value, Influence { value, psi }.se(blocks))))
 }
 
-fn estimate(found: Option<(f64, f64)>, resolves: bool) -> Estimate {
+fn estimate(found: Option<(f64, f64)>) -> Estimate {
     match found {
-        _ if !resolves => Estimate::missing(
-            Quantity::NonlinearGain,
-            "fewer than 1.5 contrasts a dimension: what shrinkage leaves of the linear part looks curved",
-        ),
         None => Estimate::missing(
             Quantity::NonlinearGain,
             "fewer than ten contrasts for each curved feature, or nothing varies",
@@ -251,15 +247,24 @@ pub(super) fn measure(stage: &mut Stage<'_>, values: &[usize], out: &mut Analysi
             // All labels of these rows, and their features, in one pass each: the bench remembers them.
             let alike = asked.iter().filter(|(r, _)| *r == rows).map(|(_, what)| column(&bench, *what));
             let labels = bench.probe_alone(alike.collect());
-            let shared = products.curved.features.len();
-            let own = labels.iter().flat_map(|l| products.with(&bench, l).features.split_off(shared));
-            bench.probe_alone(products.curved.features.iter().cloned().chain(own).collect());
+            if bench.spectrum.resolves() {
+                let shared = products.curved.features.len();
+                let own = labels.iter().flat_map(|l| products.with(&bench, l).features.split_off(shared));
+                bench.probe_alone(products.curved.features.iter().cloned().chain(own).collect());
+            }
             known.push((rows.clone(), products));
         }
         let Some((_, products)) = known.iter().find(|(r, _)| *r == rows) else { continue };
         let label = bench.probe_alone(vec![column(&bench, what)]).remove(0);
-        let phi = products.with(&bench, &label).freed(&bench);
-        let found = estimate(gain(&bench.contrasts, &label, &phi)?, bench.spectrum.resolves());
+        let found = if bench.spectrum.resolves() {
+            let phi = products.with(&bench, &label).freed(&bench);
+            estimate(gain(&bench.contrasts, &label, &phi)?)
+        } else {
+            Estimate::missing(
+                Quantity::NonlinearGain,
+                "fewer than 1.5 contrasts a dimension: what shrinkage leaves of the linear part looks curved",
+            )
+        };
         let spread = |y: &[f64]| bench.contrasts.spread(y, problem.rows());
         let left: Vec<f64> = label.y.iter().zip(&label.yhat).map(|(y, yhat)| y - yhat).collect();
         residuals.push(Residuals {
