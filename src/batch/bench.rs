@@ -185,7 +185,6 @@ pub fn bench(options: &BenchOptions, progress: &mut dyn FnMut(&str) -> Result<()
     let settings = Settings {
         layers: (0..=decoder.config().num_blocks()).map(Layer).collect(),
         pool: Pool::Mean,
-        logprob: true,
         chunk_tokens: options.chunk_tokens.unwrap_or_else(|| forest::chunk_tokens(&decoder, None)),
         memory: None,
         steering: Default::default(),
@@ -219,7 +218,7 @@ fn job(options: &BenchOptions, vocab: usize, shared: bool) -> Vec<Request> {
                     tokens[0] = (requests.len() % vocab) as u32;
                 }
                 let response = TokenSpan { start: long + middle, end: tokens.len() };
-                requests.push(Request { tokens, response: Some(response), answers: None });
+                requests.push(Request { tokens, response: Some(response), logprob: true, answers: None });
             }
         }
     }

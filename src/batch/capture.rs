@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::model::{ModelOptions, Opened};
 use super::progress::Progress;
+use super::scope::{LogprobOf, Under};
 use crate::capture::{self, Job, Row};
 use crate::error::{Kind, Refusal, Result};
 use crate::forest::{self, Memory, Plan, Pool, Request, Settings};
@@ -48,6 +49,10 @@ pub struct CaptureOptions {
     pub pool: Pool,
     /// Bytes that the forward may take beside the weights.
     pub memory: Option<u64>,
+    /// Under which of the constitutions the responses are read.
+    pub under: Under,
+    /// Of which rows log P is computed.
+    pub logprob: LogprobOf,
 }
 
 /// Everything loaded and checked; nothing has been computed.
@@ -69,6 +74,8 @@ pub struct Prepared {
     /// dtype, for the record.
     pub dtype: String,
     skip_bad: bool,
+    under: Under,
+    logprob: LogprobOf,
 }
 
 /// What decides the numbers of a capture beside the tokens.
@@ -111,6 +118,7 @@ impl Prepared {
     /// # Errors
     /// As [`Prepared::new`].
     pub fn with_items(items: Items, options: &CaptureOptions, downloads: &mut dyn Downloads) -> Result<Self> {
+        options.under.check(options.constitutions.iter().map(|c| c.name.as_str()))?;
         let mut constitutions: Vec<Option<Constitution>> = options.bare.then_some(None).into_iter().collect();
         constitutions.extend(options.constitutions.iter().cloned().map(Some));
         let opened = options.model.open(downloads)?;
@@ -120,7 +128,6 @@ impl Prepared {
         let settings = Settings {
             layers,
             pool: options.pool,
-            logprob: true,
             chunk_tokens: forest::chunk_tokens(&model.decoder, memory),
             memory,
             steering: Default::default(),
@@ -128,7 +135,20 @@ impl Prepared {
         let clusters = cluster(&items);
         let dtype = options.model.dtype.clone();
         let skip_bad = options.read.skip_bad;
-        Ok(Self { model, items, clusters, constitutions, template, template_name, settings, dtype, skip_bad })
+        let (under, logprob) = (options.under.clone(), options.logprob);
+        Ok(Self {
+            model,
+            items,
+            clusters,
+            constitutions,
+            template,
+            template_name,
+            settings,
+            dtype,
+            skip_bad,
+            under,
+            logprob,
+        })
     }
 
     /// Renders and encodes every row.
@@ -136,7 +156,41 @@ impl Prepared {
     /// # Errors
     /// As [`capture::encode`].
     pub fn job(&self) -> Result<Job> {
-        capture::encode(&self.model, &self.template, &self.items.items, &self.constitutions, self.skip_bad)
+        let (captured, skip_bad) = (self.captured(), self.skip_bad);
+        let constitutions: Vec<_> = captured.iter().map(|&c| self.constitutions[c].clone()).collect();
+        let mut job =
+            capture::encode(&self.model, &self.template, &self.items.items, &constitutions, skip_bad)?;
+        for row in &mut job.rows {
+            row.constitution = captured[row.constitution];
+            let bare = self.constitutions[row.constitution].is_none();
+            row.request.logprob = bare || self.logprob == LogprobOf::All;
+        }
+        Ok(job)
+    }
+
+    /// Numbers of the contexts under which responses are read: the bare one, and the constitutions chosen for it.
+    fn captured(&self) -> Vec<usize> {
+        let holds = |c: &Option<Constitution>| c.as_ref().is_none_or(|c| self.under.holds(&c.name));
+        (0..self.constitutions.len()).filter(|&c| holds(&self.constitutions[c])).collect()
+    }
+
+    /// Refuses a judge by likelihoods where these are not computed under every constitution.
+    ///
+    /// # Errors
+    /// [`Kind::Invalid`] with what to set.
+    pub fn supports_likelihoods(&self) -> Result<()> {
+        let unread = self.judged().into_iter().find(|c| !self.under.holds(&c.name));
+        if unread.is_none() && self.logprob == LogprobOf::All {
+            return Ok(());
+        }
+        Err(Refusal::new(Kind::Invalid, "the judge by likelihoods needs log P under every constitution")
+            .expected("`capture.under = \"all\"` and `capture.logprob = \"all\"`")
+            .found(match unread {
+                Some(c) => format!("responses are not read under `{}`", c.name),
+                None => "`capture.logprob = \"bare\"`".to_owned(),
+            })
+            .remedy("capture all of it, or choose `judge.mode = \"pairwise\"`")
+            .into())
     }
 
     /// Whether rows that cannot be read are left out.
@@ -233,6 +287,11 @@ fn write(prepared: &Prepared, job: &Job, recipe: &str, store: &Store, out: &Path
         let shard = capture::shard(store, &job.rows, recipe, &range).ok_or_else(|| missing(&range))?;
         logprob.extend(shard["logprob"].iter().map(|&v| f64::from(v)));
     }
+    for (row, logprob) in job.rows.iter().zip(&mut logprob) {
+        if !row.request.logprob {
+            *logprob = f64::NAN;
+        }
+    }
     let (meta, columns) = (meta(prepared, job), columns(prepared, job, logprob));
     let hidden = prepared.model.decoder.config().hidden_size;
     write_streaming(&out.join(OBSERVATIONS), &meta, &columns, job.rows.len(), hidden, |sink| {
@@ -270,7 +329,7 @@ fn meta(prepared: &Prepared, job: &Job) -> Meta {
         Pool::Last => "last".into(),
     };
     meta.template = prepared.template_name.clone();
-    meta.constitutions = (0..prepared.constitutions.len()).map(|c| prepared.name(c).to_owned()).collect();
+    meta.constitutions = prepared.captured().into_iter().map(|c| prepared.name(c).to_owned()).collect();
     let families: BTreeMap<&str, &str> =
         prepared.judged().iter().map(|c| (c.name.as_str(), c.family.as_str())).collect();
     meta.extra.insert("families".into(), json(&families));
@@ -312,11 +371,15 @@ fn columns(prepared: &Prepared, job: &Job, logprob: Vec<f64>) -> Columns {
         })
         .collect();
     let of = |f: &dyn Fn(&Row) -> i32| -> Vec<i32> { job.rows.iter().map(f).collect() };
+    let captured = prepared.captured();
     let mut columns = Columns {
         prompt: Some(of(&|r| prompt[r.item])),
         cluster: Some(of(&|r| prepared.clusters.of_item[r.item])),
         response: Some(of(&|r| first[r.item] + r.response as i32)),
-        constitution: Some(job.rows.iter().map(|r| r.constitution).collect()),
+        // Place in the list of those that were captured.
+        constitution: Some(
+            job.rows.iter().map(|r| captured.partition_point(|c| *c < r.constitution)).collect(),
+        ),
         logprob: Some(logprob),
         logq: None,
         ntok: Some(job.rows.iter().map(|r| r.request.response.map_or(0, |s| s.len()) as u32).collect()),

@@ -128,7 +128,6 @@ pub fn direction_into(
     let settings = Settings {
         layers: layers.clone(),
         pool: Pool::Mean,
-        logprob: false,
         chunk_tokens: forest::chunk_tokens(&model.decoder, None),
         memory: None,
         steering: Default::default(),
@@ -247,7 +246,7 @@ fn request(model: &Model, template: &Template, asked: &Asked, position: Position
             .found(format!("{} tokens", tokens.len()))
             .into());
     };
-    Ok(Request { tokens, response: Some(span), answers: None })
+    Ok(Request { tokens, response: Some(span), logprob: false, answers: None })
 }
 
 /// √(mean ‖h − mean of its set‖²).

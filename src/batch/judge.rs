@@ -7,12 +7,14 @@ use super::capture::{OBSERVATIONS, Prepared, ROWS};
 use super::experiment::JudgeMode;
 use super::judges::Judged;
 use super::progress::Progress;
+use super::verdicts::{self, Asked};
 use crate::error::{Kind, Place, Refusal, Result};
 use crate::forest;
 use crate::input::constitution::paraphrases;
 use crate::judge::{self, JudgeTemplate, Pair};
 use crate::observations::{BARE, Judgments, append_judgments, read_rows};
 use crate::store::Store;
+use crate::units::Layer;
 
 /// What decides the numbers of a judge beside the tokens.
 pub(super) fn recipe(prepared: &Prepared, template: &JudgeTemplate) -> String {
@@ -20,7 +22,8 @@ pub(super) fn recipe(prepared: &Prepared, template: &JudgeTemplate) -> String {
 }
 
 /// Judges the pairs of the reference's rows (the bare context's, or else the first constitution's) under
-/// every constitution, both orders, and adds `judge.*` to the observations in `out`.
+/// every constitution, both orders, and adds `judge.*` to the observations in `out`; the states at the answers, at
+/// `layers`, go into a file beside them.
 ///
 /// # Errors
 /// `Missing` without observations in `out` or constitutions to judge under; what the judge or the
@@ -29,6 +32,7 @@ pub fn judge_into(
     prepared: &Prepared,
     template: &JudgeTemplate,
     most_pairs: Option<usize>,
+    layers: &[Layer],
     store: &Store,
     out: &Path,
     progress: &mut dyn Progress,
@@ -91,13 +95,16 @@ pub fn judge_into(
     let plan =
         forest::plan_requests(&prepared.model.decoder, &docket.requests, prepared.settings.chunk_tokens);
     progress.begin("judge", plan.packed_tokens);
-    let mut settings = prepared.settings.clone();
-    settings.layers.clear();
+    let cells = docket.cells(&recipe, layers);
     let judgements =
-        judge::judge(&prepared.model, &docket, &recipe, &settings, store, items, &mut |tokens| {
+        judge::judge(&prepared.model, &docket, &cells, &prepared.settings, store, items, &mut |tokens| {
             progress.advance(tokens)
         })?;
     progress.end();
+    let units = docket.pairs.iter().map(|p| (p.item, vec![p.a, p.b])).collect();
+    let lens: Vec<&[f32]> = judgements.iter().map(|j| &j.lens[..]).collect();
+    let asked = Asked { mode: JudgeMode::Pairwise, template, units, lens };
+    verdicts::write(prepared, &asked, &constitutions, &cells, store, out)?;
     let rows: Vec<[usize; 2]> = docket
         .pairs
         .iter()

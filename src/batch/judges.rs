@@ -10,14 +10,15 @@ use super::capture::Prepared;
 use super::experiment::JudgeMode;
 use super::judge::{judge_into, recipe};
 use super::progress::Progress;
+use super::scope::StateLayers;
 use super::score::{implicit_into, pointwise_into};
 use crate::capture::Job;
 use crate::error::{Kind, Place, Refusal, Result};
 use crate::forest::Request;
 use crate::judge::pointwise::{Answer, questions};
 use crate::judge::{JudgeTemplate, Mode, Pair, docket, ring};
-use crate::model::Model;
 use crate::store::Store;
+use crate::units::Layer;
 
 /// What became of the pairs or responses of one judge.
 #[derive(Debug, Clone)]
@@ -59,11 +60,14 @@ pub struct Judges {
     pointwise: Option<JudgeTemplate>,
     implicit: bool,
     most_pairs: Option<usize>,
+    /// Layers at which the state is kept where an answer is given.
+    layers: Vec<Layer>,
 }
 
 impl Judges {
     /// The judges of these modes. A template that is named serves the mode it is written in; without modes it
-    /// says what is asked, and without either forced choices are. `most_pairs` bounds the pairs of a prompt.
+    /// says what is asked, and without either forced choices are. `most_pairs` bounds the pairs of a prompt; `layers` are
+    /// those at which the judge's state is kept.
     ///
     /// # Errors
     /// `Invalid` for a template of a mode that is not asked, or for two kinds of scores, of which observations
@@ -72,8 +76,10 @@ impl Judges {
         modes: &[JudgeMode],
         template: Option<&str>,
         most_pairs: Option<usize>,
-        model: &Model,
+        layers: &StateLayers,
+        prepared: &Prepared,
     ) -> Result<Self> {
+        let model = &prepared.model;
         let mut named = template.map(|name| JudgeTemplate::find(Some(name), model)).transpose()?;
         let own = |t: &JudgeTemplate| match t.mode {
             Mode::Pairwise => JudgeMode::Pairwise,
@@ -95,6 +101,9 @@ impl Judges {
                 .remedy("judge twice, into two folders")
                 .into());
         }
+        if modes.contains(&JudgeMode::Implicit) {
+            prepared.supports_likelihoods()?;
+        }
         let mut of = |mode: Mode, asked: JudgeMode| -> Result<Option<JudgeTemplate>> {
             if !modes.contains(&asked) {
                 return Ok(None);
@@ -109,18 +118,20 @@ impl Judges {
             pointwise: of(Mode::Pointwise, JudgeMode::Pointwise)?,
             implicit: modes.contains(&JudgeMode::Implicit),
             most_pairs,
+            layers: layers.among(&prepared.settings.layers)?,
         })
     }
 
     /// What decides their numbers, for the manifest.
     pub fn describe(&self) -> Value {
-        let Self { pairwise, pointwise, implicit, most_pairs } = self;
+        let Self { pairwise, pointwise, implicit, most_pairs, layers } = self;
         let sha256 = |t: &Option<JudgeTemplate>| t.as_ref().map(|t| t.sha256.clone());
         json!({
             "pairwise": sha256(pairwise),
             "pointwise": sha256(pointwise),
             "implicit": implicit,
             "max_pairs_per_prompt": most_pairs,
+            "layers": layers,
         })
     }
 
@@ -143,7 +154,7 @@ impl Judges {
             let pairs: Vec<Pair> =
                 there.iter().flat_map(|(&item, own)| ring(item, own).into_iter().take(most)).collect();
             let asked = docket(&prepared.model, template, chat, items, &constitutions, &pairs, skip)?;
-            let left = asked.cells(&recipe(prepared, template)).outstanding(shards);
+            let left = asked.cells(&recipe(prepared, template), &self.layers).outstanding(shards);
             out.push(Planned { name: "judge, pairs", requests: asked.requests, left });
         }
         if let Some(template) = &self.pointwise {
@@ -152,7 +163,7 @@ impl Judges {
             };
             let answers: Vec<Answer> = there.iter().flat_map(of).collect();
             let asked = questions(&prepared.model, template, chat, items, &constitutions, &answers, skip)?;
-            let left = asked.cells(&recipe(prepared, template)).outstanding(shards);
+            let left = asked.cells(&recipe(prepared, template), &self.layers).outstanding(shards);
             out.push(Planned { name: "judge, one by one", requests: asked.requests, left });
         }
         Ok(out)
@@ -171,10 +182,10 @@ impl Judges {
     ) -> Result<Vec<Judged>> {
         let mut done = Vec::new();
         if let Some(template) = &self.pairwise {
-            done.push(judge_into(prepared, template, self.most_pairs, store, out, progress)?);
+            done.push(judge_into(prepared, template, self.most_pairs, &self.layers, store, out, progress)?);
         }
         if let Some(template) = &self.pointwise {
-            done.push(pointwise_into(prepared, template, store, out, progress)?);
+            done.push(pointwise_into(prepared, template, &self.layers, store, out, progress)?);
         }
         if self.implicit {
             let names: Vec<&str> = prepared.judged().iter().map(|c| c.name.as_str()).collect();

@@ -22,9 +22,11 @@ pub mod quick;
 pub mod rates;
 pub mod rows;
 pub mod run;
+pub mod scope;
 pub mod score;
 pub mod shift;
 pub mod steer;
 pub mod table;
+pub mod verdicts;
 
 pub use problem::{Posed, pose};

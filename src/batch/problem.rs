@@ -4,8 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ndarray::Array2;
 
+use super::verdicts::Verdicts;
 use crate::error::{Kind, Refusal, Result};
-use crate::hypothesis::{Asked, Choices, Labels, LayerSource, Mode, Parts, Problem, StateText, Value};
+use crate::hypothesis::{
+    Asked, Choices, Labels, LayerSource, Mode, Parts, Problem, StateText, Value, VerdictSource,
+};
 use crate::observations::{BARE, Judgments, Observations, RowSelection};
 use crate::units::Layer;
 
@@ -17,6 +20,7 @@ pub struct Reference<'a> {
     arms: Vec<StateText>,
     /// Row of each response under each arm.
     arm_rows: Vec<Vec<Option<usize>>>,
+    verdicts: Verdicts,
 }
 
 impl LayerSource for Reference<'_> {
@@ -36,14 +40,11 @@ impl LayerSource for Reference<'_> {
         let Some(rows) = self.arm_rows.get(arm) else {
             return Err(Refusal::new(Kind::Missing, format!("there is no arm {arm}")).into());
         };
-        let there: Vec<usize> = rows.iter().copied().flatten().collect();
-        let read = self.observations.layer_rows(layer, &there)?;
-        let mut out = Array2::zeros((rows.len(), self.observations.hidden_size()));
-        let positions = rows.iter().enumerate().filter(|(_, row)| row.is_some()).map(|(at, _)| at);
-        for (from, to) in read.rows().into_iter().zip(positions) {
-            out.row_mut(to).assign(&from);
-        }
-        Ok(out)
+        self.observations.sparse_rows(layer, rows)
+    }
+
+    fn verdicts(&self) -> Option<&dyn VerdictSource> {
+        (!self.verdicts.texts().is_empty()).then_some(&self.verdicts)
     }
 }
 
@@ -166,7 +167,11 @@ pub fn pose<'a>(
         judged,
     };
     let (arms, arm_rows) = texts(observations, &selection, placebo, &mut warnings);
-    let source = Reference { observations, selection, arms, arm_rows };
+    let verdicts = match &observations.place().file {
+        Some(path) => Verdicts::beside(observations, path, &selection, &mut warnings)?,
+        None => Verdicts::default(),
+    };
+    let source = Reference { observations, selection, arms, arm_rows, verdicts };
     Ok(Posed { problem: Problem::new(parts)?, source, warnings })
 }
 
@@ -195,6 +200,7 @@ fn texts(
         let logprob = columns.logprob.as_ref().map(|column| {
             rows.iter().map(|row| row.map_or(f64::NAN, |row| column[row])).collect::<Vec<f64>>()
         });
+        let logprob = logprob.filter(|column| column.iter().any(|v| !v.is_nan()));
         arms.push(StateText {
             name: name.clone(),
             placebo: placebo.contains(name),

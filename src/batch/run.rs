@@ -88,7 +88,8 @@ impl Loaded {
                     &settings.modes,
                     choice.as_deref(),
                     settings.max_pairs_per_prompt,
-                    &prepared.model,
+                    &settings.layers,
+                    &prepared,
                 )?
             }
             _ => Judges::default(),
@@ -116,6 +117,7 @@ impl Loaded {
             "data": files,
             "read": self.experiment.data.read,
             CONSTITUTIONS: constitutions.iter().map(|c| json!({"name": c.name, "sha256": c.sha256})).collect::<Vec<_>>(),
+            "logprob": self.experiment.capture.logprob.as_str(),
             "judge": self.judges.describe(),
             FIT: FitRecipe { settings: &self.experiment.fit, seed: self.experiment.seed },
         })
@@ -248,5 +250,7 @@ fn capture_options(experiment: &Experiment) -> Result<CaptureOptions> {
             Pool::Last => crate::forest::Pool::Last,
         },
         memory: capture.memory.map(|m| m.0),
+        under: capture.under.clone(),
+        logprob: capture.logprob,
     })
 }

@@ -8,12 +8,14 @@ use super::capture::{OBSERVATIONS, Prepared, ROWS};
 use super::experiment::JudgeMode;
 use super::judges::Judged;
 use super::progress::Progress;
+use super::verdicts::{self, Asked};
 use crate::error::{Kind, Place, Refusal, Result};
 use crate::forest;
 use crate::judge::JudgeTemplate;
 use crate::judge::pointwise::{Answer, questions, scores};
 use crate::observations::{BARE, Observations, RowRecord, append_judgments, read_rows};
 use crate::store::Store;
+use crate::units::Layer;
 
 /// The rows of a folder, by what was read under what.
 struct Rows {
@@ -44,7 +46,8 @@ impl Rows {
 }
 
 /// Asks of every response of the reference's rows whether it agrees with each constitution, and adds
-/// `score.CONSTITUTION` = log-odds of yes against no (nats) to the observations in `out`.
+/// `score.CONSTITUTION` = log-odds of yes against no (nats) to the observations in `out`; the states at the answers, at
+/// `layers`, go into a file beside them.
 ///
 /// # Errors
 /// `Missing` without observations in `out` or constitutions to judge under; what the template or the
@@ -52,6 +55,7 @@ impl Rows {
 pub fn pointwise_into(
     prepared: &Prepared,
     template: &JudgeTemplate,
+    layers: &[Layer],
     store: &Store,
     out: &Path,
     progress: &mut dyn Progress,
@@ -98,15 +102,18 @@ pub fn pointwise_into(
     let plan =
         forest::plan_requests(&prepared.model.decoder, &asked.requests, prepared.settings.chunk_tokens);
     progress.begin("judge", plan.packed_tokens);
-    let mut settings = prepared.settings.clone();
-    settings.layers.clear();
-    let found = scores(&prepared.model, &asked, &recipe, &settings, store, items, &mut |tokens| {
+    let cells = asked.cells(&recipe, layers);
+    let found = scores(&prepared.model, &asked, &cells, &prepared.settings, store, items, &mut |tokens| {
         progress.advance(tokens)
     })?;
     progress.end();
+    let units = asked.answers.iter().map(|a| (a.item, vec![a.response])).collect();
+    let lens: Vec<&[f32]> = found.iter().map(|f| &f.lens[..]).collect();
+    let of = Asked { mode: JudgeMode::Pointwise, template, units, lens };
+    verdicts::write(prepared, &of, &constitutions, &cells, store, out)?;
     let columns = constitutions.iter().zip(found).map(|(constitution, scores)| {
         let mut column = vec![f64::NAN; rows.records.len()];
-        for (a, score) in asked.answers.iter().zip(scores) {
+        for (a, score) in asked.answers.iter().zip(scores.odds) {
             column[row_of[&(items[a.item].id.as_str(), a.response)]] = f64::from(score);
         }
         (constitution.name.clone(), column)

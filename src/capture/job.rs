@@ -64,7 +64,7 @@ pub fn encode(
             let (encoded, rendered) =
                 encode_one(model, template, it, response, under.map(|c| c.text.as_str()))
                     .map_err(|e| placed(e, it, response, under.map_or("none", |c| c.name.as_str())))?;
-            let request = Request { tokens: encoded.ids, response: Some(encoded.response), answers: None };
+            let request = Request { tokens: encoded.ids, response: Some(encoded.response), logprob: true, answers: None };
             Ok((Row { item, response, constitution, request }, rendered.folded))
         })
         .collect();
@@ -155,6 +155,9 @@ pub fn fingerprint<'a>(job: &str, requests: impl IntoIterator<Item = &'a Request
             hasher.update(token.to_le_bytes());
         }
         hasher.update(format!("{:?}{:?}", request.response, request.answers));
+        if request.response.is_some() && !request.logprob {
+            hasher.update("without log P");
+        }
     }
     artifact::hex(&hasher.finalize())
 }

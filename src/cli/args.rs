@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::batch::capture::CaptureOptions;
 use crate::batch::experiment::JudgeMode;
 use crate::batch::model::ModelOptions;
+use crate::batch::scope::{LogprobOf, StateLayers, Under};
 use crate::error::Result;
 use crate::forest::Pool;
 use crate::hypothesis::LayerChoice;
@@ -153,9 +154,30 @@ pub struct CaptureArgs {
     /// goes through the weights several times
     #[arg(long)]
     pub memory: Option<ByteSize>,
+    /// Of which rows log P is computed: all, or the bare ones alone
+    #[arg(long, value_enum, default_value = "all")]
+    pub logprob: LogprobName,
     /// Folder for the observations
     #[arg(long)]
     pub out: PathBuf,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum LogprobName {
+    /// All rows
+    All,
+    /// Rows of the bare context
+    Bare,
+}
+
+impl LogprobName {
+    /// What it stands for.
+    pub fn of(self) -> LogprobOf {
+        match self {
+            Self::All => LogprobOf::All,
+            Self::Bare => LogprobOf::Bare,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -192,6 +214,9 @@ pub struct JudgeArgs {
     /// Most pairs of a prompt [default: all of two, a ring of more]
     #[arg(long)]
     pub max_pairs: Option<usize>,
+    /// Layers at which the state is kept where the judge answers: auto (eight), none, all, or numbers and ranges
+    #[arg(long, default_value = "auto")]
+    pub judge_layers: StateLayers,
 }
 
 impl DataArgs {
@@ -259,6 +284,8 @@ impl CaptureArgs {
                 PoolName::Last => Pool::Last,
             },
             memory: self.memory.map(|m| m.0),
+            under: Under::All,
+            logprob: self.logprob.of(),
         })
     }
 }

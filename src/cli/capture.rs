@@ -43,7 +43,7 @@ pub fn judge(args: &JudgeArgs) -> Result<()> {
     }
     let prepared = Prepared::fetched(&options, &mut Bars::new())?;
     let modes: Vec<JudgeMode> = args.mode.iter().map(|mode| mode.judge()).collect();
-    let judges = Judges::new(&modes, args.judge.as_deref(), args.max_pairs, &prepared.model)?;
+    let judges = Judges::new(&modes, args.judge.as_deref(), args.max_pairs, &args.judge_layers, &prepared)?;
     let store = Store::open(&out.join(SHARDS))?;
     if fresh {
         capture_only(&prepared, out, &store)?;

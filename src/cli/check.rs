@@ -10,6 +10,7 @@ use super::capture::{describe, rounded};
 use super::memory::mebibytes;
 use crate::batch::capture::{CaptureOptions, Prepared};
 use crate::batch::check::{Check, Deviation, Excess, Finding, check as run};
+use crate::batch::scope::{LogprobOf, Under};
 use crate::error::{Kind, Refusal, Result};
 use crate::forest::Pool;
 use crate::input::read_constitutions;
@@ -64,6 +65,8 @@ impl CheckArgs {
             layers: None,
             pool: Pool::Mean,
             memory: None,
+            under: Under::All,
+            logprob: LogprobOf::All,
         }))
     }
 }

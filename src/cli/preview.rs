@@ -5,6 +5,7 @@ use clap::Args;
 use super::args::{DataArgs, ModelArgs};
 use super::bars::Bars;
 use crate::batch::capture::{CaptureOptions, Prepared};
+use crate::batch::scope::{LogprobOf, Under};
 use crate::capture::job::{encode_one, placed};
 use crate::error::{Error, Result};
 use crate::forest::Pool;
@@ -34,6 +35,8 @@ pub fn preview(args: &PreviewArgs) -> Result<()> {
         layers: Some(vec![0]),
         pool: Pool::Mean,
         memory: None,
+        under: Under::All,
+        logprob: LogprobOf::All,
     };
     let prepared = Prepared::fetched(&options, &mut Bars::new())?;
     let model = &prepared.model;

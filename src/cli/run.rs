@@ -12,6 +12,7 @@ use crate::batch::experiment::{Experiment, Given, OWN, defaults};
 use crate::batch::plan::{Step, steps};
 use crate::batch::quick;
 use crate::batch::run::Loaded;
+use crate::batch::scope::StateLayers;
 use crate::error::Result;
 use crate::hypothesis::LayerChoice;
 use crate::input::settings::{Setting, quoted, quoted_list};
@@ -70,6 +71,14 @@ pub struct RunArgs {
     /// Most pairs of a prompt [default: all of two, a ring of more]
     #[arg(long)]
     pub max_pairs: Option<usize>,
+    /// Under which constitutions responses are read: all, none, or names; the judge is asked under all either way
+    /// [default: all]
+    #[arg(long, num_args = 1.., value_name = "all|none|NAME")]
+    pub under: Vec<String>,
+    /// Layers at which the state is kept where the judge answers: auto (eight), none, all, or numbers and ranges
+    /// [default: auto]
+    #[arg(long)]
+    pub judge_layers: Option<StateLayers>,
     /// Layer to report, or `auto` [default: auto]
     #[arg(long, value_parser = layer)]
     pub layer: Option<LayerChoice>,
@@ -169,6 +178,9 @@ impl RunArgs {
         put("mode", "judge.mode", (!modes.is_empty()).then(|| (modes.join(" "), quoted_list(&modes))));
         put("judge", "judge.template", text(&self.judge));
         put("max-pairs", "judge.max_pairs_per_prompt", number(self.max_pairs.map(|n| n.to_string())));
+        put("judge-layers", "judge.layers", text(&self.judge_layers.as_ref().map(ToString::to_string)));
+        let under = (!self.under.is_empty()).then(|| (self.under.join(" "), quoted_list(&self.under)));
+        put("under", "capture.under", under);
         let layer = self.layer.map(|layer| match layer {
             LayerChoice::Auto => ("auto".to_owned(), quoted("auto")),
             LayerChoice::Fixed(layer) => (layer.to_string(), layer.to_string()),

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::args::{CaptureArgs, DataArgs, ModelArgs, PoolName};
+use super::args::{CaptureArgs, DataArgs, LogprobName, ModelArgs, PoolName};
 use super::bars::Bars;
 use crate::batch::steer::{Act, Scale, SteerOptions, steer_into};
 use crate::error::Result;
@@ -86,6 +86,7 @@ pub fn steer(args: SteerArgs) -> Result<()> {
         layers: LayerList::All,
         pool: PoolName::Mean,
         memory: args.memory,
+        logprob: LogprobName::All,
         out: args.out.clone(),
     };
     let options = SteerOptions {

@@ -27,8 +27,10 @@ pub enum Pool {
 pub struct Request {
     /// Its tokens.
     pub tokens: Vec<u32>,
-    /// Pool the residual stream and sum log P over these tokens.
+    /// Pool the residual stream over these tokens.
     pub response: Option<TokenSpan>,
+    /// Whether log P is summed over them too.
+    pub logprob: bool,
     /// log P of each of these tokens as the one after the last.
     pub answers: Option<[u32; 2]>,
 }
@@ -44,7 +46,7 @@ impl AsRef<[u32]> for Request {
 pub struct Reading {
     /// Pooled residual stream, `[len(layers), hidden]` row-major; empty if no response was asked for.
     pub resid: Vec<f32>,
-    /// Σ log P(token | all before it) over the response, natural log.
+    /// Σ log P(token | all before it) over the response, natural log; 0 where it was not asked for.
     pub logprob: f64,
     /// log P of the two answers.
     pub answers: [f64; 2],
@@ -57,8 +59,6 @@ pub struct Settings {
     pub layers: Vec<Layer>,
     /// How.
     pub pool: Pool,
-    /// Whether log P of responses is wanted.
-    pub logprob: bool,
     /// Most packed tokens in a chunk.
     pub chunk_tokens: usize,
     /// Where weights are read as they are used: bytes that residual streams may take while they wait for
@@ -72,7 +72,7 @@ impl Settings {
     /// The last layer that has to be computed for these requests.
     fn last_layer(&self, requests: &[&Request], blocks: usize) -> Layer {
         let needs_head =
-            requests.iter().any(|r| r.answers.is_some() || (self.logprob && r.response.is_some()));
+            requests.iter().any(|r| r.answers.is_some() || (r.logprob && r.response.is_some()));
         if needs_head { Layer(blocks) } else { self.layers.last().copied().unwrap_or(Layer(0)) }
     }
 }
@@ -332,11 +332,11 @@ impl<'a> Chunk<'a> {
     }
 
     /// The tokens whose log P is wanted, after packed tokens, and whose they are.
-    fn targets(&self, requests: &[Request], settings: &Settings) -> Vec<(Target, Owner)> {
+    fn targets(&self, requests: &[Request]) -> Vec<(Target, Owner)> {
         let mut targets = Vec::new();
         for (i, &number) in self.members.iter().enumerate() {
             let request = &requests[number];
-            if let Some(span) = request.response.filter(|_| settings.logprob) {
+            if let Some(span) = request.response.filter(|_| request.logprob) {
                 // The first token of a text has nothing before it, so no probability.
                 let from = span.start.max(1);
                 let previous = self.forest.indices(i, from - 1, span.end.saturating_sub(1));
@@ -415,7 +415,7 @@ fn run_together(
     let (mut rows, mut targets, mut owners) = (Vec::new(), Vec::new(), Vec::new());
     let mut count = 0;
     for chunk in chunks {
-        let wanted = chunk.targets(requests, settings);
+        let wanted = chunk.targets(requests);
         let mut previous: Vec<u32> = wanted.iter().map(|(t, _)| t.previous as u32).collect();
         previous.sort_unstable();
         previous.dedup();

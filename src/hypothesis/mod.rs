@@ -48,4 +48,6 @@ pub mod wording;
 
 pub use analysis::{Analysis, LayerChoice, Options, analyse};
 pub use estimate::{Control, Estimate, Flag, Mode, Quantity};
-pub use problem::{Asked, Choices, Judged, Labels, LayerSource, Parts, Problem, StateText, Value};
+pub use problem::{
+    Asked, Choices, Judged, Labels, LayerSource, Parts, Problem, StateText, Value, VerdictSource, VerdictText,
+};

@@ -33,6 +33,41 @@ pub trait LayerSource: Sync {
     fn text_resid(&self, arm: usize, _layer: Layer) -> Result<Array2<f32>> {
         Err(Refusal::new(Kind::Missing, format!("there is no arm {arm}")).into())
     }
+
+    /// The judge's states where it answered about the same responses; none by default.
+    fn verdicts(&self) -> Option<&dyn VerdictSource> {
+        None
+    }
+}
+
+/// Where verdict states come from: the residual stream at the position of a judge's answer, odd in the order of a pair,
+/// by response.
+pub trait VerdictSource {
+    /// The layers there are, rising.
+    fn layers(&self) -> &[Layer];
+
+    /// The constitutions that judged.
+    fn texts(&self) -> &[VerdictText];
+
+    /// The verdict states of one of them (by its place in [`VerdictSource::texts`]) at a layer, `[rows, d]` in the order of
+    /// the rows; 0 for rows that were not judged.
+    ///
+    /// # Errors
+    /// If there is no such text or layer, or it cannot be read, or is not finite.
+    fn resid(&self, text: usize, layer: Layer) -> Result<Array2<f32>>;
+}
+
+/// A constitution under which verdict states were kept.
+#[derive(Debug, Clone, PartialEq)]
+pub struct VerdictText {
+    /// The constitution's name.
+    pub name: String,
+    /// What was asked.
+    pub mode: Mode,
+    /// Whether each row has a state.
+    pub present: Vec<bool>,
+    /// What the unembedding reads as the verdict at each layer, in nats, one column a layer; NaN where a row has none.
+    pub lens: Vec<Vec<f64>>,
 }
 
 /// A constitution under which the responses were read: what was captured, not what a judge said.

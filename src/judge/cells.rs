@@ -4,17 +4,20 @@
 //! is computed once.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::Path;
 
 use ndarray::{ArrayD, IxDyn};
 
+use super::states::{self, States};
 use crate::capture::Sharded;
 use crate::capture::job::fingerprint;
-use crate::error::{Kind, Place, Refusal, Result};
-use crate::forest::{self, Reading, Request, Settings};
+use crate::error::{Error, Kind, Place, Refusal, Result};
+use crate::forest::{self, Pool, Reading, Request, Settings};
 use crate::model::Decoder;
 use crate::store::{self, Shard, Store};
+use crate::units::{Layer, TokenSpan};
 
 /// Units in a file.
 const UNITS: usize = 32;
@@ -34,6 +37,17 @@ pub struct Cells<'a> {
     pub orders: usize,
     /// What decides the numbers beside the tokens.
     pub job: &'a str,
+    /// Layers whose residual stream at the answer's position is kept, rising; empty: none.
+    pub layers: &'a [Layer],
+}
+
+/// What a judge says under one constitution.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Answers {
+    /// Log-odds of the first answer over the second in nats, `[units, orders]`.
+    pub odds: Vec<f32>,
+    /// What the unembedding reads as such at each kept layer, `[units, orders, layers]`.
+    pub lens: Vec<f32>,
 }
 
 /// The cells of some units.
@@ -56,6 +70,12 @@ impl Cells<'_> {
 
     fn key(&self, units: &Range<usize>) -> String {
         format!("{}-{:08}", self.name, units.start)
+    }
+
+    /// Name of the lens readings that belong to a cell.
+    fn lens_name(&self, cell: &str) -> String {
+        let layers: Vec<String> = self.layers.iter().map(ToString::to_string).collect();
+        format!("{cell}.lens.{}", layers.join("-"))
     }
 
     /// Numbers of the requests about some units under some constitutions, those of a unit together.
@@ -81,15 +101,27 @@ impl Cells<'_> {
         let mut out = Vec::new();
         for units in self.ranges() {
             let there = store::names(folder, &self.key(&units), CELLS);
-            let missing: Vec<usize> =
-                (0..self.constitutions).filter(|&c| !there.contains(&self.cell(&units, c))).collect();
+            let lacks = |&c: &usize| {
+                let cell = self.cell(&units, c);
+                !there.contains(&cell)
+                    || (!self.layers.is_empty() && !there.contains(&self.lens_name(&cell)))
+            };
+            let missing: Vec<usize> = (0..self.constitutions).filter(lacks).collect();
             out.extend(self.numbers(&units, &missing));
         }
         out
     }
 
-    /// Computes the cells that the store lacks and returns all: for each constitution the log-odds of the first
-    /// answer over the second, `[units, orders]`. `progress` is as in [`crate::capture::fill`].
+    /// The request as it is run: where states are kept, with the answer's position as what is pooled.
+    fn asked(&self, number: usize) -> Request {
+        let request = self.requests[number].clone();
+        let end = request.tokens.len();
+        let response = (!self.layers.is_empty()).then_some(TokenSpan { start: end - 1, end });
+        Request { response, ..request }
+    }
+
+    /// Computes the cells that the store lacks and returns all, by constitution. `progress` is as in
+    /// [`crate::capture::fill`].
     ///
     /// # Errors
     /// What the forward refuses, what `progress` returns, what the file system says.
@@ -100,15 +132,21 @@ impl Cells<'_> {
         store: &Store,
         place: &dyn Fn(usize) -> Place,
         progress: &mut dyn FnMut(usize) -> Result<()>,
-    ) -> Result<Vec<Vec<f32>>> {
+    ) -> Result<Vec<Answers>> {
+        let settings =
+            Settings { layers: self.layers.to_vec(), pool: Pool::Last, ..settings.clone() };
         let mut parts = Vec::new();
         // What is to be computed: numbers of requests, and which of them belong to which part.
         let (mut todo, mut ranges, mut whose) = (Vec::new(), Vec::new(), Vec::new());
         for units in self.ranges() {
             let names: Vec<String> = (0..self.constitutions).map(|c| self.cell(&units, c)).collect();
             let cells = store.get(&self.key(&units), CELLS).unwrap_or_default();
-            let (there, missing): (Vec<usize>, Vec<usize>) =
-                (0..self.constitutions).partition(|&c| cells.contains_key(&names[c]));
+            let kept = states::kept(store, &self.key(&units), self.layers);
+            let (there, missing): (Vec<usize>, Vec<usize>) = (0..self.constitutions).partition(|&c| {
+                let states =
+                    kept.contains(&names[c]) && cells.contains_key(&self.lens_name(&names[c]));
+                cells.contains_key(&names[c]) && (self.layers.is_empty() || states)
+            });
             if !there.is_empty() {
                 let asked: Vec<&Request> =
                     self.numbers(&units, &there).into_iter().map(|i| &self.requests[i]).collect();
@@ -127,46 +165,122 @@ impl Cells<'_> {
             let at = ranges.partition_point(|r: &Range<usize>| r.start < range.start);
             let mut parts = parts.borrow_mut();
             let part = &mut parts[whose[at]];
+            let key = self.key(&part.units);
+            let lens = self.lens(decoder, &todo[range.clone()], readings)?;
+            let (units, width) = (part.units.len(), self.layers.len());
+            let mut states = Shard::new();
             for (m, &c) in part.missing.iter().enumerate() {
-                let of_unit = |u: usize| {
-                    let first = (u * part.missing.len() + m) * self.orders;
-                    readings[first..first + self.orders].iter()
-                };
-                let odds = (0..part.units.len()).flat_map(of_unit);
-                let odds = odds.map(|r| (r.answers[0] - r.answers[1]) as f32).collect();
-                let shape = IxDyn(&[part.units.len(), self.orders]);
-                let odds = ArrayD::from_shape_vec(shape, odds).expect("one reading a request");
+                // Numbers of this constitution's readings among all.
+                let own: Vec<usize> = (0..units)
+                    .flat_map(|u| {
+                        let first = (u * part.missing.len() + m) * self.orders;
+                        first..first + self.orders
+                    })
+                    .collect();
+                let odds = own.iter().map(|&i| (readings[i].answers[0] - readings[i].answers[1]) as f32);
+                let odds = array(&[units, self.orders], odds.collect());
                 part.cells.insert(part.names[c].clone(), odds);
+                if self.layers.is_empty() {
+                    continue;
+                }
+                let read = own.iter().flat_map(|&i| &lens[i * width..(i + 1) * width]).copied();
+                let read = array(&[units, self.orders, width], read.collect());
+                part.cells.insert(self.lens_name(&part.names[c]), read);
+                let hidden = decoder.config().hidden_size;
+                let odd: Vec<f32> = own
+                    .chunks_exact(self.orders)
+                    .flat_map(|unit| states::odd(unit.iter().map(|&i| &readings[i].resid[..])))
+                    .collect();
+                states.insert(part.names[c].clone(), array(&[units, width, hidden], odd));
             }
-            store.put(&self.key(&part.units), CELLS, &part.cells)
+            // First: where the odds are there, the states are.
+            if !states.is_empty() {
+                states::put(store, &key, self.layers, states)?;
+            }
+            store.put(&key, CELLS, &part.cells)
         };
         let sharded = Sharded {
             ranges: ranges.clone(),
-            requests: &|range| todo[range.clone()].iter().map(|&i| self.requests[i].clone()).collect(),
+            requests: &|range| todo[range.clone()].iter().map(|&i| self.asked(i)).collect(),
             there: &|_, _| false,
             put: &put,
             place: &|i| place(todo[i]),
             job: self.job,
         };
-        sharded.fill(decoder, settings, progress)?;
+        sharded.fill(decoder, &settings, progress)?;
         let parts = parts.into_inner();
-        let mut out = vec![Vec::new(); self.constitutions];
+        let mut out = vec![Answers::default(); self.constitutions];
         for part in &parts {
-            for (name, odds) in part.names.iter().zip(&mut out) {
+            let units = part.units.len() * self.orders;
+            for (name, answers) in part.names.iter().zip(&mut out) {
+                let lens = part.cells.get(&self.lens_name(name));
                 match part.cells.get(name) {
-                    Some(cell) if cell.len() == part.units.len() * self.orders => odds.extend(cell.iter()),
-                    _ => {
-                        return Err(Refusal::new(
-                            Kind::RunConflict,
-                            "judgments of another job lie in the folder",
-                        )
-                        .found(format!("{}.safetensors", self.key(&part.units)))
-                        .remedy("remove the folder `shards`, and run the same command again")
-                        .into());
-                    }
+                    Some(odds) if odds.len() == units => answers.odds.extend(odds.iter()),
+                    _ => return Err(self.foreign(&part.units)),
+                }
+                match lens {
+                    _ if self.layers.is_empty() => {}
+                    Some(lens) if lens.len() == units * self.layers.len() => answers.lens.extend(lens.iter()),
+                    _ => return Err(self.foreign(&part.units)),
                 }
             }
         }
         Ok(out)
     }
+
+    /// The lens on every reading, `[readings, layers]`; `numbers` are the requests'.
+    fn lens(&self, decoder: &Decoder, numbers: &[usize], readings: &[Reading]) -> Result<Vec<f32>> {
+        let width = self.layers.len();
+        let mut out = vec![0.0; readings.len() * width];
+        if width == 0 {
+            return Ok(out);
+        }
+        // Nearly always one pair of tokens for all.
+        let mut by_tokens: BTreeMap<[u32; 2], Vec<usize>> = BTreeMap::new();
+        for (at, &number) in numbers.iter().enumerate() {
+            if let Some(tokens) = self.requests[number].answers {
+                by_tokens.entry(tokens).or_default().push(at);
+            }
+        }
+        for (tokens, members) in by_tokens {
+            for members in members.chunks(LENS_READINGS) {
+                let rows: Vec<f32> = members.iter().flat_map(|&at| &readings[at].resid).copied().collect();
+                let read = decoder.lens(&rows, tokens)?;
+                for (&at, read) in members.iter().zip(read.chunks_exact(width)) {
+                    out[at * width..(at + 1) * width].iter_mut().zip(read).for_each(|(o, r)| *o = *r as f32);
+                }
+            }
+        }
+        Ok(out)
+    }
+
+    /// Calls `each` with the kept states of some neighbouring units after the other: the units, and by constitution
+    /// `[units, layers, hidden]`, half the difference of the two orders or the only one.
+    ///
+    /// # Errors
+    /// Where the store does not hold them; what `each` returns.
+    pub fn states(&self, store: &Store, each: &mut States<'_>) -> Result<()> {
+        for units in self.ranges() {
+            let mut shard = states::get(store, &self.key(&units), self.layers);
+            let cells = (0..self.constitutions)
+                .map(|c| shard.remove(&self.cell(&units, c)).ok_or_else(|| self.foreign(&units)))
+                .collect::<Result<Vec<_>>>()?;
+            each(units, &cells)?;
+        }
+        Ok(())
+    }
+
+    fn foreign(&self, units: &Range<usize>) -> Error {
+        Refusal::new(Kind::RunConflict, "judgments of another job lie in the folder")
+            .found(format!("{}.safetensors", self.key(units)))
+            .remedy("remove the folder `shards`, and run the same command again")
+            .into()
+    }
+}
+
+/// Readings that the lens reads at once.
+const LENS_READINGS: usize = 256;
+
+fn array(shape: &[usize], values: Vec<f32>) -> ArrayD<f32> {
+    ArrayD::from_shape_vec(IxDyn(shape), values).expect("a value for each cell")
 }

@@ -6,11 +6,13 @@
 
 mod cells;
 pub mod pointwise;
+mod states;
 mod template;
 
 use rayon::prelude::*;
 
-pub use cells::Cells;
+pub use cells::{Answers, Cells};
+pub use states::States;
 pub use template::{Form, JudgeTemplate, Mode, Question};
 
 use crate::capture::job::{check_length, placed};
@@ -20,6 +22,7 @@ use crate::input::{Constitution, Item};
 use crate::model::Model;
 use crate::model::chat::Template;
 use crate::store::Store;
+use crate::units::Layer;
 
 /// Two responses of one item, by their numbers in the item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,6 +67,8 @@ pub struct Judgement {
     pub ab: Vec<f32>,
     /// `[pairs]`, the pair's second response in first place.
     pub ba: Vec<f32>,
+    /// What the unembedding reads at each kept layer, debiased like (ab − ba)/2, `[pairs, layers]`.
+    pub lens: Vec<f32>,
 }
 
 /// Renders and encodes all questions. A pair that is too long under one constitution is left out under
@@ -126,18 +131,19 @@ fn ask(model: &Model, judge: &JudgeTemplate, chat: &Template, question: &Questio
     let text = judge.render(question, chat)?;
     let (tokens, answers) = judge.encode(model, &text)?;
     check_length(model, tokens.len() + 1)?;
-    Ok(Request { tokens, response: None, answers: Some(answers) })
+    Ok(Request { tokens, response: None, logprob: false, answers: Some(answers) })
 }
 
-/// Computes the choices that the store does not hold yet and returns all of them, one judgement a
-/// constitution. `job` and `progress` are as in [`crate::capture::fill`].
+/// Computes the choices that the store does not hold yet and returns all of them, one judgement a constitution;
+/// at `layers` the residual streams at the answers are kept too ([`Cells::states`]). `job` and `progress` are as in
+/// [`crate::capture::fill`].
 ///
 /// # Errors
 /// What the forward refuses, what `progress` returns, what the file system says.
 pub fn judge(
     model: &Model,
     docket: &Docket,
-    job: &str,
+    cells: &Cells<'_>,
     settings: &Settings,
     store: &Store,
     items: &[Item],
@@ -147,15 +153,26 @@ pub fn judge(
         let pair = i / (2 * docket.constitutions.max(1));
         items[docket.pairs[pair].item].place.clone()
     };
-    let answers = docket.cells(job).answers(&model.decoder, settings, store, &place, progress)?;
+    let answers = cells.answers(&model.decoder, settings, store, &place, progress)?;
     let order = |odds: &[f32], order: usize| odds.iter().copied().skip(order).step_by(2).collect();
-    Ok(answers.iter().map(|odds| Judgement { ab: order(odds, 0), ba: order(odds, 1) }).collect())
+    let width = cells.layers.len();
+    let lens = |both: &[f32]| {
+        let halves = both.chunks_exact(2 * width.max(1)).flat_map(|pair| {
+            let (ab, ba) = pair.split_at(width);
+            ab.iter().zip(ba).map(|(ab, ba)| (ab - ba) / 2.0)
+        });
+        halves.collect()
+    };
+    Ok(answers
+        .iter()
+        .map(|a| Judgement { ab: order(&a.odds, 0), ba: order(&a.odds, 1), lens: lens(&a.lens) })
+        .collect())
 }
 
 impl Docket {
-    /// The questions as they are kept.
-    pub fn cells<'a>(&'a self, job: &'a str) -> Cells<'a> {
+    /// The questions as they are kept, with the states at `layers`.
+    pub fn cells<'a>(&'a self, job: &'a str, layers: &'a [Layer]) -> Cells<'a> {
         let (requests, constitutions) = (&self.requests[..], self.constitutions);
-        Cells { name: "judge", requests, constitutions, orders: 2, job }
+        Cells { name: "judge", requests, constitutions, orders: 2, job, layers }
     }
 }

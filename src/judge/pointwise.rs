@@ -6,7 +6,7 @@
 use rayon::prelude::*;
 
 use super::template::{JudgeTemplate, Mode, Question};
-use super::{Cells, ask};
+use super::{Answers, Cells, ask};
 use crate::capture::job::placed;
 use crate::error::{Error, Kind, Refusal, Result};
 use crate::forest::{Request, Settings};
@@ -14,6 +14,7 @@ use crate::input::{Constitution, Item};
 use crate::model::Model;
 use crate::model::chat::Template;
 use crate::store::Store;
+use crate::units::Layer;
 
 /// A response of an item, by their numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,31 +91,31 @@ pub fn questions(
     Ok(out)
 }
 
-/// Computes the scores that the store does not hold yet and returns all of them, `[answers]` for each
-/// constitution. `job` and `progress` are as in [`crate::capture::fill`].
+/// Computes the scores that the store does not hold yet and returns all of them, one entry a constitution.
+/// `progress` is as in [`crate::capture::fill`].
 ///
 /// # Errors
 /// What the forward refuses, what `progress` returns, what the file system says.
 pub fn scores(
     model: &Model,
     questions: &Questions,
-    job: &str,
+    cells: &Cells<'_>,
     settings: &Settings,
     store: &Store,
     items: &[Item],
     progress: &mut dyn FnMut(usize) -> Result<()>,
-) -> Result<Vec<Vec<f32>>> {
+) -> Result<Vec<Answers>> {
     let place = |i: usize| {
         let answer = i / questions.constitutions.max(1);
         items[questions.answers[answer].item].place.clone()
     };
-    questions.cells(job).answers(&model.decoder, settings, store, &place, progress)
+    cells.answers(&model.decoder, settings, store, &place, progress)
 }
 
 impl Questions {
-    /// The questions as they are kept.
-    pub fn cells<'a>(&'a self, job: &'a str) -> Cells<'a> {
+    /// The questions as they are kept, with the states at `layers`.
+    pub fn cells<'a>(&'a self, job: &'a str, layers: &'a [Layer]) -> Cells<'a> {
         let (requests, constitutions) = (&self.requests[..], self.constitutions);
-        Cells { name: "point", requests, constitutions, orders: 1, job }
+        Cells { name: "point", requests, constitutions, orders: 1, job, layers }
     }
 }

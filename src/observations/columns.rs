@@ -193,7 +193,7 @@ impl Check<'_> {
                 .into());
         }
         if let Some(logprob) = &c.logprob {
-            self.finite("logprob", logprob, false)?;
+            self.logprob(logprob)?;
         }
         if let Some(logq) = &c.logq {
             self.finite("logq", logq, false)?;
@@ -208,6 +208,22 @@ impl Check<'_> {
             self.finite(&format!("judge.{name}.ab"), &j.ab, false)?;
             if let Some(ba) = &j.ba {
                 self.finite(&format!("judge.{name}.ba"), ba, false)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// log P of all rows of a constitution, or of none of them (NaN): it may have been left out there.
+    fn logprob(&self, column: &[f64]) -> Result<()> {
+        let mut missing: HashMap<usize, bool> = HashMap::new();
+        for (row, value) in column.iter().enumerate() {
+            let all = *missing.entry(self.columns.constitution_of(row)).or_insert(value.is_nan());
+            if value.is_infinite() || value.is_nan() != all {
+                return Err(self
+                    .refuse(Kind::NotFinite, "logprob", format!("row {row} of `logprob` is not a number"))
+                    .expected("a finite number, or NaN in all rows of a constitution for which it was not computed")
+                    .found(value.to_string())
+                    .into());
             }
         }
         Ok(())

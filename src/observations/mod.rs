@@ -208,6 +208,33 @@ impl Observations {
         self.resid.gather(at, layer, rows, &self.place)
     }
 
+    /// The residual stream of some rows at one layer, `[rows, d]`, in the order asked for; 0 where there is no row.
+    ///
+    /// # Errors
+    /// As [`Observations::layer_rows`].
+    pub fn sparse_rows(&self, layer: Layer, rows: &[Option<usize>]) -> Result<Array2<f32>> {
+        let there: Vec<usize> = rows.iter().copied().flatten().collect();
+        let read = self.layer_rows(layer, &there)?;
+        let mut out = Array2::zeros((rows.len(), self.hidden_size()));
+        let positions = rows.iter().enumerate().filter(|(_, row)| row.is_some()).map(|(at, _)| at);
+        for (from, to) in read.rows().into_iter().zip(positions) {
+            out.row_mut(to).assign(&from);
+        }
+        Ok(out)
+    }
+
+    /// One row at every layer, `[1, layers, d]`.
+    ///
+    /// # Errors
+    /// As [`Observations::layer_rows`].
+    pub fn row(&self, row: usize) -> Result<Array3<f32>> {
+        let mut block = Array3::zeros((1, self.layers().len(), self.hidden_size()));
+        for (at, &layer) in self.layers().iter().enumerate() {
+            block.slice_mut(ndarray::s![.., at, ..]).assign(&self.layer_rows(layer, &[row])?);
+        }
+        Ok(block)
+    }
+
     /// Writes the observations as a file, whole or not at all.
     ///
     /// # Errors

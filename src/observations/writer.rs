@@ -111,11 +111,7 @@ pub(super) fn write(observations: &Observations, path: &Path) -> Result<()> {
             return sink.push(array.view());
         }
         for row in 0..rows {
-            let mut block = ndarray::Array3::zeros((1, meta.layers.len(), hidden));
-            for (at, &layer) in meta.layers.iter().enumerate() {
-                block.slice_mut(ndarray::s![.., at, ..]).assign(&observations.layer_rows(layer, &[row])?);
-            }
-            sink.push(block.view())?;
+            sink.push(observations.row(row)?.view())?;
         }
         Ok(())
     })

@@ -17,7 +17,6 @@ fn settings() -> Settings {
     Settings {
         layers: Vec::new(),
         pool: Pool::Mean,
-        logprob: true,
         chunk_tokens: 4096,
         memory: None,
         steering: Default::default(),
@@ -40,7 +39,7 @@ pub(super) fn log_probs(
         for reply in replies {
             let tokens = model.encoder.encode(&format!("{context} {reply} <eos>"))?;
             let response = Some(TokenSpan { start, end: tokens.len() });
-            requests.push(Request { tokens, response, answers: None });
+            requests.push(Request { tokens, response, logprob: true, answers: None });
         }
     }
     let readings = forest::run(&model.decoder, &requests, &settings(), &|_| Place::default(), advance)?;
@@ -70,7 +69,7 @@ pub(super) fn odds(
         for (x, y) in [(a, b), (b, a)] {
             let text = format!("user : {} A : {x} B : {y} {}", situation.text(), question(rule, true));
             let tokens = model.encoder.encode(&text)?;
-            requests.push(Request { tokens, response: None, answers: Some(answers) });
+            requests.push(Request { tokens, response: None, logprob: false, answers: Some(answers) });
         }
     }
     let place = |i: usize| Place::default().id(asked[i / 2].situation.text());

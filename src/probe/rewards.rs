@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use faer::Mat;
 
-use crate::linalg::solve;
+use crate::linalg::solve_all;
 
 /// Rewards and how well they explain the choices.
 #[derive(Debug, Clone, PartialEq)]
@@ -33,41 +33,66 @@ pub fn rewards(prompt: &[i32], pairs: &[(usize, usize)], log_odds: &[f64]) -> Re
     let mut reward = vec![f64::NAN; prompt.len()];
     let (mut squares, mut disconnected) = (Vec::new(), 0);
     for (&p, members) in &by_prompt {
-        let part = largest_part(members.iter().map(|&i| pairs[i]));
-        let all: std::collections::BTreeSet<usize> =
-            members.iter().flat_map(|&i| [pairs[i].0, pairs[i].1]).collect();
-        disconnected += all.len() - part.len();
-        let place = |row: usize| part.binary_search(&row).ok();
-        let k = part.len();
-        // The Laplacian plus a constant: its null space, the level of the prompt, is fixed at mean 0.
-        let mut laplacian = Mat::from_fn(k, k, |_, _| 1.0);
-        let mut flow = vec![0.0; k];
-        let used: Vec<(usize, usize, f64)> = members
-            .iter()
-            .filter_map(|&i| Some((place(pairs[i].0)?, place(pairs[i].1)?, log_odds[i])))
+        let own: Vec<(usize, usize)> = members.iter().map(|&i| pairs[i]).collect();
+        let ranking = Ranking::new(&own);
+        let all: std::collections::BTreeSet<usize> = own.iter().flat_map(|&(a, b)| [a, b]).collect();
+        disconnected += all.len() - ranking.rows.len();
+        let odds: Vec<f64> = members.iter().map(|&i| log_odds[i]).collect();
+        let r: Vec<f64> = (0..ranking.rows.len())
+            .map(|row| odds.iter().enumerate().map(|(m, l)| ranking.map[(row, m)] * l).sum())
             .collect();
-        for &(a, b, l) in &used {
-            laplacian[(a, a)] += 1.0;
-            laplacian[(b, b)] += 1.0;
-            laplacian[(a, b)] -= 1.0;
-            laplacian[(b, a)] -= 1.0;
-            flow[a] += l;
-            flow[b] -= l;
-        }
-        let r = solve(laplacian.as_ref(), &flow);
         let (mut residual, mut total) = (0.0, 0.0);
-        for &(a, b, l) in &used {
-            residual += (l - (r[a] - r[b])).powi(2);
-            total += l * l;
+        let place = |row: usize| ranking.rows.binary_search(&row).ok();
+        for (&(a, b), l) in own.iter().zip(&odds) {
+            if let (Some(a), Some(b)) = (place(a), place(b)) {
+                residual += (l - (r[a] - r[b])).powi(2);
+                total += l * l;
+            }
         }
         squares.push((p, residual, total));
-        for (row, r) in part.into_iter().zip(r) {
+        for (&row, r) in ranking.rows.iter().zip(r) {
             reward[row] = r;
         }
     }
     let (residual, total) = squares.iter().fold((0.0, 0.0), |(r, t), s| (r + s.1, t + s.2));
     let inconsistency = if total > 0.0 { residual / total } else { f64::NAN };
     Rewards { reward, inconsistency, squares, disconnected }
+}
+
+/// The least-squares map from the comparisons of one prompt to what each response must have for them.
+///
+/// It is linear: it makes rewards of log-odds, and in the same way the part that belongs to a response of anything else
+/// that is read of pairs and changes its sign with their order.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Ranking {
+    /// Rows of the largest part of the prompt that comparisons connect (the first of equals), rising.
+    pub rows: Vec<usize>,
+    /// `[rows, pairs]`; 0 for pairs outside that part.
+    pub map: Mat<f64>,
+}
+
+impl Ranking {
+    /// Of the pairs of a prompt.
+    pub fn new(pairs: &[(usize, usize)]) -> Self {
+        let rows = largest_part(pairs.iter().copied());
+        let place = |row: usize| rows.binary_search(&row).ok();
+        let k = rows.len();
+        // The Laplacian plus a constant: its null space, the level of the prompt, is fixed at mean 0.
+        let mut laplacian = Mat::from_fn(k, k, |_, _| 1.0);
+        let mut flows = Mat::zeros(k, pairs.len());
+        for (m, &(a, b)) in pairs.iter().enumerate() {
+            if let (Some(a), Some(b)) = (place(a), place(b)) {
+                laplacian[(a, a)] += 1.0;
+                laplacian[(b, b)] += 1.0;
+                laplacian[(a, b)] -= 1.0;
+                laplacian[(b, a)] -= 1.0;
+                flows[(a, m)] += 1.0;
+                flows[(b, m)] -= 1.0;
+            }
+        }
+        let map = solve_all(laplacian.as_ref(), &flows);
+        Self { rows, map }
+    }
 }
 
 /// The rows of the largest connected part, sorted.

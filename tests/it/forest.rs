@@ -170,7 +170,6 @@ fn settings(decoder: &Decoder, chunk_tokens: usize) -> Settings {
     Settings {
         layers,
         pool: Pool::Mean,
-        logprob: true,
         chunk_tokens,
         memory: None,
         steering: Steering::default(),
@@ -201,7 +200,7 @@ pub fn request(tokens: Vec<u32>, cut: usize) -> Request {
     let start = cut % tokens.len();
     let end = tokens.len();
     let answers = cut.is_multiple_of(2).then_some([1, 2]);
-    Request { tokens, response: Some(TokenSpan { start, end }), answers }
+    Request { tokens, response: Some(TokenSpan { start, end }), logprob: true, answers }
 }
 
 /// Few distinct tokens, so that prefixes are shared often.

@@ -204,7 +204,7 @@ fn what_does_not_fit_is_refused() {
         run(&decoder, requests, &settings, &|_| Default::default(), &mut |_| Ok(())).map_err(|e| e.kind())
     };
     let with = [request(vec![1, 2, 3], 1)];
-    let without = [Request { tokens: vec![1, 2], response: None, answers: Some([1, 2]) }];
+    let without = [Request { tokens: vec![1, 2], response: None, logprob: false, answers: Some([1, 2]) }];
     assert!(refused(width, 2, At::Response, &with).is_ok());
     assert_eq!(refused(width, 4, At::Everywhere, &with).err(), Some(Some(Kind::Invalid)));
     assert_eq!(refused(width + 1, 1, At::Everywhere, &with).err(), Some(Some(Kind::Invalid)));

@@ -96,7 +96,6 @@ pub fn check(files: &ModelFiles, name: &str, options: &LoadOptions) -> Result<Ch
     let settings = Settings {
         layers: Vec::new(),
         pool: Pool::Mean,
-        logprob: true,
         chunk_tokens: forest::chunk_tokens(&model.decoder, None),
         memory: None,
         steering: Default::default(),

@@ -34,12 +34,15 @@
 //! layers = "all"                      # all (default), numbers and ranges such as "0,4-8", or a list: [4, 8]
 //! pool = "mean"                       # mean (default), last
 //! memory = "8GB"                      # bytes, or a number with KB, MB, GB, TB, KiB, MiB, GiB, TiB
+//! under = "all"                       # all (default), none, or names: under which constitutions responses are read
+//! logprob = "all"                     # all (default), or bare: log P of the bare rows alone
 //!
 //! [judge]                             # by default every constitution judges
 //! enabled = true
 //! mode = "pairwise"                   # pairwise (default), pointwise, implicit, or a list: pairwise and one other
 //! template = "chat"                   # a template that comes with the program, or a file in .toml
 //! max_pairs_per_prompt = 6
+//! layers = "auto"                     # auto (default: eight), none, all or a list: the state where it answers
 //!
 //! [fit]
 //! layer = "auto"                      # auto (default), or a layer's number
@@ -59,6 +62,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
+use super::scope::{LogprobOf, StateLayers, Under};
 use crate::error::Result;
 use crate::input::constitution::BARE;
 use crate::input::{Constitution, ReadOptions, read_constitutions};
@@ -150,6 +154,10 @@ pub struct CaptureSettings {
     pub pool: Pool,
     /// Memory that a capture may use; `None`: what the machine has.
     pub memory: Option<ByteSize>,
+    /// Under which constitutions responses are read.
+    pub under: Under,
+    /// Of which rows log P is computed.
+    pub logprob: LogprobOf,
 }
 
 /// How prompt, constitution and response become one text.
@@ -181,6 +189,8 @@ pub struct JudgeSettings {
     pub template: Option<JudgeTemplateName>,
     /// Most pairs judged of one prompt; `None`: the judge's own default.
     pub max_pairs_per_prompt: Option<usize>,
+    /// Layers at which the state is kept where the judge answers.
+    pub layers: StateLayers,
 }
 
 /// What a judge is asked.
@@ -236,7 +246,14 @@ impl Experiment {
 
 impl Default for CaptureSettings {
     fn default() -> Self {
-        Self { template: None, layers: LayerList::All, pool: Pool::Mean, memory: None }
+        Self {
+            template: None,
+            layers: LayerList::All,
+            pool: Pool::Mean,
+            memory: None,
+            under: Under::All,
+            logprob: LogprobOf::All,
+        }
     }
 }
 

@@ -8,6 +8,7 @@ use super::{
     CaptureSettings, DataSettings, DeviceName, Dtype, Experiment, FitSettings, JudgeMode, JudgeSettings,
     JudgeTemplateName, ModelSettings, Pool, TemplateName,
 };
+use crate::batch::scope::{LogprobOf, StateLayers, Under};
 use crate::error::{Error, Kind, Refusal, Result};
 use crate::input::constitution::BARE;
 use crate::input::name::{check_name, nearest};
@@ -46,7 +47,7 @@ impl Experiment {
             let bare = !top.has("constitutions");
             let chosen = top.section("constitutions", constitutions).flatten().unwrap_or_default();
             let names = chosen.names.as_slice();
-            let capture = top.section("capture", capture).unwrap_or(Some(CaptureSettings::default()));
+            let capture = top.section("capture", |section| capture(section, names)).unwrap_or(Some(CaptureSettings::default()));
             let judge = match top.section("judge", judge) {
                 Some(Some(_)) if bare => {
                     let refusal = Refusal::new(Kind::Missing, "there is a judge and no constitution")
@@ -270,7 +271,7 @@ fn constitutions(section: &mut Section) -> Option<Chosen> {
     Some(Chosen { paths, only, names })
 }
 
-fn capture(section: &mut Section) -> Option<CaptureSettings> {
+fn capture(section: &mut Section, constitutions: &[String]) -> Option<CaptureSettings> {
     let template = section.text("template").map(|name| match name.as_str() {
         "none" => TemplateName::Plain,
         "chat" => TemplateName::Chat,
@@ -289,7 +290,12 @@ fn capture(section: &mut Section) -> Option<CaptureSettings> {
         Some(text) => text.parse().ok(),
         None => whole(value).filter(|n| *n > 0).map(ByteSize),
     });
-    Some(CaptureSettings { template, layers, pool, memory })
+    let under = section.texts("under").map_or(Under::All, Under::of);
+    if let Err(Error::Refused(refusal)) = under.check(constitutions.iter().map(String::as_str)) {
+        section.problem("under", *refusal);
+    }
+    let logprob = section.one_of("logprob", &LogprobOf::WORDS).unwrap_or_default();
+    Some(CaptureSettings { template, layers, pool, memory, under, logprob })
 }
 
 fn judge(section: &mut Section) -> Option<JudgeSettings> {
@@ -312,7 +318,13 @@ fn judge(section: &mut Section) -> Option<JudgeSettings> {
         JudgeTemplateName::File(file)
     });
     let max_pairs_per_prompt = section.positive("max_pairs_per_prompt");
-    enabled.then_some(JudgeSettings { modes, template, max_pairs_per_prompt })
+    let layers = section
+        .typed("layers", StateLayers::GRAMMAR, |value| match value.as_str() {
+            Some(text) => text.parse().ok(),
+            None => layers(value).map(StateLayers::These),
+        })
+        .unwrap_or_default();
+    enabled.then_some(JudgeSettings { modes, template, max_pairs_per_prompt, layers })
 }
 
 const MODES: &str = "`pairwise`, `pointwise` or `implicit`, or a list of `pairwise` and one of the others";

@@ -5,6 +5,7 @@ use std::path::Path;
 use toml::{Table, Value};
 
 use super::{CaptureSettings, DataSettings, Experiment, FitSettings, JudgeSettings, ModelSettings, Pool};
+use crate::batch::scope::Under;
 use crate::error::{Error, Result};
 use crate::input::{ReadOptions, embedded};
 use crate::model::ModelSource;
@@ -102,7 +103,7 @@ fn data(settings: &DataSettings) -> Result<Table> {
 }
 
 fn capture(settings: &CaptureSettings) -> Result<Table> {
-    let CaptureSettings { template, layers, pool, memory } = settings;
+    let CaptureSettings { template, layers, pool, memory, under, logprob } = settings;
     let mut table = Table::new();
     let template = template.as_ref().map(|t| match t {
         super::TemplateName::File(file) => path(file),
@@ -120,11 +121,18 @@ fn capture(settings: &CaptureSettings) -> Result<Table> {
     };
     table.insert("pool".into(), Value::String(pool.into()));
     put(&mut table, "memory", memory.map(|m| count(m.0)));
+    let under = match under {
+        Under::All => Value::String("all".into()),
+        Under::None => Value::String("none".into()),
+        Under::These(names) => texts(names),
+    };
+    table.insert("under".into(), under);
+    table.insert("logprob".into(), Value::String(logprob.as_str().into()));
     Ok(table)
 }
 
 fn judge(settings: &JudgeSettings) -> Result<Table> {
-    let JudgeSettings { modes, template, max_pairs_per_prompt } = settings;
+    let JudgeSettings { modes, template, max_pairs_per_prompt, layers } = settings;
     let mut table = Table::new();
     let names: Vec<&str> = modes.iter().map(|m| m.as_str()).collect();
     put(&mut table, "mode", (!names.is_empty()).then(|| texts(&names)));
@@ -134,6 +142,7 @@ fn judge(settings: &JudgeSettings) -> Result<Table> {
     });
     put(&mut table, "template", template.transpose()?);
     put(&mut table, "max_pairs_per_prompt", max_pairs_per_prompt.map(|n| count(n as u64)));
+    table.insert("layers".into(), Value::String(layers.to_string()));
     Ok(table)
 }
 

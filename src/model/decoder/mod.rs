@@ -5,6 +5,7 @@ mod block;
 mod dense;
 mod fused;
 mod grouped;
+mod lens;
 mod logprob;
 mod mlp;
 mod norm;
@@ -291,7 +292,11 @@ impl Decoder {
 
     fn logits_by(&self, head: &Linear, x: &Tensor) -> Result<Tensor> {
         let x = self.final_norm.apply(x, self.head_dtype(x), self.batched())?;
-        let logits = head.forward(&x)?;
+        self.shaped(head.forward(&x)?)
+    }
+
+    /// Products with the head as logits: multiplied, and capped where the model does so.
+    fn shaped(&self, logits: Tensor) -> Result<Tensor> {
         let logits = if self.config.logit_multiplier == 1.0 {
             logits
         } else {

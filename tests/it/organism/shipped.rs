@@ -222,13 +222,12 @@ fn hidden_states_are_those_of_transformers() {
             let settings = Settings {
                 layers: (0..=blocks).map(Layer).collect(),
                 pool: Pool::Mean,
-                logprob: true,
                 chunk_tokens: 4096,
                 memory: None,
                 steering: Default::default(),
             };
             let span = Some(TokenSpan { start: 0, end: tokens.len() });
-            let request = Request { tokens, response: span, answers: None };
+            let request = Request { tokens, response: span, logprob: true, answers: None };
             let reading = run(&model.decoder, &[request], &settings, &|_| Place::default(), &mut |_| Ok(()))
                 .expect("a forward");
             let hidden: Vec<f64> =

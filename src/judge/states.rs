@@ -1,0 +1,53 @@
+//! Residual streams at the position where a judge answers, kept beside its answers.
+//!
+//! Of a pair that is asked in both orders the half difference (h_ab − h_ba)/2 is kept: what does not change with the
+//! order, a liking for a place among it, is gone, as it is from the debiased log-odds (ab − ba)/2.
+
+use std::collections::BTreeSet;
+use std::ops::Range;
+
+use ndarray::ArrayD;
+
+use crate::error::Result;
+use crate::store::{Shard, Store};
+use crate::units::Layer;
+
+/// Takes the states of some units, by constitution.
+pub type States<'a> = dyn FnMut(Range<usize>, &[ArrayD<f32>]) -> Result<()> + 'a;
+
+/// The part that is odd in the order: half the difference of two, or the only one.
+pub fn odd<'a>(mut orders: impl Iterator<Item = &'a [f32]>) -> Vec<f32> {
+    let Some(first) = orders.next() else { return Vec::new() };
+    match orders.next() {
+        Some(second) => first.iter().zip(second).map(|(a, b)| (a - b) / 2.0).collect(),
+        None => first.to_vec(),
+    }
+}
+
+/// Name of a shard's file and what it answers.
+fn named(key: &str, layers: &[Layer]) -> (String, String) {
+    let layers: Vec<String> = layers.iter().map(ToString::to_string).collect();
+    (format!("{key}-states"), format!("states at answers, layers {}", layers.join(", ")))
+}
+
+/// What a shard holds; nothing where it is missing or damaged.
+pub fn get(store: &Store, key: &str, layers: &[Layer]) -> Shard {
+    let (key, work) = named(key, layers);
+    store.get(&key, &work).unwrap_or_default()
+}
+
+/// Names of the cells of a shard that is there and whole.
+pub fn kept(store: &Store, key: &str, layers: &[Layer]) -> BTreeSet<String> {
+    if layers.is_empty() { BTreeSet::new() } else { get(store, key, layers).into_keys().collect() }
+}
+
+/// Adds cells to a shard.
+///
+/// # Errors
+/// The file system's.
+pub fn put(store: &Store, key: &str, layers: &[Layer], cells: Shard) -> Result<()> {
+    let mut shard = get(store, key, layers);
+    shard.extend(cells);
+    let (key, work) = named(key, layers);
+    store.put(&key, &work, &shard)
+}
