@@ -48,7 +48,9 @@ impl Under {
     /// [`Kind::Invalid`] with the nearest name.
     pub fn check<'a>(&self, known: impl Iterator<Item = &'a str> + Clone) -> Result<()> {
         let Self::These(names) = self else { return Ok(()) };
-        let Some(unknown) = names.iter().find(|n| !known.clone().any(|k| k == n.as_str())) else { return Ok(()) };
+        let Some(unknown) = names.iter().find(|n| !known.clone().any(|k| k == n.as_str())) else {
+            return Ok(());
+        };
         let mut refusal = Refusal::new(Kind::Invalid, "`under` names no constitution of this experiment")
             .expected(Self::GRAMMAR)
             .found(format!("`{unknown}`"));

@@ -92,11 +92,7 @@ impl Group {
 
     /// What belongs to a response of something read of each unit.
     fn of(&self, response: usize, read: impl Fn(usize) -> f32) -> f64 {
-        self.units
-            .clone()
-            .enumerate()
-            .map(|(m, unit)| self.map[(response, m)] * f64::from(read(unit)))
-            .sum()
+        self.units.clone().enumerate().map(|(m, unit)| self.map[(response, m)] * f64::from(read(unit))).sum()
     }
 }
 

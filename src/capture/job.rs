@@ -64,7 +64,12 @@ pub fn encode(
             let (encoded, rendered) =
                 encode_one(model, template, it, response, under.map(|c| c.text.as_str()))
                     .map_err(|e| placed(e, it, response, under.map_or("none", |c| c.name.as_str())))?;
-            let request = Request { tokens: encoded.ids, response: Some(encoded.response), logprob: true, answers: None };
+            let request = Request {
+                tokens: encoded.ids,
+                response: Some(encoded.response),
+                logprob: true,
+                answers: None,
+            };
             Ok((Row { item, response, constitution, request }, rendered.folded))
         })
         .collect();

@@ -71,8 +71,7 @@ pub struct Settings {
 impl Settings {
     /// The last layer that has to be computed for these requests.
     fn last_layer(&self, requests: &[&Request], blocks: usize) -> Layer {
-        let needs_head =
-            requests.iter().any(|r| r.answers.is_some() || (r.logprob && r.response.is_some()));
+        let needs_head = requests.iter().any(|r| r.answers.is_some() || (r.logprob && r.response.is_some()));
         if needs_head { Layer(blocks) } else { self.layers.last().copied().unwrap_or(Layer(0)) }
     }
 }

@@ -44,6 +44,7 @@ mod stage;
 pub mod state;
 mod theorems;
 pub mod tilt;
+pub mod verdict;
 pub mod wording;
 
 pub use analysis::{Analysis, LayerChoice, Options, analyse};

@@ -38,6 +38,27 @@ pub(super) struct Stage<'a> {
     pub(super) source: &'a dyn LayerSource,
 }
 
+impl<'a> Stage<'a> {
+    /// The same stage at another layer or on other activations of the same responses, all of it at that layer.
+    pub(super) fn elsewhere<'b>(&self, layer: Layer, h: &'b Array2<f32>) -> Stage<'b>
+    where
+        'a: 'b,
+    {
+        Stage {
+            problem: self.problem,
+            options: self.options,
+            h,
+            twin: None,
+            generation: None,
+            length: self.length,
+            keep: self.keep,
+            benches: Vec::new(),
+            layer,
+            source: self.source,
+        }
+    }
+}
+
 impl Stage<'_> {
     pub(super) fn control(&self) -> Control {
         if self.length { Control::Length } else { Control::None }
@@ -360,6 +381,7 @@ fn of_the_resolved_part(quantity: Quantity) -> bool {
             | Quantity::ValueCos
             | Quantity::ValueCone
             | Quantity::ConstrainedShare
+            | Quantity::VerdictAlignment
     )
 }
 

@@ -4,7 +4,7 @@ use super::analysis::Analysis;
 use super::stage::Stage;
 use super::{
     angles, best, calibration, complement, concentration, dominance, ensemble, gradient, items, linearity,
-    monotone, policy, promptable, regret, several, state, wording,
+    monotone, policy, promptable, regret, several, state, verdict, wording,
 };
 use crate::error::Result;
 
@@ -29,5 +29,6 @@ pub(super) const THEOREMS: &[(&str, Measure)] = &[
     ("the judge's calibration (Assumption 3)", calibration::measure),
     ("two lines and two halves (Proposition 15, Theorem 14)", monotone::measure),
     ("the state under a constitution (Section 3.2, Remark 1)", state::measure),
+    ("where the verdict is made (Assumption 3)", verdict::measure),
     ("responses at both ends of v*", items::measure),
 ];

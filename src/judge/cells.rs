@@ -103,8 +103,7 @@ impl Cells<'_> {
             let there = store::names(folder, &self.key(&units), CELLS);
             let lacks = |&c: &usize| {
                 let cell = self.cell(&units, c);
-                !there.contains(&cell)
-                    || (!self.layers.is_empty() && !there.contains(&self.lens_name(&cell)))
+                !there.contains(&cell) || (!self.layers.is_empty() && !there.contains(&self.lens_name(&cell)))
             };
             let missing: Vec<usize> = (0..self.constitutions).filter(lacks).collect();
             out.extend(self.numbers(&units, &missing));
@@ -133,8 +132,7 @@ impl Cells<'_> {
         place: &dyn Fn(usize) -> Place,
         progress: &mut dyn FnMut(usize) -> Result<()>,
     ) -> Result<Vec<Answers>> {
-        let settings =
-            Settings { layers: self.layers.to_vec(), pool: Pool::Last, ..settings.clone() };
+        let settings = Settings { layers: self.layers.to_vec(), pool: Pool::Last, ..settings.clone() };
         let mut parts = Vec::new();
         // What is to be computed: numbers of requests, and which of them belong to which part.
         let (mut todo, mut ranges, mut whose) = (Vec::new(), Vec::new(), Vec::new());
@@ -143,8 +141,7 @@ impl Cells<'_> {
             let cells = store.get(&self.key(&units), CELLS).unwrap_or_default();
             let kept = states::kept(store, &self.key(&units), self.layers);
             let (there, missing): (Vec<usize>, Vec<usize>) = (0..self.constitutions).partition(|&c| {
-                let states =
-                    kept.contains(&names[c]) && cells.contains_key(&self.lens_name(&names[c]));
+                let states = kept.contains(&names[c]) && cells.contains_key(&self.lens_name(&names[c]));
                 cells.contains_key(&names[c]) && (self.layers.is_empty() || states)
             });
             if !there.is_empty() {

@@ -221,7 +221,9 @@ impl Check<'_> {
             if value.is_infinite() || value.is_nan() != all {
                 return Err(self
                     .refuse(Kind::NotFinite, "logprob", format!("row {row} of `logprob` is not a number"))
-                    .expected("a finite number, or NaN in all rows of a constitution for which it was not computed")
+                    .expected(
+                        "a finite number, or NaN in all rows of a constitution for which it was not computed",
+                    )
                     .found(value.to_string())
                     .into());
             }

@@ -167,13 +167,7 @@ pub fn variants() -> Vec<(&'static str, Value)> {
 
 fn settings(decoder: &Decoder, chunk_tokens: usize) -> Settings {
     let layers = (0..=decoder.config().num_blocks()).map(Layer).collect();
-    Settings {
-        layers,
-        pool: Pool::Mean,
-        chunk_tokens,
-        memory: None,
-        steering: Steering::default(),
-    }
+    Settings { layers, pool: Pool::Mean, chunk_tokens, memory: None, steering: Steering::default() }
 }
 
 fn read(decoder: &Decoder, requests: &[Request], chunk: usize) -> Vec<Reading> {

@@ -45,3 +45,4 @@ mod steering;
 mod stories;
 mod theorems;
 mod tokens;
+mod verdict;

@@ -22,7 +22,7 @@ use crate::stories::fixture;
 fn read(decoder: &Decoder, requests: &[Request], steering: &Steering, chunk_tokens: usize) -> Vec<Reading> {
     let layers = (0..=decoder.config().num_blocks()).map(Layer).collect();
     let steering = steering.clone();
-    let settings = Settings { layers, pool: Pool::Mean, logprob: true, chunk_tokens, memory: None, steering };
+    let settings = Settings { layers, pool: Pool::Mean, chunk_tokens, memory: None, steering };
     run(decoder, requests, &settings, &|_| Default::default(), &mut |_| Ok(())).expect("a run")
 }
 
@@ -72,6 +72,7 @@ fn transformers_with_hooks_gives_the_same_log_probabilities_and_logits() {
                     .map(|end| Request {
                         tokens: tokens.clone(),
                         response: Some(TokenSpan { start: from, end }),
+                        logprob: true,
                         answers: Some([3, 5]),
                     })
                     .collect();
@@ -193,14 +194,8 @@ fn what_does_not_fit_is_refused() {
     let refused = |width: usize, layer: usize, at: At, requests: &[Request]| {
         let add = Intervention::add(Layer(layer), &vector(width, 0.0), 1.0, at).expect("an intervention");
         let steering = Steering::new(vec![add]);
-        let settings = Settings {
-            layers: vec![Layer(0)],
-            pool: Pool::Mean,
-            logprob: true,
-            chunk_tokens: 64,
-            memory: None,
-            steering,
-        };
+        let settings =
+            Settings { layers: vec![Layer(0)], pool: Pool::Mean, chunk_tokens: 64, memory: None, steering };
         run(&decoder, requests, &settings, &|_| Default::default(), &mut |_| Ok(())).map_err(|e| e.kind())
     };
     let with = [request(vec![1, 2, 3], 1)];

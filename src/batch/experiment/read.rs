@@ -47,7 +47,9 @@ impl Experiment {
             let bare = !top.has("constitutions");
             let chosen = top.section("constitutions", constitutions).flatten().unwrap_or_default();
             let names = chosen.names.as_slice();
-            let capture = top.section("capture", |section| capture(section, names)).unwrap_or(Some(CaptureSettings::default()));
+            let capture = top
+                .section("capture", |section| capture(section, names))
+                .unwrap_or(Some(CaptureSettings::default()));
             let judge = match top.section("judge", judge) {
                 Some(Some(_)) if bare => {
                     let refusal = Refusal::new(Kind::Missing, "there is a judge and no constitution")

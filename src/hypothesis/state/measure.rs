@@ -36,18 +36,7 @@ pub fn measure(stage: &mut Stage<'_>, values: &[usize], out: &mut Analysis) -> R
         return at_layer(stage, values, out);
     }
     // Blocks scored at another layer have no coordinates in common with the directions of this one.
-    let mut alone = Stage {
-        problem: stage.problem,
-        options: stage.options,
-        h: stage.h,
-        twin: None,
-        generation: None,
-        length: stage.length,
-        keep: stage.keep,
-        benches: Vec::new(),
-        layer: stage.layer,
-        source: stage.source,
-    };
+    let mut alone = stage.elsewhere(stage.layer, stage.h);
     at_layer(&mut alone, values, out)
 }
 

@@ -21,6 +21,7 @@ mod raw;
 pub(super) mod state;
 mod tilt;
 mod tradeoffs;
+mod verdict;
 mod wording;
 
 use super::Report;
@@ -64,6 +65,7 @@ const SECTIONS: &[Make] = &[
     tradeoffs::section,
     angles::section,
     judge::section,
+    verdict::section,
     gradient::section,
     monotone::section,
     raw::section,
@@ -80,6 +82,7 @@ pub(super) const DRAWN: &[&str] = &[
     hypothesis::promptable::TABLE,
     hypothesis::raw::TABLE,
     hypothesis::state::TABLE,
+    hypothesis::verdict::TABLE,
     hypothesis::wording::TABLE,
     two_lines::TABLE,
     several::TABLE,
