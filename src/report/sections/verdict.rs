@@ -1,0 +1,237 @@
+//! Where the judge's verdict is made: layer by layer, and by which direction.
+
+use std::collections::BTreeMap;
+
+use super::Section;
+use crate::hypothesis::verdict::{Lens, TABLE};
+use crate::hypothesis::{Control, Estimate, Quantity};
+use crate::report::Report;
+use crate::report::format::{NOTHING, counted, headline, number, percent, quotable};
+use crate::report::grid::{Cell, Grid, grid};
+use crate::report::rows::Index;
+use crate::units::Layer;
+
+/// Lens share from which a verdict counts as made.
+const MADE: f64 = 0.5;
+
+/// Assumption 3, at the answer.
+pub(super) fn section(report: &Report, index: &Index<'_>) -> Option<Section> {
+    let lenses: Vec<Lens> = serde_json::from_value(report.tables.get(TABLE)?.clone()).ok()?;
+    let mut grids = Vec::new();
+    let by_constitution = constitutions(index);
+    if !by_constitution.rows.is_empty() {
+        grids.push(("By constitution".to_owned(), by_constitution));
+    }
+    let by_value = values(index);
+    if !by_value.rows.is_empty() {
+        grids.push(("What the state at the answer tells of the value".to_owned(), by_value));
+    }
+    grids.push(("Share of the verdict that the unembedding reads, by layer".to_owned(), by_layer(&lenses)));
+    let mut parts = vec![made(&lenses)];
+    parts.extend(transfer(index));
+    parts.extend(knows_more(index));
+    Some(Section {
+        title: "Where the verdict is made",
+        source: "Assumption 3",
+        verdict: parts.join(" "),
+        notes: vec![
+            "z: the judge’s residual stream at the last token before its answer, half the difference of the two orders of a \
+             pair, so that no liking for a place is in it. ρ² of the verdict: how much of the rewards r_c a probe reads from \
+             z. Lens: what final norm and head read of the two answers at a layer, per nat of the final verdict. v_c at the \
+             answer: the cosine, in the covariance of z, of the direction fitted on the responses and the direction fitted \
+             on z."
+                .into(),
+        ],
+        grids,
+        figures: vec![],
+    })
+}
+
+/// Constitutions and judges of the lens, placebos apart.
+fn judges(lenses: &[Lens]) -> BTreeMap<(&str, &'static str), Vec<&Lens>> {
+    let mut out: BTreeMap<(&str, &'static str), Vec<&Lens>> = BTreeMap::new();
+    for lens in lenses.iter().filter(|l| !l.placebo) {
+        out.entry((&lens.constitution, lens.judge.as_str())).or_default().push(lens);
+    }
+    out
+}
+
+/// From which layer on half of the verdict is read.
+fn made(lenses: &[Lens]) -> String {
+    let judges = judges(lenses);
+    let mut kept: Vec<Layer> = lenses.iter().map(|l| l.layer).collect();
+    kept.sort_unstable();
+    kept.dedup();
+    let (Some(last), false) = (kept.last(), judges.is_empty()) else {
+        return "No constitution’s verdict varies.".into();
+    };
+    // The first layer from which on it stays above.
+    let first = |own: &Vec<&Lens>| -> Layer {
+        let below = own.iter().filter(|l| l.share.value < MADE).map(|l| l.layer).max();
+        kept.iter().copied().find(|l| below.is_none_or(|b| *l > b)).unwrap_or(*last)
+    };
+    let mut from: Vec<Layer> = judges.values().map(first).collect();
+    from.sort_unstable();
+    let of = counted(from.len() as u64, "constitution");
+    let (least, most) = (from[0], from[from.len() - 1]);
+    if least == *last && kept.len() > 1 {
+        return format!(
+            "Before the last kept layer ({last}) the unembedding reads less than half of the verdict, under {of}."
+        );
+    }
+    let range = if least == most { format!("layer {least}") } else { format!("layers {least} to {most}") };
+    format!("From {range} on the unembedding reads at least half of the verdict, under {of}.")
+}
+
+/// An estimate under a constitution in both controls, where both can be quoted; the plain one where length was not
+/// controlled for at all.
+fn both<'a>(
+    index: &Index<'a>,
+    quantity: Quantity,
+    value: Option<&'a str>,
+    c: &'a str,
+) -> Option<Vec<&'a Estimate>> {
+    let of = |control| index.get(quantity, value, Some(c), control);
+    let plain = of(Control::None).filter(|e| quotable(e))?;
+    match of(Control::Length) {
+        None => Some(vec![plain]),
+        Some(length) if quotable(length) => Some(vec![plain, length]),
+        Some(_) => None,
+    }
+}
+
+/// Under how many constitutions v_c is clearly a direction of the verdict at the answer.
+fn transfer(index: &Index<'_>) -> Option<String> {
+    let tested: Vec<Vec<&Estimate>> = index
+        .constitutions
+        .iter()
+        .filter_map(|c| both(index, Quantity::VerdictTransfer, None, c.name))
+        .collect();
+    let clear = |list: &Vec<&Estimate>| list.iter().all(|e| e.lo.is_some_and(|lo| lo > 0.0));
+    let found = tested.iter().filter(|list| clear(list)).count();
+    (!tested.is_empty()).then(|| {
+        format!(
+            "The direction v_c that is fitted on responses clearly reads the verdict at the answer too under {found} of {}.",
+            counted(tested.len() as u64, "constitution")
+        )
+    })
+}
+
+/// Values of which the state at the answer clearly tells more than the verdict does.
+fn knows_more(index: &Index<'_>) -> Option<String> {
+    let mut names: Vec<&str> = Vec::new();
+    for &value in &index.values {
+        let more = index.constitutions.iter().any(|c| {
+            let (state, said) = (
+                both(index, Quantity::VerdictValueRho2, Some(value), c.name),
+                both(index, Quantity::ExplainedByJudge, Some(value), c.name),
+            );
+            let (Some(state), Some(said)) = (state, said) else { return false };
+            state.iter().zip(&said).all(|(state, said)| state.lo.zip(said.hi).is_some_and(|(lo, hi)| lo > hi))
+                && state.len() == said.len()
+        });
+        if more {
+            names.push(value);
+        }
+    }
+    let list = match names[..] {
+        [] => return None,
+        [one] => format!("“{one}”"),
+        _ => names.iter().map(|n| format!("“{n}”")).collect::<Vec<_>>().join(", "),
+    };
+    Some(format!("Of {list} the state at the answer tells more than the verdict does."))
+}
+
+fn constitutions(index: &Index<'_>) -> Grid {
+    let mut table = grid(&[
+        "constitution",
+        ">ρ² of the verdict [95 %]",
+        ">lens [95 %]",
+        ">v_c at the answer [95 %]",
+        ">the same, length controlled",
+    ]);
+    for c in &index.constitutions {
+        let of = |q, control| index.get(q, None, Some(c.name), control);
+        if of(Quantity::VerdictRho2, Control::None).is_none() {
+            continue;
+        }
+        let show = |q, control| Cell::number(headline(of(q, control)));
+        table.rows.push(vec![
+            Cell::name(c.name),
+            show(Quantity::VerdictRho2, Control::None),
+            show(Quantity::LensShare, Control::None),
+            show(Quantity::VerdictTransfer, Control::None),
+            show(Quantity::VerdictTransfer, Control::Length),
+        ]);
+    }
+    table
+}
+
+fn values(index: &Index<'_>) -> Grid {
+    let mut table = grid(&[
+        "value",
+        "constitution",
+        ">ρ² of the value at the answer [95 %]",
+        ">told by the verdict [95 %]",
+        ">angle to the verdict, cosine [95 %]",
+    ]);
+    for &value in &index.values {
+        for c in &index.constitutions {
+            let of = |q| index.get(q, Some(value), Some(c.name), Control::None);
+            if of(Quantity::VerdictValueRho2).is_none() {
+                continue;
+            }
+            let show = |q| Cell::number(headline(of(q)));
+            table.rows.push(vec![
+                Cell::name(value),
+                Cell::name(c.name),
+                show(Quantity::VerdictValueRho2),
+                show(Quantity::ExplainedByJudge),
+                show(Quantity::VerdictAlignment),
+            ]);
+        }
+    }
+    table
+}
+
+/// One row a kept layer: over constitutions, and over placebos.
+fn by_layer(lenses: &[Lens]) -> Grid {
+    let mut table = grid(&[
+        ">layer",
+        ">share, median",
+        ">least to most",
+        ">placebos, median",
+        ">correlation with the verdict, median",
+    ]);
+    let mut layers: Vec<Layer> = lenses.iter().map(|l| l.layer).collect();
+    layers.sort_unstable();
+    layers.dedup();
+    for layer in layers {
+        let of = |placebo: bool| lenses.iter().filter(move |l| l.layer == layer && l.placebo == placebo);
+        let shares = |placebo: bool| -> Vec<f64> { of(placebo).map(|l| l.share.value).collect() };
+        let (own, placebos) = (shares(false), shares(true));
+        let correlations: Vec<f64> = of(false).filter_map(|l| l.correlation).collect();
+        let show = |v: Option<f64>| v.map_or_else(|| NOTHING.to_owned(), percent);
+        let ends = own.iter().fold(None, |ends: Option<(f64, f64)>, &v| {
+            Some(ends.map_or((v, v), |(lo, hi)| (lo.min(v), hi.max(v))))
+        });
+        let range =
+            ends.map_or_else(|| NOTHING.to_owned(), |(lo, hi)| format!("{} to {}", percent(lo), percent(hi)));
+        let correlation = median(correlations).map_or_else(|| NOTHING.to_owned(), |c| number(c, Some(0.01)));
+        table.rows.push(vec![
+            Cell::number(layer.to_string()),
+            Cell::number(show(median(own))),
+            Cell::number(range),
+            Cell::number(show(median(placebos))),
+            Cell::number(correlation),
+        ]);
+    }
+    table
+}
+
+/// The middle of some numbers; the mean of the two middle ones of an even number.
+fn median(mut of: Vec<f64>) -> Option<f64> {
+    of.sort_by(f64::total_cmp);
+    let n = of.len();
+    (n > 0).then(|| 0.5 * (of[(n - 1) / 2] + of[n / 2]))
+}
