@@ -250,7 +250,9 @@ impl Stage<'_> {
         // ρ and the ceiling are those of the latent score where labels only show its levels.
         match (&latent, scale.is_latent()) {
             (Some(latent), _) => {
+                let refuted = encoding::refutes_latent(bench, s, latent, scale);
                 let latent = encoding::rho2_latent(bench, s, latent, scale);
+                let latent = if refuted { latent.withheld(encoding::NOT_GAUSSIAN) } else { latent };
                 out.push(encoding::rho(&latent));
                 out.push(latent);
             }
@@ -276,6 +278,9 @@ impl Stage<'_> {
                 Quantity::CeilingRegret,
                 "labels of few levels without a latent scale: Theorem 6 is about normal values",
             ),
+            (Some(latent), _) if encoding::refutes_latent(bench, s, latent, scale) => {
+                Estimate::missing(Quantity::CeilingRegret, encoding::NOT_GAUSSIAN)
+            }
             (latent, _) => ceiling::ceiling(bench, s, latent.as_ref()),
         });
         out.push(geometry::null(bench, s, self.options.seed));
@@ -305,15 +310,18 @@ impl Stage<'_> {
             if let Some(se) = total.se {
                 tested.push((Quantity::TotalSlope, moved(&u.bench, &total_influence), se));
             }
-            let latent = Latent::of(&u.bench, &value.labels);
+            let (latent, scale) = (Latent::of(&u.bench, &value.labels), Scale::of(&value.labels));
             let mut cells = vec![
                 improvement::encoded_slope(&u.bench, &angle, &u.s, &u.r),
                 total,
-                match (&latent, Scale::of(&value.labels).is_latent()) {
+                match (&latent, scale.is_latent()) {
                     (None, true) => Estimate::missing(
                         Quantity::AttainedRegret,
                         "labels of few levels without a latent scale: Theorem 6 is about normal values",
                     ),
+                    (Some(latent), _) if encoding::refutes_latent(&u.bench, &u.s, latent, scale) => {
+                        Estimate::missing(Quantity::AttainedRegret, encoding::NOT_GAUSSIAN)
+                    }
                     (latent, _) => ceiling::attained(&u.bench, &u.s, &u.r, latent.as_ref()),
                 },
             ];

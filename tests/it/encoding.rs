@@ -134,6 +134,42 @@ fn what_the_penalty_leaves_out_of_v_is_in_the_interval_of_rho2() {
     assert!(line.coverage.expect("intervals") >= 0.85, "{line:?}");
 }
 
+/// Pairs with one label of each kind, which the state tells apart like two kinds of text, with this noise.
+fn two_kinds(noise: f32) -> Analysis {
+    let n = 240;
+    let wave = |i: usize, j: usize| ((i * 7 + j * 13) as f32 * 12.9898).sin() * 43_758.547 % 1.0;
+    let h = ndarray::Array3::from_shape_fn((n, 1, 4), |(i, _, j)| {
+        wave(i, j) * noise + if j == 0 { (i % 2) as f32 } else { 0.0 }
+    });
+    let columns = vstar::observations::Columns {
+        prompt: Some((0..n).map(|i| (i / 2) as i32).collect()),
+        values: BTreeMap::from([("v".to_owned(), (0..n).map(|i| (i % 2) as f64).collect())]),
+        ..Default::default()
+    };
+    let meta = vstar::observations::Meta::new(vec![vstar::units::Layer(1)]);
+    let observations = vstar::observations::Observations::new(meta, columns, h).expect("observations");
+    let posed = pose(&observations, None, &BTreeSet::new()).expect("posed");
+    analyse(&posed.problem, &posed.source, &Options::default()).expect("analysed")
+}
+
+#[test]
+fn labels_told_better_than_a_gaussian_score_allows_have_no_latent_scale() {
+    let find = |analysis: &Analysis, quantity: Quantity| -> Estimate {
+        let of = |e: &&Estimate| e.quantity == quantity && e.control == Control::None;
+        analysis.estimates.iter().find(of).expect("an estimate").clone()
+    };
+    let apart = two_kinds(0.3);
+    assert!(find(&apart, Quantity::Rho2).estimate.expect("ρ²") > 0.9);
+    for quantity in [Quantity::Rho2Latent, Quantity::Rho, Quantity::CeilingRegret] {
+        let e = find(&apart, quantity);
+        assert!(!e.reportable, "{e:?}");
+        assert!(e.warnings.iter().any(|w| w.contains("two kinds of text")), "{e:?}");
+    }
+    // Told as well as such a score allows, and no better.
+    let mixed = find(&two_kinds(1.2), Quantity::Rho2Latent);
+    assert!(mixed.reportable && mixed.lo.expect("an interval") < 1.0, "{mixed:?}");
+}
+
 /// The grid of `docs/coverage.md` with few seeds: pooled over cells each figure covers, and none is far off anywhere.
 #[test]
 fn intervals_cover_over_the_whole_grid() {
