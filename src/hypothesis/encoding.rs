@@ -61,8 +61,7 @@ pub fn rho2_latent(bench: &Bench, label: &Label, latent: &Latent, scale: Scale) 
 /// An estimate of ρ² on whatever scale, with the interval of the `finer` fit; `own` is ρ² of the label itself, which
 /// decides whether it may be quoted.
 /// What is said where labels are told better than a Gaussian score behind them allows.
-pub const NOT_GAUSSIAN: &str =
-    "the residual stream tells the labels better than a Gaussian score behind them allows, so there is none: it \
+pub const NOT_GAUSSIAN: &str = "the residual stream tells the labels better than a Gaussian score behind them allows, so there is none: it \
      separates their levels like two kinds of text, and the share of the labels' own variance is the figure to read";
 
 /// Whether labels are told so well that the Gaussian score behind them would have a ρ² clearly above 1.

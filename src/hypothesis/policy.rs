@@ -137,9 +137,11 @@ mod tests {
         let log_ratio: Vec<f64> = x.iter().map(|x| -0.5 * x * x + 0.5 * x * x / 1.69).collect();
         let prompt: Vec<i32> = (0..x.len()).map(|i| (i / k) as i32).collect();
         let contrasts = Contrasts::helmert(&prompt, &prompt, |_| true);
-        let BlockMean { mean: plain, .. } = slope(&contrasts, &prompt, &vec![0.0; x.len()], &s, &x).expect("a slope");
+        let BlockMean { mean: plain, .. } =
+            slope(&contrasts, &prompt, &vec![0.0; x.len()], &s, &x).expect("a slope");
         assert!((plain - 0.845).abs() < 0.03, "{plain}");
-        let BlockMean { mean: weighted, se, .. } = slope(&contrasts, &prompt, &log_ratio, &s, &x).expect("a slope");
+        let BlockMean { mean: weighted, se, .. } =
+            slope(&contrasts, &prompt, &log_ratio, &s, &x).expect("a slope");
         // The ratio of weighted sums has a bias of the order of 1/K.
         assert!((weighted - 0.5).abs() < 0.05 && se < 0.01, "{weighted} ± {se}");
         let ratio = ess_ratio(&contrasts, &log_ratio).expect("a ratio");

@@ -98,7 +98,8 @@ mod tests {
     fn gaussian_pairs_lose_what_appendix_a_says() {
         // (1 − ρ)σ_S/√π, and σ_S/√π for chance.
         for rho in [0.0, 0.6, 0.95] {
-            let (BlockMean { mean: found, se, .. }, told) = (of(rho), (1.0 - rho) / std::f64::consts::PI.sqrt());
+            let (BlockMean { mean: found, se, .. }, told) =
+                (of(rho), (1.0 - rho) / std::f64::consts::PI.sqrt());
             assert!((found - told).abs() < 4.0 * se, "ρ = {rho}: {found} ± {se}, Appendix A: {told}");
         }
     }

@@ -59,7 +59,8 @@ pub fn interval(value: f64, se: f64, moves: &[f64]) -> (f64, f64) {
 /// for the same number). A share of 0 or 1 has no error that blocks could tell; then every block is one trial.
 pub fn share_interval(share: f64, se: f64, moves: &[f64], cells: usize) -> (f64, f64) {
     let spread = share * (1.0 - share);
-    let trials = if se > 0.0 && spread > 0.0 { (spread / (se * se)).min(cells as f64) } else { moves.len() as f64 };
+    let trials =
+        if se > 0.0 && spread > 0.0 { (spread / (se * se)).min(cells as f64) } else { moves.len() as f64 };
     let t = degrees_of_freedom(moves.iter().copied()).map_or(Z95, student);
     let scale = 1.0 + t * t / trials;
     let centre = (share + t * t / (2.0 * trials)) / scale;
@@ -141,9 +142,8 @@ mod tests {
         for truth in [0.6, 0.97] {
             let mut held = 0;
             for _ in 0..2000 {
-                let cells: Vec<f64> = (0..60)
-                    .map(|_| f64::from(u8::from(rand::Rng::random_bool(&mut rng, truth))))
-                    .collect();
+                let cells: Vec<f64> =
+                    (0..60).map(|_| f64::from(u8::from(rand::Rng::random_bool(&mut rng, truth)))).collect();
                 let mean = cells.iter().sum::<f64>() / 60.0;
                 let moves: Vec<f64> = cells.iter().map(|c| (c - mean) / 60.0).collect();
                 let se = (60.0 / 59.0 * moves.iter().map(|m| m * m).sum::<f64>()).sqrt();

@@ -87,7 +87,8 @@ pub fn cells() -> Vec<Cell> {
 /// under texts. With at least two contrasts a dimension, so that every figure is there.
 pub fn cells_of_all() -> Vec<Cell> {
     let judge = |name: &str, cos| Judge { noise_corr: 0.3, ..Judge::new(name, cos) };
-    let placebo = |i: usize| Judge { cos_sd: 0.3, placebo: true, sd: 1.0, ..judge(&format!("placebo-{i}"), 0.0) };
+    let placebo =
+        |i: usize| Judge { cos_sd: 0.3, placebo: true, sd: 1.0, ..judge(&format!("placebo-{i}"), 0.0) };
     let base = Design {
         hidden_size: 24,
         prompts: 80,
@@ -95,7 +96,13 @@ pub fn cells_of_all() -> Vec<Cell> {
             .into_iter()
             .chain((1..=4).map(placebo))
             .collect(),
-        objectives: vec![Objective { name: "T".into(), cos: 0.4, optimum: None, noise_var: 1.0, noise_corr: 0.3 }],
+        objectives: vec![Objective {
+            name: "T".into(),
+            cos: 0.4,
+            optimum: None,
+            noise_var: 1.0,
+            noise_corr: 0.3,
+        }],
         ..Design::default()
     };
     let sized = |d: usize, prompts: usize| Design { hidden_size: d, prompts, ..base.clone() };
@@ -118,11 +125,23 @@ pub fn cells_of_all() -> Vec<Cell> {
         ("two responses", two(base.clone())),
         ("1 to 8 responses", Design { responses: [1, 8], ..base.clone() }),
         ("binary", Design { binary: Some(Binary { prevalence: 0.4 }), graded: false, ..base.clone() }),
-        ("four levels", Design { levels: Some(Levels { cuts: vec![-1.0, 0.2, 1.2] }), graded: false, ..base.clone() }),
-        ("preferences with errors", two(Design { pairwise: true, graded: false, preference_noise: 0.5, ..base.clone() })),
+        (
+            "four levels",
+            Design { levels: Some(Levels { cuts: vec![-1.0, 0.2, 1.2] }), graded: false, ..base.clone() },
+        ),
+        (
+            "preferences with errors",
+            two(Design { pairwise: true, graded: false, preference_noise: 0.5, ..base.clone() }),
+        ),
         ("encoded all but entirely", Design { rho2: 0.98, ..base.clone() }),
         ("heavy tails", Design { tails: Some(5.0), ..base.clone() }),
-        ("massive, on the value", Design { massive: Some(Massive { count: 2, variance: 60.0, df: 5.0, share: 0.3 }), ..base.clone() }),
+        (
+            "massive, on the value",
+            Design {
+                massive: Some(Massive { count: 2, variance: 60.0, df: 5.0, share: 0.3 }),
+                ..base.clone()
+            },
+        ),
         ("prompts of other spread", Design { heteroscedastic: 0.8, ..base.clone() }),
         ("30 % copies", Design { duplicates: 0.3, prompts: 120, ..base.clone() }),
         ("bent judge", Design { bent_judges: true, ..base.clone() }),

@@ -130,7 +130,8 @@ pub fn count(cell: &Cell, seeds: Range<u64>) -> Result<CoveredCell> {
             continue;
         }
         let large = figures(cell, cell.design.prompts * MANY, first + population, u64::MAX - population)?;
-        let large: BTreeMap<Key, f64> = large.into_iter().filter_map(|(key, e)| Some((key, e.estimate?))).collect();
+        let large: BTreeMap<Key, f64> =
+            large.into_iter().filter_map(|(key, e)| Some((key, e.estimate?))).collect();
         let small: Vec<Vec<(Key, Estimate)>> = own
             .into_par_iter()
             .map(|seed| figures(cell, cell.design.prompts, first + population, seed))
@@ -144,7 +145,8 @@ pub fn count(cell: &Cell, seeds: Range<u64>) -> Result<CoveredCell> {
             if no_interval(e.quantity) || (e.lo.is_none() && e.hi.is_none()) {
                 continue;
             }
-            let target = if of_the_fit(e) { means.get(key).map(|m| m.0 / m.1) } else { large.get(key).copied() };
+            let target =
+                if of_the_fit(e) { means.get(key).map(|m| m.0 / m.1) } else { large.get(key).copied() };
             let Some(target) = target else { continue };
             let tally = tallies.entry(key.clone()).or_default();
             tally.intervals += 1;
@@ -204,7 +206,8 @@ pub fn to_markdown(all: &[CoveredCell], seeds: u64) -> String {
     let head: Vec<String> = all.iter().map(|c| c.cell.name.replace('*', "\\*")).collect();
     let _ = writeln!(out, "| quantity | {} |", head.join(" | "));
     let _ = writeln!(out, "|---|{}", "--:|".repeat(head.len()));
-    let quantities: std::collections::BTreeSet<Quantity> = all.iter().flat_map(|c| c.quantities.keys().copied()).collect();
+    let quantities: std::collections::BTreeSet<Quantity> =
+        all.iter().flat_map(|c| c.quantities.keys().copied()).collect();
     for quantity in quantities {
         let entry = |c: &CoveredCell| match c.quantities.get(&quantity) {
             None => "–".to_owned(),

@@ -53,7 +53,8 @@ pub fn of_state(design: &Design, seeds: Range<u64>) -> Result<StateRates> {
             let findings: Vec<state::Finding> = serde_json::from_value(table).unwrap_or_default();
             let cells = findings.iter().filter(|f| f.control == Control::None).flat_map(|f| &f.cells);
             let named = cells.filter(|c| c.constitution == CONSTITUTION);
-            let said = named.flat_map(|c| FIGURES.map(|(name, get)| (name, get(c).outcome.sign().unwrap_or(0))));
+            let said =
+                named.flat_map(|c| FIGURES.map(|(name, get)| (name, get(c).outcome.sign().unwrap_or(0))));
             Ok(said.collect())
         })
         .collect::<Result<_>>()?;
@@ -107,7 +108,10 @@ pub fn measure(first: u64, seeds: u64, mut done: impl FnMut(&str, f64)) -> Resul
     }
     for (sd, placebos, design) in power_cells() {
         let rates = over(&design, Drawn::AsPlanted, range())?;
-        done(&format!("improver of {sd} nats, {placebos} placebos"), rates.share(rates.of(IMPROVER, Outcome::Improves)).0);
+        done(
+            &format!("improver of {sd} nats, {placebos} placebos"),
+            rates.share(rates.of(IMPROVER, Outcome::Improves)).0,
+        );
         out.power.push((sd, placebos, rates));
     }
     for regime in [

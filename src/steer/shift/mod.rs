@@ -21,8 +21,8 @@ use serde::Serialize;
 pub use turned::{Turned, turned};
 
 use crate::error::{Kind, Refusal, Result};
-use crate::hypothesis::{Estimate, Quantity};
 use crate::hypothesis::mean::standard_error;
+use crate::hypothesis::{Estimate, Quantity};
 use crate::probe::interval::interval;
 use crate::units::Layer;
 
