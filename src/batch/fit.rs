@@ -186,7 +186,7 @@ fn add_skipped(report: &mut Report, options: &FitOptions, observations: &Observa
 }
 
 /// What each constitution is: from the metadata of the observations, the files, and `--placebo`.
-pub(in crate::batch) fn roster(
+pub(super) fn roster(
     observations: &Observations,
     constitutions: &[Constitution],
     placebos: &[String],

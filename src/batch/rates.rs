@@ -3,9 +3,6 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use rand::SeedableRng;
-use rand::seq::SliceRandom;
-use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
 use super::fit::{cards, roster};
@@ -29,19 +26,6 @@ pub struct Rates {
     pub any_small_p: usize,
     /// How often each word was said of each constitution, over values.
     pub words: BTreeMap<(String, Outcome), usize>,
-    /// The size of each constitution in each data set that has one: its slope over the best possible one, per mille.
-    pub sizes: BTreeMap<String, Vec<i32>>,
-}
-
-/// Which data sets verdicts are given on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Drawn {
-    /// As the design has it: verdicts on texts without content (cosine 0, outside the placebo arm) are false.
-    AsPlanted,
-    /// As the design has it, in which no constitution does anything to any value: every verdict is false.
-    NothingPlanted,
-    /// With the labels of each value in an order of their own: every verdict is false.
-    Shuffled,
 }
 
 impl Rates {
@@ -50,26 +34,14 @@ impl Rates {
         self.words.get(&(constitution.to_owned(), outcome)).copied().unwrap_or(0)
     }
 
-    /// A number of data sets as a share, and its 95 % interval.
+    /// A number of data sets as a share, and its 95 % interval (Wilson 1927).
     pub fn share(&self, times: usize) -> (f64, f64, f64) {
-        wilson(times, self.seeds)
+        let (n, z) = (self.seeds as f64, crate::probe::influence::Z95);
+        let share = times as f64 / n;
+        let centre = (share + z * z / (2.0 * n)) / (1.0 + z * z / n);
+        let half = z / (1.0 + z * z / n) * (share * (1.0 - share) / n + z * z / (4.0 * n * n)).sqrt();
+        (share, (centre - half).max(0.0), (centre + half).min(1.0))
     }
-
-    /// The median size of a constitution.
-    pub fn size(&self, constitution: &str) -> Option<f64> {
-        let mut sizes = self.sizes.get(constitution)?.clone();
-        sizes.sort_unstable();
-        Some(f64::from(*sizes.get(sizes.len() / 2)?) / 1000.0)
-    }
-}
-
-/// `times` in `seeds` as a share with its 95 % interval (Wilson 1927).
-pub fn wilson(times: usize, seeds: usize) -> (f64, f64, f64) {
-    let (n, z) = (seeds as f64, crate::probe::influence::Z95);
-    let share = times as f64 / n;
-    let centre = (share + z * z / (2.0 * n)) / (1.0 + z * z / n);
-    let half = z / (1.0 + z * z / n) * (share * (1.0 - share) / n + z * z / (4.0 * n * n)).sqrt();
-    (share, (centre - half).max(0.0), (centre + half).min(1.0))
 }
 
 /// The core of the report of observations, as `vstar fit` makes it, without files. `placebos`: names after `--placebo`.
@@ -89,36 +61,11 @@ pub fn report_of(observations: &Observations, placebos: &[String]) -> Result<Rep
 /// # Errors
 /// What drawing or the analysis refuses.
 pub fn over_seeds(design: &Design, seeds: Range<u64>) -> Result<Rates> {
-    over(design, Drawn::AsPlanted, seeds)
-}
-
-/// The observations with the labels of every value shuffled over all rows.
-fn shuffled(observations: Observations, seed: u64) -> Result<Observations> {
-    let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    let mut columns = observations.columns().clone();
-    for (_, labels) in &mut columns.values {
-        labels.shuffle(&mut rng);
-    }
-    observations.with_columns(columns)
-}
-
-/// Verdicts on fresh draws of a design.
-///
-/// # Errors
-/// What drawing or the analysis refuses.
-pub fn over(design: &Design, drawn: Drawn, seeds: Range<u64>) -> Result<Rates> {
-    let empty = |name: &str| {
-        let null = |cos: f64| drawn != Drawn::AsPlanted || cos == 0.0;
-        design.judges.iter().any(|j| j.name == name && !j.placebo && null(j.cos))
-    };
+    let empty = |name: &str| design.judges.iter().any(|j| j.name == name && !j.placebo && j.cos == 0.0);
     let each: Vec<(Vec<Verdict>, bool)> = seeds
         .into_par_iter()
         .map(|seed| {
-            let mut observations = simulate(design, seed)?.observations;
-            if drawn == Drawn::Shuffled {
-                observations = shuffled(observations, seed)?;
-            }
-            let report = report_of(&observations, &[])?;
+            let report = report_of(&simulate(design, seed)?.observations, &[])?;
             let verdicts = verdicts(&report);
             let small = |e: &Estimate| {
                 e.control == Control::None
@@ -139,9 +86,6 @@ pub fn over(design: &Design, drawn: Drawn, seeds: Range<u64>) -> Result<Rates> {
         rates.any_small_p += usize::from(small);
         rates.any_false += usize::from(verdicts.iter().any(|v| v.is_signed() && empty(&v.constitution)));
         for v in verdicts {
-            if let Some(share) = v.share {
-                rates.sizes.entry(v.constitution.clone()).or_default().push((1000.0 * share).round() as i32);
-            }
             *rates.words.entry((v.constitution, v.verdict)).or_default() += 1;
         }
     }

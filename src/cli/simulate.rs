@@ -98,20 +98,7 @@ fn coverage(args: &SimulateArgs) -> Result<()> {
             if low.is_empty() { "covered".to_owned() } else { format!("below .93: {}", low.join(", ")) };
         println!("{:<44} {said}", covered.cell.name);
     })?;
-    let mut page = batch::coverage::to_markdown(&covered, seeds);
-    let every = batch::coverage::every::measure(args.seed, seeds, |cell| {
-        let low: Vec<String> = cell.low().iter().map(|(quantity, _)| quantity.name().to_owned()).collect();
-        let said =
-            if low.is_empty() { "covered".to_owned() } else { format!("below .93: {}", low.join(", ")) };
-        println!("every quantity, {:<27} {said}", cell.cell.name);
-    })?;
-    page += "\n";
-    page += &batch::coverage::every::to_markdown(&every, seeds);
-    let verdicts = batch::coverage::verdicts::measure(args.seed, seeds, |name, share| {
-        println!("verdicts, {name:<34} {share:.3}");
-    })?;
-    page += "\n";
-    page += &batch::coverage::verdicts::to_markdown(&verdicts, seeds);
+    let page = batch::coverage::to_markdown(&covered, seeds);
     match &args.out {
         Some(path) => {
             artifact::write_bytes(path, page.as_bytes())?;

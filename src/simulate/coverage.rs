@@ -1,7 +1,6 @@
 //! The grid on which the coverage of every interval is counted: small data sets, each hard in one way.
 
 use super::design::{Binary, Design, Judge, Length, Levels, Loading, Massive, Objective};
-use super::regime::{Regime, without_content};
 use super::texts::{Effect, Texts};
 
 /// A data set of the grid.
@@ -154,66 +153,6 @@ pub fn cells_of_all() -> Vec<Cell> {
         ("state: rotation", state(Effect::Rotation, 0.9, 0.0)),
     ];
     list.into_iter().map(cell).collect()
-}
-
-/// Data sets in which nothing may be found: the name, the design, and whether labels are to be shuffled.
-pub fn null_cells() -> Vec<NullCell> {
-    let null = |name, design| NullCell { name, design, shuffled: false, nothing: false };
-    let texts = |placebos| without_content(3, placebos);
-    let improver = Regime::Improver.design();
-    let plain = |mut design: Design| {
-        for judge in &mut design.judges {
-            judge.noise_corr = 0.0;
-        }
-        design
-    };
-    vec![
-        null("3 texts without content, no placebo", texts(0)),
-        null("the same, 1 placebo", texts(1)),
-        null("the same, 3 placebos", texts(3)),
-        null("the same, 4 placebos", texts(4)),
-        null("the same, 6 placebos", texts(6)),
-        null("4 placebos, 25 prompts", Design { prompts: 25, hidden_size: 8, ..texts(4) }),
-        null("4 placebos, two responses", Design { responses: [2, 2], ..texts(4) }),
-        null("4 placebos, heavy tails", Design { tails: Some(5.0), ..texts(4) }),
-        null("4 placebos, prompts of other spread", Design { heteroscedastic: 0.8, ..texts(4) }),
-        null("4 placebos, 30 % copies", Design { duplicates: 0.3, ..texts(4) }),
-        null("4 placebos, 8 values", Regime::NullValues.design()),
-        NullCell { shuffled: true, ..null("shuffled labels, an improver, 4 placebos", improver.clone()) },
-        NullCell {
-            shuffled: true,
-            ..null("shuffled labels, 25 prompts", Design { prompts: 25, hidden_size: 8, ..improver.clone() })
-        },
-        NullCell { shuffled: true, ..null("shuffled labels, 8 values", Regime::NullValues.design()) },
-        NullCell {
-            nothing: true,
-            ..null("h independent of S (random features)", Design { rho2: 0.0, ..plain(improver) })
-        },
-    ]
-}
-
-/// A data set in which nothing may be found.
-#[derive(Debug, Clone, PartialEq)]
-pub struct NullCell {
-    /// What it is.
-    pub name: &'static str,
-    /// What is planted.
-    pub design: Design,
-    /// Whether labels are shuffled, so that no verdict is true.
-    pub shuffled: bool,
-    /// Whether the design has no effect of any constitution on any value, whatever its cosines say of x.
-    pub nothing: bool,
-}
-
-/// Data sets with one constitution that raises S on top of what all have in common, by the size of its own reward in nats
-/// (that of what all have in common is 3) and the number of placebo texts.
-pub fn power_cells() -> Vec<(f64, usize, Design)> {
-    let of = |(sd, placebos): (f64, usize)| {
-        let mut design = without_content(3, placebos);
-        design.judges.insert(0, Judge { sd, noise_corr: 0.0, ..Judge::new("improver", 0.8) });
-        (sd, placebos, design)
-    };
-    [(0.5, 4), (1.0, 4), (2.0, 4), (4.0, 4), (0.5, 8), (1.0, 8), (2.0, 8), (4.0, 8)].map(of).into()
 }
 
 fn cell((name, design): (&'static str, Design)) -> Cell {
