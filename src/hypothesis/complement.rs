@@ -14,7 +14,7 @@ use super::problem::Labels;
 use super::rows;
 use super::stage::Stage;
 use crate::error::Result;
-use crate::probe::influence::{Influence, mean_product, theta};
+use crate::probe::influence::{Influence, mean_product, normal_interval, theta};
 
 /// Below this share of Var r outside h, the reward counts as fixed by h.
 const LEAST_OUTSIDE: f64 = 0.01;
@@ -84,10 +84,9 @@ pub(super) fn measure(stage: &mut Stage<'_>, values: &[usize], out: &mut Analysi
                         "fewer than 1.5 contrasts a dimension: what h tells can only be bounded from below",
                     ),
                     (Some(found), true) => {
-                        let blocks = bench.contrasts.blocks();
-                        let se = found[i].se(blocks);
+                        let se = found[i].se(bench.contrasts.blocks());
                         let method = "variance of S by the reward, by h and the reward together";
-                        let interval = found[i].interval(blocks);
+                        let interval = normal_interval(found[i].value, se);
                         Estimate::figure(quantity, method, found[i].value, se, interval)
                     }
                 };

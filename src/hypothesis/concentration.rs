@@ -16,7 +16,7 @@ use super::rows::{self, Rows};
 use super::stage::Stage;
 use crate::error::Result;
 use crate::probe::Probed;
-use crate::probe::influence::{Influence, theta};
+use crate::probe::influence::{Influence, normal_interval, theta};
 use crate::probe::twicing::components;
 
 /// Name of the table in the report.
@@ -133,8 +133,8 @@ pub(super) fn measure(stage: &mut Stage<'_>, values: &[usize], out: &mut Analysi
         let mut estimate = match share(&bench, &label, k) {
             None => Estimate::missing(Quantity::ValueShare, "not identifiable: the value is not encoded"),
             Some(share) => {
-                let blocks = bench.contrasts.blocks();
-                let (se, interval) = (share.se(blocks), share.interval(blocks));
+                let se = share.se(bench.contrasts.blocks());
+                let interval = normal_interval(share.value, se);
                 Estimate::figure(Quantity::ValueShare, method, share.value, se, interval)
             }
         };

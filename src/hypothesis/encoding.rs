@@ -7,7 +7,7 @@ use super::dominance::percent;
 use super::estimate::{Estimate, Flag, Quantity};
 use super::improvement::GATE;
 use super::latent::{Latent, Scale};
-use crate::probe::influence::{Influence, mean_product, theta};
+use crate::probe::influence::{Influence, mean_product, normal_interval, theta};
 use crate::probe::reml;
 
 /// ρ² of a label with its influence: θ̂_yy / (Σ y²/N). `None` for a label that does not vary.
@@ -105,7 +105,7 @@ fn finished(
 
 /// The 95 % interval of a finer fit, drawn out to hold the default's figure.
 pub fn interval_about(value: f64, finer: &Influence, blocks: &[Range<usize>]) -> (f64, f64) {
-    let (lo, hi) = finer.interval(blocks);
+    let (lo, hi) = normal_interval(finer.value, finer.se(blocks));
     (lo.min(value), hi.max(value))
 }
 

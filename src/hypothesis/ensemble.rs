@@ -17,7 +17,7 @@ use super::rows;
 use super::several::average;
 use super::stage::Stage;
 use crate::error::Result;
-use crate::probe::influence::Influence;
+use crate::probe::influence::{Influence, normal_interval};
 
 /// The constitutions that are averaged: those asked for, or all outside the placebo arm; one kind of reward.
 fn members<'a>(stage: &Stage<'a>) -> Vec<&'a Judged> {
@@ -93,8 +93,8 @@ fn effect(bench: &Bench, whole: &Angle, without: &Angle) -> Estimate {
         return Estimate::new(Quantity::EnsembleEffect, method).warn(why);
     };
     let difference = Influence::combine(with.value - less.value, &[(1.0, with), (-1.0, less)]);
-    let blocks = bench.contrasts.blocks();
-    let (se, interval) = (difference.se(blocks), difference.interval(blocks));
+    let se = difference.se(bench.contrasts.blocks());
+    let interval = normal_interval(difference.value, se);
     let estimate = Estimate::figure(Quantity::EnsembleEffect, method, difference.value, se, interval);
     if whole.identifiable() && without.identifiable() {
         estimate

@@ -6,7 +6,7 @@
 use super::bench::Bench;
 use super::estimate::{Estimate, Quantity};
 use super::improvement::Angle;
-use crate::probe::influence::Influence;
+use crate::probe::influence::{Influence, normal_interval};
 
 /// `generation_alignment`: cos(w, v*).
 pub fn generation(bench: &Bench, value: &str, angle: &Angle) -> Estimate {
@@ -20,9 +20,8 @@ pub fn gap(bench: &Bench, judgment: &Angle, generation: &Angle) -> (Estimate, Op
         return (Estimate::new(Quantity::Gap, method).warn("not identifiable: a direction is missing"), None);
     };
     let gap = Influence::combine(c.value - w.value, &[(1.0, c), (-1.0, w)]);
-    let blocks = bench.contrasts.blocks();
-    let (se, interval) = (gap.se(blocks), gap.interval(blocks));
-    let estimate = Estimate::figure(Quantity::Gap, method, gap.value, se, interval);
+    let se = gap.se(bench.contrasts.blocks());
+    let estimate = Estimate::figure(Quantity::Gap, method, gap.value, se, normal_interval(gap.value, se));
     let estimate = if judgment.identifiable() && generation.identifiable() {
         estimate
     } else {
@@ -36,10 +35,11 @@ pub fn gap(bench: &Bench, judgment: &Angle, generation: &Angle) -> (Estimate, Op
 /// Proposition 5 has gap ≈ 1 − η for α_c = cos(v_c, v*) ≈ 1 only. Where the interval of the cosine does not reach .9 the
 /// figure is kept and withheld: what is missing to 1 is then the constitution's, not the corpus's.
 pub fn implied_eta(gap: &Estimate, alignment: &Estimate) -> Estimate {
-    let (Some(value), Some(se), Some(lo), Some(hi)) = (gap.estimate, gap.se, gap.lo, gap.hi) else {
+    let Some((value, se)) = gap.estimate.zip(gap.se).map(|(g, se)| (1.0 - g, se)) else {
         return Estimate::missing(Quantity::ImpliedEta, "there is no gap to read it from");
     };
-    let estimate = Estimate::figure(Quantity::ImpliedEta, "1 − gap", 1.0 - value, se, (1.0 - hi, 1.0 - lo));
+    let method = "1 − gap";
+    let estimate = Estimate::figure(Quantity::ImpliedEta, method, value, se, normal_interval(value, se));
     if !gap.reportable {
         estimate.withheld("not identifiable: the gap is not")
     } else if alignment.hi.is_none_or(|hi| hi < DIRECT) {

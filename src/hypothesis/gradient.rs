@@ -30,7 +30,7 @@ use super::rows;
 use super::stage::Stage;
 use crate::error::Result;
 use crate::linalg::{dot, solve};
-use crate::probe::influence::{Influence, theta};
+use crate::probe::influence::{Influence, normal_interval, theta};
 use crate::probe::twicing::{directions, twicing};
 use crate::probe::{Probed, Spectrum};
 
@@ -179,9 +179,9 @@ impl Leading {
         }
         let value = cross.value / own.value;
         let parts = [(1.0 / own.value, &cross), (-value / own.value, &own)];
-        let found = Influence::combine(value, &parts);
-        let (se, interval) = (found.se(&blocks), found.interval(&blocks));
-        let estimate = Estimate::figure(Quantity::HalvesTransfer, method, value, se, interval);
+        let se = Influence::combine(value, &parts).se(&blocks);
+        let estimate =
+            Estimate::figure(Quantity::HalvesTransfer, method, value, se, normal_interval(value, se));
         Some(if seen {
             estimate
         } else {

@@ -35,7 +35,7 @@ use std::ops::Range;
 use super::bench::{Bench, Label};
 use super::encoding::interval_about;
 use super::estimate::{Estimate, Quantity};
-use crate::probe::influence::{Influence, cosine, fisher_interval, mean_product, theta};
+use crate::probe::influence::{Influence, cosine, fisher_interval, mean_product, normal_interval, theta};
 
 /// z that both labels' θ̂ must pass for a cosine to be quoted: one-sided 5 %.
 pub const GATE: f64 = 1.645;
@@ -163,7 +163,7 @@ pub fn total_slope(bench: &Bench, s: &Label, r: &Label) -> (Estimate, Influence)
     let blocks = bench.contrasts.blocks();
     let product = mean_product(&s.y, &r.y, blocks);
     let se = product.se(blocks);
-    let interval = product.interval(blocks);
+    let interval = normal_interval(product.value, se);
     (
         Estimate::figure(Quantity::TotalSlope, "mean of products of contrasts", product.value, se, interval),
         product,

@@ -12,8 +12,6 @@
 //! Φ alike, which looks like curvature, so nothing is told there. It sees curvature along these directions, not all of it: a value near 0 does not
 //! prove linearity, a clear one disproves it.
 
-use std::ops::Range;
-
 use faer::Mat;
 use ndarray::Array2;
 use serde::Serialize;
@@ -21,11 +19,11 @@ use serde::Serialize;
 use super::analysis::Analysis;
 use super::bench::{Bench, Label};
 use super::estimate::{Estimate, Quantity};
-use super::mean::mean_by_block;
+use super::judging::mean_by_block;
 use super::rows;
 use super::stage::Stage;
 use crate::error::{Kind, Result};
-use crate::probe::influence::Influence;
+use crate::probe::influence::{Influence, normal_interval};
 use crate::probe::twicing::components;
 use crate::probe::{Contrasts, Spectrum};
 
@@ -127,7 +125,7 @@ impl Products {
 }
 
 /// The gain with its influence; `None` where nothing varies or the features outnumber a tenth of the contrasts.
-fn gain(contrasts: &Contrasts, label: &Label, phi: &[Vec<f64>]) -> Result<Option<Influence>> {
+fn gain(contrasts: &Contrasts, label: &Label, phi: &[Vec<f64>]) -> Result<Option<(f64, f64)>> {
     let n = label.y.len();
     if n < 10 * phi.len() {
         return Ok(None);
@@ -158,19 +156,18 @@ fn gain(contrasts: &Contrasts, label: &Label, phi: &[Vec<f64>]) -> Result<Option
                 .sum()
         })
         .collect();
-    Ok(Some(Influence { value, psi }))
+    Ok(Some((value, Influence { value, psi }.se(blocks))))
 }
 
-fn estimate(found: Option<Influence>, blocks: &[Range<usize>]) -> Estimate {
+fn estimate(found: Option<(f64, f64)>) -> Estimate {
     match found {
         None => Estimate::missing(
             Quantity::NonlinearGain,
             "fewer than ten contrasts for each curved feature, or nothing varies",
         ),
-        Some(gain) => {
+        Some((value, se)) => {
             let method = "leave-block-out least squares of the linear residual on curved features";
-            let (se, interval) = (gain.se(blocks), gain.interval(blocks));
-            Estimate::figure(Quantity::NonlinearGain, method, gain.value, se, interval)
+            Estimate::figure(Quantity::NonlinearGain, method, value, se, normal_interval(value, se))
         }
     }
 }
@@ -208,8 +205,8 @@ pub(super) fn binned(block: &[i32], by: &[f64], values: &[f64]) -> Vec<Bin> {
     rows.sort_by(|&a, &b| by[a].total_cmp(&by[b]));
     let bin = |rows: &[usize]| -> Option<Bin> {
         let reading = rows.iter().map(|&r| by[r]).sum::<f64>() / rows.len() as f64;
-        let residual = mean_by_block(rows.iter().map(|&r| (block[r], values[r])))?;
-        Some(Bin { reading, residual: residual.mean, se: Some(residual.se).filter(|se| se.is_finite()) })
+        let (residual, se, ..) = mean_by_block(rows.iter().map(|&r| (block[r], values[r])))?;
+        Some(Bin { reading, residual, se: Some(se).filter(|se| se.is_finite()) })
     };
     (0..BINS).filter_map(|b| bin(&rows[b * rows.len() / BINS..(b + 1) * rows.len() / BINS])).collect()
 }
@@ -261,7 +258,7 @@ pub(super) fn measure(stage: &mut Stage<'_>, values: &[usize], out: &mut Analysi
         let label = bench.probe_alone(vec![column(&bench, what)]).remove(0);
         let found = if bench.spectrum.resolves() {
             let phi = products.with(&bench, &label).freed(&bench);
-            estimate(gain(&bench.contrasts, &label, &phi)?, bench.contrasts.blocks())
+            estimate(gain(&bench.contrasts, &label, &phi)?)
         } else {
             Estimate::missing(
                 Quantity::NonlinearGain,

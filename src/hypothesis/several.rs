@@ -28,7 +28,7 @@ use super::problem::{Judged, Labels};
 use super::rows;
 use super::stage::Stage;
 use crate::error::Result;
-use crate::probe::influence::{Influence, theta};
+use crate::probe::influence::{Influence, Z95, normal_interval, theta};
 
 /// Name of the table of profiles in the report.
 pub const TABLE: &str = "trade_offs";
@@ -300,15 +300,14 @@ fn cone(
                 .flat_map(|i| (0..alpha.len()).map(move |j| (i, j)))
                 .map(|(i, j)| (alpha[i] * alpha[j], &all[i][j]))
                 .collect();
-            let found = Influence::combine(value, &parts);
-            let (se, interval) = (found.se(blocks), found.interval(blocks));
+            let se = Influence::combine(value, &parts).se(blocks);
             if !stage.length {
                 let names: Vec<_> = scored.iter().zip(&alpha).map(|((name, _), a)| (*name, *a)).collect();
                 if let Ok(table) = serde_json::to_value(names) {
                     out.tables.insert(CONE.to_owned(), table);
                 }
             }
-            let e = Estimate::figure(Quantity::ValueCone, method, value, se, interval);
+            let e = Estimate::figure(Quantity::ValueCone, method, value, se, normal_interval(value, se));
             if unseen.is_empty() {
                 e
             } else {
@@ -351,8 +350,8 @@ fn constrained(
         .map(|(i, j)| (slope * alpha[i] * alpha[j], &all[i][j]))
         .collect();
     parts.push((-slope * share * share, own));
-    let found = Influence::combine(share, &parts);
-    let (se, (lo, hi)) = (found.se(blocks), found.interval(blocks));
+    let se = Influence::combine(share, &parts).se(blocks);
+    let (lo, hi) = normal_interval(share, se);
     Estimate::figure(Quantity::ConstrainedShare, method, share, se, (lo.max(0.0), hi.min(1.0)))
 }
 
@@ -399,7 +398,7 @@ fn one(
         let each = scored.iter().zip(&weights).map(|((name, _), w)| format!("{name} {w}"));
         format!("twice-iterated ridge; weights on values over σ_S: {}", each.collect::<Vec<_>>().join(", "))
     };
-    let interval = angle.slope.interval(bench.contrasts.blocks());
+    let interval = (angle.slope.value - Z95 * angle.slope_se, angle.slope.value + Z95 * angle.slope_se);
     let slope =
         Estimate::figure(Quantity::WeightedSlope, method, angle.slope.value, angle.slope_se, interval);
     stage.push(out, Some(bench), None, judged.mark(slope));

@@ -1,7 +1,6 @@
 //! The grid on which the coverage of every interval is counted: small data sets, each hard in one way.
 
-use super::design::{Binary, Design, Judge, Length, Levels, Loading, Massive, Objective};
-use super::texts::{Effect, Texts};
+use super::design::{Binary, Design, Judge, Length, Levels, Loading, Massive};
 
 /// A data set of the grid.
 #[derive(Debug, Clone, PartialEq)]
@@ -79,86 +78,12 @@ pub fn cells() -> Vec<Cell> {
         ("saturated judge", Design { saturation: Some(2.0), ..tall() }),
         ("12 layers alike", Design { layers: vec![0.8; 12], ..tall() }),
     ];
-    list.into_iter().map(cell).collect()
-}
-
-/// Data sets for every quantity of the report: three constitutions, four placebo texts and two values; and responses read
-/// under texts. With at least two contrasts a dimension, so that every figure is there.
-pub fn cells_of_all() -> Vec<Cell> {
-    let judge = |name: &str, cos| Judge { noise_corr: 0.3, ..Judge::new(name, cos) };
-    let placebo =
-        |i: usize| Judge { cos_sd: 0.3, placebo: true, sd: 1.0, ..judge(&format!("placebo-{i}"), 0.0) };
-    let base = Design {
-        hidden_size: 24,
-        prompts: 80,
-        judges: [judge("good", 0.7), judge("even", 0.1), judge("bad", -0.5)]
-            .into_iter()
-            .chain((1..=4).map(placebo))
-            .collect(),
-        objectives: vec![Objective {
-            name: "T".into(),
-            cos: 0.4,
-            optimum: None,
-            noise_var: 1.0,
-            noise_corr: 0.3,
-        }],
-        ..Design::default()
+    let cell = |(name, design): (&'static str, Design)| {
+        let [least, most] = design.responses;
+        let contrasts = design.prompts as f64 * ((least + most) as f64 / 2.0 - 1.0);
+        Cell { name, per_dimension: contrasts / design.hidden_size as f64, design }
     };
-    let sized = |d: usize, prompts: usize| Design { hidden_size: d, prompts, ..base.clone() };
-    let two = |design: Design| Design { responses: [2, 2], prompts: 240, ..design };
-    let state = |effect, strength, logprob| Design {
-        hidden_size: 32,
-        prompts: 120,
-        rho2: 0.6,
-        judges: Vec::new(),
-        objectives: Vec::new(),
-        texts: Some(Texts { effect, strength, logprob, ..Texts::default() }),
-        ..base.clone()
-    };
-    let list = vec![
-        ("80 prompts", base.clone()),
-        ("20 prompts", sized(6, 20)),
-        ("12 prompts", sized(4, 12)),
-        ("N/d = 2", sized(60, 40)),
-        ("v* trailing", Design { loading: Loading::Tail, rho2: 0.8, ..base.clone() }),
-        ("two responses", two(base.clone())),
-        ("1 to 8 responses", Design { responses: [1, 8], ..base.clone() }),
-        ("binary", Design { binary: Some(Binary { prevalence: 0.4 }), graded: false, ..base.clone() }),
-        (
-            "four levels",
-            Design { levels: Some(Levels { cuts: vec![-1.0, 0.2, 1.2] }), graded: false, ..base.clone() },
-        ),
-        (
-            "preferences with errors",
-            two(Design { pairwise: true, graded: false, preference_noise: 0.5, ..base.clone() }),
-        ),
-        ("encoded all but entirely", Design { rho2: 0.98, ..base.clone() }),
-        ("heavy tails", Design { tails: Some(5.0), ..base.clone() }),
-        (
-            "massive, on the value",
-            Design {
-                massive: Some(Massive { count: 2, variance: 60.0, df: 5.0, share: 0.3 }),
-                ..base.clone()
-            },
-        ),
-        ("prompts of other spread", Design { heteroscedastic: 0.8, ..base.clone() }),
-        ("30 % copies", Design { duplicates: 0.3, prompts: 120, ..base.clone() }),
-        ("bent judge", Design { bent_judges: true, ..base.clone() }),
-        ("saturated judge", Design { saturation: Some(2.0), ..base.clone() }),
-        ("12 layers alike", Design { layers: vec![0.8; 12], ..base.clone() }),
-        ("state: nothing", state(Effect::Nothing, 0.0, 0.0)),
-        ("state: shift", state(Effect::Shift, 0.7, 0.0)),
-        ("state: gain", state(Effect::Gain, 1.6, 3.0)),
-        ("state: gain elsewhere", state(Effect::GainElsewhere, 1.6, 0.0)),
-        ("state: rotation", state(Effect::Rotation, 0.9, 0.0)),
-    ];
     list.into_iter().map(cell).collect()
-}
-
-fn cell((name, design): (&'static str, Design)) -> Cell {
-    let [least, most] = design.responses;
-    let contrasts = design.prompts as f64 * ((least + most) as f64 / 2.0 - 1.0);
-    Cell { name, per_dimension: contrasts / design.hidden_size as f64, design }
 }
 
 #[cfg(test)]
@@ -173,7 +98,7 @@ mod tests {
             .map(|c| c.per_dimension)
             .fold((f64::MAX, 0.0f64), |(lo, hi), n| (lo.min(n), hi.max(n)));
         assert!(range.0 <= 0.15 && range.1 >= 100.0, "{range:?}");
-        for cell in all.iter().chain(&cells_of_all()) {
+        for cell in &all {
             cell.design.check().unwrap_or_else(|e| panic!("{}: {e}", cell.name));
         }
         let mut names: Vec<&str> = all.iter().map(|c| c.name).collect();

@@ -53,24 +53,16 @@ pub struct Simulated {
 /// # Errors
 /// [`Kind::Invalid`] for a design that cannot be planted, with the key at fault.
 pub fn simulate(design: &Design, seed: u64) -> Result<Simulated> {
-    simulate_rows(design, seed, seed)
-}
-
-/// Draws the rows with another seed than the population: many data sets of one population.
-///
-/// # Errors
-/// As [`simulate`].
-pub fn simulate_rows(design: &Design, population: u64, rows: u64) -> Result<Simulated> {
     design.check()?;
-    let world = World::draw(design, &mut ChaCha8Rng::seed_from_u64(population));
-    let mut rng = ChaCha8Rng::seed_from_u64(rows);
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let world = World::draw(design, &mut rng);
     rng.set_stream(1);
     let bare = draw::draw(design, &world, &mut rng)?;
     rng.set_stream(2);
     let observations = texts::read_under(design, &world, bare, &mut rng)?;
     Ok(Simulated {
         observations,
-        truth: Truth::of(design, &world, population),
+        truth: Truth::of(design, &world, seed),
         directions: directions(design, &world),
     })
 }

@@ -134,7 +134,7 @@ fn what_the_penalty_leaves_out_of_v_is_in_the_interval_of_rho2() {
     assert!(line.coverage.expect("intervals") >= 0.85, "{line:?}");
 }
 
-/// Pairs with one label of each kind, which the state tells apart like two kinds of text, with this noise.
+/// Preferences whose sides the state tells apart like two kinds of text, with this noise.
 fn two_kinds(noise: f32) -> Analysis {
     let n = 240;
     let wave = |i: usize, j: usize| ((i * 7 + j * 13) as f32 * 12.9898).sin() * 43_758.547 % 1.0;
@@ -143,7 +143,7 @@ fn two_kinds(noise: f32) -> Analysis {
     });
     let columns = vstar::observations::Columns {
         prompt: Some((0..n).map(|i| (i / 2) as i32).collect()),
-        values: BTreeMap::from([("v".to_owned(), (0..n).map(|i| (i % 2) as f64).collect())]),
+        preferences: BTreeMap::from([("v".to_owned(), (0..n / 2).map(|i| [2 * i + 1, 2 * i]).collect())]),
         ..Default::default()
     };
     let meta = vstar::observations::Meta::new(vec![vstar::units::Layer(1)]);

@@ -26,9 +26,7 @@ pub struct Figure {
 impl Figure {
     /// From an influence; `None` if a number is not finite.
     pub fn of(influence: &Influence, blocks: &[std::ops::Range<usize>]) -> Option<Self> {
-        let (lo, hi) = influence.interval(blocks);
-        let (value, se) = (influence.value, influence.se(blocks));
-        (value.is_finite() && se.is_finite()).then_some(Self { value, se, lo, hi })
+        Self::new(influence.value, influence.se(blocks))
     }
 
     /// From a figure and its standard error.

@@ -1,7 +1,5 @@
 //! `docs/coverage.md`: the share of 95 % intervals that hold the planted truth, cell by cell of a grid.
 
-pub mod every;
-
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
