@@ -58,8 +58,6 @@ pub fn rho2_latent(bench: &Bench, label: &Label, latent: &Latent, scale: Scale) 
         .warn("assumes a Gaussian latent score behind the labels")
 }
 
-/// An estimate of ρ² on whatever scale, with the interval of the `finer` fit; `own` is ρ² of the label itself, which
-/// decides whether it may be quoted.
 /// What is said where labels are told better than a Gaussian score behind them allows.
 pub const NOT_GAUSSIAN: &str = "the residual stream tells the labels better than a Gaussian score behind them allows, so there is none: it \
      separates their levels like two kinds of text, and the share of the labels' own variance is the figure to read";
@@ -69,6 +67,8 @@ pub fn refutes_latent(bench: &Bench, label: &Label, latent: &Latent, scale: Scal
     rho2_latent(bench, label, latent, scale).lo.is_some_and(|lo| lo > 1.0)
 }
 
+/// An estimate of ρ² on whatever scale, with the interval of the `finer` fit; `own` is ρ² of the label itself, which
+/// decides whether it may be quoted.
 fn finished(
     bench: &Bench,
     quantity: Quantity,

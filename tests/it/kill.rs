@@ -204,7 +204,8 @@ fn a_damaged_shard_is_computed_again() {
         fs::write(&path, bytes).expect("damage");
         damaged += 1;
     }
-    assert_eq!(damaged, 16);
+    // Rows, judgments, and the states at the judge's answers.
+    assert_eq!(damaged, 26);
     fs::write(place.path("out/observations.safetensors"), b"half").expect("damage");
     fs::write(place.path("out/report.json"), b"{").expect("damage");
     assert_same(&expected, &finish(&place), "damage to every shard");

@@ -122,13 +122,11 @@ fn knows_more(index: &Index<'_>) -> Option<String> {
     let mut names: Vec<&str> = Vec::new();
     for &value in &index.values {
         let more = index.constitutions.iter().any(|c| {
-            let (state, said) = (
-                both(index, Quantity::VerdictValueRho2, Some(value), c.name),
-                both(index, Quantity::ExplainedByJudge, Some(value), c.name),
-            );
-            let (Some(state), Some(said)) = (state, said) else { return false };
-            state.iter().zip(&said).all(|(state, said)| state.lo.zip(said.hi).is_some_and(|(lo, hi)| lo > hi))
-                && state.len() == said.len()
+            // What the verdict tells is measured without length control alone.
+            let said = index.cell(Quantity::ExplainedByJudge, value, c.name, Control::None);
+            let state = both(index, Quantity::VerdictValueRho2, Some(value), c.name);
+            let (Some(state), Some(said)) = (state, said.filter(|e| quotable(e))) else { return false };
+            state.iter().all(|state| state.lo.zip(said.hi).is_some_and(|(lo, hi)| lo > hi))
         });
         if more {
             names.push(value);
