@@ -361,21 +361,13 @@ fn columns(prepared: &Prepared, job: &Job, logprob: Vec<f64>) -> Columns {
     let items = &prepared.items;
     let prompt = items.prompt_numbers();
     // Responses are numbered over all items, the same under every constitution.
-    let first: Vec<i32> = items
-        .items
-        .iter()
-        .scan(0i32, |next, item| {
-            let first = *next;
-            *next += item.responses.len() as i32;
-            Some(first)
-        })
-        .collect();
+    let first = items.first_responses();
     let of = |f: &dyn Fn(&Row) -> i32| -> Vec<i32> { job.rows.iter().map(f).collect() };
     let captured = prepared.captured();
     let mut columns = Columns {
         prompt: Some(of(&|r| prompt[r.item])),
         cluster: Some(of(&|r| prepared.clusters.of_item[r.item])),
-        response: Some(of(&|r| first[r.item] + r.response as i32)),
+        response: Some(of(&|r| (first[r.item] + r.response) as i32)),
         // Place in the list of those that were captured.
         constitution: Some(
             job.rows.iter().map(|r| captured.partition_point(|c| *c < r.constitution)).collect(),

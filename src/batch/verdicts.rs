@@ -8,7 +8,7 @@
 
 use std::collections::HashMap;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use faer::Mat;
 use ndarray::{Array2, Array3, ArrayD};
@@ -17,7 +17,7 @@ use serde_json::Value;
 use super::capture::Prepared;
 use super::experiment::JudgeMode;
 use crate::artifact;
-use crate::error::{Kind, Place, Refusal, Result};
+use crate::error::{Kind, Refusal, Result};
 use crate::hypothesis::{Mode, VerdictSource, VerdictText};
 use crate::input::Constitution;
 use crate::judge::{Cells, JudgeTemplate};
@@ -221,16 +221,8 @@ impl Kept {
 }
 
 fn columns(prepared: &Prepared, asked: &Asked<'_>, groups: &[Group], layers: &[Layer]) -> Columns {
-    let (items, prompt) = (&prepared.items.items, prepared.items.prompt_numbers());
     // Responses are numbered as in the observations.
-    let first: Vec<usize> = items
-        .iter()
-        .scan(0, |next, item| {
-            let first = *next;
-            *next += item.responses.len();
-            Some(first)
-        })
-        .collect();
+    let (prompt, first) = (prepared.items.prompt_numbers(), prepared.items.first_responses());
     let mut columns = Columns::default();
     let (mut prompts, mut clusters, mut responses, mut constitution) = (vec![], vec![], vec![], vec![]);
     let mut lens: Vec<Vec<f64>> = vec![Vec::new(); layers.len()];
@@ -266,8 +258,8 @@ pub struct Verdicts {
 }
 
 impl Verdicts {
-    /// The files that lie beside some observations and belong to them; `placebo` says which texts are placebos. A file of
-    /// another model, or of other layers than the first, is left alone, with a warning.
+    /// The files that lie beside some observations and belong to them. A file of another model, or of other layers than
+    /// the first, is left alone, with a warning.
     ///
     /// # Errors
     /// What the files refuse.
@@ -280,13 +272,15 @@ impl Verdicts {
         let mut out = Self::default();
         let Some(response) = &observations.columns().response else { return Ok(out) };
         for (mode, kind) in [(JudgeMode::Pairwise, Mode::Pairwise), (JudgeMode::Pointwise, Mode::Pointwise)] {
-            let Some(path) = file(mode).map(|name| path.with_file_name(name)).filter(|p| p.is_file()) else {
+            let Some(name) = file(mode) else { continue };
+            let path = path.with_file_name(name);
+            if !path.is_file() {
                 continue;
-            };
+            }
             let verdicts = Observations::open(&path)?;
             match out.add(&verdicts, kind, observations, &selection.pick(response)) {
                 Ok(()) => out.files.push(verdicts),
-                Err(why) => warnings.push(format!("{} is not used: {why}", shown(&path))),
+                Err(why) => warnings.push(format!("{name} is not used: {why}")),
             }
         }
         Ok(out)
@@ -333,10 +327,6 @@ impl Verdicts {
     }
 }
 
-fn shown(path: &Path) -> String {
-    path.file_name().map_or_else(|| PathBuf::from(path), PathBuf::from).display().to_string()
-}
-
 impl VerdictSource for Verdicts {
     fn layers(&self) -> &[Layer] {
         &self.layers
@@ -348,9 +338,7 @@ impl VerdictSource for Verdicts {
 
     fn resid(&self, text: usize, layer: Layer) -> Result<Array2<f32>> {
         let Some((file, rows)) = self.at.get(text) else {
-            return Err(Refusal::new(Kind::Missing, format!("there is no text {text}"))
-                .at(Place::default())
-                .into());
+            return Err(Refusal::new(Kind::Missing, format!("there is no text {text}")).into());
         };
         self.files[*file].sparse_rows(layer, rows)
     }

@@ -146,6 +146,18 @@ pub struct Analysis {
     pub seconds: Vec<(String, f64)>,
 }
 
+impl Analysis {
+    /// Adds an entry to a table that is a list, and the table where it is the first.
+    pub(super) fn add_to_table(&mut self, name: &str, entry: &impl Serialize) {
+        let Ok(entry) = serde_json::to_value(entry) else { return };
+        let table =
+            self.tables.entry(name.to_owned()).or_insert_with(|| serde_json::Value::Array(Vec::new()));
+        if let Some(list) = table.as_array_mut() {
+            list.push(entry);
+        }
+    }
+}
+
 /// Analyses a problem.
 ///
 /// # Errors

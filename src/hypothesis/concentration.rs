@@ -79,8 +79,7 @@ fn share(bench: &Bench, y: &[f64], k: usize) -> Option<Influence> {
     let leading = components(&bench.spectrum, blocks, k, &[y]).remove(0);
     let leading = Probed { y, yhat: &leading };
     let leading = theta(leading, leading, blocks);
-    let value = leading.value / all.value;
-    Some(Influence::combine(value, &[(1.0 / all.value, &leading), (-value / all.value, &all)]))
+    Some(leading.over(&all))
 }
 
 /// `value_share` and `value_share_null` of each value at k = d_eff, and the null along the curve.

@@ -7,6 +7,7 @@ use super::dominance::percent;
 use super::estimate::{Estimate, Flag, Quantity};
 use super::improvement::GATE;
 use super::latent::{Latent, Scale};
+use super::problem::Labels;
 use crate::probe::influence::{Influence, mean_product, normal_interval, theta};
 use crate::probe::reml;
 
@@ -54,17 +55,33 @@ pub fn rho2_latent(bench: &Bench, label: &Label, latent: &Latent, scale: Scale) 
     };
     let finer = rho2(bench, &bench.finer(label));
     let finer = scaled(finer.as_ref().unwrap_or(&own));
-    finished(bench, Quantity::Rho2Latent, &method, &scaled(&own), &finer, &own)
-        .warn("assumes a Gaussian latent score behind the labels")
+    let estimate = finished(bench, Quantity::Rho2Latent, &method, &scaled(&own), &finer, &own)
+        .warn("assumes a Gaussian latent score behind the labels");
+    if refuted(&estimate) { estimate.withheld(NOT_GAUSSIAN) } else { estimate }
 }
 
-/// What is said where labels are told better than a Gaussian score behind them allows.
-pub const NOT_GAUSSIAN: &str = "the residual stream tells the labels better than a Gaussian score behind them allows, so there is none: it \
+/// Whether a `rho2_latent` is clearly above 1: no Gaussian score lies behind these labels.
+fn refuted(rho2_latent: &Estimate) -> bool {
+    rho2_latent.lo.is_some_and(|lo| lo > 1.0)
+}
+
+/// What is said of labels that are told better than a Gaussian score behind them allows.
+const NOT_GAUSSIAN: &str = "the residual stream tells the labels better than a Gaussian score behind them allows, so there is none: it \
      separates their levels like two kinds of text, and the share of the labels' own variance is the figure to read";
 
-/// Whether labels are told so well that the Gaussian score behind them would have a ρ² clearly above 1.
-pub fn refutes_latent(bench: &Bench, label: &Label, latent: &Latent, scale: Scale) -> bool {
-    rho2_latent(bench, label, latent, scale).lo.is_some_and(|lo| lo > 1.0)
+/// The latent scale on which Theorem 6 is about a value, `None` for labels on a scale of their own.
+///
+/// # Errors
+/// Why there is no scale on which the value can be taken for normal.
+pub fn normal_scale(bench: &Bench, label: &Label, labels: &Labels) -> Result<Option<Latent>, &'static str> {
+    let scale = Scale::of(labels);
+    match Latent::of(bench, labels) {
+        None if scale.is_latent() => {
+            Err("labels of few levels without a latent scale: Theorem 6 is about normal values")
+        }
+        Some(latent) if refuted(&rho2_latent(bench, label, &latent, scale)) => Err(NOT_GAUSSIAN),
+        latent => Ok(latent),
+    }
 }
 
 /// An estimate of ρ² on whatever scale, with the interval of the `finer` fit; `own` is ρ² of the label itself, which

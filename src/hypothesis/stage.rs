@@ -250,9 +250,7 @@ impl Stage<'_> {
         // ρ and the ceiling are those of the latent score where labels only show its levels.
         match (&latent, scale.is_latent()) {
             (Some(latent), _) => {
-                let refuted = encoding::refutes_latent(bench, s, latent, scale);
                 let latent = encoding::rho2_latent(bench, s, latent, scale);
-                let latent = if refuted { latent.withheld(encoding::NOT_GAUSSIAN) } else { latent };
                 out.push(encoding::rho(&latent));
                 out.push(latent);
             }
@@ -273,15 +271,9 @@ impl Stage<'_> {
         }
         out.push(rho2);
         out.extend(encoding::rho2_model(bench, s));
-        out.push(match (&latent, scale.is_latent()) {
-            (None, true) => Estimate::missing(
-                Quantity::CeilingRegret,
-                "labels of few levels without a latent scale: Theorem 6 is about normal values",
-            ),
-            (Some(latent), _) if encoding::refutes_latent(bench, s, latent, scale) => {
-                Estimate::missing(Quantity::CeilingRegret, encoding::NOT_GAUSSIAN)
-            }
-            (latent, _) => ceiling::ceiling(bench, s, latent.as_ref()),
+        out.push(match encoding::normal_scale(bench, s, &value.labels) {
+            Err(why) => Estimate::missing(Quantity::CeilingRegret, why),
+            Ok(latent) => ceiling::ceiling(bench, s, latent.as_ref()),
         });
         out.push(geometry::null(bench, s, self.options.seed));
         out.extend(match (logprob, self.generation) {
@@ -310,19 +302,12 @@ impl Stage<'_> {
             if let Some(se) = total.se {
                 tested.push((Quantity::TotalSlope, moved(&u.bench, &total_influence), se));
             }
-            let (latent, scale) = (Latent::of(&u.bench, &value.labels), Scale::of(&value.labels));
             let mut cells = vec![
                 improvement::encoded_slope(&u.bench, &angle, &u.s, &u.r),
                 total,
-                match (&latent, scale.is_latent()) {
-                    (None, true) => Estimate::missing(
-                        Quantity::AttainedRegret,
-                        "labels of few levels without a latent scale: Theorem 6 is about normal values",
-                    ),
-                    (Some(latent), _) if encoding::refutes_latent(&u.bench, &u.s, latent, scale) => {
-                        Estimate::missing(Quantity::AttainedRegret, encoding::NOT_GAUSSIAN)
-                    }
-                    (latent, _) => ceiling::attained(&u.bench, &u.s, &u.r, latent.as_ref()),
+                match encoding::normal_scale(&u.bench, &u.s, &value.labels) {
+                    Err(why) => Estimate::missing(Quantity::AttainedRegret, why),
+                    Ok(latent) => ceiling::attained(&u.bench, &u.s, &u.r, latent.as_ref()),
                 },
             ];
             match &u.logprob {

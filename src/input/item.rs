@@ -172,6 +172,17 @@ impl Items {
         number(self.items.iter().map(|item| &item.prompt))
     }
 
+    /// For each item the number of its first response, where responses are numbered over all items.
+    pub fn first_responses(&self) -> Vec<usize> {
+        let mut next = 0;
+        let number = |item: &Item| {
+            let first = next;
+            next += item.responses.len();
+            first
+        };
+        self.items.iter().map(number).collect()
+    }
+
     /// For each item the number of its group: that of its `group` where it has one, otherwise shared
     /// by the items with an equal prompt and no `group`; counted from 0 in order of appearance.
     ///

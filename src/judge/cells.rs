@@ -78,6 +78,11 @@ impl Cells<'_> {
         format!("{cell}.lens.{}", layers.join("-"))
     }
 
+    /// Whether a file in which `there` finds arrays holds a cell: the log-odds, and the lens where states are kept.
+    fn holds(&self, cell: &str, there: impl Fn(&str) -> bool) -> bool {
+        there(cell) && (self.layers.is_empty() || there(&self.lens_name(cell)))
+    }
+
     /// Numbers of the requests about some units under some constitutions, those of a unit together.
     fn numbers(&self, units: &Range<usize>, constitutions: &[usize]) -> Vec<usize> {
         let mut out = Vec::with_capacity(units.len() * constitutions.len() * self.orders);
@@ -101,10 +106,7 @@ impl Cells<'_> {
         let mut out = Vec::new();
         for units in self.ranges() {
             let there = store::names(folder, &self.key(&units), CELLS);
-            let lacks = |&c: &usize| {
-                let cell = self.cell(&units, c);
-                !there.contains(&cell) || (!self.layers.is_empty() && !there.contains(&self.lens_name(&cell)))
-            };
+            let lacks = |&c: &usize| !self.holds(&self.cell(&units, c), |name| there.contains(name));
             let missing: Vec<usize> = (0..self.constitutions).filter(lacks).collect();
             out.extend(self.numbers(&units, &missing));
         }
@@ -141,8 +143,8 @@ impl Cells<'_> {
             let cells = store.get(&self.key(&units), CELLS).unwrap_or_default();
             let kept = states::kept(store, &self.key(&units), self.layers);
             let (there, missing): (Vec<usize>, Vec<usize>) = (0..self.constitutions).partition(|&c| {
-                let states = kept.contains(&names[c]) && cells.contains_key(&self.lens_name(&names[c]));
-                cells.contains_key(&names[c]) && (self.layers.is_empty() || states)
+                let states = self.layers.is_empty() || kept.contains(&names[c]);
+                states && self.holds(&names[c], |name| cells.contains_key(name))
             });
             if !there.is_empty() {
                 let asked: Vec<&Request> =

@@ -54,6 +54,12 @@ impl Influence {
         Self { value, psi }
     }
 
+    /// The quotient of two estimates on the same blocks: its gradient is 1/b in the first and −(a/b)/b in the second.
+    pub fn over(&self, other: &Self) -> Self {
+        let (ratio, per) = (self.value / other.value, 1.0 / other.value);
+        Self::combine(ratio, &[(per, self), (-ratio / other.value, other)])
+    }
+
     /// ψ centred by each block's share of the contrasts, divided by N: what a block moved the estimate.
     pub fn centred(&self, blocks: &[Range<usize>]) -> Vec<f64> {
         let n: f64 = blocks.iter().map(|g| g.len() as f64).sum();

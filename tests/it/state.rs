@@ -126,12 +126,17 @@ fn one(regime: Regime, seed: u64) -> (Simulated, Analysis) {
     (simulated, analysis)
 }
 
-fn section(analysis: &Analysis) -> String {
+/// A section of the page by its title.
+pub fn section_of(analysis: &Analysis, title: &str) -> String {
     let text = to_markdown(&Report::new(Default::default(), analysis, Vec::new()));
-    let title = "### What constitutions do to the state";
-    let at = text.find(title).unwrap_or_else(|| panic!("no section: {text}"));
+    let title = format!("### {title}");
+    let at = text.find(&title).unwrap_or_else(|| panic!("no section: {text}"));
     let rest = &text[at + title.len()..];
     rest[..rest.find("\n### ").unwrap_or(rest.len())].to_owned()
+}
+
+fn section(analysis: &Analysis) -> String {
+    section_of(analysis, "What constitutions do to the state")
 }
 
 #[test]

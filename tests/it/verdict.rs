@@ -19,11 +19,11 @@ use vstar::hypothesis::{
 use vstar::model::decoder::{Engine, Steering};
 use vstar::observations::Observations;
 use vstar::probe::Contrasts;
-use vstar::report::{Report, to_markdown};
 use vstar::units::{Layer, TokenSpan};
 
 use crate::cli::{Place, ready};
 use crate::forest::{random_decoder, variants};
+use crate::state::section_of;
 
 #[test]
 fn at_the_last_layer_the_lens_reads_the_answers_own_log_odds_in_every_variant() {
@@ -163,11 +163,7 @@ fn analysis(planted: &Planted) -> Analysis {
 }
 
 fn section(analysis: &Analysis) -> String {
-    let text = to_markdown(&Report::new(Default::default(), analysis, Vec::new()));
-    let title = "### Where the verdict is made";
-    let at = text.find(title).unwrap_or_else(|| panic!("no section: {text}"));
-    let rest = &text[at + title.len()..];
-    rest[..rest.find("\n### ").unwrap_or(rest.len())].to_owned()
+    section_of(analysis, "Where the verdict is made")
 }
 
 #[test]

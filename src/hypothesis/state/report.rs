@@ -40,13 +40,7 @@ pub fn add(finding: Finding, out: &mut Analysis) {
             out.estimates.push(placed(e, &finding, Some(&cell.value), &cell.constitution));
         }
     }
-    let Ok(entry) = serde_json::to_value(&finding) else { return };
-    match out.tables.get_mut(TABLE).and_then(serde_json::Value::as_array_mut) {
-        Some(list) => list.push(entry),
-        None => {
-            out.tables.insert(TABLE.to_owned(), serde_json::Value::Array(vec![entry]));
-        }
-    }
+    out.add_to_table(TABLE, &finding);
 }
 
 fn of(quantity: Quantity, method: &str, figure: Figure) -> Estimate {

@@ -51,10 +51,7 @@ impl Validity {
     /// The ratio to that of the state's own direction: the cosine of the two; `None` where its own reads nothing.
     pub fn over(&self, own: &Self) -> Option<Influence> {
         let (a, b) = (&self.0, &own.0);
-        (b.value > 0.0).then(|| {
-            let ratio = a.value / b.value;
-            Influence::combine(ratio, &[(1.0 / b.value, a), (-ratio / b.value, b)])
-        })
+        (b.value > 0.0).then(|| a.over(b))
     }
 }
 

@@ -42,8 +42,6 @@ pub fn share(bench: &Bench, lens: &[f64], reward: &[f64]) -> Option<(Influence, 
     if rr.value <= 0.0 {
         return None;
     }
-    let share = lr.value / rr.value;
-    let influence = Influence::combine(share, &[(1.0 / rr.value, &lr), (-share / rr.value, &rr)]);
     let correlation = (ll.value > 0.0).then(|| lr.value / (ll.value * rr.value).sqrt());
-    Some((influence, correlation))
+    Some((lr.over(&rr), correlation))
 }

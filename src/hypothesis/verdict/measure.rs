@@ -113,7 +113,7 @@ impl Read<'_> {
                     share: figure,
                     correlation,
                 };
-                add(out, &lens);
+                out.add_to_table(TABLE, &lens);
             }
         }
         Ok(())
@@ -173,16 +173,6 @@ fn transfer(answers: &Bench, responses: Option<Rc<Bench>>, r: &Label) -> Estimat
             let se = ratio.se(blocks);
             let value = ratio.value.clamp(-1.0, 1.0);
             Estimate::figure(Quantity::VerdictTransfer, method, value, se, fisher_interval(value, se))
-        }
-    }
-}
-
-fn add(out: &mut Analysis, lens: &Lens) {
-    let Ok(entry) = serde_json::to_value(lens) else { return };
-    match out.tables.get_mut(TABLE).and_then(serde_json::Value::as_array_mut) {
-        Some(list) => list.push(entry),
-        None => {
-            out.tables.insert(TABLE.to_owned(), serde_json::Value::Array(vec![entry]));
         }
     }
 }
