@@ -1,6 +1,6 @@
 //! Where the judge's verdict is made: layer by layer, and by which direction.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::Section;
 use crate::hypothesis::verdict::{Lens, TABLE};
@@ -56,12 +56,15 @@ fn judges(lenses: &[Lens]) -> BTreeMap<(&str, &'static str), Vec<&Lens>> {
     out
 }
 
+/// The kept layers, rising.
+fn layers(lenses: &[Lens]) -> Vec<Layer> {
+    lenses.iter().map(|l| l.layer).collect::<BTreeSet<_>>().into_iter().collect()
+}
+
 /// From which layer on half of the verdict is read.
 fn made(lenses: &[Lens]) -> String {
     let judges = judges(lenses);
-    let mut kept: Vec<Layer> = lenses.iter().map(|l| l.layer).collect();
-    kept.sort_unstable();
-    kept.dedup();
+    let kept = layers(lenses);
     let (Some(last), false) = (kept.last(), judges.is_empty()) else {
         return "No constitution’s verdict varies.".into();
     };
@@ -100,12 +103,10 @@ fn both<'a>(
     }
 }
 
-/// Under how many constitutions v_c is clearly a direction of the verdict at the answer.
+/// Under how many constitutions, placebos apart, v_c is clearly a direction of the verdict at the answer.
 fn transfer(index: &Index<'_>) -> Option<String> {
-    let tested: Vec<Vec<&Estimate>> = index
-        .constitutions
-        .iter()
-        .filter_map(|c| both(index, Quantity::VerdictTransfer, None, c.name))
+    let tested: Vec<Vec<&Estimate>> = real(index)
+        .filter_map(|c| both(index, Quantity::VerdictTransfer, None, c))
         .collect();
     let clear = |list: &Vec<&Estimate>| list.iter().all(|e| e.lo.is_some_and(|lo| lo > 0.0));
     let found = tested.iter().filter(|list| clear(list)).count();
@@ -117,27 +118,32 @@ fn transfer(index: &Index<'_>) -> Option<String> {
     })
 }
 
-/// Values of which the state at the answer clearly tells more than the verdict does.
+/// Of which values the state at the answer clearly tells more than the verdict does, and under how many of the
+/// constitutions for which both are known, placebos apart.
 fn knows_more(index: &Index<'_>) -> Option<String> {
-    let mut names: Vec<&str> = Vec::new();
+    let mut values: Vec<String> = Vec::new();
     for &value in &index.values {
-        let more = index.constitutions.iter().any(|c| {
-            // What the verdict tells is measured without length control alone.
-            let said = index.cell(Quantity::ExplainedByJudge, value, c.name, Control::None);
-            let state = both(index, Quantity::VerdictValueRho2, Some(value), c.name);
-            let (Some(state), Some(said)) = (state, said.filter(|e| quotable(e))) else { return false };
-            state.iter().all(|state| state.lo.zip(said.hi).is_some_and(|(lo, hi)| lo > hi))
-        });
-        if more {
-            names.push(value);
+        let compared: Vec<bool> = real(index)
+            .filter_map(|c| {
+                // What the verdict tells is measured without length control alone.
+                let said = index.cell(Quantity::ExplainedByJudge, value, c, Control::None);
+                let state = both(index, Quantity::VerdictValueRho2, Some(value), c)?;
+                let said = said.filter(|e| quotable(e))?;
+                Some(state.iter().all(|state| state.lo.zip(said.hi).is_some_and(|(lo, hi)| lo > hi)))
+            })
+            .collect();
+        let more = compared.iter().filter(|&&more| more).count();
+        if more > 0 {
+            values.push(format!("“{value}” ({more} of {})", counted(compared.len() as u64, "constitution")));
         }
     }
-    let list = match names[..] {
-        [] => return None,
-        [one] => format!("“{one}”"),
-        _ => names.iter().map(|n| format!("“{n}”")).collect::<Vec<_>>().join(", "),
-    };
-    Some(format!("Of {list} the state at the answer tells more than the verdict does."))
+    (!values.is_empty())
+        .then(|| format!("The state at the answer tells more than the verdict does of {}.", values.join(", ")))
+}
+
+/// Names of the constitutions that are no placebos.
+fn real<'a>(index: &'a Index<'a>) -> impl Iterator<Item = &'a str> {
+    index.constitutions.iter().filter(|c| !c.is_placebo()).map(|c| c.name)
 }
 
 fn constitutions(index: &Index<'_>) -> Grid {
@@ -201,10 +207,7 @@ fn by_layer(lenses: &[Lens]) -> Grid {
         ">placebos, median",
         ">correlation with the verdict, median",
     ]);
-    let mut layers: Vec<Layer> = lenses.iter().map(|l| l.layer).collect();
-    layers.sort_unstable();
-    layers.dedup();
-    for layer in layers {
+    for layer in layers(lenses) {
         let of = |placebo: bool| lenses.iter().filter(move |l| l.layer == layer && l.placebo == placebo);
         let shares = |placebo: bool| -> Vec<f64> { of(placebo).map(|l| l.share.value).collect() };
         let (own, placebos) = (shares(false), shares(true));
