@@ -231,41 +231,13 @@ fn time(decoder: &Decoder, requests: &[Request], settings: &Settings) -> Result<
     forest::run(decoder, requests, settings, &place, &mut |_| Ok(()))?;
     let seconds = began.elapsed().as_secs_f64();
     let plan = forest::plan_requests(decoder, requests, settings.chunk_tokens);
-    let operations = operations(decoder.config(), requests, &plan)?;
+    let operations = forest::operations(decoder.config(), requests, &plan)?.total();
     Ok(Rate { tokens: plan.naive_tokens, computed: plan.packed_tokens, seconds, operations })
-}
-
-fn block_parameters(config: &Config) -> usize {
-    let qkv = (config.heads + 2 * config.kv_heads) * config.head_dim * config.hidden_size;
-    let out = config.heads * config.head_dim * config.hidden_size;
-    let gates = if matches!(config.mlp, crate::model::config::Mlp::Gated(_)) { 3 } else { 2 };
-    qkv + out + gates * config.hidden_size * config.intermediate_size
 }
 
 fn parameters(config: &Config) -> usize {
     let vocabulary = config.vocab_size * config.hidden_size * if config.tied { 1 } else { 2 };
-    config.num_blocks() * block_parameters(config) + vocabulary
-}
-
-/// 2 operations a multiplication: products of every computed token, attention to every token it sees, and the
-/// output head after every token of a response's.
-fn operations(config: &Config, requests: &[Request], plan: &forest::Plan) -> Result<f64> {
-    let mut seen = 0usize;
-    let mut heads = std::collections::BTreeSet::new();
-    for (number, chunk) in plan.chunks.iter().enumerate() {
-        let members: Vec<&Request> = chunk.iter().map(|&i| &requests[i]).collect();
-        let built = forest::Forest::build(&members)?;
-        seen += built.packing().positions().iter().map(|&p| p as usize + 1).sum::<usize>();
-        for (i, request) in members.iter().enumerate() {
-            if let Some(span) = request.response {
-                heads.extend(built.indices(i, span.start.max(1) - 1, span.end - 1).map(|t| (number, t)));
-            }
-        }
-    }
-    let products = 2.0 * plan.packed_tokens as f64 * block_parameters(config) as f64;
-    let attention = 4.0 * seen as f64 * (config.heads * config.head_dim) as f64;
-    let head = 2.0 * heads.len() as f64 * (config.vocab_size * config.hidden_size) as f64;
-    Ok(config.num_blocks() as f64 * (products + attention) + head)
+    config.num_blocks() * forest::block_parameters(config) + vocabulary
 }
 
 #[cfg(test)]

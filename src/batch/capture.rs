@@ -235,10 +235,9 @@ impl Prepared {
         recipe
     }
 
-    /// Requests of the rows that a folder of shards lacks.
-    pub fn outstanding<'a>(&self, job: &'a Job, folder: &Path) -> Vec<&'a Request> {
-        let rows = capture::outstanding(&job.rows, &json(&self.decisive()), folder);
-        rows.into_iter().map(|row| &row.request).collect()
+    /// Rows that a folder of shards lacks.
+    pub fn outstanding<'a>(&self, job: &'a Job, folder: &Path) -> Vec<&'a Row> {
+        capture::outstanding(&job.rows, &json(&self.decisive()), folder)
     }
 
     /// The name of a constitution.

@@ -46,7 +46,9 @@ impl Judged {
 #[derive(Debug, Clone)]
 pub struct Planned {
     /// The judge.
-    pub name: &'static str,
+    pub mode: JudgeMode,
+    /// Number of layers at which the state at its answers is kept.
+    pub layers: usize,
     /// Everything.
     pub requests: Vec<Request>,
     /// Numbers of those that are not answered yet.
@@ -122,6 +124,11 @@ impl Judges {
         })
     }
 
+    /// Whether one reads the likelihood of responses under constitutions.
+    pub fn implicit(&self) -> bool {
+        self.implicit
+    }
+
     /// What decides their numbers, for the manifest.
     pub fn describe(&self) -> Value {
         let Self { pairwise, pointwise, implicit, most_pairs, layers } = self;
@@ -155,7 +162,12 @@ impl Judges {
                 there.iter().flat_map(|(&item, own)| ring(item, own).into_iter().take(most)).collect();
             let asked = docket(&prepared.model, template, chat, items, &constitutions, &pairs, skip)?;
             let left = asked.cells(&recipe(prepared, template), &self.layers).outstanding(shards);
-            out.push(Planned { name: "judge, pairs", requests: asked.requests, left });
+            out.push(Planned {
+                mode: JudgeMode::Pairwise,
+                layers: self.layers.len(),
+                requests: asked.requests,
+                left,
+            });
         }
         if let Some(template) = &self.pointwise {
             let of = |(&item, own): (&usize, &Vec<usize>)| {
@@ -164,7 +176,12 @@ impl Judges {
             let answers: Vec<Answer> = there.iter().flat_map(of).collect();
             let asked = questions(&prepared.model, template, chat, items, &constitutions, &answers, skip)?;
             let left = asked.cells(&recipe(prepared, template), &self.layers).outstanding(shards);
-            out.push(Planned { name: "judge, one by one", requests: asked.requests, left });
+            out.push(Planned {
+                mode: JudgeMode::Pointwise,
+                layers: self.layers.len(),
+                requests: asked.requests,
+                left,
+            });
         }
         Ok(out)
     }

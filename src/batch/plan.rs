@@ -6,17 +6,34 @@ use std::time::Instant;
 use faer::Mat;
 
 use super::capture::Prepared;
+use super::experiment::JudgeMode;
 use super::progress::Progress;
 use super::run::Loaded;
+use crate::capture::Row;
 use crate::error::{Kind, Refusal, Result};
 use crate::forest::{self, Request};
 use crate::probe::Spectrum;
 
+/// A part of a run, by what it is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// The responses in the bare context.
+    Bare,
+    /// The responses under so many constitutions.
+    Under(usize),
+    /// Forced choices, asked under every constitution; whether the states at the answers are kept.
+    Pairs(bool),
+    /// Questions about one response, asked under every constitution; whether the states at the answers are kept.
+    Singles(bool),
+    /// Directions, intervals and the report.
+    Fit,
+}
+
 /// A step of a run.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Step {
-    /// Its name.
-    pub name: &'static str,
+    /// What it computes.
+    pub part: Part,
     /// Sequences that are read; 0 for the fit.
     pub sequences: usize,
     /// Their tokens, one by one.
@@ -27,6 +44,11 @@ pub struct Step {
     pub done: usize,
     /// Seconds that the rest will take on this machine, as it is loaded now.
     pub seconds: f64,
+    /// Of these, seconds for log P of the responses: the output head's share of the operations. `None` where the step
+    /// computes none.
+    pub logprob_seconds: Option<f64>,
+    /// Bytes that its residual streams take on disk, as shards and as a file.
+    pub bytes: u64,
 }
 
 /// Seconds of computing after which the rate of a sample is believed.
@@ -47,14 +69,31 @@ pub fn steps(loaded: &Loaded, progress: &mut dyn Progress) -> Result<Vec<Step>> 
 fn measured(loaded: &Loaded) -> Result<Vec<Step>> {
     let prepared = &loaded.prepared;
     let shards = loaded.shards();
-    let all: Vec<&Request> = loaded.job.rows.iter().map(|r| &r.request).collect();
-    let left = prepared.outstanding(&loaded.job, &shards);
-    let mut out = vec![step(prepared, "capture", &all, &left, false)?];
+    let bare = |row: &Row| prepared.constitutions[row.constitution].is_none();
+    let mut out = Vec::new();
+    // Shards are of one constitution each, so that the two parts share nothing.
+    for of_bare in [true, false] {
+        let rows = || loaded.job.rows.iter().filter(|row| bare(row) == of_bare);
+        let all: Vec<&Request> = rows().map(|r| &r.request).collect();
+        if all.is_empty() {
+            continue;
+        }
+        let left: Vec<&Request> = prepared
+            .outstanding(&loaded.job, &shards)
+            .into_iter()
+            .filter(|r| bare(r) == of_bare)
+            .map(|r| &r.request)
+            .collect();
+        let texts: BTreeSet<usize> = rows().map(|row| row.constitution).collect();
+        let part = if of_bare { Part::Bare } else { Part::Under(texts.len()) };
+        let bytes = 2 * all.len() as u64 * row_bytes(prepared, prepared.settings.layers.len());
+        out.push(step(prepared, part, &all, &left, bytes)?);
+    }
     for planned in loaded.judges.requests(prepared, &loaded.job, &shards)? {
         if planned.requests.is_empty() {
             return Err(Refusal::new(
                 Kind::NotEstimable,
-                format!("nothing can be judged ({})", planned.name),
+                format!("nothing can be judged ({})", planned.mode.as_str()),
             )
             .expected("prompts with two responses that fit the model's context with the judge's question")
             .remedy("use a shorter judge template, shorter items, or a model with a longer context")
@@ -62,33 +101,57 @@ fn measured(loaded: &Loaded) -> Result<Vec<Step>> {
         }
         let all: Vec<&Request> = planned.requests.iter().collect();
         let left: Vec<&Request> = planned.left.iter().map(|&i| &planned.requests[i]).collect();
-        out.push(step(prepared, planned.name, &all, &left, true)?);
+        let states = planned.layers > 0;
+        // A pair is asked twice and kept once; there are about as many pairs as responses.
+        let (part, copies) = match planned.mode {
+            JudgeMode::Pairwise => (Part::Pairs(states), 1),
+            JudgeMode::Pointwise | JudgeMode::Implicit => (Part::Singles(states), 2),
+        };
+        let bytes = copies * all.len() as u64 * row_bytes(prepared, planned.layers);
+        out.push(step(prepared, part, &all, &left, bytes)?);
     }
-    let seconds = fit_seconds(loaded)?;
-    out.push(Step { name: "fit", sequences: 0, naive_tokens: 0, packed_tokens: 0, done: 0, seconds });
+    out.push(Step {
+        part: Part::Fit,
+        sequences: 0,
+        naive_tokens: 0,
+        packed_tokens: 0,
+        done: 0,
+        seconds: fit_seconds(loaded)?,
+        logprob_seconds: None,
+        bytes: 0,
+    });
     Ok(out)
 }
 
+/// Bytes of one row of residual streams, in f32.
+fn row_bytes(prepared: &Prepared, layers: usize) -> u64 {
+    (layers * prepared.model.decoder.config().hidden_size * size_of::<f32>()) as u64
+}
+
 /// A step of some requests, of which some are left to compute.
-fn step(
-    prepared: &Prepared,
-    name: &'static str,
-    all: &[&Request],
-    left: &[&Request],
-    answers_alone: bool,
-) -> Result<Step> {
-    let tokens = |requests: &[&Request]| {
-        forest::plan_requests(&prepared.model.decoder, requests, prepared.settings.chunk_tokens)
-    };
+fn step(prepared: &Prepared, part: Part, all: &[&Request], left: &[&Request], bytes: u64) -> Result<Step> {
+    let decoder = &prepared.model.decoder;
+    let tokens =
+        |requests: &[&Request]| forest::plan_requests(decoder, requests, prepared.settings.chunk_tokens);
     let plan = tokens(all);
-    let seconds = if left.is_empty() {
-        0.0
-    } else {
-        tokens(left).packed_tokens as f64 / rate(prepared, left, answers_alone)?
-    };
-    let done = all.len() - left.len();
-    let (naive_tokens, packed_tokens) = (plan.naive_tokens, plan.packed_tokens);
-    Ok(Step { name, sequences: all.len(), naive_tokens, packed_tokens, done, seconds })
+    let judges = matches!(part, Part::Pairs(_) | Part::Singles(_));
+    let (mut seconds, mut head) = (0.0, 0.0);
+    if !left.is_empty() {
+        let left_plan = tokens(left);
+        seconds = left_plan.packed_tokens as f64 / rate(prepared, left, judges)?;
+        head = forest::operations(decoder.config(), left, &left_plan)?.head_share();
+    }
+    let logprob = !judges && all.iter().any(|request| request.logprob);
+    Ok(Step {
+        part,
+        sequences: all.len(),
+        naive_tokens: plan.naive_tokens,
+        packed_tokens: plan.packed_tokens,
+        done: all.len() - left.len(),
+        seconds,
+        logprob_seconds: logprob.then_some(head * seconds),
+        bytes,
+    })
 }
 
 /// Packed tokens a second: of growing pieces of the job, until one takes long enough.

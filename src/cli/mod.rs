@@ -19,6 +19,7 @@ mod meter;
 mod models;
 mod numbers;
 mod organism;
+mod plan;
 mod preview;
 mod run;
 mod shift;

@@ -4,12 +4,12 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::args::{ComputeArgs, ModeName, PoolName, layer};
+use super::args::{ComputeArgs, LogprobName, ModeName, PoolName, layer};
 use super::bars::Bars;
 use super::capture::{describe, list_skipped};
-use super::numbers::duration;
+use super::plan;
 use crate::batch::experiment::{Experiment, Given, OWN, defaults};
-use crate::batch::plan::{Step, steps};
+use crate::batch::plan::steps;
 use crate::batch::quick;
 use crate::batch::run::Loaded;
 use crate::batch::scope::StateLayers;
@@ -75,6 +75,9 @@ pub struct RunArgs {
     /// [default: all]
     #[arg(long, num_args = 1.., value_name = "all|none|NAME")]
     pub under: Vec<String>,
+    /// Of which rows log P is computed: all, or the bare ones alone [default: all]
+    #[arg(long, value_enum)]
+    pub logprob: Option<LogprobName>,
     /// Layers at which the state is kept where the judge answers: auto (eight), none, all, or numbers and ranges
     /// [default: auto]
     #[arg(long)]
@@ -181,6 +184,7 @@ impl RunArgs {
         put("judge-layers", "judge.layers", text(&self.judge_layers.as_ref().map(ToString::to_string)));
         let under = (!self.under.is_empty()).then(|| (self.under.join(" "), quoted_list(&self.under)));
         put("under", "capture.under", under);
+        put("logprob", "capture.logprob", text(&self.logprob.map(|l| l.of().as_str().to_owned())));
         let layer = self.layer.map(|layer| match layer {
             LayerChoice::Auto => ("auto".to_owned(), quoted("auto")),
             LayerChoice::Fixed(layer) => (layer.to_string(), layer.to_string()),
@@ -232,7 +236,7 @@ pub fn run(args: &RunArgs) -> Result<()> {
         println!("warning: {warning}");
     }
     describe(&loaded.prepared, &loaded.job);
-    plan(&steps(&loaded, &mut Bars::new())?);
+    plan::show(&steps(&loaded, &mut Bars::new())?, loaded.judges.implicit());
     let out = &loaded.experiment.out;
     println!("out: {}", out.display());
     if args.dry_run {
@@ -246,26 +250,4 @@ pub fn run(args: &RunArgs) -> Result<()> {
     println!("report in {} and {}", out.join("report.html").display(), out.join("report.md").display());
     println!("run again with: vstar run {}", out.join(OWN).display());
     Ok(())
-}
-
-fn plan(steps: &[Step]) {
-    println!("{:<18} {:>10} {:>14} {:>14} {:>10}", "step", "sequences", "tokens", "computed", "time");
-    for step in steps {
-        let count = |n: usize| if step.sequences > 0 { n.to_string() } else { String::new() };
-        println!(
-            "{:<18} {:>10} {:>14} {:>14} {:>10}",
-            step.name,
-            count(step.sequences),
-            count(step.naive_tokens),
-            count(step.packed_tokens),
-            duration(step.seconds) + &done(step)
-        );
-    }
-    let total: f64 = steps.iter().map(|s| s.seconds).sum();
-    println!("about {} in all, from short samples on this machine as it is loaded now", duration(total));
-}
-
-/// What an earlier run has done of a step.
-fn done(step: &Step) -> String {
-    if step.done > 0 { format!(" ({} sequences are there already)", step.done) } else { String::new() }
 }

@@ -150,10 +150,18 @@ fn a_dry_run_counts_what_the_run_will_ask_and_writes_nothing() {
     with_judge(&place, "both.toml", "both", "template = \"judge.toml\"\nmode = [\"pairwise\", \"implicit\"]");
     let (ok, out, err) = place.vstar(&["run", "both.toml", "--dry-run"]);
     assert!(ok, "{out}\n{err}");
-    // 70 prompts, 3 responses, 3 contexts; a ring of 3 pairs in both orders under 2 constitutions.
+    // 70 prompts, 3 responses, bare and under 2 constitutions; a ring of 3 pairs in both orders under these.
     let line =
         |name: &str| out.lines().find(|l| l.starts_with(name)).unwrap_or_else(|| panic!("{name}: {out}"));
-    assert!(line("capture ").contains(" 630 ") && line("judge, pairs").contains(" 840 "), "{out}");
+    assert!(line("capture, bare").contains(" 210 "), "{out}");
+    assert!(
+        line("capture, under 2 texts").contains(" 420 ") && line("judge, pairs").contains(" 840 "),
+        "{out}"
+    );
+    assert!(
+        line("about").contains("B of disk") && out.contains("w under a text; v_c by likelihood"),
+        "{out}"
+    );
     assert!(
         line("fit").contains(" s") && line("memory").contains("MiB") && line("about").contains(" s in all")
     );
