@@ -7,6 +7,7 @@ use super::obstacles::{judge_itself, obstacle};
 use super::overall::{Encoded, ValueSummary, summaries};
 use super::rows::Index;
 use super::sections::state::without_a_judge;
+use super::sections::verdict::left_unsaid;
 use super::text::shortened;
 use super::validity::JudgeValidity;
 use super::verdict::{Outcome, Qualifier, Verdict, placebo_texts, verdicts_of};
@@ -39,7 +40,11 @@ pub(super) fn lines(
     [
         finding(report, index, verdicts, summaries),
         which(index, verdicts),
-        inner_state(index, summaries) + &without_a_judge(report).map(|s| format!(" {s}")).unwrap_or_default(),
+        [Some(inner_state(index, summaries)), without_a_judge(report), left_unsaid(index)]
+            .into_iter()
+            .flatten()
+            .collect::<Vec<_>>()
+            .join(" "),
         how_sure(index, verdicts),
         what_would_make_it_wrong(report, index, verdicts, summaries),
     ]

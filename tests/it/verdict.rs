@@ -16,9 +16,12 @@ use vstar::hypothesis::{
     Analysis, Asked, Choices, Control, Labels, LayerChoice, LayerSource, Mode, Options, Parts, Problem,
     Quantity, Value, VerdictSource, VerdictText, analyse,
 };
+use vstar::input::Family;
 use vstar::model::decoder::{Engine, Steering};
 use vstar::observations::Observations;
 use vstar::probe::Contrasts;
+use vstar::report::words::five_lines;
+use vstar::report::{ConstitutionCard, Report, to_markdown};
 use vstar::units::{Layer, TokenSpan};
 
 use crate::cli::{Place, ready};
@@ -236,7 +239,15 @@ fn a_state_that_knows_nothing_of_the_verdict_says_so() {
 
 #[test]
 fn a_state_that_knows_more_than_the_verdict_says_is_told_from_one_that_does_not() {
-    let more = |planted: &Planted| section(&analysis(planted)).contains("tells more than the verdict does");
+    let more = |planted: &Planted| {
+        let analysis = analysis(planted);
+        let said =
+            section(&analysis).contains("tells more than the verdict does of “v” (1 of 1 constitution)");
+        let report = Report::new(Default::default(), &analysis, Vec::new());
+        let first = five_lines(&report)[2].contains("its state tells more of “v” than its answers do");
+        assert_eq!(said, first);
+        said
+    };
     let plain = Truth::CLEAR.draw(9);
     assert!(!more(&plain));
     // S itself in a coordinate of z that the verdict does not use.
@@ -246,6 +257,22 @@ fn a_state_that_knows_more_than_the_verdict_says_is_told_from_one_that_does_not(
         knows.z[[i, 5]] += 3.0 * *s as f32;
     }
     assert!(more(&knows));
+    // What a text without content leaves unsaid is no constitution's doing.
+    let analysis = analysis(&knows);
+    let card = |family| ConstitutionCard {
+        name: "kind".into(),
+        family: Some(family),
+        paraphrase_of: None,
+        expect: Default::default(),
+        excerpt: String::new(),
+    };
+    for (family, said) in [(Family::Prosocial, true), (Family::Placebo, false)] {
+        let report = Report::new(Default::default(), &analysis, vec![card(family)]);
+        assert_eq!(five_lines(&report)[2].contains("tells more of “v”"), said, "{family:?}");
+        let text = to_markdown(&report);
+        assert_eq!(text.contains("tells more than the verdict does"), said, "{family:?}");
+        assert_eq!(text.contains("clearly reads the verdict at the answer too under"), said, "{family:?}");
+    }
 }
 
 fn verdicts(place: &Place, out: &str) -> Observations {

@@ -21,7 +21,7 @@ mod raw;
 pub(super) mod state;
 mod tilt;
 mod tradeoffs;
-mod verdict;
+pub(super) mod verdict;
 mod wording;
 
 use super::Report;

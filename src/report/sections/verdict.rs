@@ -9,6 +9,7 @@ use crate::report::Report;
 use crate::report::format::{NOTHING, counted, headline, number, percent, quotable};
 use crate::report::grid::{Cell, Grid, grid};
 use crate::report::rows::Index;
+use crate::report::words::{NAMED_VALUES, joined, quoted};
 use crate::units::Layer;
 
 /// Lens share from which a verdict counts as made.
@@ -105,9 +106,8 @@ fn both<'a>(
 
 /// Under how many constitutions, placebos apart, v_c is clearly a direction of the verdict at the answer.
 fn transfer(index: &Index<'_>) -> Option<String> {
-    let tested: Vec<Vec<&Estimate>> = real(index)
-        .filter_map(|c| both(index, Quantity::VerdictTransfer, None, c))
-        .collect();
+    let tested: Vec<Vec<&Estimate>> =
+        real(index).filter_map(|c| both(index, Quantity::VerdictTransfer, None, c)).collect();
     let clear = |list: &Vec<&Estimate>| list.iter().all(|e| e.lo.is_some_and(|lo| lo > 0.0));
     let found = tested.iter().filter(|list| clear(list)).count();
     (!tested.is_empty()).then(|| {
@@ -118,11 +118,16 @@ fn transfer(index: &Index<'_>) -> Option<String> {
     })
 }
 
-/// Of which values the state at the answer clearly tells more than the verdict does, and under how many of the
-/// constitutions for which both are known, placebos apart.
-fn knows_more(index: &Index<'_>) -> Option<String> {
-    let mut values: Vec<String> = Vec::new();
-    for &value in &index.values {
+/// Of a value, under how many constitutions, of those for which both are known, the state at the answer clearly tells
+/// more than the verdict does; placebos apart.
+struct More<'a> {
+    value: &'a str,
+    clear: usize,
+    compared: usize,
+}
+
+fn more<'a>(index: &'a Index<'a>) -> Vec<More<'a>> {
+    let of = |&value: &&'a str| {
         let compared: Vec<bool> = real(index)
             .filter_map(|c| {
                 // What the verdict tells is measured without length control alone.
@@ -132,13 +137,33 @@ fn knows_more(index: &Index<'_>) -> Option<String> {
                 Some(state.iter().all(|state| state.lo.zip(said.hi).is_some_and(|(lo, hi)| lo > hi)))
             })
             .collect();
-        let more = compared.iter().filter(|&&more| more).count();
-        if more > 0 {
-            values.push(format!("“{value}” ({more} of {})", counted(compared.len() as u64, "constitution")));
-        }
-    }
-    (!values.is_empty())
-        .then(|| format!("The state at the answer tells more than the verdict does of {}.", values.join(", ")))
+        let clear = compared.iter().filter(|&&more| more).count();
+        (clear > 0).then_some(More { value, clear, compared: compared.len() })
+    };
+    index.values.iter().filter_map(of).collect()
+}
+
+/// Of which values the state at the answer tells more than the verdict does, and under how many constitutions.
+fn knows_more(index: &Index<'_>) -> Option<String> {
+    let values: Vec<String> = more(index)
+        .iter()
+        .map(|m| format!("“{}” ({} of {})", m.value, m.clear, counted(m.compared as u64, "constitution")))
+        .collect();
+    (!values.is_empty()).then(|| {
+        format!("The state at the answer tells more than the verdict does of {}.", values.join(", "))
+    })
+}
+
+/// The same for the first lines: values of which it is so under more than half of the constitutions.
+pub(in crate::report) fn left_unsaid(index: &Index<'_>) -> Option<String> {
+    let values: Vec<String> =
+        more(index).iter().filter(|m| 2 * m.clear > m.compared).map(|m| quoted(m.value)).collect();
+    (!values.is_empty()).then(|| {
+        format!(
+            "Where the judge answers, its state tells more of {} than its answers do.",
+            joined(&values, NAMED_VALUES)
+        )
+    })
 }
 
 /// Names of the constitutions that are no placebos.
