@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use super::export::{DIRECTIONS, read_directions, read_report};
+use super::export::{DIRECTIONS, PLOTS, read_directions, read_report, write_images};
 use super::{capture::OBSERVATIONS, pose};
 use crate::artifact;
 use crate::error::Result;
@@ -12,20 +12,29 @@ use crate::hypothesis::state::map::shift_map;
 use crate::hypothesis::{Control, Estimate, Options, Quantity};
 use crate::observations::Observations;
 use crate::report::Report;
-use crate::report::compare::{Comparison, Run, compare, to_html, to_json, to_markdown};
+use crate::report::compare::{Comparison, Run, compare, to_html, to_json, to_markdown, to_svgs};
 use crate::units::Layer;
 
-/// Compares the runs in these folders and writes `compare.json`, `compare.md` and `compare.html` into `out`. `eta`: the
-/// share of value-relevant text that each run's model was trained on, where it is known.
+/// Compares the runs in these folders and writes `compare.json`, `compare.md` and `compare.html` into `out`, and with
+/// `images` every plot as an SVG file into `out/plots`. `eta`: the share of value-relevant text that each run's model was
+/// trained on, where it is known.
 ///
 /// # Errors
 /// `Missing` for a folder without a report; what the comparison refuses; the file system's.
-pub fn compare_into(folders: &[PathBuf], eta: Option<Vec<f64>>, out: &Path) -> Result<Comparison> {
+pub fn compare_into(
+    folders: &[PathBuf],
+    eta: Option<Vec<f64>>,
+    out: &Path,
+    images: bool,
+) -> Result<Comparison> {
     let runs = folders.iter().map(|folder| read(folder)).collect::<Result<Vec<_>>>()?;
     let comparison = compare(runs, eta)?;
     artifact::write_bytes(&out.join("compare.json"), to_json(&comparison)?.as_bytes())?;
     artifact::write_bytes(&out.join("compare.md"), to_markdown(&comparison).as_bytes())?;
     artifact::write_bytes(&out.join("compare.html"), to_html(&comparison).as_bytes())?;
+    if images {
+        write_images(&to_svgs(&comparison), &out.join(PLOTS))?;
+    }
     Ok(comparison)
 }
 

@@ -1,11 +1,11 @@
-//! The directions of a finished run or fit, written in a format of the user's choice.
+//! The directions and plots of a finished run or fit, written in a format of the user's choice.
 
 use std::path::{Path, PathBuf};
 
 use crate::artifact;
 use crate::error::{Error, Kind, Place, Refusal, Result};
 use crate::report::export::{
-    Directions, from_safetensors, to_csv, to_estimates_csv, to_gguf, to_npz, to_safetensors,
+    Directions, Image, from_safetensors, to_csv, to_estimates_csv, to_gguf, to_npz, to_safetensors, to_svgs,
 };
 use crate::report::{Report, from_json};
 
@@ -14,6 +14,9 @@ pub const DIRECTIONS: &str = "directions.safetensors";
 
 /// Name of the report inside a folder.
 pub const REPORT: &str = "report.json";
+
+/// Name of the folder of plots inside a folder.
+pub const PLOTS: &str = "plots";
 
 /// A format to export to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +29,8 @@ pub enum Format {
     Safetensors,
     /// One direction as a llama.cpp control vector.
     Gguf,
+    /// Every plot of the report, an image each.
+    Svg,
 }
 
 impl Format {
@@ -36,18 +41,24 @@ impl Format {
             Self::Csv => "csv",
             Self::Safetensors => "safetensors",
             Self::Gguf => "gguf",
+            Self::Svg => "svg",
         }
     }
 }
 
 /// Writes the directions of the folder `run` (those named, or all) and returns the files written. Without
 /// `out` they go into the folder: as `export.FORMAT`, a control vector as `DIRECTION.gguf`; estimates
-/// beside a csv as `NAME.estimates.csv`.
+/// beside a csv as `NAME.estimates.csv`. Plots are of the report, whatever directions are named; `out` is their folder,
+/// by default `plots` inside `run`.
 ///
 /// # Errors
-/// `Missing` for a folder without directions (for csv: without a report) or a direction that it does not
+/// `Missing` for a folder without directions (for csv and svg: without a report) or a direction that it does not
 /// have; what the format cannot hold; the file system's.
 pub fn export(run: &Path, format: Format, names: &[String], out: Option<&Path>) -> Result<Vec<PathBuf>> {
+    if format == Format::Svg {
+        let folder = out.map_or_else(|| run.join(PLOTS), Path::to_owned);
+        return write_images(&to_svgs(&read_report(run)?), &folder);
+    }
     let directions = read_directions(run)?.only(names)?;
     let chosen = match (out, format, directions.arrays.first_key_value()) {
         (Some(path), ..) => path.to_owned(),
@@ -58,7 +69,7 @@ pub fn export(run: &Path, format: Format, names: &[String], out: Option<&Path>) 
         Format::Npz => to_npz(&directions)?,
         Format::Safetensors => to_safetensors(&directions),
         Format::Gguf => to_gguf(&directions)?,
-        Format::Csv => {
+        Format::Csv | Format::Svg => {
             let estimates = chosen.with_extension("estimates.csv");
             let report = read_report(run)?;
             artifact::write_bytes(&chosen, to_csv(&directions).as_bytes())?;
@@ -68,6 +79,20 @@ pub fn export(run: &Path, format: Format, names: &[String], out: Option<&Path>) 
     };
     artifact::write_bytes(&chosen, &bytes)?;
     Ok(vec![chosen])
+}
+
+/// Writes images into a folder, which is made where it is not there, and returns the files.
+///
+/// # Errors
+/// The file system's.
+pub(super) fn write_images(images: &[Image], folder: &Path) -> Result<Vec<PathBuf>> {
+    artifact::create_folder(folder)?;
+    let write = |image: &Image| {
+        let path = folder.join(format!("{}.svg", file_name(&image.name)));
+        artifact::write_bytes(&path, image.svg.as_bytes())?;
+        Ok(path)
+    };
+    images.iter().map(write).collect()
 }
 
 /// The directions of a run or fit folder.

@@ -40,7 +40,7 @@ pub enum Command {
     Fit(super::fit::FitArgs),
     /// Constitutions against each other, and runs side by side
     Compare(super::compare::CompareArgs),
-    /// Write the directions of a run for other programs
+    /// Write the directions or the plots of a run for other programs
     Export(super::export::ExportArgs),
     /// Show items as the model will read them; nothing is run
     Preview(super::preview::PreviewArgs),

@@ -19,6 +19,9 @@ pub struct CompareArgs {
     /// Folder for compare.json, compare.md and compare.html [default: the run's for one, ./compare for more]
     #[arg(long)]
     pub out: Option<PathBuf>,
+    /// Write every plot as an SVG file too, into `plots` in that folder
+    #[arg(long)]
+    pub svg: bool,
 }
 
 /// Compares runs, writes the comparison and prints its summary.
@@ -28,7 +31,7 @@ pub fn compare(args: &CompareArgs) -> Result<()> {
         (None, [run]) => run.clone(),
         (None, _) => PathBuf::from("compare"),
     };
-    let comparison = compare_into(&args.runs, args.eta.clone(), &out)?;
+    let comparison = compare_into(&args.runs, args.eta.clone(), &out, args.svg)?;
     println!("{}", to_terminal(&comparison));
     println!("comparison in {}", out.join("compare.html").display());
     Ok(())

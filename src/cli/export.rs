@@ -17,6 +17,8 @@ pub enum FormatName {
     Safetensors,
     /// One direction as a llama.cpp control vector
     Gguf,
+    /// Every plot of the report, an image each, into a folder
+    Svg,
 }
 
 #[derive(Debug, Args)]
@@ -29,18 +31,19 @@ pub struct ExportArgs {
     /// Only this direction, such as v_star.harmless, v_c.honest or w; may be given several times
     #[arg(long, value_name = "NAME")]
     pub direction: Vec<String>,
-    /// File to write [default: export.FORMAT in the folder; for gguf NAME.gguf]
+    /// File to write, for svg the folder [default: export.FORMAT in the run's folder; for gguf NAME.gguf, for svg plots]
     #[arg(long)]
     pub out: Option<PathBuf>,
 }
 
-/// Writes directions for other programs.
+/// Writes directions or plots for other programs.
 pub fn export(args: &ExportArgs) -> Result<()> {
     let format = match args.format {
         FormatName::Npz => Format::Npz,
         FormatName::Csv => Format::Csv,
         FormatName::Safetensors => Format::Safetensors,
         FormatName::Gguf => Format::Gguf,
+        FormatName::Svg => Format::Svg,
     };
     for path in write(&args.run, format, &args.direction, args.out.as_deref())? {
         println!("{}", path.display());

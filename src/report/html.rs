@@ -99,6 +99,30 @@ pub(super) fn open(title: &str) -> String {
     )
 }
 
+/// The rules of the style that plots need.
+pub(super) fn plot_style() -> String {
+    let needed =
+        |line: &&str| [":root", "@media(prefers-color-scheme", "svg"].iter().any(|s| line.starts_with(s));
+    STYLE.lines().filter(needed).collect::<Vec<_>>().join("\n")
+}
+
+/// Plots side by side, each under its caption; empty without one.
+pub(super) fn plots<'f>(figures: impl IntoIterator<Item = &'f Figure>) -> String {
+    let one = |f: &Figure| {
+        let key =
+            |(class, text): &(&str, &str)| format!("<span class=\"key {class}\"></span>{}", escaped(text));
+        let keys: String = f.keys.iter().map(key).collect();
+        format!(
+            "<figure><figcaption><b>{}</b>{}{keys}</figcaption>{}</figure>\n",
+            escaped(&f.title),
+            escaped(&f.caption),
+            f.svg
+        )
+    };
+    let all: String = figures.into_iter().map(one).collect();
+    if all.is_empty() { all } else { format!("<div class=\"plots\">\n{all}</div>\n") }
+}
+
 /// A page's end.
 pub(super) const CLOSE: &str = "</body>\n</html>\n";
 
@@ -120,25 +144,7 @@ impl Page {
     }
 
     fn figures<'f>(&mut self, figures: impl IntoIterator<Item = &'f Figure>) {
-        let mut figures = figures.into_iter().peekable();
-        if figures.peek().is_none() {
-            return;
-        }
-        self.put("<div class=\"plots\">\n");
-        for f in figures {
-            let keys: String = f
-                .keys
-                .iter()
-                .map(|(class, text)| format!("<span class=\"key {class}\"></span>{}", escaped(text)))
-                .collect();
-            self.put(&format!(
-                "<figure><figcaption><b>{}</b>{}{keys}</figcaption>{}</figure>\n",
-                escaped(&f.title),
-                escaped(&f.caption),
-                f.svg
-            ));
-        }
-        self.put("</div>\n");
+        self.put(&plots(figures));
     }
 
     /// A table in a box of its own that scrolls sideways; its first column heads the rows.

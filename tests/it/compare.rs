@@ -227,7 +227,7 @@ fn a_model_at_several_precisions_stands_on_a_ladder() {
     }
     let page = to_html(&comparison);
     for title in ["Encoding quality", "Alignment", "The judge", "Position bias", "Effective dimension"] {
-        assert!(page.contains(&format!("<h3>{title} and precision")), "{title}");
+        assert!(page.contains(&format!("<b>{title} and precision")), "{title}");
     }
 }
 

@@ -180,3 +180,36 @@ fn a_finished_run_exports_in_every_format_and_refuses_what_it_does_not_have() {
     let err = place.refused(&["export", "c", "--format", "npz"]);
     assert!(err.contains("directions.safetensors") && err.contains("vstar run"), "{err}");
 }
+
+#[test]
+fn plots_stand_alone_as_files_and_a_comparison_writes_its_own() {
+    let place = ready();
+    let (ok, out, err) = place.vstar(&["run", "run.toml"]);
+    assert!(ok, "{out}\n{err}");
+    let (ok, out, err) = place.vstar(&["export", "out", "--format", "svg"]);
+    assert!(ok, "{out}\n{err}");
+    let page = fs::read_to_string(place.path("out/report.html")).expect("a page");
+    let files: Vec<&str> = out.lines().collect();
+    assert_eq!(files.len(), page.matches("<svg").count(), "{out}");
+    assert!(files.iter().any(|f| f.ends_with("harmless-encoding-by-layer.svg")), "{out}");
+    for file in files {
+        let text = fs::read_to_string(place.path(file)).expect("an image");
+        // One XML element with its own style and a caption; nothing is fetched.
+        assert!(text.starts_with("<svg ") && text.trim_end().ends_with("</svg>"), "{file}");
+        assert!(
+            text.contains("<style>:root{") && text.contains("<desc>") && !text.contains("href"),
+            "{file}"
+        );
+        assert_eq!(text.matches("<g>").count(), text.matches("</g>").count(), "{file}");
+    }
+    let (ok, out, err) = place.vstar(&["run", "run.toml", "--quantize", "Q4_0", "--out", "rounded"]);
+    assert!(ok, "{out}\n{err}");
+    let (ok, out, err) = place.vstar(&["compare", "out", "rounded", "--svg", "--out", "both"]);
+    assert!(ok, "{out}\n{err}");
+    let page = fs::read_to_string(place.path("both/compare.html")).expect("a page");
+    let plots = fs::read_dir(place.path("both/plots")).expect("a folder").count();
+    assert_eq!(plots, page.matches("<svg").count());
+    assert!(plots > 0, "{page}");
+    let err = place.refused(&["export", "nowhere", "--format", "svg"]);
+    assert!(err.contains("nowhere"), "{err}");
+}

@@ -21,7 +21,7 @@ use crate::hypothesis::{Control, Estimate, Quantity};
 
 pub use grids::Table;
 pub use ladder::{Along, Change, Fate, Finding, Ladder, Rung};
-pub use page::to_html;
+pub use page::{to_html, to_svgs};
 pub use text::{markdown as table_markdown, terminal as table_terminal, to_markdown, to_terminal};
 
 /// The format's name.

@@ -3,8 +3,10 @@
 use super::grids::{self, Table};
 use super::{Along, Comparison, Ladder, Series as Over, label, maps, rungs};
 use crate::hypothesis::{Control, Estimate, Quantity};
+use crate::report::export::{Image, distinct, image};
+use crate::report::figures::Figure;
 use crate::report::format::quotable;
-use crate::report::html::{CLOSE, open};
+use crate::report::html::{CLOSE, open, plots};
 use crate::report::plot::{Chart, Point, Series};
 use crate::report::text::{html as escaped, shortened};
 
@@ -18,12 +20,10 @@ pub fn to_html(comparison: &Comparison) -> String {
     let mut out = open(&shortened(&title, 120));
     out += &format!("<header>\n<h1>{}</h1>\n</header>\n<main>\n", escaped(&title));
     for value in &comparison.values {
-        let plots: String =
-            scaling(comparison, value).into_iter().chain(dilution(comparison, value)).collect();
+        let plots = plots(&of_value(comparison, value));
         if !plots.is_empty() {
             let name = escaped(&shortened(value, 60));
-            out +=
-                &format!("<section>\n<h2>“{name}”</h2>\n<div class=\"plots\">\n{plots}</div>\n</section>\n");
+            out += &format!("<section>\n<h2>“{name}”</h2>\n{plots}</section>\n");
         }
     }
     for ladder in &comparison.ladders {
@@ -88,9 +88,24 @@ fn table(table: &Table) -> String {
     )
 }
 
-fn figure(title: &str, caption: &str, svg: Option<String>) -> Option<String> {
-    let (title, caption) = (escaped(title), escaped(caption));
-    Some(format!("<figure>\n<h3>{title}</h3>\n{}\n<figcaption>{caption}</figcaption>\n</figure>\n", svg?))
+fn figure(title: &str, caption: &str, svg: Option<String>) -> Option<Figure> {
+    Some(Figure { title: title.into(), caption: caption.into(), keys: Vec::new(), svg: svg? })
+}
+
+/// The plots of a value.
+fn of_value(comparison: &Comparison, value: &str) -> Vec<Figure> {
+    scaling(comparison, value).into_iter().chain(dilution(comparison, value)).collect()
+}
+
+/// Every plot of a comparison as an image of its own, in the order of the page.
+pub fn to_svgs(comparison: &Comparison) -> Vec<Image> {
+    let values = comparison.values.iter();
+    let of_values =
+        values.flat_map(|v| of_value(comparison, v).iter().map(|f| image(v, f)).collect::<Vec<_>>());
+    let of_bits = comparison.ladders.iter().flat_map(|ladder| {
+        bits_plots(ladder, &comparison.values).iter().map(|f| image(&ladder.model, f)).collect::<Vec<_>>()
+    });
+    distinct(of_values.chain(of_bits).collect())
 }
 
 /// Figures that may be quoted, at the runs' x.
@@ -134,7 +149,7 @@ fn largest<'c>(
 }
 
 /// ρ, alignment and judge accuracy against log₁₀(parameters).
-fn scaling(comparison: &Comparison, value: &str) -> Vec<String> {
+fn scaling(comparison: &Comparison, value: &str) -> Vec<Figure> {
     let x: Vec<Option<f64>> =
         comparison.runs.iter().map(|r| r.parameters().map(|p| (p as f64).log10())).collect();
     let known = || x.iter().flatten();
@@ -197,6 +212,17 @@ fn bits(ladder: &Ladder, values: &[String]) -> String {
     for sentence in rungs::sentences(ladder) {
         out += &format!("<p>{}</p>\n", escaped(&sentence));
     }
+    out += &plots(&bits_plots(ladder, values));
+    out += &table(&rungs::table(ladder));
+    out += &format!("<p>{}</p>\n", escaped(rungs::ABOUT));
+    for warning in &ladder.warnings {
+        out += &format!("<p>{}</p>\n", escaped(warning));
+    }
+    out + "</section>\n"
+}
+
+/// Plots against bits per weight.
+fn bits_plots(ladder: &Ladder, values: &[String]) -> Vec<Figure> {
     let x: Vec<f64> = ladder.rungs.iter().map(|r| r.bits).collect();
     let points = |along: &Along| -> Vec<Point> {
         let of = |(e, x): (&Option<Estimate>, &f64)| {
@@ -229,7 +255,7 @@ fn bits(ladder: &Ladder, values: &[String]) -> String {
         all.into_iter().take(CURVES).cloned().collect()
     };
     let rho: Vec<&Along> = ladder.along.iter().filter(|a| a.quantity == Quantity::Rho2).collect();
-    let mut plots: Vec<Option<String>> = vec![draw("Encoding quality and precision", "ρ²", rho, true)];
+    let mut plots: Vec<Option<Figure>> = vec![draw("Encoding quality and precision", "ρ²", rho, true)];
     for value in values {
         for (quantity, title, axis, middle) in [
             (Quantity::Alignment, "Alignment and precision", "⟨v_c, v*⟩", 0.0),
@@ -242,20 +268,11 @@ fn bits(ladder: &Ladder, values: &[String]) -> String {
     let bias = largest(of(Quantity::PositionBias, None), 0.0);
     plots.push(draw("Position bias and precision", "nats for the first place", bias.iter().collect(), false));
     plots.push(draw("Effective dimension and precision", "d_eff", of(Quantity::DEff, None), false));
-    let plots: String = plots.into_iter().flatten().collect();
-    if !plots.is_empty() {
-        out += &format!("<div class=\"plots\">\n{plots}</div>\n");
-    }
-    out += &table(&rungs::table(ladder));
-    out += &format!("<p>{}</p>\n", escaped(rungs::ABOUT));
-    for warning in &ladder.warnings {
-        out += &format!("<p>{}</p>\n", escaped(warning));
-    }
-    out + "</section>\n"
+    plots.into_iter().flatten().collect()
 }
 
 /// The gap against the known share η of value-relevant text, beside the line 1 − η of Proposition 5.
-fn dilution(comparison: &Comparison, value: &str) -> Option<String> {
+fn dilution(comparison: &Comparison, value: &str) -> Option<Figure> {
     let eta = comparison.eta.as_ref()?;
     let x: Vec<Option<f64>> = eta.iter().map(|e| Some(*e)).collect();
     let mut series: Vec<Series> = largest(comparison, Quantity::Gap, value, |gap| gap)

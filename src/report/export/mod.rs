@@ -1,4 +1,4 @@
-//! Directions in the formats of other programs: numbers in, bytes out, nothing read or written.
+//! Directions and plots in the formats of other programs: numbers in, bytes out, nothing read or written.
 //!
 //! | format | what stands in it |
 //! |---|---|
@@ -6,6 +6,7 @@
 //! | `npz` | the same arrays, and `layers`: i64 `[layers]` |
 //! | `csv` | one line a number: direction, layer, index, value |
 //! | `gguf` | one direction as a llama.cpp control vector: `direction.LAYER`, f32 `[d]` |
+//! | `svg` | every plot of the report, an image each |
 //!
 //! All numbers are in the raw coordinates of the residual stream: a score is `resid · v`.
 
@@ -13,6 +14,7 @@ mod csv;
 mod gguf;
 mod npz;
 mod safetensors;
+mod svg;
 
 use std::collections::BTreeMap;
 
@@ -20,6 +22,8 @@ pub use csv::{to_csv, to_estimates_csv};
 pub use gguf::to_gguf;
 pub use npz::to_npz;
 pub use safetensors::{from_safetensors, to_safetensors};
+pub use svg::{Image, to_svgs};
+pub(super) use svg::{distinct, image};
 
 use crate::error::{Kind, Refusal, Result};
 use crate::units::Layer;
