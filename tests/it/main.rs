@@ -33,6 +33,7 @@ mod negative;
 mod observations;
 mod organism;
 mod parity;
+mod real_models;
 mod references;
 mod report;
 mod rope;
