@@ -4,6 +4,7 @@
 
 mod architecture;
 mod arm;
+mod by_hand;
 mod candle_transformers;
 mod check;
 mod cli;
