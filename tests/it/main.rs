@@ -39,6 +39,7 @@ mod report;
 mod rope;
 mod rounding;
 mod run_flags;
+mod sentences;
 mod settings;
 mod simulate;
 mod state;
