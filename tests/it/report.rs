@@ -221,7 +221,7 @@ fn a_judge_that_is_not_valid_is_told_from_no_evidence() {
     assert_eq!(verdict(&deaf).0, Outcome::JudgeInvalid);
     let text = to_markdown(&deaf);
     assert!(
-        text.contains("answers the same whatever the constitution says (at most 2 %"),
+        text.contains("heeds the constitution hardly more than texts without content (at most 2 %"),
         "{text}"
     );
     let json: Json = serde_json::from_str(&to_json(&deaf).expect("JSON")).expect("JSON");
@@ -244,7 +244,7 @@ fn a_judge_at_chance_under_announced_constitutions_is_not_no_evidence() {
     assert_eq!(verdict(&r).0, Outcome::JudgeInvalid);
     assert!(
         to_markdown(&r)
-            .starts_with("# tiny cannot be used as a judge in this way: it tells better")
+            .starts_with("# tiny cannot be used as a judge in this way: it is not seen to tell better")
     );
     // Nobody announced that it would move the value.
     r.constitutions[0].expect.clear();

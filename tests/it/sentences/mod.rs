@@ -2,5 +2,8 @@
 //! condition's boundary as can be, in which it must not.
 
 mod constitutions;
+mod first_lines;
+mod judge;
+mod notes;
 mod several;
 mod values;
