@@ -6,4 +6,5 @@ mod first_lines;
 mod judge;
 mod notes;
 mod several;
+mod state;
 mod values;
