@@ -5,6 +5,7 @@ mod constitutions;
 mod first_lines;
 mod judge;
 mod notes;
+mod pages;
 mod several;
 mod state;
 mod values;
