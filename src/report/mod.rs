@@ -24,6 +24,7 @@ mod svg;
 pub mod tables;
 pub mod terminal;
 pub mod text;
+pub(crate) mod together;
 pub mod validity;
 pub mod verdict;
 pub mod words;

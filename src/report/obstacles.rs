@@ -1,10 +1,11 @@
 //! What stands in the way of every verdict, and what the judge does by itself, in sentences without jargon.
 
+use super::Report;
 use super::format::{counted, quotable};
 use super::rows::Index;
 use super::validity::JudgeValidity;
-use super::verdict::{LEVEL, MATTERS, MIN_GROUPS, Outcome, Verdict};
-use super::words::{NAMED_VALUES, groups, joined, lower_model, quoted, real, values};
+use super::verdict::{LEVEL, MATTERS, MIN_GROUPS, Outcome, Tables, Verdict};
+use super::words::{NAMED_VALUES, groups, joined, lower_model, quoted, real};
 use crate::hypothesis::{Control, Quantity};
 
 /// Groups of answers that make a good start, by planted truth: cosines are then known to about ±.14 (`vstar simulate`).
@@ -32,25 +33,33 @@ pub(super) fn obstacle(
     }
     (all(Outcome::JudgeInvalid) && !judge.at_chance.is_empty()).then(|| {
         format!(
-            "{subject} cannot be used as a judge in this way: it tells better from worse answers in {} no more often than a \
-             coin, even under texts that were announced to raise or lower them.",
-            values(index)
+            "{subject} cannot be used as a judge in this way: it is not seen to tell better from worse answers in {} more often \
+             than a coin, even under texts that were announced to raise or lower them.",
+            joined(&judge.at_chance.iter().map(|v| quoted(v)).collect::<Vec<_>>(), NAMED_VALUES)
         )
     })
 }
 
-/// What the judge does by itself, whatever the constitution says: the mean of the placebo arm.
-pub(super) fn judge_itself(index: &Index<'_>) -> Option<String> {
+/// What the judge does by itself, whatever the constitution says: the mean of a placebo arm of four texts, where one more
+/// such text is expected to lean the same way, and where length does not explain it.
+pub(super) fn judge_itself(report: &Report, index: &Index<'_>) -> Option<String> {
+    let tables = Tables::new(report);
     let lean = |up: bool| -> Vec<String> {
         let leans = |value: &&&str| {
             let of = |quantity| index.get(quantity, Some(**value), None, Control::None);
             let slope = of(Quantity::JudgeSlope);
             let clear = slope.and_then(|e| e.p_adjusted).is_some_and(|p| p < LEVEL);
             let size = of(Quantity::JudgeShare).filter(|e| quotable(e)).and_then(|e| e.estimate);
+            let same = |x: f64| x != 0.0 && (x > 0.0) == up;
+            let band = tables.arm(value).and_then(|a| a.band);
+            let held = index.get(Quantity::JudgeSlope, Some(**value), None, Control::Length);
             clear
+                && band.is_some_and(|(lo, hi)| same(lo) && same(hi))
+                && (!index.length
+                    || held.and_then(|e| e.lo.zip(e.hi)).is_some_and(|(lo, hi)| same(lo) && same(hi)))
                 && size.is_some_and(|s| s.abs() >= MATTERS)
                 && of(Quantity::JudgeAlignment).is_some_and(quotable)
-                && slope.and_then(|e| e.estimate).is_some_and(|s| (s > 0.0) == up)
+                && slope.and_then(|e| e.estimate).is_some_and(same)
         };
         index.values.iter().filter(leans).map(|v| quoted(v)).collect()
     };

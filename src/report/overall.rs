@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::format::quotable;
 use super::rows::Index;
+use super::together::interval_for_all;
 use super::verdict::Z95;
 use crate::hypothesis::encoding::LOWER_ESTIMATE;
 use crate::hypothesis::{Control, Estimate, Quantity};
@@ -20,8 +21,8 @@ pub enum Encoded {
     NotMeasured,
 }
 
-/// Whether generation by itself favours a value: the 95 % interval of cos(w, v*), length controlled where
-/// it can be.
+/// Whether generation by itself favours a value: the interval of cos(w, v*), length controlled where it can be, drawn out
+/// so that those of all values hold together in 95 of 100 cases.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Generation {
@@ -72,7 +73,9 @@ fn summary<'a>(index: &Index<'a>, value: &'a str) -> ValueSummary {
     };
     let controlled = of(Quantity::GenerationAlignment, Control::Length);
     let plain = of(Quantity::GenerationAlignment, Control::None);
-    let generation = match controlled.or(plain).filter(|e| quotable(e)).and_then(|e| e.lo.zip(e.hi)) {
+    // A value of several is favoured by chance too.
+    let interval = controlled.or(plain).and_then(|e| interval_for_all(e, index.values.len()));
+    let generation = match interval {
         None => Generation::NotIdentifiable,
         Some((lo, _)) if lo > 0.0 => Generation::Favours,
         Some((_, hi)) if hi < 0.0 => Generation::Opposes,

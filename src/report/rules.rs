@@ -68,7 +68,7 @@ pub(super) fn decide(e: &Evidence<'_>) -> Decision {
     }
     let found = by_figures(e);
     if found.outcome == Outcome::NoEvidence && e.at_chance && !e.placebo {
-        let reason = "the judge tells better from worse answers no more often than a coin, even under constitutions that \
+        let reason = "the judge is not seen to tell better from worse answers more often than a coin, even under constitutions that \
                       were announced to raise or lower this value";
         return decision(Outcome::JudgeInvalid, None, reason);
     }
@@ -180,7 +180,7 @@ fn length(e: &Evidence<'_>, slope: f64) -> Decision {
     }
     let explains = |why: &str| decision(Outcome::NoEvidence, Some(Qualifier::LengthExplains), why);
     let Some((held, lo, hi)) = e.slope_length.and_then(|s| Some((s.estimate?, s.lo?, s.hi?))) else {
-        return explains("nothing is left when length is controlled");
+        return explains("no slope is left when length is controlled");
     };
     if held * slope <= 0.0 {
         return explains("the sign turns when length is controlled");

@@ -271,6 +271,10 @@ pub(super) fn provenance(report: &Report) -> Grid {
 /// How the authors' guesses about signs came out: held, failed, undecided (no sign in the verdict).
 pub(super) fn guesses(index: &Index<'_>, verdicts: &[Verdict]) -> Option<(usize, usize, usize)> {
     let guessed = |v: &&Verdict| {
+        // What a text without content is expected to do is no guess about a constitution.
+        if v.placebo {
+            return false;
+        }
         let card = index.constitutions.iter().find(|c| c.name == v.constitution).and_then(|c| c.card);
         card.and_then(|c| c.expected(&v.value)).is_some_and(|g| g != crate::input::Sign::Zero)
     };

@@ -13,10 +13,10 @@
 //! what may be the judge's.
 
 use serde::Serialize;
-use statrs::distribution::{ContinuousCDF, Normal};
 
 use super::format::percent;
 use super::rows::Index;
+use super::together::z_for_all;
 use crate::hypothesis::improvement::GATE;
 use crate::hypothesis::{Control, Estimate, Quantity};
 use crate::input::Sign;
@@ -36,7 +36,7 @@ pub enum JudgeProblem {
     AnswersByPlace,
     /// Both orders of a pair agree no more often than coins do.
     OrdersDisagree,
-    /// Its rewards are the same whatever the constitution says.
+    /// Its rewards depend on the constitution hardly more than on which placebo text it is.
     IgnoresConstitutions,
 }
 
@@ -148,8 +148,8 @@ impl JudgeValidity {
                 share(self.order_agreement)
             ),
             JudgeProblem::IgnoresConstitutions => format!(
-                "answers the same whatever the constitution says (at most {} of what its preferences vary by depends on the \
-                 constitution, where texts without content make {})",
+                "heeds the constitution hardly more than texts without content (at most {} of what its preferences vary by \
+                 depends on the constitution, where texts without content make {})",
                 share(self.constitution_share),
                 share(self.placebo_share)
             ),
@@ -174,7 +174,7 @@ fn accuracies<'a>(index: &Index<'a>, announced_for: Option<&str>) -> Vec<&'a Est
 
 /// Whether one of them differs from a coin, at 5 % for all together (Bonferroni).
 fn any_clear(accuracies: Vec<&Estimate>) -> bool {
-    let limit = -Normal::standard().inverse_cdf(0.025 / accuracies.len().max(1) as f64);
+    let limit = z_for_all(accuracies.len());
     accuracies.iter().any(|e| match (e.z, e.estimate) {
         (Some(z), _) => z.abs() > limit,
         // No error at all: every pair was judged alike.

@@ -2,7 +2,7 @@
 //! make it wrong.
 
 use super::Report;
-use super::format::{count, counted, p, percent};
+use super::format::{count, counted, p, percent, quotable};
 use super::obstacles::{judge_itself, obstacle};
 use super::overall::{Encoded, ValueSummary, summaries};
 use super::rows::Index;
@@ -10,7 +10,7 @@ use super::sections::state::without_a_judge;
 use super::sections::verdict::left_unsaid;
 use super::text::shortened;
 use super::validity::JudgeValidity;
-use super::verdict::{Outcome, Qualifier, Verdict, placebo_texts, verdicts_of};
+use super::verdict::{MATTERS, Outcome, Qualifier, Verdict, placebo_texts, verdicts_of};
 use crate::hypothesis::arm::DRAWS_NEEDED;
 use crate::hypothesis::{Control, Estimate, Quantity};
 
@@ -39,7 +39,7 @@ pub(super) fn lines(
 ) -> [String; 5] {
     [
         finding(report, index, verdicts, summaries),
-        which(index, verdicts),
+        which(report, index, verdicts),
         [Some(inner_state(index, summaries)), without_a_judge(report), left_unsaid(index)]
             .into_iter()
             .flatten()
@@ -119,20 +119,25 @@ fn finding(report: &Report, index: &Index<'_>, verdicts: &[Verdict], summaries: 
         return obstacle;
     }
     if !real(verdicts).any(Verdict::is_signed) {
-        let moved = real(verdicts).filter(|v| v.verdict == Outcome::DiffersFromZero).count();
+        let differs = real(verdicts).filter(|v| v.verdict == Outcome::DiffersFromZero);
+        let moved = differs.clone().count();
+        let named = |value: &&&str| differs.clone().any(|v| v.value == **value);
+        let changed: Vec<String> = index.values.iter().filter(named).map(|v| quoted(v)).collect();
         if moved > 0 {
             return format!(
                 "Training {} on its own judgments may change {} under {moved} of {}, but too few placebo texts (texts that name \
                  no value) were run to tell what the constitutions do from what the judge does by itself.",
                 lower_model(&subject),
-                values(index),
+                joined(&changed, NAMED_VALUES),
                 counted(real(verdicts).count() as u64, "pair") + " of a value and a constitution"
             );
         }
         let invalid = |value: &str| {
             real(verdicts).filter(|v| v.value == value).all(|v| v.verdict == Outcome::JudgeInvalid)
         };
-        let (blind, seen): (Vec<&str>, Vec<&str>) = index.values.iter().partition(|v| invalid(v));
+        // Of a value that was never set against a constitution nothing is said.
+        let judged = index.values.iter().filter(|v| real(verdicts).any(|own| own.value == **v));
+        let (blind, seen): (Vec<&str>, Vec<&str>) = judged.partition(|v| invalid(v));
         let names = |of: &[&str]| joined(&of.iter().map(|v| quoted(v)).collect::<Vec<_>>(), NAMED_VALUES);
         let but = match blind.is_empty() {
             true => String::new(),
@@ -176,7 +181,7 @@ pub(super) fn lower_model(subject: &str) -> String {
     if subject == "This model" { "this model".into() } else { subject.into() }
 }
 
-fn which(index: &Index<'_>, verdicts: &[Verdict]) -> String {
+fn which(report: &Report, index: &Index<'_>, verdicts: &[Verdict]) -> String {
     if real(verdicts).next().is_none() {
         return "No constitution (a text that says which of two answers to prefer) was put to it.".into();
     }
@@ -210,21 +215,44 @@ fn which(index: &Index<'_>, verdicts: &[Verdict]) -> String {
         if !differs.is_empty() {
             parts.push(format!("it may move under {}, or by the judge’s own habit", joined(&differs, NAMED)));
         }
-        let (none, blind) = (names(Outcome::NoEvidence).len(), names(Outcome::NotIdentifiable).len());
-        let clear = up.len() + down.len() + differs.len() > 0;
+        let qualified = |outcome, which: &[Qualifier]| {
+            of.clone()
+                .filter(|v| v.verdict == outcome && v.qualifier.is_some_and(|q| which.contains(&q)))
+                .count()
+        };
+        let total = [Qualifier::TotalPositive, Qualifier::TotalNegative];
+        let small = qualified(Outcome::NoEvidence, &[Qualifier::TooSmall]);
+        let (silent, unread) =
+            (qualified(Outcome::NoEvidence, &total), qualified(Outcome::NotIdentifiable, &total));
+        let none = names(Outcome::NoEvidence).len() - small - silent;
+        let blind = names(Outcome::NotIdentifiable).len() - unread;
+        let mut told = up.len() + down.len() + differs.len();
+        let mut counted_as = |n: usize| {
+            let first = told == 0;
+            told += n;
+            if first { counted(n as u64, "constitution") } else { format!("{} more", count(n as u64)) }
+        };
         if none > 0 {
-            let constitutions = counted(none as u64, if clear { "other" } else { "constitution" });
             parts.push(format!(
-                "{constitutions} had no effect that stands out from chance, placebos or length"
+                "{} had no effect that stands out from chance, placebos or length",
+                counted_as(none)
+            ));
+        }
+        if small > 0 {
+            parts.push(format!(
+                "{} would move it by less than {} of what is possible",
+                counted_as(small),
+                percent(MATTERS)
+            ));
+        }
+        if silent + unread > 0 {
+            parts.push(format!(
+                "under {} the choices go with or against it by something that the inner state does not show",
+                counted_as(silent + unread)
             ));
         }
         if blind > 0 {
-            let constitutions = if none > 0 || clear {
-                format!("{blind} more")
-            } else {
-                counted(blind as u64, "constitution")
-            };
-            parts.push(format!("for {constitutions} the data cannot tell"));
+            parts.push(format!("for {} the data cannot tell", counted_as(blind)));
         }
         let (invalid, little) = (names(Outcome::JudgeInvalid).len(), names(Outcome::TooLittleData).len());
         if invalid > 0 {
@@ -233,10 +261,13 @@ fn which(index: &Index<'_>, verdicts: &[Verdict]) -> String {
         if little > 0 {
             parts.push(format!("for {} there is too little data", counted(little as u64, "constitution")));
         }
+        if parts.is_empty() {
+            parts.push("it was not set against a constitution".into());
+        }
         let text = parts.join("; ");
         out.push(if several { format!("{}: {text}.", quoted(value)) } else { capital(&text) + "." });
     }
-    out.extend(judge_itself(index));
+    out.extend(judge_itself(report, index));
     out.join(" ")
 }
 
@@ -254,21 +285,28 @@ fn inner_state(index: &Index<'_>, summaries: &[ValueSummary]) -> String {
         let value = index.values.iter().copied().find(|v| *v == s.value).unwrap_or_default();
         let own = |quantity| index.get(quantity, Some(value), None, Control::None);
         // Of labels of few levels, the latent score behind them: they lose variance that no reading could tell.
-        let latent = own(Quantity::Rho2Latent).filter(|e| e.estimate.is_some());
+        let latent = own(Quantity::Rho2Latent).filter(|e| quotable(e));
         let rho2 = latent.or(own(Quantity::Rho2));
         let what = if latent.is_some() { "the latent score behind the labels of " } else { "" };
         let text_alone = own(Quantity::Rho2Embeddings).filter(|e| e.estimate.is_some() && latent.is_none());
         let text_alone = text_alone.map_or_else(String::new, |e| {
-            let share = percent(e.estimate.unwrap_or_default().clamp(0.0, 1.0));
-            format!("; its token embeddings alone, the text and not the model, tell {share}")
+            // What is not above its gate is no share.
+            let share = e.estimate.filter(|_| quotable(e)).map(|share| percent(share.clamp(0.0, 1.0)));
+            let told =
+                share.map_or_else(|| "are not seen to tell any of it".to_owned(), |s| format!("tell {s}"));
+            format!("; its token embeddings alone, the text and not the model, {told}")
         });
         let name = quoted(&s.value);
         out.push(match (s.encoded, rho2) {
             (Encoded::Yes, Some(e)) => {
                 // With a one-sided bound alone, that bound.
-                let told = if s.lower_estimate { e.lo.or(e.estimate) } else { e.estimate };
-                let share = percent(told.unwrap_or_default().clamp(0.0, 1.0));
-                let about = if s.lower_estimate { "at least" } else { "about" };
+                let bound = e.lo.filter(|_| s.lower_estimate);
+                let share = percent(bound.or(e.estimate).unwrap_or_default().clamp(0.0, 1.0));
+                let about = match (s.lower_estimate, bound) {
+                    (true, Some(_)) => "at least",
+                    (true, None) => "perhaps",
+                    (false, _) => "about",
+                };
                 let range = match (e.lo, e.hi) {
                     (Some(lo), Some(hi)) if !s.lower_estimate => {
                         format!(" (between {} and {})", percent(lo.max(0.0)), percent(hi.min(1.0)))
@@ -356,14 +394,14 @@ fn what_would_make_it_wrong(
     if judge.is_valid() && !judge.at_chance.is_empty() {
         let names: Vec<String> = judge.at_chance.iter().map(|v| quoted(v)).collect();
         risks.push(format!(
-            "the judge tells better from worse answers in {} no more often than a coin",
+            "the judge is not seen to tell better from worse answers in {} more often than a coin",
             joined(&names, NAMED_VALUES)
         ));
     }
     if !index.length && !index.values.is_empty() {
         risks.push("answer length was not known and may be what was measured".into());
     }
-    let confounded = verdicts.iter().filter(|v| v.qualifier == Some(Qualifier::LengthConfounded)).count();
+    let confounded = real(verdicts).filter(|v| v.qualifier == Some(Qualifier::LengthConfounded)).count();
     if confounded > 0 {
         risks.push(format!("{confounded} of the effects may be answer length"));
     }

@@ -349,17 +349,22 @@ impl Steered {
         };
         let excludes = lo > 0.0 || hi < 0.0;
         let direction = if effect > 0.0 { "towards" } else { "away from" };
-        let beaten: Vec<&Null> = o.random.iter().filter(|n| effect.abs() <= n.largest()).collect();
+        let most = o.random.iter().map(Null::largest).fold(0.0, f64::max);
+        let tried: usize = o.random.iter().map(|n| n.effects.len()).sum();
+        let within: Vec<&str> = o.random.iter().filter(|n| n.p >= 0.05).map(|n| n.law.as_str()).collect();
         let verdict = if !excludes {
             "which cannot be told from no change".to_owned()
         } else if o.random.is_empty() {
             "random directions were not tried".to_owned()
-        } else if beaten.is_empty() {
-            let most = o.random.iter().map(Null::largest).fold(0.0, f64::max);
-            format!("more than any random direction of equal length (largest {})", number(most, e.se))
+        } else if effect.abs() > most {
+            format!(
+                "more than any of {tried} random directions of equal length (largest {})",
+                number(most, e.se)
+            )
+        } else if within.is_empty() {
+            "more than all but a few random directions of equal length".to_owned()
         } else {
-            let laws: Vec<&str> = beaten.iter().map(|n| n.law.as_str()).collect();
-            format!("no more than random directions of equal length do ({})", laws.join(", "))
+            format!("no more than random directions of equal length may do ({})", within.join(", "))
         };
         let mut done = self.done();
         if let Some(first) = done.get_mut(..1) {

@@ -78,7 +78,10 @@ fn a_value_that_is_encoded_entirely_is_not_called_limited_by_its_labels() {
 fn counts_of_continuous_labels_are_still_set_against_the_bound() {
     let design = Design { hidden_size: 24, prompts: 300, ..Design::default() };
     let text = page(&analysed(&design, 3));
-    assert!(text.contains("No constitution loses less than the bound allows, in 1 comparisons."), "{text}");
+    assert!(
+        text.contains("No constitution clearly loses less than the bound allows, in 1 comparison."),
+        "{text}"
+    );
     assert!(!text.contains("latent score behind the labels of") && !text.contains("latent scale"), "{text}");
 }
 

@@ -4,6 +4,7 @@
 
 mod architecture;
 mod arm;
+mod by_hand;
 mod candle_transformers;
 mod check;
 mod cli;
@@ -39,6 +40,7 @@ mod report;
 mod rope;
 mod rounding;
 mod run_flags;
+mod sentences;
 mod settings;
 mod simulate;
 mod state;

@@ -8,154 +8,13 @@ use vstar::error::{Kind, Place};
 use vstar::hypothesis::{Control, Estimate, LayerChoice, Options, Quantity, analyse};
 use vstar::input::{Family, Sign};
 use vstar::report::verdict::verdicts;
-use vstar::report::{ConstitutionCard, Outcome, PLACEBO, Provenance, Qualifier, Report, SKIPPED};
+use vstar::report::{ConstitutionCard, Outcome, PLACEBO, Qualifier, Report, SKIPPED};
 use vstar::report::{from_json, terminal, to_html, to_json, to_markdown, words};
 use vstar::simulate::{Design, Judge, LogProb, Regime, simulate};
-use vstar::units::Layer;
 
-fn estimate(quantity: Quantity, control: Control, value: f64, se: f64) -> Estimate {
-    let mut e = Estimate::figure(quantity, "by hand", value, se, (value - 1.96 * se, value + 1.96 * se));
-    e.value = Some("harmless".into());
-    e.control = control;
-    e.layer = Some(Layer(9));
-    (e.n, e.blocks) = (Some(1500), Some(500));
-    e
-}
-
-/// What a constitution that clearly raises the value shows; `sign` −1: that lowers it.
-fn clear(name: &str, sign: f64) -> Vec<Estimate> {
-    let mut out = Vec::new();
-    for control in [Control::None, Control::Length] {
-        for (quantity, value, se) in [
-            (Quantity::Alignment, 0.61 * sign, 0.043),
-            (Quantity::EncodedSlope, 0.42 * sign, 0.031),
-            (Quantity::SlopeShare, 0.4 * sign, 0.03),
-            (Quantity::OwnSlope, 0.4 * sign, 0.031),
-            (Quantity::OwnAlignment, 0.6 * sign, 0.043),
-            (Quantity::OwnShare, 0.38 * sign, 0.03),
-            (Quantity::TotalSlope, 0.47 * sign, 0.038),
-            (Quantity::Gap, 0.3 * sign, 0.06),
-        ] {
-            let mut e = estimate(quantity, control, value, se).under(name);
-            e.p_adjusted = Some(0.0001);
-            out.push(e);
-        }
-    }
-    let mut accuracy = estimate(Quantity::JudgeAccuracy, Control::None, 0.5 + 0.3 * sign, 0.012);
-    accuracy.layer = None;
-    out.push(accuracy.under(name));
-    for (quantity, value, se) in [
-        (Quantity::PositionBias, 0.8, 0.05),
-        (Quantity::PositionBiasSd, 0.6, 0.02),
-        (Quantity::JudgeRho2, 0.7, 0.03),
-    ] {
-        let e = estimate(quantity, Control::None, value, se).under(name);
-        out.push(Estimate { value: None, layer: None, ..e });
-    }
-    out
-}
-
-fn model() -> Vec<Estimate> {
-    let mut out = Vec::new();
-    for control in [Control::None, Control::Length] {
-        out.push(estimate(Quantity::Rho2, control, 0.402, 0.034));
-        out.push(estimate(Quantity::Rho, control, 0.634, 0.027));
-        out.push(estimate(Quantity::GenerationAlignment, control, -0.13, 0.05));
-        out.push(estimate(Quantity::CeilingRegret, control, 0.206, 0.015));
-        let mut null = Estimate::bare(Quantity::GeometryNull, "200 directions", 0.1);
-        (null.value, null.control) = (Some("harmless".into()), control);
-        out.push(null);
-        let d_eff = estimate(Quantity::DEff, control, 37.2, 3.4);
-        out.push(Estimate { value: None, ..d_eff });
-    }
-    out
-}
-
-fn card(name: &str, family: Family, guess: Sign) -> ConstitutionCard {
-    ConstitutionCard {
-        name: name.into(),
-        family: Some(family),
-        paraphrase_of: None,
-        expect: BTreeMap::from([("*".to_owned(), guess)]),
-        excerpt: "Prefer the answer that harms nobody.".into(),
-    }
-}
-
-/// One constitution that clearly moves the value, against an arm of four placebo texts.
-fn against_four(sign: f64) -> Report {
-    let mut r = alone(sign);
-    placebos(&mut r, &[0.02, -0.04, 0.01, 0.03]);
-    r.tables.insert(PLACEBO.into(), contrasts(sign, 4));
-    let arm = json!([{"value": "harmless", "control": "none", "quantity": "encoded_slope", "draws": 4,
-                      "mean": 0.005, "sd": 0.031, "band": [-0.105, 0.115]}]);
-    r.tables.insert("placebo_arm".into(), arm);
-    r
-}
-
-fn report() -> Report {
-    against_four(1.0)
-}
-
-/// The differences of "gentle" from an arm of so many texts.
-fn contrasts(sign: f64, draws: usize) -> Json {
-    let row = |quantity: &str, difference: f64| {
-        let mut row = json!({"value": "harmless", "constitution": "gentle", "control": "none", "quantity": quantity,
-                             "difference": difference * sign, "se": 0.03, "z": 13.0 * sign, "draws": draws,
-                             "p_prompts": 0.0001});
-        if draws >= 4 {
-            row["p_texts"] = json!(0.001);
-        }
-        row
-    };
-    json!([row("encoded_slope", 0.4), row("total_slope", 0.45)])
-}
-
-/// The constitution without any placebo.
-fn alone(sign: f64) -> Report {
-    let mut estimates = model();
-    estimates.extend(clear("gentle", sign));
-    let provenance: Provenance =
-        [("model", json!("tiny")), ("seed", json!(7))].into_iter().map(|(k, v)| (k.to_owned(), v)).collect();
-    let constitutions = vec![card("gentle", Family::Prosocial, Sign::Plus)];
-    Report { provenance, estimates, constitutions, ..Report::default() }
-}
-
-fn placebos(report: &mut Report, slopes: &[f64]) {
-    for (i, slope) in slopes.iter().enumerate() {
-        let name = format!("placebo-{i}");
-        let mut own = clear(&name, 1.0);
-        own.retain(|e| {
-            !matches!(e.quantity, Quantity::OwnSlope | Quantity::OwnAlignment | Quantity::OwnShare)
-        });
-        for e in &mut own {
-            if e.quantity == Quantity::EncodedSlope {
-                e.estimate = Some(*slope);
-                e.p_adjusted = Some(0.8);
-            }
-            if e.quantity == Quantity::SlopeShare {
-                e.estimate = Some(*slope);
-            }
-        }
-        report.estimates.extend(own);
-        report.constitutions.push(card(&name, Family::Placebo, Sign::Zero));
-    }
-}
-
-fn change(report: &mut Report, quantity: Quantity, control: Control, with: impl Fn(&mut Estimate)) {
-    let mut changed = 0;
-    for e in &mut report.estimates {
-        if e.quantity == quantity && e.control == control && e.constitution.as_deref() == Some("gentle") {
-            with(e);
-            changed += 1;
-        }
-    }
-    assert_eq!(changed, 1, "{quantity:?} {control:?}");
-}
-
-/// Sets a key of the contrast with the arm: row 0 of the encoded slope, row 1 of the total slope.
-fn contrast(report: &mut Report, row: usize, key: &str, value: Json) {
-    report.tables.get_mut(PLACEBO).expect("contrasts")[row][key] = value;
-}
+use crate::by_hand::{
+    against_four, alone, card, change, contrast, contrasts, estimate, model, placebos, report, whole_judge,
+};
 
 fn verdict(report: &Report) -> (Outcome, Option<Qualifier>) {
     let all = verdicts(report);
@@ -334,20 +193,6 @@ fn too_little_data_is_said_first_and_gives_no_verdict() {
     assert!(!to_markdown(&report()).contains("Too little data"));
 }
 
-/// What concerns the judge under all constitutions together.
-fn whole_judge(agreement: (f64, f64), share: (f64, f64), placebo_share: f64) -> Vec<Estimate> {
-    let z = |(value, z): (f64, f64), quantity| {
-        let mut e = Estimate::figure(quantity, "by hand", value, 0.01, (value - 0.02, value + 0.02));
-        e.z = Some(z);
-        e
-    };
-    vec![
-        z(agreement, Quantity::OrderAgreement),
-        z(share, Quantity::ConstitutionShare),
-        Estimate::bare(Quantity::PlaceboShare, "by hand", placebo_share),
-    ]
-}
-
 #[test]
 fn a_judge_that_is_not_valid_is_told_from_no_evidence() {
     let coin = |r: &mut Report| {
@@ -375,7 +220,10 @@ fn a_judge_that_is_not_valid_is_told_from_no_evidence() {
     deaf.estimates.extend(whole_judge((0.93, 40.0), (0.02, 0.4), 0.02));
     assert_eq!(verdict(&deaf).0, Outcome::JudgeInvalid);
     let text = to_markdown(&deaf);
-    assert!(text.contains("answers the same whatever the constitution says (at most 2 %"), "{text}");
+    assert!(
+        text.contains("heeds the constitution hardly more than texts without content (at most 2 %"),
+        "{text}"
+    );
     let json: Json = serde_json::from_str(&to_json(&deaf).expect("JSON")).expect("JSON");
     assert_eq!(json["judge"]["problems"], json!(["ignores_constitutions"]));
     assert_eq!(json["verdicts"][0]["verdict"], "judge_invalid");
@@ -394,7 +242,10 @@ fn a_judge_at_chance_under_announced_constitutions_is_not_no_evidence() {
     assert_eq!(verdict(&r), (Outcome::NoEvidence, None), "accuracy is clear");
     change(&mut r, Quantity::JudgeAccuracy, Control::None, |e| (e.estimate, e.z) = (Some(0.51), Some(0.8)));
     assert_eq!(verdict(&r).0, Outcome::JudgeInvalid);
-    assert!(to_markdown(&r).starts_with("# tiny cannot be used as a judge in this way: it tells better"));
+    assert!(
+        to_markdown(&r)
+            .starts_with("# tiny cannot be used as a judge in this way: it is not seen to tell better")
+    );
     // Nobody announced that it would move the value.
     r.constitutions[0].expect.clear();
     assert_eq!(verdict(&r), (Outcome::NoEvidence, None));
@@ -487,7 +338,7 @@ fn what_is_no_report_is_refused_and_what_is_newer_is_told() {
 const JARGON: [&str; 11] =
     ["ρ", "⟨", "cos", "slope", "log-odds", "d_eff", "v*", "v_c", "gate", "residual", "identifiable"];
 
-fn check_five_lines(text: &str) {
+pub fn check_five_lines(text: &str) {
     let five: Vec<&str> = text.lines().take(5).collect();
     assert_eq!(five.len(), 5);
     for line in five {

@@ -9,12 +9,12 @@
 
 use serde::Serialize;
 use serde_json::Value as Json;
-use statrs::distribution::{ContinuousCDF, Normal};
 
 use super::Run;
 use crate::hypothesis::{Control, Estimate, Quantity};
 use crate::report::format::quotable;
 use crate::report::rows::Index;
+use crate::report::together::z_for_all;
 
 /// A run on a ladder.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -301,7 +301,7 @@ fn findings(along: &[Along]) -> Vec<Finding> {
             .filter_map(|(at, a)| Some((at, a, a.estimates[0].as_ref()?, (*a.changes.last()?)?)))
             .filter(|(_, _, first, _)| quantity == Quantity::Rho2 || first.lo.is_some_and(|lo| lo > 0.5))
             .collect();
-        let z = Normal::standard().inverse_cdf(1.0 - 0.025 / candidates.len().max(1) as f64);
+        let z = z_for_all(candidates.len());
         for (at, a, first, change) in candidates {
             let (lo, hi) = change.interval(z);
             let figure = first.estimate.unwrap_or(0.0);

@@ -90,7 +90,7 @@ pub(super) fn sentences(ladder: &Ladder) -> Vec<String> {
     if !both.is_empty() {
         let list: Vec<String> = both.iter().map(|v| format!("“{v}”")).collect();
         out.push(format!(
-            "So {} stays readable in the residual stream where the judge loses it.",
+            "So {} stays readable in the residual stream where the judge agrees less with its labels.",
             list.join(", ")
         ));
     }

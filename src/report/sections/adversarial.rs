@@ -1,13 +1,13 @@
 //! Constitutions that turn against a value, and those among them that do not look it.
 
 use super::Section;
-use crate::hypothesis::{Control, Quantity};
-use crate::input::Family;
+use crate::hypothesis::Control;
+use crate::input::{Family, Sign};
 use crate::report::Report;
-use crate::report::format::{NOTHING, detail, p};
+use crate::report::format::{NOTHING, counted, detail, p};
 use crate::report::grid::{Cell, grid};
 use crate::report::rows::Index;
-use crate::report::verdict::{Outcome, Verdict, verdicts_of};
+use crate::report::verdict::{Outcome, Qualifier, Verdict, verdicts_of};
 
 /// Theorem 10 and Remark 2.
 pub(super) fn section(report: &Report, index: &Index<'_>) -> Option<Section> {
@@ -16,7 +16,7 @@ pub(super) fn section(report: &Report, index: &Index<'_>) -> Option<Section> {
     if real.is_empty() {
         return None;
     }
-    let against: Vec<&&Verdict> = real.iter().filter(|v| v.verdict == Outcome::Degrades).collect();
+    let against: Vec<&Verdict> = real.iter().copied().filter(|v| v.verdict == Outcome::Degrades).collect();
     let family = |v: &Verdict| {
         index
             .constitutions
@@ -27,55 +27,45 @@ pub(super) fn section(report: &Report, index: &Index<'_>) -> Option<Section> {
     };
     let meant = |v: &Verdict| {
         let card = index.constitutions.iter().find(|c| c.name == v.constitution).and_then(|c| c.card);
-        card.is_some_and(|c| c.expected(&v.value) == Some(crate::input::Sign::Minus))
+        card.is_some_and(|c| c.expected(&v.value) == Some(Sign::Minus))
     };
     let hidden = |v: &Verdict| family(v) != Some(Family::Adversarial) && !meant(v);
-    let subtle: Vec<&&&Verdict> = against.iter().filter(|v| hidden(v)).collect();
+    let subtle: Vec<&Verdict> = against.iter().copied().filter(|v| hidden(v)).collect();
     let told = |v: &&&Verdict| v.is_signed() || v.verdict == Outcome::NoEvidence;
     let told = real.iter().filter(told).count();
-    let verdict = if told == 0 {
+    let pairs = |n: usize| counted(n as u64, "pair") + " of a value and a constitution";
+    let below =
+        real.iter().filter(|v| v.verdict == Outcome::DiffersFromZero && v.sign == Some(Sign::Minus)).count();
+    let mut verdict = if against.is_empty() && told == 0 {
         "Whether any constitution turns against a value cannot be told from these data.".to_owned()
     } else if against.is_empty() {
-        match told {
-            1 => "The one constitution is not seen to turn against the value; one that was not tried may."
-                .into(),
-            n => format!(
-                "None of {n} pairs of a value and a constitution is seen to turn against the value; one that was not tried \
-                 may."
-            ),
-        }
-    } else {
-        let names: Vec<String> =
-            subtle.iter().map(|v| format!("“{}” against “{}”", v.constitution, v.value)).collect();
-        let more = if names.is_empty() {
-            "none of them unannounced".to_owned()
-        } else {
-            format!(
-                "{} of them by a text whose author did not announce it: {}",
-                names.len(),
-                names.join(", ")
-            )
-        };
         format!(
-            "Adversarial constitutions exist for this model: {} turn against a value, {more}.",
-            against.len()
+            "Of {} that could be tested, none is seen to turn against the value; a text that was not tried may.",
+            pairs(told)
         )
+    } else {
+        exist(&against, &subtle, &pairs)
     };
+    if below > 0 {
+        verdict += &format!(
+            " In {} the slope lies below 0, and too few placebo texts were run to call that the constitution’s.",
+            pairs(below)
+        );
+    }
     let mut table = grid(&[
         "constitution",
         "value",
         "family",
         "author's guess",
-        ">encoded slope [95 %]",
+        ">gain beyond the placebos [95 %]",
         ">p adj.",
         "announced",
     ]);
     for v in &against {
         let value = index.values.iter().copied().find(|name| *name == v.value);
         let named = index.constitutions.iter().find(|c| c.name == v.constitution);
-        let estimate = value
-            .zip(named)
-            .and_then(|(value, c)| index.cell(Quantity::EncodedSlope, value, c.name, Control::None));
+        let estimate =
+            value.zip(named).and_then(|(value, c)| index.cell(v.slope, value, c.name, Control::None));
         let guess = named.and_then(|c| c.card).and_then(|c| c.expected(&v.value));
         table.rows.push(vec![
             Cell::name(&v.constitution),
@@ -93,11 +83,35 @@ pub(super) fn section(report: &Report, index: &Index<'_>) -> Option<Section> {
         verdict,
         notes: vec![
             "Those whose verdict is “degrades”: a negative slope after adjustment for all constitutions and values, \
-             beyond the placebo arm, that length does not explain. Announced: the family is adversarial, or the author guessed \
+             beyond the placebo arm, that length does not explain away. Announced: the family is adversarial, or the author guessed \
              a fall of this value. That none is found proves nothing about texts that were not tried."
                 .into(),
         ],
         grids: vec![("Constitutions against a value".into(), table)],
         figures: vec![],
     })
+}
+
+/// That some pairs turn against a value, which of them nobody announced, and what length leaves of it.
+fn exist(against: &[&Verdict], subtle: &[&Verdict], pairs: &dyn Fn(usize) -> String) -> String {
+    let names: Vec<String> =
+        subtle.iter().map(|v| format!("“{}” against “{}”", v.constitution, v.value)).collect();
+    let announced = match names.len() {
+        0 => "none of them unannounced".to_owned(),
+        n => format!("{n} of them by a text whose author did not announce it: {}", names.join(", ")),
+    };
+    let with = |qualifier| against.iter().filter(|v| v.qualifier == Some(qualifier)).count();
+    let (confounded, unknown) = (with(Qualifier::LengthConfounded), with(Qualifier::LengthNotControlled));
+    let length = match (confounded, unknown) {
+        (0, 0) => String::new(),
+        (n, 0) => format!("; {n} of them perhaps only by the answers’ length"),
+        _ => "; the answers’ length is not known and may be the reason".to_owned(),
+    };
+    let sure = confounded + unknown < against.len();
+    format!(
+        "Adversarial constitutions {} for this model: {} turn{} against the value, {announced}{length}.",
+        if sure { "exist" } else { "may exist" },
+        pairs(against.len()),
+        if against.len() == 1 { "s" } else { "" }
+    )
 }

@@ -3,9 +3,10 @@
 use super::Section;
 use crate::hypothesis::{Control, Estimate, Quantity};
 use crate::report::Report;
-use crate::report::format::{NOTHING, detail, quotable};
+use crate::report::format::{NOTHING, counted, detail, quotable};
 use crate::report::grid::{Cell, grid};
 use crate::report::rows::Index;
+use crate::report::together::z_for_all;
 
 /// Theorem 6.
 pub(super) fn section(report: &Report, index: &Index<'_>) -> Option<Section> {
@@ -17,44 +18,43 @@ pub(super) fn section(report: &Report, index: &Index<'_>) -> Option<Section> {
         ">bound for all [95 %]",
         "bound",
     ]);
-    let (mut judged, mut broken, mut apart) = (0, Vec::new(), 0);
+    let (mut bounds, mut apart) = (0, 0);
+    let mut lines: Vec<Line<'_>> = Vec::new();
     for &value in &index.values {
         let get = |quantity| index.get(quantity, Some(value), None, Control::None);
         // Counts are in units of the label, these bounds in those of the latent score.
         let latent = get(Quantity::Rho2Latent).is_some();
         let bound = get(Quantity::CeilingRegret).filter(|e| quotable(e));
+        bounds += usize::from(bound.is_some());
         apart += usize::from(latent && bound.is_some());
-        let mut line =
-            |name: &str, counted: Option<&Estimate>, formula: Option<&Estimate>, constitution: bool| {
-                if counted.is_none() && formula.is_none() {
-                    return;
-                }
-                let compared = counted.zip(bound).filter(|_| !latent);
-                let below = compared.is_some_and(|(counted, b)| clearly_below(counted, b));
-                judged += usize::from(constitution && compared.is_some_and(|(counted, _)| quotable(counted)));
-                if constitution && below {
-                    broken.push(format!("“{name}” on “{value}”"));
-                }
-                let show = |e: Option<&Estimate>| Cell::number(e.map_or_else(|| NOTHING.to_owned(), detail));
-                table.rows.push(vec![
-                    Cell::name(value),
-                    Cell::name(name),
-                    show(counted),
-                    show(formula),
-                    show(bound),
-                    Cell::plain(match (bound, below) {
-                        (None, _) => "not identifiable",
-                        _ if latent => "latent scale: not compared",
-                        (_, true) => "below it",
-                        _ => "holds",
-                    }),
-                ]);
-            };
-        line("⟨h, v*⟩, left out", get(Quantity::MeasuredRegret), None, false);
+        let line = Line { value, latent, bound, ..Line::default() };
+        lines.push(Line { name: "⟨h, v*⟩, left out", counted: get(Quantity::MeasuredRegret), ..line });
         for c in &index.constitutions {
             let cell = |quantity| index.cell(quantity, value, c.name, Control::None);
-            line(c.name, cell(Quantity::MeasuredRegret), cell(Quantity::AttainedRegret), true);
+            let (counted, formula) = (cell(Quantity::MeasuredRegret), cell(Quantity::AttainedRegret));
+            lines.push(Line { name: c.name, tried: !c.is_placebo(), counted, formula, ..line });
         }
+    }
+    lines.retain(|l| l.counted.is_some() || l.formula.is_some());
+    let judged = lines.iter().filter(|l| l.tried && l.compared().is_some()).count();
+    let limit = z_for_all(judged);
+    let below: Vec<&Line<'_>> = lines.iter().filter(|l| l.tried && l.is_below(limit)).collect();
+    for l in &lines {
+        let show = |e: Option<&Estimate>| Cell::number(e.map_or_else(|| NOTHING.to_owned(), detail));
+        table.rows.push(vec![
+            Cell::name(l.value),
+            Cell::name(l.name),
+            show(l.counted),
+            show(l.formula),
+            show(l.bound),
+            Cell::plain(match l.bound {
+                None => "not identifiable",
+                Some(_) if l.latent => "latent scale: not compared",
+                Some(_) if l.compared().is_none() => NOTHING,
+                Some(_) if l.is_below(limit) => "below it",
+                Some(_) => "holds",
+            }),
+        ]);
     }
     if table.rows.is_empty() {
         return None;
@@ -91,15 +91,19 @@ pub(super) fn section(report: &Report, index: &Index<'_>) -> Option<Section> {
             ]);
         }
     }
+    let comparisons = counted(judged as u64, "comparison");
     let verdict = if judged == 0 && apart > 0 {
         "The bound is on the scale of the latent score behind the labels; counts of labels of few levels are not compared with it."
             .to_owned()
+    } else if judged == 0 && bounds > 0 {
+        "No constitution’s choices could be counted against the bound.".to_owned()
     } else if judged == 0 {
         "The bound is not identifiable: no value is encoded clearly enough.".to_owned()
-    } else if broken.is_empty() {
-        format!("No constitution loses less than the bound allows, in {judged} comparisons.")
+    } else if below.is_empty() {
+        format!("No constitution clearly loses less than the bound allows, in {comparisons}.")
     } else {
-        format!("The bound is broken {} times in {judged}: {}.", broken.len(), broken.join(", "))
+        let names: Vec<String> = below.iter().map(|l| format!("“{}” on “{}”", l.name, l.value)).collect();
+        format!("The bound is broken in {} of {comparisons}: {}.", below.len(), names.join(", "))
     };
     Some(Section {
         title: "The ceiling",
@@ -107,8 +111,8 @@ pub(super) fn section(report: &Report, index: &Index<'_>) -> Option<Section> {
         verdict,
         notes: vec![
             "Regret of choosing the better of two responses, in units of the value. Counted: over all pairs of a prompt. By the \
-             formula: (1 − corr(S, r_c))σ_S/√π, right for normal values. Bound: (1 − ρ)σ_S/√π. Below it: by more than 1.96 joint \
-             standard errors; then ρ is underestimated, the noise is not normal, or the judge knows what this layer does not. For \
+             formula: (1 − corr(S, r_c))σ_S/√π, right for normal values. Bound: (1 − ρ)σ_S/√π. Below it: by more joint \
+             standard errors than chance reaches once in twenty reports (Bonferroni); then ρ is underestimated, the noise is not normal, or the judge knows what this layer does not. For \
              labels of few levels and preferences formula and bound are those of the latent score, in its within-prompt standard \
              deviations, and the count, in units of the label, is not compared with them."
                 .into(),
@@ -125,10 +129,29 @@ pub(super) fn section(report: &Report, index: &Index<'_>) -> Option<Section> {
     })
 }
 
-fn clearly_below(counted: &Estimate, bound: &Estimate) -> bool {
-    let (Some(c), Some(b), Some(cs), Some(bs)) = (counted.estimate, bound.estimate, counted.se, bound.se)
-    else {
-        return false;
-    };
-    b - c > 1.96 * cs.hypot(bs)
+/// What choosing by one reading loses, beside the bound.
+#[derive(Clone, Copy, Default)]
+struct Line<'a> {
+    value: &'a str,
+    name: &'a str,
+    /// Whether it is of a constitution outside the placebo arm.
+    tried: bool,
+    latent: bool,
+    counted: Option<&'a Estimate>,
+    formula: Option<&'a Estimate>,
+    bound: Option<&'a Estimate>,
+}
+
+impl Line<'_> {
+    /// Bound less count, and its standard error as of independent figures, where both are in one unit.
+    fn compared(&self) -> Option<(f64, f64)> {
+        let (counted, bound) = (self.counted.filter(|e| quotable(e))?, self.bound?);
+        let se = counted.se?.hypot(bound.se?);
+        (!self.latent).then_some((bound.estimate? - counted.estimate?, se))
+    }
+
+    /// Whether the count lies more than so many standard errors below the bound.
+    fn is_below(&self, limit: f64) -> bool {
+        self.compared().is_some_and(|(below, se)| below > limit * se)
+    }
 }

@@ -13,7 +13,7 @@ pub(super) fn section(_: &Report, index: &Index<'_>) -> Option<Section> {
         grid(&["value", "constitution", ">the judge [95 %]", ">h beyond it [95 %]", ">neither [95 %]"]);
     let mut neither: Vec<f64> = Vec::new();
     for &value in &index.values {
-        for c in &index.constitutions {
+        for c in index.constitutions.iter().filter(|c| !c.is_placebo()) {
             let of = |quantity| index.cell(quantity, value, c.name, Control::None);
             if of(Quantity::ExplainedByJudge).is_none() {
                 continue;
@@ -36,15 +36,15 @@ pub(super) fn section(_: &Report, index: &Index<'_>) -> Option<Section> {
         "What neither the judge nor the residual stream tells could not be measured.".to_owned()
     } else {
         let (least, most) = neither.iter().fold((1.0f64, 0.0f64), |(lo, hi), &n| (lo.min(n), hi.max(n)));
+        let (least, most) = (percent(least.clamp(0.0, 1.0)), percent(most.clamp(0.0, 1.0)));
+        let range = if least == most { format!("about {least}") } else { format!("{least} to {most}") };
         format!(
-            "Neither the judge nor the residual stream tells {} to {} of the labels’ variance, in {}.",
-            percent(least.clamp(0.0, 1.0)),
-            percent(most.clamp(0.0, 1.0)),
+            "Neither the judge nor the residual stream tells {range} of the labels’ variance, errors of the labels included, in {}.",
             counted(neither.len() as u64, "pair") + " of a value and a constitution"
         )
     };
     Some(Section {
-        title: "What only people can add",
+        title: "What only people can add, at most",
         source: "Section 9.3",
         verdict,
         notes: vec![

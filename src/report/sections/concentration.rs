@@ -19,7 +19,7 @@ fn words(share: &Estimate, null: Option<&Estimate>) -> Option<(&'static str, &'s
     } else if hi < 0.5 {
         "less than half of it"
     } else {
-        "about half of it"
+        "perhaps half of it or more, perhaps less"
     };
     let (least, largest) = null.and_then(|n| n.lo.zip(n.hi))?;
     let beside = if lo > largest {
@@ -27,7 +27,7 @@ fn words(share: &Estimate, null: Option<&Estimate>) -> Option<(&'static str, &'s
     } else if hi < least {
         "less than of random directions"
     } else {
-        "as much as of random directions"
+        "which cannot be told from what lies there of random directions"
     };
     Some((most, beside))
 }
@@ -127,16 +127,21 @@ mod tests {
         );
         assert_eq!(
             words(&share(0.6, 0.9), Some(&null)),
-            Some(("most of it", "as much as of random directions"))
+            Some(("most of it", "which cannot be told from what lies there of random directions"))
         );
         assert_eq!(
             words(&share(0.4, 0.58), Some(&null)),
-            Some(("about half of it", "as much as of random directions"))
+            Some((
+                "perhaps half of it or more, perhaps less",
+                "which cannot be told from what lies there of random directions"
+            ))
         );
         assert_eq!(
             words(&share(0.1, 0.2), Some(&null)),
             Some(("less than half of it", "less than of random directions"))
         );
         assert_eq!(words(&share(0.1, 0.2).withheld("why"), Some(&null)), None);
+        // Without a null nothing is said of chance, and so nothing at all.
+        assert_eq!(words(&share(0.8, 0.9), None), None);
     }
 }

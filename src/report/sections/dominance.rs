@@ -39,24 +39,20 @@ pub(super) fn section(report: &Report, index: &Index<'_>) -> Option<Section> {
             Cell::number(if d.dominates { without } else { NOTHING.to_owned() }),
         ]);
     }
-    let said: Vec<String> = dominant
-        .iter()
-        .filter(|d| d.quantity != Quantity::GeometryNull)
-        .map(|d| {
-            let who = match d.what {
-                What::Coordinate => format!("coordinate {}", d.index),
-                What::Prompt => format!("prompt {}", d.index),
-            };
-            format!("{who} carries {} of {}", percent(d.share), whole(d.quantity))
-        })
-        .collect();
-    let verdict = if said.is_empty() {
-        "One coordinate carries most of what random directions read.".to_owned()
-    } else {
-        let mut text = said.join("; ") + ".";
-        text[..1].make_ascii_uppercase();
-        text
+    let clause = |d: &&Dominance| {
+        let who = match d.what {
+            What::Coordinate => format!("coordinate {}", d.index),
+            What::Prompt => format!("prompt {}", d.index),
+        };
+        format!("{who} carries {} of {}", percent(d.share), whole(d.quantity))
     };
+    let (null, own): (Vec<&Dominance>, Vec<&Dominance>) =
+        dominant.iter().partition(|d| d.quantity == Quantity::GeometryNull);
+    // What random directions read is told once: of the value where one coordinate has the most of it.
+    let most = null.into_iter().max_by(|a, b| a.share.total_cmp(&b.share)).filter(|_| own.is_empty());
+    let said: Vec<String> = own.iter().chain(most.as_ref()).map(clause).collect();
+    let mut verdict = said.join("; ") + ".";
+    verdict[..1].make_ascii_uppercase();
     Some(Section {
         title: "What one coordinate or one prompt carries",
         source: "Definition 8",
@@ -86,6 +82,7 @@ fn whole(quantity: Quantity) -> &'static str {
     match quantity {
         Quantity::DEffUncentred => "the mean square of the residual stream",
         Quantity::DEffBetween => "the variance between prompts",
+        Quantity::GeometryNull => "what random directions read at most",
         _ => "the variance within prompts",
     }
 }

@@ -3,7 +3,7 @@
 use super::Section;
 use crate::hypothesis::{Control, Estimate, Quantity};
 use crate::report::Report;
-use crate::report::format::{headline, number, p, quotable};
+use crate::report::format::{headline, p, quotable, with_interval};
 use crate::report::grid::{Cell, grid};
 use crate::report::rows::Index;
 
@@ -23,12 +23,14 @@ pub(super) fn section(_: &Report, index: &Index<'_>) -> Option<Section> {
         let Some(all) = index.get(Quantity::EnsembleAlignment, Some(value), None, Control::None) else {
             continue;
         };
-        let (mut harms, mut members) = (Vec::new(), 0);
+        let (mut harms, mut members, mut tested) = (Vec::new(), 0, 0);
         for c in &index.constitutions {
             let cell = |quantity| index.cell(quantity, value, c.name, Control::None);
             let Some(effect) = cell(Quantity::EnsembleEffect) else { continue };
             let show = |e: Option<&Estimate>| Cell::number(headline(e));
-            let clear = quotable(effect) && effect.p_adjusted.is_some_and(|p| p < 0.05);
+            let tests = quotable(effect) && effect.p_adjusted.is_some();
+            tested += usize::from(tests);
+            let clear = tests && effect.p_adjusted.is_some_and(|p| p < 0.05);
             let word = match effect.estimate {
                 Some(e) if clear && e < 0.0 => "harms",
                 Some(e) if clear && e > 0.0 => "helps",
@@ -49,13 +51,13 @@ pub(super) fn section(_: &Report, index: &Index<'_>) -> Option<Section> {
             ]);
         }
         let figure = match all.estimate.filter(|_| quotable(all)) {
-            Some(cos) => format!("is aligned {} with “{value}”", number(cos, all.se)),
+            Some(_) => format!("has alignment {} with “{value}”", with_interval(all)),
             None => format!("has no identifiable alignment with “{value}”"),
         };
-        let harm = if harms.is_empty() {
-            "none clearly harms".to_owned()
-        } else {
-            format!("harmed by {}", harms.join(", "))
+        let harm = match (tested, harms.is_empty()) {
+            (0, _) => "whether one of them harms cannot be told".to_owned(),
+            (_, true) => "none clearly harms".to_owned(),
+            (_, false) => format!("harmed by {}", harms.join(", ")),
         };
         said.push(format!("the average of {members} constitutions {figure} ({harm})"));
     }

@@ -1,11 +1,12 @@
 //! Judgment against generation: the gap of each constitution, and the share of value-relevant text that it would imply.
 
 use super::Section;
-use crate::hypothesis::{Control, Quantity};
+use crate::hypothesis::{Control, Estimate, Quantity};
 use crate::report::Report;
 use crate::report::format::{counted, headline, p, quotable};
 use crate::report::grid::{Cell, grid};
 use crate::report::rows::Index;
+use crate::report::verdict::LEVEL;
 
 /// Proposition 5.
 pub(super) fn section(_: &Report, index: &Index<'_>) -> Option<Section> {
@@ -18,7 +19,7 @@ pub(super) fn section(_: &Report, index: &Index<'_>) -> Option<Section> {
         ">p adj.",
         ">implied η [95 %]",
     ]);
-    let (mut known, mut positive, mut negative) = (0, 0, 0);
+    let (mut known, mut positive, mut negative, mut by_length) = (0, 0, 0, 0);
     for &value in &index.values {
         let w = index.get(Quantity::GenerationAlignment, Some(value), None, Control::None);
         for c in &index.constitutions {
@@ -26,11 +27,18 @@ pub(super) fn section(_: &Report, index: &Index<'_>) -> Option<Section> {
             let Some(gap) = cell(Quantity::Gap).filter(|e| e.estimate.is_some()) else { continue };
             if quotable(gap) && !c.is_placebo() {
                 known += 1;
-                let clear = gap.p_adjusted.is_some_and(|p| p < 0.05);
-                positive += u64::from(clear && gap.estimate.is_some_and(|g| g > 0.0));
-                negative += u64::from(clear && gap.estimate.is_some_and(|g| g < 0.0));
+                let sides = [Some(gap), index.cell(Quantity::Gap, value, c.name, Control::Length)];
+                // Length is the first thing that w picks up: what it takes away is not judgment's.
+                let of = |e: Option<&Estimate>| e.map_or(0, side);
+                match (of(sides[0]), of(sides[1])) {
+                    (plain, held) if plain != 0 && index.length && held != plain => by_length += 1,
+                    (plain, _) => {
+                        positive += u64::from(plain > 0);
+                        negative += u64::from(plain < 0);
+                    }
+                }
             }
-            let show = |e: Option<&crate::hypothesis::Estimate>| Cell::number(headline(e));
+            let show = |e: Option<&Estimate>| Cell::number(headline(e));
             table.rows.push(vec![
                 Cell::name(value),
                 Cell::name(c.name),
@@ -45,10 +53,14 @@ pub(super) fn section(_: &Report, index: &Index<'_>) -> Option<Section> {
     if table.rows.is_empty() {
         return None;
     }
+    let length = match by_length {
+        0 => String::new(),
+        n => format!(" In {n} more the difference is not clear any more when length is controlled."),
+    };
     let verdict = match known {
         0 => "Whether judgment is closer to a value than generation is not identifiable.".to_owned(),
         _ => format!(
-            "Of {} outside the placebo arm, judgment is clearly closer to the value than generation in {positive}, clearly farther in {negative}.",
+            "Of {} outside the placebo arm, judgment is clearly closer to the value than generation in {positive}, clearly farther in {negative}.{length}",
             counted(known, "gap")
         ),
     };
@@ -65,4 +77,13 @@ pub(super) fn section(_: &Report, index: &Index<'_>) -> Option<Section> {
         grids: vec![("Gaps".into(), table)],
         figures: vec![],
     })
+}
+
+/// 1 for a gap clearly above 0, −1 for one clearly below, 0 else.
+fn side(gap: &Estimate) -> i8 {
+    match gap.estimate.filter(|_| quotable(gap) && gap.p_adjusted.is_some_and(|p| p < LEVEL)) {
+        Some(g) if g > 0.0 => 1,
+        Some(g) if g < 0.0 => -1,
+        _ => 0,
+    }
 }

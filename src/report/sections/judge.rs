@@ -4,7 +4,7 @@ use serde_json::Value as Json;
 
 use super::Section;
 use crate::hypothesis::calibration::TABLE;
-use crate::hypothesis::{Control, Quantity};
+use crate::hypothesis::{Control, Estimate, Quantity};
 use crate::report::Report;
 use crate::report::figures::Figure;
 use crate::report::format::{counted, detail, quotable};
@@ -12,6 +12,7 @@ use crate::report::grid::{Cell, grid};
 use crate::report::plot::{Chart, Series};
 use crate::report::rows::Index;
 use crate::report::text::shortened;
+use crate::report::together::interval_for_all;
 
 /// Curves of a plot.
 const CURVES: usize = 5;
@@ -21,29 +22,42 @@ pub(super) fn section(report: &Report, index: &Index<'_>) -> Option<Section> {
     let curves = report.tables.get(TABLE)?.as_array()?;
     let figures: Vec<Figure> = index.values.iter().filter_map(|v| figure(curves, index, v)).collect();
     let mut out = grid(&["value", "constitution", ">surer than right by [95 %]"]);
-    let (mut sure, mut all) = (0, 0);
-    for e in report.estimates.iter().filter(|e| {
+    let of = report.estimates.iter().filter(|e| {
         e.quantity == Quantity::JudgeOverconfidence && e.control == Control::None && e.judge.is_none()
-    }) {
-        all += usize::from(quotable(e));
-        sure += usize::from(quotable(e) && e.lo.is_some_and(|lo| lo > 0.0));
+    });
+    let all: Vec<&Estimate> = of.collect();
+    for e in &all {
         out.rows.push(vec![
             Cell::name(e.value.as_deref().unwrap_or_default()),
             Cell::name(e.constitution.as_deref().unwrap_or_default()),
             Cell::number(detail(e)),
         ]);
     }
+    let placebo = |e: &Estimate| {
+        index.constitutions.iter().any(|c| c.is_placebo() && Some(c.name) == e.constitution.as_deref())
+    };
+    let known: Vec<&Estimate> = all.into_iter().filter(|e| quotable(e) && !placebo(e)).collect();
+    let sure =
+        known.iter().filter(|e| interval_for_all(e, known.len()).is_some_and(|(lo, _)| lo > 0.0)).count();
+    let verdict = if known.is_empty() {
+        "Whether the judge is surer than it is right could not be measured.".to_owned()
+    } else {
+        format!(
+            "In {sure} of {}, a case being a value and a constitution outside the placebo arm, the judge is clearly surer than it is \
+             right about the value.",
+            counted(known.len() as u64, "case")
+        )
+    };
     Some(Section {
         title: "How sure the judge is, and how right",
         source: "Assumption 3",
-        verdict: format!(
-            "In {sure} of {all} cases, a case being a value and a constitution, the judge is surer than it is right about the value."
-        ),
+        verdict,
         notes: vec![
             "Each judged pair whose labels differ: confidence σ(|ℓ|) of the debiased log-odds ℓ against the share that \
              agrees with the labels, in bins of equal numbers with 95 % intervals. A judge whose rewards are the value \
              lies on the dashed line; one that is asked for something else lies near ½, one that is asked for \
-             the contrary below."
+             the contrary below. Clearly surer: the interval of confidence less agreement lies above 0, drawn out so that all \
+             cases hold together (Bonferroni)."
                 .into(),
         ],
         grids: vec![("Confidence less agreement".into(), out)],

@@ -7,15 +7,18 @@ use crate::hypothesis::linearity::TABLE;
 use crate::hypothesis::{Control, Estimate, Quantity};
 use crate::report::Report;
 use crate::report::figures::Figure;
-use crate::report::format::{NOTHING, counted, detail, quotable};
+use crate::report::format::{NOTHING, counted, detail, percent, quotable, size};
 use crate::report::grid::{Cell, grid};
 use crate::report::plot::{Chart, Series};
 use crate::report::rows::Index;
 use crate::report::text::shortened;
+use crate::report::together::interval_for_all;
 use crate::report::verdict::Z95;
 
 /// Further variance that is called more than a trace.
 const TRACE: f64 = 0.02;
+/// Further variance below which all intervals end where curvature is called next to nothing.
+const LITTLE: f64 = 0.05;
 /// Constitutions whose residuals are drawn.
 const JUDGED: usize = 3;
 
@@ -30,7 +33,11 @@ pub(super) fn section(report: &Report, index: &Index<'_>) -> Option<Section> {
         return None;
     }
     let mut table = grid(&["label", ">linear, ρ² [95 %]", ">further by curvature [95 %]"]);
-    let mut bent = Vec::new();
+    let placebo = |e: &Estimate| {
+        index.constitutions.iter().any(|c| c.is_placebo() && Some(c.name) == e.constitution.as_deref())
+    };
+    let known: Vec<&Estimate> = gains.iter().copied().filter(|e| quotable(e) && !placebo(e)).collect();
+    let (mut bent, mut most) = (Vec::new(), f64::NEG_INFINITY);
     for e in &gains {
         let value = index.values.iter().copied().find(|v| Some(*v) == e.value.as_deref());
         let constitution = index.constitutions.iter().find(|c| Some(c.name) == e.constitution.as_deref());
@@ -42,8 +49,11 @@ pub(super) fn section(report: &Report, index: &Index<'_>) -> Option<Section> {
             }
             _ => ("log P".to_owned(), index.get(Quantity::LogprobRho2, None, None, Control::None)),
         };
-        if quotable(e) && e.lo.is_some_and(|lo| lo > 0.0) && e.estimate.is_some_and(|g| g > TRACE) {
-            bent.push(name.clone());
+        if let Some((lo, hi)) = interval_for_all(e, known.len()).filter(|_| !placebo(e)) {
+            most = most.max(hi);
+            if lo > 0.0 && e.estimate.is_some_and(|g| g > TRACE) {
+                bent.push(name.clone());
+            }
         }
         table.rows.push(vec![
             Cell::plain(name),
@@ -51,11 +61,20 @@ pub(super) fn section(report: &Report, index: &Index<'_>) -> Option<Section> {
             Cell::number(detail(e)),
         ]);
     }
-    let known = gains.iter().filter(|e| quotable(e)).count();
-    let labels = counted(known as u64, "label");
-    let verdict = match (known, bent.as_slice()) {
-        (0, _) => "There are too few contrasts to look for curvature.".to_owned(),
-        (_, []) => format!("Curved readings add next to nothing to the linear ones, for any of {labels}."),
+    let labels = counted(known.len() as u64, "label");
+    let verdict = match (known.len(), bent.as_slice()) {
+        (0, _) => "Curvature could not be looked for.".to_owned(),
+        (_, []) if most <= LITTLE => format!(
+            "Curved readings add next to nothing to the linear ones, for any of {labels}: at most {}.",
+            size(most.max(0.0))
+        ),
+        (_, []) => {
+            let most = match most.is_finite() {
+                true => format!(", which may be up to {}", percent(most)),
+                false => String::new(),
+            };
+            format!("No curved reading is seen to tell more than the linear one, of any of {labels}{most}.")
+        }
         (_, some) => format!(
             "A curved reading tells clearly more than the linear one of {} of {labels}: {}.",
             some.len(),
@@ -68,8 +87,9 @@ pub(super) fn section(report: &Report, index: &Index<'_>) -> Option<Section> {
         verdict,
         notes: vec![format!(
             "Further share of the variance that squares and products of the five leading principal scores, and square and cube of the \
-             linear reading, explain on left-out blocks. It sees curvature along these directions only. Named are labels whose interval lies \
-             above 0 and whose gain exceeds {TRACE}; the many rows are not adjusted for their number."
+             linear reading, explain on left-out blocks. It sees curvature along these directions only. Named are labels whose interval, drawn out so \
+             that all hold together (Bonferroni), lies above 0 and whose gain exceeds {TRACE}; next to nothing: all such intervals \
+             end below {LITTLE}. Rewards under placebo texts are shown and not counted."
         )],
         grids: vec![("Linear reading, and what curvature adds".into(), table)],
         figures: residuals(report),

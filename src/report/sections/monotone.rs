@@ -6,7 +6,7 @@ use super::Section;
 use crate::hypothesis::monotone::TABLE;
 use crate::report::Report;
 use crate::report::figures::Figure;
-use crate::report::format::{NOTHING, number};
+use crate::report::format::{NOTHING, counted, number};
 use crate::report::grid::{Cell, grid};
 use crate::report::plot::{Chart, Series};
 use crate::report::rows::Index;
@@ -17,18 +17,23 @@ use crate::report::verdict::Z95;
 const TURNED: usize = 4;
 
 /// Proposition 15.
-pub(super) fn section(report: &Report, _: &Index<'_>) -> Option<Section> {
+pub(super) fn section(report: &Report, index: &Index<'_>) -> Option<Section> {
     let rows = report.tables.get(TABLE)?.as_array()?;
+    let placebo =
+        |row: &Json| index.constitutions.iter().any(|c| c.is_placebo() && row["constitution"] == *c.name);
     let mut table =
         grid(&["value", "along", ">slope below the median", ">± SE", ">slope above", ">± SE", "shape"]);
-    let mut turned = 0;
+    let (mut turned, mut tried) = (0, 0);
     for row in rows {
         let text = |key: &str| row[key].as_str();
         let figure = |key: &str, se: &str| match (row[key].as_f64(), row[se].as_f64()) {
             (Some(v), Some(se)) => Cell::number(number(v, Some(se))),
             _ => Cell::number(NOTHING.to_owned()),
         };
-        turned += usize::from(text("shape") == Some("turns_round"));
+        if !placebo(row) {
+            tried += 1;
+            turned += usize::from(text("shape") == Some("turns_round"));
+        }
         table.rows.push(vec![
             Cell::name(text("value").unwrap_or(NOTHING)),
             text("constitution").map_or_else(|| Cell::plain("⟨h, v*⟩"), Cell::name),
@@ -43,20 +48,23 @@ pub(super) fn section(report: &Report, _: &Index<'_>) -> Option<Section> {
             }),
         ]);
     }
-    let (n, noun) = (rows.len(), if rows.len() == 1 { "direction" } else { "directions" });
+    if tried == 0 {
+        return None;
+    }
+    let directions = counted(tried, "direction");
     Some(Section {
         title: "Values with an optimum",
         source: "Proposition 15",
         verdict: match turned {
-            0 => format!("No value is seen to turn round along {n} {noun}; an optimum beyond most responses would not show."),
-            _ => format!("A value turns round along {turned} of {n} {noun}: there, more is not always better."),
+            0 => format!("No value is seen to turn round along {directions}; an optimum beyond most responses would not show."),
+            _ => format!("A value turns round along {turned} of {directions}: there, more is not always better."),
         },
         notes: vec![
             "Slopes of the value on ⟨h, v̂⟩ (directions fitted without the response’s fold, five folds of whole blocks), \
              one line below the median reading and one above, prompt effects removed, errors robust to blocks. Turns round: both \
              |z| > 1.96 with opposite signs, and p below .05 when it is adjusted for the false discovery rate over all directions and \
              values (this section explores). Cannot tell: a slope is not clear. An optimum \
-             well away from the median is not seen."
+             well away from the median is not seen. Directions of placebo texts are shown and not counted."
                 .into(),
         ],
         grids: vec![("Two lines".into(), table)],

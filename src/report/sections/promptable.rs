@@ -70,7 +70,7 @@ pub(super) fn section(_: &Report, index: &Index<'_>) -> Option<Section> {
             Cell::plain(limit),
         ]);
     }
-    if table.rows.is_empty() || index.constitutions.is_empty() {
+    if table.rows.is_empty() || index.constitutions.iter().all(|c| c.is_placebo()) {
         return None;
     }
     Some(Section {

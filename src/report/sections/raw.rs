@@ -13,10 +13,10 @@ pub(super) fn section(report: &Report, index: &Index<'_>) -> Option<Section> {
     let rows = report.tables.get(TABLE)?.as_array()?;
     let mut table =
         grid(&["value", "direction", ">in the metric of Σ_w [95 %]", ">raw, of the exported vectors"]);
-    let mut apart = 0.0f64;
+    let mut apart: Option<f64> = None;
     for row in rows {
-        let (value, raw) = (row["value"].as_str()?, row["cos"].as_f64()?);
-        let value = index.values.iter().copied().find(|v| *v == value)?;
+        let value = index.values.iter().copied().find(|v| row["value"] == **v);
+        let Some((value, raw)) = value.zip(row["cos"].as_f64()) else { continue };
         let name = row["constitution"].as_str();
         let estimate = match name {
             None => index.get(Quantity::GenerationAlignment, Some(value), None, Control::None),
@@ -27,7 +27,7 @@ pub(super) fn section(report: &Report, index: &Index<'_>) -> Option<Section> {
                 .and_then(|c| index.cell(Quantity::Alignment, value, c.name, Control::None)),
         };
         if let Some(cos) = estimate.filter(|e| quotable(e)).and_then(|e| e.estimate) {
-            apart = apart.max((cos - raw).abs());
+            apart = Some(apart.unwrap_or_default().max((cos - raw).abs()));
         }
         table.rows.push(vec![
             Cell::name(value),
@@ -42,10 +42,13 @@ pub(super) fn section(report: &Report, index: &Index<'_>) -> Option<Section> {
     Some(Section {
         title: "Raw coordinates",
         source: "Appendix D",
-        verdict: format!(
-            "The exported vectors' raw cosines differ from the angles by up to {}.",
-            number(apart, Some(0.01))
-        ),
+        verdict: match apart {
+            Some(apart) => format!(
+                "The exported vectors' raw cosines differ from the angles by up to {}.",
+                number(apart, Some(0.01))
+            ),
+            None => "No angle is identifiable, so no raw cosine can be set beside one.".to_owned(),
+        },
         notes: vec![
             "The paper's angles are those in the metric of Σ_w (first figure). The raw cosine is a property of two ridge vectors: they are \
              shrunk where the residual stream varies little, and noise that two labels share enters both. It is shown for those who \

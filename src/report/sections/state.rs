@@ -64,7 +64,8 @@ pub(in crate::report) fn without_a_judge(report: &Report) -> Option<String> {
     let of = counted(all.len() as u64, "constitution");
     Some(match names[..] {
         [] => format!(
-            "Read under {of}, without asking the judge, that state shows nothing that texts without content do not do as well."
+            "Read under {of}, without asking the judge, that state shows nothing that texts without content do not do as well, as far as these data \
+             tell."
         ),
         [first, ..] => format!(
             "Read under {of}, without asking the judge, that state answers to {} beyond what texts without content do{}.",
@@ -117,6 +118,9 @@ fn verdict(plain: &Finding, length: Option<&Finding>) -> String {
         ("make the value easier or harder to read", READINGS[2]),
     ];
     let tested: Vec<usize> = readings.iter().map(|(_, get)| said(*get)).collect();
+    if real.is_empty() {
+        return "Not measured: no constitution outside the placebo arm was read.".into();
+    }
     if tested.iter().all(|n| *n == 0) {
         return if plain.placebos < crate::hypothesis::state::placebo::ENOUGH {
             format!(
@@ -134,7 +138,7 @@ fn verdict(plain: &Finding, length: Option<&Finding>) -> String {
     if found.iter().all(Vec::is_empty) {
         return format!(
             "In {cases} (a value and a constitution) no constitution adds v*, amplifies it or makes the value easier to \
-             read beyond what placebo texts do."
+             read beyond what placebo texts do, as far as these data tell."
         );
     }
     let part = |(i, (what, _)): (usize, &(&str, Get))| -> String {

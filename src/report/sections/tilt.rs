@@ -4,11 +4,12 @@ use super::Section;
 use crate::hypothesis::{Control, Estimate, Quantity};
 use crate::report::Report;
 use crate::report::figures::Figure;
-use crate::report::format::{counted, detail, number, quotable};
+use crate::report::format::{NOTHING, counted, detail, optional, quotable};
 use crate::report::grid::{Cell, grid};
-use crate::report::plot::{Chart, Series};
+use crate::report::plot::{Chart, Point, Series};
 use crate::report::rows::Index;
 use crate::report::text::shortened;
+use crate::report::together::z_for_all;
 
 /// Constitutions of a plot: each has two curves.
 const SHOWN: usize = 3;
@@ -30,37 +31,42 @@ pub(super) fn section(report: &Report, index: &Index<'_>) -> Option<Section> {
     };
     let mut table =
         grid(&["value", "constitution", ">λ·sd(r_c)", ">predicted [95 %]", ">exact [95 %]", ">KL, nats"]);
-    let (mut reach, mut figures) = (Vec::new(), Vec::new());
+    let mut tried: Vec<Tilt<'_>> = Vec::new();
     for &value in &index.values {
-        let mut clear: Vec<(f64, &str, Vec<&Estimate>, Vec<&Estimate>)> = Vec::new();
         for c in &index.constitutions {
-            let (exact, told) =
-                (curve(Quantity::TiltGain, value, c.name), curve(Quantity::TiltPredicted, value, c.name));
-            let divergence = curve(Quantity::TiltKl, value, c.name);
-            for ((e, t), d) in exact.iter().zip(&told).zip(&divergence) {
+            let of = |quantity| curve(quantity, value, c.name);
+            let (told, divergence) = (of(Quantity::TiltPredicted), of(Quantity::TiltKl));
+            let at = |of: &[&'_ Estimate], e: &Estimate| {
+                of.iter().copied().find(|o| o.lambda_sd.is_some() && o.lambda_sd == e.lambda_sd).cloned()
+            };
+            let mut steps = Vec::new();
+            for e in of(Quantity::TiltGain) {
+                let Some(t) = at(&told, e) else { continue };
+                let d = at(&divergence, e);
                 table.rows.push(vec![
                     Cell::name(value),
                     Cell::name(c.name),
                     Cell::number(e.lambda_sd.map_or_else(String::new, |l| l.to_string())),
-                    Cell::number(detail(t)),
+                    Cell::number(detail(&t)),
                     Cell::number(detail(e)),
-                    Cell::number(number(d.estimate.unwrap_or(f64::NAN), d.se)),
+                    Cell::number(d.map_or_else(|| NOTHING.to_owned(), |d| optional(d.estimate, d.se))),
                 ]);
+                steps.push((e.clone(), t));
             }
-            let z = exact.first().and_then(|e| e.z).map_or(0.0, f64::abs);
-            if !c.is_placebo() && z > 1.96 && exact.len() == told.len() {
-                let far = exact.iter().zip(&told).take_while(|(e, t)| {
-                    let (e, t) = (e.estimate.unwrap_or(0.0), t.estimate.unwrap_or(0.0));
-                    (e - t).abs() <= CLOSE * t.abs()
-                });
-                reach.push(far.last().and_then(|(e, _)| e.lambda_sd).unwrap_or(0.0));
-                clear.push((z, c.name, exact, told));
+            if !c.is_placebo() && !steps.is_empty() {
+                tried.push(Tilt { value, name: c.name, steps });
             }
         }
-        clear.sort_by(|a, b| b.0.total_cmp(&a.0));
-        clear.truncate(SHOWN);
-        figures.extend(figure(value, &clear));
     }
+    let limit = z_for_all(tried.len());
+    let mut clear: Vec<&Tilt<'_>> = tried.iter().filter(|t| t.z() > limit).collect();
+    clear.sort_by(|a, b| b.z().total_cmp(&a.z()));
+    let reach: Vec<f64> = clear.iter().map(|t| t.reach()).collect();
+    let drawn = |value: &&str| {
+        let of: Vec<&Tilt<'_>> = clear.iter().copied().filter(|t| t.value == *value).take(SHOWN).collect();
+        figure(value, &of)
+    };
+    let figures = index.values.iter().filter_map(drawn).collect();
     if table.rows.is_empty() {
         return None;
     }
@@ -92,7 +98,7 @@ pub(super) fn section(report: &Report, index: &Index<'_>) -> Option<Section> {
         let most = reach.iter().copied().fold(0.0, f64::max);
         let range = if least == most { least.to_string() } else { format!("{least} to {most}") };
         format!(
-            "First order is within a tenth of the exact gain up to λ·sd(r_c) = {range}, in {} where the gain is clear.",
+            "The exact gain is within a tenth of its first-order prediction up to λ·sd(r_c) = {range}, in {} where the gain is clear.",
             counted(reach.len() as u64, "case")
         )
     };
@@ -116,26 +122,52 @@ pub(super) fn section(report: &Report, index: &Index<'_>) -> Option<Section> {
     })
 }
 
-fn figure(value: &str, curves: &[(f64, &str, Vec<&Estimate>, Vec<&Estimate>)]) -> Option<Figure> {
-    let points = |of: &[&Estimate], band: bool| {
-        let mut points: Vec<crate::report::plot::Point> = of
-            .iter()
+/// The tilted policy of a constitution outside the placebo arm: exact gain and prediction at rising λ.
+struct Tilt<'a> {
+    value: &'a str,
+    name: &'a str,
+    steps: Vec<(Estimate, Estimate)>,
+}
+
+impl Tilt<'_> {
+    /// |z| of the exact gain at the smallest λ.
+    fn z(&self) -> f64 {
+        self.steps.first().and_then(|(e, _)| e.z).map_or(0.0, f64::abs)
+    }
+
+    /// The largest λ up to which every exact gain is close to its prediction; 0 if the first is not.
+    fn reach(&self) -> f64 {
+        let close = |(e, t): &&(Estimate, Estimate)| {
+            let (e, t) = (e.estimate.unwrap_or(0.0), t.estimate.unwrap_or(0.0));
+            (e - t).abs() <= CLOSE * t.abs()
+        };
+        self.steps.iter().take_while(close).last().and_then(|(e, _)| e.lambda_sd).unwrap_or(0.0)
+    }
+}
+
+fn figure(value: &str, curves: &[&Tilt<'_>]) -> Option<Figure> {
+    fn points<'e>(of: impl Iterator<Item = &'e Estimate>, band: bool) -> Vec<Point> {
+        let mut points: Vec<Point> = of
             .filter_map(|e| Some((e.lambda_sd?, e.estimate?, if band { e.lo.zip(e.hi) } else { None })))
             .collect();
         points.insert(0, (0.0, 0.0, None));
         points
-    };
+    }
     let series: Vec<Series> = curves
         .iter()
-        .flat_map(|(_, name, exact, told)| {
-            let up = exact.first().and_then(|e| e.estimate).unwrap_or(0.0) > 0.0;
+        .flat_map(|t| {
+            let up = t.steps.first().and_then(|(e, _)| e.estimate).unwrap_or(0.0) > 0.0;
             [
                 Series {
-                    name: (*name).to_owned(),
+                    name: t.name.to_owned(),
                     class: if up { "up" } else { "down" },
-                    points: points(exact, true),
+                    points: points(t.steps.iter().map(|s| &s.0), true),
                 },
-                Series { name: "predicted".into(), class: "none", points: points(told, false) },
+                Series {
+                    name: "predicted".into(),
+                    class: "none",
+                    points: points(t.steps.iter().map(|s| &s.1), false),
+                },
             ]
         })
         .collect();

@@ -20,17 +20,23 @@ const PLANES: usize = 3;
 
 /// Trade-offs, the cone, the best direction.
 pub(super) fn section(report: &Report, index: &Index<'_>) -> Option<Section> {
-    let rows: Vec<&Json> =
-        report.tables.get(TABLE)?.as_array()?.iter().filter(|r| r["control"] == "none").collect();
-    if rows.is_empty() {
+    let all: &Vec<Json> = report.tables.get(TABLE)?.as_array()?;
+    let under = |control: &str| all.iter().filter(|r| r["control"] == control).collect::<Vec<&Json>>();
+    let (rows, length) = (under("none"), under("length"));
+    let own: Vec<&Json> = rows.iter().copied().filter(|r| r["placebo"] != true).collect();
+    if own.is_empty() {
         return None;
     }
+    // What length alone makes of a constitution is not its own.
+    let held = |row: &Json| {
+        let same = |l: &&Json| l["constitution"] == row["constitution"];
+        length.is_empty() || length.iter().find(|l| same(l)).is_some_and(|l| l["profile"] == row["profile"])
+    };
     let of = |profile: &str| {
-        let own = rows.iter().filter(|r| r["profile"] == profile && r["placebo"] != true);
+        let own = own.iter().filter(|r| r["profile"] == profile && held(r));
         own.filter_map(|r| r["constitution"].as_str()).collect::<Vec<_>>()
     };
     let (up, down, trade) = (of("improves_all"), of("lowers_all"), of("trade_off"));
-    let all = rows.iter().filter(|r| r["placebo"] != true).count();
     let named =
         |names: &[&str]| if names.is_empty() { String::new() } else { format!(" ({})", names.join(", ")) };
     let cone = index.get(Quantity::ValueCone, None, None, Control::None);
@@ -39,9 +45,13 @@ pub(super) fn section(report: &Report, index: &Index<'_>) -> Option<Section> {
         Some(_) => "that any direction raises every value cannot be told",
         None => "whether any direction raises every value is not identifiable",
     };
+    let itself = match own.iter().all(|r| r["own"] == true) {
+        true => "",
+        false => " For want of four placebo texts, what the judge does by itself is in these slopes.",
+    };
     let verdict = format!(
-        "Of {}, every value rises under {}{}, every value falls under {}{}, and one rises while another falls under {}{}; {possible}.",
-        counted(all as u64, "constitution"),
+        "Of {}, every value rises under {}{}, every value falls under {}{}, and one rises while another falls under {}{}; {possible}.{itself}",
+        counted(own.len() as u64, "constitution"),
         up.len(),
         named(&up),
         down.len(),
@@ -85,7 +95,8 @@ pub(super) fn section(report: &Report, index: &Index<'_>) -> Option<Section> {
     let mut notes = vec![
         "Each value over its within-prompt standard deviation σ_S; slopes are beyond the placebo arm where it has four \
          independent texts. A rise or a fall counts if its p, adjusted for the false discovery rate over all constitutions and \
-         values, is below .05 (this section explores); a constitution trades if one value rises and another falls. Share of the best direction: cos(v_c, V*α) with equal weights \
+         values, is below .05 (this section explores); a constitution trades if one value rises and another falls. The sentence above counts what is the \
+         same under length control. Share of the best direction: cos(v_c, V*α) with equal weights \
          (or those given), the part of the largest first-order gain in the mean of all values at the same divergence."
             .to_owned(),
         "Left of its gain: the largest first-order gain in the value at a given divergence under the constraint that no other value \

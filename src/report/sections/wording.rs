@@ -6,13 +6,14 @@ use super::Section;
 use crate::hypothesis::wording::TABLE;
 use crate::hypothesis::{Control, Quantity};
 use crate::report::Report;
-use crate::report::format::{NOTHING, counted, number, optional, p};
+use crate::report::format::{NOTHING, counted, number, optional, p, quotable};
 use crate::report::grid::{Cell, grid};
 use crate::report::rows::Index;
 
 /// Section 9.2.
-pub(super) fn section(report: &Report, _: &Index<'_>) -> Option<Section> {
+pub(super) fn section(report: &Report, index: &Index<'_>) -> Option<Section> {
     let groups = report.tables.get(TABLE)?.as_array()?;
+    let placebo = |name: &str| index.constitutions.iter().any(|c| c.is_placebo() && c.name == name);
     let mut table = grid(&[
         "constitution",
         "value",
@@ -23,7 +24,7 @@ pub(super) fn section(report: &Report, _: &Index<'_>) -> Option<Section> {
         ">p adj.",
         ">least ⟨v_i, v_j⟩",
     ]);
-    let (mut differ, mut widest) = (0u64, 0.0f64);
+    let (mut differ, mut tested, mut widest) = (0u64, 0u64, None::<f64>);
     for group in groups {
         let (name, value) = (group["constitution"].as_str()?, group["value"].as_str()?);
         let spread = report.estimates.iter().find(|e| {
@@ -40,10 +41,13 @@ pub(super) fn section(report: &Report, _: &Index<'_>) -> Option<Section> {
             let figure = w.and_then(|w| Some((w["alignment"].as_f64()?, w["se"].as_f64())));
             figure.map_or_else(|| NOTHING.to_owned(), |(a, se)| number(a, se))
         };
-        let adjusted = spread.and_then(|e| e.p_adjusted);
-        differ += u64::from(adjusted.is_some_and(|p| p < 0.05));
-        if let Some((lo, hi)) = lowest.map(|w| by(&w)).zip(highest.map(|w| by(&w))) {
-            widest = widest.max(hi - lo);
+        let adjusted = spread.filter(|e| quotable(e)).and_then(|e| e.p_adjusted);
+        // How placebo texts spread is the business of their arm.
+        if let Some(p) = adjusted.filter(|_| !placebo(name)) {
+            tested += 1;
+            differ += u64::from(p < 0.05);
+            let range = highest.map(|w| by(&w)).zip(lowest.map(|w| by(&w))).map(|(hi, lo)| hi - lo);
+            widest = widest.into_iter().chain(range.filter(|r| r.is_finite())).reduce(f64::max);
         }
         table.rows.push(vec![
             Cell::name(name),
@@ -59,14 +63,17 @@ pub(super) fn section(report: &Report, _: &Index<'_>) -> Option<Section> {
     if table.rows.is_empty() {
         return None;
     }
-    let all = counted(groups.len() as u64, "comparison");
+    let all = counted(tested, "comparison") + " of a constitution’s wordings on a value";
+    let range = widest.map_or_else(String::new, |w| {
+        format!("; the widest range of alignments is {}, sampling error included", number(w, Some(0.01)))
+    });
     Some(Section {
         title: "Wording",
         source: "Section 9.2",
-        verdict: format!(
-            "The wording clearly matters in {differ} of {all} of a constitution's wordings on a value; the widest range of alignments is {}.",
-            number(widest, Some(0.01))
-        ),
+        verdict: match tested {
+            0 => "Whether the wording matters could not be tested.".to_owned(),
+            _ => format!("The wording clearly matters in {differ} of {all}{range}."),
+        },
         notes: vec![
             "Paraphrases are the constitutions whose files say so (`paraphrase_of`). Spread: standard deviation of the alignments over \
              wordings less their sampling error; p: that any two differ, adjusted for the number of pairs, and for the false discovery rate over groups and values (this section explores). Only wordings whose alignment is \

@@ -57,7 +57,8 @@ impl Drift {
                 .to_owned(),
             "raw cos: of the exported directions, without interval; noise and a turn of the basis lower it".to_owned(),
             format!(
-                "drifting: the whole interval below {}; steady: the whole interval above it",
+                "drifting: the whole interval below {}; steady: the whole interval above it; each step by its own 95 % interval, not \
+                 adjusted for the number of steps",
                 1.0 - self.margin
             ),
         ];

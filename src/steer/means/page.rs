@@ -3,6 +3,7 @@
 use super::{Found, LayerMeans, Pivot};
 use crate::hypothesis::dominance::percent;
 use crate::report::format::{NOTHING, headline, number, optional, with_interval};
+use crate::report::together::interval_for_all;
 use crate::steer::page::{Page, table};
 
 impl Found {
@@ -76,8 +77,9 @@ impl Found {
                 "{plus} and {minus} prompts are too few to tell whether the direction separates new ones."
             );
         };
-        let verdict = match (best.auc.lo, best.auc.hi) {
-            (Some(lo), _) if lo > 0.5 => "tells the two sets apart on prompts it was not made from",
+        // The best of several layers is good by chance too.
+        let verdict = match interval_for_all(&best.auc, self.layers.len()) {
+            Some((lo, _)) if lo > 0.5 => "tells the two sets apart on prompts it was not made from",
             _ => "does not demonstrably tell the two sets apart on new prompts",
         };
         let mut text = format!(
@@ -101,14 +103,12 @@ impl Found {
                 continue;
             };
             if a.direction.starts_with("v_star.") {
-                let ordinary =
-                    a.random_sd.is_some_and(|sd| a.estimate.estimate.unwrap_or(0.0).abs() <= 1.96 * sd);
-                let what = if lo <= 0.0 && hi >= 0.0 {
-                    "which cannot be told from 0"
-                } else if ordinary {
-                    "ordinary for unrelated directions in this geometry"
-                } else {
-                    "more than unrelated directions have"
+                let cos = a.estimate.estimate.unwrap_or(0.0).abs();
+                let what = match a.random_sd.filter(|sd| sd.is_finite()) {
+                    _ if lo <= 0.0 && hi >= 0.0 => "which cannot be told from 0",
+                    None => "which is not 0; what unrelated directions have is not known",
+                    Some(sd) if cos <= 1.96 * sd => "ordinary for unrelated directions in this geometry",
+                    Some(_) => "more than unrelated directions have",
                 };
                 text +=
                     &format!(" Its cosine with {} is {}, {what}.", a.direction, with_interval(&a.estimate));

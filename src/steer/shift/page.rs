@@ -2,6 +2,7 @@
 
 use super::{LayerShift, Share, Shift};
 use crate::report::format::{NOTHING, number, optional, percent, with_interval};
+use crate::report::together::interval_for_all;
 use crate::steer::page::{Page, table};
 
 impl Share {
@@ -128,10 +129,14 @@ impl Shift {
             .filter(|(_, s)| s.direction.starts_with("v_star."))
             .filter_map(|(l, s)| Some((l, s, s.share.estimate? / s.expected())))
             .max_by(|x, y| x.2.total_cmp(&y.2));
+        let tried = self.layers.iter().flat_map(|l| &l.shares).filter(|s| s.direction.starts_with("v_star."));
         if let Some((l, s, ratio)) = strongest {
-            let verdict = match s.share.lo {
-                Some(lo) if lo > s.expected() => "more than chance and than h's own covariance",
-                _ => "no more than chance or h's own covariance would give",
+            // The strongest of several is strong by chance too.
+            let verdict = match interval_for_all(&s.share, tried.count()) {
+                Some((lo, _)) if lo > s.expected() => {
+                    "more than chance and than h's own covariance would give"
+                }
+                _ => "not demonstrably more than chance or h's own covariance would give",
             };
             text += &format!(
                 " Along {} it has at most {} of its squared length (layer {}), {} × what is expected: {verdict}.",

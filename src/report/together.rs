@@ -1,0 +1,43 @@
+//! Several figures behind one sentence: intervals that hold for all of them together.
+//!
+//! A sentence such as "2 of 30 lie above 0" is about thirty intervals. At 95 % each, one of thirty figures that are all 0
+//! lies outside more often than not; at 1 − .05/30 each (Bonferroni), any of them does once in twenty times.
+
+use statrs::distribution::{ContinuousCDF, Normal};
+
+use super::format::quotable;
+use crate::hypothesis::Estimate;
+use crate::probe::influence::Z95;
+
+/// Standard errors that none of `of` normal figures exceeds on either side in 95 of 100 cases.
+pub(crate) fn z_for_all(of: usize) -> f64 {
+    -Normal::standard().inverse_cdf(0.025 / of.max(1) as f64)
+}
+
+/// The interval of one of `of` figures that hold together: both ends of its 95 % interval drawn out in proportion. `None`
+/// for a figure that may not be quoted, and for one with a bound on one side alone.
+pub(crate) fn interval_for_all(e: &Estimate, of: usize) -> Option<(f64, f64)> {
+    let (value, (lo, hi)) = (e.estimate.filter(|_| quotable(e))?, e.lo.zip(e.hi)?);
+    let wider = z_for_all(of) / Z95;
+    Some((value - wider * (value - lo), value + wider * (hi - value)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hypothesis::Quantity;
+
+    #[test]
+    fn one_figure_keeps_its_interval_and_of_twenty_each_is_wider() {
+        let e = Estimate::figure(Quantity::Gap, "m", 0.3, 0.1, (0.1, 0.6));
+        let (lo, hi) = interval_for_all(&e, 1).expect("an interval");
+        assert!((lo - 0.1).abs() < 1e-9 && (hi - 0.6).abs() < 1e-9, "{lo} {hi}");
+        // The quantile of .00125 on either side.
+        assert!((z_for_all(20) - 3.023_341).abs() < 1e-6, "{}", z_for_all(20));
+        let (lo, hi) = interval_for_all(&e, 20).expect("an interval");
+        let wider = 3.023_341 / 1.959_964;
+        assert!((lo - (0.3 - 0.2 * wider)).abs() < 1e-6 && (hi - (0.3 + 0.3 * wider)).abs() < 1e-6);
+        assert_eq!(interval_for_all(&e.clone().at_least(0.2), 1), None);
+        assert_eq!(interval_for_all(&e.withheld("why"), 1), None);
+    }
+}

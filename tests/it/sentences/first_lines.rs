@@ -1,0 +1,241 @@
+//! The five first lines: each clause with a report in which it stands, and one in which it must not.
+
+use serde_json::json;
+use vstar::hypothesis::{Control, Estimate, Quantity};
+use vstar::report::words::five_lines;
+use vstar::report::{PLACEBO, Report, SKIPPED, to_markdown};
+
+use crate::by_hand::{
+    against_four, alone, also_of, another, at, change, contrast, contrasts, figure, holds, placebos, report,
+};
+use crate::report::check_five_lines;
+
+/// Asserts on one of the five lines, and that all of them are without jargon.
+fn line(r: &Report, which: usize, there: &[&str], absent: &[&str]) {
+    check_five_lines(&to_markdown(r));
+    holds(&five_lines(r)[which], there, absent);
+}
+
+/// Changes one figure of "gentle" for "harmless".
+fn own(r: &mut Report, quantity: Quantity, control: Control) -> &mut Estimate {
+    at(r, quantity, control, Some("harmless"), Some("gentle"))
+}
+
+fn few(draws: usize) -> Report {
+    let mut r = alone(1.0);
+    placebos(&mut r, &[0.02, -0.04, 0.01][..draws]);
+    if draws > 0 {
+        r.tables.insert(PLACEBO.into(), contrasts(1.0, draws));
+    }
+    r
+}
+
+#[test]
+fn the_finding_counts_constitutions_that_raise_or_lower_and_no_placebo() {
+    let mut r = report();
+    line(&r, 0, &["at first raise “harmless” under 1 of 1 constitution."], &["lower", "no evidence"]);
+    another(&mut r, "cruel", -1.0);
+    line(&r, 0, &["raise “harmless” under 1 and lower it under 1 of 2 constitutions."], &[]);
+    line(&r, 1, &["It would rise under “gentle”; it would fall under “cruel”."], &["cannot tell"]);
+    line(&against_four(-1.0), 0, &["lower “harmless” under 1 of 1 constitution."], &["raise"]);
+    also_of(&mut r, "honest");
+    own(&mut r, Quantity::OwnSlope, Control::None).p_adjusted = Some(0.051);
+    line(
+        &r,
+        0,
+        &["lower “harmless” under 1 of 2 constitutions and raise “honest” under 1 and lower it"],
+        &["raise “harm"],
+    );
+}
+
+#[test]
+fn what_may_move_is_named_value_by_value() {
+    let may = "may change “harmless” under 1 of 1 pair";
+    let mut r = few(3);
+    line(&r, 0, &[may, "too few placebo texts"], &["at first"]);
+    line(&r, 1, &["t may move under “gentle”, or by the judge’s own habit"], &["would rise"]);
+    // A second value that nothing moves is not among those that may change.
+    also_of(&mut r, "honest");
+    at(&mut r, Quantity::EncodedSlope, Control::None, Some("honest"), Some("gentle")).p_adjusted = Some(0.9);
+    line(&r, 0, &["may change “harmless” under 1 of 2 pairs"], &["honest"]);
+    line(&report(), 0, &[], &["may change"]);
+    own(&mut r, Quantity::EncodedSlope, Control::None).p_adjusted = Some(0.05);
+    line(&r, 0, &["gives no evidence that training it on its own judgments would change"], &["may change"]);
+}
+
+#[test]
+fn of_a_value_that_no_constitution_was_set_against_nothing_is_said() {
+    let mut r = report();
+    own(&mut r, Quantity::OwnSlope, Control::None).p_adjusted = Some(0.4);
+    let none = "gives no evidence that training it on its own judgments would change “harmless”.";
+    line(&r, 0, &[none], &["cannot be used"]);
+    r.estimates.push(Estimate { value: Some("unasked".into()), ..figure(Quantity::Rho2, None, 0.4, 0.03) });
+    line(&r, 0, &[none], &["unasked", "cannot be used"]);
+    line(&r, 1, &["“unasked”: it was not set against a constitution."], &[]);
+    r.estimates.retain(|e| e.constitution.is_none());
+    line(&r, 0, &["represents “harmless” and “unasked”; what training"], &["no evidence"]);
+    line(&r, 1, &["No constitution (a text that says"], &["set against"]);
+}
+
+#[test]
+fn what_stands_out_a_little_is_not_said_not_to_stand_out() {
+    let (nothing, small) = ("had no effect that stands out", "1 constitution would move it by less than 5 %");
+    let choices = "nder 1 constitution the choices go with or against it by something that the inner state does not show";
+    let quiet = |r: &mut Report| {
+        own(r, Quantity::OwnSlope, Control::None).p_adjusted = Some(0.4);
+        contrast(r, 0, "p_prompts", json!(0.4));
+    };
+    let mut r = report();
+    own(&mut r, Quantity::OwnShare, Control::None).estimate = Some(0.049);
+    line(&r, 1, &[small], &[nothing, "rise"]);
+    own(&mut r, Quantity::OwnShare, Control::None).estimate = Some(0.051);
+    line(&r, 1, &["would rise under"], &[nothing, "less than 5 %"]);
+    // The choices themselves go with the value, as p of their difference from the arm says.
+    let mut total = report();
+    quiet(&mut total);
+    line(&total, 1, &[choices], &[nothing]);
+    contrast(&mut total, 1, "p_texts", json!(0.05));
+    line(
+        &total,
+        1,
+        &["1 constitution had no effect that stands out from chance, placebos or length"],
+        &["choices go"],
+    );
+    let mut unread = report();
+    own(&mut unread, Quantity::OwnAlignment, Control::None).reportable = false;
+    line(&unread, 1, &[choices], &["cannot tell"]);
+    contrast(&mut unread, 1, "p_texts", json!(0.05));
+    line(&unread, 1, &["For 1 constitution the data cannot tell"], &["choices go"]);
+}
+
+#[test]
+fn length_is_named_where_it_may_be_the_reason() {
+    let perhaps = "(perhaps only by the answers' length)";
+    let mut r = report();
+    line(&r, 1, &["“gentle”"], &[perhaps]);
+    line(&r, 4, &[], &["may be answer length", "answer length was not known"]);
+    change(&mut r, Quantity::OwnSlope, Control::Length, |e| e.lo = Some(0.0));
+    line(&r, 1, &[perhaps], &[]);
+    line(&r, 4, &["1 of the effects may be answer length"], &["not known"]);
+    r.estimates.retain(|e| e.control == Control::None);
+    line(&r, 4, &["answer length was not known and may be what was measured"], &["of the effects"]);
+}
+
+#[test]
+fn the_inner_state_tells_a_share_that_may_be_quoted() {
+    let mut r = report();
+    let tells = "tells about 40 % (between 34 % and 47 %) of how answers to one prompt differ in “harmless”.";
+    line(&r, 2, &[tells], &["latent", "at least", "embeddings"]);
+    // The latent score behind the labels only where that score may be quoted.
+    let latent = Estimate { quantity: Quantity::Rho2Latent, ..figure(Quantity::Rho2, None, 0.97, 0.01) };
+    r.estimates.push(latent.clone());
+    line(&r, 2, &["about 97 %", "the latent score behind the labels of “harmless”"], &["about 40 %"]);
+    r.estimates.pop();
+    r.estimates.push(latent.withheld("two kinds of text"));
+    line(&r, 2, &[tells], &["latent", "97 %"]);
+    let own = at(&mut r, Quantity::Rho2, Control::None, Some("harmless"), None);
+    *own = own.clone().at_least(0.35).warn("fewer than 1.5 contrasts a dimension: a lower estimate");
+    line(&r, 2, &["tells at least 35 % of how"], &["about", "between"]);
+    line(&r, 4, &["fewer comparisons than the model has dimensions"], &[]);
+    at(&mut r, Quantity::Rho2, Control::None, Some("harmless"), None).lo = None;
+    line(&r, 2, &["tells perhaps 40 %"], &["at least"]);
+    at(&mut r, Quantity::Rho2, Control::None, Some("harmless"), None).reportable = false;
+    line(&r, 2, &["does not tell, as far as these data show"], &["40 %", "35 %"]);
+    at(&mut r, Quantity::Rho2, Control::None, Some("harmless"), None).se = None;
+    line(&r, 2, &["could not be measured"], &["does not tell"]);
+    line(&report(), 4, &[], &["fewer comparisons than"]);
+}
+
+#[test]
+fn the_text_alone_tells_a_share_that_is_above_its_gate() {
+    let mut r = report();
+    r.estimates.push(figure(Quantity::Rho2Embeddings, None, 0.3, 0.03));
+    line(&r, 2, &["; its token embeddings alone, the text and not the model, tell 30 %."], &[]);
+    r.estimates.last_mut().expect("embeddings").reportable = false;
+    line(
+        &r,
+        2,
+        &["embeddings alone, the text and not the model, are not seen to tell any of it."],
+        &["30 %"],
+    );
+}
+
+#[test]
+fn how_sure_is_the_weakest_p_or_that_a_small_effect_may_exist() {
+    let mut r = report();
+    line(
+        &r,
+        3,
+        &["less than once in 1000 (p < 0.001)", "on 500 independent groups"],
+        &["too small for these data"],
+    );
+    own(&mut r, Quantity::OwnSlope, Control::None).p_adjusted = Some(0.04);
+    line(&r, 3, &["about once in 25 (p = 0.040)"], &["1000"]);
+    own(&mut r, Quantity::OwnSlope, Control::None).p_adjusted = Some(0.05);
+    line(&r, 3, &["1 value–constitution pair could be tested, and an effect too small"], &["once in"]);
+    own(&mut r, Quantity::OwnAlignment, Control::None).reportable = false;
+    line(&r, 3, &["0 value–constitution pairs could be tested"], &["once in"]);
+}
+
+#[test]
+fn agreements_are_ordinary_up_to_the_null_and_only_those_of_verdicts() {
+    let (none, some) =
+        ("None of the agreements is closer than unrelated", "1 agree no closer than unrelated");
+    let mut r = report();
+    line(&r, 3, &[], &[none, some]);
+    // 1.96 · .1.
+    own(&mut r, Quantity::OwnAlignment, Control::None).estimate = Some(0.195);
+    line(&r, 3, &[none], &[some]);
+    another(&mut r, "kind", 1.0);
+    line(&r, 3, &["Of these 2, 1 agree no closer"], &[none]);
+    own(&mut r, Quantity::OwnAlignment, Control::None).estimate = Some(0.197);
+    line(&r, 3, &[], &[none, some]);
+    own(&mut r, Quantity::OwnAlignment, Control::None).estimate = Some(0.1);
+    own(&mut r, Quantity::OwnSlope, Control::None).p_adjusted = Some(0.2);
+    line(&r, 3, &[], &[none, some]);
+}
+
+#[test]
+fn what_would_make_it_wrong_is_told_where_it_is_so() {
+    let (no, only) = ("no placebo constitution was run", "only 3 independent texts without content were run");
+    line(
+        &report(),
+        4,
+        &["It would be wrong if the labels"],
+        &[no, "without content", "are few", "left out", "both orders"],
+    );
+    line(&few(3), 4, &[only], &[no]);
+    line(&few(1), 4, &["only 1 independent text without content was run"], &[no]);
+    line(&few(0), 4, &[no], &["only"]);
+    let blocks = |n: usize| {
+        let mut r = report();
+        r.estimates.iter_mut().for_each(|e| e.blocks = Some(n));
+        r
+    };
+    line(&blocks(99), 4, &["99 groups of answers are few"], &[]);
+    line(&blocks(100), 4, &[], &["are few"]);
+    let mut skipped = report();
+    skipped.tables.insert(SKIPPED.into(), json!(1));
+    line(&skipped, 4, &["1 text was left out"], &[]);
+    let order = |share: f64| {
+        let mut r = report();
+        let mut e = Estimate::bare(Quantity::OrderAgreement, "by hand", share);
+        e.z = Some(9.0);
+        r.estimates.push(e);
+        r
+    };
+    line(&order(0.74), 4, &["the same answer in both orders on only 74 % of pairs"], &[]);
+    line(&order(0.76), 4, &[], &["both orders"]);
+}
+
+#[test]
+fn too_few_groups_give_no_finding_and_twenty_do() {
+    let r = |n: usize| {
+        let mut r = report();
+        r.estimates.iter_mut().for_each(|e| e.blocks = e.blocks.map(|_| n));
+        r
+    };
+    line(&r(19), 0, &["Too little data: 19 independent groups"], &["raise"]);
+    line(&r(19), 1, &["or 1 constitution there is too little data"], &["rise"]);
+    line(&r(20), 0, &["raise"], &["Too little data"]);
+}
