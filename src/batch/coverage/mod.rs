@@ -145,8 +145,8 @@ fn name_of(control: Control) -> &'static str {
 pub struct Seeds {
     /// The first of each part.
     pub first: u64,
-    /// Data sets to a cell where the truth is known; half of them where verdicts may be false, and a quarter where the whole
-    /// report is made or power is counted, which takes longer.
+    /// Data sets to a cell where the truth is known and where verdicts may be false; a quarter of them where the whole report
+    /// is made or power is counted, which takes longer.
     pub each: u64,
 }
 
@@ -162,7 +162,8 @@ pub fn page(seeds: Seeds, mut done: impl FnMut(&str, &str) -> Result<()>) -> Res
     };
     let mut page = format!(
         "# Coverage of the intervals, false verdicts and power\n\nMade by `vstar simulate all --table {each} --out \
-         docs/coverage.md`.\n\n## Figures with a known truth\n\n"
+         docs/coverage.md`: {each} data sets to a row of the first tables and \
+         of that of false verdicts, a quarter of them where the whole report is made and where power is counted.\n\n## Figures with a known truth\n\n"
     );
     let covered = measure(first, each, |covered| {
         let of = |control| undercovered(covered, control).into_iter().map(move |(h, s)| (control, h, s));

@@ -107,7 +107,7 @@ pub fn measure(seeds: Seeds, mut done: impl FnMut(&str, f64) -> Result<()>) -> R
     let range = |share: u64| seeds.first..seeds.first + (seeds.each / share).max(1);
     let mut out = Measured::default();
     for cell in null_cells() {
-        let rates = of_null(&cell, range(2))?;
+        let rates = of_null(&cell, range(1))?;
         done(cell.name, rates.share(rates.any_false).0)?;
         out.null.push((cell, rates));
     }
