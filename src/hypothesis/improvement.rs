@@ -33,9 +33,8 @@
 use std::ops::Range;
 
 use super::bench::{Bench, Label};
-use super::encoding::interval_about;
 use super::estimate::{Estimate, Quantity};
-use crate::probe::influence::{Influence, cosine, fisher_interval, mean_product, normal_interval, theta};
+use crate::probe::influence::{Influence, cosine, fisher_interval, mean_product, theta};
 
 /// z that both labels' θ̂ must pass for a cosine to be quoted: one-sided 5 %.
 pub const GATE: f64 = 1.645;
@@ -154,7 +153,8 @@ pub fn encoded_slope(bench: &Bench, angle: &Angle, s: &Label, r: &Label) -> Esti
     let method = "leave-block-out twicing ridge";
     let blocks = bench.contrasts.blocks();
     let finer = theta(bench.finer(s).probed(), bench.finer(r).probed(), blocks);
-    let interval = interval_about(angle.slope.value, &finer, blocks);
+    let (lo, hi) = finer.interval(blocks);
+    let interval = (lo.min(angle.slope.value), hi.max(angle.slope.value));
     Estimate::figure(Quantity::EncodedSlope, method, angle.slope.value, angle.slope_se, interval)
 }
 
@@ -163,7 +163,7 @@ pub fn total_slope(bench: &Bench, s: &Label, r: &Label) -> (Estimate, Influence)
     let blocks = bench.contrasts.blocks();
     let product = mean_product(&s.y, &r.y, blocks);
     let se = product.se(blocks);
-    let interval = normal_interval(product.value, se);
+    let interval = product.interval(blocks);
     (
         Estimate::figure(Quantity::TotalSlope, "mean of products of contrasts", product.value, se, interval),
         product,

@@ -87,3 +87,62 @@ fn nothing_is_found_where_nothing_is() {
     // 168 data sets: 8.4 expected at .05, more than 18 in one of 10³ times.
     assert!(all == 168 && any <= 18, "{any} of {all}");
 }
+
+#[test]
+fn a_large_effect_is_found_more_often_than_a_small_one_and_never_the_other_way() {
+    const SEEDS: u64 = 16;
+    let found = |sd: f64, placebos: usize, prompts: usize| {
+        let cells = power_cells();
+        let cell = cells
+            .iter()
+            .find(|c| c.sd == sd && c.placebos() == placebos && c.design.prompts == prompts)
+            .expect("the cell");
+        assert!((cell.slope() - 0.8 * sd).abs() < 1e-12);
+        let rates = over_seeds(&cell.design, 200..200 + SEEDS).expect("rates");
+        assert_eq!(rates.of(IMPROVER, Outcome::Degrades), 0, "{sd} nats");
+        (rates.of(IMPROVER, Outcome::Improves), rates.size(IMPROVER).unwrap_or(0.0))
+    };
+    let (large, small) = (found(4.0, 8, 120), found(0.5, 4, 120));
+    assert!(large.0 >= 11, "{large:?} of {SEEDS}");
+    assert!(small.0 + 5 <= large.0 && small.1 < large.1, "{small:?} and {large:?}");
+}
+
+#[test]
+fn the_state_is_called_different_where_it_is_and_seldom_where_it_is_not() {
+    const SEEDS: u64 = 12;
+    let of = |regime: Regime| of_state(&regime.design(), 300..300 + SEEDS).expect("rates");
+    let (nothing, gain) = (of(Regime::StateNothing), of(Regime::StateGain));
+    for control in [Control::None, Control::Length] {
+        let [above, below] = gain.each[&(control, "activation_gain")];
+        assert!(above >= 8 && below == 0, "{control:?}: {above} and {below} of {SEEDS}");
+        for ((_, figure), [above, below]) in nothing.each.iter().filter(|((c, _), _)| *c == control) {
+            // At .05, more than 4 of 12 in two of 10⁴ times.
+            assert!(above + below <= 4, "{control:?}, {figure}: {above} and {below} of {SEEDS}");
+        }
+    }
+}
+
+#[test]
+fn the_page_names_every_data_set_and_marks_what_is_found_too_often() {
+    let null = null_cells().swap_remove(3);
+    let mut rates = of_null(&null, 0..4).expect("rates");
+    rates.seeds = 100;
+    (rates.any_false, rates.any_small_p, rates.any_small_p_length) = (11, 5, 0);
+    let power = power_cells().swap_remove(2);
+    let found = over_seeds(&power.design, 0..4).expect("rates");
+    let share = found.of(IMPROVER, Outcome::Improves) as f64 / 4.0;
+    let state = of_state(&Design { prompts: 40, ..Regime::StateNothing.design() }, 0..2).expect("rates");
+    let measured = Measured {
+        null: vec![(null.clone(), rates)],
+        power: vec![(power, found)],
+        state: vec![(Regime::StateNothing, state)],
+    };
+    let text = to_markdown(&measured);
+    // Wilson: 11 of 100 lies above .05 by its whole interval, 5 of 100 does not.
+    assert!(
+        text.contains(&format!("| {} | **0.110 [0.063, 0.186]** | 0.050 [0.022, 0.112] |", null.name)),
+        "{text}"
+    );
+    assert!(text.contains("| 1.6 | 120 | 4 |") && text.contains(&format!(" {share:.3} [")), "{text}");
+    assert_eq!(text.matches(&format!("| {} |", Regime::StateNothing.about())).count(), 2, "{text}");
+}
