@@ -10,13 +10,14 @@ use std::ops::Range;
 
 use super::analysis::Analysis;
 use super::bench::{Bench, Label};
+use super::encoding::interval_about;
 use super::estimate::{Estimate, Mode, Quantity};
 use super::improvement::GATE;
 use super::problem::Labels;
 use super::rows;
 use super::stage::Stage;
 use crate::error::Result;
-use crate::probe::influence::{Influence, mean_product, normal_interval, theta};
+use crate::probe::influence::{Influence, mean_product, theta};
 
 /// Below this share of Var r outside h, the reward counts as fixed by h.
 const LEAST_OUTSIDE: f64 = 0.01;
@@ -89,6 +90,7 @@ pub(super) fn measure(stage: &mut Stage<'_>, values: &[usize], out: &mut Analysi
             let labels = vec![rows::label(&bench, value), bench.column(&judged.reward)];
             let labels = bench.probe(labels);
             let found = shares(&bench, &labels[0], &labels[1]);
+            let finer = shares(&bench, &bench.finer(&labels[0]), &bench.finer(&labels[1]));
             for (i, quantity) in quantities.into_iter().enumerate() {
                 let estimate = match (
                     &found,
@@ -106,7 +108,10 @@ pub(super) fn measure(stage: &mut Stage<'_>, values: &[usize], out: &mut Analysi
                             Quantity::ExplainedByJudge => {
                                 interval_of_square(&labels[0].y, &labels[1].y, bench.contrasts.blocks())
                             }
-                            _ => normal_interval(found[i].value, se),
+                            _ => {
+                                let finer = finer.as_ref().map_or(&found[i], |finer| &finer[i]);
+                                interval_about(found[i].value, finer, bench.contrasts.blocks())
+                            }
                         };
                         Estimate::figure(quantity, method, found[i].value, se, interval)
                     }

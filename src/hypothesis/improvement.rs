@@ -148,13 +148,17 @@ pub fn cross_check_components(bench: &Bench) -> usize {
     ((0.4 * bench.n() as f64).min(0.9 * bench.spectrum.rank() as f64) as usize).max(1)
 }
 
-/// `encoded_slope`, with the interval of a finer fit ([`Bench::finer`]).
+/// The 95 % interval of an encoded slope: that of a finer fit ([`Bench::finer`]), drawn out to hold the default's figure.
+pub fn slope_interval(bench: &Bench, slope: f64, s: &Label, r: &Label) -> (f64, f64) {
+    let blocks = bench.contrasts.blocks();
+    let (lo, hi) = theta(bench.finer(s).probed(), bench.finer(r).probed(), blocks).interval(blocks);
+    (lo.min(slope), hi.max(slope))
+}
+
+/// `encoded_slope`, with the interval of a finer fit.
 pub fn encoded_slope(bench: &Bench, angle: &Angle, s: &Label, r: &Label) -> Estimate {
     let method = "leave-block-out twicing ridge";
-    let blocks = bench.contrasts.blocks();
-    let finer = theta(bench.finer(s).probed(), bench.finer(r).probed(), blocks);
-    let (lo, hi) = finer.interval(blocks);
-    let interval = (lo.min(angle.slope.value), hi.max(angle.slope.value));
+    let interval = slope_interval(bench, angle.slope.value, s, r);
     Estimate::figure(Quantity::EncodedSlope, method, angle.slope.value, angle.slope_se, interval)
 }
 

@@ -5,7 +5,7 @@
 use vstar::batch::coverage::every::{Kept, Tally, Targets, count};
 use vstar::batch::coverage::verdicts::{Measured, of_null, of_state, to_markdown};
 use vstar::batch::rates::over_seeds;
-use vstar::hypothesis::Control;
+use vstar::hypothesis::{Control, Quantity};
 use vstar::report::Outcome;
 use vstar::simulate::coverage::{IMPROVER, Null, cells_of_all, null_cells, power_cells};
 use vstar::simulate::{Design, Regime, simulate, simulate_rows};
@@ -33,6 +33,8 @@ fn every_interval_of_a_report_holds_what_many_more_prompts_give() {
     for (name, least_quantities) in [("80 prompts", 30), ("state: shift", 12)] {
         let cell = cells_of_all().into_iter().find(|c| c.name == name).expect("the cell");
         let counted = count(&cell, 0..SEEDS, Targets { many: 12, populations: 1 }).expect("counts");
+        // Its components are those of the same rows: no interval of it would be covered.
+        assert!(counted.quantities.keys().all(|(_, quantity)| *quantity != Quantity::ValueConcentration));
         let (mut held, mut all) = (0, 0);
         for control in [Control::None, Control::Length] {
             let of: Vec<_> = counted.quantities.iter().filter(|((c, _), _)| *c == control).collect();

@@ -53,10 +53,11 @@ impl Key {
     }
 }
 
-/// Whether a figure speaks of the predictions of the fit at hand, which a fit to more rows makes better.
+/// Whether a figure speaks of the predictions of the fit at hand, which a fit to more rows makes better, or of the
+/// constitution that half of the rows choose.
 pub fn of_the_fit(e: &Estimate) -> bool {
     match e.quantity {
-        Quantity::Auc | Quantity::PairAccuracy | Quantity::NonlinearGain => true,
+        Quantity::Auc | Quantity::PairAccuracy | Quantity::NonlinearGain | Quantity::BestAlignment => true,
         // By the reading; by rewards it is a matter of the rewards alone.
         Quantity::MeasuredRegret => e.constitution.is_none(),
         _ => false,
@@ -220,8 +221,8 @@ pub fn to_markdown(all: &[CoveredCell], seeds: u64) -> String {
         "## Every quantity of the report\n\nThe same for everything that a report prints with an interval: two values, three \
          constitutions and four placebo texts (the last five columns: responses read under one constitution and six placebo \
          texts), {seeds} data sets of {populations} populations. The target is what {many} times as many prompts of the same \
-         population give, whose own error is {:.2} of a data set's; for `auc`, `pair_accuracy`, `nonlinear_gain` and the regret \
-         of choosing by the reading, which say how well the fit at hand predicts, it is the mean over data sets of this size. An \
+         population give, whose own error is {:.2} of a data set's; for `auc`, `pair_accuracy`, `nonlinear_gain`, the regret \
+         of choosing by the reading and `best_alignment`, which say how well the fit at hand predicts or chooses, it is the mean over data sets of this size. An \
          entry is the share over all figures of the name; in **bold**, with the smallest share of any one figure (one value, \
          constitution, strength of the tilt), where that is below .93 by more than its number of figures explains. `–`: not \
          printed with an interval there, or in fewer than {FEWEST} data sets. What has an interval against placebo texts \
