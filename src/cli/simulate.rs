@@ -10,7 +10,8 @@ use crate::{artifact, batch};
 
 #[derive(Debug, Args)]
 pub struct SimulateArgs {
-    /// Regime, or `all` with --table for the coverage of every interval; without it the regimes are listed
+    /// Regime, or `all` with --table for the coverage of every interval, false verdicts and power; without it the
+    /// regimes are listed
     pub regime: Option<String>,
     /// Seed of the first draw
     #[arg(long, default_value_t = 1)]
@@ -84,21 +85,18 @@ fn verdict_rates(rates: &crate::batch::rates::Rates) {
 /// The word for the whole grid.
 const EVERY: &str = "all";
 
-/// The coverage of every interval on the whole grid.
+/// Coverage, false verdicts and power on the whole grid.
 fn coverage(args: &SimulateArgs) -> Result<()> {
     let Some(seeds) = args.table else {
         return Err(Refusal::new(Kind::Invalid, "`all` is a table over seeds, not a data set")
             .expected("--table SEEDS after `all`, or the name of one regime")
             .into());
     };
-    let covered = batch::coverage::measure(args.seed, seeds, |covered| {
-        let low = batch::coverage::undercovered(covered);
-        let low: Vec<String> = low.iter().map(|(heading, share)| format!("{heading} {share:.3}")).collect();
-        let said =
-            if low.is_empty() { "covered".to_owned() } else { format!("below .93: {}", low.join(", ")) };
-        println!("{:<44} {said}", covered.cell.name);
+    let seeds = batch::coverage::Seeds { first: args.seed, each: seeds };
+    let page = batch::coverage::page(seeds, |what, found| {
+        println!("{what:<64} {found}");
+        Ok(())
     })?;
-    let page = batch::coverage::to_markdown(&covered, seeds);
     match &args.out {
         Some(path) => {
             artifact::write_bytes(path, page.as_bytes())?;

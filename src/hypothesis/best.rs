@@ -11,15 +11,14 @@ use super::analysis::Analysis;
 use super::bench::{Bench, Label};
 use super::ceiling;
 use super::estimate::{Estimate, Mode, Quantity};
-use super::judging::mean_by_block;
 use super::latent::Scale;
+use super::mean::{BlockMean, mean_by_block};
 use super::problem::Labels;
 use super::rows;
 use super::stage::Stage;
 use super::tilt::{GRID, prompt_tilts};
 use crate::error::Result;
 use crate::probe::Contrasts;
-use crate::probe::influence::normal_interval;
 
 /// m_K: the expected maximum of K independent standard normals, by Simpson's rule on ±9 standard deviations.
 pub fn expected_maximum(k: usize) -> f64 {
@@ -38,16 +37,16 @@ pub fn expected_maximum(k: usize) -> f64 {
     (0..=STEPS).map(at).sum::<f64>() * step / 3.0
 }
 
-/// Mean over prompts of max S − S of the candidate with the largest reward (the mean over those that tie), with its
-/// standard error over blocks; `None` without prompts.
-pub fn regret(contrasts: &Contrasts, block: &[i32], s: &[f64], reward: &[f64]) -> Option<(f64, f64)> {
+/// Mean over prompts of max S − S of the candidate with the largest reward (the mean over those that tie); `None` without
+/// prompts.
+pub fn regret(contrasts: &Contrasts, block: &[i32], s: &[f64], reward: &[f64]) -> Option<BlockMean> {
     let of = |rows: &[usize]| {
         let top = |v: &[f64]| rows.iter().map(|&r| v[r]).fold(f64::NEG_INFINITY, f64::max);
         let best = top(reward);
         let tied: Vec<f64> = rows.iter().filter(|&&r| reward[r] == best).map(|&r| s[r]).collect();
         (block[rows[0]], top(s) - tied.iter().sum::<f64>() / tied.len() as f64)
     };
-    mean_by_block(contrasts.prompts().map(of)).map(|(mean, se, ..)| (mean, se))
+    mean_by_block(contrasts.prompts().map(of))
 }
 
 /// The median number of candidates, and the mean of m_K, over prompts; `None` without prompts.
@@ -66,15 +65,15 @@ fn candidates(contrasts: &Contrasts) -> Option<(usize, f64)> {
     Some((median, sum / sizes.len() as f64))
 }
 
-/// Gain of the policy tilted by `reward` at λ·sd, over the gain of the one tilted by S at the same mean divergence, with its
-/// standard error over blocks; `None` where one of them does not vary, or the oracle cannot reach that divergence.
+/// Gain of the policy tilted by `reward` at λ·sd, over the gain of the one tilted by S at the same mean
+/// divergence; `None` where one of them does not vary, or the oracle cannot reach that divergence.
 pub fn oracle_share(
     contrasts: &Contrasts,
     block: &[i32],
     s: &[f64],
     reward: &[f64],
     lambda_sd: f64,
-) -> Option<(f64, f64)> {
+) -> Option<BlockMean> {
     let mean =
         |cells: &[(i32, [f64; 3])], i: usize| cells.iter().map(|c| c.1[i]).sum::<f64>() / cells.len() as f64;
     let own = prompt_tilts(contrasts, block, s, reward, lambda_sd)?;
@@ -95,9 +94,9 @@ pub fn oracle_share(
         return None;
     }
     let share = mean(&own, 0) / best;
-    // The error of a ratio: that of the mean of own − share · oracle, over the oracle's gain.
+    // A ratio moves as the mean of own − share · oracle, over the oracle's gain, which is 0 over all.
     let rest = own.iter().zip(&oracle).map(|(a, b)| (a.0, (a.1[0] - share * b.1[0]) / best));
-    mean_by_block(rest).map(|(_, se, ..)| (share, se))
+    mean_by_block(rest).map(|rest| BlockMean { mean: share, ..rest })
 }
 
 /// `best_of_ceiling`, `best_of_regret` and `oracle_share` of each value with labels of responses.
@@ -124,10 +123,11 @@ pub(super) fn measure(stage: &mut Stage<'_>, values: &[usize], out: &mut Analysi
                 None => {
                     Estimate::missing(Quantity::BestOfRegret, "no prompt has two responses to choose from")
                 }
-                Some((mean, se)) => {
-                    let (lo, hi) = normal_interval(mean, se);
+                Some(found) => {
                     let method = "best of all candidates by the rewards, counted";
-                    Estimate::figure(Quantity::BestOfRegret, method, mean, se, (lo.max(0.0), hi))
+                    let mut e = found.figure(Quantity::BestOfRegret, method);
+                    e.lo = e.lo.map(|lo| lo.max(0.0));
+                    e
                 }
             };
             estimate.k = Some(k);
@@ -139,9 +139,9 @@ pub(super) fn measure(stage: &mut Stage<'_>, values: &[usize], out: &mut Analysi
                         Quantity::OracleShare,
                         "S or the reward does not vary, or the oracle cannot go as far from the candidates",
                     ),
-                    Some((share, se)) => {
+                    Some(share) => {
                         let method = "gain over the oracle’s at equal divergence, over the candidates";
-                        Estimate::figure(Quantity::OracleShare, method, share, se, normal_interval(share, se))
+                        share.figure(Quantity::OracleShare, method)
                     }
                 };
                 estimate.lambda_sd = Some(lambda_sd);
@@ -199,7 +199,7 @@ mod tests {
     fn the_best_of_k_loses_what_theorem_6_says_with_m_of_k() {
         for (k, rho) in [(2, 0.5), (4, 0.6), (8, 0.9)] {
             let (contrasts, prompt, s, r) = drawn(rho, k, 8000);
-            let (found, se) = regret(&contrasts, &prompt, &s, &r).expect("a regret");
+            let BlockMean { mean: found, se, .. } = regret(&contrasts, &prompt, &s, &r).expect("a regret");
             let told = (1.0 - rho) * expected_maximum(k);
             assert!((found - told).abs() < 4.0 * se, "{k}, {rho}: {found} ± {se}, {told}");
         }
@@ -210,10 +210,11 @@ mod tests {
         // First order in λ, where candidates are many: corr(S, r).
         let (contrasts, prompt, s, r) = drawn(0.6, 8, 4000);
         for lambda in [0.1, 0.5] {
-            let (share, se) = oracle_share(&contrasts, &prompt, &s, &r, lambda).expect("a share");
+            let BlockMean { mean: share, se, .. } =
+                oracle_share(&contrasts, &prompt, &s, &r, lambda).expect("a share");
             assert!((share - 0.6).abs() < 4.0 * se + 0.01, "{lambda}: {share} ± {se}");
         }
-        let (own, _) = oracle_share(&contrasts, &prompt, &s, &s, 0.5).expect("a share");
-        assert!((own - 1.0).abs() < 1e-6, "{own}");
+        let own = oracle_share(&contrasts, &prompt, &s, &s, 0.5).expect("a share");
+        assert!((own.mean - 1.0).abs() < 1e-6, "{own:?}");
     }
 }

@@ -8,10 +8,10 @@ use serde::Serialize;
 
 use super::analysis::Analysis;
 use super::estimate::{Estimate, Mode, Quantity};
-use super::judging::{mean_by_block, odds_for_the_better, right};
+use super::judging::{odds_for_the_better, right};
+use super::mean::mean_by_block;
 use super::stage::Stage;
 use crate::error::Result;
-use crate::probe::influence::normal_interval;
 
 /// Name of the table of bins in the report.
 pub const TABLE: &str = "judge_calibration";
@@ -53,13 +53,12 @@ pub fn bins(mut odds: Vec<(i32, f64)>) -> Vec<Bin> {
     (0..n)
         .filter_map(|i| {
             let of = &odds[i * odds.len() / n..(i + 1) * odds.len() / n];
-            let (agreement, se, pairs, _) = mean_by_block(of.iter().map(|&(b, o)| (b, right(o))))?;
-            let (lo, hi) = normal_interval(agreement, se);
+            let agreement = mean_by_block(of.iter().map(|&(b, o)| (b, right(o))))?;
             Some(Bin {
                 confidence: of.iter().map(|&(_, o)| confidence(o)).sum::<f64>() / of.len() as f64,
-                agreement,
-                interval: se.is_finite().then_some((lo.max(0.0), hi.min(1.0))),
-                pairs,
+                agreement: agreement.mean,
+                interval: agreement.se.is_finite().then(|| agreement.share_interval()),
+                pairs: agreement.cells,
             })
         })
         .collect()
@@ -85,10 +84,9 @@ pub(super) fn measure(stage: &mut Stage<'_>, values: &[usize], out: &mut Analysi
             let estimate = match mean_by_block(excess) {
                 None => Estimate::new(Quantity::JudgeOverconfidence, method)
                     .warn("no judged pair has different labels"),
-                Some((mean, se, n, blocks)) => {
-                    let interval = normal_interval(mean, se);
-                    let mut e = Estimate::figure(Quantity::JudgeOverconfidence, method, mean, se, interval);
-                    (e.n, e.blocks) = (Some(n), Some(blocks));
+                Some(found) => {
+                    let mut e = found.figure(Quantity::JudgeOverconfidence, method);
+                    (e.n, e.blocks) = (Some(found.cells), Some(found.blocks()));
                     e
                 }
             };

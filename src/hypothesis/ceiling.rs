@@ -16,7 +16,7 @@ use super::encoding::interval_about;
 use super::estimate::{Estimate, Quantity};
 use super::improvement::GATE;
 use super::latent::Latent;
-use crate::probe::influence::{Influence, mean_product, normal_interval, theta};
+use crate::probe::influence::{Influence, mean_product, theta};
 
 /// The unit of figures on the latent scale.
 const LATENT_UNITS: &str = "in within-prompt standard deviations of the latent score";
@@ -131,8 +131,9 @@ fn finish(
     parts: &[(f64, &Influence)],
 ) -> Estimate {
     let scale = 1.0 / PI.sqrt();
-    let se = scale * Influence::combine(raw, parts).se(bench.contrasts.blocks());
-    let value = scale * raw;
-    let (lo, hi) = normal_interval(value, se);
-    Estimate::figure(quantity, method, value, se, (lo.max(0.0), hi))
+    let scaled: Vec<(f64, &Influence)> = parts.iter().map(|&(weight, part)| (scale * weight, part)).collect();
+    let found = Influence::combine(scale * raw, &scaled);
+    let blocks = bench.contrasts.blocks();
+    let (lo, hi) = found.interval(blocks);
+    Estimate::figure(quantity, method, found.value, found.se(blocks), (lo.max(0.0), hi))
 }

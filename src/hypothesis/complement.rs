@@ -6,15 +6,18 @@
 //! rest. Shares of Var S: the judge C²/Var r, h beyond the judge J − C²/Var r, neither Var S − J. They add up to 1. All
 //! from the θ̂ that are there already, so that noise which S and r_c share on a response counts for the judge alone.
 
+use std::ops::Range;
+
 use super::analysis::Analysis;
 use super::bench::{Bench, Label};
+use super::encoding::interval_about;
 use super::estimate::{Estimate, Mode, Quantity};
 use super::improvement::GATE;
 use super::problem::Labels;
 use super::rows;
 use super::stage::Stage;
 use crate::error::Result;
-use crate::probe::influence::{Influence, mean_product, normal_interval, theta};
+use crate::probe::influence::{Influence, mean_product, theta};
 
 /// Below this share of Var r outside h, the reward counts as fixed by h.
 const LEAST_OUTSIDE: f64 = 0.01;
@@ -55,6 +58,20 @@ pub fn shares(bench: &Bench, s: &Label, r: &Label) -> Option<[Influence; 3]> {
     ])
 }
 
+/// The 95 % interval of the judge's share: the squares of that of the correlation. Near 0 a square has no error of first
+/// order, so that its own influence says nothing there.
+fn interval_of_square(s: &[f64], r: &[f64], blocks: &[Range<usize>]) -> (f64, f64) {
+    let product = |a: &[f64], b: &[f64]| mean_product(a, b, blocks);
+    let (ss, sr, rr) = (product(s, s), product(s, r), product(r, r));
+    let scale = 1.0 / (ss.value * rr.value).sqrt();
+    let corr = sr.value * scale;
+    let parts = [(scale, &sr), (-0.5 * corr / ss.value, &ss), (-0.5 * corr / rr.value, &rr)];
+    let (lo, hi) = Influence::combine(corr, &parts).interval(blocks);
+    let (lo, hi) = (lo.max(-1.0), hi.min(1.0));
+    let (least, most) = ((lo * lo).min(hi * hi), (lo * lo).max(hi * hi));
+    (if lo <= 0.0 && 0.0 <= hi { 0.0 } else { least }, most)
+}
+
 /// `explained_by_judge`, `explained_beyond_judge` and `unexplained` of each value under each constitution outside the placebo arm.
 pub(super) fn measure(stage: &mut Stage<'_>, values: &[usize], out: &mut Analysis) -> Result<()> {
     if stage.length {
@@ -73,6 +90,7 @@ pub(super) fn measure(stage: &mut Stage<'_>, values: &[usize], out: &mut Analysi
             let labels = vec![rows::label(&bench, value), bench.column(&judged.reward)];
             let labels = bench.probe(labels);
             let found = shares(&bench, &labels[0], &labels[1]);
+            let finer = shares(&bench, &bench.finer(&labels[0]), &bench.finer(&labels[1]));
             for (i, quantity) in quantities.into_iter().enumerate() {
                 let estimate = match (
                     &found,
@@ -86,7 +104,15 @@ pub(super) fn measure(stage: &mut Stage<'_>, values: &[usize], out: &mut Analysi
                     (Some(found), true) => {
                         let se = found[i].se(bench.contrasts.blocks());
                         let method = "variance of S by the reward, by h and the reward together";
-                        let interval = normal_interval(found[i].value, se);
+                        let interval = match quantity {
+                            Quantity::ExplainedByJudge => {
+                                interval_of_square(&labels[0].y, &labels[1].y, bench.contrasts.blocks())
+                            }
+                            _ => {
+                                let finer = finer.as_ref().map_or(&found[i], |finer| &finer[i]);
+                                interval_about(found[i].value, finer, bench.contrasts.blocks())
+                            }
+                        };
                         Estimate::figure(quantity, method, found[i].value, se, interval)
                     }
                 };
@@ -106,6 +132,26 @@ mod tests {
 
     use super::*;
     use crate::probe::Contrasts;
+
+    #[test]
+    fn a_squared_correlation_is_covered_at_zero_and_away_from_it() {
+        let mut rng = ChaCha8Rng::seed_from_u64(17);
+        let mut normal = || -> f64 { StandardNormal.sample(&mut rng) };
+        let blocks: Vec<Range<usize>> = (0..20).map(|i| 3 * i..3 * i + 3).collect();
+        for corr in [0.0f64, 0.1, 0.6] {
+            let mut held = 0;
+            for _ in 0..1000 {
+                let s: Vec<f64> = (0..60).map(|_| normal()).collect();
+                let r: Vec<f64> =
+                    s.iter().map(|s| corr * s + (1.0 - corr * corr).sqrt() * normal()).collect();
+                let (lo, hi) = interval_of_square(&s, &r, &blocks);
+                assert!((0.0..=1.0).contains(&lo) && lo <= hi && hi <= 1.0, "{lo} {hi}");
+                held += usize::from((lo..=hi).contains(&(corr * corr)));
+            }
+            // .93 less 3.5 of its standard errors; at 0 the lower end is 0 whenever it should be.
+            assert!(held >= 902, "{corr}: {held} of 1000");
+        }
+    }
 
     #[test]
     fn planted_shares_come_out_and_add_up_to_one() {

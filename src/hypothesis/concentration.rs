@@ -10,13 +10,14 @@ use serde::Serialize;
 use super::analysis::Analysis;
 use super::bench::Bench;
 use super::dimension::{dimension, ks};
+use super::encoding::interval_about;
 use super::estimate::{Estimate, Quantity};
 use super::geometry::{DRAWS, random_readings};
 use super::rows::{self, Rows};
 use super::stage::Stage;
 use crate::error::Result;
 use crate::probe::Probed;
-use crate::probe::influence::{Influence, normal_interval, theta};
+use crate::probe::influence::{Influence, theta};
 use crate::probe::twicing::components;
 
 /// Name of the table in the report.
@@ -68,18 +69,20 @@ fn summary(sorted: &[f64]) -> (f64, f64, f64) {
     (sorted.iter().sum::<f64>() / sorted.len() as f64, at(0.025), at(0.975))
 }
 
-/// θ̂_SS by the leading k components over θ̂_SS by all; `None` where S is not seen at all.
-fn share(bench: &Bench, y: &[f64], k: usize) -> Option<Influence> {
+/// θ̂_SS by the leading k components over θ̂_SS by all, and the same over that of a finer fit, for the interval; `None` where
+/// S is not seen at all.
+fn share(bench: &Bench, y: &[f64], k: usize) -> Option<(Influence, Influence)> {
     let blocks = bench.contrasts.blocks();
-    let all = bench.probe_alone(vec![y.to_vec()]).remove(0);
-    let all = theta(all.probed(), all.probed(), blocks);
+    let default = bench.probe_alone(vec![y.to_vec()]).remove(0);
+    let finer = bench.finer(&default);
+    let all = theta(default.probed(), default.probed(), blocks);
     if all.value.is_nan() || all.value <= super::improvement::GATE * all.se(blocks) {
         return None;
     }
     let leading = components(&bench.spectrum, blocks, k, &[y]).remove(0);
     let leading = Probed { y, yhat: &leading };
     let leading = theta(leading, leading, blocks);
-    Some(leading.over(&all))
+    Some((leading.over(&all), leading.over(&theta(finer.probed(), finer.probed(), blocks))))
 }
 
 /// `value_share` and `value_share_null` of each value at k = d_eff, and the null along the curve.
@@ -131,9 +134,9 @@ pub(super) fn measure(stage: &mut Stage<'_>, values: &[usize], out: &mut Analysi
         let method = "leave-block-out least squares on the leading components over twicing ridge on all";
         let mut estimate = match share(&bench, &label, k) {
             None => Estimate::missing(Quantity::ValueShare, "not identifiable: the value is not encoded"),
-            Some(share) => {
-                let se = share.se(bench.contrasts.blocks());
-                let interval = normal_interval(share.value, se);
+            Some((share, finer)) => {
+                let blocks = bench.contrasts.blocks();
+                let (se, interval) = (share.se(blocks), interval_about(share.value, &finer, blocks));
                 Estimate::figure(Quantity::ValueShare, method, share.value, se, interval)
             }
         };
@@ -206,7 +209,7 @@ mod tests {
         let bench =
             Bench::new(Contrasts::helmert(&prompt, &prompt, |_| true), h.view(), None).expect("a bench");
         for (s, told) in [(top, 1.0), (tail, 0.0)] {
-            let share = share(&bench, &bench.column(&s), 2).expect("an encoded value");
+            let (share, _) = share(&bench, &bench.column(&s), 2).expect("an encoded value");
             let se = share.se(bench.contrasts.blocks());
             assert!((share.value - told).abs() < 4.0 * se + 0.02, "{} ± {se}, planted {told}", share.value);
         }

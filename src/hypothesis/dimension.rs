@@ -16,13 +16,12 @@ use std::ops::Range;
 
 use faer::Mat;
 use rayon::prelude::*;
-use statrs::distribution::{ContinuousCDF, StudentsT};
 
 use super::bench::{Bench, Label};
 use super::encoding::rho2;
 use super::estimate::{Estimate, Flag, Quantity};
 use crate::probe::Spectrum;
-use crate::probe::influence::Z95;
+use crate::probe::interval::reach;
 use crate::probe::twicing::components;
 
 /// What `d_eff` is made of.
@@ -141,28 +140,6 @@ fn kurtosis(spectrum: &Spectrum, weights: &[f64]) -> f64 {
     each / weights.iter().sum::<f64>()
 }
 
-/// How many standard errors the 95 % interval reaches below and above an estimate that the blocks influence so:
-/// g⁻¹(t) and −g⁻¹(−t), with Hall's transformation g for the skewness of the influence and Student's quantile t.
-fn reach(influence: &[f64]) -> (f64, f64) {
-    let g = influence.len() as f64;
-    let moment = |p: i32| influence.iter().map(|v| v.powi(p)).sum::<f64>() / g;
-    let (second, third, fourth) = (moment(2), moment(3), moment(4));
-    if second <= 0.0 {
-        return (Z95, Z95);
-    }
-    // 2 (Σv)²/Σ(v − v̄)² of the squares v, at most g − 1.
-    let spread = g * (fourth - second * second);
-    let df = (2.0 * (g * second).powi(2) / spread.max(f64::MIN_POSITIVE)).min(g - 1.0);
-    let t = StudentsT::new(0.0, 1.0, df).map_or(Z95, |t| t.inverse_cdf(0.975));
-    // Beyond a half, Hall's cubic bends too much to be believed.
-    let k = (third / second.powf(1.5) / g.sqrt()).clamp(-0.5, 0.5);
-    if k.abs() < 1e-9 {
-        return (t, t);
-    }
-    let inverse = |z: f64| 3.0 / k * ((1.0 + k * (z - k / 6.0)).cbrt() - 1.0);
-    (inverse(t), -inverse(-t))
-}
-
 /// `d_eff` and `d_eff_naive`.
 pub fn estimates(bench: &Bench) -> Vec<Estimate> {
     let Some(found) = dimension(bench) else {
@@ -206,7 +183,8 @@ pub fn ks(bench: &Bench, d_eff: Option<f64>) -> Vec<usize> {
 }
 
 /// `value_concentration`: ρ² by the leading k principal components alone, in the variance metric of
-/// Appendix D, at each k.
+/// Appendix D, at each k. Without an interval: the components are those of the same rows, and their error is that of no
+/// block's labels. An interval from the labels alone holds ρ²_k of the population's components in as little as .2.
 pub fn concentration(bench: &Bench, s: &Label, ks: &[usize]) -> Vec<Estimate> {
     let method = "leave-block-out least squares on the leading k principal components";
     ks.iter()
@@ -217,11 +195,7 @@ pub fn concentration(bench: &Bench, s: &Label, ks: &[usize]) -> Vec<Estimate> {
                 None => {
                     Estimate::new(Quantity::ValueConcentration, method).warn("S does not vary within prompts")
                 }
-                Some(rho2) => {
-                    let se = rho2.se(bench.contrasts.blocks());
-                    let interval = (rho2.value - Z95 * se, rho2.value + Z95 * se);
-                    Estimate::figure(Quantity::ValueConcentration, method, rho2.value, se, interval)
-                }
+                Some(rho2) => Estimate::bare(Quantity::ValueConcentration, method, rho2.value),
             };
             estimate.k = Some(k);
             estimate

@@ -5,8 +5,8 @@
 
 use super::bench::{Bench, Label};
 use super::estimate::{Estimate, Quantity};
-use super::judging::{mean_by_block, right};
-use crate::probe::influence::normal_interval;
+use super::judging::right;
+use super::mean::mean_by_block;
 
 /// Block and, for each pair of responses to one prompt with different labels, whether the left-out prediction orders it
 /// rightly (half for a tie).
@@ -54,15 +54,10 @@ pub fn auc(bench: &Bench, s: &Label, labels: &[f64]) -> Estimate {
 
 fn share(quantity: Quantity, cells: impl IntoIterator<Item = (usize, f64)>, none: &str) -> Estimate {
     let method = "leave-block-out predictions, within prompts, clustered by block";
-    let Some((mean, se, n, blocks)) = mean_by_block(cells) else {
-        return Estimate::new(quantity, method).warn(none);
-    };
-    let (lo, hi) = normal_interval(mean, se);
-    let mut estimate = Estimate::figure(quantity, method, mean, se, (lo.max(0.0), hi.min(1.0)));
-    // The question is whether it beats a coin.
-    estimate.z = (se > 0.0 && se.is_finite()).then(|| (mean - 0.5) / se);
-    (estimate.n, estimate.blocks) = (Some(n), Some(blocks));
-    estimate
+    match mean_by_block(cells) {
+        Some(found) => found.share(quantity, method),
+        None => Estimate::new(quantity, method).warn(none),
+    }
 }
 
 #[cfg(test)]

@@ -61,6 +61,9 @@ pub enum Flag {
 }
 /// Blocks from which an estimate has an error.
 pub const FEWEST_BLOCKS: usize = 10;
+/// Blocks from which ρ² of a value has an interval: with fewer only the largest estimates pass their gate, and intervals
+/// about these hold the truth in .7 of the cases.
+pub const FEWEST_BLOCKS_GATED: usize = 20;
 
 /// One estimate. Keys that do not apply are absent from the JSON; an `estimate` that could not be
 /// computed is `null`, with a warning that says why.
@@ -206,16 +209,34 @@ impl Estimate {
         self.warnings.iter().any(|w| w.starts_with(RESOLVED_PART))
     }
 
+    /// Blocks that an error of this estimate needs.
+    fn fewest_blocks(&self) -> usize {
+        let two_sided = self.lo.is_some() && self.hi.is_some();
+        match self.quantity {
+            Quantity::Rho2
+            | Quantity::Rho2Latent
+            | Quantity::Rho
+            | Quantity::CeilingRegret
+            | Quantity::BestOfCeiling
+                if two_sided =>
+            {
+                FEWEST_BLOCKS_GATED
+            }
+            _ => FEWEST_BLOCKS,
+        }
+    }
+
     /// Withheld and without error, interval and test if it rests on fewer than [`FEWEST_BLOCKS`] blocks: the spread of so
-    /// few says next to nothing about their mean.
+    /// few says next to nothing about their mean. A value's ρ² and what follows from it need [`FEWEST_BLOCKS_GATED`].
     #[must_use]
     pub(super) fn unless_too_few_blocks(mut self) -> Self {
-        let Some(blocks) = self.blocks.filter(|&b| b < FEWEST_BLOCKS && self.estimate.is_some()) else {
+        let needed = self.fewest_blocks();
+        let Some(blocks) = self.blocks.filter(|&b| b < needed && self.estimate.is_some()) else {
             return self;
         };
         (self.se, self.lo, self.hi, self.z, self.p_adjusted) = (None, None, None, None, None);
         self.withheld(format!(
-            "{blocks} independent groups of answers are too few for an error ({FEWEST_BLOCKS} needed)"
+            "{blocks} independent groups of answers are too few for an error ({needed} needed)"
         ))
     }
 

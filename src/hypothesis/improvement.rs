@@ -33,9 +33,8 @@
 use std::ops::Range;
 
 use super::bench::{Bench, Label};
-use super::encoding::interval_about;
 use super::estimate::{Estimate, Quantity};
-use crate::probe::influence::{Influence, cosine, fisher_interval, mean_product, normal_interval, theta};
+use crate::probe::influence::{Influence, cosine, fisher_interval, mean_product, theta};
 
 /// z that both labels' θ̂ must pass for a cosine to be quoted: one-sided 5 %.
 pub const GATE: f64 = 1.645;
@@ -149,12 +148,17 @@ pub fn cross_check_components(bench: &Bench) -> usize {
     ((0.4 * bench.n() as f64).min(0.9 * bench.spectrum.rank() as f64) as usize).max(1)
 }
 
-/// `encoded_slope`, with the interval of a finer fit ([`Bench::finer`]).
+/// The 95 % interval of an encoded slope: that of a finer fit ([`Bench::finer`]), drawn out to hold the default's figure.
+pub fn slope_interval(bench: &Bench, slope: f64, s: &Label, r: &Label) -> (f64, f64) {
+    let blocks = bench.contrasts.blocks();
+    let (lo, hi) = theta(bench.finer(s).probed(), bench.finer(r).probed(), blocks).interval(blocks);
+    (lo.min(slope), hi.max(slope))
+}
+
+/// `encoded_slope`, with the interval of a finer fit.
 pub fn encoded_slope(bench: &Bench, angle: &Angle, s: &Label, r: &Label) -> Estimate {
     let method = "leave-block-out twicing ridge";
-    let blocks = bench.contrasts.blocks();
-    let finer = theta(bench.finer(s).probed(), bench.finer(r).probed(), blocks);
-    let interval = interval_about(angle.slope.value, &finer, blocks);
+    let interval = slope_interval(bench, angle.slope.value, s, r);
     Estimate::figure(Quantity::EncodedSlope, method, angle.slope.value, angle.slope_se, interval)
 }
 
@@ -163,7 +167,7 @@ pub fn total_slope(bench: &Bench, s: &Label, r: &Label) -> (Estimate, Influence)
     let blocks = bench.contrasts.blocks();
     let product = mean_product(&s.y, &r.y, blocks);
     let se = product.se(blocks);
-    let interval = normal_interval(product.value, se);
+    let interval = product.interval(blocks);
     (
         Estimate::figure(Quantity::TotalSlope, "mean of products of contrasts", product.value, se, interval),
         product,

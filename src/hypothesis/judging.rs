@@ -5,29 +5,10 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::arm;
 use super::estimate::{Estimate, Quantity};
+use super::mean::{mean_by_block, standard_error};
 use super::problem::{Choices, Judged, Labels, Problem, Value};
 use super::rows;
-use crate::probe::influence::normal_interval;
-
-/// A mean over cells with its standard error over blocks, Σ x / Σ n; the number of cells and of blocks. `None` without
-/// cells; the error is infinite with one block.
-pub fn mean_by_block<B: Ord>(cells: impl IntoIterator<Item = (B, f64)>) -> Option<(f64, f64, usize, usize)> {
-    let mut blocks: BTreeMap<B, (f64, f64)> = BTreeMap::new();
-    for (block, x) in cells {
-        let cell = blocks.entry(block).or_insert((0.0, 0.0));
-        cell.0 += x;
-        cell.1 += 1.0;
-    }
-    let n: f64 = blocks.values().map(|c| c.1).sum();
-    if n == 0.0 {
-        return None;
-    }
-    let mean = blocks.values().map(|c| c.0).sum::<f64>() / n;
-    let g = blocks.len() as f64;
-    let squares: f64 = blocks.values().map(|c| (c.0 - c.1 * mean).powi(2)).sum();
-    let se = if g > 1.0 { (g / (g - 1.0) * squares).sqrt() / n } else { f64::INFINITY };
-    Some((mean, se, n as usize, blocks.len()))
-}
+use crate::probe::interval::interval;
 
 /// What a judge said of pairs whose labels differ: block, debiased log-odds for the better response.
 ///
@@ -86,16 +67,10 @@ pub fn accuracy(problem: &Problem, value: &Value, judged: &Judged, keep: &dyn Fn
     };
     let cells = odds_for_the_better(problem, value, judged, keep);
     let cells = cells.into_iter().map(|(block, odds)| (block, right(odds)));
-    let Some((mean, se, n, blocks)) = mean_by_block(cells) else {
-        return Estimate::new(Quantity::JudgeAccuracy, method).warn("no judged pair has different labels");
-    };
-    let (lo, hi) = normal_interval(mean, se);
-    let mut estimate =
-        Estimate::figure(Quantity::JudgeAccuracy, method, mean, se, (lo.max(0.0), hi.min(1.0)));
-    // The question is whether it beats a coin.
-    estimate.z = (se > 0.0 && se.is_finite()).then(|| (mean - 0.5) / se);
-    (estimate.n, estimate.blocks) = (Some(n), Some(blocks));
-    estimate
+    match mean_by_block(cells) {
+        Some(found) => found.share(Quantity::JudgeAccuracy, method),
+        None => Estimate::new(Quantity::JudgeAccuracy, method).warn("no judged pair has different labels"),
+    }
 }
 
 /// Every pair of scored responses to one prompt, with the difference of their scores.
@@ -136,9 +111,10 @@ pub fn quality(problem: &Problem, judged: &Judged, keep: &dyn Fn(usize) -> bool)
         .map(|((a, _), (ab, ba))| (problem.block[*a], (ab + ba) / 2.0))
         .collect();
     let mut out = vec![inconsistency];
-    if let Some((mean, se, n, blocks)) = mean_by_block(biases.iter().copied()) {
+    if let Some(found) = mean_by_block(biases.iter().copied()) {
+        let (mean, n, blocks) = (found.mean, found.cells, found.blocks());
         let method = "mean of (ab + ba)/2, nats of log-odds for the first place";
-        let mut bias = Estimate::figure(Quantity::PositionBias, method, mean, se, normal_interval(mean, se));
+        let mut bias = found.figure(Quantity::PositionBias, method);
         (bias.n, bias.blocks) = (Some(n), Some(blocks));
         let variance =
             biases.iter().map(|(_, b)| (b - mean).powi(2)).sum::<f64>() / (n as f64 - 1.0).max(1.0);
@@ -185,14 +161,8 @@ fn orders(problem: &Problem, judged: &Judged, keep: &dyn Fn(usize) -> bool) -> V
 
 /// `order_agreement` of such cells.
 fn agreement(cells: Vec<(i32, f64)>) -> Option<Estimate> {
-    let (mean, se, n, blocks) = mean_by_block(cells)?;
-    let (lo, hi) = normal_interval(mean, se);
     let method = "share of pairs with the same preference in both orders, clustered by block";
-    let mut estimate =
-        Estimate::figure(Quantity::OrderAgreement, method, mean, se, (lo.max(0.0), hi.min(1.0)));
-    estimate.z = (se > 0.0 && se.is_finite()).then(|| (mean - 0.5) / se);
-    (estimate.n, estimate.blocks) = (Some(n), Some(blocks));
-    Some(estimate)
+    Some(mean_by_block(cells)?.share(Quantity::OrderAgreement, method))
 }
 
 /// What concerns the judge under all constitutions together: `order_agreement`, `constitution_share` and
@@ -239,7 +209,7 @@ pub(super) fn together(
     let total = of(&|i| all.iter().map(|c| c[i] * c[i]).sum::<f64>() / all.len() as f64);
     let figure = |quantity, part: &[f64], method: &str| {
         let share = Ratio::new(part, &total)?;
-        let (lo, hi) = normal_interval(share.value, share.se);
+        let (lo, hi) = interval(share.value, share.se, &share.moves);
         let mut e = Estimate::figure(quantity, method, share.value, share.se, (lo.max(0.0), hi));
         (e.n, e.blocks) = (Some(contrasts.len()), Some(contrasts.blocks().len()));
         Some(e)
@@ -273,6 +243,8 @@ pub(super) fn together(
 struct Ratio {
     value: f64,
     se: f64,
+    /// What each block moved it.
+    moves: Vec<f64>,
 }
 
 impl Ratio {
@@ -282,9 +254,7 @@ impl Ratio {
         if !value.is_finite() {
             return None;
         }
-        let g = a.len() as f64;
-        let squares: f64 = a.iter().zip(b).map(|(a, b)| (a - value * b).powi(2)).sum();
-        let se = if g > 1.0 { (g / (g - 1.0) * squares).sqrt() / sum_b } else { f64::INFINITY };
-        Some(Self { value, se })
+        let moves: Vec<f64> = a.iter().zip(b).map(|(a, b)| (a - value * b) / sum_b).collect();
+        Some(Self { value, se: standard_error(&moves), moves })
     }
 }

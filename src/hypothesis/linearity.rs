@@ -12,6 +12,8 @@
 //! Φ alike, which looks like curvature, so nothing is told there. It sees curvature along these directions, not all of it: a value near 0 does not
 //! prove linearity, a clear one disproves it.
 
+use std::ops::Range;
+
 use faer::Mat;
 use ndarray::Array2;
 use serde::Serialize;
@@ -19,7 +21,7 @@ use serde::Serialize;
 use super::analysis::Analysis;
 use super::bench::{Bench, Label};
 use super::estimate::{Estimate, Quantity};
-use super::judging::mean_by_block;
+use super::mean::mean_by_block;
 use super::rows;
 use super::stage::Stage;
 use crate::error::{Kind, Result};
@@ -125,7 +127,7 @@ impl Products {
 }
 
 /// The gain with its influence; `None` where nothing varies or the features outnumber a tenth of the contrasts.
-fn gain(contrasts: &Contrasts, label: &Label, phi: &[Vec<f64>]) -> Result<Option<(f64, f64)>> {
+fn gain(contrasts: &Contrasts, label: &Label, phi: &[Vec<f64>]) -> Result<Option<Influence>> {
     let n = label.y.len();
     if n < 10 * phi.len() {
         return Ok(None);
@@ -156,18 +158,20 @@ fn gain(contrasts: &Contrasts, label: &Label, phi: &[Vec<f64>]) -> Result<Option
                 .sum()
         })
         .collect();
-    Ok(Some((value, Influence { value, psi }.se(blocks))))
+    Ok(Some(Influence { value, psi }))
 }
 
-fn estimate(found: Option<(f64, f64)>) -> Estimate {
+fn estimate(found: Option<Influence>, blocks: &[Range<usize>]) -> Estimate {
     match found {
         None => Estimate::missing(
             Quantity::NonlinearGain,
             "fewer than ten contrasts for each curved feature, or nothing varies",
         ),
-        Some((value, se)) => {
+        Some(gain) => {
             let method = "leave-block-out least squares of the linear residual on curved features";
-            Estimate::figure(Quantity::NonlinearGain, method, value, se, normal_interval(value, se))
+            let se = gain.se(blocks);
+            let interval = normal_interval(gain.value, se);
+            Estimate::figure(Quantity::NonlinearGain, method, gain.value, se, interval)
         }
     }
 }
@@ -205,8 +209,8 @@ pub(super) fn binned(block: &[i32], by: &[f64], values: &[f64]) -> Vec<Bin> {
     rows.sort_by(|&a, &b| by[a].total_cmp(&by[b]));
     let bin = |rows: &[usize]| -> Option<Bin> {
         let reading = rows.iter().map(|&r| by[r]).sum::<f64>() / rows.len() as f64;
-        let (residual, se, ..) = mean_by_block(rows.iter().map(|&r| (block[r], values[r])))?;
-        Some(Bin { reading, residual, se: Some(se).filter(|se| se.is_finite()) })
+        let residual = mean_by_block(rows.iter().map(|&r| (block[r], values[r])))?;
+        Some(Bin { reading, residual: residual.mean, se: Some(residual.se).filter(|se| se.is_finite()) })
     };
     (0..BINS).filter_map(|b| bin(&rows[b * rows.len() / BINS..(b + 1) * rows.len() / BINS])).collect()
 }
@@ -258,7 +262,7 @@ pub(super) fn measure(stage: &mut Stage<'_>, values: &[usize], out: &mut Analysi
         let label = bench.probe_alone(vec![column(&bench, what)]).remove(0);
         let found = if bench.spectrum.resolves() {
             let phi = products.with(&bench, &label).freed(&bench);
-            estimate(gain(&bench.contrasts, &label, &phi)?)
+            estimate(gain(&bench.contrasts, &label, &phi)?, bench.contrasts.blocks())
         } else {
             Estimate::missing(
                 Quantity::NonlinearGain,

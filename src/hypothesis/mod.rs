@@ -27,6 +27,7 @@ pub mod judging;
 pub mod latent;
 pub mod layers;
 pub mod linearity;
+pub mod mean;
 pub mod monotone;
 mod moved;
 pub mod multiplicity;

@@ -56,16 +56,21 @@ pub fn adjusted(statistics: &[Statistic], seed: u64) -> Vec<f64> {
             blocks.iter().map(|b| s.influence.get(b).map_or(0.0, |v| v * scale)).collect()
         })
         .collect();
+    // Block by block, so that the statistics' sums run side by side.
+    let (count, width) = (blocks.len(), rows.len());
+    let moves: Vec<f64> = (0..count).flat_map(|b| rows.iter().map(move |row| row[b])).collect();
     let maxima: Vec<f64> = (0..DRAWS)
         .into_par_iter()
         .map(|draw| {
             // A stream a draw: the same numbers whatever the number of threads.
             let mut rng = ChaCha8Rng::seed_from_u64(SEED ^ seed);
             rng.set_stream(draw as u64);
-            let weights: Vec<f64> = (0..blocks.len()).map(|_| StandardNormal.sample(&mut rng)).collect();
-            rows.iter()
-                .map(|row| row.iter().zip(&weights).map(|(r, w)| r * w).sum::<f64>().abs())
-                .fold(0.0, f64::max)
+            let mut sums = vec![0.0; width];
+            for of_block in moves.chunks_exact(width) {
+                let weight: f64 = StandardNormal.sample(&mut rng);
+                sums.iter_mut().zip(of_block).for_each(|(sum, moved)| *sum += moved * weight);
+            }
+            sums.into_iter().map(f64::abs).fold(0.0, f64::max)
         })
         .collect();
     statistics

@@ -7,13 +7,12 @@
 
 use super::analysis::Analysis;
 use super::estimate::{Estimate, Mode, Quantity};
-use super::judging::mean_by_block;
+use super::mean::{BlockMean, mean_by_block};
 use super::problem::Labels;
 use super::rows;
 use super::stage::Stage;
 use crate::error::Result;
 use crate::probe::Contrasts;
-use crate::probe::influence::normal_interval;
 
 /// Median effective sample size over K below which the slope is flagged, and below which it is withheld.
 const FLAGGED: f64 = 0.9;
@@ -39,15 +38,14 @@ pub fn ess_ratio(contrasts: &Contrasts, log_ratio: &[f64]) -> Option<f64> {
     (n > 0).then(|| (all[(n - 1) / 2] + all[n / 2]) / 2.0)
 }
 
-/// The weighted covariance of S and r within prompts, with its standard error over blocks; `None` where no prompt has two
-/// candidates of weight.
+/// The weighted covariance of S and r within prompts, `None` where no prompt has two candidates of weight.
 pub fn slope(
     contrasts: &Contrasts,
     block: &[i32],
     log_ratio: &[f64],
     s: &[f64],
     reward: &[f64],
-) -> Option<(f64, f64)> {
+) -> Option<BlockMean> {
     let cells = contrasts.prompts().flat_map(|rows| {
         let w = weights(rows, log_ratio);
         let mean = |v: &[f64]| rows.iter().zip(&w).map(|(&r, w)| w * v[r]).sum::<f64>();
@@ -58,7 +56,7 @@ pub fn slope(
         // As often as it has contrasts.
         std::iter::repeat_n((block[rows[0]], figure), rows.len() - 1)
     });
-    mean_by_block(cells.filter_map(|(block, figure)| Some((block, figure?)))).map(|(mean, se, ..)| (mean, se))
+    mean_by_block(cells.filter_map(|(block, figure)| Some((block, figure?))))
 }
 
 /// `ess_ratio` and `policy_slope` of each value with labels of responses, where log q is known.
@@ -83,10 +81,9 @@ pub(super) fn measure(stage: &mut Stage<'_>, values: &[usize], out: &mut Analysi
             let contrasts = wanted.filtered(|r| judged.reward[r].is_finite()).contrasts(problem);
             let found = slope(&contrasts, &problem.block, &log_ratio, s, &judged.reward);
             let estimate = match (found, ess_ratio(&contrasts, &log_ratio)) {
-                (Some((slope, se)), Some(ratio)) => {
+                (Some(slope), Some(ratio)) => {
                     let method = "weights P/q, covariance over 1 − Σ w²";
-                    let interval = normal_interval(slope, se);
-                    let e = Estimate::figure(Quantity::PolicySlope, method, slope, se, interval);
+                    let e = slope.figure(Quantity::PolicySlope, method);
                     if ratio < LEAST {
                         e.withheld(format!(
                             "the candidates are too far from the policy: median effective sample size {ratio:.2} of K"
@@ -123,7 +120,7 @@ mod tests {
         let (s, r) = ([1.0, 2.0, 4.0, 0.0, 3.0], [0.5, -1.0, 2.0, 1.0, 2.0]);
         let (sc, rc) = (contrasts.column(&s), contrasts.column(&r));
         let told = sc.iter().zip(&rc).map(|(a, b)| a * b).sum::<f64>() / 3.0;
-        let (got, _) = slope(&contrasts, &prompt, &[7.0; 5], &s, &r).expect("a slope");
+        let BlockMean { mean: got, .. } = slope(&contrasts, &prompt, &[7.0; 5], &s, &r).expect("a slope");
         assert!((got - told).abs() < 1e-12, "{got} {told}");
         assert_eq!(ess_ratio(&contrasts, &[7.0; 5]), Some(1.0));
     }
@@ -140,9 +137,11 @@ mod tests {
         let log_ratio: Vec<f64> = x.iter().map(|x| -0.5 * x * x + 0.5 * x * x / 1.69).collect();
         let prompt: Vec<i32> = (0..x.len()).map(|i| (i / k) as i32).collect();
         let contrasts = Contrasts::helmert(&prompt, &prompt, |_| true);
-        let (plain, _) = slope(&contrasts, &prompt, &vec![0.0; x.len()], &s, &x).expect("a slope");
+        let BlockMean { mean: plain, .. } =
+            slope(&contrasts, &prompt, &vec![0.0; x.len()], &s, &x).expect("a slope");
         assert!((plain - 0.845).abs() < 0.03, "{plain}");
-        let (weighted, se) = slope(&contrasts, &prompt, &log_ratio, &s, &x).expect("a slope");
+        let BlockMean { mean: weighted, se, .. } =
+            slope(&contrasts, &prompt, &log_ratio, &s, &x).expect("a slope");
         // The ratio of weighted sums has a bias of the order of 1/K.
         assert!((weighted - 0.5).abs() < 0.05 && se < 0.01, "{weighted} ± {se}");
         let ratio = ess_ratio(&contrasts, &log_ratio).expect("a ratio");

@@ -6,16 +6,15 @@
 
 use super::analysis::Analysis;
 use super::estimate::{Estimate, Quantity};
-use super::judging::mean_by_block;
+use super::mean::{BlockMean, mean_by_block};
 use super::problem::Labels;
 use super::rows;
 use super::stage::Stage;
 use crate::error::Result;
 use crate::probe::Contrasts;
-use crate::probe::influence::normal_interval;
 
-/// Mean regret over prompts of choosing by `reward`, with its standard error over blocks; `None` without pairs.
-pub fn regret(contrasts: &Contrasts, block: &[i32], s: &[f64], reward: &[f64]) -> Option<(f64, f64)> {
+/// Mean regret over prompts of choosing by `reward`; `None` without pairs.
+pub fn regret(contrasts: &Contrasts, block: &[i32], s: &[f64], reward: &[f64]) -> Option<BlockMean> {
     let of_prompt = |rows: &[usize]| {
         let (mut sum, mut pairs) = (0.0, 0.0);
         for (i, &a) in rows.iter().enumerate() {
@@ -32,7 +31,7 @@ pub fn regret(contrasts: &Contrasts, block: &[i32], s: &[f64], reward: &[f64]) -
         sum / pairs
     };
     let cells = contrasts.prompts().map(|rows| (block[rows[0]], of_prompt(rows)));
-    mean_by_block(cells).map(|(mean, se, ..)| (mean, se))
+    mean_by_block(cells)
 }
 
 /// `measured_regret` of each value: by each constitution's rewards, by the held-out reading of the residual stream
@@ -53,9 +52,10 @@ pub(super) fn measure(stage: &mut Stage<'_>, values: &[usize], out: &mut Analysi
             reward,
         ) {
             None => Estimate::missing(Quantity::MeasuredRegret, "no prompt has two responses to choose from"),
-            Some((mean, se)) => {
-                let (lo, hi) = normal_interval(mean, se);
-                Estimate::figure(Quantity::MeasuredRegret, method, mean, se, (lo.max(0.0), hi))
+            Some(found) => {
+                let mut e = found.figure(Quantity::MeasuredRegret, method);
+                e.lo = e.lo.map(|lo| lo.max(0.0));
+                e
             }
         };
         if let Some(bench) = stage.bench(wanted.clone())? {
@@ -83,7 +83,7 @@ mod tests {
     use super::*;
 
     /// Regret of choosing by a Gaussian proxy of correlation `rho` with a standard normal value, over many pairs.
-    fn of(rho: f64) -> (f64, f64) {
+    fn of(rho: f64) -> BlockMean {
         let mut rng = ChaCha8Rng::seed_from_u64(8);
         let n = 60_000;
         let mut normal = || -> f64 { StandardNormal.sample(&mut rng) };
@@ -98,7 +98,8 @@ mod tests {
     fn gaussian_pairs_lose_what_appendix_a_says() {
         // (1 − ρ)σ_S/√π, and σ_S/√π for chance.
         for rho in [0.0, 0.6, 0.95] {
-            let ((found, se), told) = (of(rho), (1.0 - rho) / std::f64::consts::PI.sqrt());
+            let (BlockMean { mean: found, se, .. }, told) =
+                (of(rho), (1.0 - rho) / std::f64::consts::PI.sqrt());
             assert!((found - told).abs() < 4.0 * se, "ρ = {rho}: {found} ± {se}, Appendix A: {told}");
         }
     }
@@ -107,7 +108,7 @@ mod tests {
     fn an_oracle_loses_nothing_and_a_tie_half_the_difference() {
         let (prompt, s) = (vec![0, 0, 1, 1], vec![1.0, 3.0, 2.0, -2.0]);
         let contrasts = Contrasts::helmert(&prompt, &prompt, |_| true);
-        assert_eq!(regret(&contrasts, &prompt, &s, &s).expect("pairs").0, 0.0);
-        assert_eq!(regret(&contrasts, &prompt, &s, &[0.0; 4]).expect("pairs").0, 1.5);
+        assert_eq!(regret(&contrasts, &prompt, &s, &s).expect("pairs").mean, 0.0);
+        assert_eq!(regret(&contrasts, &prompt, &s, &[0.0; 4]).expect("pairs").mean, 1.5);
     }
 }

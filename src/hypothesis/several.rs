@@ -21,14 +21,14 @@ use serde::Serialize;
 use super::analysis::Analysis;
 use super::bench::{Bench, Label};
 use super::estimate::{Estimate, Mode, Quantity};
-use super::improvement::{Angle, GATE};
+use super::improvement::{Angle, GATE, slope_interval};
 use super::multiplicity::{false_discovery, two_sided};
 use super::own::Arms;
 use super::problem::{Judged, Labels};
 use super::rows;
 use super::stage::Stage;
 use crate::error::Result;
-use crate::probe::influence::{Influence, Z95, normal_interval, theta};
+use crate::probe::influence::{Influence, normal_interval, theta};
 
 /// Name of the table of profiles in the report.
 pub const TABLE: &str = "trade_offs";
@@ -398,7 +398,7 @@ fn one(
         let each = scored.iter().zip(&weights).map(|((name, _), w)| format!("{name} {w}"));
         format!("twice-iterated ridge; weights on values over σ_S: {}", each.collect::<Vec<_>>().join(", "))
     };
-    let interval = (angle.slope.value - Z95 * angle.slope_se, angle.slope.value + Z95 * angle.slope_se);
+    let interval = slope_interval(bench, angle.slope.value, &mean, &r);
     let slope =
         Estimate::figure(Quantity::WeightedSlope, method, angle.slope.value, angle.slope_se, interval);
     stage.push(out, Some(bench), None, judged.mark(slope));

@@ -5,9 +5,8 @@
 //! of 1/sd(r), sd(r)² = Σ r²/N over contrasts. To first order it is λ · (K − 1)/K · total slope.
 
 use super::estimate::{Estimate, Quantity};
-use super::judging::mean_by_block;
+use super::mean::{BlockMean, mean_by_block};
 use crate::probe::Contrasts;
-use crate::probe::influence::normal_interval;
 
 /// λ · sd(r) at which the gain is shown.
 pub const GRID: [f64; 5] = [0.1, 0.25, 0.5, 1.0, 2.0];
@@ -18,15 +17,15 @@ pub fn reward_sd(contrasts: &Contrasts, reward: &[f64]) -> f64 {
     (y.iter().map(|v| v * v).sum::<f64>() / y.len() as f64).sqrt()
 }
 
-/// The tilted policy at one λ: means over prompts, each with its standard error over blocks.
-#[derive(Debug, Clone, Copy, PartialEq)]
+/// The tilted policy at one λ: means over prompts.
+#[derive(Debug, Clone, PartialEq)]
 pub struct Tilted {
     /// Gain in S.
-    pub gain: (f64, f64),
+    pub gain: BlockMean,
     /// The gain to first order, λ·Cov_j(S_j, r_j) with weights 1/K.
-    pub predicted: (f64, f64),
+    pub predicted: BlockMean,
     /// Kullback–Leibler divergence from the base, in nats.
-    pub divergence: (f64, f64),
+    pub divergence: BlockMean,
 }
 
 /// The tilted policy at one λ·sd(r); `None` if the reward does not vary within prompts.
@@ -38,9 +37,7 @@ pub fn tilted(
     lambda_sd: f64,
 ) -> Option<Tilted> {
     let cells = prompt_tilts(contrasts, block, s, reward, lambda_sd)?;
-    let of = |i: usize| {
-        mean_by_block(cells.iter().map(|(block, found)| (*block, found[i]))).map(|(mean, se, ..)| (mean, se))
-    };
+    let of = |i: usize| mean_by_block(cells.iter().map(|(block, found)| (*block, found[i])));
     Some(Tilted { gain: of(0)?, predicted: of(1)?, divergence: of(2)? })
 }
 
@@ -89,12 +86,9 @@ pub fn estimates(contrasts: &Contrasts, block: &[i32], s: &[f64], reward: &[f64]
             ];
             let found = tilted(contrasts, block, s, reward, lambda_sd);
             kinds.into_iter().enumerate().map(move |(i, (quantity, method))| {
-                let mut estimate = match found {
+                let mut estimate = match &found {
                     None => Estimate::new(quantity, method).warn("the reward does not vary within prompts"),
-                    Some(t) => {
-                        let (mean, se) = [t.gain, t.predicted, t.divergence][i];
-                        Estimate::figure(quantity, method, mean, se, normal_interval(mean, se))
-                    }
+                    Some(t) => [&t.gain, &t.predicted, &t.divergence][i].figure(quantity, method),
                 };
                 estimate.lambda_sd = Some(lambda_sd);
                 estimate

@@ -84,6 +84,14 @@ impl Observations {
         reader::open(path)
     }
 
+    /// The same rows with other columns, checked as [`Observations::new`] does.
+    ///
+    /// # Errors
+    /// As [`Observations::new`].
+    pub fn with_columns(self, columns: Columns) -> Result<Self> {
+        Self::assemble(self.meta, columns, self.resid, Vec::new(), self.place)
+    }
+
     fn assemble(
         meta: Meta,
         columns: Columns,

@@ -13,7 +13,7 @@ use super::sample::{Options, sample};
 use super::values::{VALUES, score};
 use super::words::{EVENTS, PERSONS, TOPICS};
 use crate::error::{Kind, Refusal, Result};
-use crate::hypothesis::judging::mean_by_block;
+use crate::hypothesis::mean::mean_by_block;
 use crate::model::Model;
 
 /// What to do.
@@ -244,5 +244,6 @@ fn measure(
 /// Mean over all, standard error over groups of prompts; NaN without any.
 fn mean_by_group(groups: &[String], cells: impl Iterator<Item = (usize, f64)>) -> Mean {
     let cells = cells.map(|(prompt, x)| (&groups[prompt], x));
-    mean_by_block(cells).map_or(Mean { mean: f64::NAN, se: f64::NAN }, |(mean, se, ..)| Mean { mean, se })
+    mean_by_block(cells)
+        .map_or(Mean { mean: f64::NAN, se: f64::NAN }, |found| Mean { mean: found.mean, se: found.se })
 }

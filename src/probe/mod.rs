@@ -3,6 +3,7 @@
 pub mod contrasts;
 pub mod direction;
 pub mod influence;
+pub mod interval;
 pub mod left_out;
 pub mod length;
 pub mod reml;

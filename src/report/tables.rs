@@ -152,7 +152,7 @@ pub(super) fn other_judges(report: &Report) -> Grid {
 pub(super) fn keyed(report: &Report, quantity: Quantity) -> Grid {
     let mut out = match quantity {
         Quantity::ValueCos => grid(&["value", "and", "control", ">cos(v*₁, v*₂) [95 %]"]),
-        Quantity::ValueConcentration => grid(&["value", "control", ">k", ">ρ²_k [95 %]"]),
+        Quantity::ValueConcentration => grid(&["value", "control", ">k", ">ρ²_k"]),
         _ => grid(&["value", "constitution", "control", ">λ·sd(r_c)", ">gain in the value [95 %]"]),
     };
     for e in report.estimates.iter().filter(|e| e.quantity == quantity && e.judge.is_none()) {

@@ -53,16 +53,27 @@ pub struct Simulated {
 /// # Errors
 /// [`Kind::Invalid`] for a design that cannot be planted, with the key at fault.
 pub fn simulate(design: &Design, seed: u64) -> Result<Simulated> {
+    simulate_rows(design, seed, seed)
+}
+
+/// The same with a seed of its own for the rows: many data sets of one population.
+///
+/// # Errors
+/// As [`simulate`].
+pub fn simulate_rows(design: &Design, population: u64, rows: u64) -> Result<Simulated> {
     design.check()?;
-    let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    let world = World::draw(design, &mut rng);
+    let mut world_rng = ChaCha8Rng::seed_from_u64(population);
+    let world = World::draw(design, &mut world_rng);
+    let mut rng = ChaCha8Rng::seed_from_u64(rows);
+    // Streams share the position in them: with one seed for both, rows begin where the population ended.
+    rng.set_word_pos(world_rng.get_word_pos());
     rng.set_stream(1);
     let bare = draw::draw(design, &world, &mut rng)?;
     rng.set_stream(2);
     let observations = texts::read_under(design, &world, bare, &mut rng)?;
     Ok(Simulated {
         observations,
-        truth: Truth::of(design, &world, seed),
+        truth: Truth::of(design, &world, population),
         directions: directions(design, &world),
     })
 }

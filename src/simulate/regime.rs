@@ -389,7 +389,7 @@ impl Regime {
 
 /// Constitutions and placebos whose cosines with v* are draws of one distribution, over a direction that all have in
 /// common and that agrees with v*.
-fn without_content(texts: usize, placebos: usize) -> Design {
+pub(super) fn without_content(texts: usize, placebos: usize) -> Design {
     let judge = |name: String, placebo| Judge {
         sd: 1.0,
         noise_corr: 0.0,

@@ -14,9 +14,8 @@ use serde_json::json;
 use super::page::{Page, table};
 use super::random::Law;
 use crate::hypothesis::dominance::{Largest, percent};
-use crate::hypothesis::judging::mean_by_block;
+use crate::hypothesis::mean::mean_by_block;
 use crate::hypothesis::{Estimate, Labels, Quantity};
-use crate::probe::influence::normal_interval;
 use crate::report::format::{number, optional, p, with_interval};
 
 /// One better against one worse response.
@@ -71,6 +70,8 @@ pub struct Mean {
     pub value: f64,
     /// Its standard error over blocks.
     pub se: f64,
+    /// Its 95 % interval.
+    pub interval: (f64, f64),
     /// Comparisons.
     pub n: usize,
     /// Blocks.
@@ -89,8 +90,8 @@ pub fn mean(comparisons: &[Comparison], change: impl Fn(&Comparison) -> Option<f
     }
     let n = prompts.values().map(|(_, n)| n).sum();
     let cells = prompts.iter().map(|((block, _), (sum, n))| (*block, sum / *n as f64));
-    let (value, se, _, blocks) = mean_by_block(cells)?;
-    Some(Mean { value, se, n, blocks })
+    let found = mean_by_block(cells)?;
+    Some(Mean { value: found.mean, se: found.se, interval: found.interval(), n, blocks: found.blocks() })
 }
 
 /// What random directions of equal length did.
@@ -140,7 +141,7 @@ pub fn estimate(quantity: Quantity, what: &str, change: Option<Mean>) -> Estimat
     let Some(m) = change else {
         return Estimate::missing(quantity, "no prompt has two responses of which one is better");
     };
-    let mut e = Estimate::figure(quantity, what, m.value, m.se, normal_interval(m.value, m.se));
+    let mut e = Estimate::figure(quantity, what, m.value, m.se, m.interval);
     (e.n, e.blocks) = (Some(m.n), Some(m.blocks));
     e
 }

@@ -177,27 +177,29 @@ fn labels_told_better_than_a_gaussian_score_allows_have_no_latent_scale() {
 #[test]
 fn intervals_cover_over_the_whole_grid() {
     const SEEDS: u64 = 16;
-    let mut pooled: BTreeMap<&str, (f64, f64)> = BTreeMap::new();
+    let mut pooled: BTreeMap<(Control, &str), (f64, f64)> = BTreeMap::new();
     let headings =
         ["ρ²", "latent ρ²", "ceiling", "⟨v_c, v*⟩", "encoded slope", "total slope", "⟨w, v*⟩", "gap"];
     for cell in cells().into_iter().filter(|c| c.per_dimension < 50.0) {
         let table = table::over_seeds(&cell.design, 9000..9000 + SEEDS).expect("a table");
         let covered = coverage::Covered { cell, table };
-        for heading in headings {
-            let Some((line, share)) = covered.line(heading).and_then(|l| Some((l, l.coverage?))) else {
-                continue;
-            };
+        for (control, heading) in
+            [Control::None, Control::Length].into_iter().flat_map(|c| headings.map(|h| (c, h)))
+        {
+            let line = covered.line(heading, control);
+            let Some((line, share)) = line.and_then(|l| Some((l, l.coverage?))) else { continue };
             let n = line.intervals as f64;
-            let all = pooled.entry(heading).or_insert((0.0, 0.0));
+            let all = pooled.entry((control, heading)).or_insert((0.0, 0.0));
             *all = (all.0 + share * n, all.1 + n);
             // Of 16 intervals at .93, fewer than 11 hold the truth once in 1,500 times.
             let least = if line.intervals >= 12 { 0.62 } else { 0.0 };
-            assert!(share >= least, "{}: {heading} {share} of {n}", covered.cell.name);
+            assert!(share >= least, "{}: {heading} {control:?} {share} of {n}", covered.cell.name);
         }
     }
-    for (heading, (held, n)) in pooled {
+    assert_eq!(pooled.len(), 2 * headings.len(), "{pooled:?}");
+    for (figure, (held, n)) in pooled {
         let (share, se) = (held / n, (0.93f64 * 0.07 / n).sqrt());
-        assert!(n >= 60.0 && share > 0.93 - 3.0 * se, "{heading}: {share} of {n}");
+        assert!(n >= 60.0 && share > 0.93 - 3.0 * se, "{figure:?}: {share} of {n}");
     }
 }
 
@@ -208,14 +210,14 @@ fn the_page_of_coverage_names_every_cell_and_marks_what_does_not_cover() {
     let table = table::over_seeds(&cell.design, 0..24).expect("a table");
     let mut covered = coverage::Covered { cell, table };
     let text = coverage::to_markdown(std::slice::from_ref(&covered), 24);
-    assert!(text.contains("| N/d = 10 | 10.00 |"), "{text}");
-    assert!(coverage::undercovered(&covered).len() <= 1, "{text}");
+    assert_eq!(text.matches("| N/d = 10 | 10.00 |").count(), 2, "one a control: {text}");
+    assert!(coverage::undercovered(&covered, Control::None).len() <= 1, "{text}");
     for line in &mut covered.table.lines {
         if line.name == "uncontrolled rho2 S" {
             line.coverage = Some(0.5);
         }
     }
-    assert_eq!(coverage::undercovered(&covered)[0], ("ρ²", 0.5));
+    assert_eq!(coverage::undercovered(&covered, Control::None)[0], ("ρ²", 0.5));
     assert!(coverage::to_markdown(&[covered], 24).contains("**0.500**"));
 }
 

@@ -19,6 +19,7 @@ mod foreign;
 mod forest;
 mod gguf;
 mod gguf_tokens;
+mod grids;
 mod hostile;
 mod hub;
 mod input;

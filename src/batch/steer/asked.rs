@@ -11,7 +11,7 @@ use crate::capture::{self, Job, job::place_of};
 use crate::error::{Kind, Place, Refusal, Result};
 use crate::forest::{self, Reading, Request};
 use crate::hypothesis::Labels;
-use crate::hypothesis::judging::mean_by_block;
+use crate::hypothesis::mean::{BlockMean, mean_by_block};
 use crate::input::Items;
 use crate::judge::{Docket, JudgeTemplate, Pair, docket};
 use crate::model::decoder::Steering;
@@ -162,13 +162,13 @@ impl Asked {
         Some(if x.response == a { for_a } else { -for_a })
     }
 
-    /// Mean change of log P a token over all responses, and its error.
-    pub(super) fn per_token(&self, base: &Answers, after: &Answers) -> Option<(f64, f64)> {
+    /// Mean change of log P a token over all responses.
+    pub(super) fn per_token(&self, base: &Answers, after: &Answers) -> Option<BlockMean> {
         let cells = self.job.rows.iter().enumerate().map(|(r, row)| {
             let tokens = row.request.response.map_or(1, |s| s.len().max(1)) as f64;
             (self.block[r], (after.responses[r].logprob - base.responses[r].logprob) / tokens)
         });
-        mean_by_block(cells).map(|(mean, se, ..)| (mean, se))
+        mean_by_block(cells)
     }
 }
 

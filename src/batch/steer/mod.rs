@@ -18,7 +18,6 @@ use crate::hypothesis::dominance::Largest;
 use crate::hypothesis::{Estimate, Flag, Quantity};
 use crate::model::decoder::{At, Intervention, Steering};
 use crate::model::hub::Downloads;
-use crate::probe::influence::normal_interval;
 use crate::steer::effect::{Comparison, Disturbance, Layered, Null, Outcome, Steered, estimate, mean};
 use crate::steer::random::{Law, isotropic, with_covariance};
 use crate::units::{Layer, LayerList};
@@ -182,11 +181,11 @@ pub fn steer_into(
         warnings.push("a judge's question has no response of its own: it is steered at all tokens".into());
     }
     let per_token = |after: &Answers| asked.per_token(&base, after);
-    let disturbance = per_token(&steered).map(|(mean, se)| {
-        let (lo, hi) = normal_interval(mean, se);
-        let all: Vec<f64> = random.values().flatten().filter_map(|a| Some(per_token(a)?.0)).collect();
+    let disturbance = per_token(&steered).map(|found| {
+        let (lo, hi) = found.interval();
+        let all: Vec<f64> = random.values().flatten().filter_map(|a| Some(per_token(a)?.mean)).collect();
         let square = all.iter().map(|v| v * v).sum::<f64>() / all.len() as f64;
-        Disturbance { mean, lo, hi, random_rms: (!all.is_empty()).then(|| square.sqrt()) }
+        Disturbance { mean: found.mean, lo, hi, random_rms: (!all.is_empty()).then(|| square.sqrt()) }
     });
     let adds = matches!(options.act, Act::Add(_));
     let report = Steered {

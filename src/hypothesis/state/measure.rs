@@ -8,13 +8,13 @@ use ndarray::Array2;
 use super::agreement::stories;
 use super::cells::{Bare, Under, cell, settle};
 use super::chosen::Chosen;
-use super::finding::{Figure, Finding, LayerShift, Missing, Shifted};
+use super::finding::{Finding, LayerShift, Missing, Shifted};
 use super::gain::along;
 use super::interaction::{Shares, shares};
 use super::placebo::{Band, ENOUGH, band};
 use super::report;
 use super::retrieval::validity;
-use super::shift::{Shift, Sums, alignment};
+use super::shift::{Shift, Sums, Typical, alignment};
 use crate::error::{Kind, Result};
 use crate::hypothesis::analysis::Analysis;
 use crate::hypothesis::bench::{Bench, Label};
@@ -124,7 +124,7 @@ fn all_rows(
         parts.push(shares(h.view(), stage.h.view(), &wanted, &problem.block, &contrasts, length.as_ref()));
     }
     finding.blocks = sums.first().map_or(0, |s| s.names.len());
-    let scale = rms(stage.h, &wanted);
+    let typical = Typical::new(stage.h.view(), &wanted, &problem.block);
     let shifts: Vec<Option<Shift>> = (0..chosen.arms.len())
         .map(|a| {
             let others: Vec<&Sums> = chosen.others(a).iter().map(|&p| &sums[p]).collect();
@@ -138,14 +138,14 @@ fn all_rows(
     for (a, arm) in chosen.arms.iter().enumerate() {
         let others = chosen.others(a);
         let logs: Vec<f64> =
-            others.iter().filter_map(|&p| norm(p)).map(|(n, _)| (even * n / scale).ln()).collect();
-        let own = norm(a).map(|(n, se)| (n / scale, se / scale));
+            others.iter().filter_map(|&p| norm(p)).map(|n| (even * n / typical.length).ln()).collect();
+        let own = shifts[a].as_ref().and_then(|shift| shift.relative_norm(&typical));
         let responses: Vec<f64> = others.iter().filter_map(|&p| parts[p]).map(|s| s.response).collect();
         finding.shifts.push(Shifted {
             constitution: arm.name.clone(),
             placebo: chosen.is_placebo(a),
-            norm: own.and_then(|(n, se)| Figure::new(n, se)),
-            band: own.and_then(|(n, _)| band(n.ln(), &logs)).map(|b| Band {
+            norm: own,
+            band: own.and_then(|own| band(own.value.ln(), &logs)).map(|b| Band {
                 lo: b.lo.exp(),
                 hi: b.hi.exp(),
                 ..b
@@ -155,12 +155,6 @@ fn all_rows(
         });
     }
     Ok(shifts)
-}
-
-fn rms(h: &Array2<f32>, wanted: &[usize]) -> f64 {
-    let square: f64 =
-        wanted.iter().map(|&r| h.row(r).iter().map(|v| f64::from(*v).powi(2)).sum::<f64>()).sum();
-    (square / wanted.len().max(1) as f64).sqrt()
 }
 
 fn by_value(
@@ -302,7 +296,7 @@ fn layers(problem: &Problem, source: &dyn LayerSource, chosen: &Chosen<'_>) -> R
         return Ok(out);
     }
     for &layer in source.layers() {
-        let scale = rms(&source.resid(layer)?, &wanted);
+        let scale = Typical::new(source.resid(layer)?.view(), &wanted, &problem.block).length;
         let mut sums = Vec::with_capacity(chosen.arms.len());
         for &at in &chosen.at {
             sums.push(Sums::new(source.text_resid(at, layer)?.view(), &wanted, &problem.block));

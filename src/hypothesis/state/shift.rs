@@ -14,8 +14,11 @@ use ndarray::ArrayView2;
 
 use super::super::bench::{Bench, Label};
 use super::super::improvement::{Angle, GATE};
+use super::super::mean::standard_error;
+use super::finding::Figure;
 use crate::linalg::dot;
 use crate::probe::Influence;
+use crate::probe::interval::interval;
 
 /// Sums of rows over blocks.
 #[derive(Debug, Clone)]
@@ -44,6 +47,30 @@ impl Sums {
             out.sums.push(sum);
         }
         out
+    }
+}
+
+/// √E‖h‖² of some rows.
+#[derive(Debug, Clone)]
+pub struct Typical {
+    /// It.
+    pub length: f64,
+    /// What each block, rising, moved its logarithm.
+    pub moved: Vec<f64>,
+}
+
+impl Typical {
+    /// Of some rows of `h [rows, d]`.
+    pub fn new(h: ArrayView2<'_, f32>, rows: &[usize], block: &[i32]) -> Self {
+        let mut of: BTreeMap<i32, (f64, f64)> = BTreeMap::new();
+        for &row in rows {
+            let (n, sum) = of.entry(block[row]).or_default();
+            *n += 1.0;
+            *sum += h.row(row).iter().map(|v| f64::from(*v).powi(2)).sum::<f64>();
+        }
+        let (n, sum) = of.values().fold((0.0, 0.0), |all, b| (all.0 + b.0, all.1 + b.1));
+        let moved = of.values().map(|(own, squares)| 0.5 * (squares / sum - own / n)).collect();
+        Self { length: (sum / n).sqrt(), moved }
     }
 }
 
@@ -99,12 +126,24 @@ impl Shift {
         Some(Self { delta, names: a.names.clone(), moved, norm2, halves })
     }
 
-    /// ‖Δ‖ and its standard error over blocks; `None` where ‖Δ‖² is not positive.
-    pub fn norm(&self) -> Option<(f64, f64)> {
-        let norm = (self.norm2 > 0.0).then(|| self.norm2.sqrt())?;
-        let g = self.moved.len() as f64;
-        let squares: f64 = self.moved.iter().map(|m| (2.0 * dot(&self.delta, m)).powi(2)).sum();
-        Some((norm, (g / (g - 1.0) * squares).sqrt() / (2.0 * norm)))
+    /// ‖Δ‖; `None` where ‖Δ‖² is not positive.
+    pub fn norm(&self) -> Option<f64> {
+        (self.norm2 > 0.0).then(|| self.norm2.sqrt())
+    }
+
+    /// ‖Δ‖ over the length of a typical row of the same blocks, with its interval over blocks.
+    pub fn relative_norm(&self, typical: &Typical) -> Option<Figure> {
+        let norm = self.norm()?;
+        let value = norm / typical.length;
+        let moves: Vec<f64> = self
+            .moved
+            .iter()
+            .zip(&typical.moved)
+            .map(|(m, of)| value * (dot(&self.delta, m) / self.norm2 - of))
+            .collect();
+        let se = standard_error(&moves);
+        let (lo, hi) = interval(value, se, &moves);
+        (value.is_finite() && se.is_finite()).then_some(Figure { value, se, lo: lo.max(0.0), hi })
     }
 }
 
@@ -183,9 +222,25 @@ mod tests {
         let shift = Shift::new(&a, &[&p]).expect("two blocks");
         assert_eq!(shift.delta, [3.0, 4.0]);
         assert_eq!(shift.names, [1, 3]);
-        let (norm, se) = shift.norm().expect("positive");
-        assert!((norm - 5.0).abs() < 1e-12 && se < 1e-12);
+        let typical = Typical { length: 2.0, moved: vec![0.0; shift.names.len()] };
+        let norm = shift.relative_norm(&typical).expect("positive");
+        assert!((norm.value - 2.5).abs() < 1e-12 && norm.se < 1e-12);
         assert_eq!(shift.halves, [[3.0, 4.0], [3.0, 4.0]]);
+    }
+
+    #[test]
+    fn what_a_block_moves_the_typical_length_is_what_leaving_it_out_takes() {
+        let h = ndarray::Array2::from_shape_fn((200, 3), |(r, j)| ((7 * r + 3 * j) % 11) as f32);
+        let block: Vec<i32> = (0..200).map(|r| r / 2).collect();
+        let all: Vec<usize> = (0..200).collect();
+        let whole = Typical::new(h.view(), &all, &block);
+        assert!(whole.moved.iter().sum::<f64>().abs() < 1e-12);
+        for g in [0, 41, 99] {
+            let rest: Vec<usize> = all.iter().copied().filter(|&r| block[r] != g).collect();
+            let without = Typical::new(h.view(), &rest, &block).length;
+            let (told, moved) = ((whole.length / without).ln(), whole.moved[g as usize]);
+            assert!((told - moved).abs() < 0.02 * moved.abs().max(1e-3), "{g}: {told} {moved}");
+        }
     }
 
     #[test]

@@ -21,8 +21,9 @@ use serde::Serialize;
 pub use turned::{Turned, turned};
 
 use crate::error::{Kind, Refusal, Result};
+use crate::hypothesis::mean::standard_error;
 use crate::hypothesis::{Estimate, Quantity};
-use crate::probe::influence::normal_interval;
+use crate::probe::interval::interval;
 use crate::units::Layer;
 
 /// What a direction has of the shift.
@@ -174,13 +175,12 @@ fn share(along: &[f64], x: &Array2<f64>, blocks: &[Range<usize>]) -> Estimate {
         return Estimate::missing(Quantity::ShiftShare, "the checkpoints do not differ here");
     }
     let value = along.iter().sum::<f64>() / total;
-    let g = blocks.len() as f64;
-    let squares: f64 = blocks
+    let moves: Vec<f64> = blocks
         .iter()
-        .map(|block| (block.clone().map(|i| along[i] - value * whole[i]).sum::<f64>() / total).powi(2))
-        .sum();
-    let se = if g > 1.0 { (g / (g - 1.0) * squares).sqrt() } else { f64::INFINITY };
-    let (lo, hi) = normal_interval(value, se);
+        .map(|block| block.clone().map(|i| along[i] - value * whole[i]).sum::<f64>() / total)
+        .collect();
+    let se = standard_error(&moves);
+    let (lo, hi) = interval(value, se, &moves);
     let mut e = Estimate::figure(Quantity::ShiftShare, method, value, se, (lo.max(0.0), hi.min(1.0)));
     // A share is never negative: zero is no hypothesis to test.
     e.z = None;

@@ -1,4 +1,10 @@
-//! The grid on which the coverage of every interval is counted: small data sets, each hard in one way.
+//! The grids on which coverage, false verdicts and power are counted: small data sets, each hard in one way.
+
+mod every;
+mod verdicts;
+
+pub use every::cells_of_all;
+pub use verdicts::{IMPROVER, Null, NullCell, PowerCell, null_cells, power_cells};
 
 use super::design::{Binary, Design, Judge, Length, Levels, Loading, Massive};
 
@@ -13,7 +19,7 @@ pub struct Cell {
     pub design: Design,
 }
 
-/// All of them.
+/// The cells whose population figures are known in closed form.
 pub fn cells() -> Vec<Cell> {
     let judge = |cos, corr| vec![Judge { noise_corr: corr, ..Judge::new("good", cos) }];
     // d and prompts of four responses, three contrasts each.
@@ -78,12 +84,15 @@ pub fn cells() -> Vec<Cell> {
         ("saturated judge", Design { saturation: Some(2.0), ..tall() }),
         ("12 layers alike", Design { layers: vec![0.8; 12], ..tall() }),
     ];
-    let cell = |(name, design): (&'static str, Design)| {
+    list.into_iter().map(Cell::new).collect()
+}
+
+impl Cell {
+    fn new((name, design): (&'static str, Design)) -> Self {
         let [least, most] = design.responses;
         let contrasts = design.prompts as f64 * ((least + most) as f64 / 2.0 - 1.0);
-        Cell { name, per_dimension: contrasts / design.hidden_size as f64, design }
-    };
-    list.into_iter().map(cell).collect()
+        Self { name, per_dimension: contrasts / design.hidden_size as f64, design }
+    }
 }
 
 #[cfg(test)]
@@ -98,11 +107,21 @@ mod tests {
             .map(|c| c.per_dimension)
             .fold((f64::MAX, 0.0f64), |(lo, hi), n| (lo.min(n), hi.max(n)));
         assert!(range.0 <= 0.15 && range.1 >= 100.0, "{range:?}");
-        for cell in &all {
-            cell.design.check().unwrap_or_else(|e| panic!("{}: {e}", cell.name));
+        let (every, null, power) = (cells_of_all(), null_cells(), power_cells());
+        let distinct = |mut names: Vec<&str>| {
+            names.sort_unstable();
+            assert!(names.windows(2).all(|w| w[0] != w[1]), "{names:?}");
+        };
+        distinct(all.iter().map(|c| c.name).collect());
+        distinct(every.iter().map(|c| c.name).collect());
+        distinct(null.iter().map(|c| c.name).collect());
+        let grids = all.iter().chain(&every).map(|c| (c.name, &c.design));
+        let verdicts = null.iter().map(|c| (c.name, &c.design));
+        let power = power.iter().map(|c| (IMPROVER, &c.design));
+        for (name, design) in grids.chain(verdicts).chain(power) {
+            design.check().unwrap_or_else(|e| panic!("{name}: {e}"));
         }
-        let mut names: Vec<&str> = all.iter().map(|c| c.name).collect();
-        names.sort_unstable();
-        assert!(names.windows(2).all(|w| w[0] != w[1]));
+        // Below 1.5 contrasts a dimension a figure is of the resolved part, which more prompts change.
+        assert!(every.iter().all(|c| c.per_dimension >= 1.5));
     }
 }
