@@ -25,7 +25,7 @@ ROUTES = [
 ]
 # The state's readings that carry a band of the placebo texts.
 BANDS = {"activation": "alignment", "gain": "gain", "retrieval": "retrieval", "generation": "conditioned"}
-AGREE = {"silent": "nothing clear", "one_story": "one story", "disagree": "they disagree"}
+AGREE = {"unknown": "n.i.", "silent": "nothing clear", "one_story": "one story", "disagree": "they disagree"}
 
 
 def number(x, digits):

@@ -230,11 +230,20 @@ fn a_state_that_knows_nothing_of_the_verdict_says_so() {
     let lens = find(Quantity::LensShare);
     assert!(lens.lo.expect("an interval") < 0.0 && lens.hi.expect("an interval") > 0.0);
     let text = section(&nothing);
-    assert!(text.contains("Before the last kept layer (2) the unembedding reads less than half"), "{text}");
+    assert!(
+        text.contains(
+            "Before the last kept layer (2) the unembedding does not clearly read half of the verdict"
+        ),
+        "{text}"
+    );
     assert!(!text.contains("clearly reads the verdict at the answer"), "{text}");
     assert!(!text.contains("tells more than the verdict does"), "{text}");
     let early = analysis(&Truth { lens: 0.9, ..Truth::CLEAR }.draw(5));
-    assert!(section(&early).contains("From layer 1 on the unembedding reads at least half of the verdict"));
+    let half = "From layer 1 on the unembedding clearly reads at least half of the verdict";
+    assert!(section(&early).contains(half));
+    // Half within the interval is not clearly half.
+    let about = analysis(&Truth { lens: 0.51, ..Truth::CLEAR }.draw(5));
+    assert!(!section(&about).contains(half), "{}", section(&about));
 }
 
 #[test]

@@ -9,11 +9,15 @@ use crate::report::Report;
 use crate::report::format::{NOTHING, counted, headline, number, percent, quotable};
 use crate::report::grid::{Cell, Grid, grid};
 use crate::report::rows::Index;
+use crate::report::together::{interval_for_all, z_for_all};
 use crate::report::words::{NAMED_VALUES, joined, quoted};
 use crate::units::Layer;
 
 /// Lens share from which a verdict counts as made.
 const MADE: f64 = 0.5;
+
+/// 95 % point of the normal distribution, one-sided.
+const Z90: f64 = 1.644_853_626_951_472_2;
 
 /// Assumption 3, at the answer.
 pub(super) fn section(report: &Report, index: &Index<'_>) -> Option<Section> {
@@ -69,9 +73,9 @@ fn made(lenses: &[Lens]) -> String {
     let (Some(last), false) = (kept.last(), judges.is_empty()) else {
         return "No constitution’s verdict varies.".into();
     };
-    // The first layer from which on it stays above.
+    // The first layer from which on it stays clearly above.
     let first = |own: &Vec<&Lens>| -> Layer {
-        let below = own.iter().filter(|l| l.share.value < MADE).map(|l| l.layer).max();
+        let below = own.iter().filter(|l| l.share.lo < MADE).map(|l| l.layer).max();
         kept.iter().copied().find(|l| below.is_none_or(|b| *l > b)).unwrap_or(*last)
     };
     let mut from: Vec<Layer> = judges.values().map(first).collect();
@@ -80,11 +84,11 @@ fn made(lenses: &[Lens]) -> String {
     let (least, most) = (from[0], from[from.len() - 1]);
     if least == *last && kept.len() > 1 {
         return format!(
-            "Before the last kept layer ({last}) the unembedding reads less than half of the verdict, under {of}."
+            "Before the last kept layer ({last}) the unembedding does not clearly read half of the verdict, under {of}."
         );
     }
     let range = if least == most { format!("layer {least}") } else { format!("layers {least} to {most}") };
-    format!("From {range} on the unembedding reads at least half of the verdict, under {of}.")
+    format!("From {range} on the unembedding clearly reads at least half of the verdict, under {of}.")
 }
 
 /// An estimate under a constitution in both controls, where both can be quoted; the plain one where length was not
@@ -108,7 +112,8 @@ fn both<'a>(
 fn transfer(index: &Index<'_>) -> Option<String> {
     let tested: Vec<Vec<&Estimate>> =
         real(index).filter_map(|c| both(index, Quantity::VerdictTransfer, None, c)).collect();
-    let clear = |list: &Vec<&Estimate>| list.iter().all(|e| e.lo.is_some_and(|lo| lo > 0.0));
+    let clear =
+        |list: &Vec<&Estimate>| list.iter().all(|e| least(e, tested.len()).is_some_and(|lo| lo > 0.0));
     let found = tested.iter().filter(|list| clear(list)).count();
     (!tested.is_empty()).then(|| {
         format!(
@@ -127,20 +132,36 @@ struct More<'a> {
 }
 
 fn more<'a>(index: &'a Index<'a>) -> Vec<More<'a>> {
-    let of = |&value: &&'a str| {
-        let compared: Vec<bool> = real(index)
-            .filter_map(|c| {
-                // What the verdict tells is measured without length control alone.
-                let said = index.cell(Quantity::ExplainedByJudge, value, c, Control::None);
-                let state = both(index, Quantity::VerdictValueRho2, Some(value), c)?;
-                let said = said.filter(|e| quotable(e))?;
-                Some(state.iter().all(|state| state.lo.zip(said.hi).is_some_and(|(lo, hi)| lo > hi)))
-            })
-            .collect();
-        let clear = compared.iter().filter(|&&more| more).count();
-        (clear > 0).then_some(More { value, clear, compared: compared.len() })
+    let of = |value: &'a str| -> Vec<(Vec<&Estimate>, &Estimate)> {
+        let compared = real(index).filter_map(|c| {
+            // What the verdict tells is measured without length control alone.
+            let said = index.cell(Quantity::ExplainedByJudge, value, c, Control::None);
+            let state = both(index, Quantity::VerdictValueRho2, Some(value), c)?;
+            Some((state, said.filter(|e| quotable(e))?))
+        });
+        compared.collect()
     };
-    index.values.iter().filter_map(of).collect()
+    let compared: Vec<(&str, Vec<_>)> = index.values.iter().map(|&value| (value, of(value))).collect();
+    let all: usize = compared.iter().map(|(_, own)| own.len()).sum();
+    let clear = |(state, said): &(Vec<&Estimate>, &Estimate)| {
+        let most = interval_for_all(said, all).map(|(_, hi)| hi);
+        state.iter().all(|e| least(e, all).zip(most).is_some_and(|(lo, hi)| lo > hi))
+    };
+    let more = |(value, own): (&'a str, Vec<(Vec<&Estimate>, &Estimate)>)| {
+        let clear = own.iter().filter(|pair| clear(pair)).count();
+        (clear > 0).then_some(More { value, clear, compared: own.len() })
+    };
+    compared.into_iter().filter_map(more).collect()
+}
+
+/// The lower end of a figure's interval, so that those of `of` figures hold together; of a one-sided bound, which stands
+/// 1.645 standard errors below, likewise.
+fn least(e: &Estimate, of: usize) -> Option<f64> {
+    let bound = || {
+        let (value, lo) = (e.estimate.filter(|_| e.hi.is_none())?, e.lo?);
+        Some(value - z_for_all(of) / Z90 * (value - lo))
+    };
+    interval_for_all(e, of).map(|(lo, _)| lo).or_else(bound)
 }
 
 /// Of which values the state at the answer tells more than the verdict does, and under how many constitutions.
