@@ -131,7 +131,8 @@ pub(super) fn measure(stage: &mut Stage<'_>, values: &[usize], out: &mut Analysi
             nulls.push(Null { value: name.to_owned(), k: *k, mean, lo, hi });
         }
         let label = rows::label(&bench, value);
-        let method = "leave-block-out least squares on the leading components over twicing ridge on all";
+        let method = "leave-block-out least squares on the leading components of these rows over twicing ridge on all; the error \
+                      of the components is not in the interval";
         let mut estimate = match share(&bench, &label, k) {
             None => Estimate::missing(Quantity::ValueShare, "not identifiable: the value is not encoded"),
             Some((share, finer)) => {
