@@ -195,11 +195,12 @@ fn a_value_in_the_top_is_more_concentrated_than_chance_and_one_in_the_tail_less(
         let analysis = analysed(&design, 11);
         let (share, null) =
             (find(&analysis, Quantity::ValueShare), find(&analysis, Quantity::ValueShareNull));
-        let (lo, hi) = (share.lo.expect("lo"), share.hi.expect("hi"));
+        assert!(share.lo.is_none() && share.hi.is_none() && share.se.is_none(), "{share:?}");
+        let share = share.estimate.expect("a share");
         if above {
-            assert!(lo > null.hi.expect("hi"), "{share:?} {null:?}");
+            assert!(share > null.hi.expect("hi"), "{share} {null:?}");
         } else {
-            assert!(hi < null.lo.expect("lo"), "{share:?} {null:?}");
+            assert!(share < null.lo.expect("lo"), "{share} {null:?}");
         }
     }
 }
@@ -212,8 +213,8 @@ fn a_value_drawn_like_any_direction_is_as_concentrated_as_chance() {
             let analysis = analysed(&design, 30 + seed);
             let (share, null) =
                 (find(&analysis, Quantity::ValueShare), find(&analysis, Quantity::ValueShareNull));
-            // The value is itself one draw of the null: their ranges overlap.
-            share.hi >= null.lo && share.lo <= null.hi
+            // The value is itself one draw of the null.
+            share.estimate >= null.lo && share.estimate <= null.hi
         })
         .count();
     assert!(inside >= 18, "{inside} of 20");

@@ -44,24 +44,25 @@ fn values_agree_or_conflict_where_every_interval_together_excludes_a_right_angle
 }
 
 #[test]
-fn a_value_lies_in_the_leading_components_by_its_interval_and_beside_chance() {
+fn the_share_in_the_leading_components_is_described_and_not_decided() {
     const TITLE: &str = "Concentration";
-    let r = |lo, hi| {
+    let r = |share: f64| {
         with([
-            between(Quantity::ValueShare, None, lo, hi),
+            Estimate { value: Some("harmless".into()), ..Estimate::bare(Quantity::ValueShare, "m", share) },
             between(Quantity::ValueShareNull, None, 0.55, 0.7),
         ])
     };
-    let (most, less) = ("most of it", "less than half of it");
-    let (more, fewer) = ("more than of random directions", "less than of random directions");
-    says(&r(0.71, 0.9), TITLE, &[most, more], &[less, fewer, "perhaps half"]);
-    says(&r(0.69, 0.9), TITLE, &[most, "cannot be told from what lies there of random"], &[more, fewer]);
-    says(&r(0.49, 0.9), TITLE, &["perhaps half of it or more, perhaps less"], &[most, less]);
-    says(&r(0.1, 0.49), TITLE, &[less, fewer], &[most, more]);
-    says(&r(0.1, 0.51), TITLE, &["perhaps half of it", fewer], &[less, most]);
-    let mut blind = r(0.71, 0.9);
+    let decided = ["most of it", "less than", "more than", "clearly"];
+    says(
+        &r(0.8),
+        TITLE,
+        &["carry 80 % of “harmless” (55 % to 70 % of a random direction)", "no interval"],
+        &decided,
+    );
+    says(&r(0.1), TITLE, &["carry 10 % of “harmless”"], &decided);
+    let mut blind = r(0.8);
     at(&mut blind, Quantity::ValueShare, Control::None, Some("harmless"), None).reportable = false;
-    says(&blind, TITLE, &["is not identifiable"], &[most, more]);
+    says(&blind, TITLE, &["not identifiable"], &["80 %"]);
     assert_eq!(said(&report(), TITLE), None);
 }
 
