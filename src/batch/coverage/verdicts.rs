@@ -197,8 +197,8 @@ pub fn to_markdown(measured: &Measured) -> String {
     let _ = writeln!(
         out,
         "\n## The state under a constitution\n\nThe share of {state_seeds} data sets in which a figure of the state under the \
-         constitution is called higher / lower than under placebo texts (six of them), by what is planted. Each figure is a \
-         question of its own: p is adjusted for constitutions and values, not for the six figures."
+         constitution is called higher / lower than under placebo texts (six of them), by what is planted. p is \
+         adjusted for constitutions, values and the six figures."
     );
     for control in CONTROLS {
         let _ = writeln!(

@@ -121,23 +121,29 @@ const READINGS: [Get; 6] = [
     |c| &mut c.conditioned,
 ];
 
-/// Adjusts each figure's p over constitutions and values, placebos apart, and decides.
+/// Adjusts every p over constitutions, values and figures, placebos apart, and decides: sentences say “anything beyond
+/// placebo texts” of several figures at once.
 pub fn settle(finding: &mut Finding, placebos: usize) {
-    for get in READINGS {
-        for placebo in [false, true] {
-            let mut cells: Vec<&mut Reading> = finding
-                .cells
-                .iter_mut()
-                .filter(|c| c.placebo == placebo)
-                .map(get)
-                .filter(|r| r.p.is_some_and(f64::is_finite))
-                .collect();
-            let p: Vec<f64> = cells.iter().filter_map(|r| r.p).collect();
-            for (reading, adjusted) in cells.iter_mut().zip(holm(&p)) {
-                reading.p_adjusted = Some(adjusted);
-            }
+    let tested = |cell: &Cell| -> Vec<(Get, f64)> {
+        let p = |get: Get| Some((get, get(&mut cell.clone()).p.filter(|p| p.is_finite())?));
+        READINGS.into_iter().filter_map(p).collect()
+    };
+    for placebo in [false, true] {
+        let tests: Vec<(usize, Get, f64)> = finding
+            .cells
+            .iter()
+            .enumerate()
+            .filter(|(_, cell)| cell.placebo == placebo)
+            .flat_map(|(at, cell)| tested(cell).into_iter().map(move |(get, p)| (at, get, p)))
+            .collect();
+        let p: Vec<f64> = tests.iter().map(|test| test.2).collect();
+        for ((at, get, _), adjusted) in tests.into_iter().zip(holm(&p)) {
+            get(&mut finding.cells[at]).p_adjusted = Some(adjusted);
         }
-        for reading in finding.cells.iter_mut().map(get) {
+    }
+    for cell in &mut finding.cells {
+        for get in READINGS {
+            let reading = get(cell);
             reading.outcome = outcome(reading, placebos);
         }
     }

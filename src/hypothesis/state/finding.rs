@@ -79,7 +79,7 @@ pub struct Reading {
     pub band: Option<Band>,
     /// The larger of two p: of no difference to the placebos over prompts, and of being one of their texts.
     pub p: Option<f64>,
-    /// The same, adjusted for the number of constitutions and values (Holm).
+    /// The same, adjusted for the number of constitutions, values and figures (Holm).
     pub p_adjusted: Option<f64>,
     /// What it comes to.
     pub outcome: Outcome,

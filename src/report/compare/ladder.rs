@@ -289,36 +289,35 @@ fn change(first: &Estimate, other: &Estimate) -> Option<Change> {
 }
 
 /// What becomes of ρ² of each value and of the judge's accuracy under each constitution between the first rung
-/// and the last. Accuracies are of constitutions whose first figure is above a half; their intervals are wide
-/// enough for all of them together (Bonferroni), those of ρ² for all values.
+/// and the last. Accuracies are of constitutions whose first figure is above a half; all intervals are wide enough for
+/// all of both quantities together (Bonferroni).
 fn findings(along: &[Along]) -> Vec<Finding> {
-    let mut out = Vec::new();
-    for quantity in [Quantity::Rho2, Quantity::JudgeAccuracy] {
-        let candidates: Vec<(usize, &Along, &Estimate, Change)> = along
-            .iter()
-            .enumerate()
-            .filter(|(_, a)| a.quantity == quantity && !a.placebo)
-            .filter_map(|(at, a)| Some((at, a, a.estimates[0].as_ref()?, (*a.changes.last()?)?)))
-            .filter(|(_, _, first, _)| quantity == Quantity::Rho2 || first.lo.is_some_and(|lo| lo > 0.5))
-            .collect();
-        let z = z_for_all(candidates.len());
-        for (at, a, first, change) in candidates {
-            let (lo, hi) = change.interval(z);
-            let figure = first.estimate.unwrap_or(0.0);
+    let candidates: Vec<(usize, &Along, f64, Change)> = [Quantity::Rho2, Quantity::JudgeAccuracy]
+        .into_iter()
+        .flat_map(|quantity| {
+            along.iter().enumerate().filter(move |(_, a)| a.quantity == quantity && !a.placebo)
+        })
+        .filter_map(|(at, a)| {
+            let (first, change) = (a.estimates[0].as_ref()?, (*a.changes.last()?)?);
             // An accuracy is counted from the half that a coin has.
-            let above = if quantity == Quantity::JudgeAccuracy { figure - 0.5 } else { figure };
-            let fate = if hi < 0.0 {
-                Fate::Lost
-            } else if lo > -0.25 * above {
-                Fate::Kept
-            } else {
-                continue;
-            };
+            let chance = if a.quantity == Quantity::JudgeAccuracy { 0.5 } else { 0.0 };
+            let counts = chance == 0.0 || first.lo.is_some_and(|lo| lo > chance);
+            counts.then(|| (at, a, first.estimate.unwrap_or(0.0) - chance, change))
+        })
+        .collect();
+    let z = z_for_all(candidates.len());
+    let fate = |above: f64, change: Change| match change.interval(z) {
+        (_, hi) if hi < 0.0 => Some(Fate::Lost),
+        (lo, _) if lo > -0.25 * above => Some(Fate::Kept),
+        _ => None,
+    };
+    candidates
+        .into_iter()
+        .filter_map(|(at, a, above, change)| {
             let (value, constitution) = (a.value.clone(), a.constitution.clone());
-            out.push(Finding { at, quantity, value, constitution, fate });
-        }
-    }
-    out
+            Some(Finding { at, quantity: a.quantity, value, constitution, fate: fate(above, change)? })
+        })
+        .collect()
 }
 
 #[cfg(test)]

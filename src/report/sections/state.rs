@@ -357,7 +357,7 @@ fn notes(finding: &Finding) -> Vec<String> {
          direction of scores. Gain: variance of h along v* under c over that of bare rows, over the same ratio of random \
          directions; 1 is nothing. Δρ²: ρ² from h_c less that under placebo texts. “placebos”: where one more placebo text \
          would lie 95 times in 100. A figure counts as beyond them if it is so over texts and over prompts, both adjusted for \
-         the number of values and constitutions; the sentence above counts what also holds under length control."
+         the number of values, constitutions and figures; the sentence above counts what also holds under length control."
             .to_owned(),
     ];
     for missing in &finding.missing {
