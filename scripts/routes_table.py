@@ -5,7 +5,7 @@
 
 Several reports of one model are runs that judge in different ways; figures that a judge does not decide are taken
 from the first. Every figure is without length control and stands with its 95 % interval; bold ones count as clear: by
-the report's own rule they differ from what texts without content do, with all constitutions and values counted.
+the report's own rule they differ from what texts without content do, with all constitutions, values and figures counted.
 """
 
 import json
@@ -92,6 +92,13 @@ def model(name, reports):
                 cells.append(f"**{text}**" if clear else text)
             verdict = story["agreement"]["verdict"]
             print(f"| {constitution} | " + " | ".join(cells) + f" | {AGREE.get(verdict, verdict)} |")
+        placebos = [c for c in state["cells"] if c["value"] == value and c["placebo"]]
+        for cell in sorted(placebos, key=lambda c: c["constitution"]):
+            cells = []
+            for route, _, quantity, judge, digits, scale, report in columns:
+                own = find(report, quantity, value, cell["constitution"], judge) if route in BANDS else None
+                cells.append(figure(own, digits, scale) if route in BANDS else "–")
+            print(f"| *{cell['constitution']}* | " + " | ".join(cells) + " | |")
         bands = []
         for route, _, _, _, digits, scale, report in columns:
             cells = [c for c in routes_of(report)[0]["cells"] if c["value"] == value and not c["placebo"]]
@@ -110,9 +117,11 @@ def main():
         "Every constitution of `experiments/real/` on every model, by every route that the run measured: the directions v_c\n"
         "of the judge's answers (own slope: first-order gain beyond the mean of the texts without content, units of the value ×\n"
         "nats), the shift Δ_c of the state, generation under the constitution (w_c), the gain along v\\*, and how much easier the\n"
-        "value is to read (Δρ²). 95 % intervals, without length control; the last row of a table says where one more text without\n"
-        "content is expected. **Bold**: clear after all constitutions and values are counted. “n.i.”: not identifiable. Made from\n"
-        "`report.json` by `scripts/routes_table.py`; the runs stand in [evidence.md](evidence.md)."
+        "value is to read (Δρ²). 95 % intervals, without length control. Texts without content stand below the constitutions,\n"
+        "each beside the others of its kind (they have no slope of their own: it is from their mean that slopes are counted); the last\n"
+        "row says where one more of them is expected. **Bold**: clear after all constitutions, values and figures are counted.\n"
+        "“n.i.”: not identifiable. Made from `report.json` by `scripts/routes_table.py`; the runs stand in\n"
+        "[evidence.md](evidence.md)."
     )
     for argument in sys.argv[1:]:
         name, _, files = argument.partition("=")

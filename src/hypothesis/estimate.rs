@@ -275,3 +275,31 @@ impl Estimate {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn encoded(blocks: usize) -> Estimate {
+        Estimate { blocks: Some(blocks), ..Estimate::figure(Quantity::Rho2, "m", 0.5, 0.05, (0.4, 0.6)) }
+    }
+
+    #[test]
+    fn a_two_sided_interval_of_an_encoded_value_needs_twice_as_many_blocks() {
+        let kept = encoded(FEWEST_BLOCKS_GATED).unless_too_few_blocks();
+        assert!(kept.reportable && kept.hi.is_some(), "{kept:?}");
+        let withheld = encoded(FEWEST_BLOCKS_GATED - 1).unless_too_few_blocks();
+        assert!(!withheld.reportable && withheld.lo.is_none() && withheld.se.is_none(), "{withheld:?}");
+        assert!(
+            withheld.warnings[0].contains("19 independent groups")
+                && withheld.warnings[0].contains("20 needed")
+        );
+        // A bound from below is met by estimates that fail the gate as well, and the judge's ρ² has no gate of that kind.
+        let bound = encoded(FEWEST_BLOCKS).at_least(0.42).unless_too_few_blocks();
+        assert!(bound.reportable && bound.lo == Some(0.42), "{bound:?}");
+        let judge = Estimate { quantity: Quantity::JudgeRho2, ..encoded(FEWEST_BLOCKS) };
+        assert!(judge.clone().unless_too_few_blocks().reportable);
+        let few = Estimate { blocks: Some(FEWEST_BLOCKS - 1), ..judge };
+        assert!(!few.unless_too_few_blocks().reportable);
+    }
+}

@@ -341,9 +341,9 @@ fn layer_alignments(report: &Report, index: &Index<'_>, value: &str) -> Option<F
     Some(Figure {
         title: "Alignment by layer".into(),
         caption: format!(
-            "The {} with the clearest slopes, with 95 % intervals, where identifiable; each half of the prompts \
-             fitted by itself. The layer was chosen by ρ², never by this.",
-            super::format::counted(shown as u64, "constitution")
+            "The {} with the clearest slopes (texts without content in grey), with 95 % intervals, where identifiable; each half \
+             of the prompts fitted by itself. The layer was chosen by ρ², never by this.",
+            super::format::counted(shown as u64, "text")
         ),
         keys: vec![],
         svg: chart.draw()?,

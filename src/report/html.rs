@@ -99,10 +99,10 @@ pub(super) fn open(title: &str) -> String {
     )
 }
 
-/// The rules of the style that plots need.
+/// The rules of the style that plots need; the size that they have on a page is not among them.
 pub(super) fn plot_style() -> String {
     let needed =
-        |line: &&str| [":root", "@media(prefers-color-scheme", "svg"].iter().any(|s| line.starts_with(s));
+        |line: &&str| [":root", "@media(prefers-color-scheme", "svg "].iter().any(|s| line.starts_with(s));
     STYLE.lines().filter(needed).collect::<Vec<_>>().join("\n")
 }
 

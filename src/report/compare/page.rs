@@ -108,13 +108,18 @@ pub fn to_svgs(comparison: &Comparison) -> Vec<Image> {
     distinct(of_values.chain(of_bits).collect())
 }
 
+/// What the captions of figures over runs say of bands.
+const BAND: &str = "Figures that may be quoted, with 95 % intervals; beside a one-sided estimate the band ends at its bound and at the estimate";
+
 /// Figures that may be quoted, at the runs' x.
-fn points(series: &Over, x: &[Option<f64>]) -> Vec<Point> {
-    let of = |(e, x): (&Option<crate::hypothesis::Estimate>, &Option<f64>)| {
+fn points(estimates: &[Option<Estimate>], x: &[Option<f64>]) -> Vec<Point> {
+    let of = |(e, x): (&Option<Estimate>, &Option<f64>)| {
         let e = e.as_ref().filter(|e| quotable(e))?;
-        Some(((*x)?, e.estimate?, e.lo.zip(e.hi)))
+        let value = e.estimate?;
+        let ends = (e.lo.is_some() || e.hi.is_some()).then(|| (e.lo.unwrap_or(value), e.hi.unwrap_or(value)));
+        Some(((*x)?, value, ends))
     };
-    series.estimates.iter().zip(x).filter_map(of).collect()
+    estimates.iter().zip(x).filter_map(of).collect()
 }
 
 /// The series of a value that `far` puts first by the mean over runs, at most four, without the placebo arm.
@@ -163,7 +168,7 @@ fn scaling(comparison: &Comparison, value: &str) -> Vec<Figure> {
     let draw = |quantity: Quantity, title: &str, axis: &str| {
         let mut series = Vec::new();
         for over in own(quantity) {
-            let points = points(over, &x);
+            let points = points(&over.estimates, &x);
             let ends = points
                 .iter()
                 .map(|p| p.0)
@@ -187,8 +192,10 @@ fn scaling(comparison: &Comparison, value: &str) -> Vec<Figure> {
         };
         figure(
             title,
-            "Figures that may be quoted, with 95 % intervals; grey: the fitted line, where there are three sizes. Its slope and interval stand \
-             in the table, with every constitution.",
+            &format!(
+                "{BAND}; grey: the fitted line, where there are three sizes. Its slope and interval stand in the table, with every \
+                 constitution."
+            ),
             chart.draw(),
         )
     };
@@ -223,14 +230,8 @@ fn bits(ladder: &Ladder, values: &[String]) -> String {
 
 /// Plots against bits per weight.
 fn bits_plots(ladder: &Ladder, values: &[String]) -> Vec<Figure> {
-    let x: Vec<f64> = ladder.rungs.iter().map(|r| r.bits).collect();
-    let points = |along: &Along| -> Vec<Point> {
-        let of = |(e, x): (&Option<Estimate>, &f64)| {
-            let e = e.as_ref().filter(|e| quotable(e))?;
-            Some((*x, e.estimate?, e.lo.zip(e.hi)))
-        };
-        along.estimates.iter().zip(&x).filter_map(of).collect()
-    };
+    let x: Vec<Option<f64>> = ladder.rungs.iter().map(|r| Some(r.bits)).collect();
+    let points = |along: &Along| points(&along.estimates, &x);
     let draw = |title: &str, axis: &str, own: Vec<&Along>, by_value: bool| {
         let series = own
             .into_iter()
@@ -242,7 +243,7 @@ fn bits_plots(ladder: &Ladder, values: &[String]) -> Vec<Figure> {
             .collect();
         let label = format!("{title} of {} against bits per weight", ladder.model);
         let chart = Chart { label: &label, axes: ("bits per weight", axis), series, ..Chart::default() };
-        figure(title, "Figures that may be quoted, with 95 % intervals.", chart.draw())
+        figure(title, &format!("{BAND}."), chart.draw())
     };
     let of = |quantity: Quantity, value: Option<&str>| -> Vec<&Along> {
         let own = |a: &&Along| a.quantity == quantity && a.value.as_deref() == value;
@@ -280,7 +281,7 @@ fn dilution(comparison: &Comparison, value: &str) -> Option<Figure> {
         .map(|s| Series {
             name: s.constitution.clone().unwrap_or_default(),
             class: "up",
-            points: points(s, &x),
+            points: points(&s.estimates, &x),
         })
         .collect();
     if series.is_empty() {
