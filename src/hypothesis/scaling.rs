@@ -1,5 +1,9 @@
 //! Corollary 7: does a quantity change with the size of the model? A line through several models' figures.
 
+use linfa::Dataset;
+use linfa::traits::Fit;
+use linfa_linear::LinearRegression;
+use ndarray::{Array1, Array2};
 use serde::Serialize;
 use statrs::distribution::{ContinuousCDF, StudentsT};
 
@@ -20,7 +24,7 @@ pub struct Line {
     pub n: usize,
 }
 
-/// Least squares of y on x = log₁₀(parameters), each model with the same weight. The interval is
+/// Least squares (linfa's) of y on x = log₁₀(parameters), each model with the same weight. The interval is
 /// slope ± t_{n−2} · s/√Σ(x − x̄)², s² = Σ residual²/(n − 2): the scatter about the line, which holds both
 /// each figure's own error and what differs between models beside their size.
 ///
@@ -31,14 +35,16 @@ pub fn line(parameters: &[f64], y: &[f64]) -> Option<Line> {
         return None;
     }
     let x: Vec<f64> = parameters.iter().map(|p| p.log10()).collect();
-    let mean = |v: &[f64]| v.iter().sum::<f64>() / n as f64;
-    let (x_mean, y_mean) = (mean(&x), mean(y));
+    let x_mean = x.iter().sum::<f64>() / n as f64;
     let spread: f64 = x.iter().map(|x| (x - x_mean).powi(2)).sum();
     if spread < 1e-12 {
         return None;
     }
-    let slope = x.iter().zip(y).map(|(x, y)| (x - x_mean) * (y - y_mean)).sum::<f64>() / spread;
-    let residual: f64 = x.iter().zip(y).map(|(x, y)| (y - y_mean - slope * (x - x_mean)).powi(2)).sum();
+    // About the mean, where slope and height err independently.
+    let centred = Array2::from_shape_fn((n, 1), |(i, _)| x[i] - x_mean);
+    let fitted = LinearRegression::new().fit(&Dataset::new(centred, Array1::from(y.to_vec()))).ok()?;
+    let (slope, height) = (fitted.params()[0], fitted.intercept());
+    let residual: f64 = x.iter().zip(y).map(|(x, y)| (y - height - slope * (x - x_mean)).powi(2)).sum();
     let df = (n - 2) as f64;
     let se = (residual / df / spread).sqrt();
     let t = StudentsT::new(0.0, 1.0, df).ok()?.inverse_cdf(0.975);
@@ -47,7 +53,7 @@ pub fn line(parameters: &[f64], y: &[f64]) -> Option<Line> {
         se,
         lo: slope - t * se,
         hi: slope + t * se,
-        at_billion: y_mean + slope * (9.0 - x_mean),
+        at_billion: height + slope * (9.0 - x_mean),
         n,
     })
 }

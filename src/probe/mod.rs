@@ -6,6 +6,7 @@ pub mod influence;
 pub mod interval;
 pub mod left_out;
 pub mod length;
+pub mod logistic;
 pub mod reml;
 pub mod rewards;
 pub mod spectrum;

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{Means, Pivot, Raw, Sets};
+use super::{Accuracy, Means, Pivot, Raw, Sets, accuracy};
 use crate::hypothesis::bench::{Bench, Label};
 use crate::hypothesis::dominance::Largest;
 use crate::hypothesis::{Estimate, Flag, geometry};
@@ -75,6 +75,9 @@ pub struct LayerMeans {
     pub spread: f64,
     /// `direction_auc`.
     pub auc: Estimate,
+    /// A logistic probe on the prompts of the half that it was not fitted to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub logistic: Option<Accuracy>,
     /// The coordinate with the largest share of ‖d‖².
     pub coordinate: Option<Largest>,
     /// What is left without it, where it dominates.
@@ -117,6 +120,7 @@ impl LayerMeans {
             square: means.square(),
             spread,
             auc,
+            logistic: accuracy(sets),
             coordinate,
             without_coordinate,
             pivot,

@@ -10,9 +10,11 @@
 //! only. Two independent samples err: blocks of responses through the influence of the three means, prompts through
 //! theirs, and the squares of the two errors add.
 
+mod accuracy;
 mod found;
 mod page;
 
+pub use accuracy::{Accuracy, accuracy};
 pub use found::{Against, Found, LayerMeans, WithoutCoordinate};
 use ndarray::{Array1, ArrayView2, Axis};
 use serde::Serialize;

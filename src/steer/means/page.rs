@@ -13,6 +13,15 @@ impl Found {
             vec![
                 l.layer.to_string(),
                 headline(Some(&l.auc)),
+                l.logistic.map_or_else(
+                    || NOTHING.to_owned(),
+                    |a| {
+                        format!(
+                            "{:.3} [{:.3}, {:.3}] ({:.2}, {:.2})",
+                            a.balanced, a.lo, a.hi, a.plus, a.minus
+                        )
+                    },
+                ),
                 number(l.norm, None),
                 optional(l.square.map(|s| s.signum() * s.abs().sqrt()), None),
                 number(l.spread, None),
@@ -23,6 +32,7 @@ impl Found {
         let head = [
             "layer",
             "held-out AUC [95 %]",
+            "logistic probe, held-out accuracy [95 %] (each set)",
             "length",
             "length less noise",
             "spread within sets",
@@ -51,6 +61,9 @@ impl Found {
         }
         let mut notes = vec![
             "held-out AUC: each half of the prompts under the direction of the other; 0.5 by chance".to_owned(),
+            "logistic probe: fitted to one half on standardised coordinates, ‖β‖²/2 as penalty, and counted on the other; mean of \
+             the two sets' shares, 0.5 by chance"
+                .to_owned(),
             "cos: in the metric of the run's within-prompt covariance, without the noise of either direction; raw cos: \
              Euclidean, with the exported direction, which noise lowers"
                 .to_owned(),
