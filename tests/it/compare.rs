@@ -151,6 +151,24 @@ fn models_stand_side_by_side_with_a_line_against_their_size() {
     assert_eq!(ranks[0]["verdict"]["constitution"], "kinder");
 }
 
+#[test]
+fn runs_of_different_data_are_said_to_be() {
+    let of = |name: &str, data: Json| {
+        let mut run = run(name, 1_000_000, 0.2, "harmless");
+        run.report.provenance.insert("manifest".into(), json!({"data": data}));
+        run
+    };
+    let warned = |a: Json, b: Json| {
+        let comparison = compare(vec![of("a", a), of("b", b)], None).expect("a comparison");
+        comparison.warnings.iter().any(|w| w.contains("different data"))
+    };
+    assert!(warned(json!(["1f"]), json!(["2e"])));
+    assert!(!warned(json!(["1f"]), json!(["1f"])));
+    // As manifests of the first format have it.
+    assert!(!warned(json!(["1f"]), json!([{"file": "a.jsonl", "sha256": "1f"}])));
+    assert!(warned(json!(["1f"]), json!([{"file": "a.jsonl", "sha256": "2e"}])));
+}
+
 /// A run of one model at so many bits per weight.
 struct Rung {
     bits: f64,

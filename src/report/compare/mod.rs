@@ -55,10 +55,10 @@ impl Run {
             .or_else(|| provenance.get("manifest").and_then(|m| recipe(&m["recipe"])))
     }
 
-    /// Hashes of the data, where the report knows them.
+    /// Hashes of the data, where the report knows them; manifests before `vstar-run/2` name the files beside them.
     fn data(&self) -> Option<Vec<&str>> {
         let files = self.report.provenance.get("manifest")?["data"].as_array()?;
-        files.iter().map(|f| f["sha256"].as_str()).collect()
+        files.iter().map(|f| f.as_str().or_else(|| f["sha256"].as_str())).collect()
     }
 }
 
