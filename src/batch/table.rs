@@ -6,7 +6,7 @@ use std::ops::Range;
 use super::problem::pose;
 use crate::error::Result;
 use crate::hypothesis::{
-    Analysis, Control, Estimate, Labels, LayerSource, Options, Problem, Quantity, analyse, state,
+    Analysis, Control, Estimate, Flag, Labels, LayerSource, Options, Problem, Quantity, analyse, state,
 };
 use crate::simulate::{Design, Figure, Simulated, Table};
 
@@ -44,7 +44,7 @@ pub fn figures(simulated: &Simulated) -> Result<BTreeMap<String, Figure>> {
                     (None, None) => None,
                     (lo, hi) => Some([lo.unwrap_or(f64::NEG_INFINITY), hi.unwrap_or(f64::INFINITY)]),
                 };
-                let target = if estimate.is_of_the_resolved_part() {
+                let target = if estimate.has(Flag::ResolvedPart) {
                     if targets.is_none() {
                         targets = Some(noise_free(simulated, &posed.problem, &posed.source, &options)?);
                     }

@@ -42,9 +42,6 @@ pub enum Control {
     Length,
 }
 
-/// How the warning begins that an estimate is of the resolved part of the residual stream only.
-pub const RESOLVED_PART: &str = "fewer than 1.5 contrasts a dimension: figure and interval are of the part";
-
 /// What is known to be wrong with a figure, for programs; the words stand among the warnings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -58,7 +55,12 @@ pub enum Flag {
     /// One principal component carries more than a tenth of the variance, where the model behind the figure
     /// assumes that all carry alike.
     LeadingComponent,
+    /// Fewer than 1.5 contrasts a dimension: a lower estimate.
+    LowerEstimate,
+    /// Fewer than 1.5 contrasts a dimension: figure and interval are of the part of the residual stream that these resolve.
+    ResolvedPart,
 }
+
 /// Blocks from which an estimate has an error.
 pub const FEWEST_BLOCKS: usize = 10;
 /// Blocks from which ρ² of a value has an interval: with fewer only the largest estimates pass their gate, and intervals
@@ -204,9 +206,9 @@ impl Estimate {
         self.warn(why)
     }
 
-    /// Whether it is the figure of the part of the residual stream that the contrasts resolve, as it says itself.
-    pub fn is_of_the_resolved_part(&self) -> bool {
-        self.warnings.iter().any(|w| w.starts_with(RESOLVED_PART))
+    /// Whether a rule of this program found this of it.
+    pub fn has(&self, flag: Flag) -> bool {
+        self.flags.contains(&flag)
     }
 
     /// Blocks that an error of this estimate needs.

@@ -11,7 +11,7 @@ use super::validity::JudgeValidity;
 use super::verdict::{Verdict, verdicts_of};
 use super::{ConstitutionCard, Provenance, Report};
 use crate::error::{Kind, Place, Refusal, Result};
-use crate::hypothesis::Estimate;
+use crate::hypothesis::{Estimate, Flag};
 
 /// The format's name.
 pub const FORMAT: &str = "vstar-report/1";
@@ -138,7 +138,7 @@ pub fn from_json(text: &str, place: &Place) -> Result<Report> {
         let estimate: Estimate = serde_json::from_value(json)
             .map_err(|e| Refusal::new(Kind::Malformed, "not an estimate").at(at()).found(e.to_string()))?;
         check(&estimate).map_err(|what| Refusal::new(Kind::Invalid, what).at(at()))?;
-        estimates.push(estimate);
+        estimates.push(flagged(estimate));
     }
     if !unknown.is_empty() {
         warnings.push(format!(
@@ -153,6 +153,19 @@ pub fn from_json(text: &str, place: &Place) -> Result<Report> {
         warnings,
         constitutions: read.constitutions,
     })
+}
+
+/// Reports written before these flags say the same in words only.
+fn flagged(mut e: Estimate) -> Estimate {
+    for (words, flag) in [
+        ("fewer than 1.5 contrasts a dimension: a lower estimate", Flag::LowerEstimate),
+        ("fewer than 1.5 contrasts a dimension: figure and interval are of the part", Flag::ResolvedPart),
+    ] {
+        if !e.has(flag) && e.warnings.iter().any(|w| w.starts_with(words)) {
+            e.flags.push(flag);
+        }
+    }
+    e
 }
 
 fn check(e: &Estimate) -> Result<(), String> {

@@ -6,8 +6,7 @@ use super::format::quotable;
 use super::rows::Index;
 use super::together::interval_for_all;
 use super::verdict::Z95;
-use crate::hypothesis::encoding::LOWER_ESTIMATE;
-use crate::hypothesis::{Control, Estimate, Quantity};
+use crate::hypothesis::{Control, Estimate, Flag, Quantity};
 
 /// Whether the residual stream encodes a value: ρ² above its gate, on left-out prompts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -94,5 +93,5 @@ fn summary<'a>(index: &Index<'a>, value: &'a str) -> ValueSummary {
 
 /// Whether the estimate says that it was made from fewer than 1.5 contrasts a dimension.
 pub(super) fn is_lower_estimate(estimate: &Estimate) -> bool {
-    estimate.warnings.iter().any(|w| w == LOWER_ESTIMATE)
+    estimate.has(Flag::LowerEstimate)
 }

@@ -43,11 +43,7 @@ pub(super) fn model<'a>(index: &Index<'a>, value: &'a str) -> Grid {
     let plain = |e: &Estimate| headline(Some(e));
     // Neither unidentifiable nor quotable: the model behind it does not hold.
     let quoted = |e: &Estimate| {
-        if e.flags.contains(&Flag::LeadingComponent) {
-            "withheld: one component dominates".to_owned()
-        } else {
-            plain(e)
-        }
+        if e.has(Flag::LeadingComponent) { "withheld: one component dominates".to_owned() } else { plain(e) }
     };
     if lower {
         row("ρ², lower estimate (N < 1.5 d)", &own(Quantity::Rho2), &plain);

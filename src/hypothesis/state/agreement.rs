@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::finding::{Cell, Finding};
 use crate::hypothesis::analysis::{Analysis, PlaceboContrast};
 use crate::hypothesis::estimate::{Estimate, Mode, Quantity};
+use crate::hypothesis::problem::Problem;
 use crate::probe::influence::Z95;
 
 /// A way to read what a constitution does.
@@ -109,11 +110,11 @@ pub fn agreement(signs: &[Sign]) -> Agreement {
 }
 
 /// The stories of a finding's constitutions, placebos apart, with what the judges said in the same analysis.
-pub(super) fn stories(finding: &Finding, analysis: &Analysis) -> Vec<Story> {
+pub(super) fn stories(finding: &Finding, problem: &Problem, analysis: &Analysis) -> Vec<Story> {
     let story = |cell: &Cell| {
         let judged = [None, Some(Mode::Pointwise), Some(Mode::Implicit), Some(Mode::Scores)];
         let mut signs: Vec<Sign> =
-            judged.iter().filter_map(|judge| judge_sign(finding, analysis, cell, *judge)).collect();
+            judged.iter().filter_map(|judge| judge_sign(finding, problem, analysis, cell, *judge)).collect();
         for (route, reading) in [
             (Route::Activation, &cell.alignment),
             (Route::Generation, &cell.conditioned),
@@ -129,7 +130,13 @@ pub(super) fn stories(finding: &Finding, analysis: &Analysis) -> Vec<Story> {
 }
 
 /// The sign of v_c by a judge: of its slope, adjusted, where it differs from the placebo arm the same way.
-fn judge_sign(finding: &Finding, analysis: &Analysis, cell: &Cell, judge: Option<Mode>) -> Option<Sign> {
+fn judge_sign(
+    finding: &Finding,
+    problem: &Problem,
+    analysis: &Analysis,
+    cell: &Cell,
+    judge: Option<Mode>,
+) -> Option<Sign> {
     let of = |quantity| -> Option<&Estimate> {
         analysis.estimates.iter().find(|e| {
             e.quantity == quantity
@@ -140,15 +147,14 @@ fn judge_sign(finding: &Finding, analysis: &Analysis, cell: &Cell, judge: Option
         })
     };
     let (alignment, slope) = (of(Quantity::Alignment)?, of(Quantity::EncodedSlope)?);
-    let route = match judge {
-        // Without forced choices the estimates of another judge carry no mark but their method.
-        None if alignment.method.contains("pointwise rewards") => Route::Pointwise,
-        None if alignment.method.contains("implicit rewards") => Route::Implicit,
-        None if alignment.method.contains("given rewards") => Route::Given,
-        None | Some(Mode::Pairwise) => Route::ForcedChoice,
-        Some(Mode::Pointwise) => Route::Pointwise,
-        Some(Mode::Implicit) => Route::Implicit,
-        Some(Mode::Scores) => Route::Given,
+    // Without forced choices beside them the estimates of another judge carry no mark.
+    let unmarked =
+        || problem.judged.iter().find(|j| j.name == cell.constitution && !j.beside).map(|j| j.mode);
+    let route = match judge.or_else(unmarked)? {
+        Mode::Pairwise => Route::ForcedChoice,
+        Mode::Pointwise => Route::Pointwise,
+        Mode::Implicit => Route::Implicit,
+        Mode::Scores => Route::Given,
     };
     let own = |p: &&PlaceboContrast| {
         p.quantity == Quantity::EncodedSlope

@@ -93,7 +93,7 @@ fn at_layer(stage: &mut Stage<'_>, values: &[usize], out: &mut Analysis) -> Resu
         by_value(stage, &chosen, rows, &list, &shifts, &mut finding)?;
     }
     settle(&mut finding, chosen.placebos.len());
-    finding.stories = stories(&finding, out);
+    finding.stories = stories(&finding, stage.problem, out);
     if !stage.length {
         finding.layers = layers(stage.problem, stage.source, &chosen)?;
     }
