@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::arm::Arm;
 use super::beside::Beside;
+use super::copies::{self, Distinct};
 use super::dominance::Dominance;
 use super::estimate::{Control, Estimate, Mode, Quantity};
 use super::export::{Fitted, LayerDimension, at_layer, fit_directions};
@@ -166,7 +167,9 @@ impl Analysis {
 pub fn analyse(problem: &Problem, source: &dyn LayerSource, options: &Options) -> Result<Analysis> {
     let values = chosen_values(problem, options)?;
     options.check(problem)?;
-    let mut out = Analysis::default();
+    let Distinct { problem, wordings, warnings } = copies::find(problem, source, &options.wordings)?;
+    let (problem, options) = (problem.as_ref(), &Options { wordings, ..options.clone() });
+    let mut out = Analysis { warnings, ..Analysis::default() };
     let mut clock = Clock { at: Instant::now(), seconds: Vec::new() };
     let Chosen { twin, generation } = choose(problem, source, &values, options, &mut out)?;
     clock.lap("layer selection");

@@ -77,19 +77,17 @@ pub fn band(slopes: &[f64]) -> Option<(f64, f64)> {
 }
 
 /// Two-sided p of `difference` from the mean of an arm of `draws` texts with standard deviation `sd`, as the largest of
-/// `compared` constitutions. 1 below [`DRAWS_NEEDED`].
+/// `compared` constitutions. 1 below [`DRAWS_NEEDED`], and for an arm without spread.
 pub fn text_p(difference: f64, sd: f64, draws: usize, compared: usize) -> f64 {
     if draws < DRAWS_NEEDED || !difference.is_finite() || !sd.is_finite() {
         return 1.0;
     }
-    if difference == 0.0 {
+    // Texts that agree to the bit are copies, and show nothing of how far others would lie.
+    if difference == 0.0 || sd <= 0.0 {
         return 1.0;
     }
     let m = draws as f64;
     let t = difference.abs() / (sd * (1.0 + 1.0 / m).sqrt());
-    if !t.is_finite() {
-        return 0.0;
-    }
     let (normal, df) = (Normal::standard(), m - 1.0);
     // s/σ = √(χ²/df): its density in u = ln(s/σ), and that of the arm's mean z/√m. Both integrands are smooth and die
     // out at both ends, so that equal steps are exact to many digits.

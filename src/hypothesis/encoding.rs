@@ -28,9 +28,6 @@ pub fn rho2_on(blocks: &[Range<usize>], label: &Label) -> Option<Influence> {
     Some(Influence::combine(value, &[(1.0 / variance, &own), (-value / variance, &squares)]))
 }
 
-/// What is said of a ρ² that a ridge can only see part of.
-pub const LOWER_ESTIMATE: &str = "fewer than 1.5 contrasts a dimension: a lower estimate";
-
 /// ρ² as an estimate under one of its names.
 pub fn rho2_estimate(bench: &Bench, quantity: Quantity, label: &Label) -> Estimate {
     let method = "leave-block-out twicing ridge";
@@ -60,10 +57,14 @@ pub fn rho2_latent(bench: &Bench, label: &Label, latent: &Latent, scale: Scale) 
     if refuted(&estimate) { estimate.withheld(NOT_GAUSSIAN) } else { estimate }
 }
 
-/// Whether a `rho2_latent` is clearly above 1: no Gaussian score lies behind these labels.
+/// Whether a `rho2_latent` is clearly and by more than a little above 1: no Gaussian score lies behind these labels. A value
+/// that is encoded entirely comes out at 1, on either side of it, and scores that are not quite Gaussian a little above.
 fn refuted(rho2_latent: &Estimate) -> bool {
-    rho2_latent.lo.is_some_and(|lo| lo > 1.0)
+    rho2_latent.lo.is_some_and(|lo| lo > NOT_A_LITTLE)
 }
+
+/// `rho2_latent` above which labels are not those of a Gaussian score.
+const NOT_A_LITTLE: f64 = 1.1;
 
 /// What is said of labels that are told better than a Gaussian score behind them allows.
 const NOT_GAUSSIAN: &str = "the residual stream tells the labels better than a Gaussian score behind them allows, so there is none: it \
@@ -116,7 +117,8 @@ fn finished(
     }
     let share = 100.0 * bench.resolved_share();
     estimate
-        .warn(LOWER_ESTIMATE)
+        .flag(Flag::LowerEstimate)
+        .warn("fewer than 1.5 contrasts a dimension: a lower estimate")
         .warn(format!("a v* spread evenly over the residual stream shows {share:.0} % of its ρ² here"))
 }
 

@@ -11,6 +11,7 @@ pub mod calibration;
 pub mod ceiling;
 pub mod complement;
 pub mod concentration;
+pub mod copies;
 pub mod dimension;
 pub mod discrimination;
 pub mod dominance;

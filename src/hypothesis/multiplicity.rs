@@ -39,10 +39,11 @@ pub fn two_sided(z: f64) -> f64 {
     2.0 * Normal::standard().sf(z.abs())
 }
 
-/// Adjusted two-sided p of each statistic, by draws with `seed`.
+/// Adjusted two-sided p of each statistic, by draws with `seed`; 1 where z is not a number.
 pub fn adjusted(statistics: &[Statistic], seed: u64) -> Vec<f64> {
     let m = statistics.len() as f64;
-    let bonferroni = |z: f64| (m * two_sided(z)).min(1.0);
+    // What has neither a figure nor an error (0/0) is no evidence of anything.
+    let bonferroni = |z: f64| if z.is_nan() { 1.0 } else { (m * two_sided(z)).min(1.0) };
     if statistics.len() < 2 {
         return statistics.iter().map(|s| bonferroni(s.z)).collect();
     }
@@ -78,7 +79,7 @@ pub fn adjusted(statistics: &[Statistic], seed: u64) -> Vec<f64> {
         .map(|s| {
             let reached = maxima.iter().filter(|&&max| max >= s.z.abs()).count();
             let simulated = (reached + 1) as f64 / (DRAWS + 1) as f64;
-            simulated.min(bonferroni(s.z))
+            if s.z.is_nan() { 1.0 } else { simulated.min(bonferroni(s.z)) }
         })
         .collect()
 }

@@ -195,6 +195,8 @@ fn one(
     let share = all.share(Quantity::OwnShare, &angle.slope);
     let place = out.estimates.len();
     for mut estimate in [slope, alignment, share] {
+        // The arm's mean is known only as well as its texts are many: p counts their choice, the interval does not.
+        estimate.method += "; interval over prompts for these placebo texts";
         if draws < DRAWS_NEEDED {
             let are = if draws == 1 { "text is" } else { "texts are" };
             estimate = estimate.warn(format!(

@@ -338,7 +338,7 @@ impl Problem {
 }
 
 /// Blocks, with those that share a prompt made one (named by the smallest).
-fn joined(prompt: &[i32], block: &[i32]) -> Vec<i32> {
+pub(super) fn joined(prompt: &[i32], block: &[i32]) -> Vec<i32> {
     let mut root: HashMap<i32, i32> = HashMap::new();
     fn find(root: &mut HashMap<i32, i32>, b: i32) -> i32 {
         let mut at = b;

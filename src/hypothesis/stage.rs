@@ -6,7 +6,7 @@ use ndarray::Array2;
 
 use super::analysis::{Analysis, Options};
 use super::bench::{Bench, Label};
-use super::estimate::{Control, Estimate, Mode, Quantity, RESOLVED_PART};
+use super::estimate::{Control, Estimate, Flag, Mode, Quantity};
 use super::improvement::{self, Angle};
 use super::latent::{Latent, Scale};
 use super::layers::selects;
@@ -116,10 +116,16 @@ impl Stage<'_> {
                 && estimate.estimate.is_some()
                 && !bench.spectrum.resolves()
             {
-                estimate = estimate.warn(format!(
-                    "{RESOLVED_PART} of the residual stream that these resolve, {:.0} % of its variance",
+                estimate = estimate.flag(Flag::ResolvedPart).warn(format!(
+                    "fewer than 1.5 contrasts a dimension: figure and interval are of the part of the residual stream that \
+                     these resolve, {:.0} % of its variance",
                     100.0 * bench.resolved_share()
                 ));
+                // A slope of a part is no estimate of the whole, which it undershoots by as much as is not seen; whether it
+                // is 0 can be told, how large it is cannot.
+                if is_slope(estimate.quantity) {
+                    (estimate.lo, estimate.hi) = (None, None);
+                }
             }
         }
         out.estimates.push(estimate);
@@ -365,6 +371,10 @@ fn of_the_resolved_part(quantity: Quantity) -> bool {
             | Quantity::GenerationAlignment
             | Quantity::Gap
             | Quantity::EncodedSlope
+            | Quantity::OwnSlope
+            | Quantity::OwnAlignment
+            | Quantity::JudgeSlope
+            | Quantity::JudgeAlignment
             | Quantity::WeightedSlope
             | Quantity::WeightedAlignment
             | Quantity::EnsembleAlignment
@@ -375,6 +385,14 @@ fn of_the_resolved_part(quantity: Quantity) -> bool {
             | Quantity::ValueCone
             | Quantity::ConstrainedShare
             | Quantity::VerdictAlignment
+    )
+}
+
+/// Slopes that run through the residual stream: sizes, of which a part says less than the whole.
+fn is_slope(quantity: Quantity) -> bool {
+    matches!(
+        quantity,
+        Quantity::EncodedSlope | Quantity::OwnSlope | Quantity::JudgeSlope | Quantity::WeightedSlope
     )
 }
 

@@ -3,6 +3,7 @@
 use super::Report;
 use super::format::{counted, quotable};
 use super::rows::Index;
+use super::together::clear_side;
 use super::validity::JudgeValidity;
 use super::verdict::{LEVEL, MATTERS, MIN_GROUPS, Outcome, Tables, Verdict};
 use super::words::{NAMED_VALUES, groups, joined, lower_model, quoted, real};
@@ -55,8 +56,7 @@ pub(super) fn judge_itself(report: &Report, index: &Index<'_>) -> Option<String>
             let held = index.get(Quantity::JudgeSlope, Some(**value), None, Control::Length);
             clear
                 && band.is_some_and(|(lo, hi)| same(lo) && same(hi))
-                && (!index.length
-                    || held.and_then(|e| e.lo.zip(e.hi)).is_some_and(|(lo, hi)| same(lo) && same(hi)))
+                && (!index.length || held.and_then(clear_side).is_some_and(|side| same(f64::from(side))))
                 && size.is_some_and(|s| s.abs() >= MATTERS)
                 && of(Quantity::JudgeAlignment).is_some_and(quotable)
                 && slope.and_then(|e| e.estimate).is_some_and(same)

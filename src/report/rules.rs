@@ -1,6 +1,7 @@
 //! The rules of the verdict, in their order: evidence in, word and reason out.
 
 use super::format::{self, percent, quotable, size};
+use super::together::clear_side;
 use super::verdict::{LEVEL, MATTERS, MIN_GROUPS, Outcome, Qualifier};
 use crate::hypothesis::analysis::PlaceboContrast;
 use crate::hypothesis::arm::DRAWS_NEEDED;
@@ -27,6 +28,8 @@ pub(super) struct Evidence<'a> {
     pub length: bool,
     pub slope_length: Option<&'a Estimate>,
     pub alignment_length: Option<&'a Estimate>,
+    /// Whether all answers to a prompt have the same reward under the constitution.
+    pub constant: bool,
     /// Why the judge is not valid.
     pub judge: Option<String>,
     /// Whether the judge is at chance for this value.
@@ -65,6 +68,10 @@ pub(super) fn decide(e: &Evidence<'_>) -> Decision {
     }
     if let Some(complaint) = &e.judge {
         return decision(Outcome::JudgeInvalid, None, format!("the judge {complaint}"));
+    }
+    if e.constant {
+        let reason = "all answers to a prompt have the same reward under it";
+        return decision(Outcome::JudgeInvalid, None, reason);
     }
     let found = by_figures(e);
     if found.outcome == Outcome::NoEvidence && e.at_chance && !e.placebo {
@@ -179,14 +186,13 @@ fn length(e: &Evidence<'_>, slope: f64) -> Decision {
         return stands(Some(Qualifier::LengthNotControlled), "response length is not known");
     }
     let explains = |why: &str| decision(Outcome::NoEvidence, Some(Qualifier::LengthExplains), why);
-    let Some((held, lo, hi)) = e.slope_length.and_then(|s| Some((s.estimate?, s.lo?, s.hi?))) else {
+    let Some((held, side)) = e.slope_length.and_then(|s| Some((s.estimate?, clear_side(s)?))) else {
         return explains("no slope is left when length is controlled");
     };
     if held * slope <= 0.0 {
         return explains("the sign turns when length is controlled");
     }
-    let clear = if slope > 0.0 { lo > 0.0 } else { hi < 0.0 };
-    if !clear || !e.alignment_length.is_some_and(quotable) {
+    if side == 0 || !e.alignment_length.is_some_and(quotable) {
         return stands(Some(Qualifier::LengthConfounded), "not clear any more when length is controlled");
     }
     stands(None, "clear beyond the placebo arm, with and without length control, and the total slope agrees")

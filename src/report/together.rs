@@ -22,6 +22,17 @@ pub(crate) fn interval_for_all(e: &Estimate, of: usize) -> Option<(f64, f64)> {
     Some((value - wider * (value - lo), value + wider * (hi - value)))
 }
 
+/// The side of 0 on which a figure clearly lies: its 95 % interval, or, for a figure that has an error and no interval, 1.96
+/// standard errors; 0 for neither side. `None` without an error.
+pub(crate) fn clear_side(e: &Estimate) -> Option<i8> {
+    let value = e.estimate?;
+    let (lo, hi) = match (e.lo, e.hi) {
+        (None, None) => (value - Z95 * e.se?, value + Z95 * e.se?),
+        (lo, hi) => (lo.unwrap_or(f64::NEG_INFINITY), hi.unwrap_or(f64::INFINITY)),
+    };
+    Some(i8::from(lo > 0.0) - i8::from(hi < 0.0))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -39,5 +50,18 @@ mod tests {
         assert!((lo - (0.3 - 0.2 * wider)).abs() < 1e-6 && (hi - (0.3 + 0.3 * wider)).abs() < 1e-6);
         assert_eq!(interval_for_all(&e.clone().at_least(0.2), 1), None);
         assert_eq!(interval_for_all(&e.withheld("why"), 1), None);
+    }
+
+    #[test]
+    fn a_figure_without_an_interval_is_told_from_0_by_its_error() {
+        let e = |value: f64| {
+            Estimate::figure(Quantity::EncodedSlope, "m", value, 0.1, (value - 0.4, value + 0.4))
+        };
+        assert_eq!(clear_side(&e(0.3)), Some(0));
+        assert_eq!(clear_side(&e(-0.5)), Some(-1));
+        let bare = |value: f64| Estimate { lo: None, hi: None, ..e(value) };
+        assert_eq!(clear_side(&bare(0.3)), Some(1));
+        assert_eq!(clear_side(&bare(0.1)), Some(0));
+        assert_eq!(clear_side(&Estimate { se: None, ..bare(0.3) }), None);
     }
 }

@@ -5,6 +5,7 @@
 //! - *it answers by place*: the mean position bias is more than [`BIAS_OVER_SPREAD`] times the spread of its preferences,
 //!   or both orders of a pair do not agree on more pairs than a coin would (one-sided 5 %); and with both orders averaged
 //!   its choices still have no clear relation to any label;
+//! - *it has no preference*: under every constitution outside the placebo arm all answers to a prompt have the same reward;
 //! - *it does not heed constitutions*: even for the constitution that moves its rewards most, less than [`SHARE_HEEDED`]
 //!   of their variance depends on it, and less than [`OVER_PLACEBOS`] times the share between placebo texts.
 //!
@@ -28,10 +29,15 @@ pub const SHARE_HEEDED: f64 = 0.25;
 /// How many times the share between placebo texts it has to be otherwise.
 pub const OVER_PLACEBOS: f64 = 2.0;
 
+/// Share of pairs with the same preference in both orders below which place decides most of them.
+const BY_PLACE: f64 = 0.25;
+
 /// What is wrong with a judge.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum JudgeProblem {
+    /// All answers to a prompt have the same reward, under every constitution.
+    NoPreference,
     /// It takes the answer shown first, or second, whatever the answers are.
     AnswersByPlace,
     /// Both orders of a pair agree no more often than coins do.
@@ -84,6 +90,16 @@ impl JudgeValidity {
         let (bias, spread) = (over(Quantity::PositionBias), over(Quantity::JudgeSpread));
         let figure = |e: Option<&Estimate>| e.and_then(|e| e.estimate);
         let mut problems = Vec::new();
+        let asked: Vec<bool> = index
+            .values
+            .iter()
+            .flat_map(|value| index.constitutions.iter().map(move |c| (*value, c)))
+            .filter(|(_, c)| !c.is_placebo())
+            .filter_map(|(value, c)| has_preference(index, value, c.name))
+            .collect();
+        if !asked.is_empty() && asked.iter().all(|varies| !varies) {
+            problems.push(JudgeProblem::NoPreference);
+        }
         let biased = bias.zip(spread).is_some_and(|(b, s)| b.abs() > BIAS_OVER_SPREAD * s);
         let disagree = agreement.and_then(|e| e.z).is_some_and(|z| z <= GATE);
         if (biased || disagree) && !any_clear(accuracies(index, None)) {
@@ -104,6 +120,10 @@ impl JudgeValidity {
             Some(JudgeProblem::AnswersByPlace | JudgeProblem::OrdersDisagree) => Some(
                 "ask about one answer at a time (`--mode pointwise`), read the judgment from likelihoods (`--mode implicit`), \
                  or use a larger or instruction-tuned model",
+            ),
+            Some(JudgeProblem::NoPreference) => Some(
+                "check what the rewards were made from: a score that was never filled in looks like this; or ask about two answers \
+                 at a time (`--mode pairwise`), or read the judgment from likelihoods (`--mode implicit`)",
             ),
             Some(JudgeProblem::IgnoresConstitutions) => Some(
                 "read the judgment from likelihoods (`--mode implicit`), check that the judge template shows the constitution \
@@ -135,6 +155,7 @@ impl JudgeValidity {
     pub(super) fn complaint(&self) -> Option<String> {
         let share = |s: Option<f64>| s.map_or_else(|| "an unknown share".to_owned(), percent);
         Some(match self.problems.first()? {
+            JudgeProblem::NoPreference => "gives all answers to a prompt the same reward".to_owned(),
             JudgeProblem::AnswersByPlace => {
                 let place = if self.position_bias.unwrap_or_default() > 0.0 { "first" } else { "second" };
                 format!(
@@ -147,14 +168,35 @@ impl JudgeValidity {
                 "changes its mind when two answers trade places (both orders agree on {} of pairs; a coin would on 50 %)",
                 share(self.order_agreement)
             ),
-            JudgeProblem::IgnoresConstitutions => format!(
-                "heeds the constitution hardly more than texts without content (at most {} of what its preferences vary by \
-                 depends on the constitution, where texts without content make {})",
-                share(self.constitution_share),
-                share(self.placebo_share)
-            ),
+            JudgeProblem::IgnoresConstitutions => {
+                // Where place decides as well, that is told first.
+                let place = match (self.order_agreement, self.position_bias) {
+                    (Some(agree), Some(bias)) if agree < BY_PLACE => format!(
+                        "mostly takes the answer that is shown {} (both orders of a pair agree on {} of pairs; a coin would on \
+                         50 %), and ",
+                        if bias > 0.0 { "first" } else { "second" },
+                        percent(agree)
+                    ),
+                    _ => String::new(),
+                };
+                format!(
+                    "{place}heeds the constitution hardly more than texts without content (at most {} of what its preferences vary by \
+                     depends on the constitution, where texts without content make {})",
+                    share(self.constitution_share),
+                    share(self.placebo_share)
+                )
+            }
         })
     }
+}
+
+/// Whether the rewards of a constitution vary within prompts that have labels of a value: a total slope of exactly 0 without
+/// any error is that of rewards that do not. `None` where it was not measured.
+pub(super) fn has_preference<'a>(index: &Index<'a>, value: &'a str, constitution: &'a str) -> Option<bool> {
+    // Labels that do not vary have no ρ², and say nothing of the judge.
+    index.get(Quantity::Rho2, Some(value), None, Control::None)?.estimate?;
+    let total = index.cell(Quantity::TotalSlope, value, constitution, Control::None)?;
+    Some(!(total.estimate? == 0.0 && total.se? == 0.0))
 }
 
 /// Estimates of `judge_accuracy`: all of them, or those for a value under constitutions that were announced to move it.

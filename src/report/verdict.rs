@@ -7,8 +7,8 @@
 //! rule that applies decides:
 //!
 //! 1. **too little data**: fewer than [`MIN_GROUPS`] independent groups of answers.
-//! 2. **judge not valid**: the judge fails its gate ([`super::validity`]), or no other rule gives evidence and the judge
-//!    is at chance for this value.
+//! 2. **judge not valid**: the judge fails its gate ([`super::validity`]), or gives all answers to a prompt the same reward
+//!    under this constitution, or no other rule gives evidence and the judge is at chance for this value.
 //! 3. **not identifiable**: the slope has no figure or no standard error, or the alignment fails its gate (θ̂_SS or θ̂_cc
 //!    not above 1.645 standard errors): then v* or v_c is not seen in this residual stream. If the total slope is
 //!    significant all the same, the verdict says so.
@@ -32,7 +32,7 @@ use serde::Serialize;
 use super::format::{quotable, size};
 use super::rows::{Index, Named};
 use super::rules::{DECIDES, Decision, Evidence, decide};
-use super::validity::JudgeValidity;
+use super::validity::{JudgeValidity, has_preference};
 use super::{PLACEBO, Report};
 use crate::hypothesis::analysis::PlaceboContrast;
 use crate::hypothesis::arm::{self, Arm, DRAWS_NEEDED};
@@ -96,6 +96,18 @@ pub enum Qualifier {
 }
 
 impl Outcome {
+    /// All of them.
+    pub const ALL: [Self; 8] = [
+        Self::Improves,
+        Self::Degrades,
+        Self::NoEvidence,
+        Self::NotIdentifiable,
+        Self::DiffersFromZero,
+        Self::PlaceboEffect,
+        Self::JudgeInvalid,
+        Self::TooLittleData,
+    ];
+
     /// In words.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -325,6 +337,7 @@ fn verdict<'a>(
         length: index.length,
         slope_length: at(slope, Control::Length),
         alignment_length: at(alignment, Control::Length),
+        constant: has_preference(index, value, named.name) == Some(false),
         judge: judge.complaint(),
         at_chance: judge.at_chance.iter().any(|v| v == value),
     });

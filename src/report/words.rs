@@ -183,7 +183,8 @@ pub(super) fn lower_model(subject: &str) -> String {
 
 fn which(report: &Report, index: &Index<'_>, verdicts: &[Verdict]) -> String {
     if real(verdicts).next().is_none() {
-        return "No constitution (a text that says which of two answers to prefer) was put to it.".into();
+        return "No constitution (a text that says which of two answers to prefer) was put to it as a judge."
+            .into();
     }
     let mut out = Vec::new();
     if let Some(advice) = JudgeValidity::new(index).advice {
@@ -222,9 +223,27 @@ fn which(report: &Report, index: &Index<'_>, verdicts: &[Verdict]) -> String {
         };
         let total = [Qualifier::TotalPositive, Qualifier::TotalNegative];
         let small = qualified(Outcome::NoEvidence, &[Qualifier::TooSmall]);
+        let told_apart = [
+            (
+                Qualifier::WithinPlacebo,
+                "moved it no further than texts without content differ among themselves",
+            ),
+            (Qualifier::LengthExplains, "moved it only as far as the answers’ length does"),
+            (
+                Qualifier::Ordinary,
+                "moved it along a direction no closer to its own than unrelated directions, which too few placebo texts leave \
+                 open",
+            ),
+            (
+                Qualifier::TotalDisagrees,
+                "moved it in the inner state, where what was chosen in all does not agree",
+            ),
+        ];
+        let told_apart = told_apart.map(|(q, what)| (qualified(Outcome::NoEvidence, &[q]), what));
+        let apart: usize = told_apart.iter().map(|(n, _)| n).sum();
         let (silent, unread) =
             (qualified(Outcome::NoEvidence, &total), qualified(Outcome::NotIdentifiable, &total));
-        let none = names(Outcome::NoEvidence).len() - small - silent;
+        let none = names(Outcome::NoEvidence).len() - small - silent - apart;
         let blind = names(Outcome::NotIdentifiable).len() - unread;
         let mut told = up.len() + down.len() + differs.len();
         let mut counted_as = |n: usize| {
@@ -233,10 +252,10 @@ fn which(report: &Report, index: &Index<'_>, verdicts: &[Verdict]) -> String {
             if first { counted(n as u64, "constitution") } else { format!("{} more", count(n as u64)) }
         };
         if none > 0 {
-            parts.push(format!(
-                "{} had no effect that stands out from chance, placebos or length",
-                counted_as(none)
-            ));
+            parts.push(format!("{} had no effect that stands out from chance", counted_as(none)));
+        }
+        for (n, what) in told_apart.into_iter().filter(|(n, _)| *n > 0) {
+            parts.push(format!("{} {what}", counted_as(n)));
         }
         if small > 0 {
             parts.push(format!(
@@ -309,7 +328,11 @@ fn inner_state(index: &Index<'_>, summaries: &[ValueSummary]) -> String {
                 };
                 let range = match (e.lo, e.hi) {
                     (Some(lo), Some(hi)) if !s.lower_estimate => {
-                        format!(" (between {} and {})", percent(lo.max(0.0)), percent(hi.min(1.0)))
+                        format!(
+                            " (between {} and {})",
+                            percent(lo.clamp(0.0, 1.0)),
+                            percent(hi.clamp(0.0, 1.0))
+                        )
                     }
                     _ => String::new(),
                 };
@@ -407,12 +430,17 @@ fn what_would_make_it_wrong(
     }
     if summaries.iter().any(|s| s.lower_estimate) {
         risks.push(
-            "there are fewer comparisons than the model has dimensions, so part of it cannot be seen".into(),
+            "there are fewer comparisons than the model has dimensions, so part of it cannot be seen, and what is told is of the rest"
+                .into(),
         );
     }
     let blocks = report.estimates.iter().filter_map(|e| e.blocks).max();
     if let Some(blocks) = blocks.filter(|&b| b < FEW_BLOCKS) {
-        risks.push(format!("{blocks} groups of answers are few"));
+        risks.push(format!(
+            "{} of answers {} few",
+            counted(blocks as u64, "independent group"),
+            if blocks == 1 { "is" } else { "are" }
+        ));
     }
     let skipped = report.skipped();
     if skipped > 0 {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Value as Json, json};
 use vstar::batch::pose;
 use vstar::error::{Kind, Place};
-use vstar::hypothesis::{Control, Estimate, LayerChoice, Options, Quantity, analyse};
+use vstar::hypothesis::{Control, Estimate, Flag, LayerChoice, Options, Quantity, analyse};
 use vstar::input::{Family, Sign};
 use vstar::report::verdict::verdicts;
 use vstar::report::{ConstitutionCard, Outcome, PLACEBO, Qualifier, Report, SKIPPED};
@@ -318,6 +318,12 @@ fn a_report_comes_back_as_it_was_written() {
 #[test]
 fn what_is_no_report_is_refused_and_what_is_newer_is_told() {
     let read = |json: Json| from_json(&json.to_string(), &Place::file("report.json"));
+    // Reports before the flag said so in words alone.
+    let lower = json!({"format": "vstar-report/1", "estimates": [{
+        "quantity": "rho2", "value": "kind", "layer": 2, "control": "none", "estimate": 0.5, "lo": 0.4, "se": 0.05,
+        "reportable": true, "method": "m", "warnings": ["fewer than 1.5 contrasts a dimension: a lower estimate"]}]});
+    let old = read(lower).expect("a report");
+    assert!(old.estimates[0].has(Flag::LowerEstimate) && !old.estimates[0].has(Flag::ResolvedPart));
     assert_eq!(from_json("{", &Place::default()).expect_err("refused").kind(), Some(Kind::Malformed));
     assert_eq!(read(json!({})).expect_err("refused").kind(), Some(Kind::Unsupported));
     let other = read(json!({"format": "vstar-report/2"})).expect_err("refused");

@@ -300,14 +300,14 @@ fn wordings_that_differ_are_told_from_wordings_that_do_not() {
 
 #[test]
 fn the_best_of_many_equals_is_not_better_than_they_are() {
-    let (mut best, mut largest, mut covered) = (0.0, 0.0, 0);
+    let (mut best, mut largest) = (0.0, 0.0);
     let seeds = 20;
     for seed in 0..seeds {
         let design = Design { prompts: 150, ..narrow(judges(&[0.5; 12])) };
         let analysis = analysed(&design, 80 + seed);
         let e = find(&analysis, Quantity::BestAlignment);
         best += e.estimate.expect("a figure") / seeds as f64;
-        covered += usize::from((e.lo.expect("lo")..=e.hi.expect("hi")).contains(&0.5));
+        assert_eq!((e.lo, e.hi), (None, None), "an interval of two halves");
         let all = analysis
             .estimates
             .iter()
@@ -316,7 +316,6 @@ fn the_best_of_many_equals_is_not_better_than_they_are() {
     }
     assert!((best - 0.5).abs() < 0.03, "{best}");
     assert!(largest > best + 0.03, "the largest, {largest}, is no better than {best}: nothing was corrected");
-    assert!(covered >= 17, "{covered} of {seeds}");
 }
 
 #[test]

@@ -53,11 +53,10 @@ impl Key {
     }
 }
 
-/// Whether a figure speaks of the predictions of the fit at hand, which a fit to more rows makes better, or of the
-/// constitution that half of the rows choose.
+/// Whether a figure speaks of the predictions of the fit at hand, which a fit to more rows makes better.
 pub fn of_the_fit(e: &Estimate) -> bool {
     match e.quantity {
-        Quantity::Auc | Quantity::PairAccuracy | Quantity::NonlinearGain | Quantity::BestAlignment => true,
+        Quantity::Auc | Quantity::PairAccuracy | Quantity::NonlinearGain => true,
         // By the reading; by rewards it is a matter of the rewards alone.
         Quantity::MeasuredRegret => e.constitution.is_none(),
         _ => false,

@@ -18,13 +18,15 @@ pub(super) fn section(report: &Report, index: &Index<'_>) -> Option<Section> {
         ">bound for all [95 %]",
         "bound",
     ]);
-    let (mut bounds, mut apart) = (0, 0);
+    let (mut bounds, mut apart, mut why) = (0, 0, None);
     let mut lines: Vec<Line<'_>> = Vec::new();
     for &value in &index.values {
         let get = |quantity| index.get(quantity, Some(value), None, Control::None);
         // Counts are in units of the label, these bounds in those of the latent score.
         let latent = get(Quantity::Rho2Latent).is_some();
-        let bound = get(Quantity::CeilingRegret).filter(|e| quotable(e));
+        let bound = get(Quantity::CeilingRegret);
+        why = why.or(bound.filter(|e| !quotable(e)).map(|e| e.warnings.first()));
+        let bound = bound.filter(|e| quotable(e));
         bounds += usize::from(bound.is_some());
         apart += usize::from(latent && bound.is_some());
         let line = Line { value, latent, bound, ..Line::default() };
@@ -98,7 +100,11 @@ pub(super) fn section(report: &Report, index: &Index<'_>) -> Option<Section> {
     } else if judged == 0 && bounds > 0 {
         "No constitution’s choices could be counted against the bound.".to_owned()
     } else if judged == 0 {
-        "The bound is not identifiable: no value is encoded clearly enough.".to_owned()
+        match why {
+            Some(Some(why)) => format!("The bound is not identifiable: {why}."),
+            Some(None) => "The bound is not identifiable.".to_owned(),
+            None => "The bound was not measured.".to_owned(),
+        }
     } else if below.is_empty() {
         format!("No constitution clearly loses less than the bound allows, in {comparisons}.")
     } else {

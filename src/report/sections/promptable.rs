@@ -18,7 +18,7 @@ pub(super) fn section(_: &Report, index: &Index<'_>) -> Option<Section> {
         ">ρ [95 %]",
         "best constitution",
         ">⟨v_c, v*⟩ [95 % for all]",
-        ">best, chosen on other prompts [95 %]",
+        ">best, chosen on other prompts",
         ">mean ⟨v_c, v*⟩ [95 %]",
         "limit",
     ]);
@@ -52,8 +52,7 @@ pub(super) fn section(_: &Report, index: &Index<'_>) -> Option<Section> {
         let (rlo, rhi) = (rho.lo.unwrap_or(0.0), rho.hi.unwrap_or(1.0));
         let get = |quantity| index.get(quantity, Some(value), None, Control::None);
         let held_out = get(Quantity::BestAlignment).filter(|e| quotable(e));
-        // Free of selection where it could be estimated; else the interval for all.
-        let limit = limit((rlo, rhi), held_out.and_then(|e| e.lo.zip(e.hi)).unwrap_or((lo, hi)));
+        let limit = limit((rlo, rhi), (lo, hi));
         words.push(format!("“{value}”: {limit}"));
         table.rows.push(vec![
             Cell::name(value),
@@ -81,7 +80,7 @@ pub(super) fn section(_: &Report, index: &Index<'_>) -> Option<Section> {
             "Per unit of sd⟨h, v_c⟩ the encoded slope is ρ σ_S ⟨v_c, v*⟩, at most ρ σ_S (Cauchy–Schwarz). ρ-limited: the interval of ρ lies below \
              that of the best alignment; prompt-limited: above it; neither: both reach {NEAR_ONE}; otherwise it cannot be told. The \
              best of several is best by chance too: its interval is widened for the number of constitutions tried (Šidák), and beside it \
-             stands the best one chosen on half of the blocks and measured on the other half, both ways, which decides. It says \
+             stands the best one chosen on half of the blocks and measured on the other half, both ways, without an interval. It says \
              nothing of texts that were not tried. Mean: over the constitutions outside the placebo arm."
         )],
         grids: vec![("ρ against the best constitution".into(), table)],

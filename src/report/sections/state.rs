@@ -2,11 +2,12 @@
 
 use super::Section;
 use crate::hypothesis::Control;
+use crate::hypothesis::state::placebo::Band;
 use crate::hypothesis::state::{
     Agreement, Cell as Found, Figure, Finding, Missing, Outcome, Reading, Route, Shifted, Story, TABLE,
 };
 use crate::report::Report;
-use crate::report::format::{NOT_IDENTIFIABLE, NOTHING, counted, number, p, percent};
+use crate::report::format::{NOT_IDENTIFIABLE, NOTHING, count, counted, number, p, percent};
 use crate::report::grid::{Cell, Grid, NAME, grid};
 use crate::report::rows::Index;
 use crate::report::text::shortened;
@@ -44,16 +45,13 @@ pub(in crate::report) fn without_a_judge(report: &Report) -> Option<String> {
     let findings: Vec<Finding> = serde_json::from_value(report.tables.get(TABLE)?.clone()).ok()?;
     let plain = findings.iter().find(|f| f.control == Control::None)?;
     let length = findings.iter().find(|f| f.control == Control::Length);
-    let tested: Vec<&Found> = plain
-        .cells
-        .iter()
-        .filter(|c| !c.placebo && READINGS.iter().any(|get| get(c).outcome.sign().is_some()))
-        .collect();
+    let tested: Vec<&Found> =
+        plain.cells.iter().filter(|c| !c.placebo && READINGS.iter().any(|t| can_tell((t.get)(c)))).collect();
     if tested.is_empty() {
         return None;
     }
     let mut names: Vec<&str> = Vec::new();
-    for (cell, _) in READINGS.iter().flat_map(|get| clear(plain, length, *get)) {
+    for (cell, _) in READINGS.iter().flat_map(|t| clear(plain, length, t.get)) {
         if !names.contains(&cell.constitution.as_str()) {
             names.push(&cell.constitution);
         }
@@ -77,8 +75,30 @@ pub(in crate::report) fn without_a_judge(report: &Report) -> Option<String> {
 
 type Get = fn(&Found) -> &Reading;
 
-/// The figures that verdicts rest on.
-const READINGS: [Get; 3] = [|c| &c.alignment, |c| &c.gain, |c| &c.retrieval];
+/// A figure that verdicts rest on.
+struct Tested {
+    get: Get,
+    /// In a cell of the table.
+    short: &'static str,
+    /// What a constitution does where it is clear, in the plural.
+    does: &'static str,
+}
+
+/// All of them: their p are adjusted together.
+const READINGS: [Tested; 5] = [
+    Tested { get: |c| &c.alignment, short: "Δ_c", does: "add a direction along or against v*" },
+    Tested { get: |c| &c.gain, short: "gain", does: "amplify or damp it" },
+    Tested { get: |c| &c.retrieval, short: "ρ²", does: "make the value easier or harder to read" },
+    Tested { get: |c| &c.turn, short: "turn of v*", does: "turn v* more or less than such texts do" },
+    Tested { get: |c| &c.conditioned, short: "w_c", does: "turn generation along or against v*" },
+];
+
+/// Whether a reading could have been found beyond the placebo texts: it has a figure and a band, and a cosine's band leaves
+/// room outside.
+fn can_tell(reading: &Reading) -> bool {
+    let room = |b: Band| b.lo > -1.0 || b.hi < 1.0;
+    reading.outcome.sign().is_some() && reading.band.is_some_and(room)
+}
 
 /// Cells whose reading is clear, also under length control where that was measured.
 fn clear<'a>(
@@ -111,37 +131,36 @@ fn verdict(plain: &Finding, length: Option<&Finding>) -> String {
         return "Not measured: which rows answer the same prompt is not known.".into();
     }
     let real: Vec<&Found> = plain.cells.iter().filter(|c| !c.placebo).collect();
-    let said = |get: fn(&Found) -> &Reading| real.iter().filter(|c| get(c).outcome.sign().is_some()).count();
-    let readings: [(&str, Get); 3] = [
-        ("add a direction along or against v*", READINGS[0]),
-        ("amplify or damp it", READINGS[1]),
-        ("make the value easier or harder to read", READINGS[2]),
-    ];
-    let tested: Vec<usize> = readings.iter().map(|(_, get)| said(*get)).collect();
     if real.is_empty() {
         return "Not measured: no constitution outside the placebo arm was read.".into();
     }
-    if tested.iter().all(|n| *n == 0) {
-        return if plain.placebos < crate::hypothesis::state::placebo::ENOUGH {
-            format!(
-                "No verdict: {} under which the responses were read; four independent ones are needed.",
-                counted(plain.placebos as u64, "placebo text")
-            )
-        } else {
-            "No verdict: no value is identifiable in the state.".into()
-        };
-    }
-    let found: Vec<Vec<(&Found, Outcome)>> =
-        readings.iter().map(|(_, get)| clear(plain, length, *get)).collect();
-    let measured = tested.iter().max().copied().unwrap_or(0);
-    let cases = counted(measured as u64, "case");
-    if found.iter().all(Vec::is_empty) {
+    if plain.placebos < crate::hypothesis::state::placebo::ENOUGH {
         return format!(
-            "In {cases} (a value and a constitution) no constitution adds v*, amplifies it or makes the value easier to \
-             read beyond what placebo texts do, as far as these data tell."
+            "No verdict: {} under which the responses were read; four independent ones are needed.",
+            counted(plain.placebos as u64, "placebo text")
         );
     }
-    let part = |(i, (what, _)): (usize, &(&str, Get))| -> String {
+    let tested: Vec<usize> =
+        READINGS.iter().map(|t| real.iter().filter(|c| can_tell((t.get)(c))).count()).collect();
+    let known = real.iter().filter(|c| READINGS.iter().any(|t| can_tell((t.get)(c)))).count();
+    if known == 0 {
+        return "No verdict: no value is identifiable in the state.".into();
+    }
+    let untold = match real.len() - known {
+        0 => String::new(),
+        n => format!(" In {} more it cannot be told.", count(n as u64)),
+    };
+    let found: Vec<Vec<(&Found, Outcome)>> = READINGS.iter().map(|t| clear(plain, length, t.get)).collect();
+    let possible: Vec<&str> =
+        READINGS.iter().zip(&tested).filter(|(_, n)| **n > 0).map(|(t, _)| t.does).collect();
+    if found.iter().all(Vec::is_empty) {
+        return format!(
+            "In {} (a value and a constitution) no constitution is seen to do anything of this beyond what placebo texts do: {}.{untold}",
+            counted(known as u64, "case"),
+            possible.join("; ")
+        );
+    }
+    let part = |i: usize| -> String {
         let names: Vec<String> = found[i].iter().take(3).map(|(c, o)| named(c, *o)).collect();
         let more = found[i].len().saturating_sub(3);
         let list = match (names.is_empty(), more) {
@@ -149,10 +168,10 @@ fn verdict(plain: &Finding, length: Option<&Finding>) -> String {
             (false, 0) => format!(" ({})", names.join(", ")),
             (false, n) => format!(" ({} and {n} more)", names.join(", ")),
         };
-        format!("{} of {} {what}{list}", found[i].len(), tested[i])
+        format!("{} of {} {}{list}", found[i].len(), tested[i], READINGS[i].does)
     };
-    let parts: Vec<String> = readings.iter().enumerate().map(part).collect();
-    format!("Beyond placebo texts, of the cases (a value and a constitution): {}.", parts.join("; "))
+    let parts: Vec<String> = (0..READINGS.len()).filter(|&i| tested[i] > 0).map(part).collect();
+    format!("Beyond placebo texts, of the cases (a value and a constitution): {}.{untold}", parts.join("; "))
 }
 
 fn named(cell: &Found, outcome: Outcome) -> String {
@@ -186,14 +205,14 @@ fn main(cells: &[&Found]) -> Grid {
     ]);
     for c in cells {
         let mut beyond: Vec<String> = Vec::new();
-        for (name, reading) in [("Δ_c", &c.alignment), ("gain", &c.gain), ("ρ²", &c.retrieval)] {
-            match reading.outcome {
+        for Tested { get, short: name, .. } in &READINGS {
+            match get(c).outcome {
                 Outcome::Higher => beyond.push(format!("{name} +")),
                 Outcome::Lower => beyond.push(format!("{name} −")),
                 _ => {}
             }
         }
-        let none = [&c.alignment, &c.gain, &c.retrieval].iter().all(|r| r.outcome.sign().is_none());
+        let none = !READINGS.iter().any(|t| can_tell((t.get)(c)));
         table.rows.push(vec![
             Cell::name(&c.value),
             Cell::name(&c.constitution),
@@ -293,14 +312,13 @@ fn details(cells: &[&Found]) -> Grid {
         ">placebos",
         ">raw cos(Δ_c, v*)",
         ">reliability of Δ_c",
-        ">p adj. Δ_c, gain, ρ²",
+        ">p adj. Δ_c, gain, ρ², turn, w_c",
     ]);
     for c in cells {
         let random =
             c.random.map(|(mean, sd)| format!("{} ({})", number(mean, Some(0.01)), number(sd, Some(0.01))));
         let plain = |v: Option<f64>| v.map_or_else(|| NOTHING.to_owned(), |v| number(v, Some(0.01)));
-        let adjusted: Vec<String> =
-            [&c.alignment, &c.gain, &c.retrieval].iter().map(|r| p(r.p_adjusted)).collect();
+        let adjusted: Vec<String> = READINGS.iter().map(|t| p((t.get)(c).p_adjusted)).collect();
         table.rows.push(vec![
             Cell::name(&c.value),
             Cell::name(&c.constitution),

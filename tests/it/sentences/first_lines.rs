@@ -1,7 +1,7 @@
 //! The five first lines: each clause with a report in which it stands, and one in which it must not.
 
 use serde_json::json;
-use vstar::hypothesis::{Control, Estimate, Quantity};
+use vstar::hypothesis::{Control, Estimate, Flag, Quantity};
 use vstar::report::words::five_lines;
 use vstar::report::{PLACEBO, Report, SKIPPED, to_markdown};
 
@@ -95,17 +95,60 @@ fn what_stands_out_a_little_is_not_said_not_to_stand_out() {
     quiet(&mut total);
     line(&total, 1, &[choices], &[nothing]);
     contrast(&mut total, 1, "p_texts", json!(0.05));
-    line(
-        &total,
-        1,
-        &["1 constitution had no effect that stands out from chance, placebos or length"],
-        &["choices go"],
-    );
+    line(&total, 1, &["1 constitution had no effect that stands out from chance"], &["choices go"]);
     let mut unread = report();
     own(&mut unread, Quantity::OwnAlignment, Control::None).reportable = false;
     line(&unread, 1, &[choices], &["cannot tell"]);
     contrast(&mut unread, 1, "p_texts", json!(0.05));
     line(&unread, 1, &["For 1 constitution the data cannot tell"], &["choices go"]);
+}
+
+#[test]
+fn what_is_no_evidence_is_told_apart_by_its_reason() {
+    let (chance, placebos, length, ordinary, total) = (
+        "had no effect that stands out from chance",
+        "1 constitution moved it no further than texts without content differ among themselves",
+        "1 constitution moved it only as far as the answers’ length does",
+        "1 constitution moved it along a direction no closer to its own than unrelated directions",
+        "1 constitution moved it in the inner state, where what was chosen in all does not agree",
+    );
+    let all = [chance, placebos, length, ordinary, total];
+    let only = |r: &Report, there: &str| {
+        let absent: Vec<&str> = all.iter().copied().filter(|s| *s != there).collect();
+        let there = there.trim_start_matches('1');
+        line(r, 1, &[there], &absent);
+    };
+    let mut r = report();
+    own(&mut r, Quantity::OwnSlope, Control::None).p_adjusted = Some(0.4);
+    contrast(&mut r, 0, "p_prompts", json!(0.4));
+    contrast(&mut r, 1, "p_texts", json!(0.4));
+    only(&r, chance);
+    // The prompts alone would exclude 0; the texts do not.
+    contrast(&mut r, 0, "p_prompts", json!(0.001));
+    only(&r, placebos);
+    let mut r = report();
+    own(&mut r, Quantity::OwnSlope, Control::Length).estimate = Some(-0.4);
+    only(&r, length);
+    let mut r = few(0);
+    own(&mut r, Quantity::Alignment, Control::None).estimate = Some(0.1);
+    only(&r, ordinary);
+    let mut r = report();
+    contrast(&mut r, 1, "difference", json!(-0.4));
+    only(&r, total);
+}
+
+#[test]
+fn a_value_that_is_encoded_entirely_is_told_to_100_percent() {
+    let mut r = report();
+    let mut latent = Estimate { quantity: Quantity::Rho2Latent, ..figure(Quantity::Rho2, None, 1.042, 0.02) };
+    (latent.lo, latent.hi) = (Some(1.0008), Some(1.083));
+    r.estimates.push(latent);
+    line(
+        &r,
+        2,
+        &["about 100 % (between 100 % and 100 %)", "the latent score behind"],
+        &["104 %", "108 %", "40 %"],
+    );
 }
 
 #[test]
@@ -134,7 +177,7 @@ fn the_inner_state_tells_a_share_that_may_be_quoted() {
     r.estimates.push(latent.withheld("two kinds of text"));
     line(&r, 2, &[tells], &["latent", "97 %"]);
     let own = at(&mut r, Quantity::Rho2, Control::None, Some("harmless"), None);
-    *own = own.clone().at_least(0.35).warn("fewer than 1.5 contrasts a dimension: a lower estimate");
+    *own = own.clone().at_least(0.35).flag(Flag::LowerEstimate);
     line(&r, 2, &["tells at least 35 % of how"], &["about", "between"]);
     line(&r, 4, &["fewer comparisons than the model has dimensions"], &[]);
     at(&mut r, Quantity::Rho2, Control::None, Some("harmless"), None).lo = None;
@@ -212,7 +255,8 @@ fn what_would_make_it_wrong_is_told_where_it_is_so() {
         r.estimates.iter_mut().for_each(|e| e.blocks = Some(n));
         r
     };
-    line(&blocks(99), 4, &["99 groups of answers are few"], &[]);
+    line(&blocks(99), 4, &["99 independent groups of answers are few"], &[]);
+    line(&blocks(1), 4, &["1 independent group of answers is few"], &["groups of answers"]);
     line(&blocks(100), 4, &[], &["are few"]);
     let mut skipped = report();
     skipped.tables.insert(SKIPPED.into(), json!(1));

@@ -1,7 +1,7 @@
 //! Notes under the tables of a value: the geometry null, the placebo arm, guesses, generation, lower estimates.
 
 use serde_json::json;
-use vstar::hypothesis::{Control, Quantity};
+use vstar::hypothesis::{Control, Flag, Quantity};
 use vstar::input::{Family, Sign};
 use vstar::report::{PLACEBO, Report};
 
@@ -127,7 +127,7 @@ fn a_lower_estimate_is_called_one_where_the_estimate_says_so() {
     let mut r = report();
     note(&r, &["ρ², share of the value encoded"], &[lower, "lower estimate"]);
     let e = at(&mut r, Quantity::Rho2, Control::None, Some("harmless"), None);
-    *e = e.clone().at_least(0.35).warn("fewer than 1.5 contrasts a dimension: a lower estimate");
+    *e = e.clone().at_least(0.35).flag(Flag::LowerEstimate);
     note(&r, &[lower, "ρ², lower estimate (N < 1.5 d)"], &["share of the value encoded"]);
 }
 
@@ -138,7 +138,7 @@ fn reasons_of_verdicts_are_those_of_the_rule_that_decided() {
     let mut r = report();
     change(&mut r, Quantity::OwnSlope, Control::Length, |e| set(e, -0.001));
     note(&r, &["the sign turns when length is controlled"], &[beyond]);
-    change(&mut r, Quantity::OwnSlope, Control::Length, |e| e.lo = None);
+    change(&mut r, Quantity::OwnSlope, Control::Length, |e| (e.lo, e.hi, e.se) = (None, None, None));
     note(&r, &["no slope is left when length is controlled"], &["the sign turns", beyond]);
     let mut chance = report();
     change(&mut chance, Quantity::OwnSlope, Control::None, |e| e.p_adjusted = Some(0.05));

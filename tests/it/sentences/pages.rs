@@ -77,6 +77,7 @@ fn direction(auc: &[(f64, f64)], against: Option<(f64, f64, Option<f64>)>) -> St
         square: Some(1.0),
         spread: 1.0,
         auc: between(Quantity::DirectionAuc, lo, hi),
+        logistic: None,
         coordinate: None,
         without_coordinate: None,
         pivot: None,

@@ -58,7 +58,7 @@ fn with(findings: &[Finding]) -> Report {
 
 use Outcome::{Higher, LikePlacebos as Like, Lower, NotIdentifiable as Blind, TooFewPlacebos as Few};
 
-const NOTHING: &str = "no constitution adds v*, amplifies it or makes the value easier to read beyond what placebo texts do, as far as";
+const NOTHING: &str = "no constitution is seen to do anything of this beyond what placebo texts do";
 const BEYOND: &str = "Beyond placebo texts, of the cases";
 
 #[test]
@@ -120,7 +120,40 @@ fn without_a_verdict_the_reason_is_the_one_there_is() {
     says(
         &with(&[one]),
         TITLE,
-        &["0 of 0 add", "1 of 1 amplify or damp it (gentle on harmless +)", "0 of 0 make"],
-        &[NOTHING],
+        &["1 of 1 amplify or damp it (gentle on harmless +)"],
+        &[NOTHING, "0 of 0", "add a direction", "make the value"],
     );
+}
+
+#[test]
+fn a_turn_of_the_value_or_of_generation_is_something_too() {
+    let turned = Cell { turn: reading(Lower), ..cell("gentle", [Like, Like, Like]) };
+    let r = with(&[finding(Control::None, &[turned])]);
+    says(&r, TITLE, &["1 of 1 turn v* more or less than such texts do (gentle on harmless −)"], &[NOTHING]);
+    holds(
+        &five_lines(&r)[2],
+        &["that state answers to 1 beyond"],
+        &["shows nothing that texts without content"],
+    );
+    let spoken = Cell { conditioned: reading(Higher), ..cell("gentle", [Like, Like, Like]) };
+    let r = with(&[finding(Control::None, &[spoken])]);
+    says(
+        &r,
+        TITLE,
+        &["1 of 1 turn generation along or against v* (gentle on harmless +)"],
+        &[NOTHING, "turn v*"],
+    );
+}
+
+#[test]
+fn a_band_that_leaves_no_room_outside_tells_nothing() {
+    let full =
+        |outcome| Reading { band: Some(Band { lo: -1.0, hi: 1.0, texts: 6, p: 0.5 }), ..reading(outcome) };
+    let blank = Cell { alignment: full(Like), ..cell("kind", [Like, Blind, Blind]) };
+    let alone = with(&[finding(Control::None, &[blank.clone()])]);
+    says(&alone, TITLE, &["No verdict: no value is identifiable"], &[NOTHING]);
+    assert!(!five_lines(&alone)[2].contains("Read under"));
+    let both = with(&[finding(Control::None, &[blank, cell("gentle", [Like, Like, Like])])]);
+    says(&both, TITLE, &["In 1 case", NOTHING, "In 1 more it cannot be told."], &["In 2 cases"]);
+    holds(&five_lines(&both)[2], &["Read under 1 constitution,"], &["2 constitutions"]);
 }

@@ -2,6 +2,7 @@
 
 use serde_json::json;
 use vstar::hypothesis::{Control, Estimate, Quantity};
+use vstar::probe::influence::fisher_interval_for_all;
 use vstar::report::Report;
 
 use crate::by_hand::{at, figure, report, said, says};
@@ -171,7 +172,17 @@ fn the_bound_is_broken_only_by_more_than_both_errors_and_only_by_constitutions()
     says(&few, TITLE, &["could be counted against the bound"], &[broken, held, "not identifiable"]);
     let mut blind = counted(0.0);
     at(&mut blind, Quantity::CeilingRegret, Control::None, Some("harmless"), None).reportable = false;
-    says(&blind, TITLE, &["The bound is not identifiable"], &[broken, held]);
+    says(&blind, TITLE, &["The bound is not identifiable."], &[broken, held]);
+    let e = at(&mut blind, Quantity::CeilingRegret, Control::None, Some("harmless"), None);
+    e.warnings.push("ρ is a lower estimate here".into());
+    says(
+        &blind,
+        TITLE,
+        &["The bound is not identifiable: ρ is a lower estimate here."],
+        &["encoded clearly"],
+    );
+    blind.estimates.retain(|e| e.quantity != Quantity::CeilingRegret);
+    says(&blind, TITLE, &["The bound was not measured."], &["not identifiable:"]);
     let mut latent = counted(0.0);
     latent.estimates.push(figure(Quantity::Rho2Latent, None, 0.6, 0.05));
     says(&latent, TITLE, &["scale of the latent score"], &[broken, held]);
@@ -217,32 +228,38 @@ fn raw_cosines_differ_from_angles_that_there_are() {
 #[test]
 fn the_bottleneck_is_named_where_intervals_part() {
     const TITLE: &str = "What limits training on judgments";
-    let r = |rho: (f64, f64), best: (f64, f64)| {
-        let mut r = with([between(Quantity::BestAlignment, None, best.0, best.1)]);
+    // The interval of the best of those that were tried, here one; chosen on other prompts it has none, and decides nothing.
+    let r = |rho: (f64, f64), (cos, se): (f64, f64)| {
+        let elsewhere = Estimate { lo: None, hi: None, ..figure(Quantity::BestAlignment, None, 0.1, 0.01) };
+        let mut r = with([elsewhere]);
+        let e = at(&mut r, Quantity::Alignment, Control::None, Some("harmless"), Some("gentle"));
+        (e.estimate, e.se) = (Some(cos), Some(se));
         let e = at(&mut r, Quantity::Rho, Control::None, Some("harmless"), None);
         (e.lo, e.hi) = (Some(rho.0), Some(rho.1));
         r
     };
+    let (best, close) = ((0.7, 0.05), (0.98, 0.005));
+    let (lo, hi) = fisher_interval_for_all(best.0, best.1, 1);
     let names = ["ρ-limited", "prompt-limited", "neither", "cannot be told"];
     for (rho, best, said) in [
-        ((0.4, 0.59), (0.6, 0.8), 0),
-        ((0.4, 0.61), (0.6, 0.8), 3),
-        ((0.81, 0.9), (0.6, 0.8), 1),
-        ((0.79, 0.9), (0.6, 0.8), 3),
-        ((0.95, 0.99), (0.95, 0.99), 2),
-        ((0.949, 0.99), (0.95, 0.99), 3),
+        ((0.4, lo - 0.001), best, 0),
+        ((0.4, lo + 0.001), best, 3),
+        ((hi + 0.001, 0.9), best, 1),
+        ((hi - 0.001, 0.9), best, 3),
+        ((0.95, 0.99), close, 2),
+        ((0.949, 0.99), close, 3),
     ] {
         let absent: Vec<&str> = names.iter().copied().filter(|n| *n != names[said]).collect();
         says(&r(rho, best), TITLE, &[&format!("“harmless”: {}.", names[said])], &absent);
     }
-    let mut lower = r((0.4, 0.59), (0.6, 0.8));
+    let mut lower = r((0.4, lo - 0.001), best);
     at(&mut lower, Quantity::Rho, Control::None, Some("harmless"), None).hi = None;
     says(&lower, TITLE, &["cannot be told"], &["ρ-limited"]);
-    let mut blind = r((0.4, 0.59), (0.6, 0.8));
+    let mut blind = r((0.4, lo - 0.001), best);
     at(&mut blind, Quantity::Rho, Control::None, Some("harmless"), None).reportable = false;
     says(&blind, TITLE, &["“harmless”: not identifiable"], &["limited"]);
     // Placebos are no constitutions that were tried.
-    let mut none = r((0.4, 0.59), (0.6, 0.8));
+    let mut none = r((0.4, lo - 0.001), best);
     none.constitutions[0].family = Some(vstar::input::Family::Placebo);
     assert_eq!(said(&none, TITLE), None);
 }
