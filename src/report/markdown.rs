@@ -14,8 +14,8 @@ use super::verdict::{Outcome, Tables, Verdict, Z95, placebo_texts, verdicts_of};
 use super::{
     LAYER_ALIGNMENTS, LAYER_CHOICE, LAYER_NOTE, LAYER_PROFILE, PLACEBO, Report, SKIPPED, format, words,
 };
-use crate::hypothesis::Quantity;
 use crate::hypothesis::arm::{self, DRAWS_NEEDED};
+use crate::hypothesis::{Flag, Quantity};
 
 /// The report as Markdown. Lines 1 to 5 are the finding in words.
 pub fn to_markdown(report: &Report) -> String {
@@ -120,6 +120,21 @@ pub(super) fn main_notes(
          Rows run from the largest rise to the largest fall, the placebo arm last."
             .to_owned(),
     ];
+    if own.iter().any(|v| v.slope == Quantity::OwnSlope) {
+        notes.push(
+            "Beyond the placebos: the interval is over prompts, for the placebo texts that were run; p counts the choice of these \
+             texts too, so that an interval beside 0 may have a p above .05."
+                .into(),
+        );
+    }
+    if own.iter().any(|v| words::deciding(index, v).is_some_and(|e| e.has(Flag::ResolvedPart))) {
+        notes.push(
+            "There are fewer than 1.5 contrasts a dimension: slopes are of the part of the residual stream that these resolve, as a \
+             rule smaller than the whole, and have no interval; whether they are 0 can be told, how large they are cannot. Angles \
+             are of that part too."
+                .into(),
+        );
+    }
     notes.push(match summary.ordinary_below {
         None => "Geometry null: not identifiable, so no alignment can be compared with unrelated directions.".into(),
         Some(limit) => {

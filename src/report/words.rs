@@ -91,7 +91,7 @@ pub(super) fn groups(index: &Index<'_>, verdicts: &[Verdict]) -> Option<usize> {
 }
 
 /// The slope that decided a verdict.
-fn deciding<'a>(index: &Index<'a>, v: &Verdict) -> Option<&'a Estimate> {
+pub(super) fn deciding<'a>(index: &Index<'a>, v: &Verdict) -> Option<&'a Estimate> {
     let value = index.values.iter().copied().find(|name| *name == v.value)?;
     let named = index.constitutions.iter().find(|c| c.name == v.constitution)?;
     index.cell(v.slope, value, named.name, Control::None)

@@ -221,11 +221,11 @@ pub fn to_markdown(all: &[CoveredCell], seeds: u64) -> String {
          constitutions and four placebo texts (the last five columns: responses read under one constitution and six placebo \
          texts), {seeds} data sets of {populations} populations. The target is what {many} times as many prompts of the same \
          population give, whose own error is {:.2} of a data set's; for `auc`, `pair_accuracy`, `nonlinear_gain`, the regret \
-         of choosing by the reading and `best_alignment`, which say how well the fit at hand predicts or chooses, it is the mean over data sets of this size. An \
+         of choosing by the reading, which say how well the fit at hand predicts, it is the mean over data sets of this size. An \
          entry is the share over all figures of the name; in **bold**, with the smallest share of any one figure (one value, \
          constitution, strength of the tilt), where that is below .93 by more than its number of figures explains. `–`: not \
-         printed with an interval there, or in fewer than {FEWEST} data sets. What has an interval against placebo texts \
-         (`own_slope`) also covers the choice of texts, which stay the same here.",
+         printed with an interval there, or in fewer than {FEWEST} data sets. The interval of `own_slope` is over prompts for the \
+         placebo texts at hand, which stay the same here.",
         1.0 / (many as f64).sqrt()
     );
     let head: Vec<String> = all.iter().map(|c| c.cell.name.replace('*', "\\*")).collect();

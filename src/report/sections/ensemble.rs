@@ -1,6 +1,6 @@
 //! Constitutions averaged into one judge: how well the average does, and which member harms it.
 
-use super::Section;
+use super::{Section, judge_by_itself};
 use crate::hypothesis::{Control, Estimate, Quantity};
 use crate::report::Report;
 use crate::report::format::{headline, p, quotable, with_interval};
@@ -59,7 +59,8 @@ pub(super) fn section(_: &Report, index: &Index<'_>) -> Option<Section> {
             (_, true) => "none clearly harms".to_owned(),
             (_, false) => format!("harmed by {}", harms.join(", ")),
         };
-        said.push(format!("the average of {members} constitutions {figure} ({harm})"));
+        let itself = judge_by_itself(index, value);
+        said.push(format!("the average of {members} constitutions {figure} ({harm}{itself})"));
     }
     if table.rows.is_empty() {
         return None;

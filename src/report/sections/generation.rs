@@ -20,11 +20,16 @@ pub(super) fn section(_: &Report, index: &Index<'_>) -> Option<Section> {
         ">implied η [95 %]",
     ]);
     let (mut known, mut positive, mut negative, mut by_length) = (0, 0, 0, 0);
+    let (mut placebos, mut alike) = (0, 0);
     for &value in &index.values {
         let w = index.get(Quantity::GenerationAlignment, Some(value), None, Control::None);
         for c in &index.constitutions {
             let cell = |quantity| index.cell(quantity, value, c.name, Control::None);
             let Some(gap) = cell(Quantity::Gap).filter(|e| e.estimate.is_some()) else { continue };
+            if quotable(gap) && c.is_placebo() {
+                placebos += 1;
+                alike += u64::from(side(gap) > 0);
+            }
             if quotable(gap) && !c.is_placebo() {
                 known += 1;
                 let sides = [Some(gap), index.cell(Quantity::Gap, value, c.name, Control::Length)];
@@ -57,10 +62,18 @@ pub(super) fn section(_: &Report, index: &Index<'_>) -> Option<Section> {
         0 => String::new(),
         n => format!(" In {n} more the difference is not clear any more when length is controlled."),
     };
+    // What the judge does under any text is no constitution's.
+    let placebos = match (placebos, alike) {
+        (0, _) | (_, 0) => String::new(),
+        (all, n) => format!(
+            " It is closer in {n} of {} too: so far this is what the judge does under any text.",
+            counted(all, "gap") + " of placebo texts"
+        ),
+    };
     let verdict = match known {
         0 => "Whether judgment is closer to a value than generation is not identifiable.".to_owned(),
         _ => format!(
-            "Of {} outside the placebo arm, judgment is clearly closer to the value than generation in {positive}, clearly farther in {negative}.{length}",
+            "Of {} outside the placebo arm, judgment is clearly closer to the value than generation in {positive}, clearly farther in {negative}.{length}{placebos}",
             counted(known, "gap")
         ),
     };

@@ -26,9 +26,11 @@ mod wording;
 
 use super::Report;
 use super::figures::Figure;
+use super::format::{quotable, with_interval};
 use super::grid::Grid;
 use super::rows::Index;
-use crate::hypothesis::{self, calibration, monotone as two_lines, several};
+use super::validity::JudgeValidity;
+use crate::hypothesis::{self, Control, Quantity, calibration, monotone as two_lines, several};
 
 /// A statement of the paper and what the data say about it; all texts are plain, not escaped.
 pub struct Section {
@@ -48,28 +50,38 @@ pub struct Section {
 
 type Make = fn(&Report, &Index<'_>) -> Option<Section>;
 
+/// What a section rests on.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Rests {
+    /// Rewards, read as what constitutions do: of a judge that is not valid they are the judge's alone.
+    OnTheJudge,
+    /// The model, the state, or the judge as such.
+    Otherwise,
+}
+use Rests::{OnTheJudge, Otherwise};
+
 /// In the order of the page.
-const SECTIONS: &[Make] = &[
-    linearity::section,
-    concentration::section,
-    dominance::section,
-    generation::section,
-    state::section,
-    tilt::section,
-    ceiling::section,
-    complement::section,
-    adversarial::section,
-    promptable::section,
-    ensemble::section,
-    wording::section,
-    tradeoffs::section,
-    angles::section,
-    judge::section,
-    verdict::section,
-    gradient::section,
-    monotone::section,
-    raw::section,
-    items::section,
+const SECTIONS: &[(Rests, Make)] = &[
+    (Otherwise, linearity::section),
+    (Otherwise, concentration::section),
+    (Otherwise, dominance::section),
+    (OnTheJudge, generation::section),
+    (Otherwise, state::section),
+    (OnTheJudge, tilt::section),
+    (OnTheJudge, ceiling::section),
+    (Otherwise, complement::section),
+    (Otherwise, adversarial::section),
+    (OnTheJudge, promptable::section),
+    (OnTheJudge, ensemble::section),
+    (OnTheJudge, wording::section),
+    (OnTheJudge, tradeoffs::section),
+    (Otherwise, angles::section),
+    (Otherwise, judge::section),
+    (Otherwise, verdict::section),
+    (OnTheJudge, gradient::section),
+    (OnTheJudge, monotone::section),
+    (Otherwise, raw::section),
+    (Otherwise, items::section),
 ];
 
 /// Tables of the report that sections show, which the list of further tables leaves out.
@@ -90,7 +102,28 @@ pub(super) const DRAWN: &[&str] = &[
     super::LAYER_DIMENSIONS,
 ];
 
-/// The sections that have something to say.
+/// The sections that have something to say. Those that read rewards as what constitutions do say first where the judge is
+/// not valid.
 pub(super) fn all(report: &Report, index: &Index<'_>) -> Vec<Section> {
-    SECTIONS.iter().filter_map(|make| make(report, index)).collect()
+    let complaint = JudgeValidity::new(index).complaint();
+    let made = SECTIONS.iter().filter_map(|&(rests, make)| {
+        let mut section = make(report, index)?;
+        if let (OnTheJudge, Some(complaint)) = (rests, &complaint) {
+            section.verdict = format!(
+                "Not of the constitutions but of the judge, which is not valid (it {complaint}): {}",
+                section.verdict
+            );
+        }
+        Some(section)
+    });
+    made.collect()
+}
+
+/// The judge's own alignment with a value, that of the mean of the placebo texts, where it is known: `; the judge by itself,
+/// under texts without content: 0.41 [0.30, 0.52]`.
+fn judge_by_itself(index: &Index<'_>, value: &str) -> String {
+    let own = index.get(Quantity::JudgeAlignment, Some(value), None, Control::None).filter(|e| quotable(e));
+    own.map_or_else(String::new, |e| {
+        format!("; the judge by itself, under texts without content: {}", with_interval(e))
+    })
 }

@@ -1,6 +1,6 @@
 //! Which bottleneck binds: what the residual stream encodes, or what the constitutions that were tried activate.
 
-use super::Section;
+use super::{Section, judge_by_itself};
 use crate::hypothesis::{Control, Quantity};
 use crate::probe::influence::fisher_interval_for_all;
 use crate::report::Report;
@@ -53,7 +53,10 @@ pub(super) fn section(_: &Report, index: &Index<'_>) -> Option<Section> {
         let get = |quantity| index.get(quantity, Some(value), None, Control::None);
         let held_out = get(Quantity::BestAlignment).filter(|e| quotable(e));
         let limit = limit((rlo, rhi), (lo, hi));
-        words.push(format!("“{value}”: {limit}"));
+        words.push(match judge_by_itself(index, value) {
+            itself if itself.is_empty() => format!("“{value}”: {limit}"),
+            itself => format!("“{value}”: {limit} (best, “{name}”: {}{itself})", number(cos, Some(0.01))),
+        });
         table.rows.push(vec![
             Cell::name(value),
             Cell::number(detail(rho)),

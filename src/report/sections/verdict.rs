@@ -16,6 +16,9 @@ use crate::units::Layer;
 /// Lens share from which a verdict counts as made.
 const MADE: f64 = 0.5;
 
+/// Width of a share's interval up to which it is shown.
+const WIDEST: f64 = 1.0;
+
 /// 95 % point of the normal distribution, one-sided.
 const Z90: f64 = 1.644_853_626_951_472_2;
 
@@ -255,7 +258,10 @@ fn by_layer(lenses: &[Lens]) -> Grid {
     ]);
     for layer in layers(lenses) {
         let of = |placebo: bool| lenses.iter().filter(move |l| l.layer == layer && l.placebo == placebo);
-        let shares = |placebo: bool| -> Vec<f64> { of(placebo).map(|l| l.share.value).collect() };
+        // Under a text that moves the verdict little a share of what it moves is noise over noise.
+        let known = |l: &&Lens| l.share.hi - l.share.lo <= WIDEST;
+        let shares =
+            |placebo: bool| -> Vec<f64> { of(placebo).filter(known).map(|l| l.share.value).collect() };
         let (own, placebos) = (shares(false), shares(true));
         let correlations: Vec<f64> = of(false).filter_map(|l| l.correlation).collect();
         let show = |v: Option<f64>| v.map_or_else(|| NOTHING.to_owned(), percent);

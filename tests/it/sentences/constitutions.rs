@@ -167,6 +167,54 @@ fn judgment_is_closer_than_generation_where_the_gap_is_clear_with_and_without_le
     says(&gap(plain, &|e| e.reportable = false), TITLE, &["is not identifiable"], &["Of 1", closer]);
 }
 
+#[test]
+fn what_the_judge_does_under_any_text_is_not_called_the_constitutions() {
+    let alike = "It is closer in 4 of 4 gaps of placebo texts too: so far this is what the judge does under any text.";
+    let mut r = report();
+    says(&r, "Judgment and generation", &[alike], &[]);
+    for e in r.estimates.iter_mut().filter(|e| e.quantity == Quantity::Gap) {
+        if e.constitution.as_deref().is_some_and(|c| c.starts_with("placebo")) {
+            e.p_adjusted = Some(0.5);
+        }
+    }
+    says(
+        &r,
+        "Judgment and generation",
+        &["closer to the value than generation in 1"],
+        &["of placebo texts too"],
+    );
+    // The mean of the placebo texts stands beside the best constitution and beside the average.
+    let itself = "the judge by itself, under texts without content: 0.410 [";
+    r.estimates.push(figure(Quantity::EnsembleAlignment, None, 0.6, 0.05));
+    r.estimates.push(figure(Quantity::EnsembleEffect, Some("gentle"), 0.1, 0.05));
+    for title in ["What limits training on judgments", "Ensembles"] {
+        says(&r, title, &[], &[itself]);
+    }
+    r.estimates.push(figure(Quantity::JudgeAlignment, None, 0.41, 0.04));
+    for title in ["What limits training on judgments", "Ensembles"] {
+        says(&r, title, &["0.6", itself], &[]);
+    }
+    r.estimates.last_mut().expect("the judge").reportable = false;
+    says(&r, "Ensembles", &["0.6"], &[itself]);
+}
+
+#[test]
+fn a_judge_that_is_not_valid_is_named_before_what_its_rewards_say() {
+    let warned = "Not of the constitutions but of the judge, which is not valid (it heeds the constitution hardly more";
+    let of = |share: f64| {
+        let mut r = report();
+        for (quantity, value) in [(Quantity::ConstitutionShare, share), (Quantity::PlaceboShare, 0.15)] {
+            r.estimates.push(Estimate { value: None, ..figure(quantity, None, value, 0.01) });
+        }
+        r
+    };
+    for title in ["Judgment and generation", "What limits training on judgments"] {
+        says(&of(0.2), title, &[warned], &[]);
+        says(&of(0.6), title, &[], &[warned]);
+        says(&report(), title, &[], &[warned]);
+    }
+}
+
 /// A tilt whose exact gain is `exact` of its prediction at λ = .5, and its prediction at .1; z at the first.
 fn tilted(constitution: &str, z: f64, exact: f64) -> Vec<Estimate> {
     let mut out = Vec::new();

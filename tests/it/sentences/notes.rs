@@ -1,7 +1,7 @@
 //! Notes under the tables of a value: the geometry null, the placebo arm, guesses, generation, lower estimates.
 
 use serde_json::json;
-use vstar::hypothesis::{Control, Flag, Quantity};
+use vstar::hypothesis::{Control, Estimate, Flag, Quantity};
 use vstar::input::{Family, Sign};
 use vstar::report::{PLACEBO, Report};
 
@@ -129,6 +129,18 @@ fn a_lower_estimate_is_called_one_where_the_estimate_says_so() {
     let e = at(&mut r, Quantity::Rho2, Control::None, Some("harmless"), None);
     *e = e.clone().at_least(0.35).flag(Flag::LowerEstimate);
     note(&r, &[lower, "ρ², lower estimate (N < 1.5 d)"], &["share of the value encoded"]);
+}
+
+#[test]
+fn what_an_interval_leaves_out_is_said_where_it_does() {
+    let texts = "Beyond the placebos: the interval is over prompts, for the placebo texts that were run";
+    let part = "slopes are of the part of the residual stream that these resolve";
+    note(&report(), &[texts], &[part]);
+    note(&alone(1.0), &[], &[texts, part]);
+    let mut r = report();
+    let slope = at(&mut r, Quantity::OwnSlope, Control::None, Some("harmless"), Some("gentle"));
+    *slope = Estimate { lo: None, hi: None, ..slope.clone().flag(Flag::ResolvedPart) };
+    note(&r, &[texts, part], &[]);
 }
 
 #[test]

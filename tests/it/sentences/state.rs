@@ -150,7 +150,7 @@ fn a_band_that_leaves_no_room_outside_tells_nothing() {
     let full =
         |outcome| Reading { band: Some(Band { lo: -1.0, hi: 1.0, texts: 6, p: 0.5 }), ..reading(outcome) };
     let blank = Cell { alignment: full(Like), ..cell("kind", [Like, Blind, Blind]) };
-    let alone = with(&[finding(Control::None, &[blank.clone()])]);
+    let alone = with(&[finding(Control::None, std::slice::from_ref(&blank))]);
     says(&alone, TITLE, &["No verdict: no value is identifiable"], &[NOTHING]);
     assert!(!five_lines(&alone)[2].contains("Read under"));
     let both = with(&[finding(Control::None, &[blank, cell("gentle", [Like, Like, Like])])]);
