@@ -154,20 +154,24 @@ fn step(prepared: &Prepared, part: Part, all: &[&Request], left: &[&Request], by
     })
 }
 
-/// Packed tokens a second: of growing pieces of the job, until one takes long enough.
+/// Packed tokens a second: of growing pieces of the job, until one takes long enough. On a GPU the first piece, in which
+/// kernels are loaded, is computed once before.
 fn rate(prepared: &Prepared, requests: &[&Request], answers_alone: bool) -> Result<f64> {
     let mut settings = prepared.settings.clone();
     if answers_alone {
         settings.layers.clear();
     }
     let decoder = &prepared.model.decoder;
-    let mut take = 1;
+    let (mut take, mut cold) = (1, !decoder.device().is_cpu());
     loop {
         let part: Vec<Request> = requests.iter().take(take).map(|r| (*r).clone()).collect();
         let tokens = forest::plan_requests(decoder, &part, settings.chunk_tokens).packed_tokens;
         let began = Instant::now();
         forest::run(decoder, &part, &settings, &|_| crate::error::Place::default(), &mut |_| Ok(()))?;
         let seconds = began.elapsed().as_secs_f64().max(1e-9);
+        if std::mem::take(&mut cold) {
+            continue;
+        }
         if seconds > SAMPLE || part.len() == requests.len() {
             return Ok((tokens as f64 / seconds).max(1e-9));
         }

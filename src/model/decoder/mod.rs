@@ -285,9 +285,10 @@ impl Decoder {
         })
     }
 
-    /// dtype in which the head's product with rows of the residual stream is computed.
+    /// dtype in which the head's product with rows of the residual stream is computed: f32, or f64 where the model is
+    /// computed in it. A logit of 16 in bf16 is a multiple of 1/8, and a judge's log-odds may vary by less than that.
     fn head_dtype(&self, x: &Tensor) -> DType {
-        if self.batched() { self.dtype } else { x.dtype() }
+        if self.dtype == DType::F64 || x.dtype() == DType::F64 { DType::F64 } else { DType::F32 }
     }
 
     fn logits_by(&self, head: &Linear, x: &Tensor) -> Result<Tensor> {
