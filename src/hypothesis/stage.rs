@@ -329,12 +329,16 @@ impl Stage<'_> {
                     cells.push(gap::implied_eta(&gap, &alignment));
                     cells.push(gap);
                 }
-                None => {
-                    cells.push(Estimate::missing(Quantity::Gap, "the observations hold no log-probabilities"))
-                }
+                None => cells.extend(
+                    [Quantity::Gap, Quantity::ImpliedEta]
+                        .map(|q| Estimate::missing(q, "the observations hold no log-probabilities")),
+                ),
             }
             cells.push(alignment);
-            if let Labels::Scores(_) = &value.labels {
+            if let Labels::Preferences(_) = &value.labels {
+                let why = "preferences label pairs: a tilted policy needs the value of every candidate";
+                cells.extend(TILTED.map(|q| Estimate::missing(q, why)));
+            } else {
                 // On the controlled scale where there is a control.
                 let rows = self.problem.rows();
                 let spread = |y: &[f64]| u.bench.contrasts.spread(y, rows);
@@ -396,13 +400,20 @@ fn is_slope(quantity: Quantity) -> bool {
     )
 }
 
+/// Quantities of the tilted policy.
+const TILTED: [Quantity; 3] = [Quantity::TiltGain, Quantity::TiltPredicted, Quantity::TiltKl];
+
 /// Quantities that exist for each constitution.
 const PER_CONSTITUTION: &[Quantity] = &[
     Quantity::Alignment,
     Quantity::EncodedSlope,
     Quantity::TotalSlope,
     Quantity::Gap,
+    Quantity::ImpliedEta,
     Quantity::AttainedRegret,
+    Quantity::TiltGain,
+    Quantity::TiltPredicted,
+    Quantity::TiltKl,
 ];
 
 /// A value under a constitution, on the rows that have both.

@@ -36,6 +36,13 @@ impl LogisticProbe {
         finite.then_some(Self { mean, sd, fitted })
     }
 
+    /// The direction of log-odds of the first class in raw coordinates, β/s, `[d]`; 0 for a coordinate without variance.
+    pub fn direction(&self) -> Array1<f64> {
+        // Which class linfa calls positive depends on the data.
+        let sign = if self.fitted.labels().pos.class { 1.0 } else { -1.0 };
+        sign * self.fitted.params() / &self.sd
+    }
+
     /// Whether each row `[n, d]` is of the first class.
     pub fn predict(&self, h: ArrayView2<'_, f32>) -> Vec<bool> {
         let rows: Array2<f64> = (h.mapv(f64::from) - &self.mean) / &self.sd;
@@ -63,10 +70,13 @@ mod tests {
         let probe = LogisticProbe::fit(h.view(), &first).expect("a fit");
         // LogisticRegression(C=1, tol=1e-10).fit(StandardScaler().fit_transform(h[:, :2]), first)
         let told = [0.662_168_9, 0.031_684_8, -0.003_003_1];
-        // The class that linfa calls positive is not fixed: signs are those of the predictions.
-        let sign = if probe.fitted.params()[0] > 0.0 { 1.0 } else { -1.0 };
+        let sign = if probe.fitted.labels().pos.class { 1.0 } else { -1.0 };
         for (found, told) in probe.fitted.params().iter().zip([told[0], told[1], 0.0]) {
             assert!((sign * found - told).abs() < 1e-3, "{found} {told}");
+        }
+        for (j, v) in probe.direction().iter().enumerate() {
+            let told = [told[0], told[1], 0.0][j] / if j < 2 { probe.sd[j] } else { 1.0 };
+            assert!((v - told).abs() < 1e-3 / probe.sd[j].min(1.0), "{j}: {v} {told}");
         }
         assert!((sign * probe.fitted.intercept() - told[2]).abs() < 1e-3, "{}", probe.fitted.intercept());
         let right = probe.predict(h.view()).iter().zip(&first).filter(|(a, b)| a == b).count();

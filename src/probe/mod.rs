@@ -9,9 +9,11 @@ pub mod length;
 pub mod logistic;
 pub mod reml;
 pub mod rewards;
+pub mod ridge;
 pub mod spectrum;
 pub mod twicing;
 
 pub use contrasts::Contrasts;
 pub use influence::{Influence, Probed};
+pub use ridge::{FittedRidge, RidgeProbe};
 pub use spectrum::Spectrum;

@@ -51,4 +51,5 @@ mod steering;
 mod stories;
 mod theorems;
 mod tokens;
+mod toy;
 mod verdict;

@@ -11,7 +11,8 @@ use vstar::hypothesis::bench::{Bench, Label};
 use vstar::hypothesis::discrimination::auc;
 use vstar::hypothesis::{latent, multiplicity};
 use vstar::linalg::solve;
-use vstar::probe::twicing::{components, ridge};
+use vstar::probe::logistic::LogisticProbe;
+use vstar::probe::twicing::{components, directions, ridge};
 use vstar::probe::{Contrasts, Spectrum};
 
 use crate::stories::fixture;
@@ -116,18 +117,34 @@ fn normal_probabilities_are_scipys() {
 }
 
 #[test]
-fn a_linear_probe_and_logistic_regression_point_the_same_way() {
-    // ESTIMATORS: for binary labels the linear direction is consistent; on separable toy data the two
-    // still agree in direction.
+fn the_probes_are_scikit_learns_and_point_the_same_way() {
     let r = references();
-    let logistic = numbers(&r["logistic"]);
-    let ols = numbers(&r["ols"]);
+    let (logistic, ols) = (numbers(&r["logistic"]), numbers(&r["ols"]));
     let x = matrix(&r["x"]);
+    let y = numbers(&r["y"]);
+    // Almost no penalty: least squares.
+    let spectrum = Spectrum::new(&x).expect("variance");
+    let own = directions(&spectrum, &x, spectrum.penalty(spectrum.rank() as f64 - 1e-6), &[&y]);
+    for (j, want) in ols.iter().enumerate() {
+        assert!((own[(j, 0)] - want).abs() < 1e-5, "{j}: {} {want}", own[(j, 0)]);
+    }
+    let h = Array2::from_shape_fn((x.nrows(), x.ncols()), |(i, j)| x[(i, j)] as f32);
+    let mut sorted = y.clone();
+    sorted.sort_by(f64::total_cmp);
+    let middle = (sorted[(y.len() - 1) / 2] + sorted[y.len() / 2]) / 2.0;
+    let first: Vec<bool> = y.iter().map(|y| *y > middle).collect();
+    let probe = LogisticProbe::fit(h.view(), &first).expect("a fit").direction();
     let scores = |v: &[f64]| -> Vec<f64> {
         (0..x.nrows()).map(|i| (0..x.ncols()).map(|j| x[(i, j)] * v[j]).sum()).collect()
     };
-    let (a, b) = (scores(&logistic), scores(&ols));
-    let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(x, y)| x * y).sum::<f64>();
-    let cos = dot(&a, &b) / (dot(&a, &a) * dot(&b, &b)).sqrt();
-    assert!(cos > 0.9, "{cos}");
+    let cos = |a: &[f64], b: &[f64]| {
+        let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(x, y)| x * y).sum::<f64>();
+        dot(a, b) / (dot(a, a) * dot(b, b)).sqrt()
+    };
+    // Theirs has no penalty and no intercept.
+    let agreed = cos(&scores(&probe.to_vec()), &scores(&logistic));
+    assert!(agreed > 0.97, "{agreed}");
+    let own: Vec<f64> = (0..x.ncols()).map(|j| own[(j, 0)]).collect();
+    let agreed = cos(&scores(&own), &scores(&probe.to_vec()));
+    assert!(agreed > 0.9, "{agreed}");
 }
