@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """Markdown tables of what each constitution does to each value, route by route, from report.json files.
 
-    python scripts/routes_table.py 'MODEL=RUN/report.json[,RUN/report.json]' ... > docs/evidence-routes.md
+    python scripts/routes_table.py 'MODEL=RUN/report.json[,RUN/report.json][!ROUTE,ROUTE]' ... > docs/evidence-routes.md
 
+Routes after `!` are left out, with a line that says so: those that a run measured and that are not to be read.
 Several reports of one model are runs that judge in different ways; figures that a judge does not decide are taken
 from the first. Every figure is without length control and stands with its 95 % interval; bold ones count as clear: by
 the report's own rule they differ from what texts without content do, with all constitutions, values and figures counted.
@@ -25,7 +26,7 @@ ROUTES = [
 ]
 # The state's readings that carry a band of the placebo texts.
 BANDS = {"activation": "alignment", "gain": "gain", "retrieval": "retrieval", "generation": "conditioned"}
-AGREE = {"unknown": "n.i.", "silent": "nothing clear", "one_story": "one story", "disagree": "they disagree"}
+AGREE = {"unknown": "n.i.", "silent": "nothing clear", "one_story": "one story", "disagree": "they disagree", "one_route": "one route alone"}
 
 
 def number(x, digits):
@@ -64,17 +65,20 @@ def column(reports, route, judge):
     return None, judge
 
 
-def model(name, reports):
+def model(name, reports, without):
     first = reports[0]
     state, _ = routes_of(first)
     columns = []
     for route, heading, quantity, judge, digits, scale in ROUTES:
         report, judge = column(reports, route, judge)
-        if report is not None:
+        if report is not None and route not in without:
             columns.append((route, heading, quantity, judge, digits, scale, report))
     values = sorted({s["value"] for s in state["stories"]})
     print(f"\n## {name}\n")
     print(f"Layer {state['layer']}, {state['rows']} responses in {state['blocks']} blocks, {state['placebos']} texts without content.")
+    if without:
+        left = [heading.split(":")[0] for route, heading, *_ in ROUTES if route in without]
+        print(f"Left out: {'; '.join(left)} (see [evidence.md](evidence.md)).")
     for value in values:
         stories = {s["constitution"]: s for s in state["stories"] if s["value"] == value}
         print(f"\n### {name}: {value}\n")
@@ -124,9 +128,10 @@ def main():
         "[evidence.md](evidence.md)."
     )
     for argument in sys.argv[1:]:
-        name, _, files = argument.partition("=")
+        name, _, rest = argument.partition("=")
+        files, _, without = rest.partition("!")
         reports = [json.load(open(file, encoding="utf-8")) for file in files.split(",")]
-        model(name, reports)
+        model(name, reports, [route for route in without.split(",") if route])
 
 
 if __name__ == "__main__":

@@ -129,7 +129,8 @@ pub(super) fn stories(finding: &Finding, problem: &Problem, analysis: &Analysis)
     finding.cells.iter().filter(|c| !c.placebo).map(story).collect()
 }
 
-/// The sign of v_c by a judge: of its slope, adjusted, where it differs from the placebo arm the same way.
+/// The sign of v_c by a judge: of what it adds to an arm of four placebo texts or more, adjusted over prompts and over texts;
+/// with fewer, of its slope, adjusted, where it differs from the arm the same way over prompts.
 fn judge_sign(
     finding: &Finding,
     problem: &Problem,
@@ -163,11 +164,16 @@ fn judge_sign(
             && p.value == cell.value
             && p.constitution == cell.constitution
     };
-    let contrast = analysis.placebo.iter().find(own).map(|p| p.z);
+    let contrast = analysis.placebo.iter().find(own);
     let sign = match (alignment.reportable, slope.estimate, slope.p_adjusted) {
         (true, Some(slope), Some(p)) => {
-            let beyond = contrast.is_none_or(|z| z.abs() > Z95 && z * slope > 0.0);
-            Some(if p < 0.05 && beyond { slope.signum() as i8 } else { 0 })
+            // With an arm of four texts a difference from it has to be clear over prompts and over texts.
+            let (clear, slope) = match contrast.map(|c| (c, c.p_texts)) {
+                Some((c, Some(texts))) => (c.p_prompts.max(texts) < 0.05, c.difference),
+                Some((c, None)) => (p < 0.05 && c.z.abs() > Z95 && c.z * slope > 0.0, slope),
+                None => (p < 0.05, slope),
+            };
+            Some(if clear { slope.signum() as i8 } else { 0 })
         }
         _ => None,
     };
