@@ -26,7 +26,6 @@ ROUTES = [
 ]
 # The state's readings that carry a band of the placebo texts.
 BANDS = {"activation": "alignment", "gain": "gain", "retrieval": "retrieval", "generation": "conditioned"}
-AGREE = {"unknown": "n.i.", "silent": "nothing clear", "one_story": "one story", "disagree": "they disagree", "one_route": "one route alone"}
 
 
 def number(x, digits):
@@ -42,6 +41,16 @@ def figure(e, digits, scale):
     if e.get("lo") is not None and e.get("hi") is not None:
         text += f" [{number(e['lo'] * scale, digits)}, {number(e['hi'] * scale, digits)}]"
     return text
+
+
+def together(signs):
+    """What the routes that are shown say together."""
+    clear = [s for s in signs if s]
+    if not clear:
+        return "n.i." if all(s is None for s in signs) else "nothing clear"
+    if len(set(clear)) > 1:
+        return "they contradict"
+    return "one story" if len(clear) > 1 else "one route alone"
 
 
 def find(report, quantity, value, constitution, judge):
@@ -85,17 +94,22 @@ def model(name, reports, without):
         print("| constitution | " + " | ".join(c[1] for c in columns) + " | together |")
         print("|---|" + "---|" * (len(columns) + 1))
         for constitution, story in sorted(stories.items()):
-            cells = []
+            cells, signs = [], []
             for route, _, quantity, judge, digits, scale, report in columns:
                 own = next(
                     (s for s in routes_of(report)[0]["stories"] if (s["value"], s["constitution"]) == (value, constitution)),
                     {"signs": []},
                 )
-                clear = any(s["route"] == route and s["sign"] not in (0, None) for s in own["signs"])
-                text = figure(find(report, quantity, value, constitution, judge), digits, scale)
-                cells.append(f"**{text}**" if clear else text)
-            verdict = story["agreement"]["verdict"]
-            print(f"| {constitution} | " + " | ".join(cells) + f" | {AGREE.get(verdict, verdict)} |")
+                estimate = find(report, quantity, value, constitution, judge)
+                sign = next((s["sign"] for s in own["signs"] if s["route"] == route), None)
+                # Of a judge what it adds to the arm counts, over prompts and over texts.
+                if quantity == "own_slope" and sign is not None:
+                    p = (estimate or {}).get("p_adjusted")
+                    sign = 0 if p is None or p >= 0.05 else (1 if estimate["estimate"] > 0 else -1)
+                text = figure(estimate, digits, scale)
+                cells.append(f"**{text}**" if sign else text)
+                signs.append(sign)
+            print(f"| {constitution} | " + " | ".join(cells) + f" | {together(signs)} |")
         placebos = [c for c in state["cells"] if c["value"] == value and c["placebo"]]
         for cell in sorted(placebos, key=lambda c: c["constitution"]):
             cells = []
