@@ -305,15 +305,18 @@ fn write(prepared: &Prepared, job: &Job, recipe: &str, store: &Store, out: &Path
     let records: Vec<RowRecord> = job
         .rows
         .iter()
-        .map(|row| RowRecord {
-            id: prepared.items.items[row.item].id.clone(),
-            response: row.response,
-            constitution: prepared.name(row.constitution).to_owned(),
-            span: row.request.response.map_or([0, 0], |s| [s.start, s.end]),
-            // Once a response: under another constitution the same tokens are pooled.
-            pooled: row.request.response.filter(|_| row.constitution == 0).map(|span| {
-                prepared.model.encoder.pieces(&row.request.tokens[span.start..span.end], POOLED_PIECES)
-            }),
+        .map(|row| {
+            // Once a response: under another constitution its tokens are the same.
+            let once = row.request.response.filter(|_| row.constitution == 0);
+            let tokens = once.map(|span| &row.request.tokens[span.start..span.end]);
+            RowRecord {
+                id: prepared.items.items[row.item].id.clone(),
+                response: row.response,
+                constitution: prepared.name(row.constitution).to_owned(),
+                span: row.request.response.map_or([0, 0], |s| [s.start, s.end]),
+                pooled: tokens.map(|tokens| prepared.model.encoder.pieces(tokens, POOLED_PIECES)),
+                tokens: tokens.map(<[u32]>::to_vec),
+            }
         })
         .collect();
     write_rows(&out.join(ROWS), &records)

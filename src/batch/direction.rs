@@ -210,6 +210,7 @@ pub fn direction_into(
             constitution: crate::observations::BARE.to_owned(),
             span: request.response.map_or([0, 0], |s| [s.start, s.end]),
             pooled: None,
+            tokens: None,
         })
         .collect();
     let out = &options.out;

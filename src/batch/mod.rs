@@ -28,5 +28,6 @@ pub mod shift;
 pub mod steer;
 pub mod table;
 pub mod verdicts;
+mod words;
 
 pub use problem::{Posed, pose};

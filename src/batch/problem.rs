@@ -43,6 +43,13 @@ impl LayerSource for Reference<'_> {
         self.observations.sparse_rows(layer, rows)
     }
 
+    fn words(&self) -> Result<Option<Array2<f32>>> {
+        match &self.observations.place().file {
+            Some(path) => super::words::counts(path, self.selection.rows()),
+            None => Ok(None),
+        }
+    }
+
     fn verdicts(&self) -> Option<&dyn VerdictSource> {
         (!self.verdicts.texts().is_empty()).then_some(&self.verdicts)
     }

@@ -1,4 +1,4 @@
-//! What is read at other layers than the one that is reported: the token embeddings as a baseline, and w.
+//! What is read elsewhere than at the reported layer: the token embeddings and the counts of tokens as baselines, and w.
 
 use ndarray::Array2;
 
@@ -16,6 +16,7 @@ use crate::units::Layer;
 
 /// The residual streams that are read beside the reported layer's.
 pub(super) struct Beside {
+    words: Option<Array2<f32>>,
     embeddings: Option<Array2<f32>>,
     generation: Option<(Layer, Array2<f32>)>,
 }
@@ -26,7 +27,7 @@ impl Beside {
         let other = |layer: &Layer| *layer != reported && source.layers().contains(layer);
         let embeddings = Some(EMBEDDINGS).filter(other).map(|l| source.resid(l)).transpose()?;
         let generation = generation.filter(other).map(|l| source.resid(l).map(|h| (l, h))).transpose()?;
-        Ok(Self { embeddings, generation })
+        Ok(Self { words: source.words()?, embeddings, generation })
     }
 
     /// The layer at which w is read, where it is not the reported one.
@@ -34,7 +35,7 @@ impl Beside {
         self.generation.as_ref().map(|(layer, _)| *layer)
     }
 
-    /// `rho2_embeddings` of each value, and `generation_alignment` at the layer that reads log P best.
+    /// `rho2_words` and `rho2_embeddings` of each value, and `generation_alignment` at the layer that reads log P best.
     pub(super) fn measure(
         &self,
         (problem, source): (&Problem, &dyn LayerSource),
@@ -55,19 +56,22 @@ impl Beside {
             layer,
             source,
         };
-        if let Some(h) = &self.embeddings {
+        let nothing_to_read = [
+            "no kind of token is counted differently among the responses to a prompt",
+            "the embeddings' output is the same for all responses to a prompt: there is nothing to read",
+        ];
+        let baselines = [(Quantity::Rho2Words, &self.words), (Quantity::Rho2Embeddings, &self.embeddings)];
+        for ((quantity, h), nothing) in baselines.into_iter().zip(nothing_to_read) {
+            let Some(h) = h else { continue };
             let mut stage = stage(h, EMBEDDINGS);
             for &v in values {
                 let value = &problem.values[v];
                 let bench = stage.bench(rows::of_value(problem, value, stage.keep))?;
                 let estimate = match &bench {
-                    None => Estimate::missing(
-                        Quantity::Rho2Embeddings,
-                        "the embeddings' output is the same for all responses to a prompt: there is nothing to read",
-                    ),
+                    None => Estimate::missing(quantity, nothing),
                     Some(bench) => {
                         let s = bench.probe(vec![rows::label(bench, value)]).remove(0);
-                        encoding::rho2_estimate(bench, Quantity::Rho2Embeddings, &s)
+                        encoding::rho2_estimate(bench, quantity, &s)
                     }
                 };
                 stage.push(out, bench.as_deref(), Some(&value.name), estimate);

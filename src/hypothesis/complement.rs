@@ -22,8 +22,9 @@ use crate::probe::influence::{Influence, mean_product, theta};
 /// Below this share of Var r outside h, the reward counts as fixed by h.
 const LEAST_OUTSIDE: f64 = 0.01;
 
-/// The shares of the judge, of h beyond it, and of neither; `None` where S or r does not vary.
-pub fn shares(bench: &Bench, s: &Label, r: &Label) -> Option<[Influence; 3]> {
+/// The shares of the judge, of h beyond it, and of neither, and of both at once (C²/Var r + θ_SS − J, what h tells too of
+/// what the judge tells: where it is 0, what the two explain adds up); `None` where S or r does not vary.
+pub fn shares(bench: &Bench, s: &Label, r: &Label) -> Option<[Influence; 4]> {
     let blocks = bench.contrasts.blocks();
     let (vs, vr) = (mean_product(&s.y, &s.y, blocks), mean_product(&r.y, &r.y, blocks));
     if !(vs.value > 0.0 && vr.value > 0.0) {
@@ -44,7 +45,7 @@ pub fn shares(bench: &Bench, s: &Label, r: &Label) -> Option<[Influence; 3]> {
         let parts = [(1.0, &ss), (2.0 * per, &both), (-2.0 * per, &sr), (-per * per, &outside)];
         Influence::combine(ss.value + per * rest, &parts)
     } else {
-        ss
+        ss.clone()
     };
     let over = |value: f64, parts: &[(f64, &Influence)]| {
         let whole = Influence::combine(value, parts);
@@ -55,6 +56,7 @@ pub fn shares(bench: &Bench, s: &Label, r: &Label) -> Option<[Influence; 3]> {
         over(judge.value, &[(1.0, &judge)]),
         over(joint.value - judge.value, &[(1.0, &joint), (-1.0, &judge)]),
         over(vs.value - joint.value, &[(1.0, &vs), (-1.0, &joint)]),
+        over(judge.value + ss.value - joint.value, &[(1.0, &judge), (1.0, &ss), (-1.0, &joint)]),
     ])
 }
 
@@ -72,13 +74,18 @@ fn interval_of_square(s: &[f64], r: &[f64], blocks: &[Range<usize>]) -> (f64, f6
     (if lo <= 0.0 && 0.0 <= hi { 0.0 } else { least }, most)
 }
 
-/// `explained_by_judge`, `explained_beyond_judge` and `unexplained` of each value under each constitution outside the placebo arm.
+/// `explained_by_judge`, `explained_beyond_judge`, `unexplained` and `explained_by_both` of each value under each constitution outside the placebo arm.
 pub(super) fn measure(stage: &mut Stage<'_>, values: &[usize], out: &mut Analysis) -> Result<()> {
     if stage.length {
         return Ok(());
     }
     let problem = stage.problem;
-    let quantities = [Quantity::ExplainedByJudge, Quantity::ExplainedBeyondJudge, Quantity::Unexplained];
+    let quantities = [
+        Quantity::ExplainedByJudge,
+        Quantity::ExplainedBeyondJudge,
+        Quantity::Unexplained,
+        Quantity::ExplainedByBoth,
+    ];
     for &v in values {
         let value = &problem.values[v];
         let Labels::Scores(_) = &value.labels else { continue };
@@ -134,6 +141,34 @@ mod tests {
     use crate::probe::Contrasts;
 
     #[test]
+    fn what_judge_and_state_both_tell_is_all_of_a_judge_in_the_state_and_nothing_of_one_outside() {
+        let mut rng = ChaCha8Rng::seed_from_u64(93);
+        let mut normal = || -> f64 { StandardNormal.sample(&mut rng) };
+        let (prompts, responses) = (400, 3);
+        let rows = prompts * responses;
+        let h = Array2::from_shape_fn((rows, 3), |_| normal() as f32);
+        let outside: Vec<f64> = (0..rows).map(|_| normal()).collect();
+        let inside: Vec<f64> = (0..rows).map(|r| f64::from(h[[r, 0]])).collect();
+        let s: Vec<f64> = inside.iter().zip(&outside).map(|(a, b)| a + b).collect();
+        let prompt: Vec<i32> = (0..rows).map(|r| (r / responses) as i32).collect();
+        let bench =
+            Bench::new(Contrasts::helmert(&prompt, &prompt, |_| true), h.view(), None).expect("a bench");
+        let labels = bench.probe([&s, &inside, &outside].map(|c| bench.column(c)).to_vec());
+        // Judge, beyond it, neither, both; S is half inside and half outside.
+        for (judge, planted) in [(1, [0.5, 0.0, 0.5, 0.5]), (2, [0.5, 0.5, 0.0, 0.0])] {
+            let found = shares(&bench, &labels[0], &labels[judge]).expect("shares");
+            for (share, planted) in found.iter().zip(planted) {
+                let se = share.se(bench.contrasts.blocks());
+                assert!(
+                    (share.value - planted).abs() < 3.5 * se.max(0.01),
+                    "{judge}: {} ± {se}, {planted}",
+                    share.value
+                );
+            }
+        }
+    }
+
+    #[test]
     fn a_squared_correlation_is_covered_at_zero_and_away_from_it() {
         let mut rng = ChaCha8Rng::seed_from_u64(17);
         let mut normal = || -> f64 { StandardNormal.sample(&mut rng) };
@@ -169,9 +204,9 @@ mod tests {
         let bench = Bench::new(contrasts, h.view(), None).expect("a bench");
         let labels = bench.probe(vec![bench.column(&s), bench.column(&reward)]);
         let found = shares(&bench, &labels[0], &labels[1]).expect("shares");
-        let told = found.iter().map(|f| f.value).sum::<f64>();
+        let told = found[..3].iter().map(|f| f.value).sum::<f64>();
         assert!((told - 1.0).abs() < 1e-12, "{told}");
-        for (share, planted) in found.iter().zip([0.5, 0.25, 0.25]) {
+        for (share, planted) in found.iter().zip([0.5, 0.25, 0.25, 0.25]) {
             let se = share.se(bench.contrasts.blocks());
             assert!(
                 (share.value - planted).abs() < 4.0 * se && se < 0.05,

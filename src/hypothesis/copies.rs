@@ -4,8 +4,9 @@
 //! interval and every p too small. Before anything is estimated,
 //!
 //! - a placebo text whose rewards lie as close to those of an earlier one as [`ALIKE`] of the largest distance between a
-//!   placebo's rewards and a constitution's, root mean square within prompts, is one more wording of it. A judge that heeds
-//!   no text at all gives all of them nearly the same rewards, constitutions too, so that its placebos stay apart;
+//!   placebo's rewards and a constitution's, and as [`CLOSE`] of their own size, root mean square within prompts, is one more
+//!   wording of it. A judge that heeds no text gives all of them nearly the same rewards, constitutions too; one that has no
+//!   preference without a constitution gives placebo texts small rewards that differ: placebos of both stay apart;
 //! - so is one under which the residual stream lies as close to that under an earlier one as [`CLOSE`] of its distance from
 //!   the bare state, root mean square over responses;
 //! - prompts whose responses have the same residual streams, to the bit, are one block.
@@ -25,7 +26,8 @@ use crate::input::roster::original;
 
 /// Distance of two placebo texts' rewards, over the largest from a constitution's, below which they are one text.
 pub const ALIKE: f64 = 0.01;
-/// Distance of two placebo texts' states, over that from the bare state, below which they are one text.
+/// Distance of two placebo texts' rewards over their size, and of two states over that from the bare state, below which they
+/// are one text.
 pub const CLOSE: f64 = 0.03;
 /// Responses on which two states are compared.
 const COMPARED: usize = 2000;
@@ -134,13 +136,15 @@ fn by_rewards(problem: &Problem, wordings: &mut BTreeMap<String, String>, warnin
         let apart = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(x, y)| (x - y).powi(2)).sum::<f64>().sqrt();
         let pairs = columns.iter().flat_map(|a| rest.iter().map(move |b| apart(a, b)));
         let close = ALIKE * pairs.fold(0.0, f64::max);
+        let size = |a: &[f64]| a.iter().map(|x| x * x).sum::<f64>().sqrt();
+        let alike_to = |a: &[f64], b: &[f64]| apart(a, b) <= close.min(CLOSE * size(a).min(size(b)));
         let mut alike: Vec<(&str, &str)> = Vec::new();
         for (i, text) in arm.iter().enumerate() {
             if original(wordings, &text.name) != text.name {
                 continue;
             }
             let earlier = (0..i).find(|&e| {
-                original(wordings, &arm[e].name) == arm[e].name && apart(&columns[e], &columns[i]) <= close
+                original(wordings, &arm[e].name) == arm[e].name && alike_to(&columns[e], &columns[i])
             });
             if let Some(e) = earlier {
                 wordings.insert(text.name.clone(), arm[e].name.clone());

@@ -34,6 +34,14 @@ pub trait LayerSource: Sync {
         Err(Refusal::new(Kind::Missing, format!("there is no arm {arm}")).into())
     }
 
+    /// How often each kind of token occurs in the responses, `[rows, kinds]` in the order of the rows; none by default.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    fn words(&self) -> Result<Option<Array2<f32>>> {
+        Ok(None)
+    }
+
     /// The judge's states where it answered about the same responses; none by default.
     fn verdicts(&self) -> Option<&dyn VerdictSource> {
         None

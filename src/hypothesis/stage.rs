@@ -429,6 +429,7 @@ fn needs_no_layer(quantity: Quantity) -> bool {
     matches!(
         quantity,
         Quantity::TotalSlope
+            | Quantity::Rho2Words
             | Quantity::TiltGain
             | Quantity::TiltPredicted
             | Quantity::TiltKl

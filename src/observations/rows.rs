@@ -24,6 +24,9 @@ pub struct RowRecord {
     /// only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pooled: Option<Vec<String>>,
+    /// All of these tokens by their ids; with the rows of the first constitution only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tokens: Option<Vec<u32>>,
 }
 
 /// Writes the file, whole or not at all.

@@ -54,6 +54,7 @@ pub(super) fn model<'a>(index: &Index<'a>, value: &'a str) -> Grid {
         row("ρ", &own(Quantity::Rho), &plain);
     }
     row("ρ² at layer 0, token embeddings: the text, not the model", &own(Quantity::Rho2Embeddings), &plain);
+    row("ρ² of counts of its tokens: the text, not the model", &own(Quantity::Rho2Words), &plain);
     row("ρ² on the latent scale of the labels", &own(Quantity::Rho2Latent), &plain);
     row("pairs ordered rightly by ⟨h, v*⟩, left out", &own(Quantity::PairAccuracy), &plain);
     row("area under the ROC curve, left out", &own(Quantity::Auc), &plain);

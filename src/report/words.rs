@@ -307,14 +307,28 @@ fn inner_state(index: &Index<'_>, summaries: &[ValueSummary]) -> String {
         let latent = own(Quantity::Rho2Latent).filter(|e| quotable(e));
         let rho2 = latent.or(own(Quantity::Rho2));
         let what = if latent.is_some() { "the latent score behind the labels of " } else { "" };
-        let text_alone = own(Quantity::Rho2Embeddings).filter(|e| e.estimate.is_some() && latent.is_none());
-        let text_alone = text_alone.map_or_else(String::new, |e| {
+        // Baselines on the scale of the sentence: the latent one multiplies every ρ² of a value by the same factor.
+        let scale = match (latent.and_then(|e| e.estimate), own(Quantity::Rho2).and_then(|e| e.estimate)) {
+            (Some(latent), Some(own)) if own > 0.0 => Some(latent / own),
+            (Some(_), _) => None,
+            (None, _) => Some(1.0),
+        };
+        let baseline = |quantity, what: &str| {
+            let (e, scale) = own(quantity).filter(|e| e.estimate.is_some()).zip(scale)?;
             // What is not above its gate is no share.
-            let share = e.estimate.filter(|_| quotable(e)).map(|share| percent(share.clamp(0.0, 1.0)));
+            let share =
+                e.estimate.filter(|_| quotable(e)).map(|share| percent((scale * share).clamp(0.0, 1.0)));
             let told =
                 share.map_or_else(|| "are not seen to tell any of it".to_owned(), |s| format!("tell {s}"));
-            format!("; its token embeddings alone, the text and not the model, {told}")
-        });
+            Some(format!("; {what} alone, the text and not the model, {told}"))
+        };
+        let text_alone: String = [
+            baseline(Quantity::Rho2Embeddings, "its token embeddings"),
+            baseline(Quantity::Rho2Words, "counts of the words"),
+        ]
+        .into_iter()
+        .flatten()
+        .collect();
         let name = quoted(&s.value);
         out.push(match (s.encoded, rho2) {
             (Encoded::Yes, Some(e)) => {

@@ -109,6 +109,23 @@ fn copies_of_one_placebo_text_are_one_draw_of_the_arm() {
         assert_eq!(warnings.contains("placebo-2 those of placebo-1"), copies, "{off}: {warnings}");
         assert!(!copies || signed == 0, "{off}: {signed} verdicts from one text");
     }
+    // A judge that is nearly silent without a constitution: small rewards, each its own.
+    let mut quiet = problem.clone();
+    for i in 1..=4usize {
+        let noise = move |r: usize| ((r * (7 + 4 * i)) as f64 * 0.61).sin();
+        scored(&mut quiet, |name| name == format!("placebo-{i}"), |r, _| 0.002 * noise(r));
+    }
+    let (arms, _, warnings) = draws(&quiet);
+    assert_eq!(arms, BTreeSet::from([4]), "{warnings}");
+    // And one that heeds no text: large rewards, all nearly alike.
+    let mut deaf = problem.clone();
+    for i in 0..deaf.judged.len() {
+        let name = deaf.judged[i].name.clone();
+        let noise = move |r: usize| ((r * (7 + 4 * i)) as f64 * 0.61).sin();
+        scored(&mut deaf, |n| n == name, |r, _| first[r] + 0.01 * noise(r));
+    }
+    let (arms, _, warnings) = draws(&deaf);
+    assert_eq!(arms, BTreeSet::from([4]), "{warnings}");
 }
 
 #[test]

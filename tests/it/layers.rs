@@ -20,6 +20,7 @@ use vstar::units::Layer;
 struct Held {
     layers: Vec<Layer>,
     h: Vec<Array2<f32>>,
+    words: Option<Array2<f32>>,
 }
 
 impl LayerSource for Held {
@@ -30,6 +31,10 @@ impl LayerSource for Held {
     fn resid(&self, layer: Layer) -> Result<Array2<f32>> {
         let at = self.layers.iter().position(|l| *l == layer).expect("a layer that is held");
         Ok(self.h[at].clone())
+    }
+
+    fn words(&self) -> Result<Option<Array2<f32>>> {
+        Ok(self.words.clone())
     }
 }
 
@@ -42,7 +47,7 @@ fn analysed(data: &Simulated, change: impl Fn(Layer, &mut Array2<f32>)) -> Analy
         change(*layer, &mut h);
         h
     };
-    let held = Held { h: layers.iter().map(read).collect(), layers };
+    let held = Held { h: layers.iter().map(read).collect(), layers, words: None };
     analyse(&posed.problem, &held, &Options::default()).expect("an analysis")
 }
 
@@ -103,6 +108,54 @@ fn the_embeddings_are_a_baseline_and_never_chosen() {
     };
     assert!(one(&at(1), Quantity::Rho2Embeddings).estimate.is_some());
     assert!(at(0).estimates.iter().all(|e| e.quantity != Quantity::Rho2Embeddings));
+}
+
+#[test]
+fn counts_of_words_are_a_baseline_of_what_the_text_alone_tells() {
+    let (prompts, responses, kinds) = (250, 4, 12);
+    let rows = prompts * responses;
+    let mut rng = ChaCha8Rng::seed_from_u64(12);
+    let mut normal = || -> f64 { StandardNormal.sample(&mut rng) };
+    let h = Array2::from_shape_fn((rows, 16), |_| normal() as f32);
+    // Of unit variance within prompts, so that the planted shares are plain.
+    let words = Array2::from_shape_fn((rows, kinds), |_| normal() as f32);
+    let told = |by_words: f64, by_state: f64, noise: f64, normal: &mut dyn FnMut() -> f64| -> Vec<f64> {
+        let one = |r: usize| f64::from(words[[r, 3]]) * by_words + f64::from(h[[r, 5]]) * by_state;
+        (0..rows).map(|r| one(r) + noise * normal()).collect()
+    };
+    let by_words = told(1.0, 0.0, 1.0, &mut normal);
+    let by_state = told(0.0, 1.0, 1.0, &mut normal);
+    let value = |name: &str, s: Vec<f64>| Value { name: name.into(), labels: Labels::Scores(s) };
+    let parts = Parts {
+        prompt: (0..rows).map(|r| (r / responses) as i32).collect(),
+        tokens: Some((0..rows).map(|_| 20.0 + normal().round()).collect()),
+        values: vec![value("words", by_words), value("state", by_state)],
+        ..Parts::default()
+    };
+    let problem = Problem::new(parts).expect("a problem");
+    let analyse_with = |words: Option<Array2<f32>>| {
+        let held = Held { layers: vec![Layer(1)], h: vec![h.clone()], words };
+        analyse(&problem, &held, &Options::default()).expect("an analysis")
+    };
+    let analysis = analyse_with(Some(words.clone()));
+    for control in [Control::None, Control::Length] {
+        let of = |quantity: Quantity, value: &str| {
+            let own = |e: &&Estimate| {
+                e.quantity == quantity && e.control == control && e.value.as_deref() == Some(value)
+            };
+            let e = analysis.estimates.iter().find(own).expect("an estimate");
+            (e.estimate.expect("a figure"), e.se.expect("an error"), e.reportable, e.layer)
+        };
+        for (value, by_words, by_state) in [("words", 0.5, 0.0), ("state", 0.0, 0.5)] {
+            for (quantity, planted) in [(Quantity::Rho2Words, by_words), (Quantity::Rho2, by_state)] {
+                let (got, se, reportable, _) = of(quantity, value);
+                assert!((got - planted).abs() < 3.5 * se, "{quantity:?} of {value}: {got} ± {se}");
+                assert_eq!(reportable, planted > 0.0, "{quantity:?} of {value}: {got} ± {se}");
+            }
+        }
+        assert_eq!(of(Quantity::Rho2Words, "words").3, None, "a layer of what has none");
+    }
+    assert!(analyse_with(None).estimates.iter().all(|e| e.quantity != Quantity::Rho2Words));
 }
 
 #[test]
@@ -195,7 +248,7 @@ fn w_is_read_where_log_p_is_read_best_and_the_gap_at_one_layer() {
         ..Parts::default()
     };
     let problem = Problem::new(parts).expect("a problem");
-    let held = Held { layers: vec![Layer(1), Layer(2)], h: vec![noisy, other] };
+    let held = Held { layers: vec![Layer(1), Layer(2)], h: vec![noisy, other], words: None };
     let analysis = analyse(&problem, &held, &Options::default()).expect("an analysis");
     assert_eq!(analysis.layer, Layer(1));
     let generation = one(&analysis, Quantity::GenerationAlignment);

@@ -300,11 +300,15 @@ fn row_records_come_back_line_by_line() {
         constitution: "none".to_owned(),
         span: [3, 9],
         pooled: None,
+        tokens: (response == 0).then(|| vec![5, 0, 77]),
     };
     let rows = [row("a\nb", 0), row("ü", 1)];
     write_rows(&path, &rows).expect("written");
     let text = std::fs::read_to_string(&path).expect("text");
-    assert_eq!(text.lines().next(), Some(r#"{"id":"a\nb","response":0,"constitution":"none","span":[3,9]}"#));
+    assert_eq!(
+        text.lines().next(),
+        Some(r#"{"id":"a\nb","response":0,"constitution":"none","span":[3,9],"tokens":[5,0,77]}"#)
+    );
     assert_eq!(read_rows(&path).expect("read"), rows);
     std::fs::write(&path, text + "{\"id\": 3}\n").expect("written");
     assert!(refusal(read_rows(&path)).1.contains("observations.jsonl:3"));

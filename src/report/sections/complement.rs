@@ -9,8 +9,14 @@ use crate::report::rows::Index;
 
 /// Section 9.3.
 pub(super) fn section(_: &Report, index: &Index<'_>) -> Option<Section> {
-    let mut table =
-        grid(&["value", "constitution", ">the judge [95 %]", ">h beyond it [95 %]", ">neither [95 %]"]);
+    let mut table = grid(&[
+        "value",
+        "constitution",
+        ">the judge [95 %]",
+        ">h beyond it [95 %]",
+        ">neither [95 %]",
+        ">both at once [95 %]",
+    ]);
     let mut neither: Vec<f64> = Vec::new();
     for &value in &index.values {
         for c in index.constitutions.iter().filter(|c| !c.is_placebo()) {
@@ -26,6 +32,7 @@ pub(super) fn section(_: &Report, index: &Index<'_>) -> Option<Section> {
                 show(Quantity::ExplainedByJudge),
                 show(Quantity::ExplainedBeyondJudge),
                 show(Quantity::Unexplained),
+                show(Quantity::ExplainedByBoth),
             ]);
         }
     }
@@ -50,7 +57,8 @@ pub(super) fn section(_: &Report, index: &Index<'_>) -> Option<Section> {
         notes: vec![
             "Shares of the value’s within-prompt variance, in units of the labels: explained by the rewards alone; by the \
              residual stream beyond the rewards, which another constitution could elicit; by neither, which includes errors of \
-             the labels. They add up to 1."
+             the labels. They add up to 1. Both at once: what the residual stream tells too of what the judge tells; near 0 \
+             the two are additive, as Section 9.3 takes judgments and human feedback to be."
                 .into(),
         ],
         grids: vec![("Shares of the value".into(), table)],

@@ -204,6 +204,26 @@ fn the_text_alone_tells_a_share_that_is_above_its_gate() {
 }
 
 #[test]
+fn counts_of_words_stand_beside_and_baselines_are_on_the_scale_of_the_sentence() {
+    let mut r = report();
+    r.estimates.push(figure(Quantity::Rho2Words, None, 0.2, 0.03));
+    let words = "; counts of the words alone, the text and not the model, tell";
+    line(&r, 2, &[&format!("{words} 20 %.")], &["embeddings"]);
+    r.estimates.push(figure(Quantity::Rho2Embeddings, None, 0.3, 0.03));
+    line(
+        &r,
+        2,
+        &["token embeddings alone, the text and not the model, tell 30 %", &format!("{words} 20 %.")],
+        &[],
+    );
+    // .804 on the latent scale is twice .402 on the labels' own.
+    r.estimates
+        .push(Estimate { quantity: Quantity::Rho2Latent, ..figure(Quantity::Rho2, None, 0.804, 0.01) });
+    line(&r, 2, &["about 80 %", "tell 60 %", &format!("{words} 40 %.")], &["30 %", "20 %"]);
+    line(&report(), 2, &[], &["counts of the words"]);
+}
+
+#[test]
 fn how_sure_is_the_weakest_p_or_that_a_small_effect_may_exist() {
     let mut r = report();
     line(
