@@ -36,6 +36,7 @@ mod moments;
 mod negative;
 mod observations;
 mod organism;
+mod paper_map;
 mod parity;
 mod real_models;
 mod references;
