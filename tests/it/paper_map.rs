@@ -12,11 +12,13 @@ fn page() -> String {
 
 /// The cells of the rows of the tables of six columns.
 fn rows(page: &str) -> Vec<Vec<&str>> {
-    let row = |line: &'_ str| {
-        line.starts_with('|') && !line.starts_with("|---") && !line.starts_with("| Statement")
-    };
-    let cells = |line: &'_ str| -> Vec<&str> { line.trim_matches('|').split(" | ").map(str::trim).collect() };
-    page.lines().filter(|l| row(l)).map(cells).filter(|cells| cells.len() == 6).collect()
+    let is_row =
+        |line: &&str| line.starts_with('|') && !line.starts_with("|---") && !line.starts_with("| Statement");
+    page.lines().filter(is_row).map(cells).filter(|cells| cells.len() == 6).collect()
+}
+
+fn cells(line: &str) -> Vec<&str> {
+    line.trim_matches('|').split(" | ").map(str::trim).collect()
 }
 
 /// What stands in backticks.
