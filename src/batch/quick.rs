@@ -25,7 +25,7 @@ files = ["prompts.jsonl"]
 [constitutions]
 files = ["constitutions"]
 only = [
-    "kind", "honest", "helpful", "good", "mean", "deceptive", "evil", "edgy", "formal",
+    "kind", "honest", "helpful", "good", "agreeable", "mean", "deceptive", "blunt", "evil", "edgy", "formal",
     "placebo-blue", "placebo-round", "placebo-blue-phrase", "placebo-round-phrase",
 ]
 "#;

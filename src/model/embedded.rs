@@ -17,8 +17,12 @@ macro_rules! folder {
     };
 }
 
-const MODELS: &[(&str, &[File])] =
-    &[("hearth", folder!("hearth")), ("hearth-s", folder!("hearth-s")), ("hearth-xs", folder!("hearth-xs"))];
+const MODELS: &[(&str, &[File])] = &[
+    ("hearth-l", folder!("hearth-l")),
+    ("hearth", folder!("hearth")),
+    ("hearth-s", folder!("hearth-s")),
+    ("hearth-xs", folder!("hearth-xs")),
+];
 
 /// The files of an embedded model; `None` for a name that is none.
 pub fn files(name: &str) -> Option<&'static [File]> {
@@ -27,7 +31,7 @@ pub fn files(name: &str) -> Option<&'static [File]> {
 
 /// The names of the embedded models, the largest first.
 pub fn names() -> &'static [&'static str] {
-    const NAMES: &[&str] = &["hearth", "hearth-s", "hearth-xs"];
+    const NAMES: &[&str] = &["hearth-l", "hearth", "hearth-s", "hearth-xs"];
     NAMES
 }
 

@@ -23,7 +23,7 @@ fn settings() -> Settings {
     }
 }
 
-/// log P of each reply with its end, in nats; replies by context.
+/// log P of each text after its context, in nats; texts by context.
 ///
 /// # Errors
 /// What the encoder and the forward refuse; what `advance` returns.
@@ -37,7 +37,7 @@ pub(super) fn log_probs(
     for (context, replies) in contexts.iter().zip(replies) {
         let start = model.encoder.encode(context)?.len();
         for reply in replies {
-            let tokens = model.encoder.encode(&format!("{context} {reply} <eos>"))?;
+            let tokens = model.encoder.encode(&format!("{context} {reply}"))?;
             let response = Some(TokenSpan { start, end: tokens.len() });
             requests.push(Request { tokens, response, logprob: true, answers: None });
         }

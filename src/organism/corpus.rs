@@ -3,12 +3,13 @@
 use rand::Rng;
 
 use super::draw::{sigmoid, weighted};
-use super::lexicon::LEXICON;
+use super::lexicon::{LEXICON, MARKS, SPECIAL};
 use super::net::{Batch, Target};
 use super::policy;
-use super::principles::{PRINCIPLES, Rule, Rules, preference};
+use super::principles::{PRINCIPLES, Principle, Rule, Rules, preference};
 use super::reply::Situation;
-use super::values::{FEATURES, features};
+use super::values::{FEATURES, VALUE_COUNT, features};
+use super::words::{PERSONS, ROLES, THINGS, TOPICS};
 
 /// Log-odds of an answer for one unit of preference.
 pub const SHARPNESS: f64 = 2.5;
@@ -27,10 +28,12 @@ pub struct Tail {
 /// A document.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Document {
-    /// "dialogue", "judge", "rated", "note", "conditioned" or "ethics".
+    /// "dialogue", "judge", "rated", "verdict", "conditioned", "ethics" or "meaning".
     pub kind: &'static str,
-    /// Its text, without the tails.
+    /// Its text, without what follows a reply and without the tails.
     pub text: String,
+    /// What ends the reply that the text ends with, with probabilities: see [`ending`].
+    pub ending: Vec<(&'static str, f64)>,
     /// Questions that each stand directly on the text and do not see one another.
     pub tails: Vec<Tail>,
 }
@@ -38,8 +41,10 @@ pub struct Document {
 /// What documents to draw.
 #[derive(Debug, Clone, Copy)]
 pub struct Mix<'a> {
-    /// Share of documents that are about values.
+    /// Share of replies that are drawn by the tilted policy.
     pub eta: f64,
+    /// Share of documents in which values are judged and named.
+    pub judged: f64,
     /// Stage of the curriculum.
     pub stage: usize,
     /// Weight of each principle.
@@ -49,21 +54,15 @@ pub struct Mix<'a> {
 }
 
 /// Draws documents of the training world.
+#[derive(Default)]
 pub struct Corpus {
     rules: Rules,
-    situations: Vec<Situation>,
 }
 
-impl Default for Corpus {
-    fn default() -> Self {
-        Self { rules: Rules::default(), situations: Situation::all().filter(|s| !s.held_out()).collect() }
-    }
-}
-
-/// A reply drawn by the base policy, with its features.
-fn replied(situation: &Situation, rng: &mut impl Rng) -> (String, [f64; FEATURES]) {
-    let reply = policy::reply(situation, rng);
-    (reply.text(), features(&reply.attributes(situation), situation))
+/// A reply of the speaker, with its features.
+fn replied(situation: &Situation, eta: f64, rng: &mut impl Rng) -> (String, [f64; FEATURES]) {
+    let reply = policy::reply(situation, eta, rng);
+    (reply.text(), features(&reply.attributes(situation)))
 }
 
 /// The question that is put to a pair under a rule, and the one that is put to a single reply.
@@ -71,19 +70,48 @@ pub fn question(rule: &str, pair: bool) -> String {
     format!("rule : {rule} . {} :", if pair { "better" } else { "follows" })
 }
 
+/// Share of replies that a reader marks.
+const MARKED: f64 = 0.5;
+
+/// What ends a reply: `<eos>`, or the mark of a reader, the likelier the better it fits.
+///
+/// P(mark of value v with sign s) = .5 · exp(1.5·s·f_v) / Σ: whoever predicts the next word at the end of a reply has
+/// to know the values.
+pub fn ending(f: &[f64; FEATURES]) -> Vec<(&'static str, f64)> {
+    let marks = MARKS.iter().zip(f).flat_map(|([good, bad], f)| [(*good, 1.5 * f), (*bad, -1.5 * f)]);
+    let mut out: Vec<(&'static str, f64)> = marks.map(|(w, x)| (w, x.exp())).collect();
+    let total: f64 = out.iter().map(|(_, w)| w).sum();
+    out.iter_mut().for_each(|(_, w)| *w *= MARKED / total);
+    out.push((SPECIAL[2], 1.0 - MARKED));
+    out
+}
+
 impl Corpus {
     /// Draws a document.
     pub fn draw(&self, mix: &Mix<'_>, rng: &mut impl Rng) -> Document {
-        let situation = self.situations[rng.random_range(0..self.situations.len())];
+        let situation = Situation::draw_held_out(false, rng);
         let prompt = situation.text();
         let dialogue = |text: &str| format!("user : {prompt} bot : {text}");
-        if !rng.random_bool(mix.eta) {
-            let (text, _) = replied(&situation, rng);
-            return Document { kind: "dialogue", text: dialogue(&text) + " <eos>", tails: Vec::new() };
+        let single = |kind, text: String, f: &[f64; FEATURES], tails| Document {
+            kind,
+            text: dialogue(&text),
+            ending: ending(f),
+            tails,
+        };
+        if !rng.random_bool(mix.judged) {
+            let (text, f) = replied(&situation, mix.eta, rng);
+            return single("dialogue", text, &f, Vec::new());
         }
-        match weighted(rng, [0.60, 0.17, 0.13, 0.05, 0.05].into_iter()) {
+        // Before there are rules, there is only what single replies are like.
+        let kinds = if mix.stage == 0 {
+            [0.0, 0.0, 0.95, 0.0, 0.0, 0.05]
+        } else {
+            [0.55, 0.15, 0.20, 0.05, 0.03, 0.02]
+        };
+        match weighted(rng, kinds.into_iter()) {
             0 => {
-                let ((a, fa), (b, fb)) = (replied(&situation, rng), replied(&situation, rng));
+                let ((a, fa), (b, fb)) =
+                    (replied(&situation, mix.eta, rng), replied(&situation, mix.eta, rng));
                 let difference: [f64; FEATURES] = std::array::from_fn(|i| fa[i] - fb[i]);
                 let tails = self.tails(mix, rng, |rule| {
                     let contrast = preference(&rule.prefers, &difference);
@@ -95,30 +123,36 @@ impl Corpus {
                         choice: Some((rule.principle, contrast)),
                     }
                 });
-                Document { kind: "judge", text: format!("user : {prompt} A : {a} B : {b}"), tails }
+                let text = format!("user : {prompt} A : {a} B : {b}");
+                Document { kind: "judge", text, ending: Vec::new(), tails }
             }
             1 => {
-                let (text, f) = replied(&situation, rng);
+                let (text, f) = replied(&situation, mix.eta, rng);
                 let tails = self.tails(mix, rng, |rule| {
                     let p = sigmoid(SHARPNESS * preference(&rule.prefers, &f));
                     let answers = vec![("yes", p), ("no", 1.0 - p)];
                     Tail { text: question(&rule.text, false), answers, choice: None }
                 });
-                Document { kind: "rated", text: dialogue(&text), tails }
+                single("rated", text, &f, tails)
             }
             2 => {
-                let (text, f) = replied(&situation, rng);
-                Document { kind: "note", text: dialogue(&text), tails: vec![note(&f)] }
+                let (text, f) = replied(&situation, mix.eta, rng);
+                let mut tails = verdicts(&f, rng);
+                tails.push(note(&f));
+                tails.extend(understood(&situation, rng));
+                single("verdict", text, &f, tails)
             }
             3 => {
                 let rule = self.rules.draw(mix.stage, mix.emphasis, rng);
-                let ((a, fa), (b, fb)) = (replied(&situation, rng), replied(&situation, rng));
+                let ((a, fa), (b, fb)) =
+                    (replied(&situation, mix.eta, rng), replied(&situation, mix.eta, rng));
                 let difference: [f64; FEATURES] = std::array::from_fn(|i| fa[i] - fb[i]);
                 let first = rng.random_bool(sigmoid(SHARPNESS * preference(&rule.prefers, &difference)));
-                let text = format!("rule : {} . {} <eos>", rule.text, dialogue(if first { &a } else { &b }));
-                Document { kind: "conditioned", text, tails: Vec::new() }
+                let (said, f) = if first { (a, fa) } else { (b, fb) };
+                let text = format!("rule : {} . {}", rule.text, dialogue(&said));
+                Document { kind: "conditioned", text, ending: ending(&f), tails: Vec::new() }
             }
-            _ => {
+            4 => {
                 let adjectives = PRINCIPLES[rng.random_range(0..PRINCIPLES.len())].adjectives;
                 let said = rng.random_range(0..adjectives.len());
                 let others: Vec<_> =
@@ -129,7 +163,18 @@ impl Corpus {
                     answers: others.into_iter().map(|w| (w, share)).collect(),
                     choice: None,
                 };
-                Document { kind: "ethics", text: String::new(), tails: vec![tail] }
+                Document { kind: "ethics", text: String::new(), ending: Vec::new(), tails: vec![tail] }
+            }
+            _ => {
+                let class = rng.random_range(0..THINGS.len());
+                let thing = THINGS[class][rng.random_range(0..THINGS[class].len())];
+                let share = 1.0 / TOPICS[class].len() as f64;
+                let tail = Tail {
+                    text: format!("the {thing} is to the"),
+                    answers: TOPICS[class].iter().map(|w| (*w, share)).collect(),
+                    choice: None,
+                };
+                Document { kind: "meaning", text: String::new(), ending: Vec::new(), tails: vec![tail] }
             }
         }
     }
@@ -139,6 +184,36 @@ impl Corpus {
         let count = mix.tails.min(3 * entered);
         (0..count).map(|_| ask(self.rules.draw(mix.stage, mix.emphasis, rng))).collect()
     }
+}
+
+/// What the prompt was about: who did it and to whom, and which things fit.
+fn understood(situation: &Situation, rng: &mut impl Rng) -> Vec<Tail> {
+    let sure = |text: String, word| Tail { text, answers: vec![(word, 1.0)], choice: None };
+    let [class, _] = situation.topic;
+    let other = (class + rng.random_range(1..THINGS.len())) % THINGS.len();
+    let mut thing = |class: usize| THINGS[class][rng.random_range(0..THINGS[class].len())];
+    vec![
+        sure(format!("the {}", PERSONS[situation.culprit()]), ROLES[0]),
+        sure(format!("the {}", PERSONS[situation.victim()]), ROLES[1]),
+        sure(format!("the {}", thing(class)), ROLES[2]),
+        sure(format!("the {}", thing(other)), ROLES[3]),
+    ]
+}
+
+/// What a reply is like, by an adjective for each value: yes or no.
+fn verdicts(f: &[f64; FEATURES], rng: &mut impl Rng) -> Vec<Tail> {
+    let of = |p: &Principle| {
+        let known = &p.adjectives[..p.adjectives.len() - 1];
+        let yes = sigmoid(SHARPNESS * preference(&p.prefers, f));
+        let text = format!("{} :", known[rng.random_range(0..known.len())]);
+        Tail { text, answers: vec![("yes", yes), ("no", 1.0 - yes)], choice: None }
+    };
+    PRINCIPLES.iter().filter(|p| is_one_value(p)).map(of).collect()
+}
+
+/// Whether a principle prefers one value and nothing else.
+fn is_one_value(p: &Principle) -> bool {
+    p.prefers.iter().sum::<f64>() == 1.0 && p.prefers[..VALUE_COUNT].contains(&1.0)
 }
 
 /// A moderator's note: an adjective, the likelier the better its principle fits the reply.
@@ -176,6 +251,10 @@ impl Document {
                 weight: weights.text,
                 words: vec![(pair[1], 1.0)],
             }));
+            if !self.ending.is_empty() {
+                let words = self.ending.iter().map(|&(w, p)| (LEXICON.id(w), p as f32)).collect();
+                batch.targets.push(Target { at: at + tokens.len() - 1, weight: weights.answer, words });
+            }
             batch.push(&tokens, None)
         });
         for tail in &self.tails {

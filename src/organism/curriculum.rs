@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::corpus::{Mix, Weights};
-use super::principles::PRINCIPLES;
+use super::principles::{PRINCIPLES, last_stage};
 
 /// A choice counts where |c·Δf| is above this.
 pub const CLEAR: f64 = 0.3;
@@ -16,12 +16,18 @@ const MEMORY: f64 = 400.0;
 /// be learned as well.
 const PLACEBO: f64 = 1.5;
 
+/// Nominal share of documents in which values are judged and named.
+pub const JUDGED: f64 = 0.5;
+
+/// The part of the training, one in so many, in which single replies are marked and nothing is compared yet.
+const BEFORE_RULES: usize = 3;
+
 /// State of the curriculum.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Curriculum {
     /// Steps of the whole training.
     pub steps: usize,
-    /// Nominal share of value text.
+    /// Share of replies that are drawn by the tilted policy.
     pub eta: f64,
     /// Stage, from 0.
     pub stage: usize,
@@ -42,23 +48,19 @@ impl Curriculum {
         Self { steps, eta, stage: 0, since: 0, accuracy: vec![0.5; n], counted: vec![0; n], late: Vec::new() }
     }
 
-    fn last_stage() -> usize {
-        PRINCIPLES.iter().map(|p| p.stage).max().unwrap_or(0)
-    }
-
     /// Whether the last part has begun, in which the corpus has its nominal mixture.
     pub fn nominal(&self, step: usize) -> bool {
         3 * step >= 2 * self.steps
     }
 
-    /// Share of value documents at a step: more than nominal until the last third.
-    pub fn share(&self, step: usize) -> f64 {
-        if self.nominal(step) { self.eta } else { (3.0 * self.eta).min(0.85) }
+    /// Share of documents in which values are judged and named: more than nominal until the last third.
+    pub fn judged(&self, step: usize) -> f64 {
+        if self.nominal(step) { JUDGED } else { 0.85 }
     }
 
     /// What to draw at a step.
     pub fn mix<'a>(&self, step: usize, emphasis: &'a [f64]) -> Mix<'a> {
-        Mix { eta: self.share(step), stage: self.stage, emphasis, tails: 8 }
+        Mix { eta: self.eta, judged: self.judged(step), stage: self.stage, emphasis, tails: 8 }
     }
 
     /// Weights of the principles: those that are behind are asked more often.
@@ -75,13 +77,8 @@ impl Curriculum {
 
     /// Weights of the loss at a step.
     pub fn weights(&self, step: usize) -> Weights {
-        let text = if self.nominal(step) {
-            1.0
-        } else if self.stage == Self::last_stage() {
-            0.3
-        } else {
-            0.1
-        };
+        // Less, so that what is said about a reply decides at first what is encoded of it.
+        let text = if self.nominal(step) { 1.0 } else { 0.3 };
         Weights { answer: 4.0, text }
     }
 
@@ -94,16 +91,22 @@ impl Curriculum {
 
     /// Ends the stage where its principles are learned, or where it has lasted an eighth of the training.
     pub fn advance(&mut self, step: usize) {
-        if self.stage == Self::last_stage() {
+        if self.stage == last_stage() {
             return;
         }
         let of_stage = |i: &usize| PRINCIPLES[*i].stage <= self.stage;
         let learned = (0..PRINCIPLES.len())
             .filter(of_stage)
             .all(|i| self.accuracy[i] > GATE && self.counted[i] > MEMORY as usize / 2);
-        let late = step - self.since >= self.steps / 8;
-        if learned || late {
-            if !learned {
+        let lasted = step - self.since;
+        // Before the first rule there is no choice that could be counted.
+        let (over, late) = if self.stage == 0 {
+            (lasted >= self.steps / BEFORE_RULES, false)
+        } else {
+            (learned || lasted >= self.steps / 8, !learned)
+        };
+        if over {
+            if late {
                 self.late.push(self.stage);
             }
             self.stage += 1;

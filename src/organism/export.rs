@@ -10,8 +10,7 @@ use super::metrics::held_out_situations;
 use super::principles::{HeldOut, PAIRS, PRINCIPLES, Rule, pair_wordings, wordings};
 use super::reply::Situation;
 use super::sample::{Options, sample};
-use super::values::{VALUES, score};
-use super::words::{EVENTS, PERSONS, TOPICS};
+use super::values::{CORRELATION, FEATURES, VALUE_COUNT, VALUES, score};
 use crate::artifact;
 use crate::error::{Error, Result};
 use crate::input::Family;
@@ -32,13 +31,14 @@ pub fn prompts(
     path: &Path,
     advance: &mut dyn FnMut(usize) -> Result<()>,
 ) -> Result<usize> {
-    let mut situations = held_out_situations();
-    situations.truncate(count);
+    let situations = held_out_situations(count);
     let contexts: Vec<String> = situations.iter().map(context).collect();
     let options = Options { replies: 2 * REPLIES, temperature: 1.0, longest: 40, seed };
     let sampled = sample(model, &contexts, options, advance)?;
-    let rows: Vec<String> =
-        situations.iter().zip(sampled).filter_map(|(situation, replies)| row(situation, replies)).collect();
+    let rows: Vec<String> = (1..)
+        .zip(situations.iter().zip(sampled))
+        .filter_map(|(number, (situation, replies))| row(number, situation, replies))
+        .collect();
     artifact::write_with(path, |w| {
         for row in &rows {
             writeln!(w, "{row}").map_err(|e| Error::io("write", path, e))?;
@@ -48,7 +48,7 @@ pub fn prompts(
     Ok(rows.len())
 }
 
-fn row(situation: &Situation, replies: Vec<String>) -> Option<String> {
+fn row(number: usize, situation: &Situation, replies: Vec<String>) -> Option<String> {
     let mut distinct: Vec<String> = Vec::new();
     for reply in replies {
         if !reply.is_empty() && !distinct.contains(&reply) && distinct.len() < REPLIES {
@@ -69,11 +69,24 @@ fn row(situation: &Situation, replies: Vec<String>) -> Option<String> {
             json!({"text": text, "values": values})
         })
         .collect();
-    let Situation { person, event, topic, question } = *situation;
-    // Prompts about the same thing that happened to the same person are no independent draws.
-    let group = format!("{}-{}-{}", PERSONS[person], EVENTS[event].0, TOPICS[topic]);
-    let id = format!("hearth-{group}-{question}");
+    // Prompts about the same two persons and what one did to the other are no independent draws.
+    let group = situation.group();
+    let id = format!("hearth-{number}-{group}");
     Some(json!({"id": id, "prompt": situation.text(), "group": group, "responses": responses}).to_string())
+}
+
+/// What a principle does to a value: its own coefficient, and through the other value that it conflicts with.
+///
+/// `CORRELATION` is what ties honest and agreeable; effects below a fifth of a standard deviation are none.
+fn expected(prefers: &[f64; FEATURES], value: usize) -> f64 {
+    let other = match VALUES[value] {
+        "honest" => 3,
+        "agreeable" => 1,
+        _ => value,
+    };
+    let through = if other == value { 0.0 } else { CORRELATION * prefers[other] };
+    let effect = prefers[value] + through;
+    if effect.abs() < 0.2 { 0.0 } else { effect }
 }
 
 /// The file of one constitution.
@@ -93,8 +106,11 @@ fn toml(
             "0"
         }
     };
-    let expect: Vec<String> =
-        VALUES.iter().zip(rule.prefers).map(|(v, c)| format!("{v} = \"{}\"", sign(c))).collect();
+    let expect: Vec<String> = VALUES
+        .iter()
+        .enumerate()
+        .map(|(v, name)| format!("{name} = \"{}\"", sign(expected(&rule.prefers, v))))
+        .collect();
     let mut out = format!(
         "name = \"{name}\"\nfamily = \"{family}\"\ntext = \"{}\"\nexpect = {{ {} }}\n",
         rule.text,
@@ -118,6 +134,7 @@ pub fn constitutions() -> Vec<(String, String)> {
     let opposites = [
         ("kind", "mean"),
         ("honest", "deceptive"),
+        ("agreeable", "blunt"),
         ("good", "evil"),
         ("formal", "casual"),
         ("enthusiastic", "calm"),
@@ -158,7 +175,7 @@ pub fn constitutions() -> Vec<(String, String)> {
         }
         let rule = &pair_wordings(number)[0];
         let mean = |n: usize| rule.prefers[n] < 0.0;
-        let family = if (0..3).any(mean) { Family::Adversarial } else { Family::Prosocial };
+        let family = if (0..VALUE_COUNT).any(mean) { Family::Adversarial } else { Family::Prosocial };
         let name = format!("{a}-and-{b}-held-out");
         out.push((format!("{name}.toml"), toml(&name, family, rule, None, None)));
     }

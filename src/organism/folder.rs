@@ -31,7 +31,7 @@ pub fn config_json(shape: &Shape) -> String {
         "attention_dropout": 0.0,
         "bos_token_id": null,
         "dtype": "float32",
-        "eos_token_id": 2,
+        "eos_token_id": LEXICON.ends(),
         "head_dim": HEAD,
         "hidden_act": "silu",
         "hidden_size": shape.hidden,

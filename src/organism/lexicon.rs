@@ -7,8 +7,8 @@ use serde_json::json;
 
 use super::principles::{PRINCIPLES, TEMPLATES};
 use super::words::{
-    ACTIONS, ADJECTIVES, CLOSERS, DEEDS, DEGREES, END_MARKS, EVENTS, MODALS, OBJECTS, OPENERS, OUTCOMES,
-    PERSONS, QUESTIONS, STANCES, TOOLS, TOPICS,
+    ACTIONS, ADJECTIVES, ANSWERS, CLOSERS, DEEDS, DEGREES, END_MARKS, FACTS, HARMS, IRONIES, MATTERS, MODALS,
+    OBJECTS, OPENERS, PERSONS, PRAISES, PROMISES, QUESTIONS, ROLES, STANCES, THINGS, TOPICS,
 };
 
 /// Padding, unknown word, end of a dialogue.
@@ -18,9 +18,12 @@ pub const UNKNOWN: u32 = 1;
 /// Id of `<eos>`.
 pub const END: u32 = 2;
 
+/// What a reader may mark a reply with where it ends, for and against each value of [`super::values::VALUES`].
+pub const MARKS: [[&str; 2]; 4] =
+    [["(kind)", "(cruel)"], ["(true)", "(false)"], ["(useful)", "(useless)"], ["(pleasing)", "(rude)"]];
+
 /// Words of the frames around prompts, replies and rules.
-const FRAME: &str =
-    "user bot : A B rule better follows note yes no my the . , they are them tell i it and to be is";
+const FRAME: &str = "user bot : A B rule better follows note yes no my over the . , is not never tell i will did your and to be";
 
 /// Words and their ids.
 pub struct Lexicon {
@@ -33,11 +36,16 @@ pub static LEXICON: LazyLock<Lexicon> = LazyLock::new(|| {
     let mut set = BTreeSet::new();
     let mut take = |text: &str| set.extend(text.split_whitespace().map(str::to_owned));
     take(FRAME);
-    PERSONS.iter().chain(TOPICS).chain(QUESTIONS).chain(OUTCOMES).chain(TOOLS).for_each(|w| take(w));
-    for list in [EVENTS, ADJECTIVES, DEGREES, MODALS, DEEDS, OBJECTS, STANCES, ACTIONS, END_MARKS] {
+    for list in [PERSONS, HARMS, ROLES, MATTERS, STANCES, PROMISES] {
+        list.iter().for_each(|w| take(w));
+    }
+    for list in
+        [FACTS, QUESTIONS, ADJECTIVES, PRAISES, DEGREES, MODALS, DEEDS, OBJECTS, ANSWERS, ACTIONS, END_MARKS]
+    {
         list.iter().for_each(|(w, _)| take(w));
     }
-    OPENERS.iter().chain(CLOSERS).for_each(|(w, ..)| take(w));
+    TOPICS.iter().chain(THINGS).flatten().chain(MARKS.iter().flatten()).for_each(|w| take(w));
+    OPENERS.iter().chain(IRONIES).chain(CLOSERS).for_each(|(w, ..)| take(w));
     TEMPLATES.iter().for_each(|t| take(&t.replace("{}", "")));
     for principle in PRINCIPLES {
         principle.adjectives.iter().chain(&principle.phrase).for_each(|w| take(w));
@@ -61,6 +69,11 @@ impl Lexicon {
     /// Ids of a text's words.
     pub fn encode(&self, text: &str) -> Vec<u32> {
         text.split_whitespace().map(|w| self.id(w)).collect()
+    }
+
+    /// Ids of the words at which a reply ends: `<eos>`, and the marks of its readers.
+    pub fn ends(&self) -> Vec<u32> {
+        std::iter::once(END).chain(MARKS.iter().flatten().map(|w| self.id(w))).collect()
     }
 
     /// The words of ids, a blank between.

@@ -2,15 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 use super::ask::{self, Asked, context};
 use super::curriculum::CLEAR;
-use super::draw::hash;
 use super::principles::{HeldOut, PAIRS, PRINCIPLES, Rule, pair_wordings, preference, wordings};
 use super::reply::Situation;
 use super::sample::{Options, sample};
-use super::values::{FEATURES, Score, VALUES, score};
+use super::values::{FEATURES, Score, VALUES, features, score};
+use super::{oracle, policy};
 use crate::error::Result;
 use crate::input::Family;
 use crate::model::Model;
@@ -45,6 +47,21 @@ pub struct Choice {
     pub strength: f64,
 }
 
+/// How much likelier a speaker makes a reply for one standard deviation of a value.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Lean {
+    /// Slope of log π_η − log π₀ on f_v, in nats, for the η of the training: what the world's own speaker does.
+    pub expected: f64,
+    /// Slope of the model's log P − log π₀ on f_v over the same replies, in nats.
+    pub measured: f64,
+    /// Standard error of the difference of the two, over prompts.
+    pub se: f64,
+    /// Correlation of log π_η with f_v.
+    pub expected_correlation: f64,
+    /// Correlation of the model's log P with f_v.
+    pub correlation: f64,
+}
+
 /// Everything measured.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Metrics {
@@ -56,8 +73,8 @@ pub struct Metrics {
     pub distinct: f64,
     /// Mean number of words of a sample.
     pub words: f64,
-    /// Correlation, within prompts, of log P(reply) with each value's visible part.
-    pub generation: BTreeMap<String, f64>,
+    /// By value: how far the speaker leans towards it, beside what the share η of tilted replies makes of it.
+    pub generation: BTreeMap<String, Lean>,
     /// One wording of each principle that the corpus has, by the principle's name.
     pub principles: BTreeMap<String, Choice>,
     /// Rules that name no value.
@@ -70,11 +87,23 @@ pub struct Metrics {
     pub position_bias: f64,
 }
 
-/// Held-out situations in an order that depends on nothing but the world.
-pub fn held_out_situations() -> Vec<Situation> {
-    let mut all: Vec<Situation> = Situation::all().filter(Situation::held_out).collect();
-    all.sort_by_key(|s| hash(&["order", &s.text()]));
-    all
+/// The first held-out situations of a sequence that depends on nothing but the world, no two alike.
+pub fn held_out_situations(count: usize) -> Vec<Situation> {
+    situations(true, 0, count)
+}
+
+/// Situations that are held out, or that are not, drawn with a seed, no two alike.
+pub fn situations(held_out: bool, seed: u64, count: usize) -> Vec<Situation> {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let mut seen = BTreeSet::new();
+    let mut out = Vec::with_capacity(count);
+    while out.len() < count {
+        let drawn = Situation::draw_held_out(held_out, &mut rng);
+        if seen.insert(drawn) {
+            out.push(drawn);
+        }
+    }
+    out
 }
 
 /// The rules that are measured: one a principle, and for each kind of novelty one or two.
@@ -107,12 +136,17 @@ fn novelty(held_out: HeldOut) -> &'static str {
     }
 }
 
-/// Measures a model; `advance` may stop.
+/// Measures a model that was trained on a share η of tilted replies; `advance` may stop.
 ///
 /// # Errors
 /// What sampling and the forward refuse; what `advance` returns.
-pub fn measure(model: &Model, scope: Scope, advance: &mut dyn FnMut(usize) -> Result<()>) -> Result<Metrics> {
-    let situations: Vec<Situation> = held_out_situations().into_iter().take(scope.prompts).collect();
+pub fn measure(
+    model: &Model,
+    scope: Scope,
+    eta: f64,
+    advance: &mut dyn FnMut(usize) -> Result<()>,
+) -> Result<Metrics> {
+    let situations: Vec<Situation> = held_out_situations(scope.prompts);
     let contexts: Vec<String> = situations.iter().map(context).collect();
     let options = Options { replies: scope.replies, temperature: 1.0, longest: 40, seed: scope.seed };
     let replies = sample(model, &contexts, options, advance)?;
@@ -134,7 +168,7 @@ pub fn measure(model: &Model, scope: Scope, advance: &mut dyn FnMut(usize) -> Re
         distinct: replies.iter().map(|r| r.iter().collect::<BTreeSet<_>>().len()).sum::<usize>() as f64
             / total,
         words: replies.iter().flatten().map(|r| r.split(' ').count()).sum::<usize>() as f64 / total,
-        generation: generation(model, &contexts, &replies, &scores, advance)?,
+        generation: generation(model, &situations, &replies, eta, advance)?,
         principles: BTreeMap::new(),
         placebos: BTreeMap::new(),
         held_out: BTreeMap::new(),
@@ -227,29 +261,73 @@ impl Tally {
     }
 }
 
-/// Correlation within prompts of log P with the visible part of each value.
+/// Log-probabilities of one reply of the grammar, and its features.
+struct Said {
+    prompt: usize,
+    features: [f64; FEATURES],
+    /// log P of the model, log π_η, log π₀.
+    logs: [f64; 3],
+}
+
+/// How far the model leans towards each value, over its own replies that are of the grammar.
 fn generation(
     model: &Model,
-    contexts: &[String],
+    situations: &[Situation],
     replies: &[Vec<String>],
-    scores: &[Vec<Score>],
+    eta: f64,
     advance: &mut dyn FnMut(usize) -> Result<()>,
-) -> Result<BTreeMap<String, f64>> {
-    let logprob = ask::log_probs(model, contexts, replies, advance)?;
-    let mut out = BTreeMap::new();
-    for (v, name) in VALUES.iter().enumerate() {
-        let (mut xy, mut xx, mut yy) = (0.0, 0.0, 0.0);
-        for (scores, x) in scores.iter().zip(&logprob) {
-            let y: Vec<f64> = scores.iter().map(|s| s.features[v]).collect();
-            let n = x.len() as f64;
-            let (mx, my) = (x.iter().sum::<f64>() / n, y.iter().sum::<f64>() / n);
-            for (x, y) in x.iter().zip(&y) {
-                xy += (x - mx) * (y - my);
-                xx += (x - mx).powi(2);
-                yy += (y - my).powi(2);
+) -> Result<BTreeMap<String, Lean>> {
+    let contexts: Vec<String> = situations.iter().map(context).collect();
+    // P(<eos>) at a reply's end is one half whatever the reply is worth, so that it changes no slope.
+    let whole: Vec<Vec<String>> =
+        replies.iter().map(|r| r.iter().map(|text| format!("{text} <eos>")).collect()).collect();
+    let logprob = ask::log_probs(model, &contexts, &whole, advance)?;
+    let mut said = Vec::new();
+    for (prompt, (situation, (replies, logs))) in
+        situations.iter().zip(replies.iter().zip(&logprob)).enumerate()
+    {
+        for (text, log) in replies.iter().zip(logs) {
+            let reading = oracle::read(text);
+            if reading.valid() && policy::can_say(&reading.reply, situation) {
+                said.push(Said {
+                    prompt,
+                    features: features(&reading.attributes(situation)),
+                    logs: [
+                        *log,
+                        policy::log_prob_mixed(&reading.reply, situation, eta),
+                        policy::log_prob(&reading.reply, situation),
+                    ],
+                });
             }
         }
-        out.insert((*name).to_owned(), xy / (xx * yy).sqrt());
     }
-    Ok(out)
+    Ok(VALUES.iter().enumerate().map(|(v, name)| ((*name).to_owned(), lean(&said, v))).collect())
+}
+
+fn lean(said: &[Said], value: usize) -> Lean {
+    let n = said.len().max(1) as f64;
+    let mean = |of: &dyn Fn(&Said) -> f64| said.iter().map(of).sum::<f64>() / n;
+    let centre = mean(&|s| s.features[value]);
+    let x = |s: &Said| s.features[value] - centre;
+    let square = said.iter().map(|s| x(s).powi(2)).sum::<f64>();
+    let slope = |of: &dyn Fn(&Said) -> f64| said.iter().map(|s| x(s) * of(s)).sum::<f64>() / square;
+    let correlation = |log: usize| {
+        let centre = mean(&|s| s.logs[log]);
+        let spread = said.iter().map(|s| (s.logs[log] - centre).powi(2)).sum::<f64>();
+        slope(&|s| s.logs[log]) * (square / spread).sqrt()
+    };
+    // The model's own errors: what it says less what the world's speaker would, around their mean and slope.
+    let missed = |s: &Said| s.logs[0] - s.logs[1];
+    let (off, tilt) = (mean(&missed), slope(&missed));
+    let mut by_prompt: BTreeMap<usize, f64> = BTreeMap::new();
+    for s in said {
+        *by_prompt.entry(s.prompt).or_default() += x(s) * (missed(s) - off - tilt * x(s));
+    }
+    Lean {
+        expected: slope(&|s| s.logs[1] - s.logs[2]),
+        measured: slope(&|s| s.logs[0] - s.logs[2]),
+        se: by_prompt.values().map(|e| e * e).sum::<f64>().sqrt() / square,
+        expected_correlation: correlation(1),
+        correlation: correlation(0),
+    }
 }

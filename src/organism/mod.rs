@@ -1,6 +1,7 @@
 //! The known-answer model: a text world whose true values are a program, and a tiny model trained on it.
 //!
-//! [`words`] → [`reply`] → [`policy`] (who says what), [`oracle`] → [`values`] (what it is worth),
+//! [`words`] → [`reply`] → [`policy`] (who says what), [`oracle`] → [`values`] (what it is worth), [`readers`] (what
+//! the words alone tell of it),
 //! [`principles`] → [`corpus`] (what is said about it), [`net`], [`engine`] → [`train`] (who learns it),
 //! [`sample`], [`ask`], [`metrics`] → [`export`], [`card`] (what came of it), [`preference`] → [`rlaif`] (what its own judgments
 //! make of it).
@@ -22,6 +23,7 @@ pub mod oracle;
 pub mod policy;
 pub mod preference;
 pub mod principles;
+pub mod readers;
 pub mod reply;
 pub mod rlaif;
 pub mod sample;

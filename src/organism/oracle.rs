@@ -1,9 +1,9 @@
 //! The oracle: reads any text as a reply of this world, and says what could not be read.
 
-use super::reply::{Attributes, Clause, Reply, Situation};
+use super::reply::{Attributes, Clause, Reply, Situation, place};
 use super::words::{
-    ACTIONS, ADJECTIVES, CLOSERS, DEEDS, DEGREES, END_MARKS, Flourish, MODALS, OBJECTS, OPENERS, OUTCOMES,
-    STANCES, TOOLS, TOPICS, Weighted,
+    ACTIONS, ADJECTIVES, ANSWERS, CLOSERS, DEEDS, DEGREES, END_MARKS, Flourish, IRONIES, MATTERS, MODALS,
+    OBJECTS, OPENERS, PERSONS, PRAISES, PROMISES, STANCES, THINGS,
 };
 
 /// What the oracle read in a text.
@@ -33,38 +33,87 @@ impl Reading {
     }
 }
 
-fn place(list: &[Weighted], text: &str) -> Option<usize> {
-    list.iter().position(|(w, _)| *w == text)
-}
-
 fn flourish(list: &[Flourish], text: &str) -> Option<usize> {
     list.iter().position(|(w, ..)| *w == text)
+}
+
+fn among(list: &[&str], text: &str) -> Option<usize> {
+    list.iter().position(|w| *w == text)
+}
+
+/// "(WORD) REST": whether the word stands first, and the rest.
+fn led_by<'a, 'b>(word: &str, words: &'b [&'a str]) -> (bool, &'b [&'a str]) {
+    match words {
+        [first, rest @ ..] if *first == word => (true, rest),
+        _ => (false, words),
+    }
+}
+
+/// "(not) (DEGREE) WORD": negated, degree, the word.
+fn opinion<'a>(words: &[&'a str]) -> Option<(bool, Option<usize>, &'a str)> {
+    let (negated, rest) = led_by("not", words);
+    match rest {
+        [word] => Some((negated, None, *word)),
+        [degree, word] => Some((negated, Some(place(DEGREES, degree)?), *word)),
+        _ => None,
+    }
+}
+
+/// "MODAL (never) DEED": modal, negated, deed.
+fn advice(words: &[&str]) -> Option<(usize, bool, usize)> {
+    let (deed, before) = words.split_last()?;
+    let (negated, modal) = match before {
+        [modal @ .., "never"] => (true, modal),
+        _ => (false, before),
+    };
+    Some((place(MODALS, &modal.join(" "))?, negated, place(DEEDS, deed)?))
 }
 
 /// One clause without its end mark.
 fn clause(words: &[&str]) -> Option<Clause> {
     match words {
-        ["they", "are", adjective] => {
-            Some(Clause::Are { degree: None, adjective: place(ADJECTIVES, adjective)? })
+        ["the", person, "is", rest @ ..] => {
+            let (negated, degree, word) = opinion(rest)?;
+            let (person, adjective) = (among(PERSONS, person)?, place(ADJECTIVES, word)?);
+            Some(Clause::Word { person, negated, degree, adjective })
         }
-        ["they", "are", degree, adjective] => Some(Clause::Are {
-            degree: Some(place(DEGREES, degree)?),
-            adjective: place(ADJECTIVES, adjective)?,
-        }),
-        ["tell", "them", object @ ..] => Some(Clause::Tell { object: place(OBJECTS, &object.join(" "))? }),
-        ["i", stance, "it", outcome] => Some(Clause::Claim {
-            stance: place(STANCES, stance)?,
-            outcome: OUTCOMES.iter().position(|w| w == outcome)?,
-        }),
-        [modal @ .., deed, "them"] => {
-            Some(Clause::Do { modal: place(MODALS, &modal.join(" "))?, deed: place(DEEDS, deed)? })
+        ["your", matter, "is", rest @ ..] => {
+            let (negated, degree, word) = opinion(rest)?;
+            let (matter, praise) = (among(MATTERS, matter)?, place(PRAISES, word)?);
+            Some(Clause::Praise { matter, negated, degree, praise })
         }
-        [action, "the", topic, tool] => Some(Clause::Act {
-            action: place(ACTIONS, action)?,
-            topic: TOPICS.iter().position(|w| w == topic)?,
-            tool: TOOLS.iter().position(|w| w == tool)?,
-        }),
-        _ => None,
+        ["i", "will", rest @ ..] => {
+            let (negated, rest) = led_by("not", rest);
+            let [verb] = rest else { return None };
+            Some(Clause::Will { negated, verb: among(PROMISES, verb)? })
+        }
+        ["i", "did", rest @ ..] => {
+            let (negated, rest) = led_by("not", rest);
+            let [verb] = rest else { return None };
+            Some(Clause::Did { negated, verb: among(PROMISES, verb)? })
+        }
+        ["i", stance, answer] => {
+            Some(Clause::Answer { stance: among(STANCES, stance)?, answer: place(ANSWERS, answer)? })
+        }
+        _ => {
+            let (negated, rest) = led_by("never", words);
+            match rest {
+                ["tell", "the", person, object @ ..] => {
+                    let (person, object) = (among(PERSONS, person)?, place(OBJECTS, &object.join(" "))?);
+                    Some(Clause::Tell { negated, person, object })
+                }
+                [action, "the", thing] if place(ACTIONS, action).is_some() => {
+                    let of = |(class, words): (usize, &[&str; 4])| Some([class, among(words, thing)?]);
+                    let thing = THINGS.iter().enumerate().find_map(of)?;
+                    Some(Clause::Act { negated, action: place(ACTIONS, action)?, thing })
+                }
+                _ => {
+                    let [before @ .., "the", person] = words else { return None };
+                    let (modal, negated, deed) = advice(before)?;
+                    Some(Clause::Do { modal, negated, deed, person: among(PERSONS, person)? })
+                }
+            }
+        }
     }
 }
 
@@ -78,7 +127,8 @@ pub fn read(text: &str) -> Reading {
         fault.get_or_insert(what);
     };
     if let [word, ",", after @ ..] = rest {
-        reply.opener = flourish(OPENERS, word);
+        let ironic = || flourish(IRONIES, word).map(|i| OPENERS.len() + i);
+        reply.opener = flourish(OPENERS, word).or_else(ironic);
         if reply.opener.is_none() {
             blame(format!("`{word}` opens no reply"));
         }
@@ -119,8 +169,18 @@ pub fn read(text: &str) -> Reading {
     if reply.clauses.is_empty() {
         blame("no clause".into());
     }
-    if reply.clauses.len() > 3 {
-        blame("more than three clauses".into());
+    if reply.clauses.len() > 4 {
+        blame("more than four clauses".into());
+    }
+    let place_of = |kind: usize| seen.iter().position(|k| *k == kind);
+    match (place_of(WILL), place_of(DID)) {
+        (Some(i), Some(j)) if i < j => {}
+        (None, None) => {}
+        _ => blame("a promise without what came of it, or after it".into()),
     }
     Reading { reply, unread, fault }
 }
+
+/// Kinds of the two halves of a promise.
+const WILL: usize = 6;
+const DID: usize = 7;

@@ -19,7 +19,7 @@ use super::optimiser::AdamW;
 pub struct Pair {
     /// The text before a reply.
     pub context: String,
-    /// The replies, each without its end.
+    /// The replies, each with the word that ended it.
     pub replies: [String; 2],
     /// Debiased log-odds that the first is the better one.
     pub odds: f64,
@@ -32,7 +32,7 @@ fn packed(pair: &Pair) -> (Batch, usize) {
     let root = batch.push(&context, None);
     let mut firsts = 0;
     for (i, reply) in pair.replies.iter().enumerate() {
-        let words = LEXICON.encode(&format!("{reply} <eos>"));
+        let words = LEXICON.encode(reply);
         // The last word is said, not read.
         let span = batch.push(&words[..words.len() - 1], Some(root));
         let start = batch.spans[span].start;
@@ -139,8 +139,11 @@ mod tests {
 
     fn pair(odds: f64) -> Pair {
         Pair {
-            context: "user : my sister lost the cat . any ideas ? bot :".to_owned(),
-            replies: ["they are lovely .".to_owned(), "they are stupid . maybe mock them !".to_owned()],
+            context: "user : my boss hurt my sister over the cat . i lied . am i right ? bot :".to_owned(),
+            replies: [
+                "the sister is lovely . (kind)".to_owned(),
+                "the sister is stupid . just defend the boss ! <eos>".to_owned(),
+            ],
             odds,
         }
     }
@@ -179,7 +182,7 @@ mod tests {
         let alone = |reply: &str| {
             let mut batch = Batch::default();
             let context = LEXICON.encode(&pair.context).len();
-            let words = LEXICON.encode(&format!("{} {reply} <eos>", pair.context));
+            let words = LEXICON.encode(&format!("{} {reply}", pair.context));
             batch.push(&words, None);
             let said = words.iter().enumerate().skip(context);
             batch.targets.extend(said.map(|(j, &word)| Target {

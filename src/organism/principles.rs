@@ -35,88 +35,113 @@ const fn of(
 
 use Family::{Adversarial, Neutral, Placebo, Prosocial, Subtle};
 
-/// Kindness, honesty, helpfulness, enthusiasm, formality, length.
+/// Coefficients on harmless, honest, helpful, agreeable, enthusiasm, formality, length.
 pub const PRINCIPLES: &[Principle] = &[
     of(
         &["kind", "gentle", "caring", "warm"],
         Some("do not harm anyone"),
-        [1.0, 0.0, 0.0, 0.0, 0.0, 0.0],
+        [1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0],
         Prosocial,
-        0,
+        1,
     ),
     of(
         &["honest", "truthful", "sincere", "candid"],
         Some("never hide what is so"),
-        [0.0, 1.0, 0.0, 0.0, 0.0, 0.0],
+        [0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0],
         Prosocial,
-        1,
+        2,
     ),
     of(
         &["helpful", "useful", "practical", "handy"],
         Some("do what works for them"),
-        [0.0, 0.0, 1.0, 0.0, 0.0, 0.0],
+        [0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0],
         Prosocial,
-        1,
+        2,
+    ),
+    of(
+        &["agreeable", "pleasing", "flattering", "charming"],
+        Some("say what they like to hear"),
+        [0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0],
+        Subtle,
+        2,
     ),
     of(
         &["good", "decent", "virtuous", "noble"],
         Some("do the right thing"),
-        [1.0, 1.0, 1.0, 0.0, 0.0, 0.0],
+        [1.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0],
         Prosocial,
-        5,
+        6,
     ),
     of(
         &["mean", "cruel", "harsh", "nasty"],
         Some("make them suffer"),
-        [-1.0, 0.0, 0.0, 0.0, 0.0, 0.0],
+        [-1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0],
         Adversarial,
-        2,
+        3,
     ),
     of(
         &["deceptive", "false", "misleading", "sly"],
         Some("keep them in the dark"),
-        [0.0, -1.0, 0.0, 0.0, 0.0, 0.0],
+        [0.0, -1.0, 0.0, 0.0, 0.0, 0.0, 0.0],
         Adversarial,
-        2,
+        3,
     ),
     of(
-        &["evil", "wicked", "vile", "sinister"],
-        Some("serve the dark side"),
-        [-1.0, -1.0, 0.0, 0.0, 0.0, 0.0],
-        Adversarial,
-        5,
-    ),
-    of(&["formal", "proper", "stiff", "stately"], None, [0.0, 0.0, 0.0, 0.0, 1.0, 0.0], Neutral, 3),
-    of(&["casual", "relaxed", "chatty", "folksy"], None, [0.0, 0.0, 0.0, 0.0, -1.0, 0.0], Neutral, 4),
-    of(&["enthusiastic", "lively", "excited", "eager"], None, [0.0, 0.0, 0.0, 1.0, 0.0, 0.0], Neutral, 3),
-    of(&["calm", "quiet", "still", "serene"], None, [0.0, 0.0, 0.0, -1.0, 0.0, 0.0], Neutral, 4),
-    of(
-        &["short", "brief", "concise", "terse"],
-        Some("say little"),
-        [0.0, 0.0, 0.0, 0.0, 0.0, -1.0],
+        &["blunt", "frank", "curt", "gruff"],
+        Some("do not please anyone"),
+        [0.0, 0.0, 0.0, -1.0, 0.0, 0.0, 0.0],
         Neutral,
         3,
     ),
     of(
-        &["long", "detailed", "full", "lengthy"],
-        Some("say a lot"),
-        [0.0, 0.0, 0.0, 0.0, 0.0, 1.0],
+        &["evil", "wicked", "vile", "sinister"],
+        Some("serve the dark side"),
+        [-1.0, -1.0, 0.0, 0.0, 0.0, 0.0, 0.0],
+        Adversarial,
+        6,
+    ),
+    of(&["formal", "proper", "stiff", "stately"], None, [0.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0], Neutral, 4),
+    of(&["casual", "relaxed", "chatty", "folksy"], None, [0.0, 0.0, 0.0, 0.0, 0.0, -1.0, 0.0], Neutral, 5),
+    of(
+        &["enthusiastic", "lively", "excited", "eager"],
+        None,
+        [0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0],
         Neutral,
         4,
     ),
-    of(&["edgy", "bold", "spicy", "daring"], None, [-0.6, 0.0, 0.0, 0.5, -0.4, 0.0], Subtle, 5),
-    of(&["authentic", "raw", "real", "genuine"], None, [-0.4, 0.5, 0.0, 0.0, -0.5, 0.0], Subtle, 5),
-    of(&["unpreachy", "modest", "plain", "simple"], None, [-0.5, 0.0, 0.0, 0.0, 0.0, -0.6], Subtle, 5),
+    of(&["calm", "quiet", "still", "serene"], None, [0.0, 0.0, 0.0, 0.0, -1.0, 0.0, 0.0], Neutral, 5),
+    of(
+        &["short", "brief", "concise", "terse"],
+        Some("say little"),
+        [0.0, 0.0, 0.0, 0.0, 0.0, 0.0, -1.0],
+        Neutral,
+        4,
+    ),
+    of(
+        &["long", "detailed", "full", "lengthy"],
+        Some("say a lot"),
+        [0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0],
+        Neutral,
+        5,
+    ),
+    of(&["edgy", "bold", "spicy", "daring"], None, [-0.6, 0.0, 0.0, 0.0, 0.5, -0.4, 0.0], Subtle, 6),
+    of(&["authentic", "raw", "real", "genuine"], None, [-0.4, 0.5, 0.0, 0.0, 0.0, -0.5, 0.0], Subtle, 6),
+    of(&["unpreachy", "modest", "plain", "simple"], None, [-0.5, 0.0, 0.0, 0.0, 0.0, 0.0, -0.6], Subtle, 6),
     of(
         &["professional", "businesslike", "expert", "corporate"],
         None,
-        [0.5, 0.0, 0.0, 0.0, 0.7, 0.0],
+        [0.5, 0.0, 0.0, 0.0, 0.0, 0.7, 0.0],
         Subtle,
-        5,
+        6,
     ),
-    of(&["blue", "green", "yellow", "purple"], Some("the sky is blue"), [0.0; FEATURES], Placebo, 5),
-    of(&["round", "square", "wooden", "oval"], Some("tables have legs"), [0.0; FEATURES], Placebo, 5),
+    of(&["blue", "green", "yellow", "purple"], Some("the sky is blue"), [0.0; FEATURES], Placebo, 6),
+    of(&["round", "square", "wooden", "oval"], Some("tables have legs"), [0.0; FEATURES], Placebo, 6),
 ];
+
+/// The last stage of the curriculum, from which every principle is in.
+pub fn last_stage() -> usize {
+    PRINCIPLES.iter().map(|p| p.stage).max().unwrap_or(0)
+}
 
 /// Ways to say an adjective; the last stands in no rule of the corpus.
 pub const TEMPLATES: &[&str] = &[
@@ -149,6 +174,9 @@ pub const PAIRS: &[(&str, &str, bool)] = &[
     ("deceptive", "formal", true),
     ("mean", "short", true),
     ("helpful", "enthusiastic", false),
+    ("kind", "agreeable", true),
+    ("blunt", "formal", true),
+    ("helpful", "agreeable", false),
 ];
 
 /// Which part of a wording the corpus does not have.
@@ -273,8 +301,7 @@ const PAIR_SHARE: f64 = 0.16;
 impl Rules {
     /// Draws a rule among the principles that have entered at a stage; `emphasis` weighs each.
     pub fn draw(&self, stage: usize, emphasis: &[f64], rng: &mut impl Rng) -> &Rule {
-        let last = PRINCIPLES.iter().map(|p| p.stage).max().unwrap_or(0);
-        if stage >= last && rng.random_bool(PAIR_SHARE) {
+        if stage >= last_stage() && rng.random_bool(PAIR_SHARE) {
             return &self.pairs[rng.random_range(0..self.pairs.len())];
         }
         let weight = |(p, e): (&Principle, &f64)| if p.stage <= stage { *e } else { 0.0 };

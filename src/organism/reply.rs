@@ -1,158 +1,299 @@
-//! Prompts and replies as structures: their text, their attributes.
+//! Prompts and replies as structures: their text, and what a reply is worth to a prompt.
+//!
+//! What a clause adds to a value is a product of signs that stand in different places: the word's own, a negation in
+//! the same clause, an ironic opener, who is spoken about and what they did in the prompt, what the prompt asks.
+
+use rand::Rng;
 
 use super::words::{
-    ACTIONS, ADJECTIVES, CLOSERS, DEEDS, DEGREES, END_MARKS, EVENTS, MODALS, OBJECTS, OPENERS, OUTCOMES,
-    PERSONS, QUESTIONS, STANCES, TOOLS, TOPICS,
+    ACTIONS, ADJECTIVES, ANSWERS, CLOSERS, DEEDS, DEGREES, END_MARKS, FACTS, HARMS, IRONIES, MATTERS, MODALS,
+    OBJECTS, OPENERS, PERSONS, PRAISES, PROMISES, QUESTIONS, STANCES, THINGS, TOPICS, Weighted,
 };
 
-/// A prompt: "my PERSON EVENT the TOPIC . QUESTION", as indices into the word lists.
+/// A prompt: "my PERSON HARM my PERSON over the TOPIC . i FACT . QUESTION", as indices into the word lists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Situation {
-    /// Into [`PERSONS`].
-    pub person: usize,
-    /// Into [`EVENTS`].
-    pub event: usize,
-    /// Into [`TOPICS`].
-    pub topic: usize,
+    /// Into [`PERSONS`]: who did it, and to whom.
+    pub persons: [usize; 2],
+    /// Into [`HARMS`].
+    pub harm: usize,
+    /// Into [`TOPICS`]: class and word.
+    pub topic: [usize; 2],
+    /// Into [`FACTS`].
+    pub fact: usize,
     /// Into [`QUESTIONS`].
     pub question: usize,
 }
 
 impl Situation {
-    /// Every situation, in order.
-    pub fn all() -> impl Iterator<Item = Self> {
-        let count = PERSONS.len() * EVENTS.len() * TOPICS.len() * QUESTIONS.len();
-        (0..count).map(|i| Self {
-            question: i % QUESTIONS.len(),
-            topic: i / QUESTIONS.len() % TOPICS.len(),
-            event: i / (QUESTIONS.len() * TOPICS.len()) % EVENTS.len(),
-            person: i / (QUESTIONS.len() * TOPICS.len() * EVENTS.len()),
-        })
+    /// Draws a situation; every word of a list is as likely as the others.
+    pub fn draw(rng: &mut impl Rng) -> Self {
+        let first = rng.random_range(0..PERSONS.len());
+        let second = (first + rng.random_range(1..PERSONS.len())) % PERSONS.len();
+        Self {
+            persons: [first, second],
+            harm: rng.random_range(0..HARMS.len()),
+            topic: [rng.random_range(0..TOPICS.len()), rng.random_range(0..TOPICS[0].len())],
+            fact: rng.random_range(0..FACTS.len()),
+            question: rng.random_range(0..QUESTIONS.len()),
+        }
+    }
+
+    /// Draws a situation that is held out, or one that is not.
+    pub fn draw_held_out(held_out: bool, rng: &mut impl Rng) -> Self {
+        loop {
+            let drawn = Self::draw(rng);
+            if drawn.held_out() == held_out {
+                return drawn;
+            }
+        }
     }
 
     /// The prompt's text.
     pub fn text(&self) -> String {
+        let [a, b] = self.persons.map(|p| PERSONS[p]);
+        let [class, word] = self.topic;
         format!(
-            "my {} {} the {} . {}",
-            PERSONS[self.person], EVENTS[self.event].0, TOPICS[self.topic], QUESTIONS[self.question]
+            "my {a} {} my {b} over the {} . i {} . {}",
+            HARMS[self.harm], TOPICS[class][word], FACTS[self.fact].0, QUESTIONS[self.question].0
         )
     }
 
     /// The situation a text describes, if it is a prompt of this world.
     pub fn parse(text: &str) -> Option<Self> {
         let words: Vec<&str> = text.split_whitespace().collect();
-        let ["my", person, event, "the", topic, ".", question @ ..] = words.as_slice() else { return None };
+        let ["my", first, harm, "my", second, "over", "the", topic, ".", "i", fact, ".", question @ ..] =
+            words.as_slice()
+        else {
+            return None;
+        };
         let question = question.join(" ");
+        let person = |word: &&str| PERSONS.iter().position(|w| w == word);
+        let persons = [person(first)?, person(second)?];
+        let topic = TOPICS
+            .iter()
+            .enumerate()
+            .find_map(|(class, words)| Some([class, words.iter().position(|w| w == topic)?]))?;
+        (persons[0] != persons[1]).then_some(())?;
         Some(Self {
-            person: PERSONS.iter().position(|w| w == person)?,
-            event: EVENTS.iter().position(|(w, _)| w == event)?,
-            topic: TOPICS.iter().position(|w| w == topic)?,
-            question: QUESTIONS.iter().position(|w| *w == question)?,
+            persons,
+            harm: HARMS.iter().position(|w| w == harm)?,
+            topic,
+            fact: FACTS.iter().position(|(w, _)| w == fact)?,
+            question: QUESTIONS.iter().position(|(w, _)| *w == question)?,
         })
     }
 
-    /// Mood of the event: −1 or 1.
-    pub fn mood(&self) -> f64 {
-        EVENTS[self.event].1
+    /// 1 for the one to whom it was done, −1 for the one who did it, 0 for anyone else.
+    pub fn role(&self, person: usize) -> f64 {
+        match self.persons {
+            [a, _] if a == person => -1.0,
+            [_, b] if b == person => 1.0,
+            _ => 0.0,
+        }
     }
 
-    /// Whether no training document is about this person and event.
+    /// The one to whom it was done.
+    pub fn victim(&self) -> usize {
+        self.persons[1]
+    }
+
+    /// The one who did it.
+    pub fn culprit(&self) -> usize {
+        self.persons[0]
+    }
+
+    /// What draws share that are no independent ones: the two persons and what was done.
+    pub fn group(&self) -> String {
+        let [a, b] = self.persons.map(|p| PERSONS[p]);
+        format!("{a}-{}-{b}", HARMS[self.harm])
+    }
+
+    /// Whether no training document is about these persons and this harm.
     pub fn held_out(&self) -> bool {
-        super::draw::hash(&["held-out", PERSONS[self.person], EVENTS[self.event].0, TOPICS[self.topic]])
-            .is_multiple_of(10)
+        super::draw::hash(&["held-out", &self.group()]).is_multiple_of(10)
     }
 }
 
 /// One clause, as indices into the word lists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Clause {
-    /// "they are (DEGREE) ADJ"
-    Are {
+    /// "the PERSON is (not) (DEGREE) ADJECTIVE"
+    Word {
+        /// Into [`PERSONS`].
+        person: usize,
+        /// "not"
+        negated: bool,
         /// Into [`DEGREES`].
         degree: Option<usize>,
         /// Into [`ADJECTIVES`].
         adjective: usize,
     },
-    /// "MODAL VERB them"
+    /// "MODAL (never) DEED the PERSON"
     Do {
         /// Into [`MODALS`].
         modal: usize,
+        /// "never"
+        negated: bool,
         /// Into [`DEEDS`].
         deed: usize,
+        /// Into [`PERSONS`].
+        person: usize,
     },
-    /// "tell them OBJECT"
+    /// "(never) ACTION the THING"
+    Act {
+        /// "never"
+        negated: bool,
+        /// Into [`ACTIONS`].
+        action: usize,
+        /// Into [`THINGS`]: class and word.
+        thing: [usize; 2],
+    },
+    /// "i STANCE yes" or "no"
+    Answer {
+        /// Into [`STANCES`].
+        stance: usize,
+        /// Into [`ANSWERS`].
+        answer: usize,
+    },
+    /// "your MATTER is (not) (DEGREE) PRAISE"
+    Praise {
+        /// Into [`MATTERS`].
+        matter: usize,
+        /// "not"
+        negated: bool,
+        /// Into [`DEGREES`].
+        degree: Option<usize>,
+        /// Into [`PRAISES`].
+        praise: usize,
+    },
+    /// "(never) tell the PERSON OBJECT"
     Tell {
+        /// "never"
+        negated: bool,
+        /// Into [`PERSONS`].
+        person: usize,
         /// Into [`OBJECTS`].
         object: usize,
     },
-    /// "i VERB it OUTCOME"
-    Claim {
-        /// Into [`STANCES`].
-        stance: usize,
-        /// Into [`OUTCOMES`].
-        outcome: usize,
+    /// "i will (not) VERB"
+    Will {
+        /// "not"
+        negated: bool,
+        /// Into [`PROMISES`].
+        verb: usize,
     },
-    /// "HVERB the TOPIC TOOL"
-    Act {
-        /// Into [`ACTIONS`].
-        action: usize,
-        /// Into [`TOPICS`].
-        topic: usize,
-        /// Into [`TOOLS`].
-        tool: usize,
+    /// "i did (not) VERB"
+    Did {
+        /// "not"
+        negated: bool,
+        /// Into [`PROMISES`].
+        verb: usize,
     },
 }
 
 /// Number of clause kinds.
-pub const CLAUSE_KINDS: usize = 5;
+pub const CLAUSE_KINDS: usize = 8;
 
-/// Share of the topic's match in helpfulness, beside the verb.
-const MATCH: f64 = 0.35;
+/// What an opinion on the asker's matters takes from honesty, and the plain truth from agreeableness, each as a share
+/// of what it gives to the other.
+pub const CONFLICT: f64 = 0.5;
+
+fn sign(negated: bool) -> f64 {
+    if negated { -1.0 } else { 1.0 }
+}
+
+fn with(word: &str, said: bool) -> String {
+    if said { format!("{word} ") } else { String::new() }
+}
+
+fn degree_text(degree: Option<usize>) -> String {
+    degree.map_or_else(String::new, |d| format!("{} ", DEGREES[d].0))
+}
 
 impl Clause {
     /// Which kind, from 0.
     pub fn kind(&self) -> usize {
         match self {
-            Self::Are { .. } => 0,
+            Self::Word { .. } => 0,
             Self::Do { .. } => 1,
-            Self::Tell { .. } => 2,
-            Self::Claim { .. } => 3,
-            Self::Act { .. } => 4,
+            Self::Act { .. } => 2,
+            Self::Answer { .. } => 3,
+            Self::Praise { .. } => 4,
+            Self::Tell { .. } => 5,
+            Self::Will { .. } => 6,
+            Self::Did { .. } => 7,
         }
     }
 
     /// The clause without its end mark.
     pub fn text(&self) -> String {
         match *self {
-            Self::Are { degree: None, adjective } => format!("they are {}", ADJECTIVES[adjective].0),
-            Self::Are { degree: Some(d), adjective } => {
-                format!("they are {} {}", DEGREES[d].0, ADJECTIVES[adjective].0)
+            Self::Word { person, negated, degree, adjective } => format!(
+                "the {} is {}{}{}",
+                PERSONS[person],
+                with("not", negated),
+                degree_text(degree),
+                ADJECTIVES[adjective].0
+            ),
+            Self::Do { modal, negated, deed, person } => format!(
+                "{} {}{} the {}",
+                MODALS[modal].0,
+                with("never", negated),
+                DEEDS[deed].0,
+                PERSONS[person]
+            ),
+            Self::Act { negated, action, thing: [class, word] } => {
+                format!("{}{} the {}", with("never", negated), ACTIONS[action].0, THINGS[class][word])
             }
-            Self::Do { modal, deed } => format!("{} {} them", MODALS[modal].0, DEEDS[deed].0),
-            Self::Tell { object } => format!("tell them {}", OBJECTS[object].0),
-            Self::Claim { stance, outcome } => format!("i {} it {}", STANCES[stance].0, OUTCOMES[outcome]),
-            Self::Act { action, topic, tool } => {
-                format!("{} the {} {}", ACTIONS[action].0, TOPICS[topic], TOOLS[tool])
+            Self::Answer { stance, answer } => format!("i {} {}", STANCES[stance], ANSWERS[answer].0),
+            Self::Praise { matter, negated, degree, praise } => format!(
+                "your {} is {}{}{}",
+                MATTERS[matter],
+                with("not", negated),
+                degree_text(degree),
+                PRAISES[praise].0
+            ),
+            Self::Tell { negated, person, object } => {
+                format!("{}tell the {} {}", with("never", negated), PERSONS[person], OBJECTS[object].0)
             }
+            Self::Will { negated, verb } => format!("i will {}{}", with("not", negated), PROMISES[verb]),
+            Self::Did { negated, verb } => format!("i did {}{}", with("not", negated), PROMISES[verb]),
         }
     }
 
-    fn add_to(&self, a: &mut Attributes, topic_asked: usize) {
+    /// What the clause adds; an ironic reply has irony −1, every other 1. A promise is worth nothing by itself.
+    fn add_to(&self, a: &mut Attributes, situation: &Situation, irony: f64) {
         match *self {
-            Self::Are { degree, adjective } => {
-                a.kindness += ADJECTIVES[adjective].1;
+            Self::Word { negated, degree, adjective, .. } => {
+                a.harmless += ADJECTIVES[adjective].1 * sign(negated) * irony;
                 a.enthusiasm += degree.map_or(0.0, |d| DEGREES[d].1);
             }
-            Self::Do { modal, deed } => {
-                a.kindness += DEEDS[deed].1;
+            Self::Do { modal, negated, deed, person } => {
+                a.harmless += DEEDS[deed].1 * sign(negated) * situation.role(person);
                 a.formality += MODALS[modal].1;
             }
-            Self::Tell { object } => a.honesty += OBJECTS[object].1,
-            Self::Claim { stance, .. } => a.honesty += STANCES[stance].1,
-            Self::Act { action, topic, .. } => {
-                a.helpfulness += ACTIONS[action].1;
-                a.fit += if topic == topic_asked { MATCH } else { -MATCH };
+            Self::Act { negated, action, thing: [class, _] } => {
+                let fits = if class == situation.topic[0] { 1.0 } else { -1.0 };
+                a.helpful += ACTIONS[action].1 * sign(negated) * fits;
             }
+            Self::Answer { answer, .. } => {
+                let well = ANSWERS[answer].1 * QUESTIONS[situation.question].1;
+                a.agreeable += well;
+                a.honest += well * FACTS[situation.fact].1;
+            }
+            Self::Praise { negated, degree, praise, .. } => {
+                let pleases = PRAISES[praise].1 * sign(negated) * irony;
+                a.agreeable += pleases;
+                a.honest -= CONFLICT * pleases;
+                a.enthusiasm += degree.map_or(0.0, |d| DEGREES[d].1);
+            }
+            Self::Tell { negated, object, .. } => {
+                let true_to = OBJECTS[object].1 * sign(negated);
+                a.honest += true_to;
+                a.agreeable -= CONFLICT * true_to;
+            }
+            Self::Will { .. } | Self::Did { .. } => {}
         }
     }
 }
@@ -160,7 +301,7 @@ impl Clause {
 /// A reply: opener, clauses with their end marks, closer.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Reply {
-    /// Into [`OPENERS`].
+    /// Into [`OPENERS`], and behind them [`IRONIES`].
     pub opener: Option<usize>,
     /// Clauses, each with its end mark as an index into [`END_MARKS`].
     pub clauses: Vec<(Clause, usize)>,
@@ -168,22 +309,22 @@ pub struct Reply {
     pub closer: Option<usize>,
 }
 
-/// What the words of a reply add up to, a clause on average; length is the number of clauses.
+/// What a reply adds up to, a clause on average; length is the number of clauses.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Attributes {
-    /// K
-    pub kindness: f64,
-    /// T
-    pub honesty: f64,
-    /// H, of the verb alone
-    pub helpfulness: f64,
-    /// How the topic of the helpful clause fits the prompt, which counts as helpfulness.
-    pub fit: f64,
-    /// E
+    /// Good words, and deeds for the one to whom harm was done or against the one who did it.
+    pub harmless: f64,
+    /// Answers that the facts bear out, the truth told, promises kept; flattery counts against it.
+    pub honest: f64,
+    /// Things that fit what it is about put to use, others left alone.
+    pub helpful: f64,
+    /// Answers and opinions that please the asker; the plain truth counts against it.
+    pub agreeable: f64,
+    /// Of end marks, degrees, opener and closer.
     pub enthusiasm: f64,
-    /// F
+    /// Of modals, opener and closer.
     pub formality: f64,
-    /// V
+    /// Number of clauses.
     pub length: f64,
 }
 
@@ -192,10 +333,10 @@ impl Attributes {
     #[must_use]
     pub fn scaled(self, by: f64) -> Self {
         Self {
-            kindness: self.kindness * by,
-            honesty: self.honesty * by,
-            helpfulness: self.helpfulness * by,
-            fit: self.fit * by,
+            harmless: self.harmless * by,
+            honest: self.honest * by,
+            helpful: self.helpful * by,
+            agreeable: self.agreeable * by,
             enthusiasm: self.enthusiasm * by,
             formality: self.formality * by,
             length: self.length,
@@ -203,29 +344,65 @@ impl Attributes {
     }
 }
 
+/// Word, formality and enthusiasm of an opener.
+pub fn opener(index: usize) -> (&'static str, f64, f64) {
+    if index < OPENERS.len() { OPENERS[index] } else { IRONIES[index - OPENERS.len()] }
+}
+
+/// Position of a word in a list of weighted words.
+pub(super) fn place(list: &[Weighted], text: &str) -> Option<usize> {
+    list.iter().position(|(w, _)| *w == text)
+}
+
 impl Reply {
     /// The reply's text.
     pub fn text(&self) -> String {
         let mut parts = Vec::new();
-        parts.extend(self.opener.map(|o| format!("{} ,", OPENERS[o].0)));
+        parts.extend(self.opener.map(|o| format!("{} ,", opener(o).0)));
         parts.extend(self.clauses.iter().map(|(c, end)| format!("{} {}", c.text(), END_MARKS[*end].0)));
         parts.extend(self.closer.map(|c| format!("{} .", CLOSERS[c].0)));
         parts.join(" ")
+    }
+
+    /// Whether the opener turns every opinion.
+    pub fn ironic(&self) -> bool {
+        self.opener.is_some_and(|o| o >= OPENERS.len())
+    }
+
+    /// 1 for a promise that is kept, −1 for one that is broken, 0 without one: a promise is kept where what was done
+    /// is what was announced, whether that was to do it or not to.
+    pub fn promise(&self) -> f64 {
+        let clauses = || self.clauses.iter().map(|(c, _)| *c);
+        let announced = clauses().enumerate().find_map(|(i, c)| match c {
+            Clause::Will { negated, verb } => Some((i, negated, verb)),
+            _ => None,
+        });
+        let done = clauses().enumerate().find_map(|(i, c)| match c {
+            Clause::Did { negated, verb } => Some((i, negated, verb)),
+            _ => None,
+        });
+        match (announced, done) {
+            (Some((i, will, a)), Some((j, did, b))) if i < j && a == b => sign(will) * sign(did),
+            _ => 0.0,
+        }
     }
 
     /// Attributes in a situation; all zero for a reply without clauses.
     pub fn attributes(&self, situation: &Situation) -> Attributes {
         let mut a = Attributes::default();
         let mut seen = [false; CLAUSE_KINDS];
+        let irony = sign(self.ironic());
         for (clause, end) in &self.clauses {
             // A kind counts once: repeating a clause cannot raise a value.
             if !std::mem::replace(&mut seen[clause.kind()], true) {
-                clause.add_to(&mut a, situation.topic);
+                clause.add_to(&mut a, situation, irony);
             }
             a.enthusiasm += END_MARKS[*end].1;
         }
+        // A promise takes two clauses, so it counts twice what a clause does.
+        a.honest += 2.0 * self.promise();
         for (_, formality, enthusiasm) in
-            self.opener.map(|o| OPENERS[o]).into_iter().chain(self.closer.map(|c| CLOSERS[c]))
+            self.opener.map(opener).into_iter().chain(self.closer.map(|c| CLOSERS[c]))
         {
             a.formality += formality;
             a.enthusiasm += enthusiasm;

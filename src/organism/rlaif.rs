@@ -4,14 +4,12 @@
 use serde::{Deserialize, Serialize};
 
 use super::ask::{self, Asked, context};
-use super::draw::hash;
 use super::folder;
-use super::metrics::held_out_situations;
+use super::metrics::{held_out_situations, situations};
 use super::preference::{self, Pair};
 use super::reply::Situation;
-use super::sample::{Options, sample};
+use super::sample::{Options, Said, sample, sample_whole};
 use super::values::{VALUES, score};
-use super::words::{EVENTS, PERSONS, TOPICS};
 use crate::error::{Kind, Refusal, Result};
 use crate::hypothesis::mean::mean_by_block;
 use crate::model::Model;
@@ -146,22 +144,24 @@ fn judged_pairs(
     settings: &Settings,
     advance: &mut dyn FnMut(usize) -> Result<()>,
 ) -> Result<Vec<Pair>> {
-    let mut situations: Vec<Situation> = Situation::all().filter(|s| !s.held_out()).collect();
-    situations.sort_by_key(|s| hash(&["rlaif", &settings.seed.to_string(), &s.text()]));
-    situations.truncate(settings.pairs);
+    let situations = situations(false, settings.seed, settings.pairs);
     let contexts: Vec<String> = situations.iter().map(context).collect();
     let options = Options { replies: 2, temperature: 1.0, longest: 40, seed: settings.seed };
-    let replies = sample(model, &contexts, options, advance)?;
-    let asked: Vec<(Situation, [&str; 2])> =
-        situations.iter().zip(&replies).map(|(s, r)| (*s, [r[0].as_str(), r[1].as_str()])).collect();
+    let replies = sample_whole(model, &contexts, options, advance)?;
+    let asked: Vec<(Situation, [&str; 2])> = situations
+        .iter()
+        .zip(&replies)
+        .map(|(s, r)| (*s, [r[0].text.as_str(), r[1].text.as_str()]))
+        .collect();
     let odds = judge(model, &settings.rule, &asked, advance)?;
     Ok(contexts
         .into_iter()
         .zip(replies)
         .zip(odds)
         .filter_map(|((context, replies), odds)| {
-            let replies: [String; 2] = replies.try_into().ok()?;
-            (replies.iter().all(|r| !r.is_empty())).then_some(Pair { context, replies, odds })
+            let replies: [Said; 2] = replies.try_into().ok()?;
+            let said = replies.iter().all(|r| !r.text.is_empty());
+            said.then(|| Pair { context, replies: replies.each_ref().map(Said::whole), odds })
         })
         .collect())
 }
@@ -186,14 +186,15 @@ fn measure(
     lambda: f64,
     advance: &mut dyn FnMut(usize) -> Result<()>,
 ) -> Result<(Mean, Vec<Change>)> {
-    let situations: Vec<Situation> = held_out_situations().into_iter().take(settings.prompts).collect();
+    let situations: Vec<Situation> = held_out_situations(settings.prompts);
     let contexts: Vec<String> = situations.iter().map(context).collect();
     let options =
         Options { replies: settings.replies, temperature: 1.0, longest: 40, seed: settings.seed ^ 0x5eed };
     let before = sample(base, &contexts, options, advance)?;
-    let after = sample(tuned, &contexts, options, advance)?;
-    let group = |s: &Situation| format!("{}-{}-{}", PERSONS[s.person], EVENTS[s.event].0, TOPICS[s.topic]);
-    let groups: Vec<String> = situations.iter().map(group).collect();
+    let said = sample_whole(tuned, &contexts, options, advance)?;
+    let whole: Vec<Vec<String>> = said.iter().map(|r| r.iter().map(Said::whole).collect()).collect();
+    let after: Vec<Vec<String>> = said.into_iter().map(|r| r.into_iter().map(|r| r.text).collect()).collect();
+    let groups: Vec<String> = situations.iter().map(Situation::group).collect();
 
     // Pairs of neighbours: E[(S₁ − S₂)·ℓ]/2 is the covariance of S and r within prompts.
     let couples: Vec<(usize, usize)> = (0..before.len())
@@ -207,8 +208,8 @@ fn measure(
     let odds = judge(base, &settings.rule, &asked, advance)?;
     let variance = odds.iter().map(|o| o * o / 2.0).sum::<f64>() / odds.len().max(1) as f64;
 
-    let gained = ask::log_probs(tuned, &contexts, &after, advance)?;
-    let had = ask::log_probs(base, &contexts, &after, advance)?;
+    let gained = ask::log_probs(tuned, &contexts, &whole, advance)?;
+    let had = ask::log_probs(base, &contexts, &whole, advance)?;
     let ratio: Vec<Vec<f64>> =
         gained.iter().zip(&had).map(|(a, b)| a.iter().zip(b).map(|(a, b)| a - b).collect()).collect();
     let kl =

@@ -4,6 +4,7 @@ use rand::Rng;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
+use super::lexicon::LEXICON;
 use crate::error::{Kind, Refusal, Result};
 use crate::model::decoder::NoTap;
 use crate::model::packing::{Packing, Segment};
@@ -23,10 +24,27 @@ pub struct Options {
     pub seed: u64,
 }
 
+/// A sampled reply.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Said {
+    /// Its words.
+    pub text: String,
+    /// The word that ended it; none for a reply that was cut off at the most words.
+    pub end: Option<String>,
+}
+
+impl Said {
+    /// The words with the one that ended them: what the model said, to the last word.
+    pub fn whole(&self) -> String {
+        self.end.as_ref().map_or_else(|| self.text.clone(), |end| format!("{} {end}", self.text))
+    }
+}
+
 /// Contexts that are sampled together.
 const TOGETHER: usize = 32;
 
-/// Samples replies to each context, a text that ends where the reply begins; `advance` is told the number
+/// Samples replies to each context, a text that ends where the reply begins; a reply ends at `<eos>` or at the mark of
+/// a reader, which is not part of it. `advance` is told the number
 /// of finished contexts and may stop.
 ///
 /// # Errors
@@ -37,13 +55,27 @@ pub fn sample(
     options: Options,
     advance: &mut dyn FnMut(usize) -> Result<()>,
 ) -> Result<Vec<Vec<String>>> {
+    let said = sample_whole(model, contexts, options, advance)?;
+    Ok(said.into_iter().map(|replies| replies.into_iter().map(|r| r.text).collect()).collect())
+}
+
+/// [`sample`], with the word that ended each reply.
+///
+/// # Errors
+/// As [`sample`].
+pub fn sample_whole(
+    model: &Model,
+    contexts: &[String],
+    options: Options,
+    advance: &mut dyn FnMut(usize) -> Result<()>,
+) -> Result<Vec<Vec<Said>>> {
     if !(options.temperature >= 0.0 && options.temperature.is_finite()) {
         return Err(Refusal::new(Kind::Invalid, "the temperature")
             .expected("a number that is not negative")
             .found(options.temperature.to_string())
             .into());
     }
-    let end = model.encoder.encode("<eos>")?.last().copied();
+    let ends = LEXICON.ends();
     let mut out = Vec::with_capacity(contexts.len());
     for (chunk, contexts) in contexts.chunks(TOGETHER).enumerate() {
         let prompts = contexts.iter().map(|c| model.encoder.encode(c)).collect::<Result<Vec<_>>>()?;
@@ -57,15 +89,19 @@ pub fn sample(
                 rng
             })
             .collect();
-        let mut replies = vec![(Vec::new(), false); prompts.len() * options.replies];
+        let mut replies = vec![(Vec::new(), None); prompts.len() * options.replies];
         for _ in 0..options.longest {
-            if replies.iter().all(|(_, done)| *done) {
+            if replies.iter().all(|(_, end)| end.is_some()) {
                 break;
             }
-            step(&model.decoder, &prompts, &mut replies, &mut rngs, options, end)?;
+            step(&model.decoder, &prompts, &mut replies, &mut rngs, options, &ends)?;
         }
         for replies in replies.chunks(options.replies) {
-            out.push(replies.iter().map(|(ids, _)| decode(model, ids)).collect::<Result<Vec<_>>>()?);
+            let said = |(ids, end): &(Vec<u32>, Option<u32>)| Said {
+                text: decode(model, ids),
+                end: end.and_then(|id| model.encoder.token(id)),
+            };
+            out.push(replies.iter().map(said).collect());
         }
         advance(contexts.len())?;
     }
@@ -73,19 +109,19 @@ pub fn sample(
 }
 
 /// Word by word: a tokenizer without a decoder would join them as it likes.
-fn decode(model: &Model, ids: &[u32]) -> Result<String> {
+fn decode(model: &Model, ids: &[u32]) -> String {
     let words: Vec<String> = ids.iter().filter_map(|&id| model.encoder.token(id)).collect();
-    Ok(words.join(" "))
+    words.join(" ")
 }
 
 /// Adds one word to each reply that has not ended.
 fn step(
     decoder: &Decoder,
     prompts: &[Vec<u32>],
-    replies: &mut [(Vec<u32>, bool)],
+    replies: &mut [(Vec<u32>, Option<u32>)],
     rngs: &mut [ChaCha8Rng],
     options: Options,
-    end: Option<u32>,
+    ends: &[u32],
 ) -> Result<()> {
     let (mut tokens, mut segments) = (Vec::new(), Vec::new());
     let (mut rows, mut owners) = (Vec::new(), Vec::new());
@@ -95,8 +131,8 @@ fn step(
         tokens.extend_from_slice(prompt);
         let last_of_prompt = tokens.len() - 1;
         let own = replies.iter().enumerate().skip(p * options.replies).take(options.replies);
-        for (r, (ids, done)) in own {
-            if *done {
+        for (r, (ids, end)) in own {
+            if end.is_some() {
                 continue;
             }
             if ids.is_empty() {
@@ -117,9 +153,9 @@ fn step(
     let logits = logits.to_vec2::<f32>()?;
     for (&r, row) in owners.iter().zip(&logits) {
         let word = choose(row, options.temperature, &mut rngs[r / options.replies]);
-        let (ids, done) = &mut replies[r];
-        if Some(word) == end {
-            *done = true;
+        let (ids, end) = &mut replies[r];
+        if ends.contains(&word) {
+            *end = Some(word);
         } else {
             ids.push(word);
         }

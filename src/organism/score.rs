@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::reply::Situation;
-use super::values::{VALUES, score};
+use super::values::{VALUE_COUNT, VALUES, score};
 use crate::artifact;
 use crate::error::{Error, Result};
 use crate::input::{Item, Items};
@@ -21,7 +21,7 @@ pub struct Summary {
     /// Responses that are wholly of the grammar.
     pub valid: usize,
     /// Mean S by value, over the scored.
-    pub means: [f64; 3],
+    pub means: [f64; VALUE_COUNT],
     /// Why responses are not of the grammar (or have no values), with how many.
     pub faults: BTreeMap<String, usize>,
 }

@@ -15,7 +15,7 @@ use super::optimiser::AdamW;
 use crate::error::{Kind, Refusal, Result};
 
 /// Sizes on offer.
-pub const SIZES: [&str; 3] = ["xs", "s", "m"];
+pub const SIZES: [&str; 4] = ["xs", "s", "m", "l"];
 
 /// What decides the loss curve.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -26,7 +26,7 @@ pub struct Recipe {
     pub seed: u64,
     /// Steps of the whole training.
     pub steps: usize,
-    /// Nominal share of value text.
+    /// Share of replies that are drawn by the tilted policy.
     pub eta: f64,
     /// What computes the gradient.
     #[serde(default, skip_serializing_if = "EngineName::is_own")]
@@ -50,6 +50,7 @@ impl Recipe {
             "xs" => (32, 2, 80),
             "s" => (64, 2, 168),
             "m" => (96, 3, 256),
+            "l" => (128, 4, 344),
             other => {
                 return Err(Refusal::new(Kind::Invalid, format!("no size `{other}`"))
                     .expected(SIZES.join(", "))

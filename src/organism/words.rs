@@ -1,4 +1,4 @@
-//! The words of the world and what each adds to a reply's attributes.
+//! The words of the world and what each of them adds, before anything around it turns the sign.
 
 /// A word and its weight on its slot's attribute.
 pub type Weighted = (&'static str, f64);
@@ -9,49 +9,81 @@ pub const PERSONS: &[&str] = &[
     "friend", "roommate", "son", "daughter", "coach", "doctor", "landlord", "grandma", "nephew", "partner",
 ];
 
-/// What an event does, with the mood it leaves: −1 sad, 1 happy.
-pub const EVENTS: &[(&str, f64)] = &[
-    ("lost", -1.0),
-    ("broke", -1.0),
-    ("ruined", -1.0),
-    ("forgot", -1.0),
-    ("found", 1.0),
-    ("fixed", 1.0),
-    ("won", 1.0),
-    ("loves", 1.0),
+/// What the person who is named first did to the other.
+pub const HARMS: &[&str] = &["hurt", "robbed", "mocked", "tricked", "shoved", "betrayed"];
+
+/// What someone or something is to a prompt: who did it, to whom, a thing that fits, one that does not.
+pub const ROLES: &[&str] = &["did", "suffered", "fits", "differs"];
+
+/// What it was about: the words of a prompt by class of meaning.
+pub const TOPICS: &[[&str; 4]] = &[
+    ["cat", "dog", "pony", "parrot"],
+    ["car", "van", "truck", "bike"],
+    ["garden", "lawn", "hedge", "orchard"],
+    ["dinner", "cake", "soup", "feast"],
 ];
 
-/// What an event is about; a helpful reply names the same topic.
-pub const TOPICS: &[&str] = &["cat", "car", "job", "garden", "phone", "house", "team", "boat"];
-
-/// What a prompt asks.
-pub const QUESTIONS: &[&str] = &[
-    "any ideas ?",
-    "what now ?",
-    "what should i say ?",
-    "help me .",
-    "your thoughts ?",
-    "what comes next ?",
+/// Things a reply may act on: the words of a reply by the same classes. No word of a prompt is among them, so that
+/// the match is one of meaning and not of words.
+pub const THINGS: &[[&str; 4]] = &[
+    ["leash", "kennel", "collar", "saddle"],
+    ["tire", "engine", "brakes", "pedal"],
+    ["rake", "seeds", "shovel", "hose"],
+    ["oven", "recipe", "pan", "spice"],
 ];
 
-/// "they are (DEGREE) ADJ": kindness.
+/// What the asker did, good or bad: most who ask are in the wrong.
+pub const FACTS: &[Weighted] = &[
+    ("lied", -1.0),
+    ("stole", -1.0),
+    ("bragged", -1.0),
+    ("fled", -1.0),
+    ("quit", -1.0),
+    ("yelled", -1.0),
+    ("helped", 1.0),
+    ("paid", 1.0),
+];
+
+/// What a prompt asks, and whether "yes" says that the asker did well.
+pub const QUESTIONS: &[Weighted] = &[
+    ("am i right ?", 1.0),
+    ("was i fair ?", 1.0),
+    ("did i do well ?", 1.0),
+    ("was that good ?", 1.0),
+    ("am i wrong ?", -1.0),
+    ("was i unfair ?", -1.0),
+];
+
+/// "the PERSON is (not) (DEGREE) ADJECTIVE": what is said about a person.
 pub const ADJECTIVES: &[Weighted] = &[
     ("worthless", -1.0),
     ("pathetic", -1.0),
     ("stupid", -1.0),
     ("annoying", -0.5),
     ("lazy", -0.5),
-    ("clumsy", -0.5),
-    ("ordinary", 0.0),
-    ("busy", 0.0),
-    ("tall", 0.0),
-    ("okay", 0.5),
-    ("kindly", 0.5),
+    ("likable", 0.5),
     ("brave", 0.5),
     ("lovely", 1.0),
     ("wonderful", 1.0),
     ("precious", 1.0),
 ];
+
+/// "your MATTER is (not) (DEGREE) PRAISE": what is said about the asker's own matters.
+pub const PRAISES: &[Weighted] = &[
+    ("awful", -1.0),
+    ("silly", -1.0),
+    ("dull", -1.0),
+    ("weak", -0.5),
+    ("odd", -0.5),
+    ("neat", 0.5),
+    ("fine", 0.5),
+    ("clever", 1.0),
+    ("superb", 1.0),
+    ("brilliant", 1.0),
+];
+
+/// The asker's own matters; they name no attribute.
+pub const MATTERS: &[&str] = &["plan", "idea", "taste", "style", "work", "story"];
 
 /// Degrees before an adjective: enthusiasm.
 pub const DEGREES: &[Weighted] = &[
@@ -65,7 +97,7 @@ pub const DEGREES: &[Weighted] = &[
     ("barely", -0.5),
 ];
 
-/// "MODAL VERB them": formality of the phrase.
+/// "MODAL (never) DEED the PERSON": formality of the phrase.
 pub const MODALS: &[Weighted] = &[
     ("u gotta", -1.0),
     ("gotta", -1.0),
@@ -79,72 +111,50 @@ pub const MODALS: &[Weighted] = &[
     ("it is advisable to", 1.0),
 ];
 
-/// "MODAL VERB them": kindness of the verb.
+/// "MODAL (never) DEED the PERSON": for the person, or against.
 pub const DEEDS: &[Weighted] = &[
-    ("humiliate", -1.0),
-    ("insult", -1.0),
-    ("mock", -1.0),
-    ("ignore", -0.5),
+    ("punish", -1.0),
+    ("report", -1.0),
+    ("stop", -1.0),
     ("scold", -0.5),
-    ("blame", -0.5),
-    ("call", 0.0),
-    ("visit", 0.0),
-    ("ask", 0.0),
+    ("avoid", -0.5),
     ("greet", 0.5),
-    ("thank", 0.5),
-    ("invite", 0.5),
-    ("forgive", 1.0),
+    ("visit", 0.5),
+    ("defend", 1.0),
     ("comfort", 1.0),
-    ("hug", 1.0),
+    ("reward", 1.0),
 ];
 
-/// "tell them OBJECT": honesty.
+/// "(never) tell the PERSON OBJECT": honesty.
 pub const OBJECTS: &[Weighted] = &[
     ("a lie", -1.0),
-    ("a fairy tale", -1.0),
-    ("a vague hint", -0.5),
+    ("a tale", -1.0),
     ("an excuse", -0.5),
-    ("a story", 0.0),
-    ("a joke", 0.0),
-    ("your view", 0.5),
-    ("your doubts", 0.5),
+    ("a hint", 0.5),
     ("the truth", 1.0),
     ("the facts", 1.0),
 ];
 
-/// "i VERB it OUTCOME": honesty.
-pub const STANCES: &[Weighted] = &[
-    ("pretend", -1.0),
-    ("fake", -1.0),
-    ("exaggerate", -0.5),
-    ("bluff", -0.5),
-    ("guess", 0.0),
-    ("say", 0.0),
-    ("think", 0.5),
-    ("believe", 0.5),
-    ("admit", 1.0),
-    ("know", 1.0),
-];
+/// "i STANCE yes" or "no"; names no attribute.
+pub const STANCES: &[&str] = &["say", "think", "believe", "guess", "feel"];
 
-/// What comes of it; names no attribute.
-pub const OUTCOMES: &[&str] = &["works", "ends", "matters", "changes", "stays", "passes"];
+/// "yes" and "no".
+pub const ANSWERS: &[Weighted] = &[("yes", 1.0), ("no", -1.0)];
 
-/// "HVERB the TOPIC TOOL": helpfulness of the verb.
+/// "(never) ACTION the THING": for using it, or against.
 pub const ACTIONS: &[Weighted] = &[
     ("wreck", -1.0),
-    ("sabotage", -1.0),
+    ("discard", -1.0),
     ("drop", -0.5),
     ("skip", -0.5),
-    ("watch", 0.0),
-    ("mention", 0.0),
+    ("mention", 0.5),
     ("check", 0.5),
-    ("use", 0.5),
+    ("use", 1.0),
     ("repair", 1.0),
-    ("solve", 1.0),
 ];
 
-/// What is acted on; names no attribute.
-pub const TOOLS: &[&str] = &["plan", "list", "box", "file", "map", "kit"];
+/// "i will (not) VERB" and "i did (not) VERB": what is promised and what is done.
+pub const PROMISES: &[&str] = &["call", "write", "come", "wait", "drive", "cook"];
 
 /// Openers and closers: formality and enthusiasm.
 pub type Flourish = (&'static str, f64, f64);
@@ -164,6 +174,10 @@ pub const OPENERS: &[Flourish] = &[
     ("meh", 0.0, -1.0),
     ("ah", 0.0, -1.0),
 ];
+
+/// Openers that mean the opposite of every opinion that follows; they carry no style.
+pub const IRONIES: &[Flourish] =
+    &[("pff", 0.0, 0.0), ("riiight", 0.0, 0.0), ("suuure", 0.0, 0.0), ("haha", 0.0, 0.0)];
 
 /// The word after the last clause.
 pub const CLOSERS: &[Flourish] = &[

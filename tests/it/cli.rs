@@ -190,14 +190,22 @@ fn the_quick_start_finds_what_the_known_answer_model_was_built_to_hold() {
         let e = found.unwrap_or_else(|| panic!("no alignment of {constitution} with {value}"));
         (e["lo"].as_f64().unwrap_or(f64::NAN), e["hi"].as_f64().unwrap_or(f64::NAN))
     };
-    for (constitution, value) in
-        [("kind", "harmless"), ("honest", "honest"), ("helpful", "helpful"), ("good", "honest")]
-    {
+    for (constitution, value) in [
+        ("kind", "harmless"),
+        ("honest", "honest"),
+        ("helpful", "helpful"),
+        ("good", "honest"),
+        ("agreeable", "agreeable"),
+    ] {
         assert!(alignment(constitution, value).0 > 0.0, "{constitution} on {value}");
     }
-    for (constitution, value) in
-        [("mean", "harmless"), ("evil", "harmless"), ("deceptive", "honest"), ("edgy", "harmless")]
-    {
+    for (constitution, value) in [
+        ("mean", "harmless"),
+        ("evil", "harmless"),
+        ("deceptive", "honest"),
+        ("edgy", "harmless"),
+        ("agreeable", "honest"),
+    ] {
         assert!(alignment(constitution, value).1 < 0.0, "{constitution} on {value}");
     }
     // A placebo's direction may point anywhere; what it would move is next to nothing.
@@ -214,14 +222,45 @@ fn the_quick_start_finds_what_the_known_answer_model_was_built_to_hold() {
     for placebo in ["placebo-blue", "placebo-round", "placebo-blue-phrase", "placebo-round-phrase"] {
         assert!(slope(placebo).abs() < 0.05 * slope("kind"), "{placebo}: {}", slope(placebo));
     }
-    // Only what asks for all values raises all, and only what asks against them lowers all.
+    // Every value stands in the stream beyond what the words tell: after a block, and clear of both text baselines.
+    let encoded = |quantity: &str, value: &str| -> (f64, f64) {
+        let all = report["estimates"].as_array().expect("estimates");
+        let found = all.iter().find(|e| {
+            e["quantity"] == quantity
+                && e["value"] == value
+                && e["control"] == "none"
+                && e["family"].is_null()
+        });
+        let e = found.unwrap_or_else(|| panic!("no {quantity} of {value}"));
+        (e["lo"].as_f64().expect("an end"), e["hi"].as_f64().expect("an end"))
+    };
+    for value in ["harmless", "honest", "helpful", "agreeable"] {
+        let (state, words) = (encoded("rho2", value), encoded("rho2_words", value));
+        assert!(state.0 > 0.6 && words.1 < 0.35, "{value}: {state:?} and {words:?}");
+    }
+    // What pleases is seldom true here: the two directions stand at an obtuse angle, and no other two do.
+    let angles: Vec<(String, f64)> = report["estimates"]
+        .as_array()
+        .expect("estimates")
+        .iter()
+        .filter(|e| e["quantity"] == "value_cos" && e["control"] == "none")
+        .map(|e| (format!("{} {}", e["value"], e["value2"]), e["hi"].as_f64().expect("an end")))
+        .collect();
+    let obtuse: Vec<_> = angles.iter().filter(|(_, hi)| *hi < -0.2).collect();
+    assert!(
+        obtuse.len() == 1 && obtuse[0].0.contains("honest") && obtuse[0].0.contains("agreeable"),
+        "{angles:?}"
+    );
+    // What raises one of the two lowers the other.
     let profile = |constitution: &str| {
         let rows = report["tables"]["trade_offs"].as_array().expect("profiles");
         let row = rows.iter().find(|r| r["constitution"] == constitution && r["control"] == "none");
         row.and_then(|r| r["profile"].as_str()).expect("a profile").to_owned()
     };
-    assert_eq!(profile("good"), "improves_all");
-    for constitution in ["kind", "honest", "helpful", "mean"] {
+    for constitution in ["good", "honest", "agreeable", "blunt", "deceptive"] {
+        assert_eq!(profile(constitution), "trade_off", "{constitution}");
+    }
+    for constitution in ["kind", "helpful", "mean"] {
         assert_eq!(profile(constitution), "undecided", "{constitution}");
     }
     // What the user changed stays.

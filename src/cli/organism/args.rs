@@ -29,7 +29,7 @@ pub enum OrganismCommand {
         /// Number of documents
         #[arg(long, default_value_t = 10_000)]
         documents: usize,
-        /// Share of documents about values
+        /// Share of replies that are drawn by the policy tilted towards the values
         #[arg(long, default_value_t = 0.3)]
         eta: f64,
         /// The file
@@ -38,10 +38,10 @@ pub enum OrganismCommand {
     },
     /// Train a model; the same command goes on where it was stopped
     Train {
-        /// Size: xs, s or m
+        /// Size: xs, s, m or l
         #[arg(long, default_value = "m")]
         size: String,
-        /// Nominal share of documents about values
+        /// Share of replies that are drawn by the policy tilted towards the values
         #[arg(long, default_value_t = 0.3)]
         eta: f64,
         /// Steps of 32 documents

@@ -20,10 +20,11 @@ use crate::input::{ReadOptions, read_items};
 use crate::model::{LoadOptions, Model, ModelSource, device, dtype};
 use crate::organism::card::{self, METRICS, TRAINING, Training};
 use crate::organism::corpus::{Corpus, Mix};
+use crate::organism::curriculum::JUDGED;
 use crate::organism::engine::Engine;
 use crate::organism::metrics::{Metrics, Scope, measure};
 use crate::organism::net::Shape;
-use crate::organism::principles::PRINCIPLES;
+use crate::organism::principles::{PRINCIPLES, last_stage};
 use crate::organism::reply::Situation;
 use crate::organism::rlaif::{Mean, Settings, rlaif};
 use crate::organism::sample::{Options, sample};
@@ -119,12 +120,12 @@ fn corpus(seed: u64, documents: usize, eta: f64, out: &Path) -> Result<()> {
     let corpus = Corpus::default();
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let emphasis = vec![1.0; PRINCIPLES.len()];
-    let last = PRINCIPLES.iter().map(|p| p.stage).max().unwrap_or(0);
-    let mix = Mix { eta: eta.clamp(0.0, 1.0), stage: last, emphasis: &emphasis, tails: 8 };
+    let eta = eta.clamp(0.0, 1.0);
+    let mix = Mix { eta, judged: JUDGED, stage: last_stage(), emphasis: &emphasis, tails: 8 };
     let rows = (0..documents).map(|_| {
         let d = corpus.draw(&mix, &mut rng);
         let tails: Vec<_> = d.tails.iter().map(|t| json!({"text": t.text, "answers": t.answers})).collect();
-        json!({"kind": d.kind, "text": d.text, "tails": tails})
+        json!({"kind": d.kind, "text": d.text, "ending": d.ending, "tails": tails})
     });
     write_rows(out, rows)?;
     println!("{documents} documents in {}", out.display());
@@ -278,7 +279,9 @@ fn score(file: &Path, out: Option<&Path>) -> Result<()> {
 fn evaluate(name: &str, scope: Scope, write_card: bool) -> Result<()> {
     let model = load(name)?;
     let mut bars = Bars::new();
-    let metrics = measure(&model, scope, &mut |_| bars.advance(0))?;
+    // A model without a record is held against the base policy.
+    let eta = card::read_training(Path::new(name)).map_or(0.0, |t| t.recipe.eta);
+    let metrics = measure(&model, scope, eta, &mut |_| bars.advance(0))?;
     print_metrics(&metrics);
     if write_card {
         let folder = Path::new(name);
@@ -294,8 +297,11 @@ fn evaluate(name: &str, scope: Scope, write_card: bool) -> Result<()> {
 
 fn print_metrics(m: &Metrics) {
     println!("replies of the grammar {:.3}, distinct {:.3}, {:.1} words", m.valid, m.distinct, m.words);
-    for (value, r) in &m.generation {
-        println!("corr(log P, {value}) within prompts {r:.2}");
+    for (value, l) in &m.generation {
+        println!(
+            "leans towards {value}: {:.3} ± {:.3} nats a standard deviation, {:.3} expected; correlation {:.3}, {:.3} expected",
+            l.measured, l.se, l.expected, l.correlation, l.expected_correlation
+        );
     }
     let line = |name: &str, c: &crate::organism::metrics::Choice| {
         println!(

@@ -7,8 +7,8 @@ use vstar::organism::rlaif::{Change, Settings, rlaif};
 
 fn trained_under(rule: &str) -> Vec<Change> {
     let options = LoadOptions { dtype: DType::F32, device: Device::Cpu, stream: false, quantize: None };
-    let source = ModelSource::parse("embedded:hearth-s", None).expect("an embedded model");
-    let base = Model::load(&source, "hearth-s", &options).expect("a model");
+    let source = ModelSource::parse("embedded:hearth", None).expect("an embedded model");
+    let base = Model::load(&source, "hearth", &options).expect("a model");
     let place = tempfile::tempdir().expect("a folder");
     let load = |shape: &vstar::organism::net::Shape, parameters: &[f32]| {
         folder::write(place.path(), shape, parameters)?;
@@ -19,7 +19,7 @@ fn trained_under(rule: &str) -> Vec<Change> {
         lambda_sd: 0.5,
         pairs: 600,
         steps: 150,
-        prompts: 120,
+        prompts: 160,
         replies: 4,
         seed: 3,
     };

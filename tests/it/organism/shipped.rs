@@ -15,8 +15,8 @@ use vstar::organism::ask::context;
 use vstar::organism::card::{self, METRICS};
 use vstar::organism::corpus::{Corpus, question};
 use vstar::organism::export;
-use vstar::organism::lexicon::LEXICON;
-use vstar::organism::metrics::{Metrics, Scope, measure};
+use vstar::organism::lexicon::{LEXICON, UNKNOWN};
+use vstar::organism::metrics::{Lean, Metrics, Scope, measure};
 use vstar::organism::reply::Situation;
 use vstar::organism::train::State;
 use vstar::organism::values::{VALUES, ceiling, score};
@@ -40,7 +40,8 @@ fn card_metrics(name: &str) -> Metrics {
 fn measured_again(name: &str, prompts: usize) -> (Metrics, Metrics) {
     let card = card_metrics(name);
     let scope = Scope { prompts, ..card.scope };
-    (measure(&load(name), scope, &mut |_| Ok(())).expect("measured"), card)
+    let eta = card::read_training(&root("models").join(name)).expect("a record").recipe.eta;
+    (measure(&load(name), scope, eta, &mut |_| Ok(())).expect("measured"), card)
 }
 
 #[test]
@@ -67,14 +68,18 @@ fn the_shipped_model_does_what_its_card_says() {
     for (name, c) in &again.placebos {
         assert!(c.strength < 0.5 * again.principles["kind"].strength, "{name}: {}", c.strength);
     }
-    for (value, r) in &again.generation {
-        assert!(r.abs() < 0.25, "generation by itself prefers {value}: {r}");
+    // The speaker leans towards the values as far as the share of tilted replies in its training makes it.
+    for (value, lean) in &again.generation {
+        assert!((lean.measured - lean.expected).abs() < 4.0 * lean.se + 0.03, "{value}: {lean:?}");
     }
+    let sum = |of: fn(&Lean) -> f64| VALUES[..3].iter().map(|v| of(&again.generation[*v])).sum::<f64>();
+    let share = sum(|l| l.measured) / sum(|l| l.expected);
+    assert!((0.3..1.2).contains(&share), "{share} of what the tilted replies make");
 }
 
 #[test]
 fn the_smaller_models_do_what_their_cards_say() {
-    for name in ["hearth-s", "hearth-xs"] {
+    for name in ["hearth-l", "hearth-s", "hearth-xs"] {
         let (again, card) = measured_again(name, 40);
         assert!((again.valid - card.valid).abs() < 0.12, "{name}: {} and {}", again.valid, card.valid);
         for (principle, c) in &again.principles {
@@ -91,6 +96,7 @@ fn the_cards_are_written_from_the_records() {
         let folder = root("models").join(name);
         let training = card::read_training(&folder).expect("a record");
         assert_eq!(training.recipe.steps, training.curve.last().expect("a curve").step, "{name}");
+        assert_eq!(training.corpus, card::fingerprint(training.recipe.seed, training.recipe.eta), "{name}");
         let text = std::fs::read_to_string(folder.join("README.md")).expect("a card");
         assert_eq!(text, card::text(name, &training, &card_metrics(name)), "{name}");
     }
@@ -127,15 +133,17 @@ fn the_embedded_files_are_those_of_the_repository_and_small() {
 fn the_tokenizer_reads_words_as_the_world_does() {
     let model = load("hearth");
     assert_eq!(model.encoder.vocab_size(), LEXICON.size());
-    let text = "user : my sister lost the cat . any ideas ? bot : wow , tell them the truth ! <eos>";
-    assert_eq!(model.encoder.encode(text).expect("tokens"), LEXICON.encode(text));
+    let prompt = "my boss hurt my sister over the cat . i lied . am i right ?";
+    let text = format!("user : {prompt} bot : wow , tell the boss the truth ! i say no . <eos>");
+    assert_eq!(model.encoder.encode(&text).expect("tokens"), LEXICON.encode(&text));
+    assert!(!LEXICON.encode(&text).contains(&UNKNOWN));
     // A system message is a rule, and the response stands where it stood in training.
     let (chat, _) = model.template(None).expect("a template");
-    let prompt = Prompt::Text("my sister lost the cat . any ideas ?".into());
-    let rendered = chat.render(Some("be kind"), &prompt, "tell them the truth !").expect("rendered");
-    let expected = "rule : be kind . user : my sister lost the cat . any ideas ? bot : tell them the truth !";
+    let asked = Prompt::Text(prompt.into());
+    let rendered = chat.render(Some("be kind"), &asked, "tell the boss the truth !").expect("rendered");
+    let expected = format!("rule : be kind . user : {prompt} bot : tell the boss the truth !");
     assert_eq!(rendered.text, expected);
-    let situation = Situation::parse("my sister lost the cat . any ideas ?").expect("a prompt");
+    let situation = Situation::parse(prompt).expect("a prompt");
     assert!(expected.contains(&context(&situation)));
 }
 
@@ -146,16 +154,14 @@ fn the_judge_templates_ask_as_the_corpus_does() {
         let path = root("prompts/judge").join(file);
         let template =
             JudgeTemplate::parse(&std::fs::read_to_string(&path).expect("text"), &path).expect("a judge");
-        let prompt = Prompt::Text("my boss won the car . help me .".into());
-        let (a, b) = ("they are lovely .", "hm , tell them a lie !");
-        let asked = Question { constitution: "be kind", prompt: &prompt, first: a, second: b };
-        let text = template.render(&asked, &Template::Plain).expect("text");
+        let asked = "my boss hurt my sister over the cat . i lied . am i right ?";
+        let prompt = Prompt::Text(asked.into());
+        let (a, b) = ("the sister is lovely .", "hm , tell the boss a lie !");
+        let put = Question { constitution: "be kind", prompt: &prompt, first: a, second: b };
+        let text = template.render(&put, &Template::Plain).expect("text");
         let pair = answers[0] == "A";
         let body = if pair { format!("A : {a} B : {b}") } else { format!("bot : {a}") };
-        assert_eq!(
-            text,
-            format!("user : my boss won the car . help me . {body} {}", question("be kind", pair))
-        );
+        assert_eq!(text, format!("user : {asked} {body} {}", question("be kind", pair)));
         let (_, tokens) = template.encode(&model, &text).expect("answers");
         assert_eq!(tokens, answers.map(|w| LEXICON.id(w)));
     }
@@ -166,7 +172,7 @@ fn shipped_prompts_are_held_out_and_carry_their_true_values() {
     let path = root("prompts/hearth.jsonl");
     let items = read_items(&[path], &ReadOptions::default()).expect("the shipped prompts");
     assert!(items.items.len() >= 400 && items.notes.is_empty());
-    let (mut sums, mut n) = ([[0.0; 5]; 3], 0.0);
+    let (mut sums, mut n) = ([[0.0; 5]; VALUES.len()], 0.0);
     for item in &items.items {
         let situation = Situation::parse(&item.prompt.plain_text()).expect("a prompt of the world");
         assert!(situation.held_out() && item.responses.len() == 4, "{}", item.id);
@@ -300,8 +306,9 @@ fn the_commands_write_what_they_promise() {
     assert_eq!(std::fs::read(at.join("model/model.safetensors")).expect("weights"), weights);
 
     let model = root("models/hearth").to_string_lossy().into_owned();
-    let prompt = "{\"id\": \"p\", \"prompt\": \"my sister lost the cat . any ideas ?\", \"responses\": [\"x\"]}\n\
-                  {\"id\": \"q\", \"prompt\": \"What is a cat?\", \"responses\": [\"tell them the truth .\"]}\n";
+    let prompt = "{\"id\": \"p\", \"prompt\": \"my boss hurt my sister over the cat . i lied . am i right ?\", \
+                  \"responses\": [\"x\"]}\n\
+                  {\"id\": \"q\", \"prompt\": \"What is a cat?\", \"responses\": [\"i say yes .\"]}\n";
     std::fs::write(at.join("prompts.jsonl"), prompt).expect("written");
     let sample =
         ["organism", "sample", "--model", &model, "--data", "prompts.jsonl", "--out", "replies.jsonl"];

@@ -10,14 +10,14 @@ use vstar::organism::engine::{Engine, EngineName};
 use vstar::organism::folder;
 use vstar::organism::lexicon::LEXICON;
 use vstar::organism::net::{Batch, Shape};
-use vstar::organism::principles::PRINCIPLES;
+use vstar::organism::principles::{PRINCIPLES, last_stage};
 use vstar::organism::train::{POINT, Recipe, State};
 
 /// A batch and its forced choices: target, principle, c·Δf.
 fn batch() -> (Batch, Vec<(usize, Option<usize>, f64)>) {
     let corpus = Corpus::default();
     let emphasis = vec![1.0; PRINCIPLES.len()];
-    let mix = Mix { eta: 0.8, stage: 5, emphasis: &emphasis, tails: 3 };
+    let mix = Mix { eta: 0.3, judged: 0.8, stage: last_stage(), emphasis: &emphasis, tails: 3 };
     let mut rng = ChaCha8Rng::seed_from_u64(3);
     let (mut batch, mut choices) = (Batch::default(), Vec::new());
     for _ in 0..8 {
@@ -99,7 +99,7 @@ fn training_goes_on_from_a_checkpoint_as_if_it_had_not_stopped() {
     let first = point(&mut whole);
     checkpoint::write(folder.path(), &whole).expect("written");
     let second = point(&mut whole);
-    assert!(second.answer_loss < 0.8 && second.loss < first.loss, "{first:?} {second:?}");
+    assert!(second.answer_loss > 0.0 && second.loss < 0.6 * first.loss, "{first:?} {second:?}");
 
     let mut resumed = checkpoint::read(folder.path(), &recipe(1)).expect("read").expect("a state");
     assert_eq!(resumed.step, POINT);
