@@ -168,6 +168,12 @@ pub fn text(name: &str, training: &Training, metrics: &Metrics) -> String {
             l.correlation
         );
     }
+    out += "\nRules of composition: pairs of replies that differ in one sign and nothing else, and the share that the model \
+            orders as the value does, asked in both orders.\n\n\
+            | what turns the sign | value | pairs | right |\n|---|---|---|---|\n";
+    for (rule, l) in &metrics.composition {
+        out += &format!("| {rule} | {} | {} | {:.2} |\n", l.value, l.pairs, l.right);
+    }
     out += "\nForced choice between two replies, agreement with sign(c·Δf) where |c·Δf| > 0.3; the log-odds are \
             debiased by asking in both orders.\n\n\
             | principle | rule | pairs | order 1 | order 2 | debiased | bias | rms log-odds |\n\

@@ -7,6 +7,7 @@ use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 use super::ask::{self, Asked, context};
+use super::composition::{self, Learned};
 use super::curriculum::CLEAR;
 use super::principles::{HeldOut, PAIRS, PRINCIPLES, Rule, pair_wordings, preference, wordings};
 use super::reply::Situation;
@@ -75,6 +76,8 @@ pub struct Metrics {
     pub words: f64,
     /// By value: how far the speaker leans towards it, beside what the share η of tilted replies makes of it.
     pub generation: BTreeMap<String, Lean>,
+    /// By rule of composition: pairs of replies that differ in one sign.
+    pub composition: BTreeMap<String, Learned>,
     /// One wording of each principle that the corpus has, by the principle's name.
     pub principles: BTreeMap<String, Choice>,
     /// Rules that name no value.
@@ -169,6 +172,7 @@ pub fn measure(
             / total,
         words: replies.iter().flatten().map(|r| r.split(' ').count()).sum::<usize>() as f64 / total,
         generation: generation(model, &situations, &replies, eta, advance)?,
+        composition: composition::measure(model, scope.seed, advance)?,
         principles: BTreeMap::new(),
         placebos: BTreeMap::new(),
         held_out: BTreeMap::new(),

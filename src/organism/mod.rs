@@ -9,6 +9,7 @@
 pub mod ask;
 pub mod card;
 pub mod checkpoint;
+pub mod composition;
 pub mod corpus;
 pub mod curriculum;
 pub mod draw;

@@ -64,6 +64,12 @@ fn the_shipped_model_does_what_its_card_says() {
         let least = if core { 0.9 } else { 0.8 };
         assert!(c.clear > 100 && c.debiased >= least, "{name}: {} of {} pairs", c.debiased, c.clear);
     }
+    for (rule, learned) in &again.composition {
+        assert!(
+            near(learned.right, card.composition[rule].right) && learned.right >= 0.9,
+            "{rule}: {learned:?}"
+        );
+    }
     assert!(again.held_out_mean >= 0.75, "held-out wordings: {}", again.held_out_mean);
     for (name, c) in &again.placebos {
         assert!(c.strength < 0.5 * again.principles["kind"].strength, "{name}: {}", c.strength);

@@ -269,7 +269,7 @@ fn each_rule_of_composition_turns_the_sign_of_its_value() {
         (3, "your plan is superb . use the leash .", "suuure , your plan is superb . use the leash ."),
     ] {
         let (a, b) = (visible(prompt, up)[v], visible(prompt, down)[v]);
-        assert!(a > 0.0 && (a + b).abs() < 1e-9 || a > 0.0 && b < 0.0, "{}: {up} {a}, {down} {b}", VALUES[v]);
+        assert!(a > 0.0 && b < 0.0, "{}: {up} {a}, {down} {b}", VALUES[v]);
     }
     // What the prompt says turns the sign as well.
     let answer = "i say yes . use the leash .";
