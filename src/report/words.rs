@@ -6,6 +6,7 @@ use super::format::{count, counted, p, percent, quotable};
 use super::obstacles::{judge_itself, obstacle};
 use super::overall::{Encoded, ValueSummary, summaries};
 use super::rows::Index;
+use super::sections::angles::conflict;
 use super::sections::state::without_a_judge;
 use super::sections::verdict::left_unsaid;
 use super::text::shortened;
@@ -40,7 +41,7 @@ pub(super) fn lines(
     [
         finding(report, index, verdicts, summaries),
         which(report, index, verdicts),
-        [Some(inner_state(index, summaries)), without_a_judge(report), left_unsaid(index)]
+        [Some(inner_state(index, summaries)), conflict(report), without_a_judge(report), left_unsaid(index)]
             .into_iter()
             .flatten()
             .collect::<Vec<_>>()

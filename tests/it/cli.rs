@@ -251,6 +251,10 @@ fn the_quick_start_finds_what_the_known_answer_model_was_built_to_hold() {
         obtuse.len() == 1 && obtuse[0].0.contains("honest") && obtuse[0].0.contains("agreeable"),
         "{angles:?}"
     );
+    let said = out.split_whitespace().collect::<Vec<_>>().join(" ");
+    let against = "“agreeable” and “honest” (cosine −0.4";
+    assert_eq!(said.matches("stand against each other").count(), 1, "{said}");
+    assert!(said.contains(against) && said.matches("(cosine ").count() == 1, "{said}");
     // What raises one of the two lowers the other.
     let profile = |constitution: &str| {
         let rows = report["tables"]["trade_offs"].as_array().expect("profiles");

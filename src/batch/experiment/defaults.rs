@@ -85,7 +85,7 @@ mod tests {
         let mut settings = defaults(&hearth, Given::default());
         settings.push(Setting::new("--model", "model.embedded", "\"hearth-xs\""));
         let experiment = Experiment::compose(None, &settings).expect("its own world's");
-        assert_eq!(experiment.constitutions().expect("they read").len(), 13);
+        assert_eq!(experiment.constitutions().expect("they read").len(), 15);
         let own =
             defaults(&ModelSource::Embedded("hearth".into()), Given { data: true, constitutions: false });
         assert_eq!(own.len(), 1);

@@ -4,7 +4,7 @@
 //! same. A statement on which there is nothing to say has no section.
 
 mod adversarial;
-mod angles;
+pub(super) mod angles;
 mod ceiling;
 mod complement;
 mod concentration;
