@@ -7,6 +7,7 @@ use ndarray::Array2;
 use super::estimate::{Estimate, Mode};
 use crate::error::{Kind, Refusal, Result};
 use crate::probe::rewards::{Rewards, rewards};
+use crate::sets::DisjointSets;
 use crate::units::Layer;
 
 /// Where residual streams come from, one layer at a time.
@@ -347,25 +348,24 @@ impl Problem {
 
 /// Blocks, with those that share a prompt made one (named by the smallest).
 pub(super) fn joined(prompt: &[i32], block: &[i32]) -> Vec<i32> {
-    let mut root: HashMap<i32, i32> = HashMap::new();
-    fn find(root: &mut HashMap<i32, i32>, b: i32) -> i32 {
-        let mut at = b;
-        loop {
-            let up = *root.entry(at).or_insert(at);
-            if up == at {
-                root.insert(b, at);
-                return at;
-            }
-            at = up;
-        }
-    }
+    let mut named = block.to_vec();
+    named.sort_unstable();
+    named.dedup();
+    let at = |b: i32| named.partition_point(|n| *n < b);
+    let mut sets = DisjointSets::new(named.len());
     let mut first: HashMap<i32, i32> = HashMap::new();
     for (&p, &b) in prompt.iter().zip(block) {
-        let known = *first.entry(p).or_insert(b);
-        let (x, y) = (find(&mut root, known), find(&mut root, b));
-        root.insert(x.max(y), x.min(y));
+        sets.join(at(*first.entry(p).or_insert(b)), at(b));
     }
-    block.iter().map(|&b| find(&mut root, b)).collect()
+    // Sets are numbered by their smallest member, since names rise.
+    let numbers = sets.numbers();
+    let mut smallest: Vec<i32> = Vec::new();
+    for (number, name) in numbers.iter().zip(&named) {
+        if *number as usize == smallest.len() {
+            smallest.push(*name);
+        }
+    }
+    block.iter().map(|&b| smallest[numbers[at(b)] as usize]).collect()
 }
 
 #[cfg(test)]

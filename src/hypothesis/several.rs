@@ -28,15 +28,13 @@ use super::problem::{Judged, Labels};
 use super::rows;
 use super::stage::Stage;
 use crate::error::Result;
+use crate::linalg::quadratic::{on_cone, on_simplex};
 use crate::probe::influence::{Influence, normal_interval, theta};
 
 /// Name of the table of profiles in the report.
 pub const TABLE: &str = "trade_offs";
 /// Name of the table that holds the vanishing combination.
 pub const CONE: &str = "value_cone";
-
-/// Values of which all supports of a convex combination are tried.
-const MOST_VALUES: usize = 12;
 
 /// What a constitution does to all values together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -107,103 +105,6 @@ pub fn profile(signs: &[i8]) -> Profile {
     } else {
         Profile::Undecided
     }
-}
-
-/// The α on the simplex with the smallest α'Θα, and that value; every support is tried. `None` for no values, or more
-/// than twelve.
-pub fn smallest_combination(theta: &[Vec<f64>]) -> Option<(Vec<f64>, f64)> {
-    let m = theta.len();
-    if m == 0 || m > MOST_VALUES {
-        return None;
-    }
-    let form = |alpha: &[f64]| -> f64 {
-        (0..m).flat_map(|i| (0..m).map(move |j| (i, j))).map(|(i, j)| alpha[i] * theta[i][j] * alpha[j]).sum()
-    };
-    let mut best: Option<(Vec<f64>, f64)> = None;
-    for support in 1u32..(1 << m) {
-        let members: Vec<usize> = (0..m).filter(|i| support >> i & 1 == 1).collect();
-        // On a support the minimum on Σα = 1 has Θα constant.
-        // A hair on the diagonal, so that parallel and opposed values have a solution too.
-        let hair = 1e-10 * (0..m).fold(0.0f64, |most, i| most.max(theta[i][i].abs()));
-        let entry = |i: usize, j: usize| theta[i][j] + if i == j { hair } else { 0.0 };
-        let face = members.iter().map(|&i| members.iter().map(|&j| entry(i, j)).collect()).collect();
-        let Some(x) = solve(face, vec![1.0; members.len()]) else { continue };
-        let total: f64 = x.iter().sum();
-        if total.is_nan() || total.abs() < f64::MIN_POSITIVE || x.iter().any(|v| v / total < 0.0) {
-            continue;
-        }
-        let mut alpha = vec![0.0; m];
-        members.iter().zip(&x).for_each(|(&i, v)| alpha[i] = v / total);
-        let value = form(&alpha);
-        if best.as_ref().is_none_or(|b| value < b.1) {
-            best = Some((alpha, value));
-        }
-    }
-    best
-}
-
-/// α ≥ 0 with α_first = 1 that makes α'Θα smallest, and that value; every support is tried. With Θ the inner products of
-/// value directions, V α is what remains of the first when it may lower none of the others (the projection of v_first on the
-/// cone {u : ⟨u, v_i⟩ ≥ 0}). `None` for more than twelve values.
-pub fn remainder(theta: &[Vec<f64>], first: usize) -> Option<(Vec<f64>, f64)> {
-    let m = theta.len();
-    if first >= m || m > MOST_VALUES {
-        return None;
-    }
-    let others: Vec<usize> = (0..m).filter(|&i| i != first).collect();
-    let hair = 1e-10 * (0..m).fold(0.0f64, |most, i| most.max(theta[i][i].abs()));
-    let mut best: Option<(Vec<f64>, f64)> = None;
-    for support in 0u32..(1 << others.len()) {
-        let members: Vec<usize> =
-            others.iter().enumerate().filter(|(i, _)| support >> i & 1 == 1).map(|(_, &o)| o).collect();
-        let face = members
-            .iter()
-            .map(|&i| members.iter().map(|&j| theta[i][j] + if i == j { hair } else { 0.0 }).collect())
-            .collect();
-        // Θ_SS α = −Θ_S,first where the derivative vanishes.
-        let right: Vec<f64> = members.iter().map(|&i| -theta[i][first]).collect();
-        let Some(x) = solve(face, right) else { continue };
-        if x.iter().any(|&a| a < 0.0) {
-            continue;
-        }
-        let mut alpha = vec![0.0; m];
-        alpha[first] = 1.0;
-        members.iter().zip(&x).for_each(|(&i, &a)| alpha[i] = a);
-        let value = (0..m)
-            .flat_map(|i| (0..m).map(move |j| (i, j)))
-            .map(|(i, j)| alpha[i] * theta[i][j] * alpha[j])
-            .sum();
-        if best.as_ref().is_none_or(|b| value < b.1) {
-            best = Some((alpha, value));
-        }
-    }
-    best
-}
-
-/// x with Ax = b, by elimination with pivots; `None` if A is singular.
-fn solve(mut a: Vec<Vec<f64>>, b: Vec<f64>) -> Option<Vec<f64>> {
-    let n = a.len();
-    let mut x = b;
-    let size = a.iter().flatten().fold(0.0f64, |s, v| s.max(v.abs()));
-    for c in 0..n {
-        let pivot = (c..n).max_by(|&i, &j| a[i][c].abs().total_cmp(&a[j][c].abs()))?;
-        if a[pivot][c].abs() <= 1e-12 * size {
-            return None;
-        }
-        a.swap(c, pivot);
-        x.swap(c, pivot);
-        for r in c + 1..n {
-            let by = a[r][c] / a[c][c];
-            let row = a[c].clone();
-            a[r].iter_mut().zip(&row).skip(c).for_each(|(v, p)| *v -= by * p);
-            x[r] -= by * x[c];
-        }
-    }
-    for c in (0..n).rev() {
-        let rest: f64 = (c + 1..n).map(|j| a[c][j] * x[j]).sum();
-        x[c] = (x[c] - rest) / a[c][c];
-    }
-    Some(x)
 }
 
 /// Profiles, `value_cone`, `weighted_slope` and `weighted_alignment` of the values that have labels of responses.
@@ -292,7 +193,7 @@ fn cone(
         .filter(|&i| all[i][i].value <= GATE * all[i][i].se(blocks))
         .map(|i| scored[i].0)
         .collect();
-    let estimate = match smallest_combination(&matrix) {
+    let estimate = match on_simplex(&matrix) {
         None => Estimate::new(Quantity::ValueCone, method).warn("more than twelve values"),
         Some((alpha, value)) => {
             // At the minimum the derivative through α vanishes.
@@ -334,7 +235,7 @@ fn constrained(
     blocks: &[std::ops::Range<usize>],
 ) -> Estimate {
     let method = "length of v* less what lowers another value, over its length";
-    let Some((alpha, square)) = remainder(matrix, first) else {
+    let Some((alpha, square)) = on_cone(matrix, first) else {
         return Estimate::new(Quantity::ConstrainedShare, method).warn("more than twelve values");
     };
     let own = &all[first][first];
@@ -417,43 +318,5 @@ mod tests {
         assert_eq!(profile(&[1, -1, 0]), Profile::TradeOff);
         assert_eq!(profile(&[1, 0]), Profile::Undecided);
         assert_eq!(profile(&[]), Profile::Undecided);
-    }
-
-    /// Θ of unit vectors at these angles in a plane.
-    fn plane(degrees: &[f64]) -> Vec<Vec<f64>> {
-        let cos = |a: f64, b: f64| (a - b).to_radians().cos();
-        degrees.iter().map(|&a| degrees.iter().map(|&b| cos(a, b)).collect()).collect()
-    }
-
-    #[test]
-    fn what_remains_of_a_value_is_the_sine_of_an_obtuse_angle() {
-        let share = |degrees: &[f64]| remainder(&plane(degrees), 0).expect("a minimum").1.max(0.0).sqrt();
-        // No conflict: nothing is lost.
-        assert!((share(&[0.0, 80.0]) - 1.0).abs() < 1e-9);
-        // Two values at 120°: the gain left along the edge of the other's half-plane is cos 30°.
-        assert!((share(&[0.0, 120.0]) - 30f64.to_radians().cos()).abs() < 1e-9);
-        assert!(share(&[0.0, 180.0]) < 1e-4);
-        // Between two others that both object nothing remains; of two on one side the stricter decides.
-        assert!(share(&[0.0, 120.0, 240.0]) < 1e-4);
-        assert!((share(&[0.0, 120.0, 100.0]) - 30f64.to_radians().cos()).abs() < 1e-9);
-    }
-
-    #[test]
-    fn the_smallest_combination_is_the_nearest_point_of_the_hull_to_zero() {
-        // Two unit vectors: half of each, at distance cos of half the angle.
-        let (alpha, value) = smallest_combination(&plane(&[0.0, 120.0])).expect("a minimum");
-        assert!((alpha[0] - 0.5).abs() < 1e-12 && (value - 60f64.to_radians().cos().powi(2)).abs() < 1e-12);
-        // Three at 120°: zero lies in the hull, and the cone is empty.
-        let (alpha, value) = smallest_combination(&plane(&[0.0, 120.0, 240.0])).expect("a minimum");
-        assert!(
-            value.abs() < 1e-12 && alpha.iter().all(|a| (a - 1.0 / 3.0).abs() < 1e-9),
-            "{alpha:?} {value}"
-        );
-        // Opposed values.
-        let (alpha, value) = smallest_combination(&plane(&[0.0, 180.0])).expect("a minimum");
-        assert!(value.abs() < 1e-9 && (alpha[0] - 0.5).abs() < 1e-6, "{alpha:?} {value}");
-        // A third that lies inside the cone of the others takes no part.
-        let (alpha, _) = smallest_combination(&plane(&[0.0, 100.0, 50.0])).expect("a minimum");
-        assert!(alpha[2].abs() < 1e-12, "{alpha:?}");
     }
 }

@@ -18,6 +18,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use rayon::prelude::*;
 
 use super::item::{Items, number};
+use crate::sets::DisjointSets;
 
 /// Words in a shingle.
 const WORDS: usize = 3;
@@ -54,14 +55,14 @@ pub fn cluster(items: &Items) -> Clusters {
         messages.into_iter().map(|m| m.content).collect::<Vec<_>>().join("\n")
     };
     let texts: Vec<_> = first_of_prompt.iter().map(text).collect();
-    let mut sets = Components::new(items.items.len());
+    let mut sets = DisjointSets::new(items.items.len());
     join_equal(&mut sets, &groups);
     join_equal(&mut sets, &prompts);
     near_copies(&texts, &first_of_prompt, &mut sets);
     summarize(&mut sets, &groups)
 }
 
-fn summarize(sets: &mut Components, groups: &[i32]) -> Clusters {
+fn summarize(sets: &mut DisjointSets, groups: &[i32]) -> Clusters {
     let of_item = number((0..groups.len()).map(|item| sets.find(item)));
     let mut members: HashMap<i32, HashSet<i32>> = HashMap::new();
     for (cluster, group) in of_item.iter().zip(groups) {
@@ -77,7 +78,7 @@ fn summarize(sets: &mut Components, groups: &[i32]) -> Clusters {
     }
 }
 
-fn join_equal(sets: &mut Components, numbers: &[i32]) {
+fn join_equal(sets: &mut DisjointSets, numbers: &[i32]) {
     let mut first = HashMap::new();
     for (item, number) in numbers.iter().enumerate() {
         let root = *first.entry(*number).or_insert(item);
@@ -117,7 +118,7 @@ impl Shingles {
 }
 
 /// Joins all near-copies among the texts; `owner` says which component a text stands for.
-fn near_copies(texts: &[String], owner: &[usize], components: &mut Components) {
+fn near_copies(texts: &[String], owner: &[usize], components: &mut DisjointSets) {
     let sets = shared(texts.par_iter().map(|text| shingles(text)).collect());
     // From small to large: a candidate found in the index is never the larger of the two.
     let mut order: Vec<usize> = (0..sets.len()).collect();
@@ -205,33 +206,4 @@ fn words(text: &str) -> Vec<String> {
         words.push(word);
     }
     words
-}
-
-/// Disjoint sets, by path halving and union by size.
-struct Components {
-    parent: Vec<usize>,
-    size: Vec<usize>,
-}
-
-impl Components {
-    fn new(n: usize) -> Self {
-        Self { parent: (0..n).collect(), size: vec![1; n] }
-    }
-
-    fn find(&mut self, mut x: usize) -> usize {
-        while self.parent[x] != x {
-            self.parent[x] = self.parent[self.parent[x]];
-            x = self.parent[x];
-        }
-        x
-    }
-
-    fn join(&mut self, a: usize, b: usize) {
-        let (a, b) = (self.find(a), self.find(b));
-        if a != b {
-            let (small, large) = if self.size[a] < self.size[b] { (a, b) } else { (b, a) };
-            self.parent[small] = large;
-            self.size[large] += self.size[small];
-        }
-    }
 }

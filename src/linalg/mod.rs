@@ -1,5 +1,7 @@
 //! Dense linear algebra in f64: symmetric eigen-decomposition, products, small solves.
 
+pub mod quadratic;
+
 use faer::linalg::matmul::triangular::{BlockStructure, matmul};
 use faer::linalg::solvers::{DenseSolveCore, Solve};
 use faer::{Accum, Mat, MatRef, Side};
@@ -68,6 +70,22 @@ pub fn solve(a: MatRef<'_, f64>, b: &[f64]) -> Vec<f64> {
     let right = Mat::from_fn(n, 1, |i, _| b[i]);
     let x = a.partial_piv_lu().solve(&right);
     (0..n).map(|i| x[(i, 0)]).collect()
+}
+
+/// Solves `a x = b` for a small square `a`; `None` where a pivot is 10¹² times smaller than the largest entry.
+pub fn solve_regular(a: MatRef<'_, f64>, b: &[f64]) -> Option<Vec<f64>> {
+    if b.is_empty() {
+        return Some(Vec::new());
+    }
+    let lu = a.partial_piv_lu();
+    let size =
+        (0..b.len()).flat_map(|i| (0..b.len()).map(move |j| (i, j))).fold(0.0f64, |s, at| s.max(a[at].abs()));
+    let pivots = lu.U();
+    if (0..b.len()).any(|i| pivots[(i, i)].is_nan() || pivots[(i, i)].abs() <= 1e-12 * size) {
+        return None;
+    }
+    let x = lu.solve(&Mat::from_fn(b.len(), 1, |i, _| b[i]));
+    Some((0..b.len()).map(|i| x[(i, 0)]).collect())
 }
 
 /// Solves `a X = B` for a square `a` and all columns of B: one factorisation.

@@ -21,7 +21,6 @@
 mod columns;
 mod container;
 mod decode;
-mod groups;
 mod meta;
 mod reader;
 mod resid;
@@ -40,6 +39,7 @@ pub use select::{RowSelection, Selected};
 pub use writer::{ResidSink, append_judgments, write_streaming};
 
 use crate::error::{Kind, Place, Refusal, Result};
+use crate::sets::DisjointSets;
 use crate::units::Layer;
 use resid::Resid;
 
@@ -111,8 +111,11 @@ impl Observations {
         warnings.extend(columns.check(rows, meta.constitutions.len(), &place)?);
         let mut derived_prompt = None;
         if columns.prompt.is_none() && columns.pair_tables().any(|(_, pairs)| !pairs.is_empty()) {
-            let pairs = columns.pair_tables().flat_map(|(_, pairs)| pairs.iter().copied());
-            derived_prompt = Some(groups::connected(rows, pairs));
+            let mut sets = DisjointSets::new(rows);
+            for &[a, b] in columns.pair_tables().flat_map(|(_, pairs)| pairs) {
+                sets.join(a, b);
+            }
+            derived_prompt = Some(sets.numbers());
             warnings.push("no column `prompt`: rows that pairs connect are taken for one prompt".to_owned());
         }
         Ok(Self { meta, columns, resid, derived_prompt, warnings, place })
