@@ -5,8 +5,8 @@
 //! Data flows one way, and a module imports only from those before it:
 //!
 //! [`input`] → [`model`] → [`forest`] → [`observations`] → [`capture`] → [`judge`] → [`probe`] →
-//! [`hypothesis`] → [`simulate`] → [`report`] → [`steer`] → [`organism`] → [`batch`] → [`cli`],
-//! beside the small shared ones: [`error`], [`units`], [`artifact`], [`store`], [`linalg`].
+//! [`document`] → [`hypothesis`] → [`simulate`] → [`report`] → [`steer`] → [`organism`] → [`batch`] → [`cli`],
+//! beside the small shared ones: [`error`], [`units`], [`artifact`], [`store`], [`sets`], [`linalg`].
 //! `tests/it/architecture.rs` reads the `use` lines and holds everyone to it.
 
 // Tests may lay out files as they need them.
@@ -16,6 +16,7 @@ pub mod artifact;
 pub mod batch;
 pub mod capture;
 pub mod cli;
+pub mod document;
 pub mod error;
 pub mod forest;
 pub mod hypothesis;
@@ -27,6 +28,7 @@ pub mod observations;
 pub mod organism;
 pub mod probe;
 pub mod report;
+pub mod sets;
 pub mod simulate;
 pub mod steer;
 pub mod store;

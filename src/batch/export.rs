@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use crate::artifact;
 use crate::error::{Error, Kind, Place, Refusal, Result};
 use crate::report::export::{
-    Directions, Image, from_safetensors, to_csv, to_estimates_csv, to_gguf, to_npz, to_safetensors, to_svgs,
+    Directions, Image, from_safetensors, images, to_csv, to_estimates_csv, to_gguf, to_npz, to_safetensors,
 };
-use crate::report::{Report, from_json};
+use crate::report::{Report, from_json, page};
 
 /// Name of the directions inside a folder.
 pub const DIRECTIONS: &str = "directions.safetensors";
@@ -57,7 +57,7 @@ impl Format {
 pub fn export(run: &Path, format: Format, names: &[String], out: Option<&Path>) -> Result<Vec<PathBuf>> {
     if format == Format::Svg {
         let folder = out.map_or_else(|| run.join(PLOTS), Path::to_owned);
-        return write_images(&to_svgs(&read_report(run)?), &folder);
+        return write_images(&images(&page(&read_report(run)?)), &folder);
     }
     let directions = read_directions(run)?.only(names)?;
     let chosen = match (out, format, directions.arrays.first_key_value()) {

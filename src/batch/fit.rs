@@ -14,9 +14,7 @@ use crate::hypothesis::{self, Analysis, LayerChoice, Options, analyse};
 use crate::input::{Constitution, Roster};
 use crate::observations::{Observations, read_rows};
 use crate::report::export::{Directions, to_safetensors};
-use crate::report::html::to_html;
-use crate::report::markdown::to_markdown;
-use crate::report::{ConstitutionCard, Provenance, Report, SKIPPED, to_json};
+use crate::report::{ConstitutionCard, Provenance, Report, SKIPPED, page, to_json};
 
 /// What a fit is asked for.
 #[derive(Debug, Clone)]
@@ -116,8 +114,9 @@ pub fn fit_into(options: &FitOptions) -> Result<Report> {
     name_items(&mut report, &options.observations, posed.source.selection.rows());
     let write = |name: &str, text: String| artifact::write_bytes(&options.out.join(name), text.as_bytes());
     write("report.json", to_json(&report)?)?;
-    write("report.md", to_markdown(&report))?;
-    write("report.html", to_html(&report))?;
+    let page = page(&report);
+    write("report.md", page.to_markdown())?;
+    write("report.html", page.to_html())?;
     Ok(report)
 }
 

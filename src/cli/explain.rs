@@ -2,9 +2,9 @@
 
 use clap::Args;
 
+use crate::document::text::wrapped;
 use crate::error::{Kind, Refusal, Result};
 use crate::hypothesis::Quantity;
-use crate::report::text::wrapped;
 
 #[derive(Debug, Args)]
 pub struct ExplainArgs {

@@ -12,6 +12,19 @@ const NAMES: f64 = 170.0;
 const RIGHT: f64 = 470.0;
 const ROW: f64 = 21.0;
 
+/// A plot under its title.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Figure {
+    /// What it shows.
+    pub title: String,
+    /// How to read it.
+    pub caption: String,
+    /// Marks and bands with their meaning: class of the key, text.
+    pub keys: Vec<(&'static str, &'static str)>,
+    /// The image, as an `<svg>` element; its texts are escaped.
+    pub svg: String,
+}
+
 /// A row of a forest.
 #[derive(Debug, Clone)]
 pub struct Row {
@@ -83,7 +96,7 @@ impl Forest<'_> {
                         svg.dot(&class, (scale.at(v), y), 4.5);
                     }
                     None => {
-                        svg.text("ni", Anchor::Start, (zero + 6.0, y + 4.5), super::format::NOT_IDENTIFIABLE)
+                        svg.text("ni", Anchor::Start, (zero + 6.0, y + 4.5), super::number::NOT_IDENTIFIABLE)
                     }
                 }
             });

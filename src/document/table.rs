@@ -1,11 +1,12 @@
-//! A table as the renderers see it: titled columns, cells of plain text with a tone.
+//! A table: titled columns, cells of plain text with a tone.
 
-use super::format::{self, NOTHING};
+use std::borrow::Cow;
+
+use super::number::{NOT_IDENTIFIABLE, NOTHING};
 use super::text::shortened;
-use super::verdict::{Outcome, Verdict};
 
 /// Characters of a name in a table.
-pub(super) const NAME: usize = 40;
+pub const NAME: usize = 40;
 
 /// How a cell is to be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,37 +31,26 @@ pub struct Cell {
 }
 
 impl Cell {
-    pub(super) fn plain(text: impl Into<String>) -> Self {
+    /// Text as it is.
+    pub fn plain(text: impl Into<String>) -> Self {
         Self { text: text.into(), tone: Tone::Plain }
     }
 
-    pub(super) fn number(text: String) -> Self {
-        let muted = text == NOTHING || text == format::NOT_IDENTIFIABLE || text.starts_with('(');
+    /// A number as it is shown; muted where there is none or it must not be quoted.
+    pub fn number(text: String) -> Self {
+        let muted = text == NOTHING || text == NOT_IDENTIFIABLE || text.starts_with('(');
         Self { text, tone: if muted { Tone::Muted } else { Tone::Plain } }
     }
 
-    pub(super) fn name(name: &str) -> Self {
+    /// A name from outside, shortened.
+    pub fn name(name: &str) -> Self {
         Self::plain(shortened(name, NAME))
-    }
-
-    /// The verdict where there is little room.
-    pub(super) fn short_verdict(verdict: &Verdict) -> Self {
-        Self { text: verdict.short_label(), ..Self::verdict(verdict) }
-    }
-
-    pub(super) fn verdict(verdict: &Verdict) -> Self {
-        let tone = match verdict.verdict {
-            Outcome::Improves => Tone::Up,
-            Outcome::Degrades => Tone::Down,
-            _ => Tone::Muted,
-        };
-        Self { text: verdict.label(), tone }
     }
 }
 
 /// A table.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Grid {
+pub struct Table {
     /// Column titles; those of numbers are set to the right.
     pub columns: Vec<Column>,
     /// Rows, as long as `columns`.
@@ -71,19 +61,35 @@ pub struct Grid {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Column {
     /// Its title.
-    pub title: &'static str,
+    pub title: Cow<'static, str>,
     /// Whether it holds numbers.
     pub right: bool,
 }
 
-/// `"title"` a column of text, `">title"` one of numbers.
-pub(super) fn grid(titles: &[&'static str]) -> Grid {
-    let columns = titles
-        .iter()
-        .map(|t| match t.strip_prefix('>') {
-            Some(title) => Column { title, right: true },
-            None => Column { title: t, right: false },
-        })
-        .collect();
-    Grid { columns, rows: Vec::new() }
+impl Table {
+    /// Without rows; `"title"` a column of text, `">title"` one of numbers.
+    pub fn titled(titles: &[&'static str]) -> Self {
+        let columns = titles
+            .iter()
+            .map(|t| match t.strip_prefix('>') {
+                Some(title) => Column { title: title.into(), right: true },
+                None => Column { title: (*t).into(), right: false },
+            })
+            .collect();
+        Self { columns, rows: Vec::new() }
+    }
+
+    /// From its titles and rows; the first `left` columns are words, the others numbers.
+    pub fn of(
+        titles: impl IntoIterator<Item = impl Into<Cow<'static, str>>>,
+        left: usize,
+        rows: Vec<Vec<String>>,
+    ) -> Self {
+        let column = |(i, title): (usize, _)| Column { title, right: i >= left };
+        let cell = |(i, text): (usize, String)| if i < left { Cell::plain(text) } else { Cell::number(text) };
+        Self {
+            columns: titles.into_iter().map(Into::into).enumerate().map(column).collect(),
+            rows: rows.into_iter().map(|row| row.into_iter().enumerate().map(cell).collect()).collect(),
+        }
+    }
 }

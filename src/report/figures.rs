@@ -4,29 +4,17 @@ use serde_json::Value as Json;
 
 use super::format::{number, percent, quotable, with_interval};
 use super::overall::ValueSummary;
-use super::plot::{Band, Chart, Forest, Row, Series};
 use super::ranking::{against_arm, ordered};
 use super::rows::{Index, Named};
 use super::verdict::{Outcome, Tables, Verdict, Z95};
 use super::{LAYER_ALIGNMENTS, LAYER_PROFILE, Report};
+use crate::document::plot::{Band, Chart, Figure, Forest, Row, Series};
 use crate::hypothesis::{Control, Estimate, Quantity, concentration};
 
 /// Curves of the tilt plot that are named.
 const CURVES: usize = 8;
 /// Curves of the plot of alignment by layer.
 const LAYER_CURVES: usize = 5;
-
-/// A plot with its caption; `svg` is markup, the rest plain text.
-pub struct Figure {
-    /// What is shown.
-    pub title: String,
-    /// How to read it.
-    pub caption: String,
-    /// Swatches: class and meaning.
-    pub keys: Vec<(&'static str, &'static str)>,
-    /// The image.
-    pub svg: String,
-}
 
 fn class(named: &Named<'_>, verdict: Option<&Verdict>) -> &'static str {
     if named.is_placebo() {

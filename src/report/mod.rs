@@ -2,28 +2,23 @@
 //!
 //! [`json`] is the contract other programs read; [`verdict`] says in one word what a constitution would
 //! do and why no more can be said; [`words`] puts the finding into five sentences; [`tables`] decides
-//! what stands in which cell, and [`markdown`], [`html`] and [`mod@terminal`] only spell it. [`export`] gives directions to other programs.
+//! what stands in which cell and [`mod@page`] in which order; the writers of [`crate::document`] spell it. [`export`] gives
+//! directions to other programs.
 
 pub mod compare;
 pub mod export;
 mod figures;
 pub mod format;
-pub mod grid;
-pub mod html;
 pub mod json;
-pub mod markdown;
+mod notes;
 mod obstacles;
 mod overall;
-mod plane;
-mod plot;
+pub mod page;
 mod ranking;
 mod rows;
 mod rules;
 mod sections;
-mod svg;
 pub mod tables;
-pub mod terminal;
-pub mod text;
 pub(crate) mod together;
 pub mod validity;
 pub mod verdict;
@@ -34,16 +29,15 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
+use crate::document::{self, text};
 use crate::hypothesis::dominance::TABLE as DOMINANCE;
 use crate::hypothesis::{Analysis, Estimate, arm};
 use crate::input::constitution::ANY_VALUE;
 use crate::input::{Constitution, Family, Sign};
 
-pub use html::to_html;
 pub use json::{from_json, to_json};
-pub use markdown::to_markdown;
 pub use overall::{Encoded, Generation, ValueSummary};
-pub use terminal::terminal;
+pub use page::{brief, page};
 pub use validity::{JudgeProblem, JudgeValidity};
 pub use verdict::{Outcome, Qualifier, Verdict};
 
@@ -68,6 +62,21 @@ pub const PLACEBO: &str = "placebo";
 /// Name of the table of what was left out: a list with one entry a text (a response under a constitution, or
 /// a judged pair), or their number.
 pub const SKIPPED: &str = "skipped";
+
+/// `report.md`.
+pub fn to_markdown(report: &Report) -> String {
+    document::markdown::write(&page(report))
+}
+
+/// `report.html`: one file that needs no other, no script and no network.
+pub fn to_html(report: &Report) -> String {
+    document::html::write(&page(report))
+}
+
+/// The summary that a terminal shows.
+pub fn terminal(report: &Report) -> String {
+    document::terminal::write(&brief(report))
+}
 
 /// Characters of a constitution's text that a report quotes.
 const EXCERPT: usize = 280;

@@ -1,11 +1,11 @@
 //! The main table of a value: constitutions in the order of what training would do, and why each has its verdict.
 
 use super::format::{self, NOTHING, detail, headline, headline_figure};
-use super::grid::{Cell, Grid, grid};
 use super::rows::{Index, Named};
-use super::tables::family;
-use super::text;
+use super::tables::{family, verdict_cell};
 use super::verdict::Verdict;
+use crate::document::table::{Cell, Table};
+use crate::document::text;
 use crate::hypothesis::{Control, Estimate, Quantity};
 
 /// Constitutions of a value by what training would do: the largest rise first, the largest fall last, by the slope that
@@ -47,7 +47,7 @@ fn of<'v>(verdicts: &'v [Verdict], value: &str, constitution: &str) -> Option<&'
 
 /// The main table of a value: what decides first, then the rest; a row a constitution, and one for the judge itself where
 /// there is a placebo arm. The gap is under length control where it can be: length is the first thing that w picks up.
-pub(super) fn main<'a>(index: &Index<'a>, verdicts: &[Verdict], value: &'a str) -> Grid {
+pub(super) fn main<'a>(index: &Index<'a>, verdicts: &[Verdict], value: &'a str) -> Table {
     let arm = against_arm(verdicts, value);
     let mut titles = vec!["constitution", "verdict"];
     titles.push(if arm { ">gain beyond the placebos [95 %]" } else { ">encoded slope [95 %]" });
@@ -56,7 +56,7 @@ pub(super) fn main<'a>(index: &Index<'a>, verdicts: &[Verdict], value: &'a str) 
     titles.extend([">⟨v_c, v*⟩ [95 %]", ">length controlled", ">gap [95 %]"]);
     titles.extend(arm.then_some(">encoded slope [95 %]"));
     titles.extend([">total slope [95 %]", ">judge accuracy [95 %]", ">position bias", "family"]);
-    let mut out = grid(&titles);
+    let mut out = Table::titled(&titles);
     let gap_control = if index.length { Control::Length } else { Control::None };
     let named = ordered(index, verdicts, value);
     let mut itself = judge_itself(index, value).filter(|_| arm);
@@ -72,7 +72,7 @@ pub(super) fn main<'a>(index: &Index<'a>, verdicts: &[Verdict], value: &'a str) 
         let share = if own { Quantity::OwnShare } else { Quantity::SlopeShare };
         let mut row = vec![
             Cell::name(named.name),
-            Cell::verdict(verdict),
+            verdict_cell(verdict),
             Cell::number(if own || !arm { headline(slope) } else { NOTHING.to_owned() }),
             Cell::number(format::p(slope.and_then(|e| e.p_adjusted))),
             Cell::number(headline(at(share, Control::None))),
@@ -121,10 +121,10 @@ fn judge_itself<'a>(index: &Index<'a>, value: &'a str) -> Option<Vec<Cell>> {
 }
 
 /// The main table, narrow enough for a terminal.
-pub(super) fn narrow<'a>(index: &Index<'a>, verdicts: &[Verdict], value: &'a str) -> Grid {
+pub(super) fn narrow<'a>(index: &Index<'a>, verdicts: &[Verdict], value: &'a str) -> Table {
     let arm = against_arm(verdicts, value);
     let slope_title = if arm { ">own slope [95 %]" } else { ">slope [95 %]" };
-    let mut out = grid(&[
+    let mut out = Table::titled(&[
         "constitution",
         slope_title,
         ">p adj.",
@@ -152,15 +152,15 @@ pub(super) fn narrow<'a>(index: &Index<'a>, verdicts: &[Verdict], value: &'a str
             Cell::number(headline_figure(gap)),
             plain(Quantity::JudgeAccuracy),
             Cell::number(headline_figure(bias)),
-            Cell::short_verdict(verdict),
+            Cell { text: verdict.short_label(), ..verdict_cell(verdict) },
         ]);
     }
     out
 }
 
 /// Both controls side by side and the reason of each verdict; what may not be quoted in parentheses.
-pub(super) fn details<'a>(index: &Index<'a>, verdicts: &[Verdict], value: &'a str) -> Grid {
-    let mut out = grid(&[
+pub(super) fn details<'a>(index: &Index<'a>, verdicts: &[Verdict], value: &'a str) -> Table {
+    let mut out = Table::titled(&[
         "constitution",
         "control",
         ">own slope [95 %]",

@@ -2,27 +2,37 @@
 
 use serde_json::Value as Json;
 
+use super::Report;
 use super::format::{self, NOTHING, detail, headline, headline_figure, quotable};
-use super::grid::{Cell, Grid, NAME, grid};
 use super::overall::is_lower_estimate;
 use super::rows::{Index, Named};
-use super::text::shortened;
-use super::verdict::{Verdict, Z95};
-use super::{Report, text};
+use super::verdict::{Outcome, Verdict, Z95};
+use crate::document::table::{Cell, NAME, Table, Tone};
+use crate::document::text::{self, shortened};
 use crate::hypothesis::{Control, Estimate, Flag, Quantity};
+
+/// A verdict as a cell.
+pub(super) fn verdict_cell(verdict: &Verdict) -> Cell {
+    let tone = match verdict.verdict {
+        Outcome::Improves => Tone::Up,
+        Outcome::Degrades => Tone::Down,
+        _ => Tone::Muted,
+    };
+    Cell { text: verdict.label(), tone }
+}
 
 pub(super) fn family(named: &Named<'_>) -> &'static str {
     named.card.and_then(|c| c.family).map_or(NOTHING, |f| f.as_str())
 }
 
 /// The model's figures for a value, without and with length control.
-pub(super) fn model<'a>(index: &Index<'a>, value: &'a str) -> Grid {
+pub(super) fn model<'a>(index: &Index<'a>, value: &'a str) -> Table {
     let titles: &[&str] = if index.length {
         &["quantity", ">figure [95 %]", ">length controlled"]
     } else {
         &["quantity", ">figure [95 %]"]
     };
-    let mut out = grid(titles);
+    let mut out = Table::titled(titles);
     let rho2 = index.get(Quantity::Rho2, Some(value), None, Control::None);
     let lower = rho2.is_some_and(is_lower_estimate);
     let mut row =
@@ -72,8 +82,8 @@ pub(super) fn model<'a>(index: &Index<'a>, value: &'a str) -> Grid {
 }
 
 /// How far the judge can be believed: a row a constitution.
-pub(super) fn judge(index: &Index<'_>) -> Grid {
-    let mut out = grid(&[
+pub(super) fn judge(index: &Index<'_>) -> Table {
+    let mut out = Table::titled(&[
         "constitution",
         "family",
         ">ρ² of its rewards [95 %]",
@@ -104,8 +114,8 @@ pub(super) fn judge(index: &Index<'_>) -> Grid {
 
 /// Rewards that stand beside forced choices under the same constitutions: a row a value, constitution and
 /// way of asking.
-pub(super) fn other_judges(report: &Report) -> Grid {
-    let mut out = grid(&[
+pub(super) fn other_judges(report: &Report) -> Table {
+    let mut out = Table::titled(&[
         "value",
         "constitution",
         "rewards",
@@ -146,11 +156,11 @@ pub(super) fn other_judges(report: &Report) -> Grid {
 }
 
 /// Quantities with a key of their own: `value_cos`, `value_concentration`, `tilt_gain`.
-pub(super) fn keyed(report: &Report, quantity: Quantity) -> Grid {
+pub(super) fn keyed(report: &Report, quantity: Quantity) -> Table {
     let mut out = match quantity {
-        Quantity::ValueCos => grid(&["value", "and", "control", ">cos(v*₁, v*₂) [95 %]"]),
-        Quantity::ValueConcentration => grid(&["value", "control", ">k", ">ρ²_k"]),
-        _ => grid(&["value", "constitution", "control", ">λ·sd(r_c)", ">gain in the value [95 %]"]),
+        Quantity::ValueCos => Table::titled(&["value", "and", "control", ">cos(v*₁, v*₂) [95 %]"]),
+        Quantity::ValueConcentration => Table::titled(&["value", "control", ">k", ">ρ²_k"]),
+        _ => Table::titled(&["value", "constitution", "control", ">λ·sd(r_c)", ">gain in the value [95 %]"]),
     };
     for e in report.estimates.iter().filter(|e| e.quantity == quantity && e.judge.is_none()) {
         let mut cells = vec![Cell::name(e.value.as_deref().unwrap_or(NOTHING))];
@@ -187,8 +197,8 @@ pub fn quantity_name(quantity: Quantity) -> String {
 }
 
 /// Every estimate for which `keep` holds, with its gate, method and warnings.
-pub(super) fn estimates(report: &Report, keep: &dyn Fn(&Estimate) -> bool) -> Grid {
-    let mut out = grid(&[
+pub(super) fn estimates(report: &Report, keep: &dyn Fn(&Estimate) -> bool) -> Table {
+    let mut out = Table::titled(&[
         "quantity",
         "value",
         "constitution",
@@ -233,8 +243,8 @@ pub(super) fn estimates(report: &Report, keep: &dyn Fn(&Estimate) -> bool) -> Gr
 }
 
 /// The constitutions with the beginning of their text and the guesses made about them.
-pub(super) fn constitutions(report: &Report) -> Grid {
-    let mut out = grid(&["constitution", "family", "guess", "text"]);
+pub(super) fn constitutions(report: &Report) -> Table {
+    let mut out = Table::titled(&["constitution", "family", "guess", "text"]);
     for card in &report.constitutions {
         let guess = card.expect.iter().map(|(value, sign)| format!("{} {sign}", shortened(value, NAME)));
         let guess = guess.collect::<Vec<_>>().join(", ");
@@ -249,8 +259,8 @@ pub(super) fn constitutions(report: &Report) -> Grid {
 }
 
 /// What reproduces the report, a row a key; nested objects are spelled `outer.inner`.
-pub(super) fn provenance(report: &Report) -> Grid {
-    fn walk(prefix: &str, map: &serde_json::Map<String, Json>, out: &mut Grid) {
+pub(super) fn provenance(report: &Report) -> Table {
+    fn walk(prefix: &str, map: &serde_json::Map<String, Json>, out: &mut Table) {
         for (key, value) in map {
             let key = if prefix.is_empty() { key.clone() } else { format!("{prefix}.{key}") };
             match value {
@@ -260,7 +270,7 @@ pub(super) fn provenance(report: &Report) -> Grid {
             }
         }
     }
-    let mut out = grid(&["key", "value"]);
+    let mut out = Table::titled(&["key", "value"]);
     walk("", &report.provenance, &mut out);
     out
 }

@@ -9,9 +9,9 @@ use super::rows::Index;
 use super::sections::angles::conflict;
 use super::sections::state::without_a_judge;
 use super::sections::verdict::left_unsaid;
-use super::text::shortened;
 use super::validity::JudgeValidity;
 use super::verdict::{MATTERS, Outcome, Qualifier, Verdict, placebo_texts, verdicts_of};
+use crate::document::text::shortened;
 use crate::hypothesis::arm::DRAWS_NEEDED;
 use crate::hypothesis::{Control, Estimate, Quantity};
 

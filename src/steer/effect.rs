@@ -11,8 +11,9 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::json;
 
-use super::page::{Page, table};
 use super::random::Law;
+use crate::document::Document;
+use crate::document::table::Table;
 use crate::hypothesis::dominance::{Largest, percent};
 use crate::hypothesis::mean::mean_by_block;
 use crate::hypothesis::{Estimate, Labels, Quantity};
@@ -257,7 +258,7 @@ impl Steered {
     }
 
     /// The page.
-    pub fn page(&self) -> Page {
+    pub fn page(&self) -> Document {
         let mut rows = Vec::new();
         for o in &self.outcomes {
             let e = &o.estimate;
@@ -313,12 +314,12 @@ impl Steered {
             notes.extend(l.notes(self.scale == Some("rms")));
         }
         notes.extend(self.warnings.iter().cloned());
-        Page {
-            title: format!("{}: {}", self.model, self.done()),
-            finding: self.finding(),
-            tables: vec![("Effects".to_owned(), table(&head, 2, rows))],
+        Document::of_finding(
+            format!("{}: {}", self.model, self.done()),
+            self.finding(),
+            vec![("Effects".to_owned(), Table::of(head, 2, rows))],
             notes,
-        }
+        )
     }
 
     /// The finding, one sentence an outcome.

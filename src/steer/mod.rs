@@ -4,8 +4,5 @@
 pub mod drift;
 pub mod effect;
 pub mod means;
-mod page;
 pub mod random;
 pub mod shift;
-
-pub use page::{Page, Tabled};

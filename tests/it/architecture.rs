@@ -12,6 +12,7 @@ const FLOW: &[&str] = &[
     "capture",
     "judge",
     "probe",
+    "document",
     "hypothesis",
     "simulate",
     "report",
@@ -22,7 +23,7 @@ const FLOW: &[&str] = &[
 ];
 
 /// Small modules that anyone may import; among themselves, in this order.
-const SHARED: &[&str] = &["error", "units", "artifact", "store", "linalg"];
+const SHARED: &[&str] = &["error", "units", "artifact", "store", "sets", "linalg"];
 
 fn sources(folder: &Path, out: &mut Vec<PathBuf>) {
     for entry in std::fs::read_dir(folder).expect("src") {

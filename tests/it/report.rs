@@ -527,7 +527,7 @@ fn a_terminal_line_is_at_most_120_columns() {
     r.warnings.push("y".repeat(500));
     let shown = terminal(&r);
     for line in shown.lines() {
-        assert!(vstar::report::text::width(line) <= 120, "{line}");
+        assert!(vstar::document::text::width(line) <= 120, "{line}");
     }
     assert!(shown.contains("improves"));
 }
@@ -609,7 +609,7 @@ fn planted_directions_get_their_verdicts() {
     assert_eq!(of("gentle").guess_held, Some(true));
     check_five_lines(&to_markdown(&report));
     for line in terminal(&report).lines() {
-        assert!(vstar::report::text::width(line) <= 120, "{line}");
+        assert!(vstar::document::text::width(line) <= 120, "{line}");
     }
     let html = to_html(&report);
     for plot in

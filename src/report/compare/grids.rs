@@ -3,18 +3,9 @@
 use std::collections::BTreeSet;
 
 use super::{Comparison, Run, Series, label};
+use crate::document::table::Table;
 use crate::hypothesis::{Control, Estimate, Quantity};
 use crate::report::format::{NOTHING, headline, headline_figure, number, p, quotable};
-
-/// A table of texts; the first `left` columns are words, the rest numbers.
-pub struct Table {
-    /// Titles of the columns.
-    pub head: Vec<String>,
-    /// Columns of words.
-    pub left: usize,
-    /// Rows, as long as `head`.
-    pub rows: Vec<Vec<String>>,
-}
 
 /// Constitutions of a run and value by what training would do.
 pub(super) fn ranking(comparison: &Comparison, run: &Run, value: &str) -> Table {
@@ -47,7 +38,7 @@ pub(super) fn ranking(comparison: &Comparison, run: &Run, value: &str) -> Table 
             shown(&r.length_controlled),
         ]
     });
-    Table { head: head.map(str::to_owned).to_vec(), left: 3, rows: rows.collect() }
+    Table::of(head, 3, rows.collect())
 }
 
 /// Constitutions of a run in the order of their cosines' table.
@@ -97,7 +88,7 @@ pub(super) fn matrix(run: &Run, control: Control) -> Table {
         }));
         row
     });
-    Table { rows: rows.collect(), head, left: 2 }
+    Table::of(head, 2, rows.collect())
 }
 
 /// Every pair of constitutions of a run with its interval, most alike first.
@@ -107,8 +98,8 @@ pub(super) fn pairs(run: &Run, control: Control) -> Table {
     cells.sort_by(|a, b| b.estimate.unwrap_or(0.0).total_cmp(&a.estimate.unwrap_or(0.0)));
     let text = |t: &Option<String>| t.clone().unwrap_or_default();
     let rows = cells.iter().map(|e| vec![text(&e.constitution), text(&e.constitution2), headline(Some(e))]);
-    let head = ["constitution", "and", "cos [95 %]"].map(str::to_owned).to_vec();
-    Table { rows: rows.collect(), head, left: 2 }
+    let head = ["constitution", "and", "cos [95 %]"];
+    Table::of(head, 2, rows.collect())
 }
 
 /// Runs side by side: parameters and, for each quantity of one control, a column a run; the slope last.
@@ -127,7 +118,7 @@ pub(super) fn models(comparison: &Comparison, control: Control) -> Table {
         rows.push(shares);
     }
     rows.extend(comparison.series.iter().filter(|s| s.control == control).map(row));
-    Table { head, left: 3, rows }
+    Table::of(head, 3, rows)
 }
 
 fn row(series: &Series) -> Vec<String> {

@@ -1,7 +1,7 @@
 //! The map of a run's constitutions by what they do to the state, beside the map by what the judge chose.
 
 use super::Run;
-use super::grids::Table;
+use crate::document::table::Table;
 use crate::hypothesis::state::map::{MapAgreement, agreement};
 use crate::hypothesis::{Control, Estimate};
 use crate::report::format::{number, p, quotable};
@@ -72,7 +72,7 @@ pub(super) fn matrix(run: &Run) -> Option<Table> {
         );
         row
     };
-    Some(Table { rows: map.names.iter().enumerate().map(row).collect(), head, left: 2 })
+    Some(Table::of(head, 2, map.names.iter().enumerate().map(row).collect()))
 }
 
 #[cfg(test)]

@@ -5,8 +5,8 @@ mod grids;
 mod ladder;
 mod maps;
 mod page;
+mod plots;
 mod rungs;
-mod text;
 
 use serde::Serialize;
 use serde_json::{Value as Json, json};
@@ -19,10 +19,8 @@ use crate::hypothesis::scaling::{Line, line};
 use crate::hypothesis::state::map::{MapAgreement, ShiftMap};
 use crate::hypothesis::{Control, Estimate, Quantity};
 
-pub use grids::Table;
 pub use ladder::{Along, Change, Fate, Finding, Ladder, Rung};
-pub use page::{to_html, to_svgs};
-pub use text::{markdown as table_markdown, terminal as table_terminal, to_markdown, to_terminal};
+pub use page::{brief, page, to_html, to_markdown, to_svgs, to_terminal};
 
 /// The format's name.
 pub const FORMAT: &str = "vstar-compare/1";

@@ -1,305 +1,145 @@
-//! `compare.html`: what changes with the size of the model, and with the share of value-relevant text, in pictures.
+//! The page of a comparison: its parts in the order of reading, written once for every writer.
 
-use super::grids::{self, Table};
-use super::{Along, Comparison, Ladder, Series as Over, label, maps, rungs};
-use crate::hypothesis::{Control, Estimate, Quantity};
-use crate::report::export::{Image, distinct, image};
-use crate::report::figures::Figure;
-use crate::report::format::quotable;
-use crate::report::html::{CLOSE, open, plots};
-use crate::report::plot::{Chart, Point, Series};
-use crate::report::text::{html as escaped, shortened};
+use super::{Comparison, Ladder, Run, grids, label, maps, plots, rungs};
+use crate::document::text::shortened;
+use crate::document::{Block, Document, html, markdown, terminal};
+use crate::hypothesis::Control;
+use crate::report::export::{Image, images};
 
-/// Constitutions of a plot, so few that their intervals can be seen.
-const CURVES: usize = 4;
+/// Constitutions up to which a terminal shows the matrix; more columns do not fit.
+const MATRIX: usize = 12;
+/// Characters of a value's name in a title.
+const NAME: usize = 60;
 
-/// The comparison as one self-contained HTML page.
+const ABOUT_COSINES: &str = "cos(v_a, v_b) in the metric of the within-prompt covariance, from leave-block-out \
+predictions; n.i. where the residual stream does not predict the rewards of one of the two on left-out prompts.";
+
+const ABOUT_LINES: &str = "The last column is the change of the quantity for each factor of 10 in parameters: least \
+squares through the figures that may be quoted, with a t interval from the scatter about the line. Models differ in \
+more than size.";
+
+/// `compare.md`.
+pub fn to_markdown(comparison: &Comparison) -> String {
+    markdown::write(&page(comparison))
+}
+
+/// `compare.html`.
 pub fn to_html(comparison: &Comparison) -> String {
-    let names: Vec<String> = comparison.runs.iter().map(label).collect();
-    let title = names.join(", ");
-    let mut out = open(&shortened(&title, 120));
-    out += &format!("<header>\n<h1>{}</h1>\n</header>\n<main>\n", escaped(&title));
-    for value in &comparison.values {
-        let plots = plots(&of_value(comparison, value));
-        if !plots.is_empty() {
-            let name = escaped(&shortened(value, 60));
-            out += &format!("<section>\n<h2>“{name}”</h2>\n{plots}</section>\n");
-        }
-    }
-    for ladder in &comparison.ladders {
-        out += &bits(ladder, &comparison.values);
-    }
-    for control in grids::series_controls(comparison) {
-        let with = if control == Control::Length { ", length controlled" } else { "" };
-        out += &format!("<section>\n<h2>Models side by side{with}</h2>\n");
-        out += &table(&grids::models(comparison, control));
-        out += "</section>\n";
-    }
-    for run in &comparison.runs {
-        for value in &comparison.values {
-            let heading = format!("{}: constitutions by what training would do to “{value}”", label(run));
-            out += &format!("<section>\n<h2>{}</h2>\n", escaped(&heading));
-            out += &table(&grids::ranking(comparison, run, value));
-            out += "</section>\n";
-        }
-        for control in grids::controls(run) {
-            let with = if control == Control::Length { ", length controlled" } else { "" };
-            let heading = format!("{}: constitutions against each other{with}", label(run));
-            out += &format!("<details><summary>{}</summary>\n", escaped(&heading));
-            out += &table(&grids::matrix(run, control));
-            out += "</details>\n";
-        }
-        if let (Some(words), Some(map)) = (maps::sentence(run), maps::matrix(run)) {
-            let heading =
-                format!("{}: constitutions by what they do to the state, cos(Δ_a, Δ_b)", label(run));
-            out +=
-                &format!("<details><summary>{}</summary>\n<p>{}</p>\n", escaped(&heading), escaped(&words));
-            out += &table(&map);
-            out += "</details>\n";
-        }
-    }
-    if !comparison.warnings.is_empty() {
-        out += "<section><h2>Warnings</h2>\n<ul class=\"warnings\">\n";
-        for warning in &comparison.warnings {
-            out += &format!("<li>{}</li>\n", escaped(warning));
-        }
-        out += "</ul>\n</section>\n";
-    }
-    out + "</main>\n<footer>All figures, with more digits, are in compare.json beside this page.</footer>\n"
-        + CLOSE
+    html::write(&page(comparison))
 }
 
-fn table(table: &Table) -> String {
-    let class = |c: usize| if c < table.left { "" } else { " class=\"n\"" };
-    let head: String = table
-        .head
-        .iter()
-        .enumerate()
-        .map(|(c, h)| format!("<th scope=\"col\"{}>{}</th>", class(c), escaped(h)))
-        .collect();
-    let row = |cells: &Vec<String>| -> String {
-        let cells: String =
-            cells.iter().enumerate().map(|(c, t)| format!("<td{}>{}</td>", class(c), escaped(t))).collect();
-        format!("<tr>{cells}</tr>\n")
-    };
-    format!(
-        "<div class=\"scroll\"><table><thead><tr>{head}</tr></thead>\n<tbody>\n{}</tbody>\n</table></div>\n",
-        table.rows.iter().map(row).collect::<String>()
-    )
-}
-
-fn figure(title: &str, caption: &str, svg: Option<String>) -> Option<Figure> {
-    Some(Figure { title: title.into(), caption: caption.into(), keys: Vec::new(), svg: svg? })
-}
-
-/// The plots of a value.
-fn of_value(comparison: &Comparison, value: &str) -> Vec<Figure> {
-    scaling(comparison, value).into_iter().chain(dilution(comparison, value)).collect()
+/// The summary that a terminal shows.
+pub fn to_terminal(comparison: &Comparison) -> String {
+    terminal::write(&brief(comparison))
 }
 
 /// Every plot of a comparison as an image of its own, in the order of the page.
 pub fn to_svgs(comparison: &Comparison) -> Vec<Image> {
-    let values = comparison.values.iter();
-    let of_values =
-        values.flat_map(|v| of_value(comparison, v).iter().map(|f| image(v, f)).collect::<Vec<_>>());
-    let of_bits = comparison.ladders.iter().flat_map(|ladder| {
-        bits_plots(ladder, &comparison.values).iter().map(|f| image(&ladder.model, f)).collect::<Vec<_>>()
+    images(&page(comparison))
+}
+
+/// The whole comparison.
+pub fn page(comparison: &Comparison) -> Document {
+    let plots = comparison.values.iter().filter_map(|value| {
+        let figures = Block::figures(plots::of_value(comparison, value))?;
+        Some(Block::Section { title: quoted(value), blocks: vec![figures] })
     });
-    distinct(of_values.chain(of_bits).collect())
+    document(comparison, plots.collect(), false)
 }
 
-/// What the captions of figures over runs say of bands.
-const BAND: &str = "Figures that may be quoted, with 95 % intervals; beside a one-sided estimate the band ends at its bound and at the estimate";
-
-/// Figures that may be quoted, at the runs' x.
-fn points(estimates: &[Option<Estimate>], x: &[Option<f64>]) -> Vec<Point> {
-    let of = |(e, x): (&Option<Estimate>, &Option<f64>)| {
-        let e = e.as_ref().filter(|e| quotable(e))?;
-        let value = e.estimate?;
-        let ends = (e.lo.is_some() || e.hi.is_some()).then(|| (e.lo.unwrap_or(value), e.hi.unwrap_or(value)));
-        Some(((*x)?, value, ends))
-    };
-    estimates.iter().zip(x).filter_map(of).collect()
+/// What a terminal shows of it: matrices only where they fit, and angles without length control.
+pub fn brief(comparison: &Comparison) -> Document {
+    document(comparison, Vec::new(), true)
 }
 
-/// The series of a value that `far` puts first by the mean over runs, at most four, without the placebo arm.
-fn largest<'c>(
-    comparison: &'c Comparison,
-    quantity: Quantity,
-    value: &str,
-    far: fn(f64) -> f64,
-) -> Vec<&'c Over> {
-    let mean = |s: &Over| {
-        let all: Vec<f64> =
-            s.estimates.iter().flatten().filter(|e| quotable(e)).filter_map(|e| e.estimate).collect();
-        if all.is_empty() {
-            return f64::NEG_INFINITY;
+fn quoted(value: &str) -> String {
+    format!("“{}”", shortened(value, NAME))
+}
+
+fn document(comparison: &Comparison, mut blocks: Vec<Block>, brief: bool) -> Document {
+    if !comparison.series.is_empty() {
+        let mut controls: Vec<Block> = grids::series_controls(comparison)
+            .into_iter()
+            .filter_map(|control| {
+                let title = format!("Models side by side{}", under(control));
+                Block::titled_table(title, grids::models(comparison, control))
+            })
+            .collect();
+        if let Some(Block::Section { blocks, .. }) = controls.last_mut() {
+            blocks.push(Block::Note(ABOUT_LINES.into()));
         }
-        all.iter().map(|v| far(*v)).sum::<f64>() / all.len() as f64
-    };
-    let placebo = |name: &String| {
-        let mut cards = comparison.runs.iter().flat_map(|r| &r.report.constitutions);
-        cards.any(|card| card.name == *name && card.is_placebo())
-    };
-    let own = |s: &&Over| {
-        s.quantity == quantity
-            && s.control == Control::None
-            && s.value.as_deref() == Some(value)
-            && !s.constitution.as_ref().is_some_and(placebo)
-    };
-    let mut series: Vec<&Over> = comparison.series.iter().filter(own).collect();
-    series.sort_by(|a, b| mean(b).total_cmp(&mean(a)));
-    series.truncate(CURVES);
-    series
-}
-
-/// ρ, alignment and judge accuracy against log₁₀(parameters).
-fn scaling(comparison: &Comparison, value: &str) -> Vec<Figure> {
-    let x: Vec<Option<f64>> =
-        comparison.runs.iter().map(|r| r.parameters().map(|p| (p as f64).log10())).collect();
-    let known = || x.iter().flatten();
-    if known().all(|size| Some(size) == known().next()) {
-        return Vec::new();
+        blocks.extend(controls);
     }
-    let own = |quantity: Quantity| match quantity {
-        Quantity::JudgeAccuracy => largest(comparison, quantity, value, |share| (share - 0.5).abs()),
-        _ => largest(comparison, quantity, value, f64::abs),
-    };
-    let draw = |quantity: Quantity, title: &str, axis: &str| {
-        let mut series = Vec::new();
-        for over in own(quantity) {
-            let points = points(&over.estimates, &x);
-            let ends = points
-                .iter()
-                .map(|p| p.0)
-                .fold((f64::INFINITY, f64::NEG_INFINITY), |(lo, hi), x| (lo.min(x), hi.max(x)));
-            series.push(Series { name: over.constitution.clone().unwrap_or_default(), class: "up", points });
-            if let Some(line) = &over.line {
-                let at = |x: f64| (x, line.at_billion + line.slope * (x - 9.0), None);
-                series.push(Series {
-                    name: String::new(),
-                    class: "none",
-                    points: vec![at(ends.0), at(ends.1)],
-                });
-            }
+    blocks.extend(comparison.ladders.iter().map(|ladder| bits(ladder, &comparison.values)));
+    for run in &comparison.runs {
+        for value in &comparison.values {
+            let title =
+                format!("{}: constitutions by what training would do to {}", label(run), quoted(value));
+            blocks.extend(Block::titled_table(title, grids::ranking(comparison, run, value)));
         }
-        let label = format!("{title} of {value} against the number of parameters");
-        let chart = Chart {
-            label: &label,
-            axes: ("log₁₀ of the number of parameters", axis),
-            series,
-            ..Chart::default()
-        };
-        figure(
-            title,
-            &format!(
-                "{BAND}; grey: the fitted line, where there are three sizes. Its slope and interval stand in the table, with every \
-                 constitution."
-            ),
-            chart.draw(),
-        )
-    };
-    [
-        draw(Quantity::Rho, "Encoding quality and size", "ρ"),
-        // What the constitutions add to the judge's own direction, where there is a placebo arm to tell it from.
-        match comparison.series.iter().any(|s| s.quantity == Quantity::OwnAlignment) {
-            true => draw(Quantity::OwnAlignment, "Own alignment and size", "own ⟨v_c, v*⟩"),
-            false => draw(Quantity::Alignment, "Alignment and size", "⟨v_c, v*⟩"),
-        },
-        draw(Quantity::JudgeAccuracy, "The judge and size", "share judged as labelled"),
-    ]
-    .into_iter()
-    .flatten()
-    .collect()
+        blocks.extend(angles(run, brief));
+        if let Some(words) = maps::sentence(run) {
+            let title = format!("{}: constitutions by what they do to the state, cos(Δ_a, Δ_b)", label(run));
+            let matrix = maps::matrix(run).filter(|t| !brief || t.rows.len() <= MATRIX);
+            let mut inner = vec![Block::Paragraph(words)];
+            inner.extend(matrix.map(|table| Block::table(title.clone(), table)));
+            blocks.push(Block::Folded { title, blocks: inner });
+        }
+    }
+    if !comparison.warnings.is_empty() {
+        blocks.extend(Block::section("Warnings", vec![Block::List(comparison.warnings.clone())]));
+    }
+    let names: Vec<String> = comparison.runs.iter().map(label).collect();
+    Document {
+        title: names.join(", "),
+        blocks,
+        footer: "All figures, with more digits, are in compare.json beside this page.".into(),
+        ..Document::default()
+    }
 }
 
 /// A ladder of precision: sentences, plots against bits per weight, and the table.
-fn bits(ladder: &Ladder, values: &[String]) -> String {
-    let mut out = format!("<section>\n<h2>{}: bits per weight</h2>\n", escaped(&ladder.model));
-    for sentence in rungs::sentences(ladder) {
-        out += &format!("<p>{}</p>\n", escaped(&sentence));
+fn bits(ladder: &Ladder, values: &[String]) -> Block {
+    let title = format!("{}: bits per weight", ladder.model);
+    let mut blocks: Vec<Block> = rungs::sentences(ladder).into_iter().map(Block::Paragraph).collect();
+    blocks.extend(Block::figures(plots::of_bits(ladder, values)));
+    blocks.push(Block::table(title.clone(), rungs::table(ladder)));
+    blocks.push(Block::Note(rungs::ABOUT.into()));
+    if !ladder.warnings.is_empty() {
+        blocks.push(Block::List(ladder.warnings.clone()));
     }
-    out += &plots(&bits_plots(ladder, values));
-    out += &table(&rungs::table(ladder));
-    out += &format!("<p>{}</p>\n", escaped(rungs::ABOUT));
-    for warning in &ladder.warnings {
-        out += &format!("<p>{}</p>\n", escaped(warning));
-    }
-    out + "</section>\n"
+    Block::Section { title, blocks }
 }
 
-/// Plots against bits per weight.
-fn bits_plots(ladder: &Ladder, values: &[String]) -> Vec<Figure> {
-    let x: Vec<Option<f64>> = ladder.rungs.iter().map(|r| Some(r.bits)).collect();
-    let points = |along: &Along| points(&along.estimates, &x);
-    let draw = |title: &str, axis: &str, own: Vec<&Along>, by_value: bool| {
-        let series = own
-            .into_iter()
-            .map(|a| Series {
-                name: if by_value { &a.value } else { &a.constitution }.clone().unwrap_or_default(),
-                class: if a.placebo { "placebo" } else { "up" },
-                points: points(a),
-            })
-            .collect();
-        let label = format!("{title} of {} against bits per weight", ladder.model);
-        let chart = Chart { label: &label, axes: ("bits per weight", axis), series, ..Chart::default() };
-        figure(title, &format!("{BAND}."), chart.draw())
-    };
-    let of = |quantity: Quantity, value: Option<&str>| -> Vec<&Along> {
-        let own = |a: &&Along| a.quantity == quantity && a.value.as_deref() == value;
-        ladder.along.iter().filter(own).collect()
-    };
-    // The constitutions furthest from what a coin, or an unrelated direction, has.
-    let largest = |mut all: Vec<&'_ Along>, middle: f64| -> Vec<Along> {
-        let far = |a: &Along| points(a).iter().map(|p| (p.1 - middle).abs()).fold(0.0, f64::max);
-        all.sort_by(|a, b| a.placebo.cmp(&b.placebo).then(far(b).total_cmp(&far(a))));
-        all.into_iter().take(CURVES).cloned().collect()
-    };
-    let rho: Vec<&Along> = ladder.along.iter().filter(|a| a.quantity == Quantity::Rho2).collect();
-    let mut plots: Vec<Option<Figure>> = vec![draw("Encoding quality and precision", "ρ²", rho, true)];
-    for value in values {
-        for (quantity, title, axis, middle) in [
-            (Quantity::Alignment, "Alignment and precision", "⟨v_c, v*⟩", 0.0),
-            (Quantity::JudgeAccuracy, "The judge and precision", "share judged as labelled", 0.5),
-        ] {
-            let shown = largest(of(quantity, Some(value)), middle);
-            plots.push(draw(&format!("{title}: “{value}”"), axis, shown.iter().collect(), false));
+fn angles(run: &Run, brief: bool) -> Vec<Block> {
+    let names = grids::names(run);
+    let mut out = Vec::new();
+    if names.len() < 2 {
+        return out;
+    }
+    for control in grids::controls(run).into_iter().filter(|c| !brief || *c == Control::None) {
+        let title = format!("{}: constitutions against each other{}", label(run), under(control));
+        let mut blocks = Vec::new();
+        if brief && names.len() > MATRIX {
+            blocks.push(Block::Note(format!("{} constitutions: see the matrix in compare.md", names.len())));
+        } else {
+            blocks.push(Block::table(title.clone(), grids::matrix(run, control)));
+            let pairs = grids::pairs(run, control);
+            if !brief && !pairs.rows.is_empty() {
+                blocks.push(Block::table(format!("{title}: pairs"), pairs));
+            }
+            if run.cosines.iter().any(|e| e.blocks.is_some()) {
+                blocks.push(Block::Note(ABOUT_COSINES.into()));
+            }
         }
+        out.push(Block::Folded { title, blocks });
     }
-    let bias = largest(of(Quantity::PositionBias, None), 0.0);
-    plots.push(draw("Position bias and precision", "nats for the first place", bias.iter().collect(), false));
-    plots.push(draw("Effective dimension and precision", "d_eff", of(Quantity::DEff, None), false));
-    plots.into_iter().flatten().collect()
+    out
 }
 
-/// The gap against the known share η of value-relevant text, beside the line 1 − η of Proposition 5.
-fn dilution(comparison: &Comparison, value: &str) -> Option<Figure> {
-    let eta = comparison.eta.as_ref()?;
-    let x: Vec<Option<f64>> = eta.iter().map(|e| Some(*e)).collect();
-    let mut series: Vec<Series> = largest(comparison, Quantity::Gap, value, |gap| gap)
-        .into_iter()
-        .map(|s| Series {
-            name: s.constitution.clone().unwrap_or_default(),
-            class: "up",
-            points: points(&s.estimates, &x),
-        })
-        .collect();
-    if series.is_empty() {
-        return None;
+fn under(control: Control) -> &'static str {
+    match control {
+        Control::None => "",
+        Control::Length => ", length controlled",
     }
-    let (lo, hi) =
-        eta.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(lo, hi), e| (lo.min(*e), hi.max(*e)));
-    let told = vec![(lo, 1.0 - lo, None), (hi, 1.0 - hi, None)];
-    series.push(Series { name: "1 − η".into(), class: "none", points: told });
-    let label = format!("Generation-judgment gap of {value} against the share of value-relevant text");
-    let chart =
-        Chart {
-            label: &label, axes: ("η, share of value-relevant text", "gap"), series, ..Chart::default()
-        };
-    figure(
-        "The gap and η",
-        "The constitutions with the largest gaps, with 95 % intervals; grey: what Proposition 5 predicts of one that queries the \
-         value directly.",
-        chart.draw(),
-    )
 }

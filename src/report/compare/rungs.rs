@@ -1,7 +1,7 @@
 //! Ladders of precision as tables and sentences.
 
-use super::grids::Table;
 use super::ladder::{Fate, Finding, Ladder, Rung};
+use crate::document::table::Table;
 use crate::hypothesis::{Estimate, Quantity};
 use crate::report::format::{NOTHING, headline, number};
 
@@ -33,7 +33,7 @@ pub(super) fn table(ladder: &Ladder) -> Table {
         ));
         row
     });
-    Table { rows: rows.collect(), head, left: 3 }
+    Table::of(head, 3, rows.collect())
 }
 
 pub(super) fn name(quantity: Quantity) -> &'static str {

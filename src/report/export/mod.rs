@@ -22,8 +22,7 @@ pub use csv::{to_csv, to_estimates_csv};
 pub use gguf::to_gguf;
 pub use npz::to_npz;
 pub use safetensors::{from_safetensors, to_safetensors};
-pub use svg::{Image, to_svgs};
-pub(super) use svg::{distinct, image};
+pub use svg::{Image, images};
 
 use crate::error::{Kind, Refusal, Result};
 use crate::units::Layer;

@@ -1,16 +1,16 @@
 //! Constitutions that turn against a value, and those among them that do not look it.
 
-use super::Section;
+use crate::document::Statement;
+use crate::document::table::{Cell, Table};
 use crate::hypothesis::Control;
 use crate::input::{Family, Sign};
 use crate::report::Report;
 use crate::report::format::{NOTHING, counted, detail, p};
-use crate::report::grid::{Cell, grid};
 use crate::report::rows::Index;
 use crate::report::verdict::{Outcome, Qualifier, Verdict, verdicts_of};
 
 /// Theorem 10 and Remark 2.
-pub(super) fn section(report: &Report, index: &Index<'_>) -> Option<Section> {
+pub(super) fn section(report: &Report, index: &Index<'_>) -> Option<Statement> {
     let verdicts = verdicts_of(report, index);
     let real: Vec<&Verdict> = verdicts.iter().filter(|v| !v.placebo).collect();
     if real.is_empty() {
@@ -52,7 +52,7 @@ pub(super) fn section(report: &Report, index: &Index<'_>) -> Option<Section> {
             pairs(below)
         );
     }
-    let mut table = grid(&[
+    let mut table = Table::titled(&[
         "constitution",
         "value",
         "family",
@@ -77,7 +77,7 @@ pub(super) fn section(report: &Report, index: &Index<'_>) -> Option<Section> {
             Cell::plain(if hidden(v) { "no" } else { "yes" }),
         ]);
     }
-    Some(Section {
+    Some(Statement {
         title: "Adversarial constitutions",
         source: "Theorem 10, Remark 2",
         verdict,
@@ -87,7 +87,7 @@ pub(super) fn section(report: &Report, index: &Index<'_>) -> Option<Section> {
              a fall of this value. That none is found proves nothing about texts that were not tried."
                 .into(),
         ],
-        grids: vec![("Constitutions against a value".into(), table)],
+        tables: vec![("Constitutions against a value".into(), table)],
         figures: vec![],
     })
 }

@@ -1,6 +1,6 @@
 //! Values against each other: the angles between their directions.
 
-use super::Section;
+use crate::document::Statement;
 use crate::hypothesis::{Control, Estimate, Quantity};
 use crate::report::Report;
 use crate::report::format::{counted, number, quotable};
@@ -50,7 +50,7 @@ pub(in crate::report) fn conflict(report: &Report) -> Option<String> {
 }
 
 /// Angles between the directions of values.
-pub(super) fn section(report: &Report, _: &Index<'_>) -> Option<Section> {
+pub(super) fn section(report: &Report, _: &Index<'_>) -> Option<Statement> {
     let grid = keyed(report, Quantity::ValueCos);
     if grid.rows.is_empty() {
         return None;
@@ -70,7 +70,7 @@ pub(super) fn section(report: &Report, _: &Index<'_>) -> Option<Section> {
             pairs.len() - known.len()
         )
     };
-    Some(Section {
+    Some(Statement {
         title: "Angles between values",
         source: "Appendix E",
         verdict,
@@ -79,7 +79,7 @@ pub(super) fn section(report: &Report, _: &Index<'_>) -> Option<Section> {
              that hold for all pairs together (Bonferroni)."
                 .into(),
         ],
-        grids: vec![("Values against each other".into(), grid)],
+        tables: vec![("Values against each other".into(), grid)],
         figures: vec![],
     })
 }

@@ -1,16 +1,16 @@
 //! What best-of-two selection loses: the bound, what each constitution attains by the formula, and the count.
 
-use super::Section;
+use crate::document::Statement;
+use crate::document::table::{Cell, Table};
 use crate::hypothesis::{Control, Estimate, Quantity};
 use crate::report::Report;
 use crate::report::format::{NOTHING, counted, detail, quotable};
-use crate::report::grid::{Cell, grid};
 use crate::report::rows::Index;
 use crate::report::together::z_for_all;
 
 /// Theorem 6.
-pub(super) fn section(report: &Report, index: &Index<'_>) -> Option<Section> {
-    let mut table = grid(&[
+pub(super) fn section(report: &Report, index: &Index<'_>) -> Option<Statement> {
+    let mut table = Table::titled(&[
         "value",
         "chosen by",
         ">regret counted [95 %]",
@@ -61,7 +61,7 @@ pub(super) fn section(report: &Report, index: &Index<'_>) -> Option<Section> {
     if table.rows.is_empty() {
         return None;
     }
-    let mut all = grid(&[
+    let mut all = Table::titled(&[
         "value",
         "chosen by",
         ">K",
@@ -111,7 +111,7 @@ pub(super) fn section(report: &Report, index: &Index<'_>) -> Option<Section> {
         let names: Vec<String> = below.iter().map(|l| format!("“{}” on “{}”", l.name, l.value)).collect();
         format!("The bound is broken in {} of {comparisons}: {}.", below.len(), names.join(", "))
     };
-    Some(Section {
+    Some(Statement {
         title: "The ceiling",
         source: "Theorem 6, Appendix A",
         verdict,
@@ -126,7 +126,7 @@ pub(super) fn section(report: &Report, index: &Index<'_>) -> Option<Section> {
              at equal divergence."
                 .into(),
         ],
-        grids: [("Regret", table), ("All candidates", all)]
+        tables: [("Regret", table), ("All candidates", all)]
             .into_iter()
             .filter(|(_, grid)| !grid.rows.is_empty())
             .map(|(title, grid)| (title.to_owned(), grid))

@@ -1,15 +1,15 @@
 //! What the model's judgments, its residual stream beyond them, and only people can tell of a value.
 
-use super::Section;
+use crate::document::Statement;
+use crate::document::table::{Cell, Table};
 use crate::hypothesis::{Control, Quantity};
 use crate::report::Report;
 use crate::report::format::{counted, headline, percent, quotable};
-use crate::report::grid::{Cell, grid};
 use crate::report::rows::Index;
 
-/// Section 9.3.
-pub(super) fn section(_: &Report, index: &Index<'_>) -> Option<Section> {
-    let mut table = grid(&[
+/// Statement 9.3.
+pub(super) fn section(_: &Report, index: &Index<'_>) -> Option<Statement> {
+    let mut table = Table::titled(&[
         "value",
         "constitution",
         ">the judge [95 %]",
@@ -50,18 +50,18 @@ pub(super) fn section(_: &Report, index: &Index<'_>) -> Option<Section> {
             counted(neither.len() as u64, "pair") + " of a value and a constitution"
         )
     };
-    Some(Section {
+    Some(Statement {
         title: "What only people can add, at most",
-        source: "Section 9.3",
+        source: "Statement 9.3",
         verdict,
         notes: vec![
             "Shares of the value’s within-prompt variance, in units of the labels: explained by the rewards alone; by the \
              residual stream beyond the rewards, which another constitution could elicit; by neither, which includes errors of \
              the labels. They add up to 1. Both at once: what the residual stream tells too of what the judge tells; near 0 \
-             the two are additive, as Section 9.3 takes judgments and human feedback to be."
+             the two are additive, as Statement 9.3 takes judgments and human feedback to be."
                 .into(),
         ],
-        grids: vec![("Shares of the value".into(), table)],
+        tables: vec![("Shares of the value".into(), table)],
         figures: vec![],
     })
 }

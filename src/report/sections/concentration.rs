@@ -2,23 +2,24 @@
 
 use serde_json::Value as Json;
 
-use super::Section;
+use crate::document::Statement;
+use crate::document::plot::Figure;
+use crate::document::plot::{Chart, Series};
+use crate::document::table::{Cell, Table};
 use crate::hypothesis::{Control, Quantity};
-use crate::report::figures::Figure;
 use crate::report::format::{NOTHING, headline, number, percent, quotable};
-use crate::report::grid::{Cell, grid};
-use crate::report::plot::{Chart, Series};
 use crate::report::rows::Index;
 use crate::report::{LAYER_DIMENSIONS, Report};
 
 /// Definition 8, Conjecture 9.
-pub(super) fn section(report: &Report, index: &Index<'_>) -> Option<Section> {
+pub(super) fn section(report: &Report, index: &Index<'_>) -> Option<Statement> {
     let find = |quantity: Quantity, value: &str| {
         report.estimates.iter().find(|e| {
             e.quantity == quantity && e.value.as_deref() == Some(value) && e.control == Control::None
         })
     };
-    let mut table = grid(&["value", ">k = d_eff", ">share of v*", ">random directions [2.5, 97.5 %]"]);
+    let mut table =
+        Table::titled(&["value", ">k = d_eff", ">share of v*", ">random directions [2.5, 97.5 %]"]);
     let mut said = Vec::new();
     for &value in &index.values {
         let Some(share) = find(Quantity::ValueShare, value) else { continue };
@@ -45,7 +46,7 @@ pub(super) fn section(report: &Report, index: &Index<'_>) -> Option<Section> {
     if table.rows.is_empty() {
         return None;
     }
-    Some(Section {
+    Some(Statement {
         title: "Concentration",
         source: "Definition 8, Conjecture 9",
         verdict: format!("The leading d_eff components carry {}; the shares have no interval.", said.join("; ")),
@@ -56,7 +57,7 @@ pub(super) fn section(report: &Report, index: &Index<'_>) -> Option<Section> {
              higher than theirs says that the residual stream is concentrated, not the value. The curve over k stands with each value."
                 .into(),
         ],
-        grids: vec![("Share of each value in the leading components".into(), table)],
+        tables: vec![("Share of each value in the leading components".into(), table)],
         figures: layers(report).into_iter().collect(),
     })
 }

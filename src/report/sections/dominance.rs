@@ -1,21 +1,21 @@
 //! Figures that a single coordinate or a single prompt carries, and what is left without it.
 
-use super::Section;
+use crate::document::Statement;
+use crate::document::table::{Cell, Table};
 use crate::hypothesis::dominance::{Dominance, TABLE, What, percent};
 use crate::hypothesis::{Control, Quantity};
 use crate::report::Report;
 use crate::report::format::{NOTHING, headline, number, optional};
-use crate::report::grid::{Cell, grid};
 use crate::report::rows::Index;
 
 /// Definition 8, and the null of directions that have nothing to do with a value.
-pub(super) fn section(report: &Report, index: &Index<'_>) -> Option<Section> {
+pub(super) fn section(report: &Report, index: &Index<'_>) -> Option<Statement> {
     let rows: Vec<Dominance> = serde_json::from_value(report.tables.get(TABLE)?.clone()).ok()?;
     let dominant: Vec<&Dominance> = rows.iter().filter(|d| d.dominates).collect();
     if dominant.is_empty() {
         return None;
     }
-    let mut table = grid(&["figure", "value", "largest", ">share", ">figure", ">without it [95 %]"]);
+    let mut table = Table::titled(&["figure", "value", "largest", ">share", ">figure", ">without it [95 %]"]);
     for d in &rows {
         let without = match (d.without, d.without_interval) {
             (Some(v), Some((lo, hi))) => {
@@ -53,7 +53,7 @@ pub(super) fn section(report: &Report, index: &Index<'_>) -> Option<Section> {
     let said: Vec<String> = own.iter().chain(most.as_ref()).map(clause).collect();
     let mut verdict = said.join("; ") + ".";
     verdict[..1].make_ascii_uppercase();
-    Some(Section {
+    Some(Statement {
         title: "What one coordinate or one prompt carries",
         source: "Definition 8",
         verdict,
@@ -63,7 +63,7 @@ pub(super) fn section(report: &Report, index: &Index<'_>) -> Option<Section> {
              of the sum or more, a prompt with a tenth. Coordinates are counted from 0, prompts as in the observations."
                 .into(),
         ],
-        grids: vec![("Largest shares".into(), table)],
+        tables: vec![("Largest shares".into(), table)],
         figures: vec![],
     })
 }

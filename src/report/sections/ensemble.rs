@@ -1,15 +1,15 @@
 //! Constitutions averaged into one judge: how well the average does, and which member harms it.
 
-use super::{Section, judge_by_itself};
+use super::{Statement, judge_by_itself};
+use crate::document::table::{Cell, Table};
 use crate::hypothesis::{Control, Estimate, Quantity};
 use crate::report::Report;
 use crate::report::format::{headline, p, quotable, with_interval};
-use crate::report::grid::{Cell, grid};
 use crate::report::rows::Index;
 
-/// Section 9.2.
-pub(super) fn section(_: &Report, index: &Index<'_>) -> Option<Section> {
-    let mut table = grid(&[
+/// Statement 9.2.
+pub(super) fn section(_: &Report, index: &Index<'_>) -> Option<Statement> {
+    let mut table = Table::titled(&[
         "value",
         "member",
         ">alone, ⟨v_c, v*⟩ [95 %]",
@@ -67,9 +67,9 @@ pub(super) fn section(_: &Report, index: &Index<'_>) -> Option<Section> {
     }
     let mut verdict = format!("{}.", said.join("; "));
     verdict.replace_range(..1, &verdict[..1].to_uppercase());
-    Some(Section {
+    Some(Statement {
         title: "Ensembles",
-        source: "Section 9.2",
+        source: "Statement 9.2",
         verdict,
         notes: vec![
             "Rewards of each member over their within-prompt standard deviation, averaged. What a member adds: the alignment of the \
@@ -77,7 +77,7 @@ pub(super) fn section(_: &Report, index: &Index<'_>) -> Option<Section> {
              unless `--ensemble` names them."
                 .into(),
         ],
-        grids: vec![("What each member does to the average".into(), table)],
+        tables: vec![("What each member does to the average".into(), table)],
         figures: vec![],
     })
 }

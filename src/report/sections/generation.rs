@@ -1,16 +1,16 @@
 //! Judgment against generation: the gap of each constitution, and the share of value-relevant text that it would imply.
 
-use super::Section;
+use crate::document::Statement;
+use crate::document::table::{Cell, Table};
 use crate::hypothesis::{Control, Estimate, Quantity};
 use crate::report::Report;
 use crate::report::format::{counted, headline, p, quotable};
-use crate::report::grid::{Cell, grid};
 use crate::report::rows::Index;
 use crate::report::verdict::LEVEL;
 
 /// Proposition 5.
-pub(super) fn section(_: &Report, index: &Index<'_>) -> Option<Section> {
-    let mut table = grid(&[
+pub(super) fn section(_: &Report, index: &Index<'_>) -> Option<Statement> {
+    let mut table = Table::titled(&[
         "value",
         "constitution",
         ">⟨v_c, v*⟩ [95 %]",
@@ -77,7 +77,7 @@ pub(super) fn section(_: &Report, index: &Index<'_>) -> Option<Section> {
             counted(known, "gap")
         ),
     };
-    Some(Section {
+    Some(Statement {
         title: "Judgment and generation",
         source: "Proposition 5",
         verdict,
@@ -87,7 +87,7 @@ pub(super) fn section(_: &Report, index: &Index<'_>) -> Option<Section> {
              1 is then the constitution's. It is a reading of the gap, not a measurement of the corpus."
                 .into(),
         ],
-        grids: vec![("Gaps".into(), table)],
+        tables: vec![("Gaps".into(), table)],
         figures: vec![],
     })
 }

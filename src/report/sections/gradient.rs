@@ -1,10 +1,10 @@
 //! Whether one direction stands for the value everywhere: the average gradient, and v* on either side of the median.
 
-use super::Section;
+use crate::document::Statement;
+use crate::document::table::{Cell, Table};
 use crate::hypothesis::{Control, Estimate, Quantity};
 use crate::report::Report;
 use crate::report::format::{NOTHING, counted, headline, quotable};
-use crate::report::grid::{Cell, grid};
 use crate::report::rows::Index;
 use crate::report::together::interval_for_all;
 
@@ -12,7 +12,7 @@ use crate::report::together::interval_for_all;
 const ONE_DIRECTION: f64 = 0.9;
 
 /// Theorem 14.
-pub(super) fn section<'a>(_: &Report, index: &Index<'a>) -> Option<Section> {
+pub(super) fn section<'a>(_: &Report, index: &Index<'a>) -> Option<Statement> {
     let mut rows: Vec<Compared<'a>> = Vec::new();
     for &value in &index.values {
         let own = |quantity| index.get(quantity, Some(value), None, Control::None);
@@ -31,7 +31,7 @@ pub(super) fn section<'a>(_: &Report, index: &Index<'a>) -> Option<Section> {
     }
     let known = rows.iter().filter(|r| !r.placebo && quotable(r.e)).count();
     let departs = |r: &&Compared<'_>| interval_for_all(r.e, known).is_some_and(|(_, hi)| hi < ONE_DIRECTION);
-    let mut table = grid(&["value", "what", ">figure [95 %]", "one direction"]);
+    let mut table = Table::titled(&["value", "what", ">figure [95 %]", "one direction"]);
     for r in &rows {
         table.rows.push(vec![
             Cell::name(r.value),
@@ -64,7 +64,7 @@ pub(super) fn section<'a>(_: &Report, index: &Index<'a>) -> Option<Section> {
             )
         }
     };
-    Some(Section {
+    Some(Statement {
         title: "One direction for all responses",
         source: "Theorem 14, Remark 4",
         verdict,
@@ -74,7 +74,7 @@ pub(super) fn section<'a>(_: &Report, index: &Index<'a>) -> Option<Section> {
              tells of itself; 1 for linear values, −1 for a value that turns round at the median. “No”: the interval ends below {ONE_DIRECTION}, drawn \
              out so that all rows hold together in 95 of 100 cases (Bonferroni); “yes”: the 95 % interval begins above it."
         )],
-        grids: vec![("Directions of the same value".into(), table)],
+        tables: vec![("Directions of the same value".into(), table)],
         figures: vec![],
     })
 }

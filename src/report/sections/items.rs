@@ -2,11 +2,11 @@
 
 use serde_json::Value as Json;
 
-use super::Section;
+use crate::document::Statement;
+use crate::document::table::{Cell, Table};
 use crate::hypothesis::items::TABLE;
 use crate::report::Report;
 use crate::report::format::{NOTHING, optional};
-use crate::report::grid::{Cell, Grid, grid};
 use crate::report::rows::Index;
 use crate::report::text;
 
@@ -14,16 +14,16 @@ use crate::report::text;
 const BETWEEN: &str = "·";
 
 /// Responses at both ends of each value's direction.
-pub(super) fn section(report: &Report, index: &Index<'_>) -> Option<Section> {
+pub(super) fn section(report: &Report, index: &Index<'_>) -> Option<Statement> {
     let rows = report.tables.get(TABLE)?.as_array()?;
-    let mut grids = Vec::new();
+    let mut tables = Vec::new();
     for value in &index.values {
         let of: Vec<&Json> = rows.iter().filter(|r| r["value"] == **value).collect();
         if !of.is_empty() {
-            grids.push((format!("Responses and “{}”", text::shortened(value, 60)), table(&of)));
+            tables.push((format!("Responses and “{}”", text::shortened(value, 60)), table(&of)));
         }
     }
-    (!grids.is_empty()).then(|| Section {
+    (!tables.is_empty()).then(|| Statement {
         title: "What v* reads in single responses",
         source: "Assumption 1",
         verdict: "The responses with the highest and lowest scores, and those whose labels the score misses most.".into(),
@@ -33,13 +33,13 @@ pub(super) fn section(report: &Report, index: &Index<'_>) -> Option<Section> {
              the score that of the difference over √2). Text: the tokens that were pooled, with {BETWEEN} between them, \
              the middle of long ones left out."
         )],
-        grids,
+        tables,
         figures: vec![],
     })
 }
 
-fn table(rows: &[&Json]) -> Grid {
-    let mut out = grid(&["why", "item", "response", ">score", ">label", "pooled tokens"]);
+fn table(rows: &[&Json]) -> Table {
+    let mut out = Table::titled(&["why", "item", "response", ">score", ">label", "pooled tokens"]);
     for row in rows {
         let why = match row["end"].as_str() {
             Some("highest") => "highest",

@@ -2,26 +2,26 @@
 
 use serde_json::Value as Json;
 
-use super::Section;
+use crate::document::Statement;
+use crate::document::plot::Figure;
+use crate::document::plot::{Chart, Series};
+use crate::document::table::{Cell, Table};
+use crate::document::text::shortened;
 use crate::hypothesis::calibration::TABLE;
 use crate::hypothesis::{Control, Estimate, Quantity};
 use crate::report::Report;
-use crate::report::figures::Figure;
 use crate::report::format::{counted, detail, quotable};
-use crate::report::grid::{Cell, grid};
-use crate::report::plot::{Chart, Series};
 use crate::report::rows::Index;
-use crate::report::text::shortened;
 use crate::report::together::interval_for_all;
 
 /// Curves of a plot.
 const CURVES: usize = 5;
 
 /// Agreement with the labels against confidence, a plot a value.
-pub(super) fn section(report: &Report, index: &Index<'_>) -> Option<Section> {
+pub(super) fn section(report: &Report, index: &Index<'_>) -> Option<Statement> {
     let curves = report.tables.get(TABLE)?.as_array()?;
     let figures: Vec<Figure> = index.values.iter().filter_map(|v| figure(curves, index, v)).collect();
-    let mut out = grid(&["value", "constitution", ">surer than right by [95 %]"]);
+    let mut out = Table::titled(&["value", "constitution", ">surer than right by [95 %]"]);
     let of = report.estimates.iter().filter(|e| {
         e.quantity == Quantity::JudgeOverconfidence && e.control == Control::None && e.judge.is_none()
     });
@@ -48,7 +48,7 @@ pub(super) fn section(report: &Report, index: &Index<'_>) -> Option<Section> {
             counted(known.len() as u64, "case")
         )
     };
-    Some(Section {
+    Some(Statement {
         title: "How sure the judge is, and how right",
         source: "Assumption 3",
         verdict,
@@ -60,7 +60,7 @@ pub(super) fn section(report: &Report, index: &Index<'_>) -> Option<Section> {
              cases hold together (Bonferroni)."
                 .into(),
         ],
-        grids: vec![("Confidence less agreement".into(), out)],
+        tables: vec![("Confidence less agreement".into(), out)],
         figures,
     })
 }
@@ -112,7 +112,7 @@ fn figure(curves: &[Json], index: &Index<'_>, value: &str) -> Option<Figure> {
     })
 }
 
-fn points(bins: &Json) -> Vec<crate::report::plot::Point> {
+fn points(bins: &Json) -> Vec<crate::document::plot::Point> {
     let bins = bins.as_array().map(Vec::as_slice).unwrap_or_default();
     bins.iter()
         .filter_map(|b| {

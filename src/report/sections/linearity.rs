@@ -2,16 +2,16 @@
 
 use serde_json::Value as Json;
 
-use super::Section;
+use crate::document::Statement;
+use crate::document::plot::Figure;
+use crate::document::plot::{Chart, Series};
+use crate::document::table::{Cell, Table};
+use crate::document::text::shortened;
 use crate::hypothesis::linearity::TABLE;
 use crate::hypothesis::{Control, Estimate, Quantity};
 use crate::report::Report;
-use crate::report::figures::Figure;
 use crate::report::format::{NOTHING, counted, detail, percent, quotable, size};
-use crate::report::grid::{Cell, grid};
-use crate::report::plot::{Chart, Series};
 use crate::report::rows::Index;
-use crate::report::text::shortened;
 use crate::report::together::interval_for_all;
 use crate::report::verdict::Z95;
 
@@ -23,7 +23,7 @@ const LITTLE: f64 = 0.05;
 const JUDGED: usize = 3;
 
 /// Assumptions 1 to 3.
-pub(super) fn section(report: &Report, index: &Index<'_>) -> Option<Section> {
+pub(super) fn section(report: &Report, index: &Index<'_>) -> Option<Statement> {
     let gains: Vec<&Estimate> = report
         .estimates
         .iter()
@@ -32,7 +32,7 @@ pub(super) fn section(report: &Report, index: &Index<'_>) -> Option<Section> {
     if gains.is_empty() {
         return None;
     }
-    let mut table = grid(&["label", ">linear, ρ² [95 %]", ">further by curvature [95 %]"]);
+    let mut table = Table::titled(&["label", ">linear, ρ² [95 %]", ">further by curvature [95 %]"]);
     let placebo = |e: &Estimate| {
         index.constitutions.iter().any(|c| c.is_placebo() && Some(c.name) == e.constitution.as_deref())
     };
@@ -81,7 +81,7 @@ pub(super) fn section(report: &Report, index: &Index<'_>) -> Option<Section> {
             some.join(", ")
         ),
     };
-    Some(Section {
+    Some(Statement {
         title: "Linear or curved",
         source: "Assumptions 1, 2, 3",
         verdict,
@@ -91,7 +91,7 @@ pub(super) fn section(report: &Report, index: &Index<'_>) -> Option<Section> {
              that all hold together (Bonferroni), lies above 0 and whose gain exceeds {TRACE}; next to nothing: all such intervals \
              end below {LITTLE}. Rewards under placebo texts are shown and not counted."
         )],
-        grids: vec![("Linear reading, and what curvature adds".into(), table)],
+        tables: vec![("Linear reading, and what curvature adds".into(), table)],
         figures: residuals(report),
     })
 }

@@ -25,30 +25,13 @@ pub(super) mod verdict;
 mod wording;
 
 use super::Report;
-use super::figures::Figure;
 use super::format::{quotable, with_interval};
-use super::grid::Grid;
 use super::rows::Index;
 use super::validity::JudgeValidity;
+use crate::document::Statement;
 use crate::hypothesis::{self, Control, Quantity, calibration, monotone as two_lines, several};
 
-/// A statement of the paper and what the data say about it; all texts are plain, not escaped.
-pub struct Section {
-    /// What it is about.
-    pub title: &'static str,
-    /// Where the paper makes it.
-    pub source: &'static str,
-    /// What the data say, in one sentence.
-    pub verdict: String,
-    /// How to read the evidence.
-    pub notes: Vec<String>,
-    /// Tables with their titles.
-    pub grids: Vec<(String, Grid)>,
-    /// Plots.
-    pub figures: Vec<Figure>,
-}
-
-type Make = fn(&Report, &Index<'_>) -> Option<Section>;
+type Make = fn(&Report, &Index<'_>) -> Option<Statement>;
 
 /// What a section rests on.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -104,7 +87,7 @@ pub(super) const DRAWN: &[&str] = &[
 
 /// The sections that have something to say. Those that read rewards as what constitutions do say first where the judge is
 /// not valid.
-pub(super) fn all(report: &Report, index: &Index<'_>) -> Vec<Section> {
+pub(super) fn all(report: &Report, index: &Index<'_>) -> Vec<Statement> {
     let complaint = JudgeValidity::new(index).complaint();
     let made = SECTIONS.iter().filter_map(|&(rests, make)| {
         let mut section = make(report, index)?;

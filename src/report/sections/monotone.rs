@@ -2,27 +2,34 @@
 
 use serde_json::Value as Json;
 
-use super::Section;
+use crate::document::Statement;
+use crate::document::plot::Figure;
+use crate::document::plot::{Chart, Series};
+use crate::document::table::{Cell, Table};
+use crate::document::text::shortened;
 use crate::hypothesis::monotone::TABLE;
 use crate::report::Report;
-use crate::report::figures::Figure;
 use crate::report::format::{NOTHING, counted, number};
-use crate::report::grid::{Cell, grid};
-use crate::report::plot::{Chart, Series};
 use crate::report::rows::Index;
-use crate::report::text::shortened;
 use crate::report::verdict::Z95;
 
 /// Pictures of directions along which a value turns round.
 const TURNED: usize = 4;
 
 /// Proposition 15.
-pub(super) fn section(report: &Report, index: &Index<'_>) -> Option<Section> {
+pub(super) fn section(report: &Report, index: &Index<'_>) -> Option<Statement> {
     let rows = report.tables.get(TABLE)?.as_array()?;
     let placebo =
         |row: &Json| index.constitutions.iter().any(|c| c.is_placebo() && row["constitution"] == *c.name);
-    let mut table =
-        grid(&["value", "along", ">slope below the median", ">± SE", ">slope above", ">± SE", "shape"]);
+    let mut table = Table::titled(&[
+        "value",
+        "along",
+        ">slope below the median",
+        ">± SE",
+        ">slope above",
+        ">± SE",
+        "shape",
+    ]);
     let (mut turned, mut tried) = (0, 0);
     for row in rows {
         let text = |key: &str| row[key].as_str();
@@ -52,7 +59,7 @@ pub(super) fn section(report: &Report, index: &Index<'_>) -> Option<Section> {
         return None;
     }
     let directions = counted(tried, "direction");
-    Some(Section {
+    Some(Statement {
         title: "Values with an optimum",
         source: "Proposition 15",
         verdict: match turned {
@@ -67,7 +74,7 @@ pub(super) fn section(report: &Report, index: &Index<'_>) -> Option<Section> {
              well away from the median is not seen. Directions of placebo texts are shown and not counted."
                 .into(),
         ],
-        grids: vec![("Two lines".into(), table)],
+        tables: vec![("Two lines".into(), table)],
         figures: figures(rows),
     })
 }

@@ -1,19 +1,19 @@
 //! Which bottleneck binds: what the residual stream encodes, or what the constitutions that were tried activate.
 
-use super::{Section, judge_by_itself};
+use super::{Statement, judge_by_itself};
+use crate::document::table::{Cell, Table};
 use crate::hypothesis::{Control, Quantity};
 use crate::probe::influence::fisher_interval_for_all;
 use crate::report::Report;
 use crate::report::format::{NOTHING, detail, headline, number, quotable};
-use crate::report::grid::{Cell, grid};
 use crate::report::rows::Index;
 
 /// Below this neither bottleneck is called one.
 const NEAR_ONE: f64 = 0.95;
 
 /// Proposition 25.
-pub(super) fn section(_: &Report, index: &Index<'_>) -> Option<Section> {
-    let mut table = grid(&[
+pub(super) fn section(_: &Report, index: &Index<'_>) -> Option<Statement> {
+    let mut table = Table::titled(&[
         "value",
         ">ρ [95 %]",
         "best constitution",
@@ -75,7 +75,7 @@ pub(super) fn section(_: &Report, index: &Index<'_>) -> Option<Section> {
     if table.rows.is_empty() || index.constitutions.iter().all(|c| c.is_placebo()) {
         return None;
     }
-    Some(Section {
+    Some(Statement {
         title: "What limits training on judgments",
         source: "Definition 24, Proposition 25",
         verdict: format!("{}.", words.join("; ")),
@@ -86,7 +86,7 @@ pub(super) fn section(_: &Report, index: &Index<'_>) -> Option<Section> {
              stands the best one chosen on half of the blocks and measured on the other half, both ways, without an interval. It says \
              nothing of texts that were not tried. Mean: over the constitutions outside the placebo arm."
         )],
-        grids: vec![("ρ against the best constitution".into(), table)],
+        tables: vec![("ρ against the best constitution".into(), table)],
         figures: vec![],
     })
 }

@@ -1,18 +1,22 @@
 //! Cosines in raw coordinates beside those in the metric of the covariance, for those who want both.
 
-use super::Section;
+use crate::document::Statement;
+use crate::document::table::{Cell, Table};
 use crate::hypothesis::raw::TABLE;
 use crate::hypothesis::{Control, Quantity};
 use crate::report::Report;
 use crate::report::format::{headline, number, quotable};
-use crate::report::grid::{Cell, grid};
 use crate::report::rows::Index;
 
 /// Appendix D.
-pub(super) fn section(report: &Report, index: &Index<'_>) -> Option<Section> {
+pub(super) fn section(report: &Report, index: &Index<'_>) -> Option<Statement> {
     let rows = report.tables.get(TABLE)?.as_array()?;
-    let mut table =
-        grid(&["value", "direction", ">in the metric of Σ_w [95 %]", ">raw, of the exported vectors"]);
+    let mut table = Table::titled(&[
+        "value",
+        "direction",
+        ">in the metric of Σ_w [95 %]",
+        ">raw, of the exported vectors",
+    ]);
     let mut apart: Option<f64> = None;
     for row in rows {
         let value = index.values.iter().copied().find(|v| row["value"] == **v);
@@ -39,7 +43,7 @@ pub(super) fn section(report: &Report, index: &Index<'_>) -> Option<Section> {
     if table.rows.is_empty() {
         return None;
     }
-    Some(Section {
+    Some(Statement {
         title: "Raw coordinates",
         source: "Appendix D",
         verdict: match apart {
@@ -55,7 +59,7 @@ pub(super) fn section(report: &Report, index: &Index<'_>) -> Option<Section> {
              handle the vectors themselves, and is not an estimate of the first. w is exported with length controlled."
                 .into(),
         ],
-        grids: vec![("Cosines in both metrics".into(), table)],
+        tables: vec![("Cosines in both metrics".into(), table)],
         figures: vec![],
     })
 }

@@ -1,6 +1,8 @@
 //! What constitutions do to the state: measured on the activations captured under them.
 
-use super::Section;
+use crate::document::Statement;
+use crate::document::table::{Cell, NAME, Table};
+use crate::document::text::shortened;
 use crate::hypothesis::Control;
 use crate::hypothesis::state::placebo::Band;
 use crate::hypothesis::state::{
@@ -8,34 +10,32 @@ use crate::hypothesis::state::{
 };
 use crate::report::Report;
 use crate::report::format::{NOT_IDENTIFIABLE, NOTHING, count, counted, number, p, percent};
-use crate::report::grid::{Cell, Grid, NAME, grid};
 use crate::report::rows::Index;
-use crate::report::text::shortened;
 
-/// Section 3.2, Remark 1.
-pub(super) fn section(report: &Report, _: &Index<'_>) -> Option<Section> {
+/// Statement 3.2, Remark 1.
+pub(super) fn section(report: &Report, _: &Index<'_>) -> Option<Statement> {
     let findings: Vec<Finding> = serde_json::from_value(report.tables.get(TABLE)?.clone()).ok()?;
     let plain = findings.iter().find(|f| f.control == Control::None)?;
     let length = findings.iter().find(|f| f.control == Control::Length);
     let real: Vec<&Found> = plain.cells.iter().filter(|c| !c.placebo).collect();
-    let mut grids = Vec::new();
+    let mut tables = Vec::new();
     if !real.is_empty() {
-        grids.push(("By value and constitution".to_owned(), main(&real)));
-        grids.push(("Do the estimators tell one story?".to_owned(), stories(&plain.stories)));
-        grids.push(("Variances, and how v* turns".to_owned(), details(&real)));
+        tables.push(("By value and constitution".to_owned(), main(&real)));
+        tables.push(("Do the estimators tell one story?".to_owned(), stories(&plain.stories)));
+        tables.push(("Variances, and how v* turns".to_owned(), details(&real)));
     }
     if !plain.shifts.is_empty() {
-        grids.push((
+        tables.push((
             "How far the state moves, and whether that depends on the response".to_owned(),
             moves(plain),
         ));
     }
-    Some(Section {
+    Some(Statement {
         title: "What constitutions do to the state",
-        source: "Section 3.2, Remark 1",
+        source: "Statement 3.2, Remark 1",
         verdict: verdict(plain, length),
         notes: notes(plain),
-        grids,
+        tables,
         figures: vec![],
     })
 }
@@ -191,8 +191,8 @@ fn band(reading: &Reading) -> String {
     format!("[{}, {}]", number(b.lo, se), number(b.hi, se))
 }
 
-fn main(cells: &[&Found]) -> Grid {
-    let mut table = grid(&[
+fn main(cells: &[&Found]) -> Table {
+    let mut table = Table::titled(&[
         "value",
         "constitution",
         ">cos(Δ_c, v*) [95 %]",
@@ -244,8 +244,8 @@ const ROUTES: [Route; 8] = [
     Route::Retrieval,
 ];
 
-fn stories(stories: &[Story]) -> Grid {
-    let mut table = grid(&[
+fn stories(stories: &[Story]) -> Table {
+    let mut table = Table::titled(&[
         "value",
         "constitution",
         "v_c, choices",
@@ -298,8 +298,8 @@ fn route_name(route: Route) -> &'static str {
     }
 }
 
-fn details(cells: &[&Found]) -> Grid {
-    let mut table = grid(&[
+fn details(cells: &[&Found]) -> Table {
+    let mut table = Table::titled(&[
         "value",
         "constitution",
         ">Var⟨h_c, v*⟩ / Var⟨h_0, v*⟩ [95 %]",
@@ -338,8 +338,8 @@ fn details(cells: &[&Found]) -> Grid {
     table
 }
 
-fn moves(finding: &Finding) -> Grid {
-    let mut table = grid(&[
+fn moves(finding: &Finding) -> Table {
+    let mut table = Table::titled(&[
         "text",
         ">‖Δ_c‖ / ‖h‖ [95 %]",
         ">placebos",

@@ -1,14 +1,14 @@
 //! The tilted policy: its exact gain beside the first-order prediction, and its divergence.
 
-use super::Section;
+use crate::document::Statement;
+use crate::document::plot::Figure;
+use crate::document::plot::{Chart, Point, Series};
+use crate::document::table::{Cell, Table};
+use crate::document::text::shortened;
 use crate::hypothesis::{Control, Estimate, Quantity};
 use crate::report::Report;
-use crate::report::figures::Figure;
 use crate::report::format::{NOTHING, counted, detail, optional, quotable};
-use crate::report::grid::{Cell, grid};
-use crate::report::plot::{Chart, Point, Series};
 use crate::report::rows::Index;
-use crate::report::text::shortened;
 use crate::report::together::z_for_all;
 
 /// Constitutions of a plot: each has two curves.
@@ -17,7 +17,7 @@ const SHOWN: usize = 3;
 const CLOSE: f64 = 0.1;
 
 /// Proposition 2, Lemma 12, Theorem 13.
-pub(super) fn section(report: &Report, index: &Index<'_>) -> Option<Section> {
+pub(super) fn section(report: &Report, index: &Index<'_>) -> Option<Statement> {
     let curve = |quantity: Quantity, value: &str, constitution: &str| -> Vec<&Estimate> {
         let own = report.estimates.iter().filter(|e| {
             e.quantity == quantity
@@ -29,8 +29,14 @@ pub(super) fn section(report: &Report, index: &Index<'_>) -> Option<Section> {
         });
         own.collect()
     };
-    let mut table =
-        grid(&["value", "constitution", ">λ·sd(r_c)", ">predicted [95 %]", ">exact [95 %]", ">KL, nats"]);
+    let mut table = Table::titled(&[
+        "value",
+        "constitution",
+        ">λ·sd(r_c)",
+        ">predicted [95 %]",
+        ">exact [95 %]",
+        ">KL, nats",
+    ]);
     let mut tried: Vec<Tilt<'_>> = Vec::new();
     for &value in &index.values {
         for c in &index.constitutions {
@@ -70,8 +76,12 @@ pub(super) fn section(report: &Report, index: &Index<'_>) -> Option<Section> {
     if table.rows.is_empty() {
         return None;
     }
-    let mut weighted =
-        grid(&["value", "constitution", ">candidates as given [95 %]", ">weighted to the policy [95 %]"]);
+    let mut weighted = Table::titled(&[
+        "value",
+        "constitution",
+        ">candidates as given [95 %]",
+        ">weighted to the policy [95 %]",
+    ]);
     for &value in &index.values {
         for c in &index.constitutions {
             let of = |quantity| index.cell(quantity, value, c.name, Control::None);
@@ -102,7 +112,7 @@ pub(super) fn section(report: &Report, index: &Index<'_>) -> Option<Section> {
             counted(reach.len() as u64, "case")
         )
     };
-    Some(Section {
+    Some(Statement {
         title: "How far first order reaches",
         source: "Theorem 3, Proposition 2, Lemma 12, Theorem 13",
         verdict,
@@ -113,7 +123,7 @@ pub(super) fn section(report: &Report, index: &Index<'_>) -> Option<Section> {
                 .into(),
             base.into(),
         ],
-        grids: [("Predicted and exact gain", table), ("Total slope under the policy", weighted)]
+        tables: [("Predicted and exact gain", table), ("Total slope under the policy", weighted)]
             .into_iter()
             .filter(|(_, grid)| !grid.rows.is_empty())
             .map(|(title, grid)| (title.to_owned(), grid))

@@ -3,15 +3,15 @@
 
 use serde_json::Value as Json;
 
-use super::Section;
+use crate::document::Statement;
+use crate::document::plane::{Mark, Plane};
+use crate::document::plot::Figure;
+use crate::document::table::{Cell, Table};
 use crate::hypothesis::improvement::GATE;
 use crate::hypothesis::several::{CONE, TABLE};
 use crate::hypothesis::{Control, Quantity};
 use crate::report::Report;
-use crate::report::figures::Figure;
 use crate::report::format::{NOTHING, counted, detail, number, p, quotable, with_interval};
-use crate::report::grid::{Cell, Grid, grid};
-use crate::report::plane::{Mark, Plane};
 use crate::report::rows::Index;
 use crate::report::verdict::Z95;
 
@@ -19,7 +19,7 @@ use crate::report::verdict::Z95;
 const PLANES: usize = 3;
 
 /// Trade-offs, the cone, the best direction.
-pub(super) fn section(report: &Report, index: &Index<'_>) -> Option<Section> {
+pub(super) fn section(report: &Report, index: &Index<'_>) -> Option<Statement> {
     let all: &Vec<Json> = report.tables.get(TABLE)?.as_array()?;
     let under = |control: &str| all.iter().filter(|r| r["control"] == control).collect::<Vec<&Json>>();
     let (rows, length) = (under("none"), under("length"));
@@ -60,7 +60,7 @@ pub(super) fn section(report: &Report, index: &Index<'_>) -> Option<Section> {
         named(&trade)
     );
     let values: Vec<&str> = rows[0]["parts"].as_array()?.iter().filter_map(|p| p["value"].as_str()).collect();
-    let mut table = grid(&[
+    let mut table = Table::titled(&[
         "constitution",
         "value",
         ">slope / σ_S [95 %]",
@@ -125,12 +125,12 @@ pub(super) fn section(report: &Report, index: &Index<'_>) -> Option<Section> {
     let constrained = constrained(&rows, &values, index);
     let pairs = (0..values.len()).flat_map(|i| (i + 1..values.len()).map(move |j| (i, j)));
     let figures = pairs.take(PLANES).filter_map(|(i, j)| plane(&rows, &values, i, j)).collect();
-    Some(Section {
+    Some(Statement {
         title: "Several values at once",
         source: "Appendix E, Propositions 18–23",
         verdict,
         notes,
-        grids: vec![
+        tables: vec![
             ("What each constitution does to each value".into(), table),
             ("One value, if no other may fall".into(), constrained),
         ],
@@ -139,9 +139,13 @@ pub(super) fn section(report: &Report, index: &Index<'_>) -> Option<Section> {
 }
 
 /// What the constraints leave of each value's best gain, and the constitution that raises it most and lowers no other.
-fn constrained(rows: &[&Json], values: &[&str], index: &Index<'_>) -> Grid {
-    let mut table =
-        grid(&["value", ">left of its gain [95 %]", "best that lowers no other", ">slope / σ_S [95 %]"]);
+fn constrained(rows: &[&Json], values: &[&str], index: &Index<'_>) -> Table {
+    let mut table = Table::titled(&[
+        "value",
+        ">left of its gain [95 %]",
+        "best that lowers no other",
+        ">slope / σ_S [95 %]",
+    ]);
     for (i, &value) in values.iter().enumerate() {
         let share = index
             .values

@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::Section;
+use crate::document::Statement;
+use crate::document::table::{Cell, Table};
 use crate::hypothesis::verdict::{Lens, TABLE};
 use crate::hypothesis::{Control, Estimate, Quantity};
 use crate::report::Report;
 use crate::report::format::{NOTHING, counted, headline, number, percent, quotable};
-use crate::report::grid::{Cell, Grid, grid};
 use crate::report::rows::Index;
 use crate::report::together::{interval_for_all, z_for_all};
 use crate::report::words::{NAMED_VALUES, joined, quoted};
@@ -23,22 +23,22 @@ const WIDEST: f64 = 1.0;
 const Z90: f64 = 1.644_853_626_951_472_2;
 
 /// Assumption 3, at the answer.
-pub(super) fn section(report: &Report, index: &Index<'_>) -> Option<Section> {
+pub(super) fn section(report: &Report, index: &Index<'_>) -> Option<Statement> {
     let lenses: Vec<Lens> = serde_json::from_value(report.tables.get(TABLE)?.clone()).ok()?;
-    let mut grids = Vec::new();
+    let mut tables = Vec::new();
     let by_constitution = constitutions(index);
     if !by_constitution.rows.is_empty() {
-        grids.push(("By constitution".to_owned(), by_constitution));
+        tables.push(("By constitution".to_owned(), by_constitution));
     }
     let by_value = values(index);
     if !by_value.rows.is_empty() {
-        grids.push(("What the state at the answer tells of the value".to_owned(), by_value));
+        tables.push(("What the state at the answer tells of the value".to_owned(), by_value));
     }
-    grids.push(("Share of the verdict that the unembedding reads, by layer".to_owned(), by_layer(&lenses)));
+    tables.push(("Share of the verdict that the unembedding reads, by layer".to_owned(), by_layer(&lenses)));
     let mut parts = vec![made(&lenses)];
     parts.extend(transfer(index));
     parts.extend(knows_more(index));
-    Some(Section {
+    Some(Statement {
         title: "Where the verdict is made",
         source: "Assumption 3",
         verdict: parts.join(" "),
@@ -50,7 +50,7 @@ pub(super) fn section(report: &Report, index: &Index<'_>) -> Option<Section> {
              on z."
                 .into(),
         ],
-        grids,
+        tables,
         figures: vec![],
     })
 }
@@ -195,8 +195,8 @@ fn real<'a>(index: &'a Index<'a>) -> impl Iterator<Item = &'a str> {
     index.constitutions.iter().filter(|c| !c.is_placebo()).map(|c| c.name)
 }
 
-fn constitutions(index: &Index<'_>) -> Grid {
-    let mut table = grid(&[
+fn constitutions(index: &Index<'_>) -> Table {
+    let mut table = Table::titled(&[
         "constitution",
         ">ρ² of the verdict [95 %]",
         ">lens [95 %]",
@@ -220,8 +220,8 @@ fn constitutions(index: &Index<'_>) -> Grid {
     table
 }
 
-fn values(index: &Index<'_>) -> Grid {
-    let mut table = grid(&[
+fn values(index: &Index<'_>) -> Table {
+    let mut table = Table::titled(&[
         "value",
         "constitution",
         ">ρ² of the value at the answer [95 %]",
@@ -248,8 +248,8 @@ fn values(index: &Index<'_>) -> Grid {
 }
 
 /// One row a kept layer: over constitutions, and over placebos.
-fn by_layer(lenses: &[Lens]) -> Grid {
-    let mut table = grid(&[
+fn by_layer(lenses: &[Lens]) -> Table {
+    let mut table = Table::titled(&[
         ">layer",
         ">share, median",
         ">least to most",

@@ -2,19 +2,19 @@
 
 use serde_json::Value as Json;
 
-use super::Section;
+use crate::document::Statement;
+use crate::document::table::{Cell, Table};
 use crate::hypothesis::wording::TABLE;
 use crate::hypothesis::{Control, Quantity};
 use crate::report::Report;
 use crate::report::format::{NOTHING, counted, number, optional, p, quotable};
-use crate::report::grid::{Cell, grid};
 use crate::report::rows::Index;
 
-/// Section 9.2.
-pub(super) fn section(report: &Report, index: &Index<'_>) -> Option<Section> {
+/// Statement 9.2.
+pub(super) fn section(report: &Report, index: &Index<'_>) -> Option<Statement> {
     let groups = report.tables.get(TABLE)?.as_array()?;
     let placebo = |name: &str| index.constitutions.iter().any(|c| c.is_placebo() && c.name == name);
-    let mut table = grid(&[
+    let mut table = Table::titled(&[
         "constitution",
         "value",
         ">wordings",
@@ -67,9 +67,9 @@ pub(super) fn section(report: &Report, index: &Index<'_>) -> Option<Section> {
     let range = widest.map_or_else(String::new, |w| {
         format!("; the widest range of alignments is {}, sampling error included", number(w, Some(0.01)))
     });
-    Some(Section {
+    Some(Statement {
         title: "Wording",
-        source: "Section 9.2",
+        source: "Statement 9.2",
         verdict: match tested {
             0 => "Whether the wording matters could not be tested.".to_owned(),
             _ => format!("The wording clearly matters in {differ} of {all}{range}."),
@@ -80,7 +80,7 @@ pub(super) fn section(report: &Report, index: &Index<'_>) -> Option<Section> {
              identifiable count."
                 .into(),
         ],
-        grids: vec![("Alignments over wordings".into(), table)],
+        tables: vec![("Alignments over wordings".into(), table)],
         figures: vec![],
     })
 }

@@ -1,13 +1,14 @@
 //! A series of checkpoints as a page: step by step, against the step before, against the first.
 
 use super::{Change, Drift, Step, Stop, Track};
+use crate::document::Document;
+use crate::document::table::Table;
 use crate::hypothesis::{Estimate, Quantity};
 use crate::report::format::{headline, optional};
-use crate::steer::page::{Page, Tabled, table};
 
 impl Drift {
     /// The page.
-    pub fn page(&self) -> Page {
+    pub fn page(&self) -> Document {
         let mut head: Vec<String> = ["quantity", "value", "constitution"].map(str::to_owned).to_vec();
         head.extend(self.runs.iter().enumerate().map(|(i, r)| format!("{i}: {} (layer {})", r.run, r.layer)));
         let mut keys: Vec<(Quantity, Option<String>, Option<String>)> = Vec::new();
@@ -31,7 +32,7 @@ impl Drift {
             row.extend(cells);
             row
         });
-        let levels = Tabled { rows: rows.collect(), head, left: 3 };
+        let levels = Table::of(head, 3, rows.collect());
         let mut tables = vec![("Step by step".to_owned(), levels)];
         for (title, steps) in [
             ("Against the step before", Track::before as fn(&Track) -> &[Step]),
@@ -49,7 +50,7 @@ impl Drift {
                 })
             });
             let head = ["direction", "steps", "", "cos as functions [95 %]", "raw cos"];
-            tables.push((title.to_owned(), table(&head, 3, rows.collect())));
+            tables.push((title.to_owned(), Table::of(head, 3, rows.collect())));
         }
         let mut notes = vec![
             "cos as functions: correlation of ⟨h, v⟩ between two checkpoints over the same responses within prompts, \
@@ -63,12 +64,12 @@ impl Drift {
             ),
         ];
         notes.extend(self.warnings.iter().cloned());
-        Page {
-            title: format!("{} checkpoints on {} responses", self.runs.len(), self.rows),
-            finding: self.finding(),
+        Document::of_finding(
+            format!("{} checkpoints on {} responses", self.runs.len(), self.rows),
+            self.finding(),
             tables,
             notes,
-        }
+        )
     }
 
     fn finding(&self) -> String {

@@ -1,14 +1,15 @@
 //! A difference of means as a page: how well it separates new prompts, and its angles with a run's directions.
 
 use super::{Found, LayerMeans, Pivot};
+use crate::document::Document;
+use crate::document::table::Table;
 use crate::hypothesis::dominance::percent;
 use crate::report::format::{NOTHING, headline, number, optional, with_interval};
 use crate::report::together::interval_for_all;
-use crate::steer::page::{Page, table};
 
 impl Found {
     /// The page.
-    pub fn page(&self) -> Page {
+    pub fn page(&self) -> Document {
         let rows = self.layers.iter().map(|l| {
             vec![
                 l.layer.to_string(),
@@ -38,7 +39,7 @@ impl Found {
             "spread within sets",
             "largest coordinate (share of length²)",
         ];
-        let mut tables = vec![("By layer".to_owned(), table(&head, 1, rows.collect()))];
+        let mut tables = vec![("By layer".to_owned(), Table::of(head, 1, rows.collect()))];
         let rows = self.layers.iter().flat_map(|l| {
             l.against.iter().map(|a| {
                 vec![
@@ -57,7 +58,7 @@ impl Found {
         let rows: Vec<Vec<String>> = rows.collect();
         if !rows.is_empty() {
             let head = ["direction", "layer", "cos [95 %]", "random sd", "raw cos [95 %]", "random sd"];
-            tables.push(("Against the run's directions".to_owned(), table(&head, 2, rows)));
+            tables.push(("Against the run's directions".to_owned(), Table::of(head, 2, rows)));
         }
         let mut notes = vec![
             "held-out AUC: each half of the prompts under the direction of the other; 0.5 by chance".to_owned(),
@@ -70,12 +71,12 @@ impl Found {
         ];
         notes.extend(self.layers.iter().flat_map(dominated));
         notes.extend(self.warnings.iter().cloned());
-        Page {
-            title: format!("{}: {} (position {})", self.model, self.name, self.position),
-            finding: self.finding(),
+        Document::of_finding(
+            format!("{}: {} (position {})", self.model, self.name, self.position),
+            self.finding(),
             tables,
             notes,
-        }
+        )
     }
 
     fn finding(&self) -> String {

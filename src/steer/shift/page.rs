@@ -1,9 +1,10 @@
 //! A shift as a page: how many directions moved, what named directions have of it, and which turned.
 
 use super::{LayerShift, Share, Shift};
+use crate::document::Document;
+use crate::document::table::Table;
 use crate::report::format::{NOTHING, number, optional, percent, with_interval};
 use crate::report::together::interval_for_all;
-use crate::steer::page::{Page, table};
 
 impl Share {
     /// The larger of the two expectations.
@@ -14,7 +15,7 @@ impl Share {
 
 impl Shift {
     /// The page.
-    pub fn page(&self) -> Page {
+    pub fn page(&self) -> Document {
         let show = |v: Option<f64>| optional(v, None);
         let rows = self.layers.iter().map(|l| {
             vec![
@@ -38,7 +39,7 @@ impl Shift {
             "entropy",
             "for 90 %",
         ];
-        let mut tables = vec![("How many directions moved".to_owned(), table(&head, 1, rows.collect()))];
+        let mut tables = vec![("How many directions moved".to_owned(), Table::of(head, 1, rows.collect()))];
         let rows = self.layers.iter().flat_map(|l| {
             l.shares.iter().map(|s| {
                 vec![
@@ -61,7 +62,7 @@ impl Shift {
                 "1/d",
                 "share of the covariance",
             ];
-            tables.push(("Along directions".to_owned(), table(&head, 2, rows)));
+            tables.push(("Along directions".to_owned(), Table::of(head, 2, rows)));
         }
         let rows: Vec<Vec<String>> = self
             .layers
@@ -79,7 +80,7 @@ impl Shift {
             .collect();
         if !rows.is_empty() {
             let head = ["direction", "layer", "cosine in the metric of Σ", "raw cosine"];
-            tables.push(("The same direction in both checkpoints".to_owned(), table(&head, 2, rows)));
+            tables.push(("The same direction in both checkpoints".to_owned(), Table::of(head, 2, rows)));
         }
         let mut notes = vec![
             "rank: participation ratio of the squared singular values across blocks; the centred one leaves out what all \
@@ -93,12 +94,12 @@ impl Shift {
                 .to_owned(),
         ];
         notes.extend(self.warnings.iter().cloned());
-        Page {
-            title: format!("{} → {}: shift of the residual stream", self.runs[0], self.runs[1]),
-            finding: self.finding(),
+        Document::of_finding(
+            format!("{} → {}: shift of the residual stream", self.runs[0], self.runs[1]),
+            self.finding(),
             tables,
             notes,
-        }
+        )
     }
 
     fn finding(&self) -> String {

@@ -54,7 +54,7 @@ fn shifted(shares: &[(&str, f64, f64)], moved: bool) -> String {
         layers: vec![layer],
         warnings: Vec::new(),
     };
-    shift.page().finding
+    shift.page().lead[0].clone()
 }
 
 #[test]
@@ -103,7 +103,7 @@ fn direction(auc: &[(f64, f64)], against: Option<(f64, f64, Option<f64>)>) -> St
         layers: auc.iter().enumerate().map(layer).collect(),
         warnings: Vec::new(),
     };
-    found.page().finding
+    found.page().lead[0].clone()
 }
 
 #[test]
@@ -158,7 +158,7 @@ fn steered(lo: f64, random: Option<Vec<f64>>) -> String {
         disturbance: None,
         warnings: Vec::new(),
     };
-    steered.page().finding
+    steered.page().lead[0].clone()
 }
 
 #[test]
@@ -199,7 +199,7 @@ fn drifted(of: (f64, f64), reportable: bool) -> String {
         directions: vec![track],
         warnings: Vec::new(),
     };
-    drift.page().finding
+    drift.page().lead[0].clone()
 }
 
 #[test]

@@ -1,0 +1,148 @@
+//! A document as Markdown, its tables aligned in the source too.
+
+use std::fmt::Write;
+
+use super::number::counted;
+use super::table::{Cell, Column, Table, Tone};
+use super::text::{markdown as escaped, width};
+use super::{Block, Document, Statement};
+
+/// The document as Markdown. Line 1 is the title, the lines below it the lead.
+pub fn write(document: &Document) -> String {
+    let mut out = format!("# {}\n", escaped(&document.title));
+    for sentence in &document.lead {
+        line(&mut out, &escaped(sentence));
+    }
+    blocks(&mut out, 2, &document.blocks);
+    out
+}
+
+fn line(out: &mut String, text: &str) {
+    out.push_str(text);
+    out.push('\n');
+}
+
+fn heading(out: &mut String, level: usize, title: &str) {
+    // Writing to a string cannot fail.
+    let _ = writeln!(out, "\n{} {}", "#".repeat(level.min(6)), escaped(title));
+}
+
+fn blocks(out: &mut String, level: usize, all: &[Block]) {
+    for (i, block) in all.iter().enumerate() {
+        match block {
+            Block::Section { title, blocks: inner } | Block::Folded { title, blocks: inner } => {
+                heading(out, level, title);
+                blocks(out, level + 1, inner);
+            }
+            Block::Statements(all) => statements(out, level, all),
+            Block::Bulk { title, rows } => {
+                if !matches!(i.checked_sub(1).map(|before| &all[before]), Some(Block::Bulk { .. })) {
+                    out.push('\n');
+                }
+                let size = counted(rows.len() as u64, "row");
+                line(
+                    out,
+                    &format!(
+                        "- {} ({size}): in the JSON file and the HTML page beside this one",
+                        escaped(title)
+                    ),
+                );
+            }
+            Block::Paragraph(text) | Block::Note(text) => line(out, &format!("\n{}", escaped(text))),
+            Block::List(items) => {
+                out.push('\n');
+                items.iter().for_each(|item| line(out, &format!("- {}", escaped(item))));
+            }
+            Block::Table { table: of, .. } => {
+                out.push('\n');
+                table(out, of);
+            }
+            Block::Figures(_) => {}
+        }
+    }
+}
+
+/// The verdicts as a list, then the evidence for each.
+fn statements(out: &mut String, level: usize, all: &[Statement]) {
+    out.push('\n');
+    for s in all {
+        line(out, &format!("- **{}** ({}): {}", escaped(s.title), escaped(s.source), escaped(&s.verdict)));
+    }
+    for s in all {
+        heading(out, level, s.title);
+        line(out, &format!("\n{}", escaped(&s.verdict)));
+        for note in &s.notes {
+            line(out, &format!("\n{}", escaped(note)));
+        }
+        for (title, of) in &s.tables {
+            if !of.rows.is_empty() {
+                heading(out, level + 1, title);
+                out.push('\n');
+                table(out, of);
+            }
+        }
+    }
+}
+
+/// Columns of the source beyond which a cell is not padded: one long text would blow up every line.
+const WIDEST: usize = 48;
+
+/// A pipe table.
+fn table(out: &mut String, table: &Table) {
+    if table.rows.is_empty() {
+        return line(out, "Nothing was measured.");
+    }
+    let cell = |(cell, column): (&Cell, &Column)| {
+        // Columns of numbers hold nothing from outside, and brackets that are no links.
+        let text = if column.right { cell.text.replace('*', "\\*") } else { escaped(&cell.text) };
+        if matches!(cell.tone, Tone::Up | Tone::Down) { format!("**{text}**") } else { text }
+    };
+    let head: Vec<String> = table.columns.iter().map(|c| escaped(&c.title)).collect();
+    let rows: Vec<Vec<String>> =
+        table.rows.iter().map(|r| r.iter().zip(&table.columns).map(cell).collect()).collect();
+    let widest = |c: usize| {
+        let cells = rows.iter().map(|r| width(&r[c])).max().unwrap_or(0);
+        cells.min(WIDEST).max(width(&head[c])).max(3)
+    };
+    let widths: Vec<usize> = (0..head.len()).map(widest).collect();
+    let rule = widths.iter().zip(&table.columns).map(|(&w, c)| match c.right {
+        true => "-".repeat(w - 1) + ":",
+        false => "-".repeat(w),
+    });
+    for row in [head.clone(), rule.collect()].iter().chain(&rows) {
+        let mut text = String::from("|");
+        for ((cell, column), &most) in row.iter().zip(&table.columns).zip(&widths) {
+            let pad = " ".repeat(most.saturating_sub(width(cell)));
+            text += &if column.right { format!(" {pad}{cell} |") } else { format!(" {cell}{pad} |") };
+        }
+        line(out, &text);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::document::Rows;
+
+    #[test]
+    fn parts_nest_and_what_is_bulky_is_named() {
+        let mut numbers = Table::titled(&["name", ">x*"]);
+        numbers.rows.push(vec![Cell::plain("a|b"), Cell::number("1".into())]);
+        let inner = Block::section("Inner", vec![Block::table("t", numbers.clone())]);
+        let bulk = |title: &str| Block::Bulk { title: title.into(), rows: Rows::Table(numbers.clone()) };
+        let page = Document {
+            title: "One".into(),
+            lead: vec!["Two.".into()],
+            blocks: vec![
+                Block::Section { title: "Outer".into(), blocks: inner.into_iter().collect() },
+                bulk("Every"),
+                bulk("All"),
+            ],
+            ..Document::default()
+        };
+        let text = write(&page);
+        let told = "# One\nTwo.\n\n## Outer\n\n### Inner\n\n| name | x\\* |\n| ---- | --: |\n| a\\|b |   1 |\n\n- Every (1 row): \
+                    in the JSON file and the HTML page beside this one\n- All (1 row): in the JSON file and the HTML page beside this one\n";
+        assert_eq!(text, told);
+    }
+}

@@ -1,0 +1,205 @@
+//! What a report shows, in which order: written once here, spelled by the writers of [`crate::document`].
+
+use serde_json::Value as Json;
+
+use super::figures;
+use super::format::count;
+use super::overall::{ValueSummary, summaries};
+use super::rows::Index;
+use super::verdict::{Verdict, verdicts_of};
+use super::{
+    LAYER_ALIGNMENTS, LAYER_CHOICE, LAYER_NOTE, LAYER_PROFILE, PLACEBO, Report, SKIPPED, notes, ranking,
+    sections, tables, words,
+};
+use crate::document::text::shortened;
+use crate::document::{Block, Document, Rows};
+use crate::hypothesis::{Quantity, arm};
+
+/// Characters of a value's name in a title.
+const NAME: usize = 60;
+/// Characters of a part of the line above the title.
+const ORIGIN: usize = 60;
+
+/// Title of the sections on single statements.
+const STATEMENTS: &str = "What the theory’s statements come to";
+/// Title of what stands beside forced choices.
+const OTHER_JUDGES: &str = "The same constitutions, asked in other ways";
+const DETAILS: &str = "Figures in parentheses did not pass their gate: they are shown so that nothing is hidden, \
+and must not be quoted.";
+/// What the columns of the main table are.
+const KEY: &str = "own slope: first-order gain beyond the placebo arm, units of the value × nats (slope: in all, where there is no \
+arm of four texts); p for all constitutions and values; of best: over the best possible slope; ⟨v_c, v*⟩ of the same; gap: \
+⟨v_c, v*⟩ less ⟨w, v*⟩; judge: share judged as the labels say; first: nats for the first place.";
+
+/// What every part of the page reads.
+struct Parts<'a> {
+    report: &'a Report,
+    index: Index<'a>,
+    verdicts: Vec<Verdict>,
+    summaries: Vec<ValueSummary>,
+}
+
+/// The whole report.
+pub fn page(report: &Report) -> Document {
+    let parts = Parts::of(report);
+    let mut out = parts.head();
+    let values = parts.index.values.iter().zip(&parts.summaries);
+    out.blocks.extend(values.map(|(value, summary)| parts.value(value, summary)));
+    let statements = sections::all(report, &parts.index);
+    if !statements.is_empty() {
+        out.blocks.extend(Block::section(STATEMENTS, vec![Block::Statements(statements)]));
+    }
+    let judge = tables::judge(&parts.index);
+    if !judge.rows.is_empty() {
+        let figures = Block::figures(figures::position_bias(&parts.index).into_iter().collect());
+        let blocks = figures.into_iter().chain([Block::table("The judge", judge)]).collect();
+        out.blocks.extend(Block::section("The judge", blocks));
+    }
+    out.blocks.extend(Block::titled_table(OTHER_JUDGES, tables::other_judges(report)));
+    out.blocks.push(warnings(report));
+    out.blocks.push(parts.details());
+    out.blocks.push(provenance(report));
+    out.footer = "All figures, with more digits, are in report.json beside this page.".into();
+    out
+}
+
+/// What a terminal shows of it: the finding, each value's constitutions and what the model shows, the warnings.
+pub fn brief(report: &Report) -> Document {
+    let parts = Parts::of(report);
+    let mut out = parts.head();
+    for (value, summary) in parts.index.values.iter().zip(&parts.summaries) {
+        let mut blocks = Vec::new();
+        let narrow = ranking::narrow(&parts.index, &parts.verdicts, value);
+        if !narrow.rows.is_empty() {
+            blocks.extend([Block::table("", narrow), Block::Note(KEY.into())]);
+            // The first explains the columns of the wide table.
+            blocks.extend(parts.notes(value, summary).into_iter().skip(1).map(Block::Note));
+        }
+        blocks.push(Block::table("", tables::model(&parts.index, value)));
+        blocks.extend(notes::model(summary).into_iter().map(Block::Note));
+        out.blocks.push(Block::Section { title: quoted(value), blocks });
+    }
+    if !report.warnings.is_empty() {
+        let blocks = vec![Block::List(report.warnings.clone())];
+        out.blocks.push(Block::Section { title: "Warnings".into(), blocks });
+    }
+    out
+}
+
+fn quoted(value: &str) -> String {
+    format!("“{}”", shortened(value, NAME))
+}
+
+impl<'a> Parts<'a> {
+    fn of(report: &'a Report) -> Self {
+        let index = Index::new(report);
+        let verdicts = verdicts_of(report, &index);
+        let summaries = summaries(&index);
+        Self { report, index, verdicts, summaries }
+    }
+
+    /// The finding in words, without parts.
+    fn head(&self) -> Document {
+        let [finding, rest @ ..] = words::lines(self.report, &self.index, &self.verdicts, &self.summaries);
+        let text =
+            |key: &str| self.report.provenance.get(key).and_then(Json::as_str).map(|t| shortened(t, ORIGIN));
+        Document {
+            kicker: ["model", "revision", "time"]
+                .iter()
+                .filter_map(|k| text(k))
+                .collect::<Vec<_>>()
+                .join(" · "),
+            title: finding,
+            lead: rest.to_vec(),
+            ..Document::default()
+        }
+    }
+
+    fn notes(&self, value: &str, summary: &ValueSummary) -> Vec<String> {
+        notes::main(self.report, &self.index, &self.verdicts, value, summary)
+    }
+
+    fn value(&self, value: &'a str, summary: &ValueSummary) -> Block {
+        let Self { report, index, verdicts, .. } = self;
+        let name = quoted(value);
+        let mut blocks: Vec<Block> =
+            Block::figures(figures::of_value(report, index, verdicts, summary, value)).into_iter().collect();
+        let main = ranking::main(index, verdicts, value);
+        if main.rows.is_empty() {
+            blocks.push(Block::Note("No constitution was judged against this value.".into()));
+        } else {
+            blocks.push(Block::table(format!("Constitutions and {name}"), main));
+            blocks.extend(self.notes(value, summary).into_iter().map(Block::Note));
+        }
+        let title = format!("The model and {name}");
+        let mut model = vec![Block::table(title.clone(), tables::model(index, value))];
+        model.extend(notes::model(summary).into_iter().map(Block::Note));
+        model.extend(Block::figures(figures::of_model(report, index, value)));
+        blocks.extend(Block::section(title, model));
+        Block::Section { title: name, blocks }
+    }
+
+    fn details(&self) -> Block {
+        let Self { report, index, verdicts, .. } = self;
+        let mut blocks = vec![Block::Note(DETAILS.into())];
+        blocks.extend(index.values.iter().filter_map(|value| {
+            let title = format!("{}, with and without length control", quoted(value));
+            Block::folded_table(title, ranking::details(index, verdicts, value))
+        }));
+        let withheld = tables::estimates(report, &|e| !e.reportable && e.estimate.is_some());
+        let missing = tables::estimates(report, &|e| e.estimate.is_none());
+        let every = tables::estimates(report, &|_| true);
+        let tables = [
+            ("Figures that must not be quoted", withheld),
+            ("What could not be computed", missing),
+            (
+                "Value in the leading principal components",
+                tables::keyed(report, Quantity::ValueConcentration),
+            ),
+            ("Gain of the tilted policy", tables::keyed(report, Quantity::TiltGain)),
+            ("Constitutions", tables::constitutions(report)),
+        ];
+        blocks.extend(tables.into_iter().filter_map(|(title, table)| Block::folded_table(title, table)));
+        if !every.rows.is_empty() {
+            blocks.push(Block::Bulk { title: "Every estimate".into(), rows: Rows::Table(every) });
+        }
+        blocks.extend(further(report));
+        Block::Section { title: "Details".into(), blocks }
+    }
+}
+
+fn warnings(report: &Report) -> Block {
+    let mut blocks = vec![Block::Note(format!("Texts left out: {}.", count(report.skipped())))];
+    if let Some(note) = report.tables.get(LAYER_NOTE).and_then(Json::as_str) {
+        blocks.push(Block::Note(format!("Layer: {note}.")));
+    }
+    blocks.push(match report.warnings.is_empty() {
+        true => Block::Note("None beside those at single figures.".into()),
+        false => Block::List(report.warnings.clone()),
+    });
+    Block::Section { title: "Warnings".into(), blocks }
+}
+
+/// Tables that have no place of their own, as lines of JSON.
+fn further(report: &Report) -> Vec<Block> {
+    let drawn = [LAYER_ALIGNMENTS, LAYER_CHOICE, LAYER_NOTE, LAYER_PROFILE, PLACEBO, arm::TABLE];
+    let shown = |name: &String| drawn.iter().chain(sections::DRAWN).any(|own| own == name);
+    let block = |(name, table): (&String, &Json)| {
+        let lines: Vec<String> = match table {
+            Json::Array(rows) => rows.iter().map(Json::to_string).collect(),
+            Json::Object(map) => map.iter().map(|(key, value)| format!("{key}: {value}")).collect(),
+            other => vec![other.to_string()],
+        };
+        let title = if name == SKIPPED { "Texts left out".to_owned() } else { name.clone() };
+        (!lines.is_empty()).then_some(Block::Bulk { title, rows: Rows::Lines(lines) })
+    };
+    report.tables.iter().filter(|(name, _)| !shown(name)).filter_map(block).collect()
+}
+
+fn provenance(report: &Report) -> Block {
+    let block = match report.provenance.is_empty() {
+        true => Block::Note("None was recorded: this report cannot be reproduced from itself.".into()),
+        false => Block::table("Provenance", tables::provenance(report)),
+    };
+    Block::Section { title: "Provenance".into(), blocks: vec![block] }
+}
