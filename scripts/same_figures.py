@@ -5,7 +5,7 @@
 
 Both binaries fit tests/fixtures/known/A_tall, run the quick start, and draw and fit one data set of every regime of
 `vstar simulate` (or of the named ones). Every number of the two `report.json` must agree to 1e-9 relative (1e-12 absolute);
-everything else but `provenance` must be equal. With `--words` the pages (`report.md`) must be equal too. Prints each
+everything else but `provenance` must be equal. The order of estimates is free: they are compared by what they are of. With `--words` the pages (`report.md`) must be equal too. Prints each
 difference with its path and exits with 1 if there is one. Needs Python 3.9 and nothing else.
 """
 
@@ -50,6 +50,19 @@ def differences(old, new, path=""):
         yield f"{path}: {old!r}, now {new!r}"
 
 
+KEY = ("quantity", "value", "value2", "constitution", "constitution2", "judge", "control", "layer", "k", "lambda_sd")
+
+
+def by_key(report):
+    """The report with its estimates as an object; those of one key are numbered."""
+    named, times = {}, {}
+    for estimate in report["estimates"]:
+        key = " ".join(f"{k}={estimate[k]}" for k in KEY if estimate.get(k) is not None)
+        times[key] = times.get(key, 0) + 1
+        named[f"{key} #{times[key]}"] = estimate
+    return {**report, "estimates": named}
+
+
 def reports(binary, folder, regimes):
     """Folders of finished reports by name."""
     folder.mkdir()
@@ -78,7 +91,7 @@ def main():
         before, after = reports(old, folder / "old", regimes), reports(new, folder / "new", regimes)
         for name in before:
             read = [json.loads((side[name] / "report.json").read_text()) for side in (before, after)]
-            found = list(differences(*read))
+            found = list(differences(*map(by_key, read)))
             if given.words:
                 pages = [(side[name] / "report.md").read_text().split("\n## Provenance")[0] for side in (before, after)]
                 found += ["report.md"] if pages[0] != pages[1] else []

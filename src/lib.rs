@@ -5,7 +5,7 @@
 //! Data flows one way, and a module imports only from those before it:
 //!
 //! [`input`] → [`model`] → [`forest`] → [`observations`] → [`capture`] → [`judge`] → [`probe`] →
-//! [`document`] → [`hypothesis`] → [`simulate`] → [`report`] → [`steer`] → [`organism`] → [`batch`] → [`cli`],
+//! [`document`] → [`theory`] → [`simulate`] → [`report`] → [`steer`] → [`organism`] → [`batch`] → [`cli`],
 //! beside the small shared ones: [`error`], [`units`], [`artifact`], [`store`], [`sets`], [`linalg`].
 //! `tests/it/architecture.rs` reads the `use` lines and holds everyone to it.
 
@@ -19,7 +19,6 @@ pub mod cli;
 pub mod document;
 pub mod error;
 pub mod forest;
-pub mod hypothesis;
 pub mod input;
 pub mod judge;
 pub mod linalg;
@@ -32,4 +31,5 @@ pub mod sets;
 pub mod simulate;
 pub mod steer;
 pub mod store;
+pub mod theory;
 pub mod units;

@@ -3,16 +3,17 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use super::capture::OBSERVATIONS;
 use super::export::{DIRECTIONS, PLOTS, read_directions, read_report, write_images};
-use super::{capture::OBSERVATIONS, pose};
+use super::pose;
 use crate::artifact;
 use crate::error::Result;
-use crate::hypothesis::between::constitution_cosines;
-use crate::hypothesis::state::map::shift_map;
-use crate::hypothesis::{Control, Estimate, Options, Quantity};
 use crate::observations::Observations;
 use crate::report::Report;
 use crate::report::compare::{Comparison, Run, compare, to_html, to_json, to_markdown, to_svgs};
+use crate::theory::between::constitution_cosines;
+use crate::theory::state::map::shift_map;
+use crate::theory::{Control, Estimate, Options, Quantity};
 use crate::units::Layer;
 
 /// Compares the runs in these folders and writes `compare.json`, `compare.md` and `compare.html` into `out`, and with

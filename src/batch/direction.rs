@@ -17,9 +17,6 @@ use crate::artifact;
 use crate::capture::job::check_length;
 use crate::error::{Kind, Refusal, Result};
 use crate::forest::{self, Pool, Request, Settings};
-use crate::hypothesis::bench::Bench;
-use crate::hypothesis::rows::{self, Rows};
-use crate::hypothesis::{LayerSource, Problem};
 use crate::input::prompts::{Asked, read_prompts};
 use crate::model::Model;
 use crate::model::chat::Template;
@@ -28,6 +25,9 @@ use crate::observations::{Columns, Meta, Observations, RowRecord, write_rows};
 use crate::probe::length::LengthControl;
 use crate::report::export::{Directions, to_safetensors};
 use crate::steer::means::{Against, Found, LayerMeans, Means, Pivot, Sets};
+use crate::theory::base::bench::Bench;
+use crate::theory::base::rows::{self, Rows};
+use crate::theory::{LayerSource, Problem};
 use crate::units::{Layer, TokenSpan};
 
 /// Which tokens of a prompt are read; the prompt ends where the response would begin, with what a template puts there.

@@ -10,13 +10,13 @@ use super::pose;
 use super::rows::Read;
 use crate::artifact;
 use crate::error::{Kind, Place, Refusal, Result};
-use crate::hypothesis::bench::Bench;
-use crate::hypothesis::rows::{self, Rows};
-use crate::hypothesis::{Control, Estimate, LayerSource, Problem, Quantity};
 use crate::probe::length::LengthControl;
 use crate::report::Report;
 use crate::report::export::Directions;
 use crate::steer::drift::{Change, Drift, Fitted, MARGIN, Step, Stop, Track, fit, function_cos};
+use crate::theory::base::bench::Bench;
+use crate::theory::base::rows::{self, Rows};
+use crate::theory::{Control, Estimate, LayerSource, Problem, Quantity};
 use crate::units::Layer;
 
 /// One checkpoint, read.
@@ -116,8 +116,8 @@ pub fn drift_into(
 }
 
 /// Whether two values carry the same labels; a response without one is NaN in both.
-fn equal(a: &crate::hypothesis::Value, b: &crate::hypothesis::Value) -> bool {
-    use crate::hypothesis::Labels::Scores;
+fn equal(a: &crate::theory::Value, b: &crate::theory::Value) -> bool {
+    use crate::theory::Labels::Scores;
     a.name == b.name
         && match (&a.labels, &b.labels) {
             (Scores(x), Scores(y)) => x.iter().zip(y).all(|(x, y)| x == y || (x.is_nan() && y.is_nan())),

@@ -4,10 +4,12 @@ use std::path::{Path, PathBuf};
 
 use crate::artifact;
 use crate::error::{Error, Kind, Place, Refusal, Result};
+use crate::report::Report;
 use crate::report::export::{
     Directions, Image, from_safetensors, images, to_csv, to_estimates_csv, to_gguf, to_npz, to_safetensors,
 };
-use crate::report::{Report, from_json, page};
+use crate::report::from_json;
+use crate::report::page;
 
 /// Name of the directions inside a folder.
 pub const DIRECTIONS: &str = "directions.safetensors";

@@ -10,11 +10,11 @@ use super::export::DIRECTIONS;
 use super::problem::pose;
 use crate::artifact;
 use crate::error::{Kind, Place, Refusal, Result};
-use crate::hypothesis::{self, Analysis, LayerChoice, Options, analyse};
 use crate::input::{Constitution, Roster};
 use crate::observations::{Observations, read_rows};
 use crate::report::export::{Directions, to_safetensors};
 use crate::report::{ConstitutionCard, Provenance, Report, SKIPPED, page, to_json};
+use crate::theory::{self, Analysis, LayerChoice, Options, analyse};
 
 /// What a fit is asked for.
 #[derive(Debug, Clone)]
@@ -123,7 +123,7 @@ pub fn fit_into(options: &FitOptions) -> Result<Report> {
 /// Gives the listed responses their ids and texts, from the list of rows beside the observations; without a list
 /// that fits, they keep their row in the file.
 fn name_items(report: &mut Report, observations: &Path, selected: &[usize]) {
-    let Some(Value::Array(listed)) = report.tables.get_mut(hypothesis::items::TABLE) else { return };
+    let Some(Value::Array(listed)) = report.tables.get_mut(theory::items::TABLE) else { return };
     let rows = observations.with_file_name(ROWS);
     let records = if rows.is_file() { read_rows(&rows).unwrap_or_default() } else { Vec::new() };
     // The same response under another constitution: its tokens are the same.

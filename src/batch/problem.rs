@@ -6,10 +6,10 @@ use ndarray::Array2;
 
 use super::verdicts::Verdicts;
 use crate::error::{Kind, Refusal, Result};
-use crate::hypothesis::{
+use crate::observations::{BARE, Judgments, Observations, RowSelection};
+use crate::theory::{
     Asked, Choices, Labels, LayerSource, Mode, Parts, Problem, StateText, Value, VerdictSource,
 };
-use crate::observations::{BARE, Judgments, Observations, RowSelection};
 use crate::units::Layer;
 
 /// Residual streams of the reference's rows, read from the file when asked for.

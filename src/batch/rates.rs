@@ -11,12 +11,12 @@ use rayon::prelude::*;
 use super::fit::{cards, roster};
 use super::problem::pose;
 use crate::error::Result;
-use crate::hypothesis::{Control, Estimate, Options, analyse};
 use crate::observations::Observations;
-use crate::report::verdict::{LEVEL, verdicts};
 use crate::report::{Outcome, Provenance, Report, Verdict};
 use crate::simulate::coverage::Null;
 use crate::simulate::{Design, simulate};
+use crate::theory::reading::outcome::LEVEL;
+use crate::theory::{Control, Estimate, Options, analyse};
 
 /// Verdicts over seeds.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -111,7 +111,7 @@ pub fn under(design: &Design, null: Null, seeds: Range<u64>) -> Result<Rates> {
                 observations = shuffled(observations, seed)?;
             }
             let report = report_of(&observations, &[])?;
-            let verdicts = verdicts(&report);
+            let verdicts = report.verdicts();
             let small = |e: &Estimate, control: Control| {
                 e.control == control
                     && e.p_adjusted.is_some_and(|p| p < LEVEL)
@@ -169,7 +169,7 @@ mod tests {
         };
         assert!(sorted(labels) == sorted(&before) && *labels != before);
         let report = report_of(&after, &[]).expect("a report");
-        let rho2 = report.estimates.iter().find(|e| e.quantity == crate::hypothesis::Quantity::Rho2);
+        let rho2 = report.estimates.iter().find(|e| e.quantity == crate::theory::Quantity::Rho2);
         let (rho2, se) = rho2.and_then(|e| e.estimate.zip(e.se)).expect("a figure");
         assert!(rho2.abs() < 3.5 * se, "{rho2} ± {se}");
     }

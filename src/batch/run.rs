@@ -17,11 +17,11 @@ use super::progress::Progress;
 use crate::artifact;
 use crate::capture::Job;
 use crate::error::{Error, Kind, Place, Refusal, Result};
-use crate::hypothesis::LayerChoice;
 use crate::input::{cluster, read_items};
 use crate::model::hub::Downloads;
 use crate::report::Report;
 use crate::store::Store;
+use crate::theory::LayerChoice;
 
 /// An experiment, loaded and checked, with its work counted; nothing has been computed.
 pub struct Loaded {

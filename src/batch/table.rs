@@ -5,10 +5,10 @@ use std::ops::Range;
 
 use super::problem::pose;
 use crate::error::Result;
-use crate::hypothesis::{
+use crate::simulate::{Design, Figure, Simulated, Table};
+use crate::theory::{
     Analysis, Control, Estimate, Flag, Labels, LayerSource, Options, Problem, Quantity, analyse, state,
 };
-use crate::simulate::{Design, Figure, Simulated, Table};
 
 /// Bias, root mean square error and coverage of the default estimators on fresh draws of a design.
 ///

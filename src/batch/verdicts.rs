@@ -18,12 +18,12 @@ use super::capture::Prepared;
 use super::experiment::JudgeMode;
 use crate::artifact;
 use crate::error::{Kind, Refusal, Result};
-use crate::hypothesis::{Mode, VerdictSource, VerdictText};
 use crate::input::Constitution;
 use crate::judge::{Cells, JudgeTemplate};
 use crate::observations::{Columns, Meta, Observations, ResidSink, RowSelection, write_streaming};
 use crate::probe::rewards::Ranking;
 use crate::store::Store;
+use crate::theory::{Mode, VerdictSource, VerdictText};
 use crate::units::Layer;
 
 /// Metadata key: the judge's mode.

@@ -10,9 +10,9 @@ use crate::batch::model::ModelOptions;
 use crate::batch::scope::{LogprobOf, StateLayers, Under};
 use crate::error::Result;
 use crate::forest::Pool;
-use crate::hypothesis::LayerChoice;
 use crate::input::{ReadOptions, read_constitutions};
 use crate::model::{ModelSource, Quantization};
+use crate::theory::LayerChoice;
 use crate::units::{ByteSize, Layer, LayerList};
 
 /// Does a language model encode a value, does a constitution activate it, and would training on the

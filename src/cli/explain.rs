@@ -4,7 +4,7 @@ use clap::Args;
 
 use crate::document::text::wrapped;
 use crate::error::{Kind, Refusal, Result};
-use crate::hypothesis::Quantity;
+use crate::theory::Quantity;
 
 #[derive(Debug, Args)]
 pub struct ExplainArgs {

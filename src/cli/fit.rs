@@ -8,8 +8,8 @@ use clap::Args;
 use super::args::layer;
 use super::memory::{mebibytes, peak_resident};
 use crate::batch::fit::{FitOptions, fit_into, fit_memory};
-use crate::hypothesis::LayerChoice;
 use crate::report::terminal;
+use crate::theory::LayerChoice;
 
 #[derive(Debug, Args)]
 pub struct FitArgs {

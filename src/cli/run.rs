@@ -14,10 +14,10 @@ use crate::batch::quick;
 use crate::batch::run::Loaded;
 use crate::batch::scope::StateLayers;
 use crate::error::Result;
-use crate::hypothesis::LayerChoice;
 use crate::input::settings::{Setting, quoted, quoted_list};
 use crate::model::ModelSource;
 use crate::report::terminal;
+use crate::theory::LayerChoice;
 use crate::units::{ByteSize, LayerList};
 
 #[derive(Debug, Args)]

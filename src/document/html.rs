@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::plot::Figure;
 use super::table::{Table, Tone};
 use super::text::{self, shortened};
-use super::{Block, Document, Rows, Statement};
+use super::{Block, Claim, Document, Rows};
 
 const STYLE: &str = include_str!("style.css");
 const PAGE: &str = include_str!("page.html");
@@ -167,7 +167,7 @@ fn view(block: &Block, level: usize, i: usize) -> Vec<View<'_>> {
     vec![one]
 }
 
-fn statement(s: &Statement) -> View<'_> {
+fn statement(s: &Claim) -> View<'_> {
     let mut blocks: Vec<View<'_>> = s.notes.iter().map(|text| View::Note { text }).collect();
     if !s.figures.is_empty() {
         blocks.push(View::Figures { figures: drawn(&s.figures) });
@@ -252,7 +252,7 @@ mod tests {
             },
             Block::Bulk { title: EVIL.into(), rows: Rows::Table(table.clone()) },
             Block::Bulk { title: EVIL.into(), rows: Rows::Lines(vec![EVIL.into(); 300]) },
-            Block::Statements(vec![Statement {
+            Block::Statements(vec![Claim {
                 title: "A statement",
                 source: "Theorem 0",
                 verdict: EVIL.into(),

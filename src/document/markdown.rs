@@ -1,11 +1,12 @@
 //! A document as Markdown, its tables aligned in the source too.
 
+use std::borrow::Cow;
 use std::fmt::Write;
 
 use super::number::counted;
 use super::table::{Cell, Column, Table, Tone};
 use super::text::{markdown as escaped, width};
-use super::{Block, Document, Statement};
+use super::{Block, Claim, Document};
 
 /// The document as Markdown. Line 1 is the title, the lines below it the lead.
 pub fn write(document: &Document) -> String {
@@ -63,7 +64,7 @@ fn blocks(out: &mut String, level: usize, all: &[Block]) {
 }
 
 /// The verdicts as a list, then the evidence for each.
-fn statements(out: &mut String, level: usize, all: &[Statement]) {
+fn statements(out: &mut String, level: usize, all: &[Claim]) {
     out.push('\n');
     for s in all {
         line(out, &format!("- **{}** ({}): {}", escaped(s.title), escaped(s.source), escaped(&s.verdict)));
@@ -97,7 +98,12 @@ fn table(out: &mut String, table: &Table) {
         let text = if column.right { cell.text.replace('*', "\\*") } else { escaped(&cell.text) };
         if matches!(cell.tone, Tone::Up | Tone::Down) { format!("**{text}**") } else { text }
     };
-    let head: Vec<String> = table.columns.iter().map(|c| escaped(&c.title)).collect();
+    // Titles of our own hold brackets that are no links.
+    let title = |c: &Column| match &c.title {
+        Cow::Borrowed(own) => own.replace('*', "\\*"),
+        Cow::Owned(foreign) => escaped(foreign),
+    };
+    let head: Vec<String> = table.columns.iter().map(title).collect();
     let rows: Vec<Vec<String>> =
         table.rows.iter().map(|r| r.iter().zip(&table.columns).map(cell).collect()).collect();
     let widest = |c: usize| {

@@ -70,7 +70,7 @@ pub enum Block {
         rows: Rows,
     },
     /// Statements: a list of verdicts, each of which opens to its evidence.
-    Statements(Vec<Statement>),
+    Statements(Vec<Claim>),
     /// A sentence in the text.
     Paragraph(String),
     /// How to read what stands beside it.
@@ -114,7 +114,7 @@ impl Rows {
 
 /// A statement of the paper and what the data say about it.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Statement {
+pub struct Claim {
     /// What it is about.
     pub title: &'static str,
     /// Where the paper makes it.

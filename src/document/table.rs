@@ -60,7 +60,7 @@ pub struct Table {
 /// A column's head.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Column {
-    /// Its title.
+    /// Its title; borrowed: the program's own words, owned: from outside.
     pub title: Cow<'static, str>,
     /// Whether it holds numbers.
     pub right: bool,

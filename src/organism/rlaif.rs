@@ -11,8 +11,8 @@ use super::reply::Situation;
 use super::sample::{Options, Said, sample, sample_whole};
 use super::values::{VALUES, score};
 use crate::error::{Kind, Refusal, Result};
-use crate::hypothesis::mean::mean_by_block;
 use crate::model::Model;
+use crate::theory::base::mean::mean_by_block;
 
 /// What to do.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -2,14 +2,15 @@
 
 use serde_json::Value as Json;
 
-use super::format::{number, percent, quotable, with_interval};
 use super::overall::ValueSummary;
 use super::ranking::{against_arm, ordered};
-use super::rows::{Index, Named};
-use super::verdict::{Outcome, Tables, Verdict, Z95};
 use super::{LAYER_ALIGNMENTS, LAYER_PROFILE, Report};
 use crate::document::plot::{Band, Chart, Figure, Forest, Row, Series};
-use crate::hypothesis::{Control, Estimate, Quantity, concentration};
+use crate::theory::reading::index::{Index, Named};
+use crate::theory::reading::outcome::{Outcome, Z95};
+use crate::theory::reading::quote::{number, percent, quotable, with_interval};
+use crate::theory::reading::verdict::{Tables, Verdict};
+use crate::theory::{Control, Estimate, Quantity, concentration};
 
 /// Curves of the tilt plot that are named.
 const CURVES: usize = 8;
@@ -45,7 +46,7 @@ pub fn of_value<'a>(
 ) -> Vec<Figure> {
     let named = ordered(index, verdicts, value);
     let arm = against_arm(verdicts, value);
-    let tables = Tables::new(report);
+    let tables = Tables::new(index);
     let arm_band = tables.arm(value).filter(|_| arm).and_then(|a| Some((a.mean, a.band?)));
     let rows = |quantity: Quantity| -> Vec<Row> {
         named
@@ -331,7 +332,7 @@ fn layer_alignments(report: &Report, index: &Index<'_>, value: &str) -> Option<F
         caption: format!(
             "The {} with the clearest slopes (texts without content in grey), with 95 % intervals, where identifiable; each half \
              of the prompts fitted by itself. The layer was chosen by ρ², never by this.",
-            super::format::counted(shown as u64, "text")
+            crate::theory::reading::quote::counted(shown as u64, "text")
         ),
         keys: vec![],
         svg: chart.draw()?,

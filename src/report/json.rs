@@ -6,12 +6,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
 use super::overall::{ValueSummary, summaries};
-use super::rows::Index;
-use super::validity::JudgeValidity;
-use super::verdict::{Verdict, verdicts_of};
 use super::{ConstitutionCard, Provenance, Report};
 use crate::error::{Kind, Place, Refusal, Result};
-use crate::hypothesis::{Estimate, Flag};
+use crate::theory::reading::validity::JudgeValidity;
+use crate::theory::reading::verdict::{Verdict, verdicts};
+use crate::theory::{Estimate, Flag};
 
 /// The format's name.
 pub const FORMAT: &str = "vstar-report/1";
@@ -51,13 +50,13 @@ struct Read {
 /// If serialising fails, which needs a table that is no JSON.
 pub fn to_json(report: &Report) -> Result<String> {
     let clean = Report { estimates: report.estimates.iter().map(finite).collect(), ..report.clone() };
-    let index = Index::new(&clean);
+    let index = clean.index();
     let written = Written {
         format: FORMAT,
         provenance: &clean.provenance,
         summary: summaries(&index),
         judge: JudgeValidity::new(&index),
-        verdicts: verdicts_of(&clean, &index),
+        verdicts: verdicts(&index),
         estimates: clean.estimates.clone(),
         tables: &clean.tables,
         warnings: &clean.warnings,
@@ -128,7 +127,7 @@ pub fn from_json(text: &str, place: &Place) -> Result<Report> {
         let at = || place.clone().id(format!("estimates[{i}]"));
         let quantity = json.get("quantity").cloned().unwrap_or(Json::Null);
         if let Some(name) = quantity.as_str()
-            && serde_json::from_value::<crate::hypothesis::Quantity>(quantity.clone()).is_err()
+            && serde_json::from_value::<crate::theory::Quantity>(quantity.clone()).is_err()
         {
             if !unknown.iter().any(|u| u == name) {
                 unknown.push(name.to_owned());

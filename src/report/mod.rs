@@ -1,64 +1,48 @@
 //! Estimates to JSON, Markdown, HTML and terminal text: numbers in, text out, nothing read or written.
 //!
-//! [`json`] is the contract other programs read; [`verdict`] says in one word what a constitution would
-//! do and why no more can be said; [`words`] puts the finding into five sentences; [`tables`] decides
+//! [`json`] is the contract other programs read; [`words`] puts the finding into five sentences; [`tables`] decides
 //! what stands in which cell and [`mod@page`] in which order; the writers of [`crate::document`] spell it. [`export`] gives
 //! directions to other programs.
 
 pub mod compare;
+mod counted;
 pub mod export;
 mod figures;
-pub mod format;
 pub mod json;
 mod notes;
 mod obstacles;
 mod overall;
 pub mod page;
 mod ranking;
-mod rows;
-mod rules;
-mod sections;
 pub mod tables;
-pub(crate) mod together;
-pub mod validity;
-pub mod verdict;
 pub mod words;
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
 use crate::document::{self, text};
-use crate::hypothesis::dominance::TABLE as DOMINANCE;
-use crate::hypothesis::{Analysis, Estimate, arm};
-use crate::input::constitution::ANY_VALUE;
-use crate::input::{Constitution, Family, Sign};
+use crate::theory::base::arm;
+use crate::theory::dimension::dominance::TABLE as DOMINANCE;
+use crate::theory::reading::index::Index;
+use crate::theory::{Analysis, Estimate};
 
+pub use crate::theory::base::analysis::PLACEBO;
+pub use crate::theory::base::layers::{
+    LAYER_ALIGNMENTS, LAYER_CHOICE, LAYER_DIMENSIONS, LAYER_NOTE, LAYER_PROFILE,
+};
+pub use crate::theory::reading::card::ConstitutionCard;
+pub use crate::theory::reading::outcome::{Outcome, Qualifier};
+pub use crate::theory::reading::validity::{JudgeProblem, JudgeValidity};
+pub use crate::theory::reading::verdict::Verdict;
 pub use json::{from_json, to_json};
 pub use overall::{Encoded, Generation, ValueSummary};
 pub use page::{brief, page};
-pub use validity::{JudgeProblem, JudgeValidity};
-pub use verdict::{Outcome, Qualifier, Verdict};
 
 /// Key → value, in the order in which the report lists them: model, revision, hashes, template, dtype,
 /// device, seed, command, versions, time.
 pub type Provenance = serde_json::Map<String, Json>;
 
-/// Name of the table `[{layer, value, rho2, se}]`: ρ² by layer, each half of the blocks fitted by itself.
-pub const LAYER_PROFILE: &str = "layer_profile";
-/// Name of the table `[{layer, value, constitution, cos, interval}]`: alignments by layer from the same fits.
-pub const LAYER_ALIGNMENTS: &str = "layer_alignments";
-/// Name of the table `[{layer, d_eff, interval, coordinate}]`: effective dimension by layer, on all rows, with the
-/// coordinate of the largest share of the variance.
-pub const LAYER_DIMENSIONS: &str = "layer_d_eff";
-/// Name of the table `[{blocks, layer, rho2_of_other}]`: what each half of the blocks chose for the other.
-pub const LAYER_CHOICE: &str = "layer_choice";
-/// Name of the table that says in words how the layer was chosen: a string.
-pub const LAYER_NOTE: &str = "layer_note";
-/// Name of the table `[{value, constitution, control, quantity, difference, se, z}]`: slopes against the
-/// placebo arm, paired.
-pub const PLACEBO: &str = "placebo";
 /// Name of the table of what was left out: a list with one entry a text (a response under a constitution, or
 /// a judged pair), or their number.
 pub const SKIPPED: &str = "skipped";
@@ -78,9 +62,6 @@ pub fn terminal(report: &Report) -> String {
     document::terminal::write(&brief(report))
 }
 
-/// Characters of a constitution's text that a report quotes.
-const EXCERPT: usize = 280;
-
 /// Everything that a report shows.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Report {
@@ -95,49 +76,6 @@ pub struct Report {
     /// The constitutions, in the order of the run. One that estimates name and that is not here is shown
     /// without family or text.
     pub constitutions: Vec<ConstitutionCard>,
-}
-
-/// What a report says about a constitution beside its estimates.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct ConstitutionCard {
-    /// Its name.
-    pub name: String,
-    /// What kind it is; absent where the observations came without its file.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub family: Option<Family>,
-    /// The constitution that this one says again in other words.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub paraphrase_of: Option<String>,
-    /// The author's guesses by the value's name (`*`: values not named).
-    #[serde(default)]
-    pub expect: BTreeMap<String, Sign>,
-    /// Beginning of its text.
-    #[serde(default)]
-    pub excerpt: String,
-}
-
-impl ConstitutionCard {
-    /// Whether it belongs to the placebo arm.
-    pub fn is_placebo(&self) -> bool {
-        self.family == Some(Family::Placebo)
-    }
-
-    /// The guess for a value, if one was made.
-    pub fn expected(&self, value: &str) -> Option<Sign> {
-        self.expect.get(value).or_else(|| self.expect.get(ANY_VALUE)).copied()
-    }
-}
-
-impl From<&Constitution> for ConstitutionCard {
-    fn from(constitution: &Constitution) -> Self {
-        Self {
-            name: constitution.name.clone(),
-            family: Some(constitution.family),
-            paraphrase_of: constitution.paraphrase_of.clone(),
-            expect: constitution.expect.clone(),
-            excerpt: text::shortened(&constitution.text, EXCERPT),
-        }
-    }
 }
 
 impl Report {
@@ -169,6 +107,16 @@ impl Report {
             warnings: analysis.warnings.clone(),
             constitutions,
         }
+    }
+
+    /// Its estimates by what they are of, its tables and its constitutions.
+    pub fn index(&self) -> Index<'_> {
+        Index::new(&self.estimates, &self.tables, &self.constitutions)
+    }
+
+    /// The verdicts: value by value, constitutions in the order of showing.
+    pub fn verdicts(&self) -> Vec<Verdict> {
+        crate::theory::reading::verdict::verdicts(&self.index())
     }
 
     /// Items that were left out: the number, or the length, of the table [`SKIPPED`].

@@ -1,16 +1,16 @@
 //! What the reader of a value's tables has to know: units, the geometry null, the placebo arm, guesses.
 
-use super::format;
 use super::overall::{Generation, ValueSummary};
-use super::rows::Index;
-use super::verdict::{Outcome, Tables, Verdict, Z95, placebo_texts};
-use super::{Report, tables, words};
-use crate::hypothesis::arm::DRAWS_NEEDED;
-use crate::hypothesis::{Flag, Quantity};
+use super::{counted, tables};
+use crate::theory::base::arm::DRAWS_NEEDED;
+use crate::theory::reading::index::Index;
+use crate::theory::reading::outcome::{Outcome, Z95};
+use crate::theory::reading::quote;
+use crate::theory::reading::verdict::{Tables, Verdict, placebo_texts};
+use crate::theory::{Flag, Quantity};
 
 /// What the reader of the main table has to know.
 pub(super) fn main(
-    report: &Report,
     index: &Index<'_>,
     verdicts: &[Verdict],
     value: &str,
@@ -32,7 +32,7 @@ pub(super) fn main(
                 .into(),
         );
     }
-    if own.iter().any(|v| words::deciding(index, v).is_some_and(|e| e.has(Flag::ResolvedPart))) {
+    if own.iter().any(|v| counted::deciding(index, v).is_some_and(|e| e.has(Flag::ResolvedPart))) {
         notes.push(
             "There are fewer than 1.5 contrasts a dimension: slopes are of the part of the residual stream that these resolve, as a \
              rule smaller than the whole, and have no interval; whether they are 0 can be told, how large they are cannot. Angles \
@@ -49,17 +49,17 @@ pub(super) fn main(
                 (_, 0) => "no alignment here is identifiable".to_owned(),
                 (o, all) => format!(
                     "{o} of the {} here {} ordinary for unrelated directions in this geometry",
-                    format::counted(all as u64, "alignment"),
+                    quote::counted(all as u64, "alignment"),
                     if o == 1 { "is" } else { "are" }
                 ),
             };
             format!(
                 "Geometry null: 95 % of unrelated directions have |cos| ≤ {} with v* ({Z95} sd over 200 random directions); {verdict}.",
-                format::number(limit, None)
+                quote::number(limit, None)
             )
         }
     });
-    notes.push(arm_note(report, index, &own, value));
+    notes.push(arm_note(index, &own, value));
     let one_value: Vec<Verdict> = own.into_iter().cloned().collect();
     if let Some((held, failed, undecided)) = tables::guesses(index, &one_value) {
         notes.push(format!(
@@ -70,7 +70,7 @@ pub(super) fn main(
 }
 
 /// What the placebo arm is, how far it reaches, and what it moves.
-fn arm_note(report: &Report, index: &Index<'_>, own: &[&Verdict], value: &str) -> String {
+fn arm_note(index: &Index<'_>, own: &[&Verdict], value: &str) -> String {
     let moved: Vec<f64> = own
         .iter()
         .filter(|v| v.verdict == Outcome::PlaceboEffect)
@@ -78,8 +78,7 @@ fn arm_note(report: &Report, index: &Index<'_>, own: &[&Verdict], value: &str) -
         .collect();
     let largest = |shares: &[f64]| shares.iter().copied().filter(|s| s.is_finite()).reduce(f64::max);
     let size = |share: Option<f64>| {
-        share
-            .map_or_else(String::new, |s| format!(" ({} of the best possible slope at most", format::size(s)))
+        share.map_or_else(String::new, |s| format!(" ({} of the best possible slope at most", quote::size(s)))
     };
     let real: Vec<f64> = own.iter().filter(|v| !v.placebo).filter_map(|v| v.share).map(f64::abs).collect();
     let beside = match (moved.len(), size(largest(&moved))) {
@@ -87,7 +86,7 @@ fn arm_note(report: &Report, index: &Index<'_>, own: &[&Verdict], value: &str) -
         (n, size) => {
             let compared = match (size.is_empty(), largest(&real)) {
                 (false, Some(real)) => {
-                    format!("{size}; the largest slope of a constitution is {})", format::size(real))
+                    format!("{size}; the largest slope of a constitution is {})", quote::size(real))
                 }
                 (false, None) => format!("{size})"),
                 (true, _) => String::new(),
@@ -98,15 +97,15 @@ fn arm_note(report: &Report, index: &Index<'_>, own: &[&Verdict], value: &str) -
             }
         }
     };
-    match (Tables::new(report).arm(value), placebo_texts(index)) {
+    match (Tables::new(index).arm(value), placebo_texts(index)) {
         (Some(arm), _) => match arm.band {
             Some((lo, hi)) => {
-                let off = |x: f64| format::number(x - arm.mean, Some(hi - lo));
+                let off = |x: f64| quote::number(x - arm.mean, Some(hi - lo));
                 format!(
                     "Placebo arm ({}): verdicts are on the difference from its mean slope, {}, which is the judge’s own. One \
                      more text without content is expected within {} to {} of it (95 %, {} degrees of freedom).{beside}",
-                    format::counted(arm.draws as u64, "independent text"),
-                    format::number(arm.mean, arm.sd),
+                    quote::counted(arm.draws as u64, "independent text"),
+                    quote::number(arm.mean, arm.sd),
                     off(lo),
                     off(hi),
                     arm.draws - 1
@@ -115,7 +114,7 @@ fn arm_note(report: &Report, index: &Index<'_>, own: &[&Verdict], value: &str) -
             None => format!(
                 "Placebo arm: {}. With fewer than {DRAWS_NEEDED} it is not known what texts without content do, and no \
                  verdict goes beyond “differs from 0”.{beside}",
-                format::counted(arm.draws as u64, "independent text")
+                quote::counted(arm.draws as u64, "independent text")
             ),
         },
         (None, 0) => format!(
@@ -124,7 +123,7 @@ fn arm_note(report: &Report, index: &Index<'_>, own: &[&Verdict], value: &str) -
         ),
         (None, n) => format!(
             "Placebo arm: {}, on no rows in common; no verdict goes beyond “differs from 0”.{beside}",
-            format::counted(n as u64, "text")
+            quote::counted(n as u64, "text")
         ),
     }
 }

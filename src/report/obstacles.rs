@@ -1,13 +1,14 @@
 //! What stands in the way of every verdict, and what the judge does by itself, in sentences without jargon.
 
-use super::Report;
-use super::format::{counted, quotable};
-use super::rows::Index;
-use super::together::clear_side;
-use super::validity::JudgeValidity;
-use super::verdict::{LEVEL, MATTERS, MIN_GROUPS, Outcome, Tables, Verdict};
-use super::words::{NAMED_VALUES, groups, joined, lower_model, quoted, real};
-use crate::hypothesis::{Control, Quantity};
+use super::counted::{groups, lower_model, real};
+use crate::theory::reading::index::Index;
+use crate::theory::reading::outcome::{LEVEL, MATTERS, MIN_GROUPS, Outcome};
+use crate::theory::reading::quote::{counted, quotable};
+use crate::theory::reading::together::clear_side;
+use crate::theory::reading::validity::JudgeValidity;
+use crate::theory::reading::verdict::{Tables, Verdict};
+use crate::theory::reading::words::{NAMED_VALUES, joined, quoted};
+use crate::theory::{Control, Quantity};
 
 /// Groups of answers that make a good start, by planted truth: cosines are then known to about ±.14 (`vstar simulate`).
 const GOOD_START: usize = 300;
@@ -43,8 +44,8 @@ pub(super) fn obstacle(
 
 /// What the judge does by itself, whatever the constitution says: the mean of a placebo arm of four texts, where one more
 /// such text is expected to lean the same way, and where length does not explain it.
-pub(super) fn judge_itself(report: &Report, index: &Index<'_>) -> Option<String> {
-    let tables = Tables::new(report);
+pub(super) fn judge_itself(index: &Index<'_>) -> Option<String> {
+    let tables = Tables::new(index);
     let lean = |up: bool| -> Vec<String> {
         let leans = |value: &&&str| {
             let of = |quantity| index.get(quantity, Some(**value), None, Control::None);

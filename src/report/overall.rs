@@ -2,11 +2,11 @@
 
 use serde::Serialize;
 
-use super::format::quotable;
-use super::rows::Index;
-use super::together::interval_for_all;
-use super::verdict::Z95;
-use crate::hypothesis::{Control, Estimate, Flag, Quantity};
+use crate::theory::reading::index::Index;
+use crate::theory::reading::outcome::Z95;
+use crate::theory::reading::quote::quotable;
+use crate::theory::reading::together::interval_for_all;
+use crate::theory::{Control, Estimate, Flag, Quantity};
 
 /// Whether the residual stream encodes a value: ρ² above its gate, on left-out prompts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]

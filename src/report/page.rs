@@ -2,18 +2,20 @@
 
 use serde_json::Value as Json;
 
-use super::figures;
-use super::format::count;
 use super::overall::{ValueSummary, summaries};
-use super::rows::Index;
-use super::verdict::{Verdict, verdicts_of};
 use super::{
-    LAYER_ALIGNMENTS, LAYER_CHOICE, LAYER_NOTE, LAYER_PROFILE, PLACEBO, Report, SKIPPED, notes, ranking,
-    sections, tables, words,
+    LAYER_ALIGNMENTS, LAYER_CHOICE, LAYER_NOTE, LAYER_PROFILE, PLACEBO, Report, SKIPPED, figures, notes,
+    ranking, tables, words,
 };
 use crate::document::text::shortened;
 use crate::document::{Block, Document, Rows};
-use crate::hypothesis::{Quantity, arm};
+use crate::theory::Quantity;
+use crate::theory::base::arm;
+use crate::theory::reading::index::Index;
+use crate::theory::reading::keyed::keyed;
+use crate::theory::reading::quote::count;
+use crate::theory::reading::verdict::{Verdict, verdicts};
+use crate::theory::statements::{claims, shows};
 
 /// Characters of a value's name in a title.
 const NAME: usize = 60;
@@ -45,7 +47,7 @@ pub fn page(report: &Report) -> Document {
     let mut out = parts.head();
     let values = parts.index.values.iter().zip(&parts.summaries);
     out.blocks.extend(values.map(|(value, summary)| parts.value(value, summary)));
-    let statements = sections::all(report, &parts.index);
+    let statements = claims(&parts.index);
     if !statements.is_empty() {
         out.blocks.extend(Block::section(STATEMENTS, vec![Block::Statements(statements)]));
     }
@@ -92,8 +94,8 @@ fn quoted(value: &str) -> String {
 
 impl<'a> Parts<'a> {
     fn of(report: &'a Report) -> Self {
-        let index = Index::new(report);
-        let verdicts = verdicts_of(report, &index);
+        let index = report.index();
+        let verdicts = verdicts(&index);
         let summaries = summaries(&index);
         Self { report, index, verdicts, summaries }
     }
@@ -116,7 +118,7 @@ impl<'a> Parts<'a> {
     }
 
     fn notes(&self, value: &str, summary: &ValueSummary) -> Vec<String> {
-        notes::main(self.report, &self.index, &self.verdicts, value, summary)
+        notes::main(&self.index, &self.verdicts, value, summary)
     }
 
     fn value(&self, value: &'a str, summary: &ValueSummary) -> Block {
@@ -152,11 +154,8 @@ impl<'a> Parts<'a> {
         let tables = [
             ("Figures that must not be quoted", withheld),
             ("What could not be computed", missing),
-            (
-                "Value in the leading principal components",
-                tables::keyed(report, Quantity::ValueConcentration),
-            ),
-            ("Gain of the tilted policy", tables::keyed(report, Quantity::TiltGain)),
+            ("Value in the leading principal components", keyed(index, Quantity::ValueConcentration)),
+            ("Gain of the tilted policy", keyed(index, Quantity::TiltGain)),
             ("Constitutions", tables::constitutions(report)),
         ];
         blocks.extend(tables.into_iter().filter_map(|(title, table)| Block::folded_table(title, table)));
@@ -183,7 +182,7 @@ fn warnings(report: &Report) -> Block {
 /// Tables that have no place of their own, as lines of JSON.
 fn further(report: &Report) -> Vec<Block> {
     let drawn = [LAYER_ALIGNMENTS, LAYER_CHOICE, LAYER_NOTE, LAYER_PROFILE, PLACEBO, arm::TABLE];
-    let shown = |name: &String| drawn.iter().chain(sections::DRAWN).any(|own| own == name);
+    let shown = |name: &String| drawn.iter().any(|own| own == name) || shows(name);
     let block = |(name, table): (&String, &Json)| {
         let lines: Vec<String> = match table {
             Json::Array(rows) => rows.iter().map(Json::to_string).collect(),

@@ -1,12 +1,12 @@
 //! The main table of a value: constitutions in the order of what training would do, and why each has its verdict.
 
-use super::format::{self, NOTHING, detail, headline, headline_figure};
-use super::rows::{Index, Named};
 use super::tables::{family, verdict_cell};
-use super::verdict::Verdict;
 use crate::document::table::{Cell, Table};
 use crate::document::text;
-use crate::hypothesis::{Control, Estimate, Quantity};
+use crate::theory::reading::index::{Index, Named};
+use crate::theory::reading::quote::{self, NOTHING, detail, headline, headline_figure};
+use crate::theory::reading::verdict::Verdict;
+use crate::theory::{Control, Estimate, Quantity};
 
 /// Constitutions of a value by what training would do: the largest rise first, the largest fall last, by the slope that
 /// decides the verdict and then by the lower end of its interval; then the placebo arm.
@@ -74,7 +74,7 @@ pub(super) fn main<'a>(index: &Index<'a>, verdicts: &[Verdict], value: &'a str) 
             Cell::name(named.name),
             verdict_cell(verdict),
             Cell::number(if own || !arm { headline(slope) } else { NOTHING.to_owned() }),
-            Cell::number(format::p(slope.and_then(|e| e.p_adjusted))),
+            Cell::number(quote::p(slope.and_then(|e| e.p_adjusted))),
             Cell::number(headline(at(share, Control::None))),
         ];
         row.extend(arm.then(|| Cell::number(headline(at(Quantity::OwnAlignment, Control::None)))));
@@ -106,7 +106,7 @@ fn judge_itself<'a>(index: &Index<'a>, value: &'a str) -> Option<Vec<Cell>> {
         Cell::plain("(the judge itself)"),
         Cell::plain("in every constitution"),
         nothing(),
-        Cell::number(format::p(slope.and_then(|e| e.p_adjusted))),
+        Cell::number(quote::p(slope.and_then(|e| e.p_adjusted))),
         Cell::number(headline(share)),
         nothing(),
         Cell::number(headline(of(Quantity::JudgeAlignment, Control::None))),
@@ -146,7 +146,7 @@ pub(super) fn narrow<'a>(index: &Index<'a>, verdicts: &[Verdict], value: &'a str
         out.rows.push(vec![
             Cell::name(named.name),
             Cell::number(if own || !arm { headline(slope) } else { NOTHING.to_owned() }),
-            Cell::number(format::p(slope.and_then(|e| e.p_adjusted))),
+            Cell::number(quote::p(slope.and_then(|e| e.p_adjusted))),
             plain(if own { Quantity::OwnShare } else { Quantity::SlopeShare }),
             plain(if own { Quantity::OwnAlignment } else { Quantity::Alignment }),
             Cell::number(headline_figure(gap)),
@@ -181,7 +181,7 @@ pub(super) fn details<'a>(index: &Index<'a>, verdicts: &[Verdict], value: &'a st
         for &control in controls {
             let at = |quantity| index.cell(quantity, value, named.name, control);
             let show = |quantity| Cell::number(at(quantity).map_or_else(|| NOTHING.to_owned(), detail));
-            let p = |quantity| Cell::number(format::p(at(quantity).and_then(|e| e.p_adjusted)));
+            let p = |quantity| Cell::number(quote::p(at(quantity).and_then(|e| e.p_adjusted)));
             let z = at(Quantity::EncodedSlope).and_then(|e| e.z);
             let first = control == Control::None;
             out.rows.push(vec![
@@ -191,7 +191,7 @@ pub(super) fn details<'a>(index: &Index<'a>, verdicts: &[Verdict], value: &'a st
                 show(Quantity::Alignment),
                 show(Quantity::Gap),
                 show(Quantity::EncodedSlope),
-                Cell::number(z.map_or_else(|| NOTHING.to_owned(), |z| format::number(z, Some(1.0)))),
+                Cell::number(z.map_or_else(|| NOTHING.to_owned(), |z| quote::number(z, Some(1.0)))),
                 p(Quantity::EncodedSlope),
                 show(Quantity::TotalSlope),
                 p(Quantity::TotalSlope),

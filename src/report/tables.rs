@@ -3,13 +3,15 @@
 use serde_json::Value as Json;
 
 use super::Report;
-use super::format::{self, NOTHING, detail, headline, headline_figure, quotable};
 use super::overall::is_lower_estimate;
-use super::rows::{Index, Named};
-use super::verdict::{Outcome, Verdict, Z95};
 use crate::document::table::{Cell, NAME, Table, Tone};
 use crate::document::text::{self, shortened};
-use crate::hypothesis::{Control, Estimate, Flag, Quantity};
+use crate::theory::reading::index::{Index, Named};
+use crate::theory::reading::keyed::control;
+use crate::theory::reading::outcome::{Outcome, Z95};
+use crate::theory::reading::quote::{self, NOTHING, detail, headline, headline_figure, quotable};
+use crate::theory::reading::verdict::Verdict;
+use crate::theory::{Control, Estimate, Flag, Quantity};
 
 /// A verdict as a cell.
 pub(super) fn verdict_cell(verdict: &Verdict) -> Cell {
@@ -71,8 +73,8 @@ pub(super) fn model<'a>(index: &Index<'a>, value: &'a str) -> Table {
     row("ceiling: least regret, units of the value", &own(Quantity::CeilingRegret), &plain);
     row("⟨w, v*⟩, alignment of generation", &own(Quantity::GenerationAlignment), &plain);
     row("|cos| of unrelated directions, 95 %", &own(Quantity::GeometryNull), &|e| match e.estimate {
-        Some(sd) if quotable(e) => format!("≤ {}", format::number(Z95 * sd, None)),
-        _ => format::NOT_IDENTIFIABLE.to_owned(),
+        Some(sd) if quotable(e) => format!("≤ {}", quote::number(Z95 * sd, None)),
+        _ => quote::NOT_IDENTIFIABLE.to_owned(),
     });
     row("effective dimension within prompts, d_eff", &shared(Quantity::DEff), &plain);
     row("the same of prompts' means", &shared(Quantity::DEffBetween), &plain);
@@ -147,47 +149,12 @@ pub(super) fn other_judges(report: &Report) -> Table {
             show(Quantity::Alignment, Control::None),
             show(Quantity::Alignment, Control::Length),
             Cell::number(detail(e)),
-            Cell::number(format::p(e.p_adjusted)),
+            Cell::number(quote::p(e.p_adjusted)),
             show(Quantity::TotalSlope, Control::None),
             show(Quantity::JudgeAccuracy, Control::None),
         ]);
     }
     out
-}
-
-/// Quantities with a key of their own: `value_cos`, `value_concentration`, `tilt_gain`.
-pub(super) fn keyed(report: &Report, quantity: Quantity) -> Table {
-    let mut out = match quantity {
-        Quantity::ValueCos => Table::titled(&["value", "and", "control", ">cos(v*₁, v*₂) [95 %]"]),
-        Quantity::ValueConcentration => Table::titled(&["value", "control", ">k", ">ρ²_k"]),
-        _ => Table::titled(&["value", "constitution", "control", ">λ·sd(r_c)", ">gain in the value [95 %]"]),
-    };
-    for e in report.estimates.iter().filter(|e| e.quantity == quantity && e.judge.is_none()) {
-        let mut cells = vec![Cell::name(e.value.as_deref().unwrap_or(NOTHING))];
-        match quantity {
-            Quantity::ValueCos => cells.push(Cell::name(e.value2.as_deref().unwrap_or(NOTHING))),
-            Quantity::ValueConcentration => {}
-            _ => cells.push(Cell::name(e.constitution.as_deref().unwrap_or(NOTHING))),
-        }
-        cells.push(Cell::plain(control(e)));
-        match quantity {
-            Quantity::ValueCos => {}
-            Quantity::ValueConcentration => {
-                cells.push(Cell::number(e.k.map_or_else(|| NOTHING.to_owned(), |k| k.to_string())));
-            }
-            _ => cells.push(Cell::number(e.lambda_sd.map_or_else(|| NOTHING.to_owned(), |l| l.to_string()))),
-        }
-        cells.push(Cell::number(detail(e)));
-        out.rows.push(cells);
-    }
-    out
-}
-
-fn control(e: &Estimate) -> &'static str {
-    match e.control {
-        Control::None => "none",
-        Control::Length => "length",
-    }
 }
 
 /// A quantity's name as `report.json` spells it.
@@ -231,10 +198,10 @@ pub(super) fn estimates(report: &Report, keep: &dyn Fn(&Estimate) -> bool) -> Ta
             Cell::plain(control(e)),
             or_nothing(e.layer.map(|l| l.to_string())),
             Cell::number(detail(e)),
-            or_nothing(e.se.map(|se| format::number(se, Some(se)))),
-            or_nothing(e.z.map(|z| format::number(z, Some(1.0)))),
-            or_nothing(e.n.map(|n| format::count(n as u64))),
-            or_nothing(e.blocks.map(|n| format::count(n as u64))),
+            or_nothing(e.se.map(|se| quote::number(se, Some(se)))),
+            or_nothing(e.z.map(|z| quote::number(z, Some(1.0)))),
+            or_nothing(e.n.map(|n| quote::count(n as u64))),
+            or_nothing(e.blocks.map(|n| quote::count(n as u64))),
             Cell::plain(text::clean(&e.method)),
             Cell::plain(text::clean(&e.warnings.join("; "))),
         ]);

@@ -2,21 +2,22 @@
 //! make it wrong.
 
 use super::Report;
-use super::format::{count, counted, p, percent, quotable};
+use super::counted::{deciding, groups, lower_model, real};
 use super::obstacles::{judge_itself, obstacle};
 use super::overall::{Encoded, ValueSummary, summaries};
-use super::rows::Index;
-use super::sections::angles::conflict;
-use super::sections::state::without_a_judge;
-use super::sections::verdict::left_unsaid;
-use super::validity::JudgeValidity;
-use super::verdict::{MATTERS, Outcome, Qualifier, Verdict, placebo_texts, verdicts_of};
-use crate::document::text::shortened;
-use crate::hypothesis::arm::DRAWS_NEEDED;
-use crate::hypothesis::{Control, Estimate, Quantity};
+use crate::theory::angles::conflict;
+use crate::theory::answer::left_unsaid;
+use crate::theory::base::arm::DRAWS_NEEDED;
+use crate::theory::reading::index::Index;
+use crate::theory::reading::outcome::{MATTERS, Outcome, Qualifier};
+use crate::theory::reading::quote::{count, counted, p, percent, quotable};
+use crate::theory::reading::validity::JudgeValidity;
+use crate::theory::reading::verdict::{Verdict, placebo_texts, verdicts};
+use crate::theory::reading::words::joined;
+use crate::theory::reading::words::{NAMED_VALUES, quoted};
+use crate::theory::state::without_a_judge;
+use crate::theory::{Control, Quantity};
 
-/// Values that the first sentence names.
-pub(super) const NAMED_VALUES: usize = 2;
 /// Constitutions that a sentence names.
 const NAMED: usize = 6;
 /// Share of pairs with the same preference in both orders below which the reader is told.
@@ -27,8 +28,8 @@ const FEW_BLOCKS: usize = 100;
 /// Five lines of plain text, not escaped: the finding; under which constitutions; what the model's inner
 /// state shows; how sure; what would make it wrong.
 pub fn five_lines(report: &Report) -> [String; 5] {
-    let index = Index::new(report);
-    let verdicts = verdicts_of(report, &index);
+    let index = report.index();
+    let verdicts = verdicts(&index);
     lines(report, &index, &verdicts, &summaries(&index))
 }
 
@@ -40,8 +41,8 @@ pub(super) fn lines(
 ) -> [String; 5] {
     [
         finding(report, index, verdicts, summaries),
-        which(report, index, verdicts),
-        [Some(inner_state(index, summaries)), conflict(report), without_a_judge(report), left_unsaid(index)]
+        which(index, verdicts),
+        [Some(inner_state(index, summaries)), conflict(index), without_a_judge(index), left_unsaid(index)]
             .into_iter()
             .flatten()
             .collect::<Vec<_>>()
@@ -49,24 +50,6 @@ pub(super) fn lines(
         how_sure(index, verdicts),
         what_would_make_it_wrong(report, index, verdicts, summaries),
     ]
-}
-
-pub(super) fn quoted(name: &str) -> String {
-    format!("“{}”", shortened(name, 40))
-}
-
-pub(super) fn joined(names: &[String], most: usize) -> String {
-    let shown = names.len().min(most);
-    let mut text = match &names[..shown] {
-        [] => return "none".into(),
-        [one] => one.clone(),
-        [head @ .., last] if shown == names.len() => format!("{} and {last}", head.join(", ")),
-        some => some.join(", "),
-    };
-    if names.len() > shown {
-        text += &format!(" and {} more", names.len() - shown);
-    }
-    text
 }
 
 pub(super) fn values(index: &Index<'_>) -> String {
@@ -79,23 +62,6 @@ pub(super) fn values(index: &Index<'_>) -> String {
         );
     }
     joined(&names, NAMED_VALUES)
-}
-
-/// Verdicts outside the placebo arm.
-pub(super) fn real(verdicts: &[Verdict]) -> impl Iterator<Item = &Verdict> + Clone {
-    verdicts.iter().filter(|v| !v.placebo)
-}
-
-/// Independent groups of answers behind the verdicts.
-pub(super) fn groups(index: &Index<'_>, verdicts: &[Verdict]) -> Option<usize> {
-    verdicts.iter().filter_map(|v| deciding(index, v)?.blocks).max()
-}
-
-/// The slope that decided a verdict.
-pub(super) fn deciding<'a>(index: &Index<'a>, v: &Verdict) -> Option<&'a Estimate> {
-    let value = index.values.iter().copied().find(|name| *name == v.value)?;
-    let named = index.constitutions.iter().find(|c| c.name == v.constitution)?;
-    index.cell(v.slope, value, named.name, Control::None)
 }
 
 fn finding(report: &Report, index: &Index<'_>, verdicts: &[Verdict], summaries: &[ValueSummary]) -> String {
@@ -178,11 +144,7 @@ fn finding(report: &Report, index: &Index<'_>, verdicts: &[Verdict], summaries: 
     )
 }
 
-pub(super) fn lower_model(subject: &str) -> String {
-    if subject == "This model" { "this model".into() } else { subject.into() }
-}
-
-fn which(report: &Report, index: &Index<'_>, verdicts: &[Verdict]) -> String {
+fn which(index: &Index<'_>, verdicts: &[Verdict]) -> String {
     if real(verdicts).next().is_none() {
         return "No constitution (a text that says which of two answers to prefer) was put to it as a judge."
             .into();
@@ -287,7 +249,7 @@ fn which(report: &Report, index: &Index<'_>, verdicts: &[Verdict]) -> String {
         let text = parts.join("; ");
         out.push(if several { format!("{}: {text}.", quoted(value)) } else { capital(&text) + "." });
     }
-    out.extend(judge_itself(report, index));
+    out.extend(judge_itself(index));
     out.join(" ")
 }
 

@@ -14,10 +14,10 @@ use serde_json::json;
 use super::random::Law;
 use crate::document::Document;
 use crate::document::table::Table;
-use crate::hypothesis::dominance::{Largest, percent};
-use crate::hypothesis::mean::mean_by_block;
-use crate::hypothesis::{Estimate, Labels, Quantity};
-use crate::report::format::{number, optional, p, with_interval};
+use crate::theory::base::dominant::{Largest, percent};
+use crate::theory::base::mean::mean_by_block;
+use crate::theory::reading::quote::{number, optional, p, with_interval};
+use crate::theory::{Estimate, Labels, Quantity};
 
 /// One better against one worse response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

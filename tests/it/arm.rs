@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 
 use vstar::batch::rates::{over_seeds, report_of};
-use vstar::hypothesis::{Control, Quantity};
-use vstar::report::verdict::{MATTERS, verdicts};
 use vstar::report::{Outcome, Qualifier, Report, to_markdown};
 use vstar::simulate::{Design, Judge, Regime, simulate};
+use vstar::theory::reading::outcome::MATTERS;
+use vstar::theory::{Control, Quantity};
 
 /// A text without content, like those of [`Regime::ContentFree`].
 fn text(name: &str, placebo: bool) -> Judge {
@@ -74,7 +74,7 @@ fn improver() -> Report {
 fn own_figures_are_those_of_the_difference_and_the_common_part_stands_once() {
     let report = improver();
     let get = |quantity, constitution: Option<&str>| {
-        let is = |e: &&vstar::hypothesis::Estimate| {
+        let is = |e: &&vstar::theory::Estimate| {
             e.quantity == quantity
                 && e.constitution.as_deref() == constitution
                 && e.value.as_deref() == Some("S")
@@ -107,7 +107,7 @@ fn paraphrases_of_one_placebo_are_one_text() {
     let report = report_of(&simulated.observations, &[]).expect("a report");
     let arms = report.tables["placebo_arm"].as_array().expect("arms");
     assert!(arms.iter().all(|a| a["draws"] == 3 && a.get("band").is_none()), "{arms:?}");
-    assert!(verdicts(&report).iter().all(|v| !v.is_signed()));
+    assert!(report.verdicts().iter().all(|v| !v.is_signed()));
     let text = to_markdown(&report);
     assert!(text.contains("3 independent texts") && text.contains("differs from 0"), "{text}");
 }
@@ -134,10 +134,10 @@ fn the_flag_and_the_metadata_make_the_same_report() {
     let without = with_meta(&simulated.observations, "families", "{}");
     let names: Vec<String> = (1..=4).map(|i| format!("placebo-{i}")).collect();
     let by_flag = report_of(&without, &names).expect("a report");
-    assert_eq!(verdicts(&by_meta), verdicts(&by_flag));
+    assert_eq!(by_meta.verdicts(), by_flag.verdicts());
     assert_eq!(to_markdown(&by_meta), to_markdown(&by_flag));
     let placebo: BTreeSet<String> =
-        verdicts(&by_flag).iter().filter(|v| v.placebo).map(|v| v.constitution.clone()).collect();
+        by_flag.verdicts().iter().filter(|v| v.placebo).map(|v| v.constitution.clone()).collect();
     assert_eq!(placebo, names.into_iter().collect());
     let none = report_of(&without, &[]).expect("a report");
     assert!(to_markdown(&none).contains("No placebo arm was run"));
@@ -150,7 +150,7 @@ fn placebos_never_improve_and_their_size_stands_beside_their_name() {
     for seed in 600..606 {
         let simulated = simulate(&Regime::Improver.design(), seed).expect("a data set");
         let report = report_of(&simulated.observations, &[]).expect("a report");
-        for v in verdicts(&report).iter().filter(|v| v.placebo) {
+        for v in report.verdicts().iter().filter(|v| v.placebo) {
             assert!(!v.is_signed(), "{v:?}");
             if v.verdict == Outcome::PlaceboEffect {
                 assert!(v.label().contains("of best"), "{}", v.label());
@@ -173,7 +173,7 @@ fn a_clear_effect_of_no_size_is_no_verdict() {
     for seed in 0..6 {
         let simulated = simulate(&design, 700 + seed).expect("a data set");
         let report = report_of(&simulated.observations, &[]).expect("a report");
-        let all = verdicts(&report);
+        let all = report.verdicts();
         let v = all.iter().find(|v| v.constitution == "improver").expect("a verdict");
         assert!(!v.is_signed(), "{v:?}");
         assert!(v.share.is_none_or(|s| s.abs() < MATTERS), "{v:?}");
@@ -193,7 +193,7 @@ fn a_judge_that_takes_the_first_answer_is_said_to_and_gives_no_verdict() {
         Design { judges, common: None, position_bias: [2.6, 0.3], judge_noise: 0.3, ..content_free(4) };
     let report =
         report_of(&simulate(&by_place, 800).expect("a data set").observations, &[]).expect("a report");
-    let all = verdicts(&report);
+    let all = report.verdicts();
     assert!(all.iter().all(|v| v.verdict == Outcome::JudgeInvalid), "{all:?}");
     let text = to_markdown(&report);
     let first = text.lines().next().unwrap_or_default();
@@ -216,7 +216,7 @@ fn a_judge_that_hears_no_constitution_is_said_to_and_one_that_hears_is_not() {
         judge.sd = 0.05;
     }
     let report = report_of(&simulate(&deaf, 801).expect("a data set").observations, &[]).expect("a report");
-    let all = verdicts(&report);
+    let all = report.verdicts();
     assert!(all.iter().all(|v| v.verdict == Outcome::JudgeInvalid), "{all:?}");
     assert!(to_markdown(&report).contains("heeds the constitution hardly more"));
     let hears = report_of(&simulate(&Regime::Improver.design(), 801).expect("a data set").observations, &[]);
@@ -229,7 +229,7 @@ fn a_handful_of_groups_is_said_first_and_has_no_interval() {
     let report = report_of(&simulate(&design, 802).expect("a data set").observations, &[]).expect("a report");
     let text = to_markdown(&report);
     assert!(text.starts_with("# Too little data: 8 independent groups of answers"), "{text}");
-    assert!(verdicts(&report).iter().all(|v| v.verdict == Outcome::TooLittleData));
+    assert!(report.verdicts().iter().all(|v| v.verdict == Outcome::TooLittleData));
     for e in report.estimates.iter().filter(|e| e.blocks.is_some_and(|b| b < 10)) {
         assert!(e.se.is_none() && e.lo.is_none() && !e.reportable, "{e:?}");
     }

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Value as Json, json};
-use vstar::hypothesis::{Control, Estimate, Quantity};
 use vstar::input::{Family, Sign};
 use vstar::report::{ConstitutionCard, PLACEBO, Provenance, Report, to_markdown};
+use vstar::theory::{Control, Estimate, Quantity};
 use vstar::units::Layer;
 
 pub fn estimate(quantity: Quantity, control: Control, value: f64, se: f64) -> Estimate {

@@ -278,7 +278,7 @@ fn every_name_in_a_report_is_explained_and_a_misspelt_one_gets_the_nearest() {
     let place = Place::new();
     let (ok, list, err) = place.vstar(&["explain"]);
     assert!(ok, "{err}");
-    for quantity in vstar::hypothesis::Quantity::ALL {
+    for quantity in vstar::theory::Quantity::ALL {
         assert!(list.contains(&format!("{} ", quantity.name())), "{} is not listed", quantity.name());
     }
     let (ok, text, err) = place.vstar(&["explain", "alignment"]);

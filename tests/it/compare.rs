@@ -7,12 +7,12 @@ use safetensors::SafeTensors;
 use serde_json::{Value as Json, json};
 use vstar::batch::pose;
 use vstar::error::Kind;
-use vstar::hypothesis::between::constitution_cosines;
-use vstar::hypothesis::{Choices, Control, Estimate, LayerSource, Quantity};
 use vstar::observations::Observations;
 use vstar::probe::Contrasts;
 use vstar::report::Report;
 use vstar::report::compare::{Run, compare, to_html, to_json, to_markdown, to_terminal};
+use vstar::theory::between::constitution_cosines;
+use vstar::theory::{Choices, Control, Estimate, LayerSource, Quantity};
 
 use crate::cli::ready;
 use crate::stories::fixture;

@@ -6,13 +6,12 @@ use std::collections::BTreeSet;
 use ndarray::Array2;
 use vstar::batch::problem::pose;
 use vstar::error::Result;
-use vstar::hypothesis::{
-    Analysis, Choices, Control, Estimate, LayerSource, Options, Problem, Quantity, StateText, analyse,
-};
-use vstar::report::verdict::verdicts;
 use vstar::report::words::five_lines;
 use vstar::report::{Outcome, Report};
 use vstar::simulate::{Design, Regime, Simulated, simulate};
+use vstar::theory::{
+    Analysis, Choices, Control, Estimate, LayerSource, Options, Problem, Quantity, StateText, analyse,
+};
 use vstar::units::Layer;
 
 /// The problem of a data set, its placebo texts named as such, and its residual stream.
@@ -78,7 +77,7 @@ fn scored(problem: &mut Problem, which: impl Fn(&str) -> bool, of: impl Fn(usize
         let reward: Vec<f64> = judged.reward.iter().enumerate().map(|(r, &v)| of(r, v)).collect();
         judged.reward.clone_from(&reward);
         (judged.choices, judged.fit, judged.mode) =
-            (Choices::Scores(reward), None, vstar::hypothesis::Mode::Scores);
+            (Choices::Scores(reward), None, vstar::theory::Mode::Scores);
     }
 }
 
@@ -90,7 +89,7 @@ fn copies_of_one_placebo_text_are_one_draw_of_the_arm() {
     let draws = |problem: &Problem| {
         let analysis = fitted(problem, &source);
         let arms: BTreeSet<usize> = analysis.arms.iter().map(|a| a.draws).collect();
-        let signed = verdicts(&report(&analysis)).iter().filter(|v| v.is_signed()).count();
+        let signed = report(&analysis).verdicts().iter().filter(|v| v.is_signed()).count();
         (arms, signed, analysis.warnings.join("\n"))
     };
     let (arms, signed, warnings) = draws(&problem);
@@ -172,7 +171,7 @@ fn prompts_that_stand_twice_make_no_figure_surer() {
     doubled.tokens = problem.tokens.as_deref().map(twice);
     doubled.logprob = problem.logprob.as_deref().map(twice);
     for value in &mut doubled.values {
-        if let vstar::hypothesis::Labels::Scores(s) = &mut value.labels {
+        if let vstar::theory::Labels::Scores(s) = &mut value.labels {
             *s = twice(s);
         }
     }
@@ -212,7 +211,7 @@ fn a_judge_without_a_preference_is_not_valid_and_nothing_of_it_is_significant() 
     let total = find(&one, Quantity::TotalSlope, Some("improver"));
     assert_eq!((total.estimate, total.se), (Some(0.0), Some(0.0)));
     assert!(total.p_adjusted.is_none_or(|p| p == 1.0), "{:?}", total.p_adjusted);
-    let of_it = verdicts(&report(&one));
+    let of_it = report(&one).verdicts();
     let of = |name: &str| of_it.iter().find(|v| v.constitution == name).expect("a verdict");
     assert_eq!(of("improver").verdict, Outcome::JudgeInvalid);
     assert_ne!(of("text-1").verdict, Outcome::JudgeInvalid);

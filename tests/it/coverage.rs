@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use vstar::batch::{pose, table};
-use vstar::hypothesis::{Control, Options, Quantity, analyse};
 use vstar::simulate::{Design, Judge, Regime, Table, simulate};
+use vstar::theory::{Control, Options, Quantity, analyse};
 
 /// A small copy of a regime, so that a hundred seeds take seconds.
 fn small(regime: Regime, prompts: usize) -> Design {
@@ -116,7 +116,7 @@ fn shuffled_labels_and_placebos_give_no_evidence() {
         let simulated = simulate(&design, 4000 + seed).expect("a data set");
         let mut posed = pose(&simulated.observations, None, &BTreeSet::new()).expect("a problem");
         for value in &mut posed.problem.values {
-            if let vstar::hypothesis::Labels::Scores(s) = &mut value.labels {
+            if let vstar::theory::Labels::Scores(s) = &mut value.labels {
                 s.shuffle(&mut rng);
             }
         }

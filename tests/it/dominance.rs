@@ -7,12 +7,12 @@ use rand_distr::{Distribution, StandardNormal, StudentT};
 use rayon::prelude::*;
 use vstar::batch::pose;
 use vstar::error::Place;
-use vstar::hypothesis::dimension::dimension_of;
-use vstar::hypothesis::dominance::{Dominance, What};
-use vstar::hypothesis::{Analysis, Control, Estimate, Flag, Options, Quantity, analyse};
 use vstar::observations::{Columns, Meta, Observations};
 use vstar::probe::{Contrasts, Spectrum};
 use vstar::report::{Provenance, Report, from_json, to_json, to_markdown};
+use vstar::theory::base::dominant::{Dominance, What};
+use vstar::theory::base::effective::dimension_of;
+use vstar::theory::{Analysis, Control, Estimate, Flag, Options, Quantity, analyse};
 use vstar::units::Layer;
 
 const D: usize = 24;

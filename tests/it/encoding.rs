@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use vstar::batch::{coverage, pose, table};
-use vstar::hypothesis::{Analysis, Control, Estimate, Flag, Options, Quantity, analyse};
 use vstar::report::{Report, to_markdown};
 use vstar::simulate::coverage::{Cell, cells};
 use vstar::simulate::{Binary, Design, Judge, Levels, Loading, simulate};
+use vstar::theory::{Analysis, Control, Estimate, Flag, Options, Quantity, analyse};
 
 fn analysed(design: &Design, seed: u64) -> Analysis {
     let data = simulate(design, seed).expect("a data set");

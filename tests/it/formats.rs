@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use ndarray::Array3;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use vstar::observations::{Columns, Judgments, Meta, Observations};
-use vstar::report::verdict::Outcome;
+use vstar::theory::reading::outcome::Outcome;
 use vstar::units::Layer;
 
 use crate::cli::Place;

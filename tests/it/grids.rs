@@ -5,10 +5,10 @@
 use vstar::batch::coverage::every::{Kept, Tally, Targets, count};
 use vstar::batch::coverage::verdicts::{Measured, of_null, of_state, to_markdown};
 use vstar::batch::rates::over_seeds;
-use vstar::hypothesis::{Control, Quantity};
 use vstar::report::Outcome;
 use vstar::simulate::coverage::{IMPROVER, Null, cells_of_all, null_cells, power_cells};
 use vstar::simulate::{Design, Regime, simulate, simulate_rows};
+use vstar::theory::{Control, Quantity};
 use vstar::units::Layer;
 
 #[test]

@@ -5,14 +5,14 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 use vstar::batch::pose;
-use vstar::hypothesis::bench::{Bench, Label};
-use vstar::hypothesis::improvement::Angle;
-use vstar::hypothesis::{Analysis, Control, Estimate, Options, Quantity, analyse, dimension, tilt};
-use vstar::hypothesis::{Labels, LayerSource};
 use vstar::observations::Observations;
-use vstar::probe::Contrasts;
 use vstar::probe::influence::theta;
-use vstar::probe::reml;
+use vstar::probe::{Contrasts, reml};
+use vstar::theory::base::angle::Angle;
+use vstar::theory::base::bench::{Bench, Label};
+use vstar::theory::{
+    Analysis, Control, Estimate, Labels, LayerSource, Options, Quantity, analyse, dimension, tilt,
+};
 
 use crate::stories::fixture;
 
@@ -131,7 +131,7 @@ fn what_the_report_does_not_show_is_met_too() {
     assert_eq!(Value::from(bench.spectrum.rank()), reference["rank"]);
     close("df", bench.spectrum.default_df(), &reference["df_target"]);
     close("ridge", bench.lambda, &reference["ridge"]);
-    let d = dimension::dimension(&bench).expect("a dimension");
+    let d = dimension::effective::dimension(&bench).expect("a dimension");
     let want = &reference["d_eff_within"];
     close("d_eff", d.d_eff, &want["d_eff"]);
     close("log se", d.log_se, &want["log_se"]);
@@ -169,7 +169,7 @@ fn what_the_report_does_not_show_is_met_too() {
     }
     for (key, want) in reference["total_slope"].as_object().expect("slopes") {
         let (a, b) = key.split_once('|').expect("two labels");
-        let (estimate, _) = vstar::hypothesis::improvement::total_slope(&bench, &label(a), &label(b));
+        let (estimate, _) = vstar::theory::base::angle::total_slope(&bench, &label(a), &label(b));
         close(key, estimate.estimate.expect("a slope"), &want["slope"]);
         close(key, estimate.se.expect("an error"), &want["se"]);
     }

@@ -8,12 +8,12 @@ use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
 use vstar::batch::pose;
 use vstar::error::Result;
-use vstar::hypothesis::layers::selects;
-use vstar::hypothesis::{
+use vstar::simulate::{Design, Regime, Simulated, simulate};
+use vstar::theory::base::layers::selects;
+use vstar::theory::{
     Analysis, Asked, Choices, Control, Estimate, Labels, LayerSource, Mode, Options, Parts, Problem,
     Quantity, Value, analyse,
 };
-use vstar::simulate::{Design, Regime, Simulated, simulate};
 use vstar::units::Layer;
 
 /// Residual streams in memory.
@@ -103,7 +103,7 @@ fn the_embeddings_are_a_baseline_and_never_chosen() {
     let posed = pose(&data.observations, None, &BTreeSet::new()).expect("a problem");
     let at = |layer| {
         let options =
-            Options { layer: vstar::hypothesis::LayerChoice::Fixed(Layer(layer)), ..Options::default() };
+            Options { layer: vstar::theory::LayerChoice::Fixed(Layer(layer)), ..Options::default() };
         analyse(&posed.problem, &posed.source, &options).expect("an analysis")
     };
     assert!(one(&at(1), Quantity::Rho2Embeddings).estimate.is_some());
@@ -192,7 +192,7 @@ fn where_the_halves_differ_each_is_scored_at_the_layer_of_the_other() {
         let at = |layer| {
             let h = posed.source.resid(layer).expect("a layer");
             let bench =
-                vstar::hypothesis::bench::Bench::new(contrasts.clone(), h.view(), None).expect("a bench");
+                vstar::theory::base::bench::Bench::new(contrasts.clone(), h.view(), None).expect("a bench");
             bench.probe(vec![bench.column(s)]).remove(0)
         };
         let (by_first, by_second) = (at(first.layer), at(second.layer));

@@ -7,14 +7,13 @@ use std::path::Path;
 use candle_core::{DType, Device};
 use serde_json::{Value as Json, json};
 use vstar::batch::pose;
-use vstar::hypothesis::{Choices, Estimate, Mode, Options, Quantity, analyse};
 use vstar::input::{Prompt, ReadOptions, read_items};
 use vstar::judge::{JudgeTemplate, Question};
 use vstar::model::decoder::NoTap;
 use vstar::model::{LoadOptions, Model, ModelSource, Packing};
 use vstar::observations::{Observations, read_rows};
-use vstar::report::verdict::verdicts;
 use vstar::report::{Report, to_markdown};
+use vstar::theory::{Choices, Estimate, Mode, Options, Quantity, analyse};
 use vstar::units::Layer;
 
 use crate::cli::{Place, model, ready, report};
@@ -230,6 +229,6 @@ fn the_same_rewards_give_the_same_figures_whatever_they_are_called() {
     assert!((accuracy(None) - accuracy(Some(Mode::Implicit))).abs() < 0.02);
     assert_eq!(analysis.directions["v_c.good"], analysis.directions["v_c.good.implicit"]);
     let report = Report::new(json!({}).as_object().expect("an object").clone(), &analysis, Vec::new());
-    assert_eq!(verdicts(&report).iter().filter(|v| v.value == "S" && v.constitution == "good").count(), 1);
+    assert_eq!(report.verdicts().iter().filter(|v| v.value == "S" && v.constitution == "good").count(), 1);
     assert!(to_markdown(&report).contains("asked in other ways"));
 }

@@ -6,7 +6,7 @@ use vstar::model::hub::Unwatched;
 use vstar::organism::folder;
 use vstar::organism::lexicon::LEXICON;
 use vstar::organism::net::Shape;
-use vstar::report::verdict::{Outcome, verdicts};
+use vstar::theory::reading::outcome::Outcome;
 
 /// Verdicts of the quick start's experiment on models with random weights: (signed, all), outside the placebo arm.
 fn on_random_weights(seeds: std::ops::Range<u64>) -> (usize, usize, Vec<String>) {
@@ -28,7 +28,7 @@ fn on_random_weights(seeds: std::ops::Range<u64>) -> (usize, usize, Vec<String>)
         std::fs::write(&path, experiment).expect("an experiment");
         let loaded = Loaded::read(&path, &mut Unwatched).expect("an experiment");
         let report = loaded.run(&mut Silent).expect("a report").report;
-        for verdict in verdicts(&report).iter().filter(|v| !v.placebo) {
+        for verdict in report.verdicts().iter().filter(|v| !v.placebo) {
             all += 1;
             if matches!(verdict.verdict, Outcome::Improves | Outcome::Degrades) {
                 signed += 1;

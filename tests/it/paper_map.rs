@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use vstar::hypothesis::Quantity;
+use vstar::theory::{Quantity, STATEMENTS};
 
 fn page() -> String {
     std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/paper-map.md"))
@@ -58,12 +58,66 @@ fn every_module_is_there() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     for row in rows(&page) {
         for module in code(row[2]) {
-            let path = module.replace("::", "/");
-            let there = ["", "hypothesis/"].iter().any(|under| {
+            let path = module.strip_prefix("theory::").unwrap_or(module).replace("::", "/");
+            let there = ["", "theory/"].iter().any(|under| {
                 let at = root.join(format!("{under}{path}"));
                 at.is_dir() || at.with_extension("rs").is_file()
             });
             assert!(there, "`{module}` of “{}” is no module", row[0]);
         }
     }
+}
+
+/// Every statement of the program stands in the map: each of its quantities in a row that names its module, and its source
+/// in the first column of one of these rows.
+#[test]
+fn the_map_holds_every_statement_of_the_program() {
+    let page = page();
+    let rows = rows(&page);
+    let mut names = BTreeSet::new();
+    for statement in STATEMENTS {
+        assert!(names.insert(statement.name), "{} stands twice", statement.name);
+        let own = |row: &&Vec<&str>| {
+            code(row[2]).any(|module| {
+                let module = module.strip_prefix("theory::").unwrap_or(module);
+                module.split("::").next() == Some(statement.name)
+            })
+        };
+        let own: Vec<&Vec<&str>> = rows.iter().filter(own).collect();
+        assert!(!own.is_empty(), "no row names the module `{}`", statement.name);
+        for quantity in statement.quantities {
+            assert!(
+                own.iter().any(|row| code(row[1]).any(|name| name == quantity.name())),
+                "no row of `{}` names `{}`",
+                statement.name,
+                quantity.name()
+            );
+        }
+        for part in statement.source.split(", ") {
+            // "Propositions 18–23", "Assumptions 1", "Section 9.2": the number is enough.
+            let number = part.rsplit(' ').next().unwrap_or(part).split('–').next().unwrap_or(part);
+            assert!(own.iter().any(|row| row[0].contains(number)), "{}: {part} in {own:?}", statement.name);
+        }
+    }
+}
+
+/// What the program measures of the paper is measured by one statement.
+#[test]
+fn every_quantity_of_a_report_belongs_to_one_statement() {
+    let mut of = std::collections::BTreeMap::new();
+    for statement in STATEMENTS {
+        for quantity in statement.quantities {
+            let other = of.insert(*quantity, statement.name);
+            assert!(other.is_none(), "{}: {} and {other:?}", quantity.name(), statement.name);
+        }
+    }
+    // Of interventions, of runs side by side, and of checkpoints: measured by commands of their own.
+    let elsewhere = ["steer_", "direction_", "shift_", "function_cos", "constitution_cos"];
+    let missing: Vec<&str> = Quantity::ALL
+        .iter()
+        .filter(|q| !of.contains_key(q))
+        .map(|q| q.name())
+        .filter(|name| !elsewhere.iter().any(|e| name.starts_with(e)))
+        .collect();
+    assert!(missing.is_empty(), "no statement measures {missing:?}");
 }

@@ -7,13 +7,14 @@ use linfa::traits::Fit;
 use linfa_linear::LinearRegression;
 use ndarray::{Array1, Array2};
 use serde_json::Value;
-use vstar::hypothesis::bench::{Bench, Label};
-use vstar::hypothesis::discrimination::auc;
-use vstar::hypothesis::{latent, multiplicity};
 use vstar::linalg::solve;
 use vstar::probe::logistic::LogisticProbe;
 use vstar::probe::twicing::{components, directions, ridge};
 use vstar::probe::{Contrasts, Spectrum};
+use vstar::theory::base::bench::{Bench, Label};
+use vstar::theory::base::multiplicity;
+use vstar::theory::encoding::discrimination::auc;
+use vstar::theory::encoding::latent;
 
 use crate::stories::fixture;
 

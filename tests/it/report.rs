@@ -5,19 +5,20 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Value as Json, json};
 use vstar::batch::pose;
 use vstar::error::{Kind, Place};
-use vstar::hypothesis::{Control, Estimate, Flag, LayerChoice, Options, Quantity, analyse};
 use vstar::input::{Family, Sign};
-use vstar::report::verdict::verdicts;
-use vstar::report::{ConstitutionCard, Outcome, PLACEBO, Qualifier, Report, SKIPPED};
-use vstar::report::{from_json, terminal, to_html, to_json, to_markdown, words};
+use vstar::report::{
+    ConstitutionCard, Outcome, PLACEBO, Qualifier, Report, SKIPPED, from_json, terminal, to_html, to_json,
+    to_markdown, words,
+};
 use vstar::simulate::{Design, Judge, LogProb, Regime, simulate};
+use vstar::theory::{Control, Estimate, Flag, LayerChoice, Options, Quantity, analyse};
 
 use crate::by_hand::{
     against_four, alone, card, change, contrast, contrasts, estimate, model, placebos, report, whole_judge,
 };
 
 fn verdict(report: &Report) -> (Outcome, Option<Qualifier>) {
-    let all = verdicts(report);
+    let all = report.verdicts();
     let one = all.iter().find(|v| v.constitution == "gentle").expect("a verdict");
     (one.verdict, one.qualifier)
 }
@@ -26,10 +27,10 @@ fn verdict(report: &Report) -> (Outcome, Option<Qualifier>) {
 fn a_clear_slope_improves_or_degrades_by_its_sign() {
     let up = report();
     assert_eq!(verdict(&up), (Outcome::Improves, None));
-    assert_eq!(verdicts(&up)[0].guess_held, Some(true));
+    assert_eq!(up.verdicts()[0].guess_held, Some(true));
     let down = against_four(-1.0);
     assert_eq!(verdict(&down), (Outcome::Degrades, None));
-    assert_eq!(verdicts(&down)[0].guess_held, Some(false));
+    assert_eq!(down.verdicts()[0].guess_held, Some(false));
 }
 
 #[test]
@@ -53,7 +54,7 @@ fn a_direction_that_fails_its_gate_is_not_identifiable_and_the_total_slope_is_to
         e.warnings.push("not identifiable: harmless (z = 0.31)".into());
     });
     assert_eq!(verdict(&r), (Outcome::NotIdentifiable, Some(Qualifier::TotalPositive)));
-    assert!(verdicts(&r)[0].reason.contains("z = 0.31"));
+    assert!(r.verdicts()[0].reason.contains("z = 0.31"));
     contrast(&mut r, 1, "difference", json!(-0.47));
     assert_eq!(verdict(&r), (Outcome::NotIdentifiable, Some(Qualifier::TotalNegative)));
     contrast(&mut r, 1, "p_prompts", json!(0.9));
@@ -107,7 +108,7 @@ fn what_placebos_do_as_well_is_no_evidence() {
     change(&mut r, Quantity::OwnSlope, Control::None, |e| e.p_adjusted = Some(0.2));
     contrast(&mut r, 0, "p_texts", json!(0.2));
     assert_eq!(verdict(&r), (Outcome::NoEvidence, Some(Qualifier::WithinPlacebo)));
-    assert!(verdicts(&r)[0].reason.contains("texts without content differ"), "{}", verdicts(&r)[0].reason);
+    assert!(r.verdicts()[0].reason.contains("texts without content differ"), "{}", r.verdicts()[0].reason);
     // Not even the prompts exclude 0: the texts are not to blame.
     contrast(&mut r, 0, "p_prompts", json!(0.2));
     assert_eq!(verdict(&r).1, Some(Qualifier::TotalPositive));
@@ -164,7 +165,7 @@ fn a_placebo_that_moves_the_value_is_a_placebo_effect_everywhere_and_its_size_is
             e.p_adjusted = Some(0.0001);
         }
     }
-    let all = verdicts(&r);
+    let all = r.verdicts();
     let v = all.iter().find(|v| v.constitution == "placebo-0").expect("a verdict");
     assert_eq!((v.verdict, v.label().as_str()), (Outcome::PlaceboEffect, "placebo effect, + (2 % of best)"));
     let text = to_markdown(&r);
@@ -254,9 +255,9 @@ fn a_judge_at_chance_under_announced_constitutions_is_not_no_evidence() {
 #[test]
 fn an_alignment_is_ordinary_up_to_1_96_sd_of_the_geometry_null() {
     let mut r = report();
-    assert_eq!(verdicts(&r)[0].ordinary, Some(false));
+    assert_eq!(r.verdicts()[0].ordinary, Some(false));
     change(&mut r, Quantity::OwnAlignment, Control::None, |e| e.estimate = Some(-0.19));
-    assert_eq!(verdicts(&r)[0].ordinary, Some(true));
+    assert_eq!(r.verdicts()[0].ordinary, Some(true));
     let text = to_markdown(&r);
     assert!(text.contains("ordinary for unrelated directions in this geometry"), "{text}");
 }
@@ -600,7 +601,7 @@ fn planted_directions_get_their_verdicts() {
     std::fs::write(folder.join("report.md"), to_markdown(&report)).expect("a text");
     std::fs::write(folder.join("report.json"), to_json(&report).expect("JSON")).expect("JSON");
     std::fs::write(folder.join("report.txt"), terminal(&report)).expect("a text");
-    let of = |name: &str| verdicts(&report).into_iter().find(|v| v.constitution == name).expect("a verdict");
+    let of = |name: &str| report.verdicts().into_iter().find(|v| v.constitution == name).expect("a verdict");
     assert_eq!(of("gentle").verdict, Outcome::Improves, "{:?}", of("gentle"));
     assert_eq!(of("cruel").verdict, Outcome::Degrades, "{:?}", of("cruel"));
     for nothing in ["formal", "placebo-blue", "placebo-teapot", "placebo-parity", "placebo-weather"] {
@@ -623,7 +624,7 @@ fn planted_directions_get_their_verdicts() {
 fn a_model_that_does_not_encode_the_value_gives_no_evidence() {
     let design = Design { hidden_size: 48, prompts: 150, ..Regime::Unencoded.design() };
     let report = analysed(&design, 3, Vec::new());
-    let all = verdicts(&report);
+    let all = report.verdicts();
     assert!(!all.is_empty() && all.iter().all(|v| v.verdict == Outcome::NotIdentifiable), "{all:?}");
     let text = to_markdown(&report);
     assert!(text.starts_with("# planted gives no evidence that"), "{text}");

@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 
 use vstar::batch::pose;
-use vstar::hypothesis::several::{Profile, TABLE};
-use vstar::hypothesis::{Analysis, Control, Estimate, Options, Quantity, analyse};
 use vstar::simulate::{Design, Judge, Loading, Objective, Regime, simulate};
+use vstar::theory::several::{Profile, TABLE};
+use vstar::theory::{Analysis, Control, Estimate, Options, Quantity, analyse};
 
 fn analysed(design: &Design, seed: u64) -> Analysis {
     let simulated = simulate(design, seed).expect("a data set");

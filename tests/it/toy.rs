@@ -6,7 +6,7 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rand_distr::StandardNormal;
 use vstar::error::Result;
-use vstar::hypothesis::{
+use vstar::theory::{
     Asked, Choices, Control, Labels, LayerSource, Mode, Options, Parts, Problem, Quantity, Value, analyse,
 };
 use vstar::units::Layer;
@@ -55,7 +55,7 @@ fn the_toy_example_comes_out_of_the_estimators() {
     let problem = Problem::new(parts).expect("a problem");
     let analysis = analyse(&problem, &Plane(h), &Options::default()).expect("an analysis");
     let holds = |quantity: Quantity, constitution: Option<&str>, planted: f64| {
-        let own = |e: &&vstar::hypothesis::Estimate| {
+        let own = |e: &&vstar::theory::Estimate| {
             e.quantity == quantity && e.control == Control::None && e.constitution.as_deref() == constitution
         };
         let e = analysis.estimates.iter().find(own).expect("an estimate");

@@ -12,16 +12,16 @@ use rand_distr::{Distribution, StandardNormal};
 use vstar::batch::pose;
 use vstar::error::Result;
 use vstar::forest::{Pool, Request, Settings, run};
-use vstar::hypothesis::{
-    Analysis, Asked, Choices, Control, Labels, LayerChoice, LayerSource, Mode, Options, Parts, Problem,
-    Quantity, Value, VerdictSource, VerdictText, analyse,
-};
 use vstar::input::Family;
 use vstar::model::decoder::{Engine, Steering};
 use vstar::observations::Observations;
 use vstar::probe::Contrasts;
 use vstar::report::words::five_lines;
 use vstar::report::{ConstitutionCard, Report, to_markdown};
+use vstar::theory::{
+    Analysis, Asked, Choices, Control, Labels, LayerChoice, LayerSource, Mode, Options, Parts, Problem,
+    Quantity, Value, VerdictSource, VerdictText, analyse,
+};
 use vstar::units::{Layer, TokenSpan};
 
 use crate::cli::{Place, ready};
@@ -222,7 +222,7 @@ fn directions_that_share_nothing_have_a_cosine_of_none_and_are_not_called_one() 
 fn a_state_that_knows_nothing_of_the_verdict_says_so() {
     let nothing = analysis(&Truth { reading: 0.0, lens: 0.0, ..Truth::CLEAR }.draw(5));
     let find = |quantity| {
-        let of = |e: &&vstar::hypothesis::Estimate| e.quantity == quantity && e.control == Control::None;
+        let of = |e: &&vstar::theory::Estimate| e.quantity == quantity && e.control == Control::None;
         nothing.estimates.iter().find(of).expect("an estimate")
     };
     assert!(find(Quantity::VerdictRho2).lo.expect("an interval") < 0.05);

@@ -18,9 +18,9 @@ use super::{FEWEST, name_of};
 use crate::batch::fit::roster;
 use crate::batch::problem::pose;
 use crate::error::Result;
-use crate::hypothesis::{Control, Estimate, Options, Quantity, analyse};
 use crate::simulate::coverage::{Cell, cells_of_all};
 use crate::simulate::{Design, simulate_rows};
+use crate::theory::{Control, Estimate, Options, Quantity, analyse};
 
 /// What the targets of a cell are taken from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -9,9 +9,9 @@ use std::fmt::Write;
 
 use super::table::over_seeds;
 use crate::error::Result;
-use crate::hypothesis::Control;
 use crate::simulate::coverage::{Cell, cells};
 use crate::simulate::{Line, Table};
+use crate::theory::Control;
 
 /// Columns: heading, and the figures that stand under it (without control, by the names of the truth), the first that a
 /// cell has.

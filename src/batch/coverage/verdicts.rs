@@ -11,10 +11,10 @@ use crate::batch::fit::roster;
 use crate::batch::problem::pose;
 use crate::batch::rates::{Rates, over_seeds, under, wilson};
 use crate::error::Result;
-use crate::hypothesis::{Control, Options, analyse, state};
 use crate::report::Outcome;
 use crate::simulate::coverage::{IMPROVER, NullCell, PowerCell, null_cells, power_cells};
 use crate::simulate::{CONSTITUTION, Design, Regime, simulate};
+use crate::theory::{Control, Options, analyse, state};
 
 /// Data sets in which figures of the state were said to be above or below what placebo texts do.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -7,15 +7,16 @@ use ndarray::Array2;
 use super::SteerOptions;
 use crate::batch::capture::Prepared;
 use crate::batch::progress::Progress;
-use crate::capture::{self, Job, job::place_of};
+use crate::capture::job::place_of;
+use crate::capture::{self, Job};
 use crate::error::{Kind, Place, Refusal, Result};
 use crate::forest::{self, Reading, Request};
-use crate::hypothesis::Labels;
-use crate::hypothesis::mean::{BlockMean, mean_by_block};
 use crate::input::Items;
 use crate::judge::{Docket, JudgeTemplate, Pair, docket};
 use crate::model::decoder::Steering;
 use crate::steer::effect::{Comparison, comparisons};
+use crate::theory::Labels;
+use crate::theory::base::mean::{BlockMean, mean_by_block};
 use crate::units::Layer;
 
 /// What the model is asked, with and without interventions.

@@ -14,12 +14,12 @@ use super::named::Named;
 use super::progress::Progress;
 use crate::artifact;
 use crate::error::{Kind, Refusal, Result};
-use crate::hypothesis::dominance::Largest;
-use crate::hypothesis::{Estimate, Flag, Quantity};
 use crate::model::decoder::{At, Intervention, Steering};
 use crate::model::hub::Downloads;
 use crate::steer::effect::{Comparison, Disturbance, Layered, Null, Outcome, Steered, estimate, mean};
 use crate::steer::random::{Law, isotropic, with_covariance};
+use crate::theory::base::dominant::Largest;
+use crate::theory::{Estimate, Flag, Quantity};
 use crate::units::{Layer, LayerList};
 
 /// What is done along the direction.

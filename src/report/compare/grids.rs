@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 
 use super::{Comparison, Run, Series, label};
 use crate::document::table::Table;
-use crate::hypothesis::{Control, Estimate, Quantity};
-use crate::report::format::{NOTHING, headline, headline_figure, number, p, quotable};
+use crate::theory::reading::quote::{NOTHING, headline, headline_figure, number, p, quotable};
+use crate::theory::{Control, Estimate, Quantity};
 
-/// Constitutions of a run and value by what training would do.
-pub(super) fn ranking(comparison: &Comparison, run: &Run, value: &str) -> Table {
+/// Constitutions of a run and value by what training would do; `brief`: without the last interval.
+pub(super) fn ranking(comparison: &Comparison, run: &Run, value: &str, brief: bool) -> Table {
     let own: Vec<_> = comparison.ranking.iter().filter(|r| r.run == run.name && r.value == value).collect();
     let arm = own.iter().any(|r| r.verdict.slope == Quantity::OwnSlope);
     let gain = if arm { "gain beyond the placebos [95 %]" } else { "encoded slope [95 %]" };
@@ -35,7 +35,7 @@ pub(super) fn ranking(comparison: &Comparison, run: &Run, value: &str) -> Table 
             p(r.slope.as_ref().and_then(|e| e.p_adjusted)),
             r.verdict.share.map_or_else(|| NOTHING.to_owned(), |s| number(s, Some(0.1))),
             shown(&r.alignment),
-            shown(&r.length_controlled),
+            if brief { headline_figure(r.length_controlled.as_ref()) } else { shown(&r.length_controlled) },
         ]
     });
     Table::of(head, 3, rows.collect())

@@ -11,10 +11,10 @@ use serde::Serialize;
 use serde_json::Value as Json;
 
 use super::Run;
-use crate::hypothesis::{Control, Estimate, Quantity};
-use crate::report::format::quotable;
-use crate::report::rows::Index;
-use crate::report::together::z_for_all;
+use crate::theory::reading::index::Index;
+use crate::theory::reading::quote::quotable;
+use crate::theory::reading::together::z_for_all;
+use crate::theory::{Control, Estimate, Quantity};
 
 /// A run on a ladder.
 #[derive(Debug, Clone, PartialEq, Serialize)]

@@ -2,9 +2,9 @@
 
 use super::Run;
 use crate::document::table::Table;
-use crate::hypothesis::state::map::{MapAgreement, agreement};
-use crate::hypothesis::{Control, Estimate};
-use crate::report::format::{number, p, quotable};
+use crate::theory::reading::quote::{number, p, quotable};
+use crate::theory::state::map::{MapAgreement, agreement};
+use crate::theory::{Control, Estimate};
 
 /// How far the map by Δ_c and the map by v_c agree, on the constitutions whose angles are all there.
 pub(super) fn maps(run: &Run) -> Option<MapAgreement> {
@@ -78,8 +78,8 @@ pub(super) fn matrix(run: &Run) -> Option<Table> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::hypothesis::Quantity;
-    use crate::hypothesis::state::map::ShiftMap;
+    use crate::theory::Quantity;
+    use crate::theory::state::map::ShiftMap;
 
     /// Five constitutions on a circle, by both maps the same unless turned.
     fn run(angle: impl Fn(usize) -> f64, missing: Option<usize>) -> Run {

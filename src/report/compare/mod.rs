@@ -11,13 +11,13 @@ mod rungs;
 use serde::Serialize;
 use serde_json::{Value as Json, json};
 
-use super::rows::Index;
-use super::verdict::{Verdict, verdicts};
 use super::{Report, short_name};
 use crate::error::{Kind, Refusal, Result};
-use crate::hypothesis::scaling::{Line, line};
-use crate::hypothesis::state::map::{MapAgreement, ShiftMap};
-use crate::hypothesis::{Control, Estimate, Quantity};
+use crate::theory::reading::index::Index;
+use crate::theory::reading::verdict::Verdict;
+use crate::theory::scaling::{Line, line};
+use crate::theory::state::map::{MapAgreement, ShiftMap};
+use crate::theory::{Control, Estimate, Quantity};
 
 pub use ladder::{Along, Change, Fate, Finding, Ladder, Rung};
 pub use page::{brief, page, to_html, to_markdown, to_svgs, to_terminal};
@@ -143,7 +143,7 @@ pub fn compare(mut runs: Vec<Run>, eta: Option<Vec<f64>>) -> Result<Comparison> 
     for run in &mut runs {
         run.maps = maps::maps(run);
     }
-    let indices: Vec<Index<'_>> = runs.iter().map(|r| Index::new(&r.report)).collect();
+    let indices: Vec<Index<'_>> = runs.iter().map(|r| r.report.index()).collect();
     let Some((first, rest)) = indices.split_first() else {
         return Err(Refusal::new(Kind::Missing, "no run to compare").into());
     };
@@ -169,7 +169,7 @@ pub fn compare(mut runs: Vec<Run>, eta: Option<Vec<f64>>) -> Result<Comparison> 
     }
     let mut ranking = Vec::new();
     for (run, index) in runs.iter().zip(&indices) {
-        let verdicts = verdicts(&run.report);
+        let verdicts = run.report.verdicts();
         for value in &values {
             ranking.extend(ranked(&run.name, index, &verdicts, value));
         }

@@ -3,8 +3,8 @@
 use super::{Comparison, Ladder, Run, grids, label, maps, plots, rungs};
 use crate::document::text::shortened;
 use crate::document::{Block, Document, html, markdown, terminal};
-use crate::hypothesis::Control;
 use crate::report::export::{Image, images};
+use crate::theory::Control;
 
 /// Constitutions up to which a terminal shows the matrix; more columns do not fit.
 const MATRIX: usize = 12;
@@ -75,7 +75,7 @@ fn document(comparison: &Comparison, mut blocks: Vec<Block>, brief: bool) -> Doc
         for value in &comparison.values {
             let title =
                 format!("{}: constitutions by what training would do to {}", label(run), quoted(value));
-            blocks.extend(Block::titled_table(title, grids::ranking(comparison, run, value)));
+            blocks.extend(Block::titled_table(title, grids::ranking(comparison, run, value, brief)));
         }
         blocks.extend(angles(run, brief));
         if let Some(words) = maps::sentence(run) {

@@ -3,8 +3,8 @@
 
 use super::{Along, Comparison, Ladder, Series as Over};
 use crate::document::plot::{Chart, Figure, Point, Series};
-use crate::hypothesis::{Control, Estimate, Quantity};
-use crate::report::format::quotable;
+use crate::theory::reading::quote::quotable;
+use crate::theory::{Control, Estimate, Quantity};
 
 /// Constitutions of a plot, so few that their intervals can be seen.
 const CURVES: usize = 4;

@@ -2,8 +2,8 @@
 
 use super::ladder::{Fate, Finding, Ladder, Rung};
 use crate::document::table::Table;
-use crate::hypothesis::{Estimate, Quantity};
-use crate::report::format::{NOTHING, headline, number};
+use crate::theory::reading::quote::{NOTHING, headline, number};
+use crate::theory::{Estimate, Quantity};
 
 /// How a rung is called.
 pub(super) fn rung(rung: &Rung) -> String {

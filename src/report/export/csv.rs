@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::Directions;
-use crate::hypothesis::Estimate;
+use crate::theory::Estimate;
 
 /// `direction,layer,index,value`, one line a number. Numbers are the shortest that read back as the same f32.
 pub fn to_csv(directions: &Directions) -> String {

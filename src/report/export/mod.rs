@@ -18,14 +18,14 @@ mod svg;
 
 use std::collections::BTreeMap;
 
+use crate::error::{Kind, Refusal, Result};
+use crate::units::Layer;
+
 pub use csv::{to_csv, to_estimates_csv};
 pub use gguf::to_gguf;
 pub use npz::to_npz;
 pub use safetensors::{from_safetensors, to_safetensors};
 pub use svg::{Image, images};
-
-use crate::error::{Kind, Refusal, Result};
-use crate::units::Layer;
 
 /// Directions by name (`v_star.VALUE`, `v_c.CONSTITUTION`, `w`), one vector a layer.
 #[derive(Debug, Clone, Default, PartialEq)]

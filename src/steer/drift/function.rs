@@ -20,12 +20,12 @@ use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
 use crate::error::Result;
-use crate::hypothesis::bench::{Bench, Label};
-use crate::hypothesis::improvement::GATE;
-use crate::hypothesis::{Estimate, Quantity};
 use crate::probe::Spectrum;
 use crate::probe::influence::{Influence, fisher_interval, theta};
 use crate::probe::twicing::{directions, twicing};
+use crate::theory::base::angle::GATE;
+use crate::theory::base::bench::{Bench, Label};
+use crate::theory::{Estimate, Quantity};
 
 /// Splits of the blocks that are averaged.
 const SPLITS: u64 = 4;

@@ -6,7 +6,7 @@ mod page;
 pub use function::{Fitted, fit, function_cos};
 use serde::Serialize;
 
-use crate::hypothesis::Estimate;
+use crate::theory::Estimate;
 use crate::units::Layer;
 
 /// How far below 1 an interval must lie to be called drift.

@@ -3,8 +3,8 @@
 use super::{Change, Drift, Step, Stop, Track};
 use crate::document::Document;
 use crate::document::table::Table;
-use crate::hypothesis::{Estimate, Quantity};
-use crate::report::format::{headline, optional};
+use crate::theory::reading::quote::{headline, optional};
+use crate::theory::{Estimate, Quantity};
 
 impl Drift {
     /// The page.

@@ -3,9 +3,9 @@
 use serde::Serialize;
 
 use super::{Accuracy, Means, Pivot, Raw, Sets, accuracy};
-use crate::hypothesis::bench::{Bench, Label};
-use crate::hypothesis::dominance::Largest;
-use crate::hypothesis::{Estimate, Flag, geometry};
+use crate::theory::base::bench::{Bench, Label};
+use crate::theory::base::dominant::Largest;
+use crate::theory::{Estimate, Flag, geometry};
 use crate::units::Layer;
 
 /// Against one direction of a run.

@@ -19,12 +19,12 @@ pub use found::{Against, Found, LayerMeans, WithoutCoordinate};
 use ndarray::{Array1, ArrayView2, Axis};
 use serde::Serialize;
 
-use crate::hypothesis::bench::{Bench, Label};
-use crate::hypothesis::dominance::Largest;
-use crate::hypothesis::improvement::GATE;
-use crate::hypothesis::{Estimate, Quantity};
 use crate::linalg::dot;
 use crate::probe::influence::{cosine, fisher_interval, mean_product, normal_interval, theta};
+use crate::theory::base::angle::GATE;
+use crate::theory::base::bench::{Bench, Label};
+use crate::theory::base::dominant::Largest;
+use crate::theory::{Estimate, Quantity};
 
 /// Two sets of prompts at one layer: h `[n, d]` and the half of each prompt.
 #[derive(Debug, Clone, Copy)]

@@ -3,9 +3,9 @@
 use super::{Found, LayerMeans, Pivot};
 use crate::document::Document;
 use crate::document::table::Table;
-use crate::hypothesis::dominance::percent;
-use crate::report::format::{NOTHING, headline, number, optional, with_interval};
-use crate::report::together::interval_for_all;
+use crate::theory::base::dominant::percent;
+use crate::theory::reading::quote::{NOTHING, headline, number, optional, with_interval};
+use crate::theory::reading::together::interval_for_all;
 
 impl Found {
     /// The page.

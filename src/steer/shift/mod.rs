@@ -3,7 +3,7 @@
 //! Δ = H_B − H_A, rows × d, at each layer: as it is, and less its mean row (what all responses share moves every row
 //! alike and is one direction by construction). With the singular values σ of Δ and p = σ²/Σσ²:
 //!
-//! - participation ratio (Σσ²)²/Σσ⁴, of the rows at hand and across blocks as in [`crate::hypothesis::dimension`];
+//! - participation ratio (Σσ²)²/Σσ⁴, of the rows at hand and across blocks as in [`crate::theory::dimension`];
 //! - entropy rank exp(−Σ p ln p) (Roy and Vetterli 2007), and the number of directions for 90 % of ‖Δ‖²;
 //! - the share ‖Δ v̂‖²/‖Δ‖² along a direction, beside 1/d and v̂ᵀΣv̂/tr Σ, Σ the covariance of H_A's rows.
 
@@ -15,16 +15,17 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use ndarray::{Array2, ArrayView2};
-pub use ranks::Ranks;
 use ranks::ranks;
 use serde::Serialize;
-pub use turned::{Turned, turned};
 
 use crate::error::{Kind, Refusal, Result};
-use crate::hypothesis::mean::standard_error;
-use crate::hypothesis::{Estimate, Quantity};
 use crate::probe::interval::interval;
+use crate::theory::base::mean::standard_error;
+use crate::theory::{Estimate, Quantity};
 use crate::units::Layer;
+
+pub use ranks::Ranks;
+pub use turned::{Turned, turned};
 
 /// What a direction has of the shift.
 #[derive(Debug, Clone, PartialEq, Serialize)]

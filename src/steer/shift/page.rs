@@ -3,8 +3,8 @@
 use super::{LayerShift, Share, Shift};
 use crate::document::Document;
 use crate::document::table::Table;
-use crate::report::format::{NOTHING, number, optional, percent, with_interval};
-use crate::report::together::interval_for_all;
+use crate::theory::reading::quote::{NOTHING, number, optional, percent, with_interval};
+use crate::theory::reading::together::interval_for_all;
 
 impl Share {
     /// The larger of the two expectations.

@@ -7,9 +7,10 @@ use ndarray::Array2;
 use serde::Serialize;
 
 use crate::error::{Kind, Result};
-use crate::hypothesis::dimension::{dimension_of, estimate};
-use crate::hypothesis::{Estimate, Quantity};
 use crate::probe::Spectrum;
+use crate::theory::base::effective::dimension_of;
+use crate::theory::dimension::effective::estimate;
+use crate::theory::{Estimate, Quantity};
 
 /// Singular values that are listed.
 const LISTED: usize = 16;

@@ -1,9 +1,9 @@
 //! Sentences about constitutions: against a value, averaged, worded otherwise, beside generation, tilted, along optima.
 
 use serde_json::json;
-use vstar::hypothesis::{Control, Estimate, Quantity};
 use vstar::input::{Family, Sign};
 use vstar::report::{PLACEBO, Report};
+use vstar::theory::{Control, Estimate, Quantity};
 
 use crate::by_hand::{
     against_four, alone, also_of, another, at, change, contrast, contrasts, figure, placebos, report, said,

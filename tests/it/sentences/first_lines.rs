@@ -1,9 +1,9 @@
 //! The five first lines: each clause with a report in which it stands, and one in which it must not.
 
 use serde_json::json;
-use vstar::hypothesis::{Control, Estimate, Flag, Quantity};
 use vstar::report::words::five_lines;
 use vstar::report::{PLACEBO, Report, SKIPPED, to_markdown};
+use vstar::theory::{Control, Estimate, Flag, Quantity};
 
 use crate::by_hand::{
     against_four, alone, also_of, another, at, change, contrast, contrasts, figure, holds, placebos, report,

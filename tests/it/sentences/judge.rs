@@ -1,9 +1,9 @@
 //! Sentences about the judge: how sure, whether it can be used, what it does by itself.
 
 use serde_json::json;
-use vstar::hypothesis::{Control, Estimate, Quantity};
 use vstar::report::Report;
 use vstar::report::words::five_lines;
+use vstar::theory::{Control, Estimate, Quantity};
 
 use crate::by_hand::{at, change, contrast, figure, holds, report, says, set, whole_judge};
 

@@ -1,9 +1,9 @@
 //! Notes under the tables of a value: the geometry null, the placebo arm, guesses, generation, lower estimates.
 
 use serde_json::json;
-use vstar::hypothesis::{Control, Estimate, Flag, Quantity};
 use vstar::input::{Family, Sign};
 use vstar::report::{PLACEBO, Report};
+use vstar::theory::{Control, Estimate, Flag, Quantity};
 
 use crate::by_hand::{
     alone, also_of, another, at, change, contrast, contrasts, holds, page, placebos, report, set,

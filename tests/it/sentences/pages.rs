@@ -1,11 +1,11 @@
 //! Findings of `vstar shift`, `direction`, `steer`, `drift` and of maps of constitutions, from figures made by hand.
 
-use vstar::hypothesis::{Estimate, Quantity};
 use vstar::steer::drift::{Change, Drift, Step, Track};
 use vstar::steer::effect::{Null, Outcome, Steered};
 use vstar::steer::means::{Against, Found, LayerMeans};
 use vstar::steer::random::Law;
 use vstar::steer::shift::{LayerShift, Ranks, Share, Shift};
+use vstar::theory::{Estimate, Quantity};
 use vstar::units::Layer;
 
 use crate::by_hand::holds;

@@ -1,8 +1,8 @@
 //! Sentences about several values at once.
 
 use serde_json::{Value as Json, json};
-use vstar::hypothesis::{Estimate, Quantity};
 use vstar::report::Report;
+use vstar::theory::{Estimate, Quantity};
 
 use crate::by_hand::{figure, holds, report, said, says};
 

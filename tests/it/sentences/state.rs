@@ -1,10 +1,11 @@
 //! Sentences about what constitutions do to the state, from findings made by hand.
 
-use vstar::hypothesis::Control;
-use vstar::hypothesis::state::placebo::Band;
-use vstar::hypothesis::state::{Cell, Figure, Finding, Missing, Outcome, Reading, TABLE};
+use Outcome::{Higher, LikePlacebos as Like, Lower, NotIdentifiable as Blind, TooFewPlacebos as Few};
 use vstar::report::Report;
 use vstar::report::words::five_lines;
+use vstar::theory::Control;
+use vstar::theory::state::placebo::Band;
+use vstar::theory::state::{Cell, Figure, Finding, Missing, Outcome, Reading, TABLE};
 use vstar::units::Layer;
 
 use crate::by_hand::{holds, report, says};
@@ -55,8 +56,6 @@ fn with(findings: &[Finding]) -> Report {
     r.tables.insert(TABLE.into(), serde_json::to_value(findings).expect("JSON"));
     r
 }
-
-use Outcome::{Higher, LikePlacebos as Like, Lower, NotIdentifiable as Blind, TooFewPlacebos as Few};
 
 const NOTHING: &str = "no constitution is seen to do anything of this beyond what placebo texts do";
 const BEYOND: &str = "Beyond placebo texts, of the cases";

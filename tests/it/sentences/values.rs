@@ -1,9 +1,9 @@
 //! Sentences about values: angles, concentration, dominance, curvature, one direction, the ceiling, shares.
 
 use serde_json::json;
-use vstar::hypothesis::{Control, Estimate, Quantity};
 use vstar::probe::influence::fisher_interval_for_all;
 use vstar::report::Report;
+use vstar::theory::{Control, Estimate, Quantity};
 
 use crate::by_hand::{at, figure, report, said, says};
 

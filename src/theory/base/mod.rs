@@ -1,0 +1,20 @@
+//! What statements measure with: the problem, contrasts on a bench, estimates, angles, tests of many, nulls.
+
+pub mod analysis;
+pub mod angle;
+pub mod arm;
+pub mod bench;
+pub mod dominant;
+pub mod effective;
+pub mod estimate;
+pub mod layers;
+pub mod mean;
+mod moved;
+pub mod multiplicity;
+pub mod problem;
+pub mod quantity;
+pub mod random;
+pub mod rows;
+pub(crate) mod stage;
+
+pub(crate) use moved::moved;

@@ -1,0 +1,21 @@
+//! What each block moved an estimate, by the block's number in the data: so that estimates from different rows stay
+//! comparable.
+
+use std::collections::BTreeMap;
+
+use crate::probe::Influence;
+use crate::theory::base::bench::Bench;
+
+/// An estimate, and what each block (by its number in the data) moved it.
+pub(crate) struct Moved {
+    pub(crate) value: f64,
+    pub(crate) by_block: BTreeMap<i32, f64>,
+}
+
+pub(crate) fn moved(bench: &Bench, influence: &Influence) -> Moved {
+    let centred = influence.centred(bench.contrasts.blocks());
+    Moved {
+        value: influence.value,
+        by_block: bench.contrasts.block_names().iter().copied().zip(centred).collect(),
+    }
+}

@@ -1,0 +1,127 @@
+//! One layer under one control: what statements measure with.
+
+use std::rc::Rc;
+
+use ndarray::Array2;
+
+use crate::error::{Kind, Result};
+use crate::probe::Contrasts;
+use crate::probe::length::LengthControl;
+use crate::theory::base::analysis::{Analysis, Options};
+use crate::theory::base::bench::Bench;
+use crate::theory::base::estimate::{Control, Estimate, Flag};
+use crate::theory::base::layers::selects;
+use crate::theory::base::problem::{LayerSource, Problem};
+use crate::theory::base::rows::Rows;
+use crate::units::Layer;
+
+/// Estimates at one layer under one control.
+pub(crate) struct Stage<'a> {
+    pub(crate) problem: &'a Problem,
+    pub(crate) options: &'a Options,
+    pub(crate) h: &'a Array2<f32>,
+    /// The layer at which the blocks on one side of [`selects`](crate::theory::base::layers::selects) are scored, where it is another.
+    pub(crate) twin: Option<(&'a Array2<f32>, bool)>,
+    /// The layer at which w is read, where it is another.
+    pub(crate) generation: Option<Layer>,
+    pub(crate) length: bool,
+    pub(crate) keep: &'a dyn Fn(usize) -> bool,
+    pub(crate) benches: Vec<(Rows, Option<Rc<Bench>>)>,
+    pub(crate) layer: Layer,
+    /// Where other rows of the same responses come from.
+    pub(crate) source: &'a dyn LayerSource,
+}
+
+impl<'a> Stage<'a> {
+    /// The same stage at another layer or on other activations of the same responses, all of it at that layer.
+    pub(crate) fn elsewhere<'b>(&self, layer: Layer, h: &'b Array2<f32>) -> Stage<'b>
+    where
+        'a: 'b,
+    {
+        Stage {
+            problem: self.problem,
+            options: self.options,
+            h,
+            twin: None,
+            generation: None,
+            length: self.length,
+            keep: self.keep,
+            benches: Vec::new(),
+            layer,
+            source: self.source,
+        }
+    }
+}
+
+impl Stage<'_> {
+    pub(crate) fn control(&self) -> Control {
+        if self.length { Control::Length } else { Control::None }
+    }
+
+    /// The bench of some rows, built once; `None` if they have no contrasts or these do not vary.
+    pub(crate) fn bench(&mut self, rows: Rows) -> Result<Option<Rc<Bench>>> {
+        if let Some((_, bench)) = self.benches.iter().find(|(r, _)| *r == rows) {
+            return Ok(bench.clone());
+        }
+        let contrasts = rows.contrasts(self.problem);
+        let bench = if contrasts.is_empty() { None } else { self.built(contrasts)?.map(Rc::new) };
+        self.benches.push((rows, bench.clone()));
+        Ok(bench)
+    }
+
+    /// A bench of these contrasts, its twin beside it; `None` if they do not vary.
+    fn built(&self, contrasts: Contrasts) -> Result<Option<Bench>> {
+        let length = match (&self.problem.tokens, self.length) {
+            (Some(tokens), true) => {
+                Some(LengthControl::new(&contrasts, tokens).unwrap_or_else(LengthControl::nothing))
+            }
+            _ => None,
+        };
+        let at = |h: &Array2<f32>| match Bench::new(contrasts.clone(), h.view(), length.clone()) {
+            Ok(bench) => Ok(Some(bench)),
+            Err(e) if e.kind() == Some(Kind::NotEstimable) => Ok(None),
+            Err(e) => Err(e),
+        };
+        let Some(own) = at(self.h)? else { return Ok(None) };
+        let Some((h, side)) = self.twin else { return Ok(Some(own)) };
+        Ok(Some(match at(h)? {
+            Some(other) => own.with_twin(other, |block| selects(block) == side),
+            None => own,
+        }))
+    }
+
+    /// Fills in what every estimate of a bench shares.
+    pub(crate) fn push(
+        &self,
+        out: &mut Analysis,
+        bench: Option<&Bench>,
+        value: Option<&str>,
+        mut estimate: Estimate,
+    ) {
+        estimate.control = self.control();
+        estimate.value = estimate.value.or_else(|| value.map(str::to_owned));
+        if !estimate.quantity.needs_no_layer() {
+            estimate.layer = Some(self.layer);
+        }
+        if let Some(bench) = bench {
+            estimate.n = estimate.n.or(Some(bench.n()));
+            estimate.blocks = estimate.blocks.or(Some(bench.blocks()));
+            if estimate.quantity.is_of_the_resolved_part()
+                && estimate.estimate.is_some()
+                && !bench.spectrum.resolves()
+            {
+                estimate = estimate.flag(Flag::ResolvedPart).warn(format!(
+                    "fewer than 1.5 contrasts a dimension: figure and interval are of the part of the residual stream that \
+                     these resolve, {:.0} % of its variance",
+                    100.0 * bench.resolved_share()
+                ));
+                // A slope of a part is no estimate of the whole, which it undershoots by as much as is not seen; whether it
+                // is 0 can be told, how large it is cannot.
+                if estimate.quantity.is_slope() {
+                    (estimate.lo, estimate.hi) = (None, None);
+                }
+            }
+        }
+        out.estimates.push(estimate);
+    }
+}

@@ -1,0 +1,114 @@
+//! Theorem 6 without its Gaussian: what choosing the better of two by a judge really loses.
+//!
+//! For each pair of responses to a prompt: max(S_1, S_2) − S of the one with the larger reward (the mean of both at a
+//! tie). Its mean over the pairs of a prompt, averaged over prompts, is the regret of best-of-two selection; choosing by
+//! chance has E|S_1 − S_2|/2, which is σ_S/√π for a Gaussian value.
+
+use crate::error::Result;
+use crate::probe::Contrasts;
+use crate::theory::base::analysis::Analysis;
+use crate::theory::base::estimate::{Estimate, Quantity};
+use crate::theory::base::mean::{BlockMean, mean_by_block};
+use crate::theory::base::problem::Labels;
+use crate::theory::base::rows;
+use crate::theory::base::stage::Stage;
+
+/// Mean regret over prompts of choosing by `reward`; `None` without pairs.
+pub fn regret(contrasts: &Contrasts, block: &[i32], s: &[f64], reward: &[f64]) -> Option<BlockMean> {
+    let of_prompt = |rows: &[usize]| {
+        let (mut sum, mut pairs) = (0.0, 0.0);
+        for (i, &a) in rows.iter().enumerate() {
+            for &b in &rows[i + 1..] {
+                let chosen = match reward[a].total_cmp(&reward[b]) {
+                    _ if reward[a] == reward[b] => (s[a] + s[b]) / 2.0,
+                    std::cmp::Ordering::Greater => s[a],
+                    _ => s[b],
+                };
+                sum += s[a].max(s[b]) - chosen;
+                pairs += 1.0;
+            }
+        }
+        sum / pairs
+    };
+    let cells = contrasts.prompts().map(|rows| (block[rows[0]], of_prompt(rows)));
+    mean_by_block(cells)
+}
+
+/// `measured_regret` of each value: by each constitution's rewards, by the held-out reading of the residual stream
+/// (no constitution), on the rows that carry both.
+pub(crate) fn measure(stage: &mut Stage<'_>, values: &[usize], out: &mut Analysis) -> Result<()> {
+    if stage.length {
+        return Ok(());
+    }
+    let problem = stage.problem;
+    for &v in values {
+        let value = &problem.values[v];
+        let Labels::Scores(s) = &value.labels else { continue };
+        let wanted = rows::of_value(problem, value, stage.keep);
+        let found = |contrasts: &Contrasts, reward: &[f64], method: &str| match regret(
+            contrasts,
+            &problem.block,
+            s,
+            reward,
+        ) {
+            None => Estimate::missing(Quantity::MeasuredRegret, "no prompt has two responses to choose from"),
+            Some(found) => {
+                let mut e = found.figure(Quantity::MeasuredRegret, method);
+                e.lo = e.lo.map(|lo| lo.max(0.0));
+                e
+            }
+        };
+        if let Some(bench) = stage.bench(wanted.clone())? {
+            let label = bench.probe(vec![rows::label(&bench, value)]).remove(0);
+            let reading = bench.contrasts.spread(&label.yhat, problem.rows());
+            let e = found(&bench.contrasts, &reading, "best of two by ⟨h, v*⟩ on left-out blocks, counted");
+            stage.push(out, Some(&bench), Some(&value.name), e);
+        }
+        for judged in &problem.judged {
+            let rows = wanted.filtered(|r| judged.reward[r].is_finite());
+            let contrasts = rows.contrasts(problem);
+            let e = found(&contrasts, &judged.reward, "best of two by the rewards, counted");
+            stage.push(out, None, Some(&value.name), judged.mark(e));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng;
+    use rand_chacha::ChaCha8Rng;
+    use rand_distr::{Distribution, StandardNormal};
+
+    use super::*;
+
+    /// Regret of choosing by a Gaussian proxy of correlation `rho` with a standard normal value, over many pairs.
+    fn of(rho: f64) -> BlockMean {
+        let mut rng = ChaCha8Rng::seed_from_u64(8);
+        let n = 60_000;
+        let mut normal = || -> f64 { StandardNormal.sample(&mut rng) };
+        let s: Vec<f64> = (0..2 * n).map(|_| normal()).collect();
+        let proxy: Vec<f64> = s.iter().map(|s| rho * s + (1.0 - rho * rho).sqrt() * normal()).collect();
+        let prompt: Vec<i32> = (0..2 * n).map(|i| i / 2).collect();
+        let contrasts = Contrasts::helmert(&prompt, &prompt, |_| true);
+        regret(&contrasts, &prompt, &s, &proxy).expect("pairs")
+    }
+
+    #[test]
+    fn gaussian_pairs_lose_what_appendix_a_says() {
+        // (1 − ρ)σ_S/√π, and σ_S/√π for chance.
+        for rho in [0.0, 0.6, 0.95] {
+            let (BlockMean { mean: found, se, .. }, told) =
+                (of(rho), (1.0 - rho) / std::f64::consts::PI.sqrt());
+            assert!((found - told).abs() < 4.0 * se, "ρ = {rho}: {found} ± {se}, Appendix A: {told}");
+        }
+    }
+
+    #[test]
+    fn an_oracle_loses_nothing_and_a_tie_half_the_difference() {
+        let (prompt, s) = (vec![0, 0, 1, 1], vec![1.0, 3.0, 2.0, -2.0]);
+        let contrasts = Contrasts::helmert(&prompt, &prompt, |_| true);
+        assert_eq!(regret(&contrasts, &prompt, &s, &s).expect("pairs").mean, 0.0);
+        assert_eq!(regret(&contrasts, &prompt, &s, &[0.0; 4]).expect("pairs").mean, 1.5);
+    }
+}

@@ -1,0 +1,182 @@
+//! What v* reads as best and as worst: the responses at both ends of ⟨h, v*⟩, and those it reads most wrongly.
+//!
+//! Scores are predictions by a fit without the response's block, centred within the prompt, in units of the value.
+
+use serde::Serialize;
+use serde_json::Value as Json;
+
+use crate::document::table::{Cell, Table};
+use crate::document::text;
+use crate::error::Result;
+use crate::theory::base::analysis::Analysis;
+use crate::theory::base::problem::Labels;
+use crate::theory::base::rows;
+use crate::theory::base::stage::Stage;
+use crate::theory::reading::index::Index;
+use crate::theory::reading::quote::{NOTHING, optional};
+use crate::theory::statement::{Evidence, Measure, Rests, Statement};
+
+/// The statement.
+pub(crate) const STATEMENT: Statement = Statement {
+    name: "items",
+    title: "What v* reads in single responses",
+    source: "Assumption 1",
+    quantities: &[],
+    tables: &[TABLE],
+    rests: Rests::Otherwise,
+    measures: &[Measure::Whole(measure)],
+    section: Some(section),
+};
+
+/// Name of the table in the report.
+pub const TABLE: &str = "items";
+
+/// Responses at each end.
+const EACH: usize = 6;
+
+/// Why a response is listed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum End {
+    /// Among the highest scores.
+    Highest,
+    /// Among the lowest scores.
+    Lowest,
+    /// Among the largest differences between score and label.
+    MostWrong,
+}
+
+/// A listed response; for preferences, the better response of a pair, and the worse one as `against`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Listed {
+    /// The value.
+    pub value: String,
+    /// Why it is listed.
+    pub end: End,
+    /// Its row in the problem.
+    pub row: usize,
+    /// The row it was preferred to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub against: Option<usize>,
+    /// ⟨h, v*⟩ on a left-out block, within the prompt; for a preference, of the difference over √2.
+    pub score: f64,
+    /// The label, within the prompt; for a preference 1.
+    pub label: f64,
+}
+
+/// Lists the ends of each value's score.
+pub(crate) fn measure(stage: &mut Stage<'_>, values: &[usize], out: &mut Analysis) -> Result<()> {
+    if stage.length {
+        return Ok(());
+    }
+    let problem = stage.problem;
+    let mut listed: Vec<Listed> = Vec::new();
+    for &v in values {
+        let value = &problem.values[v];
+        let wanted = rows::of_value(problem, value, stage.keep);
+        let Some(bench) = stage.bench(wanted)? else { continue };
+        let s = bench.probe(vec![rows::label(&bench, value)]).remove(0);
+        let scored: Vec<(usize, Option<usize>, f64, f64)> = match &value.labels {
+            Labels::Scores(_) => {
+                let spread = |y: &[f64]| bench.contrasts.spread(y, problem.rows());
+                let (score, label) = (spread(&s.yhat), spread(&s.y));
+                let all = score.iter().zip(&label).enumerate().filter(|(_, (score, _))| score.is_finite());
+                all.map(|(row, (&score, &label))| (row, None, score, label)).collect()
+            }
+            Labels::Preferences(_) => {
+                let pairs = bench.contrasts.pair_rows();
+                let of = pairs.zip(s.yhat.iter().zip(&s.y));
+                of.map(|((better, worse), (&score, &y))| (better, Some(worse), score, y)).collect()
+            }
+        };
+        for end in [End::Highest, End::Lowest, End::MostWrong] {
+            let rank = |c: &(usize, Option<usize>, f64, f64)| match end {
+                End::Highest => -c.2,
+                End::Lowest => c.2,
+                End::MostWrong => -(c.3 - c.2).abs(),
+            };
+            let mut order: Vec<_> = scored.iter().collect();
+            // Equal scores in the order of the data.
+            order.sort_by(|a, b| rank(a).total_cmp(&rank(b)).then(a.0.cmp(&b.0)));
+            listed.extend(order.into_iter().take(EACH).map(|&(row, against, score, label)| Listed {
+                value: value.name.clone(),
+                end,
+                row,
+                against,
+                score,
+                label,
+            }));
+        }
+    }
+    if let (false, Ok(table)) = (listed.is_empty(), serde_json::to_value(listed)) {
+        out.tables.insert(TABLE.to_owned(), table);
+    }
+    Ok(())
+}
+
+/// Between the pieces of a pooled text: where one token ends.
+const BETWEEN: &str = "·";
+
+/// Responses at both ends of each value's direction.
+fn section(index: &Index<'_>) -> Option<Evidence> {
+    let rows = index.json(TABLE)?.as_array()?;
+    let mut tables = Vec::new();
+    for value in &index.values {
+        let of: Vec<&Json> = rows.iter().filter(|r| r["value"] == **value).collect();
+        if !of.is_empty() {
+            tables.push((format!("Responses and “{}”", text::shortened(value, 60)), table(&of)));
+        }
+    }
+    (!tables.is_empty()).then(|| Evidence {
+                verdict: "The responses with the highest and lowest scores, and those whose labels the score misses most.".into(),
+        notes: vec![format!(
+            "Score: ⟨h, v*⟩ by a fit without the response’s block; label and score are relative to the mean of \
+             the prompt’s responses, in units of the value (for a preference: the better response is listed, the label is 1 and \
+             the score that of the difference over √2). Text: the tokens that were pooled, with {BETWEEN} between them, \
+             the middle of long ones left out."
+        )],
+        tables,
+        figures: vec![],
+    })
+}
+
+fn table(rows: &[&Json]) -> Table {
+    let mut out = Table::titled(&["why", "item", "response", ">score", ">label", "pooled tokens"]);
+    for row in rows {
+        let why = match row["end"].as_str() {
+            Some("highest") => "highest",
+            Some("lowest") => "lowest",
+            _ => "most wrong",
+        };
+        let figure = |key: &str| optional(row[key].as_f64(), Some(0.1));
+        let at = &row["row"];
+        let item = match at["item"].as_str() {
+            Some(id) => text::shortened(id, 40),
+            None => format!("row {}", at.get("row").unwrap_or(at)),
+        };
+        let mut pooled = pieces(at);
+        if let Some(worse) = row.get("against") {
+            pooled = format!("{pooled} — preferred to — {}", pieces(worse));
+        }
+        out.rows.push(vec![
+            Cell::plain(why),
+            Cell::plain(item),
+            Cell::plain(at["response"].as_u64().map_or_else(|| NOTHING.to_owned(), |r| r.to_string())),
+            Cell::number(figure("score")),
+            Cell::number(figure("label")),
+            Cell::plain(pooled),
+        ]);
+    }
+    out
+}
+
+fn pieces(row: &Json) -> String {
+    let Some(pieces) = row["pooled"].as_array() else { return NOTHING.to_owned() };
+    let shown: Vec<String> = pieces
+        .iter()
+        .filter_map(Json::as_str)
+        // Line breaks would be lost, and a token of blanks with them.
+        .map(|p| text::clean(&p.replace('\n', "⏎").replace(' ', "\u{a0}")))
+        .collect();
+    text::shortened(&shown.join(BETWEEN), 600)
+}

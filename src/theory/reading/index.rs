@@ -1,0 +1,123 @@
+//! Estimates found by what they are of, and the values and constitutions in the order of showing.
+
+use std::collections::BTreeMap;
+
+use serde::de::DeserializeOwned;
+use serde_json::Value as Json;
+
+use crate::theory::base::estimate::{Control, Estimate, Quantity};
+use crate::theory::reading::card::ConstitutionCard;
+
+type Key<'a> = (Quantity, Option<&'a str>, Option<&'a str>, Control);
+
+/// The estimates of a report by quantity, value, constitution and control.
+pub struct Index<'a> {
+    /// Every estimate.
+    pub estimates: &'a [Estimate],
+    tables: &'a BTreeMap<String, Json>,
+    single: BTreeMap<Key<'a>, &'a Estimate>,
+    /// Names of values, in the order of the estimates.
+    pub values: Vec<&'a str>,
+    /// Constitutions: those with a card, then those that only estimates name.
+    pub constitutions: Vec<Named<'a>>,
+    /// Whether anything was estimated under length control.
+    pub length: bool,
+}
+
+/// A constitution in a report.
+#[derive(Debug, Clone, Copy)]
+pub struct Named<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// Its card, if the report has one.
+    pub card: Option<&'a ConstitutionCard>,
+}
+
+impl Named<'_> {
+    /// Whether it belongs to the placebo arm.
+    pub fn is_placebo(&self) -> bool {
+        self.card.is_some_and(ConstitutionCard::is_placebo)
+    }
+}
+
+impl<'a> Index<'a> {
+    /// Of estimates, tables by name, and constitutions in the order of showing. Where two estimates answer to the same key,
+    /// the first is kept.
+    pub fn new(
+        estimates: &'a [Estimate],
+        tables: &'a BTreeMap<String, Json>,
+        cards: &'a [ConstitutionCard],
+    ) -> Self {
+        let (mut single, mut values) = (BTreeMap::new(), Vec::new());
+        let mut named: Vec<&str> = Vec::new();
+        for e in estimates {
+            let (value, constitution) = (e.value.as_deref(), e.constitution.as_deref());
+            if let Some(value) = value
+                && !values.contains(&value)
+            {
+                values.push(value);
+            }
+            // A constitution that was read under and never judged has no verdict to stand in a table of verdicts.
+            if let Some(constitution) = constitution
+                && !e.quantity.is_of_the_state()
+                && !named.contains(&constitution)
+            {
+                named.push(constitution);
+            }
+            if e.k.is_none() && e.lambda_sd.is_none() && e.value2.is_none() && e.judge.is_none() {
+                single.entry((e.quantity, value, constitution, e.control)).or_insert(e);
+            }
+        }
+        let mut constitutions: Vec<Named<'a>> = Vec::new();
+        for card in cards {
+            // A card of a constitution that was never judged has nothing to show.
+            if named.contains(&card.name.as_str()) && !constitutions.iter().any(|c| c.name == card.name) {
+                constitutions.push(Named { name: &card.name, card: Some(card) });
+            }
+        }
+        for name in named {
+            if !constitutions.iter().any(|c| c.name == name) {
+                constitutions.push(Named { name, card: None });
+            }
+        }
+        let length = estimates.iter().any(|e| e.control == Control::Length);
+        Self { estimates, tables, single, values, constitutions, length }
+    }
+
+    /// What a statement found, by the name of its table; `None` where there is none, or one of another version.
+    pub fn table<T: DeserializeOwned>(&self, name: &str) -> Option<T> {
+        self.tables.get(name).and_then(|table| serde_json::from_value(table.clone()).ok())
+    }
+
+    /// The rows of a table; none where it is absent.
+    pub fn rows(&self, name: &str) -> &'a [Json] {
+        self.tables.get(name).and_then(Json::as_array).map_or(&[], Vec::as_slice)
+    }
+
+    /// A table as it stands.
+    pub fn json(&self, name: &str) -> Option<&'a Json> {
+        self.tables.get(name)
+    }
+
+    /// An estimate without further keys (`k`, `lambda_sd`, `value2`, `judge`).
+    pub fn get(
+        &self,
+        quantity: Quantity,
+        value: Option<&'a str>,
+        constitution: Option<&'a str>,
+        control: Control,
+    ) -> Option<&'a Estimate> {
+        self.single.get(&(quantity, value, constitution, control)).copied()
+    }
+
+    /// Of a value under a constitution.
+    pub fn cell(
+        &self,
+        quantity: Quantity,
+        value: &'a str,
+        constitution: &'a str,
+        control: Control,
+    ) -> Option<&'a Estimate> {
+        self.get(quantity, Some(value), Some(constitution), control)
+    }
+}

@@ -1,0 +1,118 @@
+//! The words of a verdict, and the limits of its rules.
+
+use serde::Serialize;
+
+/// Level at which an adjusted p is called significant.
+pub const LEVEL: f64 = 0.05;
+/// Two-sided 5 % of the standard normal.
+pub const Z95: f64 = 1.96;
+/// Share of the best possible slope below which nothing is called a change.
+pub const MATTERS: f64 = 0.05;
+/// Independent groups of answers below which there is no verdict.
+pub const MIN_GROUPS: usize = 20;
+
+/// The verdict's word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// The value would at first rise.
+    Improves,
+    /// The value would at first fall.
+    Degrades,
+    /// Nothing beyond chance, the placebos or length.
+    NoEvidence,
+    /// v*, v_c or a standard error is missing: the data cannot say.
+    NotIdentifiable,
+    /// The slope differs from 0, and too few placebo texts were run to say more.
+    DiffersFromZero,
+    /// A text that names no value moves it.
+    PlaceboEffect,
+    /// The judge cannot be believed, so nothing can be said of the constitution.
+    JudgeInvalid,
+    /// Too few independent groups of answers.
+    TooLittleData,
+}
+
+/// What must be said with the word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Qualifier {
+    /// Under length control the interval reaches zero or the alignment fails its gate.
+    LengthConfounded,
+    /// No token counts.
+    LengthNotControlled,
+    /// Under length control the sign turns or nothing is left.
+    LengthExplains,
+    /// No further than the placebo constitutions.
+    WithinPlacebo,
+    /// No further than unrelated directions, and too few placebo texts to tell them apart.
+    Ordinary,
+    /// A small share of the best possible slope.
+    TooSmall,
+    /// The total slope is missing or has the other sign.
+    TotalDisagrees,
+    /// The encoded slope says nothing, the total slope is significantly positive.
+    TotalPositive,
+    /// The encoded slope says nothing, the total slope is significantly negative.
+    TotalNegative,
+}
+
+impl Outcome {
+    /// All of them.
+    pub const ALL: [Self; 8] = [
+        Self::Improves,
+        Self::Degrades,
+        Self::NoEvidence,
+        Self::NotIdentifiable,
+        Self::DiffersFromZero,
+        Self::PlaceboEffect,
+        Self::JudgeInvalid,
+        Self::TooLittleData,
+    ];
+
+    /// In words.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Improves => "improves",
+            Self::Degrades => "degrades",
+            Self::NoEvidence => "no evidence",
+            Self::NotIdentifiable => "not identifiable",
+            Self::DiffersFromZero => "differs from 0",
+            Self::PlaceboEffect => "placebo effect",
+            Self::JudgeInvalid => "judge not valid",
+            Self::TooLittleData => "too little data",
+        }
+    }
+}
+
+impl Qualifier {
+    /// In words.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::LengthConfounded => "length-confounded",
+            Self::LengthNotControlled => "length not controlled",
+            Self::LengthExplains => "length explains it",
+            Self::WithinPlacebo => "within the placebo arm",
+            Self::Ordinary => "ordinary direction",
+            Self::TooSmall => "too small to matter",
+            Self::TotalDisagrees => "total slope disagrees",
+            Self::TotalPositive => "total slope positive",
+            Self::TotalNegative => "total slope negative",
+        }
+    }
+
+    /// In a word.
+    pub(crate) fn short(self) -> &'static str {
+        match self {
+            Self::LengthConfounded => "length?",
+            Self::LengthNotControlled => "no lengths",
+            Self::LengthExplains => "length",
+            Self::WithinPlacebo => "placebo",
+            Self::Ordinary => "ordinary",
+            Self::TooSmall => "small",
+            Self::TotalDisagrees => "total",
+            Self::TotalPositive => "total +",
+            Self::TotalNegative => "total −",
+        }
+    }
+}

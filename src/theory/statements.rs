@@ -1,0 +1,51 @@
+//! The statements, in the order in which they are measured and in which a report shows them.
+
+use crate::document::Claim;
+use crate::theory::reading::index::Index;
+use crate::theory::reading::validity::JudgeValidity;
+use crate::theory::statement::Statement;
+use crate::theory::{
+    adversarial, angles, answer, ceiling, complement, concentration, dimension, encoding, ensemble, gap,
+    geometry, gradient, improvement, items, judging, linearity, monotone, own, policy, promptable, raw,
+    several, state, tilt, wording,
+};
+
+/// Every statement of the paper that is measured.
+pub const STATEMENTS: &[Statement] = &[
+    encoding::STATEMENT,
+    linearity::STATEMENT,
+    dimension::STATEMENT,
+    concentration::STATEMENT,
+    geometry::STATEMENT,
+    improvement::STATEMENT,
+    own::STATEMENT,
+    policy::STATEMENT,
+    gap::STATEMENT,
+    state::STATEMENT,
+    tilt::STATEMENT,
+    ceiling::STATEMENT,
+    complement::STATEMENT,
+    adversarial::STATEMENT,
+    promptable::STATEMENT,
+    ensemble::STATEMENT,
+    wording::STATEMENT,
+    several::STATEMENT,
+    angles::STATEMENT,
+    judging::STATEMENT,
+    answer::STATEMENT,
+    gradient::STATEMENT,
+    monotone::STATEMENT,
+    raw::STATEMENT,
+    items::STATEMENT,
+];
+
+/// What the data say of each statement on which there is something to say.
+pub fn claims(index: &Index<'_>) -> Vec<Claim> {
+    let complaint = JudgeValidity::new(index).complaint();
+    STATEMENTS.iter().filter_map(|s| s.claim(index, complaint.as_deref())).collect()
+}
+
+/// Whether a statement shows this table of the report.
+pub fn shows(table: &str) -> bool {
+    STATEMENTS.iter().any(|s| s.tables.contains(&table))
+}
