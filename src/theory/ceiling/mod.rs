@@ -5,7 +5,7 @@
 //! better of two responses only.
 //!
 //! Labels of few levels and preferences are not Gaussian, and their own ρ is below 1 even where the value is encoded
-//! entirely. There both are those of the latent score behind the labels (see [`latent`](super::latent)), in units of its
+//! entirely. There both are those of the latent score behind the labels (see [`latent`](crate::theory::encoding::latent)), in units of its
 //! within-prompt standard deviation: (1 − ρ_latent)/√π, and 1 − corr(L, r_c) with
 //! corr(L, r_c) = cov(S, r_c)/(E f' √(1 − r) sd r_c) for rewards that are normal too.
 

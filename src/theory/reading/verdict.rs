@@ -6,7 +6,7 @@
 //! `total_slope`, and the strongest word is "differs from 0". For each value and constitution, in this order; the first
 //! rule that applies decides:
 //!
-//! 1. **too little data**: fewer than [`MIN_GROUPS`] independent groups of answers.
+//! 1. **too little data**: fewer than [`MIN_GROUPS`](super::outcome::MIN_GROUPS) independent groups of answers.
 //! 2. **judge not valid**: the judge fails its gate ([`super::validity`]), or gives all answers to a prompt the same reward
 //!    under this constitution, or no other rule gives evidence and the judge is at chance for this value.
 //! 3. **not identifiable**: the slope has no figure or no standard error, or the alignment fails its gate (θ̂_SS or θ̂_cc
@@ -17,7 +17,7 @@
 //! 5. **no evidence (total slope disagrees)**: the total slope, which needs no direction, is not there or does not have
 //!    the sign of the slope.
 //! 6. **placebo effect** for a placebo: what it moves is a warning, not a finding; its size stands beside it.
-//! 7. **no evidence (too small to matter)**: the share of the best possible slope is below [`MATTERS`].
+//! 7. **no evidence (too small to matter)**: the share of the best possible slope is below [`MATTERS`](super::outcome::MATTERS).
 //! 8. **no evidence (ordinary direction)**, with fewer than four placebo texts: |cos| ≤ 1.96 sd of the geometry null.
 //! 9. **no evidence (length explains it)**: under length control the slope has the other sign, or no figure.
 //! 10. **differs from 0** with fewer than four placebo texts; else **improves** / **degrades**, by the sign.
