@@ -86,7 +86,7 @@ struct FigureView<'d> {
 }
 
 /// The document as one self-contained page. Sections of the first level are linked at its head where there are several.
-pub fn write(document: &Document) -> String {
+pub(super) fn write(document: &Document) -> String {
     let sections = document.blocks.iter().enumerate().filter_map(|(i, block)| match block {
         Block::Section { title, .. } => Some(Link { id: id(i), title }),
         _ => None,
@@ -167,7 +167,8 @@ fn view(block: &Block, level: usize, i: usize) -> Vec<View<'_>> {
     vec![one]
 }
 
-fn statement(s: &Claim) -> View<'_> {
+fn statement(claim: &Claim) -> View<'_> {
+    let s = &claim.evidence;
     let mut blocks: Vec<View<'_>> = s.notes.iter().map(|text| View::Note { text }).collect();
     if !s.figures.is_empty() {
         blocks.push(View::Figures { figures: drawn(&s.figures) });
@@ -176,7 +177,7 @@ fn statement(s: &Claim) -> View<'_> {
         let blocks_of = vec![View::Table { table: tabulated(title, table) }];
         blocks.push(View::Section { id: None, level: 3, title, blocks: blocks_of });
     }
-    View::Statement { title: s.title, source: s.source, verdict: &s.verdict, blocks }
+    View::Statement { title: claim.title, source: claim.source, verdict: &s.verdict, blocks }
 }
 
 fn drawn(figures: &[Figure]) -> Vec<FigureView<'_>> {
@@ -230,6 +231,7 @@ pub fn plot_style() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::document::Evidence;
     use crate::document::table::Cell;
 
     const EVIL: &str = "\"><script>alert('x')</script>&\u{1b}\u{202e}";
@@ -255,10 +257,12 @@ mod tests {
             Block::Statements(vec![Claim {
                 title: "A statement",
                 source: "Theorem 0",
-                verdict: EVIL.into(),
-                notes: vec![EVIL.into()],
-                tables: vec![(EVIL.into(), table), ("empty".into(), Table::default())],
-                figures: vec![figure.clone()],
+                evidence: Evidence {
+                    verdict: EVIL.into(),
+                    notes: vec![EVIL.into()],
+                    tables: vec![(EVIL.into(), table), ("empty".into(), Table::default())],
+                    figures: vec![figure.clone()],
+                },
             }]),
             Block::Paragraph(EVIL.into()),
             Block::List(vec![EVIL.into()]),

@@ -9,7 +9,7 @@ use super::text::{markdown as escaped, width};
 use super::{Block, Claim, Document};
 
 /// The document as Markdown. Line 1 is the title, the lines below it the lead.
-pub fn write(document: &Document) -> String {
+pub(super) fn write(document: &Document) -> String {
     let mut out = format!("# {}\n", escaped(&document.title));
     for sentence in &document.lead {
         line(&mut out, &escaped(sentence));
@@ -67,15 +67,18 @@ fn blocks(out: &mut String, level: usize, all: &[Block]) {
 fn statements(out: &mut String, level: usize, all: &[Claim]) {
     out.push('\n');
     for s in all {
-        line(out, &format!("- **{}** ({}): {}", escaped(s.title), escaped(s.source), escaped(&s.verdict)));
+        line(
+            out,
+            &format!("- **{}** ({}): {}", escaped(s.title), escaped(s.source), escaped(&s.evidence.verdict)),
+        );
     }
     for s in all {
         heading(out, level, s.title);
-        line(out, &format!("\n{}", escaped(&s.verdict)));
-        for note in &s.notes {
+        line(out, &format!("\n{}", escaped(&s.evidence.verdict)));
+        for note in &s.evidence.notes {
             line(out, &format!("\n{}", escaped(note)));
         }
-        for (title, of) in &s.tables {
+        for (title, of) in &s.evidence.tables {
             if !of.rows.is_empty() {
                 heading(out, level + 1, title);
                 out.push('\n');

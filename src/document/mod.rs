@@ -119,9 +119,16 @@ pub struct Claim {
     pub title: &'static str,
     /// Where the paper makes it.
     pub source: &'static str,
-    /// What the data say, in one sentence.
+    /// What the data say.
+    pub evidence: Evidence,
+}
+
+/// What the data say about a statement.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Evidence {
+    /// In one sentence.
     pub verdict: String,
-    /// How to read the evidence.
+    /// How to read what follows.
     pub notes: Vec<String>,
     /// Tables with their titles.
     pub tables: Vec<(String, Table)>,
@@ -201,7 +208,7 @@ impl Document {
                     }
                     Block::Figures(figures) => out.extend(figures.iter().map(|f| (of, f))),
                     Block::Statements(all) => {
-                        out.extend(all.iter().flat_map(|s| &s.figures).map(|f| ("", f)));
+                        out.extend(all.iter().flat_map(|s| &s.evidence.figures).map(|f| ("", f)));
                     }
                     _ => {}
                 }

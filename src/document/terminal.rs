@@ -10,7 +10,7 @@ pub const COLUMNS: usize = 120;
 const ITEM: usize = 600;
 
 /// Every line is at most [`COLUMNS`] wide, unless a table has more columns of numbers than fit.
-pub fn write(document: &Document) -> String {
+pub(super) fn write(document: &Document) -> String {
     let mut out = String::new();
     for sentence in std::iter::once(&document.title).chain(&document.lead) {
         paragraph(&mut out, sentence, "");
@@ -29,7 +29,7 @@ fn blocks(out: &mut String, all: &[Block]) {
             }
             Block::Statements(all) => {
                 for s in all {
-                    paragraph(out, &format!("- {} ({}): {}", s.title, s.source, s.verdict), "  ");
+                    paragraph(out, &format!("- {} ({}): {}", s.title, s.source, s.evidence.verdict), "  ");
                 }
             }
             Block::Paragraph(text) | Block::Note(text) => paragraph(out, text, "  "),

@@ -21,7 +21,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value as Json;
 
-use crate::document::{self, text};
+use crate::document::text;
 use crate::theory::base::arm;
 use crate::theory::dimension::dominance::TABLE as DOMINANCE;
 use crate::theory::reading::index::Index;
@@ -49,17 +49,17 @@ pub const SKIPPED: &str = "skipped";
 
 /// `report.md`.
 pub fn to_markdown(report: &Report) -> String {
-    document::markdown::write(&page(report))
+    page(report).to_markdown()
 }
 
 /// `report.html`: one file that needs no other, no script and no network.
 pub fn to_html(report: &Report) -> String {
-    document::html::write(&page(report))
+    page(report).to_html()
 }
 
 /// The summary that a terminal shows.
 pub fn terminal(report: &Report) -> String {
-    document::terminal::write(&brief(report))
+    brief(report).to_terminal()
 }
 
 /// Everything that a report shows.

@@ -4,13 +4,12 @@ use serde_json::Value as Json;
 
 use super::overall::{ValueSummary, summaries};
 use super::{
-    LAYER_ALIGNMENTS, LAYER_CHOICE, LAYER_NOTE, LAYER_PROFILE, PLACEBO, Report, SKIPPED, figures, notes,
-    ranking, tables, words,
+    LAYER_ALIGNMENTS, LAYER_CHOICE, LAYER_NOTE, LAYER_PROFILE, Report, SKIPPED, figures, notes, ranking,
+    tables, words,
 };
 use crate::document::text::shortened;
 use crate::document::{Block, Document, Rows};
 use crate::theory::Quantity;
-use crate::theory::base::arm;
 use crate::theory::reading::index::Index;
 use crate::theory::reading::keyed::keyed;
 use crate::theory::reading::quote::count;
@@ -181,7 +180,7 @@ fn warnings(report: &Report) -> Block {
 
 /// Tables that have no place of their own, as lines of JSON.
 fn further(report: &Report) -> Vec<Block> {
-    let drawn = [LAYER_ALIGNMENTS, LAYER_CHOICE, LAYER_NOTE, LAYER_PROFILE, PLACEBO, arm::TABLE];
+    let drawn = [LAYER_ALIGNMENTS, LAYER_CHOICE, LAYER_NOTE, LAYER_PROFILE];
     let shown = |name: &String| drawn.iter().any(|own| own == name) || shows(name);
     let block = |(name, table): (&String, &Json)| {
         let lines: Vec<String> = match table {

@@ -1,5 +1,6 @@
 //! Constitutions that turn against a value, and those among them that do not look it.
 
+use crate::document::Evidence;
 use crate::document::table::{Cell, Table};
 use crate::input::{Family, Sign};
 use crate::theory::base::estimate::Control;
@@ -7,7 +8,7 @@ use crate::theory::reading::index::Index;
 use crate::theory::reading::outcome::{Outcome, Qualifier};
 use crate::theory::reading::quote::{NOTHING, counted, detail, p};
 use crate::theory::reading::verdict::{Verdict, verdicts};
-use crate::theory::statement::{Evidence, Rests, Statement};
+use crate::theory::statement::{Rests, Statement};
 
 /// The statement.
 pub(crate) const STATEMENT: Statement = Statement {

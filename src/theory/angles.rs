@@ -1,5 +1,6 @@
 //! Appendix E: the angles between the directions of values, cos(v*_a, v*_b).
 
+use crate::document::Evidence;
 use crate::error::Result;
 use crate::theory::base::analysis::Analysis;
 use crate::theory::base::angle::Angle;
@@ -12,7 +13,7 @@ use crate::theory::reading::keyed::keyed;
 use crate::theory::reading::quote::{counted, number, quotable};
 use crate::theory::reading::together::interval_for_all;
 use crate::theory::reading::words::{joined, quoted};
-use crate::theory::statement::{Evidence, Measure, Rests, Statement};
+use crate::theory::statement::{Measure, Rests, Statement};
 
 /// The statement.
 pub(crate) const STATEMENT: Statement = Statement {

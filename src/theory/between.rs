@@ -33,18 +33,7 @@ pub fn constitution_cosines(
         if length && problem.tokens.is_none() {
             break;
         }
-        let stage = Stage {
-            problem,
-            options: &options,
-            h: &h,
-            twin: None,
-            generation: None,
-            length,
-            keep: &|_| true,
-            benches: Vec::new(),
-            layer,
-            source,
-        };
+        let stage = Stage::new((problem, source), &options, (layer, &h), length);
         let mut probed = Probes { stage, labels: HashMap::new() };
         let own: Vec<Rows> = problem.judged.iter().map(|j| rows::of_judged(problem, j, &|_| true)).collect();
         for (a, first) in problem.judged.iter().enumerate() {

@@ -8,6 +8,7 @@
 
 use std::ops::Range;
 
+use crate::document::Evidence;
 use crate::document::table::{Cell, Table};
 use crate::error::Result;
 use crate::probe::influence::{Influence, mean_product, theta};
@@ -21,7 +22,7 @@ use crate::theory::base::stage::Stage;
 use crate::theory::encoding::interval_about;
 use crate::theory::reading::index::Index;
 use crate::theory::reading::quote::{counted, headline, percent, quotable};
-use crate::theory::statement::{Evidence, Measure, Rests, Statement};
+use crate::theory::statement::{Measure, Rests, Statement};
 
 /// The statement.
 pub(crate) const STATEMENT: Statement = Statement {
@@ -36,7 +37,7 @@ pub(crate) const STATEMENT: Statement = Statement {
     ],
     tables: &[],
     rests: Rests::Otherwise,
-    measures: &[Measure::Whole(measure)],
+    measures: &[Measure::Uncontrolled(measure)],
     section: Some(section),
 };
 
@@ -97,9 +98,6 @@ fn interval_of_square(s: &[f64], r: &[f64], blocks: &[Range<usize>]) -> (f64, f6
 
 /// `explained_by_judge`, `explained_beyond_judge`, `unexplained` and `explained_by_both` of each value under each constitution outside the placebo arm.
 pub(crate) fn measure(stage: &mut Stage<'_>, values: &[usize], out: &mut Analysis) -> Result<()> {
-    if stage.length {
-        return Ok(());
-    }
     let problem = stage.problem;
     let quantities = [
         Quantity::ExplainedByJudge,

@@ -8,6 +8,7 @@
 use serde::Serialize;
 use serde_json::Value as Json;
 
+use crate::document::Evidence;
 use crate::document::plot::{Chart, Figure, Series};
 use crate::document::table::{Cell, Table};
 use crate::error::Result;
@@ -25,7 +26,7 @@ use crate::theory::dimension::effective::dimension;
 use crate::theory::encoding::rho2;
 use crate::theory::reading::index::Index;
 use crate::theory::reading::quote::{NOTHING, headline, number, percent, quotable};
-use crate::theory::statement::{Evidence, Measure, OfValue, Rests, Statement};
+use crate::theory::statement::{Measure, OfValue, Rests, Statement};
 
 /// The statement.
 pub(crate) const STATEMENT: Statement = Statement {
@@ -35,7 +36,7 @@ pub(crate) const STATEMENT: Statement = Statement {
     quantities: &[Quantity::ValueConcentration, Quantity::ValueShare, Quantity::ValueShareNull],
     tables: &[TABLE],
     rests: Rests::Otherwise,
-    measures: &[Measure::Value { gives: &[], of: value }, Measure::Whole(measure)],
+    measures: &[Measure::Value { gives: &[], of: value }, Measure::Uncontrolled(measure)],
     section: Some(section),
 };
 
@@ -144,9 +145,6 @@ fn share(bench: &Bench, y: &[f64], k: usize) -> Option<f64> {
 
 /// `value_share` and `value_share_null` of each value at k = d_eff, and the null along the curve.
 pub(crate) fn measure(stage: &mut Stage<'_>, values: &[usize], out: &mut Analysis) -> Result<()> {
-    if stage.length {
-        return Ok(());
-    }
     let problem = stage.problem;
     // Values on the same rows share the null.
     let mut known: Vec<(Rows, Curve)> = Vec::new();
@@ -264,7 +262,7 @@ fn section(index: &Index<'_>) -> Option<Evidence> {
 }
 
 fn layers(index: &Index<'_>) -> Option<Figure> {
-    let rows = index.json(LAYER_DIMENSIONS)?.as_array()?;
+    let rows = index.rows(LAYER_DIMENSIONS)?;
     let points: Vec<_> = rows
         .iter()
         .filter_map(|row| {

@@ -7,6 +7,7 @@
 //! adjusted for the false discovery rate over all members and values, because the section explores: a member with a
 //! clearly negative effect harms.
 
+use crate::document::Evidence;
 use crate::document::table::{Cell, Table};
 use crate::error::Result;
 use crate::probe::influence::{Influence, normal_interval};
@@ -21,7 +22,7 @@ use crate::theory::base::stage::Stage;
 use crate::theory::reading::index::Index;
 use crate::theory::reading::quote::{headline, p, quotable, with_interval};
 use crate::theory::reading::words::judge_by_itself;
-use crate::theory::statement::{Evidence, Measure, Rests, Statement};
+use crate::theory::statement::{Measure, Rests, Statement};
 
 /// The statement.
 pub(crate) const STATEMENT: Statement = Statement {

@@ -3,6 +3,7 @@
 //! w is the direction of log P in the residual stream (Assumption 2); both cosines are taken on the same
 //! contrasts, and their influences subtracted, so that what they share cancels in the interval.
 
+use crate::document::Evidence;
 use crate::document::table::{Cell, Table};
 use crate::probe::influence::{Influence, normal_interval};
 use crate::theory::base::angle::Angle;
@@ -11,9 +12,7 @@ use crate::theory::base::estimate::{Control, Estimate, Quantity};
 use crate::theory::reading::index::Index;
 use crate::theory::reading::outcome::LEVEL;
 use crate::theory::reading::quote::{counted, headline, p, quotable};
-use crate::theory::statement::{
-    Cells, Evidence, Measure, NO_LOGPROB, OfPair, OfValue, Rests, Statement, Tested,
-};
+use crate::theory::statement::{Cells, Measure, NO_LOGPROB, OfPair, OfValue, Rests, Statement, Tested};
 
 /// The statement.
 pub(crate) const STATEMENT: Statement = Statement {

@@ -5,6 +5,7 @@
 use serde::Serialize;
 use serde_json::Value as Json;
 
+use crate::document::Evidence;
 use crate::document::table::{Cell, Table};
 use crate::document::text;
 use crate::error::Result;
@@ -14,7 +15,7 @@ use crate::theory::base::rows;
 use crate::theory::base::stage::Stage;
 use crate::theory::reading::index::Index;
 use crate::theory::reading::quote::{NOTHING, optional};
-use crate::theory::statement::{Evidence, Measure, Rests, Statement};
+use crate::theory::statement::{Measure, Rests, Statement};
 
 /// The statement.
 pub(crate) const STATEMENT: Statement = Statement {
@@ -24,7 +25,7 @@ pub(crate) const STATEMENT: Statement = Statement {
     quantities: &[],
     tables: &[TABLE],
     rests: Rests::Otherwise,
-    measures: &[Measure::Whole(measure)],
+    measures: &[Measure::Uncontrolled(measure)],
     section: Some(section),
 };
 
@@ -66,9 +67,6 @@ pub struct Listed {
 
 /// Lists the ends of each value's score.
 pub(crate) fn measure(stage: &mut Stage<'_>, values: &[usize], out: &mut Analysis) -> Result<()> {
-    if stage.length {
-        return Ok(());
-    }
     let problem = stage.problem;
     let mut listed: Vec<Listed> = Vec::new();
     for &v in values {
@@ -119,7 +117,7 @@ const BETWEEN: &str = "·";
 
 /// Responses at both ends of each value's direction.
 fn section(index: &Index<'_>) -> Option<Evidence> {
-    let rows = index.json(TABLE)?.as_array()?;
+    let rows = index.rows(TABLE)?;
     let mut tables = Vec::new();
     for value in &index.values {
         let of: Vec<&Json> = rows.iter().filter(|r| r["value"] == **value).collect();

@@ -43,5 +43,5 @@ pub use base::problem::{
     Asked, Choices, Judged, Labels, LayerSource, Parts, Problem, StateText, Value, VerdictSource, VerdictText,
 };
 pub use driver::analyse::analyse;
-pub use statement::{Evidence, Rests, Statement};
+pub use statement::{Rests, Statement};
 pub use statements::STATEMENTS;

@@ -14,7 +14,7 @@ use std::rc::Rc;
 
 use crate::error::Result;
 use crate::probe::influence::{Influence, cosine, fisher_interval, mean_product, theta};
-use crate::theory::base::analysis::{Analysis, PlaceboContrast};
+use crate::theory::base::analysis::{Analysis, PLACEBO, PlaceboContrast};
 use crate::theory::base::angle::{self, Angle, GATE};
 use crate::theory::base::arm::{self, Arm, DRAWS_NEEDED};
 use crate::theory::base::bench::{Bench, Label};
@@ -40,7 +40,7 @@ pub(crate) const STATEMENT: Statement = Statement {
         Quantity::JudgeShare,
         Quantity::SlopeShare,
     ],
-    tables: &[],
+    tables: &[PLACEBO, arm::TABLE],
     rests: Rests::OnTheJudge,
     measures: &[Measure::Arm(measure)],
     section: None,

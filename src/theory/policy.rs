@@ -23,7 +23,7 @@ pub(crate) const STATEMENT: Statement = Statement {
     quantities: &[Quantity::PolicySlope, Quantity::EssRatio],
     tables: &[],
     rests: Rests::OnTheJudge,
-    measures: &[Measure::Whole(measure)],
+    measures: &[Measure::Uncontrolled(measure)],
     section: None,
 };
 
@@ -76,9 +76,6 @@ pub fn slope(
 pub(crate) fn measure(stage: &mut Stage<'_>, values: &[usize], out: &mut Analysis) -> Result<()> {
     let problem = stage.problem;
     let (Some(p), Some(q)) = (&problem.logprob, &problem.logq) else { return Ok(()) };
-    if stage.length {
-        return Ok(());
-    }
     let log_ratio: Vec<f64> = p.iter().zip(q).map(|(p, q)| p - q).collect();
     for &v in values {
         let value = &problem.values[v];

@@ -14,6 +14,7 @@ use std::ops::Range;
 
 use serde::Serialize;
 
+use crate::document::Evidence;
 use crate::document::table::{Cell, Table};
 use crate::error::Result;
 use crate::probe::influence::{Influence, cosine, fisher_interval, fisher_interval_for_all, theta};
@@ -28,7 +29,7 @@ use crate::theory::base::stage::Stage;
 use crate::theory::reading::index::Index;
 use crate::theory::reading::quote::{NOTHING, detail, headline, number, quotable};
 use crate::theory::reading::words::judge_by_itself;
-use crate::theory::statement::{Evidence, Measure, Rests, Statement};
+use crate::theory::statement::{Measure, Rests, Statement};
 
 /// The statement.
 pub(crate) const STATEMENT: Statement = Statement {
@@ -38,7 +39,7 @@ pub(crate) const STATEMENT: Statement = Statement {
     quantities: &[Quantity::BestAlignment, Quantity::MeanAlignment],
     tables: &[TABLE],
     rests: Rests::OnTheJudge,
-    measures: &[Measure::Whole(measure)],
+    measures: &[Measure::Uncontrolled(measure)],
     section: Some(section),
 };
 
@@ -87,9 +88,6 @@ impl Half {
 
 /// `best_alignment` and `mean_alignment` of each value over the constitutions outside the placebo arm.
 pub(crate) fn measure(stage: &mut Stage<'_>, values: &[usize], out: &mut Analysis) -> Result<()> {
-    if stage.length {
-        return Ok(());
-    }
     let problem = stage.problem;
     let tried: Vec<&Judged> =
         problem.judged.iter().filter(|j| !j.placebo && !j.beside && j.mode != Mode::Implicit).collect();

@@ -9,13 +9,14 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use crate::document::Evidence;
 use crate::document::table::{Cell, Table};
 use crate::linalg::dot;
 use crate::theory::base::analysis::Analysis;
 use crate::theory::base::estimate::{Control, Quantity};
 use crate::theory::reading::index::Index;
 use crate::theory::reading::quote::{headline, number, quotable};
-use crate::theory::statement::{Evidence, Measure, Rests, Statement};
+use crate::theory::statement::{Measure, Rests, Statement};
 
 /// The statement.
 pub(crate) const STATEMENT: Statement = Statement {
@@ -73,7 +74,7 @@ pub fn cosines(directions: &BTreeMap<String, Vec<Vec<f64>>>, at: usize) -> Vec<R
 
 /// Appendix D.
 fn section(index: &Index<'_>) -> Option<Evidence> {
-    let rows = index.json(TABLE)?.as_array()?;
+    let rows = index.rows(TABLE)?;
     let mut table = Table::titled(&[
         "value",
         "direction",

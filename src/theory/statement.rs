@@ -3,9 +3,7 @@
 use std::cell::OnceCell;
 use std::rc::Rc;
 
-use crate::document::Claim;
-use crate::document::plot::Figure;
-use crate::document::table::Table;
+use crate::document::{Claim, Evidence};
 use crate::error::Result;
 use crate::probe::Influence;
 use crate::theory::base::analysis::{Analysis, Options};
@@ -57,7 +55,9 @@ pub(crate) enum Measure {
     /// A value under all constitutions whose rewards were obtained in one way.
     Arm(OfArm),
     /// Anything else at one layer under one control, for the values of these numbers.
-    Whole(fn(&mut Stage<'_>, &[usize], &mut Analysis) -> Result<()>),
+    Whole(OfWhole),
+    /// The same, without length control only.
+    Uncontrolled(OfWhole),
     /// Labels and judgments alone.
     Problem(fn(&Problem, &Options) -> Vec<Estimate>),
     /// The exported directions, of which the reported layer has this number.
@@ -67,6 +67,9 @@ pub(crate) enum Measure {
 /// Stage, value, its rows, the judgments of one mode, tests of the report so far, and what is known so far.
 pub(crate) type OfArm =
     fn(&mut Stage<'_>, &Value, &Rows, &[&Judged], &mut Tests, &mut Analysis) -> Result<()>;
+
+/// Stage, the numbers of the values, and what is known so far.
+pub(crate) type OfWhole = fn(&mut Stage<'_>, &[usize], &mut Analysis) -> Result<()>;
 
 /// Why there is no figure of generation.
 pub(crate) const NO_LOGPROB: &str = "the observations hold no log-probabilities";
@@ -133,30 +136,17 @@ pub(crate) struct Tested {
     pub(crate) se: f64,
 }
 
-/// What the data say about a statement.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Evidence {
-    /// In one sentence.
-    pub verdict: String,
-    /// How to read what follows.
-    pub notes: Vec<String>,
-    /// Tables with their titles.
-    pub tables: Vec<(String, Table)>,
-    /// Plots.
-    pub figures: Vec<Figure>,
-}
-
 impl Statement {
     /// The statement as a report shows it; `None` where there is nothing to say. `complaint`: why the judge is not valid,
     /// which is said first where the statement reads rewards as what constitutions do.
     pub(crate) fn claim(&self, index: &Index<'_>, complaint: Option<&str>) -> Option<Claim> {
-        let Evidence { mut verdict, notes, tables, figures } =
-            self.section.and_then(|section| section(index))?;
+        let mut evidence = self.section.and_then(|section| section(index))?;
         if let (Rests::OnTheJudge, Some(complaint)) = (self.rests, complaint) {
-            verdict = format!(
-                "Not of the constitutions but of the judge, which is not valid (it {complaint}): {verdict}"
+            evidence.verdict = format!(
+                "Not of the constitutions but of the judge, which is not valid (it {complaint}): {}",
+                evidence.verdict
             );
         }
-        Some(Claim { title: self.title, source: self.source, verdict, notes, tables, figures })
+        Some(Claim { title: self.title, source: self.source, evidence })
     }
 }

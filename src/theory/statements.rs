@@ -3,7 +3,7 @@
 use crate::document::Claim;
 use crate::theory::reading::index::Index;
 use crate::theory::reading::validity::JudgeValidity;
-use crate::theory::statement::Statement;
+use crate::theory::statement::{Measure, Statement};
 use crate::theory::{
     adversarial, angles, answer, ceiling, complement, concentration, dimension, encoding, ensemble, gap,
     geometry, gradient, improvement, items, judging, linearity, monotone, own, policy, promptable, raw,
@@ -38,6 +38,11 @@ pub const STATEMENTS: &[Statement] = &[
     raw::STATEMENT,
     items::STATEMENT,
 ];
+
+/// How they are measured, in the order of the statements.
+pub(crate) fn measures() -> impl Iterator<Item = &'static Measure> {
+    STATEMENTS.iter().flat_map(|s| s.measures)
+}
 
 /// What the data say of each statement on which there is something to say.
 pub fn claims(index: &Index<'_>) -> Vec<Claim> {

@@ -4,6 +4,7 @@
 //! policy weighs them by w ∝ exp(λ r). Its gain is Σ w S − mean S, averaged over prompts, at λ in units
 //! of 1/sd(r), sd(r)² = Σ r²/N over contrasts. To first order it is λ · (K − 1)/K · total slope.
 
+use crate::document::Evidence;
 use crate::document::plot::{Chart, Figure, Point, Series};
 use crate::document::table::{Cell, Table};
 use crate::document::text::shortened;
@@ -14,7 +15,7 @@ use crate::theory::base::problem::Labels;
 use crate::theory::reading::index::Index;
 use crate::theory::reading::quote::{NOTHING, counted, detail, optional, quotable};
 use crate::theory::reading::together::z_for_all;
-use crate::theory::statement::{Cells, Evidence, Measure, OfPair, Rests, Statement};
+use crate::theory::statement::{Cells, Measure, OfPair, Rests, Statement};
 
 /// The statement.
 pub(crate) const STATEMENT: Statement = Statement {

@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::Value as Json;
 
+use crate::document::Evidence;
 use crate::document::table::{Cell, Table};
 use crate::error::Result;
 use crate::input::roster::original;
@@ -24,7 +25,7 @@ use crate::theory::base::stage::Stage;
 use crate::theory::base::{moved, rows};
 use crate::theory::reading::index::Index;
 use crate::theory::reading::quote::{NOTHING, counted, number, optional, p, quotable};
-use crate::theory::statement::{Evidence, Measure, Rests, Statement};
+use crate::theory::statement::{Measure, Rests, Statement};
 
 /// The statement.
 pub(crate) const STATEMENT: Statement = Statement {
@@ -34,7 +35,7 @@ pub(crate) const STATEMENT: Statement = Statement {
     quantities: &[Quantity::WordingSd],
     tables: &[TABLE],
     rests: Rests::OnTheJudge,
-    measures: &[Measure::Whole(measure)],
+    measures: &[Measure::Uncontrolled(measure)],
     section: Some(section),
 };
 
@@ -79,9 +80,6 @@ fn groups<'a>(stage: &Stage<'a>) -> BTreeMap<&'a str, Vec<&'a Judged>> {
 
 /// `wording_sd` of each value and group.
 pub(crate) fn measure(stage: &mut Stage<'_>, values: &[usize], out: &mut Analysis) -> Result<()> {
-    if stage.length {
-        return Ok(());
-    }
     let problem = stage.problem;
     let mut table: Vec<Group> = Vec::new();
     let mut tested: Vec<usize> = Vec::new();
@@ -161,7 +159,7 @@ pub(crate) fn measure(stage: &mut Stage<'_>, values: &[usize], out: &mut Analysi
 
 /// Section 9.2.
 fn section(index: &Index<'_>) -> Option<Evidence> {
-    let groups = index.json(TABLE)?.as_array()?;
+    let groups = index.rows(TABLE)?;
     let placebo = |name: &str| index.constitutions.iter().any(|c| c.is_placebo() && c.name == name);
     let mut table = Table::titled(&[
         "constitution",

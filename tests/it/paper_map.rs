@@ -96,7 +96,10 @@ fn the_map_holds_every_statement_of_the_program() {
         for part in statement.source.split(", ") {
             // "Propositions 18–23", "Assumptions 1", "Section 9.2": the number is enough.
             let number = part.rsplit(' ').next().unwrap_or(part).split('–').next().unwrap_or(part);
-            assert!(own.iter().any(|row| row[0].contains(number)), "{}: {part} in {own:?}", statement.name);
+            let whole = |row: &&&Vec<&str>| {
+                row[0].split(|c: char| !(c.is_alphanumeric() || c == '.')).any(|word| word == number)
+            };
+            assert!(own.iter().any(|row| whole(&row)), "{}: {part} in {own:?}", statement.name);
         }
     }
 }

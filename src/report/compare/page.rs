@@ -2,7 +2,7 @@
 
 use super::{Comparison, Ladder, Run, grids, label, maps, plots, rungs};
 use crate::document::text::shortened;
-use crate::document::{Block, Document, html, markdown, terminal};
+use crate::document::{Block, Document};
 use crate::report::export::{Image, images};
 use crate::theory::Control;
 
@@ -20,17 +20,17 @@ more than size.";
 
 /// `compare.md`.
 pub fn to_markdown(comparison: &Comparison) -> String {
-    markdown::write(&page(comparison))
+    page(comparison).to_markdown()
 }
 
 /// `compare.html`.
 pub fn to_html(comparison: &Comparison) -> String {
-    html::write(&page(comparison))
+    page(comparison).to_html()
 }
 
 /// The summary that a terminal shows.
 pub fn to_terminal(comparison: &Comparison) -> String {
-    terminal::write(&brief(comparison))
+    brief(comparison).to_terminal()
 }
 
 /// Every plot of a comparison as an image of its own, in the order of the page.

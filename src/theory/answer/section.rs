@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::document::Evidence;
 use crate::document::table::{Cell, Table};
 use crate::theory::answer::{Lens, TABLE};
 use crate::theory::base::estimate::{Control, Estimate, Quantity};
@@ -9,7 +10,6 @@ use crate::theory::reading::index::Index;
 use crate::theory::reading::quote::{NOTHING, counted, headline, number, percent, quotable};
 use crate::theory::reading::together::{interval_for_all, z_for_all};
 use crate::theory::reading::words::{NAMED_VALUES, joined, quoted};
-use crate::theory::statement::Evidence;
 use crate::units::Layer;
 
 /// Lens share from which a verdict counts as made.

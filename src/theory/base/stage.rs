@@ -33,23 +33,24 @@ pub(crate) struct Stage<'a> {
 }
 
 impl<'a> Stage<'a> {
+    /// All rows at one layer.
+    pub(crate) fn new(
+        (problem, source): (&'a Problem, &'a dyn LayerSource),
+        options: &'a Options,
+        (layer, h): (Layer, &'a Array2<f32>),
+        length: bool,
+    ) -> Self {
+        let (keep, benches) = (&|_: usize| true, Vec::new());
+        Self { problem, options, h, twin: None, generation: None, length, keep, benches, layer, source }
+    }
+
     /// The same stage at another layer or on other activations of the same responses, all of it at that layer.
     pub(crate) fn elsewhere<'b>(&self, layer: Layer, h: &'b Array2<f32>) -> Stage<'b>
     where
         'a: 'b,
     {
-        Stage {
-            problem: self.problem,
-            options: self.options,
-            h,
-            twin: None,
-            generation: None,
-            length: self.length,
-            keep: self.keep,
-            benches: Vec::new(),
-            layer,
-            source: self.source,
-        }
+        let stage = Stage::new((self.problem, self.source), self.options, (layer, h), self.length);
+        Stage { keep: self.keep, ..stage }
     }
 }
 

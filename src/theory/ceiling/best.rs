@@ -101,9 +101,6 @@ pub fn oracle_share(
 
 /// `best_of_ceiling`, `best_of_regret` and `oracle_share` of each value with labels of responses.
 pub(crate) fn measure(stage: &mut Stage<'_>, values: &[usize], out: &mut Analysis) -> Result<()> {
-    if stage.length {
-        return Ok(());
-    }
     let problem = stage.problem;
     for &v in values {
         let value = &problem.values[v];

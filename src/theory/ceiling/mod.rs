@@ -41,8 +41,8 @@ pub(crate) const STATEMENT: Statement = Statement {
     measures: &[
         Measure::Value { gives: &[], of: value },
         Measure::Pair { gives: &[Quantity::AttainedRegret], of: pair },
-        Measure::Whole(regret::measure),
-        Measure::Whole(best::measure),
+        Measure::Uncontrolled(regret::measure),
+        Measure::Uncontrolled(best::measure),
     ],
     section: Some(section::section),
 };

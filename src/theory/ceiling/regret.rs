@@ -37,9 +37,6 @@ pub fn regret(contrasts: &Contrasts, block: &[i32], s: &[f64], reward: &[f64]) -
 /// `measured_regret` of each value: by each constitution's rewards, by the held-out reading of the residual stream
 /// (no constitution), on the rows that carry both.
 pub(crate) fn measure(stage: &mut Stage<'_>, values: &[usize], out: &mut Analysis) -> Result<()> {
-    if stage.length {
-        return Ok(());
-    }
     let problem = stage.problem;
     for &v in values {
         let value = &problem.values[v];

@@ -1,11 +1,11 @@
 //! What best-of-two selection loses: the bound, what each constitution attains by the formula, and the count.
 
+use crate::document::Evidence;
 use crate::document::table::{Cell, Table};
 use crate::theory::base::estimate::{Control, Estimate, Quantity};
 use crate::theory::reading::index::Index;
 use crate::theory::reading::quote::{NOTHING, counted, detail, quotable};
 use crate::theory::reading::together::z_for_all;
-use crate::theory::statement::Evidence;
 
 /// Theorem 6.
 pub(crate) fn section(index: &Index<'_>) -> Option<Evidence> {

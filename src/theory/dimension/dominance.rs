@@ -93,9 +93,6 @@ pub(crate) fn mark(mut estimate: Estimate, found: &[Dominance]) -> Estimate {
 
 /// `d_eff_uncentred`, `d_eff_between`, and what dominates the null of each value.
 pub(crate) fn measure(stage: &mut Stage<'_>, values: &[usize], out: &mut Analysis) -> Result<()> {
-    if stage.length {
-        return Ok(());
-    }
     let problem = stage.problem;
     let mut kept: Vec<usize> = (0..problem.rows()).filter(|&r| (stage.keep)(r)).collect();
     // Stable: rows of a block keep their order.

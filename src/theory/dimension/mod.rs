@@ -24,7 +24,10 @@ pub(crate) const STATEMENT: Statement = Statement {
     quantities: &[Quantity::DEff, Quantity::DEffUncentred, Quantity::DEffBetween, Quantity::DEffNaive],
     tables: &[dominance::TABLE, LAYER_DIMENSIONS],
     rests: Rests::Otherwise,
-    measures: &[Measure::Shared { gives: &[Quantity::DEff], of: shared }, Measure::Whole(dominance::measure)],
+    measures: &[
+        Measure::Shared { gives: &[Quantity::DEff], of: shared },
+        Measure::Uncontrolled(dominance::measure),
+    ],
     section: Some(section::section),
 };
 

@@ -1,12 +1,12 @@
 //! Figures that a single coordinate or a single prompt carries, and what is left without it.
 
+use crate::document::Evidence;
 use crate::document::table::{Cell, Table};
 use crate::theory::base::dominant::{Dominance, What, percent};
 use crate::theory::base::estimate::{Control, Quantity};
 use crate::theory::dimension::dominance::TABLE;
 use crate::theory::reading::index::Index;
 use crate::theory::reading::quote::{NOTHING, headline, number, optional};
-use crate::theory::statement::Evidence;
 
 /// Definition 8, and the null of directions that have nothing to do with a value.
 pub(crate) fn section(index: &Index<'_>) -> Option<Evidence> {

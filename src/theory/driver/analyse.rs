@@ -15,7 +15,7 @@ use crate::theory::driver::copies::{self, Distinct};
 use crate::theory::driver::export::{Fitted, at_layer, fit_directions};
 use crate::theory::driver::{layers, values as by_value};
 use crate::theory::statement::Measure;
-use crate::theory::statements::STATEMENTS;
+use crate::theory::statements::{STATEMENTS, measures};
 use crate::units::Layer;
 
 /// Analyses a problem.
@@ -41,11 +41,11 @@ pub fn analyse(problem: &Problem, source: &dyn LayerSource, options: &Options) -
             out.warnings.push("no token counts: nothing could be controlled for length".into());
             break;
         }
-        let twin = twin.as_ref().map(|(h, side)| (h, *side));
-        let (keep, generation, layer) = (&|_: usize| true, beside.generation_layer(), out.layer);
-        let benches = Vec::new();
-        let mut stage =
-            Stage { problem, options, h: &h, twin, generation, length, keep, benches, layer, source };
+        let mut stage = Stage {
+            twin: twin.as_ref().map(|(h, side)| (h, *side)),
+            generation: beside.generation_layer(),
+            ..Stage::new((problem, source), options, (out.layer, &h), length)
+        };
         by_value::shared(&mut stage, &mut out)?;
         let mut tests = Tests::default();
         for &v in &values {
@@ -59,7 +59,11 @@ pub fn analyse(problem: &Problem, source: &dyn LayerSource, options: &Options) -
         let control = if length { ", length controlled" } else { "" };
         clock.lap(&format!("estimates{control}"));
         for statement in STATEMENTS.iter().filter(|_| !options.core_only) {
-            let whole = |m: &'static Measure| if let Measure::Whole(of) = m { Some(of) } else { None };
+            let whole = |m: &'static Measure| match m {
+                Measure::Whole(of) => Some(of),
+                Measure::Uncontrolled(of) if !length => Some(of),
+                _ => None,
+            };
             let mut of = statement.measures.iter().filter_map(whole).peekable();
             if of.peek().is_some() {
                 of.try_for_each(|measure| measure(&mut stage, &values, &mut out))?;
@@ -70,7 +74,7 @@ pub fn analyse(problem: &Problem, source: &dyn LayerSource, options: &Options) -
         beside.measure((problem, source), options, length, &values, &mut out)?;
         clock.lap(&format!("other layers{control}"));
     }
-    for measure in STATEMENTS.iter().flat_map(|s| s.measures) {
+    for measure in measures() {
         if let Measure::Problem(of) = measure {
             out.estimates.extend(of(problem, options));
         }
@@ -81,7 +85,7 @@ pub fn analyse(problem: &Problem, source: &dyn LayerSource, options: &Options) -
     }
     out.dimensions.sort_by_key(|d| d.layer);
     if let Some(at) = source.layers().iter().position(|l| *l == out.layer) {
-        for measure in STATEMENTS.iter().flat_map(|s| s.measures) {
+        for measure in measures() {
             if let Measure::Directions(of) = measure {
                 of(&mut out, at);
             }

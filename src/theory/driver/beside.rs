@@ -43,18 +43,7 @@ impl Beside {
         values: &[usize],
         out: &mut Analysis,
     ) -> Result<()> {
-        let stage = |h, layer| Stage {
-            problem,
-            options,
-            h,
-            twin: None,
-            generation: None,
-            length,
-            keep: &|_| true,
-            benches: Vec::new(),
-            layer,
-            source,
-        };
+        let stage = |h, layer| Stage::new((problem, source), options, (layer, h), length);
         let nothing_to_read = [
             "no kind of token is counted differently among the responses to a prompt",
             "the embeddings' output is the same for all responses to a prompt: there is nothing to read",

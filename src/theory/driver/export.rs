@@ -41,18 +41,7 @@ pub(crate) fn fit_directions(
         if done.range((layer, String::new())..).next().is_none_or(|((l, _), _)| *l != layer) {
             let (h, options) = (source.resid(layer)?, Options::default());
             for length in [false, true] {
-                let mut stage = Stage {
-                    problem,
-                    options: &options,
-                    h: &h,
-                    twin: None,
-                    generation: None,
-                    length,
-                    keep: &|_| true,
-                    benches: Vec::new(),
-                    layer,
-                    source,
-                };
+                let mut stage = Stage::new((problem, source), &options, (layer, &h), length);
                 done.extend(at_layer(&mut stage, values, &mut out.dimensions)?);
             }
         }

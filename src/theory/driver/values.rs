@@ -11,18 +11,13 @@ use crate::theory::base::problem::{Judged, Value};
 use crate::theory::base::rows::{self, Rows};
 use crate::theory::base::stage::Stage;
 use crate::theory::base::{angle, moved};
-use crate::theory::statement::{Cells, Measure, OfPair, OfValue, Statement};
-use crate::theory::statements::STATEMENTS;
-
-/// Everything that the statements have of one kind, in their order.
-fn all<T>(of: impl Fn(&'static Measure) -> Option<T>) -> impl Iterator<Item = T> {
-    STATEMENTS.iter().flat_map(|s: &Statement| s.measures).filter_map(of)
-}
+use crate::theory::statement::{Cells, Measure, OfPair, OfValue};
+use crate::theory::statements::measures;
 
 /// What concerns no value.
 pub(crate) fn shared(stage: &mut Stage<'_>, out: &mut Analysis) -> Result<()> {
     let bench = stage.bench(rows::all(stage.problem, stage.keep))?;
-    for (gives, of) in all(|m| match m {
+    for (gives, of) in measures().filter_map(|m| match m {
         Measure::Shared { gives, of } => Some((gives, of)),
         _ => None,
     }) {
@@ -71,7 +66,7 @@ pub(crate) fn value(stage: &mut Stage<'_>, v: usize, tests: &mut Tests, out: &mu
     let of_value = |e: Estimate| Estimate { value: Some(value.name.clone()), ..e };
     let wanted = rows::of_value(problem, value, stage.keep);
     let own = || {
-        all(|m| match m {
+        measures().filter_map(|m| match m {
             Measure::Value { gives, of } => Some((gives, of)),
             _ => None,
         })
@@ -109,7 +104,7 @@ pub(crate) fn value(stage: &mut Stage<'_>, v: usize, tests: &mut Tests, out: &mu
         under = rest;
         own.iter().for_each(|u| constitution(stage, value, u, tests, out));
         let judged: Vec<&Judged> = own.iter().map(|u| u.judged).collect();
-        for of in all(|m| match m {
+        for of in measures().filter_map(|m| match m {
             Measure::Arm(of) => Some(of),
             _ => None,
         }) {
@@ -120,7 +115,7 @@ pub(crate) fn value(stage: &mut Stage<'_>, v: usize, tests: &mut Tests, out: &mu
 }
 
 fn pairs() -> impl Iterator<Item = (&'static &'static [Quantity], &'static fn(&OfPair<'_>) -> Cells)> {
-    all(|m| match m {
+    measures().filter_map(|m| match m {
         Measure::Pair { gives, of } => Some((gives, of)),
         _ => None,
     })

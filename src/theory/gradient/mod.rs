@@ -45,7 +45,7 @@ pub(crate) const STATEMENT: Statement = Statement {
     quantities: &[Quantity::GradientCos, Quantity::HalvesTransfer],
     tables: &[],
     rests: Rests::OnTheJudge,
-    measures: &[Measure::Whole(measure)],
+    measures: &[Measure::Uncontrolled(measure)],
     section: Some(section::section),
 };
 
@@ -85,9 +85,6 @@ fn gradient_label(bench: &Bench, curved: &Curved, s: &Label) -> Option<Vec<f64>>
 
 /// `gradient_cos` of each value with labels of responses.
 pub(crate) fn measure(stage: &mut Stage<'_>, values: &[usize], out: &mut Analysis) -> Result<()> {
-    if stage.length {
-        return Ok(());
-    }
     let problem = stage.problem;
     for &v in values {
         let value = &problem.values[v];

@@ -1,11 +1,11 @@
 //! Whether one direction stands for the value everywhere: the average gradient, and v* on either side of the median.
 
+use crate::document::Evidence;
 use crate::document::table::{Cell, Table};
 use crate::theory::base::estimate::{Control, Estimate, Quantity};
 use crate::theory::reading::index::Index;
 use crate::theory::reading::quote::{NOTHING, counted, headline, quotable};
 use crate::theory::reading::together::interval_for_all;
-use crate::theory::statement::Evidence;
 
 /// Below this, if the interval ends below it too, a cosine is called a departure.
 const ONE_DIRECTION: f64 = 0.9;

@@ -67,9 +67,6 @@ pub fn bins(mut odds: Vec<(i32, f64)>) -> Vec<Bin> {
 /// `judge_overconfidence` and the bins of each value under each constitution with forced choices. Scores of one
 /// response are no probabilities of a choice and have no curve.
 pub(crate) fn measure(stage: &mut Stage<'_>, values: &[usize], out: &mut Analysis) -> Result<()> {
-    if stage.length {
-        return Ok(());
-    }
     let problem = stage.problem;
     let mut curves = Vec::new();
     for &v in values {

@@ -34,7 +34,7 @@ pub(crate) const STATEMENT: Statement = Statement {
     rests: Rests::Otherwise,
     measures: &[
         Measure::Pair { gives: &[], of: pair },
-        Measure::Whole(calibration::measure),
+        Measure::Uncontrolled(calibration::measure),
         Measure::Problem(problem),
     ],
     section: Some(section::section),

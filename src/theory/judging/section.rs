@@ -2,6 +2,7 @@
 
 use serde_json::Value as Json;
 
+use crate::document::Evidence;
 use crate::document::plot::{Chart, Figure, Series};
 use crate::document::table::{Cell, Table};
 use crate::document::text::shortened;
@@ -10,14 +11,13 @@ use crate::theory::judging::calibration::TABLE;
 use crate::theory::reading::index::Index;
 use crate::theory::reading::quote::{counted, detail, quotable};
 use crate::theory::reading::together::interval_for_all;
-use crate::theory::statement::Evidence;
 
 /// Curves of a plot.
 const CURVES: usize = 5;
 
 /// Agreement with the labels against confidence, a plot a value.
 pub(crate) fn section(index: &Index<'_>) -> Option<Evidence> {
-    let curves = index.json(TABLE)?.as_array()?;
+    let curves = index.rows(TABLE)?;
     let figures: Vec<Figure> = index.values.iter().filter_map(|v| figure(curves, index, v)).collect();
     let mut out = Table::titled(&["value", "constitution", ">surer than right by [95 %]"]);
     let of = index.estimates.iter().filter(|e| {

@@ -40,7 +40,7 @@ pub(crate) const STATEMENT: Statement = Statement {
     quantities: &[Quantity::NonlinearGain],
     tables: &[TABLE],
     rests: Rests::Otherwise,
-    measures: &[Measure::Whole(measure)],
+    measures: &[Measure::Uncontrolled(measure)],
     section: Some(section::section),
 };
 
@@ -232,9 +232,6 @@ pub(crate) fn binned(block: &[i32], by: &[f64], values: &[f64]) -> Vec<Bin> {
 
 /// `nonlinear_gain` of each value, of log P and of each constitution's rewards.
 pub(crate) fn measure(stage: &mut Stage<'_>, values: &[usize], out: &mut Analysis) -> Result<()> {
-    if stage.length {
-        return Ok(());
-    }
     let problem = stage.problem;
     let h = stage.h;
     let mut asked = Vec::new();

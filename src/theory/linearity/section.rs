@@ -2,6 +2,7 @@
 
 use serde_json::Value as Json;
 
+use crate::document::Evidence;
 use crate::document::plot::{Chart, Figure, Series};
 use crate::document::table::{Cell, Table};
 use crate::document::text::shortened;
@@ -11,7 +12,6 @@ use crate::theory::reading::index::Index;
 use crate::theory::reading::outcome::Z95;
 use crate::theory::reading::quote::{NOTHING, counted, detail, percent, quotable, size};
 use crate::theory::reading::together::interval_for_all;
-use crate::theory::statement::Evidence;
 
 /// Further variance that is called more than a trace.
 const TRACE: f64 = 0.02;
@@ -94,7 +94,7 @@ pub(crate) fn section(index: &Index<'_>) -> Option<Evidence> {
 
 /// Residuals against readings: of each value and of log P, and of the first constitutions.
 fn residuals(index: &Index<'_>) -> Vec<Figure> {
-    let rows = index.rows(TABLE);
+    let rows = index.rows(TABLE).unwrap_or_default();
     let (own, judged): (Vec<&Json>, Vec<&Json>) = rows.iter().partition(|r| r["constitution"].is_null());
     let draw = |row: &Json| -> Option<Figure> {
         let name = match (row["value"].as_str(), row["constitution"].as_str()) {

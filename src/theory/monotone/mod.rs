@@ -35,7 +35,7 @@ pub(crate) const STATEMENT: Statement = Statement {
     quantities: &[],
     tables: &[TABLE],
     rests: Rests::OnTheJudge,
-    measures: &[Measure::Whole(measure)],
+    measures: &[Measure::Uncontrolled(measure)],
     section: Some(section::section),
 };
 
@@ -222,9 +222,6 @@ pub fn two_lines(contrasts: &Contrasts, s: &[f64], t: &[f64]) -> Option<Lines> {
 
 /// The lines of each value with response labels along its own direction and along each constitution's.
 pub(crate) fn measure(stage: &mut Stage<'_>, values: &[usize], out: &mut Analysis) -> Result<()> {
-    if stage.length {
-        return Ok(());
-    }
     let problem = stage.problem;
     let mut found: Vec<Along> = Vec::new();
     // Values on the same rows share the readings of every constitution.

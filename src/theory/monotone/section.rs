@@ -2,6 +2,7 @@
 
 use serde_json::Value as Json;
 
+use crate::document::Evidence;
 use crate::document::plot::{Chart, Figure, Series};
 use crate::document::table::{Cell, Table};
 use crate::document::text::shortened;
@@ -9,14 +10,13 @@ use crate::theory::monotone::TABLE;
 use crate::theory::reading::index::Index;
 use crate::theory::reading::outcome::Z95;
 use crate::theory::reading::quote::{NOTHING, counted, number};
-use crate::theory::statement::Evidence;
 
 /// Pictures of directions along which a value turns round.
 const TURNED: usize = 4;
 
 /// Proposition 15.
 pub(crate) fn section(index: &Index<'_>) -> Option<Evidence> {
-    let rows = index.json(TABLE)?.as_array()?;
+    let rows = index.rows(TABLE)?;
     let placebo =
         |row: &Json| index.constitutions.iter().any(|c| c.is_placebo() && row["constitution"] == *c.name);
     let mut table = Table::titled(&[

@@ -89,14 +89,9 @@ impl<'a> Index<'a> {
         self.tables.get(name).and_then(|table| serde_json::from_value(table.clone()).ok())
     }
 
-    /// The rows of a table; none where it is absent.
-    pub fn rows(&self, name: &str) -> &'a [Json] {
-        self.tables.get(name).and_then(Json::as_array).map_or(&[], Vec::as_slice)
-    }
-
-    /// A table as it stands.
-    pub fn json(&self, name: &str) -> Option<&'a Json> {
-        self.tables.get(name)
+    /// The rows of a table that is a list, as they are in the report; `None` where there is none.
+    pub fn rows(&self, name: &str) -> Option<&'a [Json]> {
+        self.tables.get(name)?.as_array().map(Vec::as_slice)
     }
 
     /// An estimate without further keys (`k`, `lambda_sd`, `value2`, `judge`).

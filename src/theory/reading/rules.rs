@@ -10,7 +10,7 @@ use crate::theory::reading::together::clear_side;
 
 /// What a verdict is made from. Slope, alignment and share are the constitution's own where there is a placebo arm of
 /// four texts, and the whole ones otherwise.
-pub(crate) struct Evidence<'a> {
+pub(crate) struct Facts<'a> {
     /// Whether the constitution belongs to the placebo arm.
     pub placebo: bool,
     /// Independent placebo texts of the arm.
@@ -36,7 +36,7 @@ pub(crate) struct Evidence<'a> {
     pub at_chance: bool,
 }
 
-impl Evidence<'_> {
+impl Facts<'_> {
     /// Whether the difference from a placebo arm decides.
     pub(crate) fn own(&self) -> bool {
         !self.placebo && self.draws >= DRAWS_NEEDED
@@ -61,7 +61,7 @@ fn decision(outcome: Outcome, qualifier: Option<Qualifier>, reason: impl Into<St
 }
 
 /// The first rule that applies decides.
-pub(crate) fn decide(e: &Evidence<'_>) -> Decision {
+pub(crate) fn decide(e: &Facts<'_>) -> Decision {
     if let Some(groups) = e.slope.and_then(|s| s.blocks).filter(|&g| g < MIN_GROUPS) {
         let reason = format!("{groups} independent groups of answers; a verdict needs {MIN_GROUPS}");
         return decision(Outcome::TooLittleData, None, reason);
@@ -82,7 +82,7 @@ pub(crate) fn decide(e: &Evidence<'_>) -> Decision {
     found
 }
 
-fn by_figures(e: &Evidence<'_>) -> Decision {
+fn by_figures(e: &Facts<'_>) -> Decision {
     let what = if e.own() { "what the constitution adds to the placebo arm" } else { "the encoded slope" };
     let total_alone = e
         .total
@@ -162,12 +162,7 @@ fn by_figures(e: &Evidence<'_>) -> Decision {
     Decision { sign: Some(sign), ..decision(Outcome::DiffersFromZero, qualifier, reason) }
 }
 
-fn not_significant(
-    e: &Evidence<'_>,
-    what: &str,
-    total_alone: Option<Qualifier>,
-    but_total: &str,
-) -> Decision {
+fn not_significant(e: &Facts<'_>, what: &str, total_alone: Option<Qualifier>, but_total: &str) -> Decision {
     if let Some(contrast) = e.contrast.filter(|c| e.own() && c.p_prompts < LEVEL) {
         let p = quote::p(contrast.p_texts);
         let why = format!(
@@ -180,7 +175,7 @@ fn not_significant(
 }
 
 /// What length control leaves: `NoEvidence`, or the qualifier and reason of a verdict that stands.
-fn length(e: &Evidence<'_>, slope: f64) -> Decision {
+fn length(e: &Facts<'_>, slope: f64) -> Decision {
     let stands = |qualifier, reason: &str| decision(Outcome::Improves, qualifier, reason);
     if !e.length {
         return stands(Some(Qualifier::LengthNotControlled), "response length is not known");

@@ -37,7 +37,7 @@ use crate::theory::base::estimate::{Control, Quantity};
 use crate::theory::reading::index::{Index, Named};
 use crate::theory::reading::outcome::{LEVEL, Outcome, Qualifier, Z95};
 use crate::theory::reading::quote::{quotable, size};
-use crate::theory::reading::rules::{DECIDES, Decision, Evidence, decide};
+use crate::theory::reading::rules::{DECIDES, Decision, Facts, decide};
 use crate::theory::reading::validity::{JudgeValidity, has_preference};
 
 /// What a constitution would do to a value.
@@ -203,7 +203,7 @@ fn verdict<'a>(
     let limit = null.and_then(|e| e.estimate).map(|sd| Z95 * sd);
     let ordinary = cos.and_then(|e| e.estimate).zip(limit).map(|(c, limit)| c.abs() <= limit);
     let share = at(share, DECIDES).filter(|e| quotable(e));
-    let Decision { outcome, qualifier, sign, reason } = decide(&Evidence {
+    let Decision { outcome, qualifier, sign, reason } = decide(&Facts {
         placebo,
         draws,
         slope: at(slope, DECIDES),

@@ -3,6 +3,7 @@
 
 use serde_json::Value as Json;
 
+use crate::document::Evidence;
 use crate::document::plane::{Mark, Plane};
 use crate::document::plot::Figure;
 use crate::document::table::{Cell, Table};
@@ -12,14 +13,13 @@ use crate::theory::reading::index::Index;
 use crate::theory::reading::outcome::Z95;
 use crate::theory::reading::quote::{NOTHING, counted, detail, number, p, quotable, with_interval};
 use crate::theory::several::{CONE, TABLE};
-use crate::theory::statement::Evidence;
 
 /// Planes that are drawn.
 const PLANES: usize = 3;
 
 /// Trade-offs, the cone, the best direction.
 pub(crate) fn section(index: &Index<'_>) -> Option<Evidence> {
-    let all: &Vec<Json> = index.json(TABLE)?.as_array()?;
+    let all = index.rows(TABLE)?;
     let under = |control: &str| all.iter().filter(|r| r["control"] == control).collect::<Vec<&Json>>();
     let (rows, length) = (under("none"), under("length"));
     let own: Vec<&Json> = rows.iter().copied().filter(|r| r["placebo"] != true).collect();
@@ -105,8 +105,7 @@ pub(crate) fn section(index: &Index<'_>) -> Option<Evidence> {
     ];
     if let Some(e) = cone {
         let alpha: Vec<String> = index
-            .json(CONE)
-            .and_then(Json::as_array)
+            .rows(CONE)
             .into_iter()
             .flatten()
             .filter_map(|pair| {

@@ -1,5 +1,6 @@
 //! What constitutions do to the state: measured on the activations captured under them.
 
+use crate::document::Evidence;
 use crate::document::table::{Cell, NAME, Table};
 use crate::document::text::shortened;
 use crate::theory::base::estimate::Control;
@@ -9,7 +10,6 @@ use crate::theory::state::placebo::Band;
 use crate::theory::state::{
     Agreement, Cell as Found, Figure, Finding, Missing, Outcome, Reading, Route, Shifted, Story, TABLE,
 };
-use crate::theory::statement::Evidence;
 
 /// Section 3.2, Remark 1.
 pub(crate) fn section(index: &Index<'_>) -> Option<Evidence> {
