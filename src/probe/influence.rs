@@ -110,7 +110,7 @@ pub fn fisher_interval_for_all(cos: f64, se: f64, of: usize) -> (f64, f64) {
 }
 
 /// The interval of ± `wide` standard errors.
-fn fisher_interval_at(wide: f64, cos: f64, se: f64) -> (f64, f64) {
+pub(super) fn fisher_interval_at(wide: f64, cos: f64, se: f64) -> (f64, f64) {
     if !(se > 0.0 && se.is_finite()) {
         return ((cos - wide * se).max(-1.0), (cos + wide * se).min(1.0));
     }

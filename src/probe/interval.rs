@@ -13,7 +13,7 @@ use std::ops::Range;
 
 use statrs::distribution::{ContinuousCDF, StudentsT};
 
-use super::influence::{Influence, Z95};
+use super::influence::{Influence, Z95, fisher_interval_at};
 
 /// Satterthwaite's degrees of freedom of a variance that is the sum of the squares of these; `None` if all are 0.
 pub fn degrees_of_freedom(moves: impl Iterator<Item = f64> + Clone) -> Option<f64> {
@@ -72,6 +72,23 @@ impl Influence {
     /// The 95 % interval of the estimate: see the [module](self).
     pub fn interval(&self, blocks: &[Range<usize>]) -> (f64, f64) {
         interval(self.value, self.se(blocks), &self.centred(blocks))
+    }
+
+    /// The symmetric 95 % interval, value ± t · SE with Student's quantile t: for ratios and differences of ratios, whose
+    /// skewness is not that of their first-order influences.
+    pub fn symmetric_interval(&self, blocks: &[Range<usize>]) -> (f64, f64) {
+        let reach = self.quantile(blocks) * self.se(blocks);
+        (self.value - reach, self.value + reach)
+    }
+
+    /// The 95 % interval of a cosine ([`fisher_interval`](super::influence::fisher_interval)) with Student's quantile.
+    pub fn cosine_interval(&self, blocks: &[Range<usize>]) -> (f64, f64) {
+        fisher_interval_at(self.quantile(blocks), self.value, self.se(blocks))
+    }
+
+    /// The 97.5 % point for an error that these blocks tell.
+    fn quantile(&self, blocks: &[Range<usize>]) -> f64 {
+        degrees_of_freedom(self.centred(blocks).iter().copied()).map_or(Z95, student)
     }
 }
 

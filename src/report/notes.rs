@@ -54,7 +54,7 @@ pub(super) fn main(
                 ),
             };
             format!(
-                "Geometry null: 95 % of unrelated directions have |cos| ≤ {} with v* ({Z95} sd over 200 random directions); {verdict}.",
+                "Geometry null: 95 % of unrelated directions have |cos| ≤ {} with v* ({Z95:.2} sd over 200 random directions); {verdict}.",
                 quote::number(limit, None)
             )
         }

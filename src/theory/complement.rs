@@ -19,7 +19,6 @@ use crate::theory::base::estimate::{Control, Estimate, Mode, Quantity};
 use crate::theory::base::problem::Labels;
 use crate::theory::base::rows;
 use crate::theory::base::stage::Stage;
-use crate::theory::encoding::interval_about;
 use crate::theory::reading::index::Index;
 use crate::theory::reading::quote::{counted, headline, percent, quotable};
 use crate::theory::statement::{Measure, Rests, Statement};
@@ -44,9 +43,44 @@ pub(crate) const STATEMENT: Statement = Statement {
 /// Below this share of Var r outside h, the reward counts as fixed by h.
 const LEAST_OUTSIDE: f64 = 0.01;
 
+/// A share of Var S with what its first-order error leaves out.
+///
+/// The shares hold squares of covariances, a²/A of C over Var r and b²/B of C − θ_Sr over the part of r outside h. Where a
+/// covariance is small beside its error σ its square has hardly any first-order error and is too large by σ² on average. Over
+/// normal errors a form x'Qx has bias tr QΣ and, beyond the first order, variance 2 tr (QΣ)².
+#[derive(Debug, Clone, PartialEq)]
+pub struct Share {
+    /// The share and its first-order influence.
+    pub share: Influence,
+    /// tr QΣ.
+    bias: f64,
+    /// 2 tr (QΣ)².
+    second: f64,
+}
+
+impl Share {
+    /// The 95 % interval: about the share less its bias, both variances added.
+    fn interval(&self, blocks: &[Range<usize>]) -> (f64, f64) {
+        let (lo, hi) = self.share.symmetric_interval(blocks);
+        let first = self.share.se(blocks);
+        let wider = if first > 0.0 { (1.0 + self.second / (first * first)).sqrt() } else { 1.0 };
+        let reach = |end: f64| (end - self.share.value) * wider;
+        let centre = self.share.value - self.bias;
+        (centre + reach(lo), centre + reach(hi))
+    }
+}
+
+/// The covariances of a and b over blocks, [σ_aa, σ_ab, σ_bb].
+fn covariances(a: &Influence, b: &Influence, blocks: &[Range<usize>]) -> [f64; 3] {
+    let g = blocks.len() as f64;
+    let (a, b) = (a.centred(blocks), b.centred(blocks));
+    let sum = |x: &[f64], y: &[f64]| g / (g - 1.0) * x.iter().zip(y).map(|(x, y)| x * y).sum::<f64>();
+    [sum(&a, &a), sum(&a, &b), sum(&b, &b)]
+}
+
 /// The shares of the judge, of h beyond it, and of neither, and of both at once (C²/Var r + θ_SS − J, what h tells too of
 /// what the judge tells: where it is 0, what the two explain adds up); `None` where S or r does not vary.
-pub fn shares(bench: &Bench, s: &Label, r: &Label) -> Option<[Influence; 4]> {
+pub fn shares(bench: &Bench, s: &Label, r: &Label) -> Option<[Share; 4]> {
     let blocks = bench.contrasts.blocks();
     let (vs, vr) = (mean_product(&s.y, &s.y, blocks), mean_product(&r.y, &r.y, blocks));
     if !(vs.value > 0.0 && vr.value > 0.0) {
@@ -61,8 +95,9 @@ pub fn shares(bench: &Bench, s: &Label, r: &Label) -> Option<[Influence; 4]> {
     // Of a reward that h fixes entirely no part is left outside h but what shrinkage leaves, and a share of S per unit of
     // that is noise.
     let outside = Influence::combine(vr.value - rr.value, &[(1.0, &vr), (-1.0, &rr)]);
-    let joint = if outside.value > GATE * outside.se(blocks) && outside.value > LEAST_OUTSIDE * vr.value {
-        let rest = both.value - sr.value;
+    let seen = outside.value > GATE * outside.se(blocks) && outside.value > LEAST_OUTSIDE * vr.value;
+    let rest = both.value - sr.value;
+    let joint = if seen {
         let per = rest / outside.value;
         let parts = [(1.0, &ss), (2.0 * per, &both), (-2.0 * per, &sr), (-per * per, &outside)];
         Influence::combine(ss.value + per * rest, &parts)
@@ -74,11 +109,24 @@ pub fn shares(bench: &Bench, s: &Label, r: &Label) -> Option<[Influence; 4]> {
         let share = value / vs.value;
         Influence::combine(share, &[(1.0 / vs.value, &whole), (-share / vs.value, &vs)])
     };
+    let outer = Influence::combine(rest, &[(1.0, &both), (-1.0, &sr)]);
+    let [aa, ab, bb] = covariances(&both, &outer, blocks);
+    let (of_judge, of_rest) = (1.0 / vr.value, if seen { 1.0 / outside.value } else { 0.0 });
+    // A share that holds `judge` times a²/A and `rest` times b²/B.
+    let with = |share: Influence, judge: f64, rest: f64| {
+        let (p, q) = (judge * of_judge / vs.value, rest * of_rest / vs.value);
+        let second = 2.0 * ((p * aa).powi(2) + 2.0 * p * q * ab * ab + (q * bb).powi(2));
+        Share { share, bias: p * aa + q * bb, second }
+    };
     Some([
-        over(judge.value, &[(1.0, &judge)]),
-        over(joint.value - judge.value, &[(1.0, &joint), (-1.0, &judge)]),
-        over(vs.value - joint.value, &[(1.0, &vs), (-1.0, &joint)]),
-        over(judge.value + ss.value - joint.value, &[(1.0, &judge), (1.0, &ss), (-1.0, &joint)]),
+        with(over(judge.value, &[(1.0, &judge)]), 1.0, 0.0),
+        with(over(joint.value - judge.value, &[(1.0, &joint), (-1.0, &judge)]), -1.0, 1.0),
+        with(over(vs.value - joint.value, &[(1.0, &vs), (-1.0, &joint)]), 0.0, -1.0),
+        with(
+            over(judge.value + ss.value - joint.value, &[(1.0, &judge), (1.0, &ss), (-1.0, &joint)]),
+            1.0,
+            -1.0,
+        ),
     ])
 }
 
@@ -128,18 +176,20 @@ pub(crate) fn measure(stage: &mut Stage<'_>, values: &[usize], out: &mut Analysi
                         "fewer than 1.5 contrasts a dimension: what h tells can only be bounded from below",
                     ),
                     (Some(found), true) => {
-                        let se = found[i].se(bench.contrasts.blocks());
+                        let (blocks, value) = (bench.contrasts.blocks(), found[i].share.value);
+                        let se = found[i].share.se(blocks);
                         let method = "variance of S by the reward, by h and the reward together";
                         let interval = match quantity {
                             Quantity::ExplainedByJudge => {
-                                interval_of_square(&labels[0].y, &labels[1].y, bench.contrasts.blocks())
+                                interval_of_square(&labels[0].y, &labels[1].y, blocks)
                             }
                             _ => {
                                 let finer = finer.as_ref().map_or(&found[i], |finer| &finer[i]);
-                                interval_about(found[i].value, finer, bench.contrasts.blocks())
+                                let (lo, hi) = finer.interval(blocks);
+                                (lo.min(value), hi.max(value))
                             }
                         };
-                        Estimate::figure(quantity, method, found[i].value, se, interval)
+                        Estimate::figure(quantity, method, value, se, interval)
                     }
                 };
                 stage.push(out, Some(&bench), Some(&value.name), judged.mark(estimate));
@@ -233,7 +283,7 @@ mod tests {
         // Judge, beyond it, neither, both; S is half inside and half outside.
         for (judge, planted) in [(1, [0.5, 0.0, 0.5, 0.5]), (2, [0.5, 0.5, 0.0, 0.0])] {
             let found = shares(&bench, &labels[0], &labels[judge]).expect("shares");
-            for (share, planted) in found.iter().zip(planted) {
+            for (share, planted) in found.iter().map(|f| &f.share).zip(planted) {
                 let se = share.se(bench.contrasts.blocks());
                 assert!(
                     (share.value - planted).abs() < 3.5 * se.max(0.01),
@@ -265,6 +315,31 @@ mod tests {
     }
 
     #[test]
+    fn the_overlap_of_a_judge_that_tells_nothing_is_covered() {
+        // S is half in h; the reward is neither in h nor about S, so that both squares of the overlap are of zeros.
+        let mut rng = ChaCha8Rng::seed_from_u64(29);
+        let mut normal = || -> f64 { StandardNormal.sample(&mut rng) };
+        let (prompts, responses, draws) = (30, 4, 400);
+        let rows = prompts * responses;
+        let prompt: Vec<i32> = (0..rows).map(|r| (r / responses) as i32).collect();
+        let (mut held, mut of_first_order) = (0, 0);
+        for _ in 0..draws {
+            let h = Array2::from_shape_fn((rows, 4), |_| normal() as f32);
+            let s: Vec<f64> = (0..rows).map(|r| f64::from(h[(r, 0)]) + normal()).collect();
+            let reward: Vec<f64> = (0..rows).map(|_| normal()).collect();
+            let contrasts = Contrasts::helmert(&prompt, &prompt, |_| true);
+            let bench = Bench::new(contrasts, h.view(), None).expect("a bench");
+            let labels = bench.probe(vec![bench.column(&s), bench.column(&reward)]);
+            let found = shares(&bench, &labels[0], &labels[1]).expect("shares");
+            let holds = |(lo, hi): (f64, f64)| usize::from(lo <= 0.0 && 0.0 <= hi);
+            held += holds(found[3].interval(bench.contrasts.blocks()));
+            of_first_order += holds(found[3].share.symmetric_interval(bench.contrasts.blocks()));
+        }
+        assert!(held as f64 >= 0.93 * draws as f64, "{held} of {draws}");
+        assert!(of_first_order < held, "{of_first_order} of {draws} without the second order");
+    }
+
+    #[test]
     fn planted_shares_come_out_and_add_up_to_one() {
         // S = a + b + u + n with a, b in h and u, n not; the judge sees a and u.
         let rows = 2400;
@@ -280,9 +355,9 @@ mod tests {
         let bench = Bench::new(contrasts, h.view(), None).expect("a bench");
         let labels = bench.probe(vec![bench.column(&s), bench.column(&reward)]);
         let found = shares(&bench, &labels[0], &labels[1]).expect("shares");
-        let told = found[..3].iter().map(|f| f.value).sum::<f64>();
+        let told = found[..3].iter().map(|f| f.share.value).sum::<f64>();
         assert!((told - 1.0).abs() < 1e-12, "{told}");
-        for (share, planted) in found.iter().zip([0.5, 0.25, 0.25, 0.25]) {
+        for (share, planted) in found.iter().map(|f| &f.share).zip([0.5, 0.25, 0.25, 0.25]) {
             let se = share.se(bench.contrasts.blocks());
             assert!(
                 (share.value - planted).abs() < 4.0 * se && se < 0.05,
@@ -304,9 +379,8 @@ mod tests {
         let contrasts = Contrasts::helmert(&prompt, &prompt, |_| true);
         let bench = Bench::new(contrasts, h.view(), None).expect("a bench");
         let labels = bench.probe(vec![bench.column(&s), bench.column(&reward)]);
-        for (share, planted) in
-            shares(&bench, &labels[0], &labels[1]).expect("shares").iter().zip([1.0 / 3.0; 3])
-        {
+        let found = shares(&bench, &labels[0], &labels[1]).expect("shares");
+        for (share, planted) in found.iter().map(|f| &f.share).zip([1.0 / 3.0; 3]) {
             let se = share.se(bench.contrasts.blocks());
             assert!((share.value - planted).abs() < 4.0 * se && se < 0.1, "{} ± {se}", share.value);
         }

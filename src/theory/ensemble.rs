@@ -10,7 +10,7 @@
 use crate::document::Evidence;
 use crate::document::table::{Cell, Table};
 use crate::error::Result;
-use crate::probe::influence::{Influence, normal_interval};
+use crate::probe::influence::Influence;
 use crate::theory::base::analysis::Analysis;
 use crate::theory::base::angle::Angle;
 use crate::theory::base::bench::{Bench, Label};
@@ -111,7 +111,7 @@ fn effect(bench: &Bench, whole: &Angle, without: &Angle) -> Estimate {
     };
     let difference = Influence::combine(with.value - less.value, &[(1.0, with), (-1.0, less)]);
     let se = difference.se(bench.contrasts.blocks());
-    let interval = normal_interval(difference.value, se);
+    let interval = difference.symmetric_interval(bench.contrasts.blocks());
     let estimate = Estimate::figure(Quantity::EnsembleEffect, method, difference.value, se, interval);
     if whole.identifiable() && without.identifiable() {
         estimate

@@ -5,7 +5,7 @@
 
 use crate::document::Evidence;
 use crate::document::table::{Cell, Table};
-use crate::probe::influence::{Influence, normal_interval};
+use crate::probe::influence::Influence;
 use crate::theory::base::angle::Angle;
 use crate::theory::base::bench::Bench;
 use crate::theory::base::estimate::{Control, Estimate, Quantity};
@@ -69,7 +69,7 @@ pub fn gap(bench: &Bench, judgment: &Angle, generation: &Angle) -> (Estimate, Op
     };
     let gap = Influence::combine(c.value - w.value, &[(1.0, c), (-1.0, w)]);
     let se = gap.se(bench.contrasts.blocks());
-    let estimate = Estimate::figure(Quantity::Gap, method, gap.value, se, normal_interval(gap.value, se));
+    let estimate = Estimate::figure(Quantity::Gap, method, gap.value, se, gap.symmetric_interval(bench.contrasts.blocks()));
     let estimate = if judgment.identifiable() && generation.identifiable() {
         estimate
     } else {
@@ -87,7 +87,9 @@ pub fn implied_eta(gap: &Estimate, alignment: &Estimate) -> Estimate {
         return Estimate::missing(Quantity::ImpliedEta, "there is no gap to read it from");
     };
     let method = "1 − gap";
-    let estimate = Estimate::figure(Quantity::ImpliedEta, method, value, se, normal_interval(value, se));
+    // The gap's interval, mirrored.
+    let interval = gap.lo.zip(gap.hi).map_or((f64::NAN, f64::NAN), |(lo, hi)| (1.0 - hi, 1.0 - lo));
+    let estimate = Estimate::figure(Quantity::ImpliedEta, method, value, se, interval);
     if !gap.reportable {
         estimate.withheld("not identifiable: the gap is not")
     } else if alignment.hi.is_none_or(|hi| hi < DIRECT) {

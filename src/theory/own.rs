@@ -13,7 +13,7 @@
 use std::rc::Rc;
 
 use crate::error::Result;
-use crate::probe::influence::{Influence, cosine, fisher_interval, mean_product, theta};
+use crate::probe::influence::{Influence, cosine, mean_product, theta};
 use crate::theory::base::analysis::{Analysis, PLACEBO, PlaceboContrast};
 use crate::theory::base::angle::{self, Angle, GATE};
 use crate::theory::base::arm::{self, Arm, DRAWS_NEEDED};
@@ -98,8 +98,8 @@ impl Together {
         };
         match cosine(slope, &own, &loudest) {
             Some(share) => {
-                let se = share.se(blocks);
-                Estimate::figure(quantity, method, share.value, se, fisher_interval(share.value, se))
+                let interval = share.cosine_interval(blocks);
+                Estimate::figure(quantity, method, share.value, share.se(blocks), interval)
             }
             None => Estimate::new(quantity, method).warn("not identifiable: nothing is encoded"),
         }

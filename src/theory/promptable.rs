@@ -139,7 +139,7 @@ pub(crate) fn measure(stage: &mut Stage<'_>, values: &[usize], out: &mut Analysi
         let mean = Influence::combine(share * cosines.iter().map(|c| c.value).sum::<f64>(), &parts);
         let se = mean.se(bench.contrasts.blocks());
         let method = "mean of the cosines, influences averaged";
-        let interval = fisher_interval(mean.value, se);
+        let interval = mean.cosine_interval(bench.contrasts.blocks());
         let estimate = Estimate::figure(Quantity::MeanAlignment, method, mean.value, se, interval);
         stage.push(out, Some(&bench), name, estimate);
         if !known.iter().any(|(rows, ..)| *rows == wanted) {

@@ -125,6 +125,10 @@ pub fn estimates(contrasts: &Contrasts, block: &[i32], s: &[f64], reward: &[f64]
                     None => Estimate::new(quantity, method).warn("the reward does not vary within prompts"),
                     Some(t) => [&t.gain, &t.predicted, &t.divergence][i].figure(quantity, method),
                 };
+                if quantity == Quantity::TiltKl {
+                    // How far the policy moves is set by λ·sd(r_c), not found: near 0 its error is of second order.
+                    (estimate.lo, estimate.hi) = (None, None);
+                }
                 estimate.lambda_sd = Some(lambda_sd);
                 estimate
             })

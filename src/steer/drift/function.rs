@@ -21,7 +21,7 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::error::Result;
 use crate::probe::Spectrum;
-use crate::probe::influence::{Influence, fisher_interval, theta};
+use crate::probe::influence::{Influence, theta};
 use crate::probe::twicing::{directions, twicing};
 use crate::theory::base::angle::GATE;
 use crate::theory::base::bench::{Bench, Label};
@@ -119,8 +119,8 @@ pub fn function_cos((s, f): (&Bench, &Fitted), (t, g): (&Bench, &Fitted)) -> Est
     let st = Influence { value: cos, psi };
     let scale = 1.0 / (ss.value * tt.value).sqrt();
     let parts = [(scale, &st), (-0.5 * cos / ss.value, &ss), (-0.5 * cos / tt.value, &tt)];
-    let se = Influence::combine(cos, &parts).se(blocks);
-    let mut e = Estimate::figure(Quantity::FunctionCos, method, cos, se, fisher_interval(cos, se));
+    let cos = Influence::combine(cos, &parts);
+    let mut e = Estimate::figure(Quantity::FunctionCos, method, cos.value, cos.se(blocks), cos.cosine_interval(blocks));
     (e.n, e.blocks) = (Some(s.n()), Some(blocks.len()));
     if encoded(&ss) && encoded(&tt) { e } else { e.withheld(why) }
 }

@@ -7,7 +7,6 @@ use faer::Mat;
 use super::lens::{Lens, TABLE, share};
 use crate::error::Result;
 use crate::probe::Influence;
-use crate::probe::influence::fisher_interval;
 use crate::probe::left_out::{LeftOut, right};
 use crate::theory::base::analysis::Analysis;
 use crate::theory::base::angle::{Angle, GATE};
@@ -171,8 +170,9 @@ fn transfer(answers: &Bench, responses: Option<Rc<Bench>>, r: &Label) -> Estimat
         None => missing("not identifiable: the direction reads nothing that exceeds its own error"),
         Some(ratio) => {
             let se = ratio.se(blocks);
-            let value = ratio.value.clamp(-1.0, 1.0);
-            Estimate::figure(Quantity::VerdictTransfer, method, value, se, fisher_interval(value, se))
+            let ratio = Influence { value: ratio.value.clamp(-1.0, 1.0), ..ratio };
+            let interval = ratio.cosine_interval(blocks);
+            Estimate::figure(Quantity::VerdictTransfer, method, ratio.value, se, interval)
         }
     }
 }

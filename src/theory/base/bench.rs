@@ -12,6 +12,7 @@ use crate::probe::twicing::{components, twicing};
 use crate::probe::{Contrasts, Probed, Spectrum};
 use crate::theory::base::effective::Dimension;
 use crate::theory::base::estimate::Control;
+use crate::theory::base::mean::BlockMean;
 use crate::theory::base::random::random_readings;
 
 /// Contrasts X `[N, d]` and what every label shares.
@@ -169,6 +170,11 @@ impl Bench {
             Some(length) => length.clean(&y),
             None => y,
         }
+    }
+
+    /// The mean over cells of a score of left-out predictions, with the error of the fit behind them.
+    pub fn of_the_fit(&self, mean: BlockMean) -> BlockMean {
+        mean.of_a_fit(self.spectrum.df(self.lambda), self.n())
     }
 
     /// Probes labels under the default penalty; one pass for all.

@@ -47,6 +47,17 @@ impl BlockMean {
         self.moves.len()
     }
 
+    /// Of how well a fit predicts what it has not seen: the fit itself was found on these cells, which the spread over
+    /// blocks does not show. As in a least-squares fit that spends `df` of `n` degrees of freedom, the variance is n/(n − df)
+    /// times as large.
+    #[must_use]
+    pub fn of_a_fit(mut self, df: f64, n: usize) -> Self {
+        let wider = (1.0 - df / n as f64).max(f64::MIN_POSITIVE).powf(-0.5);
+        self.se *= wider;
+        self.moves.iter_mut().for_each(|m| *m *= wider);
+        self
+    }
+
     /// The 95 % interval.
     pub fn interval(&self) -> (f64, f64) {
         interval(self.mean, self.se, &self.moves)

@@ -42,12 +42,8 @@ pub(crate) fn measure(stage: &mut Stage<'_>, values: &[usize], out: &mut Analysi
         let value = &problem.values[v];
         let Labels::Scores(s) = &value.labels else { continue };
         let wanted = rows::of_value(problem, value, stage.keep);
-        let found = |contrasts: &Contrasts, reward: &[f64], method: &str| match regret(
-            contrasts,
-            &problem.block,
-            s,
-            reward,
-        ) {
+        let of = |contrasts: &Contrasts, reward: &[f64]| regret(contrasts, &problem.block, s, reward);
+        let estimate = |found: Option<BlockMean>, method: &str| match found {
             None => Estimate::missing(Quantity::MeasuredRegret, "no prompt has two responses to choose from"),
             Some(found) => {
                 let mut e = found.figure(Quantity::MeasuredRegret, method);
@@ -58,13 +54,14 @@ pub(crate) fn measure(stage: &mut Stage<'_>, values: &[usize], out: &mut Analysi
         if let Some(bench) = stage.bench(wanted.clone())? {
             let label = bench.probe(vec![rows::label(&bench, value)]).remove(0);
             let reading = bench.contrasts.spread(&label.yhat, problem.rows());
-            let e = found(&bench.contrasts, &reading, "best of two by ⟨h, v*⟩ on left-out blocks, counted");
+            let found = of(&bench.contrasts, &reading).map(|found| bench.of_the_fit(found));
+            let e = estimate(found, "best of two by ⟨h, v*⟩ on left-out blocks, counted");
             stage.push(out, Some(&bench), Some(&value.name), e);
         }
         for judged in &problem.judged {
             let rows = wanted.filtered(|r| judged.reward[r].is_finite());
             let contrasts = rows.contrasts(problem);
-            let e = found(&contrasts, &judged.reward, "best of two by the rewards, counted");
+            let e = estimate(of(&contrasts, &judged.reward), "best of two by the rewards, counted");
             stage.push(out, None, Some(&value.name), judged.mark(e));
         }
     }

@@ -36,26 +36,31 @@ fn pairs(bench: &Bench, s: &Label, labels: &[f64]) -> Vec<(usize, f64)> {
 /// `pair_accuracy` for response labels: share of within-prompt pairs with different labels that the
 /// left-out predictions order rightly (ties count half).
 pub fn pair_accuracy(bench: &Bench, s: &Label, labels: &[f64]) -> Estimate {
-    share(Quantity::PairAccuracy, pairs(bench, s, labels), "no pair with different labels")
+    share(bench, Quantity::PairAccuracy, pairs(bench, s, labels), "no pair with different labels")
 }
 
 /// `pair_accuracy` for preferences: share predicted with the right sign.
 pub fn preference_accuracy(bench: &Bench, s: &Label) -> Estimate {
     let blocks = bench.contrasts.blocks().iter().enumerate();
     let cells = blocks.flat_map(|(g, block)| block.clone().map(move |i| (g, right(s.y[i] * s.yhat[i]))));
-    share(Quantity::PairAccuracy, cells, "no preference")
+    share(bench, Quantity::PairAccuracy, cells, "no preference")
 }
 
 /// `auc` of labels of two levels: the area under the ROC curve inside prompts, which is the chance that a response of the
 /// higher level has the higher left-out prediction than one of the lower level to the same prompt.
 pub fn auc(bench: &Bench, s: &Label, labels: &[f64]) -> Estimate {
-    share(Quantity::Auc, pairs(bench, s, labels), "no prompt has responses of both labels")
+    share(bench, Quantity::Auc, pairs(bench, s, labels), "no prompt has responses of both labels")
 }
 
-fn share(quantity: Quantity, cells: impl IntoIterator<Item = (usize, f64)>, none: &str) -> Estimate {
+fn share(
+    bench: &Bench,
+    quantity: Quantity,
+    cells: impl IntoIterator<Item = (usize, f64)>,
+    none: &str,
+) -> Estimate {
     let method = "leave-block-out predictions, within prompts, clustered by block";
     match mean_by_block(cells) {
-        Some(found) => found.share(quantity, method),
+        Some(found) => bench.of_the_fit(found).share(quantity, method),
         None => Estimate::new(quantity, method).warn(none),
     }
 }
@@ -99,9 +104,13 @@ mod tests {
         let (together, b) = bench(&labels, &scores, &[0, 0, 0, 1, 1, 1, 1, 1, 1]);
         let (one, two) = (auc(&apart, &a, &labels), auc(&together, &b, &labels));
         assert_eq!(one.estimate, two.estimate);
-        // Shares .5, 1, 1 of two pairs each: deviations −2/3, 1/3, 1/3; with the last two in a block −2/3, 2/3.
-        let se = |g: f64, squares: f64| (g / (g - 1.0) * squares).sqrt() / 6.0;
-        assert!((one.se.expect("an error") - se(3.0, 6.0 / 9.0)).abs() < 1e-12);
-        assert!((two.se.expect("an error") - se(2.0, 8.0 / 9.0)).abs() < 1e-12);
+        // Shares .5, 1, 1 of two pairs each: deviations −2/3, 1/3, 1/3; with the last two in a block −2/3, 2/3. The fit
+        // spends degrees of freedom of six contrasts.
+        let se = |bench: &Bench, g: f64, squares: f64| {
+            let left = 1.0 - bench.spectrum.df(bench.lambda) / 6.0;
+            (g / (g - 1.0) * squares / left).sqrt() / 6.0
+        };
+        assert!((one.se.expect("an error") - se(&apart, 3.0, 6.0 / 9.0)).abs() < 1e-12);
+        assert!((two.se.expect("an error") - se(&together, 2.0, 8.0 / 9.0)).abs() < 1e-12);
     }
 }

@@ -7,7 +7,7 @@ use std::ops::Range;
 use std::rc::Rc;
 
 use crate::error::Result;
-use crate::probe::influence::{Influence, mean_product, normal_interval, theta};
+use crate::probe::influence::{Influence, mean_product, theta};
 use crate::probe::reml;
 use crate::theory::base::analysis::Analysis;
 use crate::theory::base::angle::GATE;
@@ -223,7 +223,7 @@ fn finished(
 
 /// The 95 % interval of a finer fit, drawn out to hold the default's figure.
 pub fn interval_about(value: f64, finer: &Influence, blocks: &[Range<usize>]) -> (f64, f64) {
-    let (lo, hi) = normal_interval(finer.value, finer.se(blocks));
+    let (lo, hi) = finer.symmetric_interval(blocks);
     (lo.min(value), hi.max(value))
 }
 

@@ -24,7 +24,7 @@ use faer::Mat;
 
 use crate::error::Result;
 use crate::linalg::{dot, solve};
-use crate::probe::influence::{Influence, normal_interval, theta};
+use crate::probe::influence::{Influence, theta};
 use crate::probe::twicing::{directions, twicing};
 use crate::probe::{Probed, Spectrum};
 use crate::theory::base::analysis::Analysis;
@@ -191,9 +191,10 @@ impl Leading {
         }
         let value = cross.value / own.value;
         let parts = [(1.0 / own.value, &cross), (-value / own.value, &own)];
-        let se = Influence::combine(value, &parts).se(&blocks);
+        let value = Influence::combine(value, &parts);
+        let interval = value.symmetric_interval(&blocks);
         let estimate =
-            Estimate::figure(Quantity::HalvesTransfer, method, value, se, normal_interval(value, se));
+            Estimate::figure(Quantity::HalvesTransfer, method, value.value, value.se(&blocks), interval);
         Some(if seen {
             estimate
         } else {

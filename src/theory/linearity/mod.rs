@@ -21,7 +21,7 @@ use ndarray::Array2;
 use serde::Serialize;
 
 use crate::error::{Kind, Result};
-use crate::probe::influence::{Influence, normal_interval};
+use crate::probe::influence::Influence;
 use crate::probe::twicing::components;
 use crate::probe::{Contrasts, Spectrum};
 use crate::theory::base::analysis::Analysis;
@@ -185,7 +185,7 @@ fn estimate(found: Option<Influence>, blocks: &[Range<usize>]) -> Estimate {
         Some(gain) => {
             let method = "leave-block-out least squares of the linear residual on curved features";
             let se = gain.se(blocks);
-            let interval = normal_interval(gain.value, se);
+            let interval = gain.symmetric_interval(blocks);
             Estimate::figure(Quantity::NonlinearGain, method, gain.value, se, interval)
         }
     }

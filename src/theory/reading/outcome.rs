@@ -2,10 +2,10 @@
 
 use serde::Serialize;
 
+pub use crate::probe::influence::Z95;
+
 /// Level at which an adjusted p is called significant.
 pub const LEVEL: f64 = 0.05;
-/// Two-sided 5 % of the standard normal.
-pub const Z95: f64 = 1.96;
 /// Share of the best possible slope below which nothing is called a change.
 pub const MATTERS: f64 = 0.05;
 /// Independent groups of answers below which there is no verdict.

@@ -22,7 +22,7 @@ use serde::Serialize;
 
 use crate::error::Result;
 use crate::linalg::quadratic::{on_cone, on_simplex};
-use crate::probe::influence::{Influence, normal_interval, theta};
+use crate::probe::influence::{Influence, theta};
 use crate::theory::base::analysis::Analysis;
 use crate::theory::base::angle::{Angle, GATE, slope_interval};
 use crate::theory::base::bench::{Bench, Label};
@@ -211,14 +211,20 @@ fn cone(
                 .flat_map(|i| (0..alpha.len()).map(move |j| (i, j)))
                 .map(|(i, j)| (alpha[i] * alpha[j], &all[i][j]))
                 .collect();
-            let se = Influence::combine(value, &parts).se(blocks);
+            let value = Influence::combine(value, &parts);
             if !stage.length {
                 let names: Vec<_> = scored.iter().zip(&alpha).map(|((name, _), a)| (*name, *a)).collect();
                 if let Ok(table) = serde_json::to_value(names) {
                     out.tables.insert(CONE.to_owned(), table);
                 }
             }
-            let e = Estimate::figure(Quantity::ValueCone, method, value, se, normal_interval(value, se));
+            let e = Estimate::figure(
+                Quantity::ValueCone,
+                method,
+                value.value,
+                value.se(blocks),
+                value.symmetric_interval(blocks),
+            );
             if unseen.is_empty() {
                 e
             } else {
@@ -261,9 +267,10 @@ fn constrained(
         .map(|(i, j)| (slope * alpha[i] * alpha[j], &all[i][j]))
         .collect();
     parts.push((-slope * share * share, own));
-    let se = Influence::combine(share, &parts).se(blocks);
-    let (lo, hi) = normal_interval(share, se);
-    Estimate::figure(Quantity::ConstrainedShare, method, share, se, (lo.max(0.0), hi.min(1.0)))
+    let share = Influence::combine(share, &parts);
+    let (lo, hi) = share.symmetric_interval(blocks);
+    let interval = (lo.max(0.0), hi.min(1.0));
+    Estimate::figure(Quantity::ConstrainedShare, method, share.value, share.se(blocks), interval)
 }
 
 #[allow(clippy::too_many_arguments)]

@@ -21,7 +21,9 @@ pub struct Figure {
 impl Figure {
     /// From an influence; `None` if a number is not finite.
     pub fn of(influence: &Influence, blocks: &[std::ops::Range<usize>]) -> Option<Self> {
-        Self::new(influence.value, influence.se(blocks))
+        let (value, se) = (influence.value, influence.se(blocks));
+        let (lo, hi) = influence.symmetric_interval(blocks);
+        (value.is_finite() && se.is_finite()).then_some(Self { value, se, lo, hi })
     }
 
     /// From a figure and its standard error.
