@@ -4,8 +4,9 @@
 //!
 //! Data flows one way, and a module imports only from those before it:
 //!
-//! [`input`] → [`model`] → [`forest`] → [`observations`] → [`capture`] → [`judge`] → [`probe`] →
-//! [`document`] → [`theory`] → [`simulate`] → [`report`] → [`steer`] → [`organism`] → [`batch`] → [`cli`],
+//! [`input`] → [`model`] → [`forest`] → [`check`] → [`observations`] → [`capture`] → [`judge`] → [`config`] → [`probe`] →
+//! [`document`] → [`theory`] → [`report`] → [`simulate`] → [`steer`] → [`organism`] → [`fit`] → [`coverage`] → [`run`] →
+//! [`commands`],
 //! beside the small shared ones: [`error`], [`units`], [`artifact`], [`store`], [`sets`], [`linalg`].
 //! `tests/it/architecture.rs` reads the `use` lines and holds everyone to it.
 
@@ -13,11 +14,14 @@
 #![cfg_attr(test, allow(clippy::disallowed_methods))]
 
 pub mod artifact;
-pub mod batch;
 pub mod capture;
-pub mod cli;
+pub mod check;
+pub mod commands;
+pub mod config;
+pub mod coverage;
 pub mod document;
 pub mod error;
+pub mod fit;
 pub mod forest;
 pub mod input;
 pub mod judge;
@@ -27,6 +31,7 @@ pub mod observations;
 pub mod organism;
 pub mod probe;
 pub mod report;
+pub mod run;
 pub mod sets;
 pub mod simulate;
 pub mod steer;

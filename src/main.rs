@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    vstar::cli::main()
+    vstar::commands::main()
 }

@@ -143,6 +143,22 @@ impl FromStr for ByteSize {
     }
 }
 
+/// A setting that is one of several words: the same in files, flags and records.
+pub trait OneOf: Copy + PartialEq + Send + Sync + 'static {
+    /// Word, value, and what it means.
+    const WORDS: &'static [(&'static str, Self, &'static str)];
+
+    /// Its word.
+    fn as_str(self) -> &'static str {
+        Self::WORDS.iter().find(|(_, value, _)| *value == self).map_or("", |(word, ..)| word)
+    }
+
+    /// The value of a word.
+    fn of_word(text: &str) -> Option<Self> {
+        Self::WORDS.iter().find(|(word, ..)| *word == text).map(|(_, value, _)| *value)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -9,7 +9,7 @@ use super::trie::Forest;
 use crate::error::{Error, Kind, Place, Refusal, Result};
 use crate::model::Decoder;
 use crate::model::decoder::{Passage, Steering, Target, Workspace};
-use crate::units::{Layer, TokenSpan};
+use crate::units::{Layer, OneOf, TokenSpan};
 
 /// How the residual stream of a response becomes one vector.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
@@ -20,6 +20,13 @@ pub enum Pool {
     Mean,
     /// The response's last token.
     Last,
+}
+
+impl OneOf for Pool {
+    const WORDS: &'static [(&'static str, Self, &'static str)] = &[
+        ("mean", Self::Mean, "Mean over the response's tokens"),
+        ("last", Self::Last, "The response's last token"),
+    ];
 }
 
 /// What is wanted of one sequence.

@@ -11,6 +11,7 @@ use super::embedded;
 use super::name::{check_name, nearest};
 use super::settings::{Document, Section};
 use crate::error::{Error, Kind, Place, Refusal, Result};
+use crate::units::OneOf;
 
 /// What kind of constitution it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -32,17 +33,16 @@ impl Family {
     /// All families, in the order in which reports list them.
     pub const ALL: [Self; 5] =
         [Self::Prosocial, Self::Adversarial, Self::Subtle, Self::Neutral, Self::Placebo];
+}
 
-    /// The name in files.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Prosocial => "prosocial",
-            Self::Adversarial => "adversarial",
-            Self::Subtle => "subtle",
-            Self::Neutral => "neutral",
-            Self::Placebo => "placebo",
-        }
-    }
+impl OneOf for Family {
+    const WORDS: &'static [(&'static str, Self, &'static str)] = &[
+        ("prosocial", Self::Prosocial, "Asks for what most people would call good"),
+        ("adversarial", Self::Adversarial, "Asks for the contrary, openly"),
+        ("subtle", Self::Subtle, "Well-meant, with a sign that is anybody's guess"),
+        ("neutral", Self::Neutral, "Asks for a property of style that is no value"),
+        ("placebo", Self::Placebo, "The same form, and names no value"),
+    ];
 }
 
 impl fmt::Display for Family {
@@ -177,7 +177,7 @@ pub fn read(path: &Path) -> Result<Constitution> {
         if !section.has("family") {
             section.missing("family", "`prosocial`, `adversarial`, `subtle`, `neutral` or `placebo`");
         }
-        let family = section.one_of("family", &Family::ALL.map(|family| (family.as_str(), family)));
+        let family = section.one_of("family");
         let expect = expectations(section);
         let mut relation = |key| {
             let other = section.text(key)?;

@@ -12,6 +12,7 @@ use super::embedded;
 use super::name::nearest;
 use crate::artifact;
 use crate::error::{Error, Kind, Place, Refusal, Result};
+use crate::units::OneOf;
 
 /// Largest TOML file that is read, in bytes.
 const MAX_FILE: u64 = 16 << 20;
@@ -344,12 +345,12 @@ impl<'d> Section<'d> {
     }
 
     /// One of several words.
-    pub fn one_of<T: Copy>(&mut self, key: &'static str, words: &[(&'static str, T)]) -> Option<T> {
+    pub fn one_of<T: OneOf>(&mut self, key: &'static str) -> Option<T> {
         let text = self.text(key)?;
-        if let Some((_, value)) = words.iter().find(|(word, _)| *word == text) {
-            return Some(*value);
+        if let Some(value) = T::of_word(&text) {
+            return Some(value);
         }
-        let known: Vec<_> = words.iter().map(|(word, _)| *word).collect();
+        let known: Vec<_> = T::WORDS.iter().map(|(word, ..)| *word).collect();
         let mut refusal = Refusal::new(Kind::Invalid, format!("`{key}` cannot be used"))
             .expected(format!("`{}`", known.join("`, `")))
             .found(format!("`{text}`"));

@@ -1,8 +1,10 @@
 //! Templates: from messages to the text the model reads, and where the response stands in it.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 use minijinja::{Environment, ErrorKind, Value, context};
 use serde::Serialize;
@@ -272,4 +274,38 @@ fn fixed_date(format: &str) -> String {
         }
     }
     out
+}
+
+/// How prompt, constitution and response become one text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TemplateName {
+    /// `none`: prompt + response, byte for byte.
+    Plain,
+    /// `chat`: the tokenizer's own.
+    Chat,
+    /// A Jinja file.
+    File(PathBuf),
+}
+
+impl TemplateName {
+    /// As the command line names it.
+    pub fn name(&self) -> String {
+        match self {
+            Self::Plain => "none".to_owned(),
+            Self::Chat => "chat".to_owned(),
+            Self::File(path) => path.to_string_lossy().into_owned(),
+        }
+    }
+}
+
+impl FromStr for TemplateName {
+    type Err = Infallible;
+
+    fn from_str(text: &str) -> std::result::Result<Self, Infallible> {
+        Ok(match text {
+            "none" => Self::Plain,
+            "chat" => Self::Chat,
+            file => Self::File(PathBuf::from(file)),
+        })
+    }
 }

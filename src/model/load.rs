@@ -1,19 +1,18 @@
 //! A model ready to read: decoder, tokenizer, template and what identifies them.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use candle_core::{DType, Device};
 use serde::{Deserialize, Serialize};
 
-use super::chat::Template;
+use super::chat::{Template, TemplateName};
 use super::decoder::{Decoder, SharedSource};
 use super::describe::Described;
 use super::embedded;
 use super::files::ModelFiles;
 use super::gguf;
-use super::gpu;
 use super::hub::{self, Downloads};
 use super::text::TextEncoder;
 use super::tokenizer::{ModelText, read_text};
@@ -271,11 +270,11 @@ impl Model {
     /// # Errors
     /// `Missing` for `chat` where the model has no chat template, or a file that is not there;
     /// `Malformed` for one that does not parse.
-    pub fn template(&self, choice: Option<&str>) -> Result<(Template, String)> {
-        let choice = choice.unwrap_or(if self.has_chat_template() { "chat" } else { "none" });
-        match choice {
-            "none" => Ok((Template::Plain, "none".to_owned())),
-            "chat" => {
+    pub fn template(&self, choice: Option<&TemplateName>) -> Result<(Template, String)> {
+        let suggested = if self.has_chat_template() { TemplateName::Chat } else { TemplateName::Plain };
+        match choice.unwrap_or(&suggested) {
+            TemplateName::Plain => Ok((Template::Plain, "none".to_owned())),
+            TemplateName::Chat => {
                 let Some(chat) = &self.chat else {
                     return Err(Refusal::new(Kind::Missing, "the model has no chat template")
                         .at(Place::file(self.files.path()))
@@ -290,58 +289,16 @@ impl Model {
                     Template::jinja(chat, self.special.clone(), &self.files.path().join("chat_template"))?;
                 Ok((template, "chat".to_owned()))
             }
-            file => {
-                let path = Path::new(file);
+            TemplateName::File(path) => {
+                let shown = path.display();
                 let text = read_text(path)?.ok_or_else(|| {
-                    Refusal::new(Kind::Missing, format!("no template `{file}`"))
+                    Refusal::new(Kind::Missing, format!("no template `{shown}`"))
                         .expected("none, chat, or a Jinja file")
                         .remedy("check the path")
                 })?;
-                let name = format!("{file} sha256:{}", artifact::sha256(text.as_bytes()));
+                let name = format!("{shown} sha256:{}", artifact::sha256(text.as_bytes()));
                 Ok((Template::jinja(&text, self.special.clone(), path)?, name))
             }
         }
-    }
-}
-
-/// Reads `cpu`, `cuda` or `cuda:N`; `None` is the GPU where this program was built for one.
-///
-/// # Errors
-/// `Invalid` for another name, `Unsupported` for a GPU in a build without.
-pub fn device(name: Option<&str>) -> Result<Device> {
-    let name = name.unwrap_or(if cfg!(feature = "cuda") { "cuda:0" } else { "cpu" });
-    let invalid =
-        || Refusal::new(Kind::Invalid, format!("no device `{name}`")).expected("cpu, cuda or cuda:N");
-    match name.split_once(':').unwrap_or((name, "0")) {
-        ("cpu", "0") => Ok(Device::Cpu),
-        ("cuda", number) => {
-            let number = number.parse().map_err(|_| invalid())?;
-            if !cfg!(feature = "cuda") {
-                return Err(Refusal::new(Kind::Unsupported, "this program was built without CUDA")
-                    .expected("--device cpu")
-                    .remedy("build it with `cargo build --release --features cuda`")
-                    .into());
-            }
-            let device = Device::new_cuda(number)?;
-            gpu::keep_freed_memory(&device)?;
-            Ok(device)
-        }
-        _ => Err(invalid().into()),
-    }
-}
-
-/// Reads `f32`, `bf16` or `f16`.
-///
-/// # Errors
-/// `Invalid` for another name.
-pub fn dtype(name: &str) -> Result<DType> {
-    match name {
-        "f32" => Ok(DType::F32),
-        "bf16" => Ok(DType::BF16),
-        "f16" => Ok(DType::F16),
-        "f64" => Ok(DType::F64),
-        other => Err(Refusal::new(Kind::Invalid, format!("no dtype `{other}`"))
-            .expected("f32, bf16 or f16 (f64 for checking)")
-            .into()),
     }
 }

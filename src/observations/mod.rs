@@ -43,6 +43,12 @@ use crate::sets::DisjointSets;
 use crate::units::Layer;
 use resid::Resid;
 
+/// Name of the observations inside a folder.
+pub const OBSERVATIONS: &str = "observations.safetensors";
+
+/// Name of the list of rows beside them.
+pub const ROWS: &str = "observations.jsonl";
+
 /// Where the prompt groups come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PromptSource {

@@ -12,6 +12,7 @@ use crate::theory::reading::outcome::{Outcome, Z95};
 use crate::theory::reading::quote::{self, NOTHING, detail, headline, headline_figure, quotable};
 use crate::theory::reading::verdict::Verdict;
 use crate::theory::{Control, Estimate, Flag, Quantity};
+use crate::units::OneOf;
 
 /// A verdict as a cell.
 pub(super) fn verdict_cell(verdict: &Verdict) -> Cell {

@@ -9,6 +9,7 @@ use crate::theory::reading::outcome::{Outcome, Qualifier};
 use crate::theory::reading::quote::{NOTHING, counted, detail, p};
 use crate::theory::reading::verdict::{Verdict, verdicts};
 use crate::theory::statement::{Rests, Statement};
+use crate::units::OneOf;
 
 /// The statement.
 pub(crate) const STATEMENT: Statement = Statement {

@@ -69,7 +69,13 @@ pub fn gap(bench: &Bench, judgment: &Angle, generation: &Angle) -> (Estimate, Op
     };
     let gap = Influence::combine(c.value - w.value, &[(1.0, c), (-1.0, w)]);
     let se = gap.se(bench.contrasts.blocks());
-    let estimate = Estimate::figure(Quantity::Gap, method, gap.value, se, gap.symmetric_interval(bench.contrasts.blocks()));
+    let estimate = Estimate::figure(
+        Quantity::Gap,
+        method,
+        gap.value,
+        se,
+        gap.symmetric_interval(bench.contrasts.blocks()),
+    );
     let estimate = if judgment.identifiable() && generation.identifiable() {
         estimate
     } else {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use vstar::batch::rates::{over_seeds, report_of};
+use vstar::coverage::rates::{over_seeds, report_of};
 use vstar::report::{Outcome, Qualifier, Report, to_markdown};
 use vstar::simulate::{Design, Judge, Regime, simulate};
 use vstar::theory::reading::outcome::MATTERS;

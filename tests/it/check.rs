@@ -2,7 +2,7 @@
 
 use candle_core::{DType, Device, Tensor};
 use serde_json::{Value, json};
-use vstar::batch::check::{Compared, Finding, compare, findings};
+use vstar::check::{Compared, Finding, compare, findings};
 use vstar::error::Result;
 use vstar::model::Decoder;
 use vstar::model::decoder::Engine;

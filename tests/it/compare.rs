@@ -5,8 +5,8 @@ use std::fs;
 
 use safetensors::SafeTensors;
 use serde_json::{Value as Json, json};
-use vstar::batch::pose;
 use vstar::error::Kind;
+use vstar::fit::pose;
 use vstar::observations::Observations;
 use vstar::probe::Contrasts;
 use vstar::report::Report;

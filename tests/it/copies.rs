@@ -4,8 +4,8 @@
 use std::collections::BTreeSet;
 
 use ndarray::Array2;
-use vstar::batch::problem::pose;
 use vstar::error::Result;
+use vstar::fit::problem::pose;
 use vstar::report::words::five_lines;
 use vstar::report::{Outcome, Report};
 use vstar::simulate::{Design, Regime, Simulated, simulate};

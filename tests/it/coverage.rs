@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use vstar::batch::{pose, table};
 use vstar::simulate::{Design, Judge, Regime, Table, simulate};
 use vstar::theory::{Control, Options, Quantity, analyse};
+use vstar::{coverage::table, fit::pose};
 
 /// A small copy of a regime, so that a hundred seeds take seconds.
 fn small(regime: Regime, prompts: usize) -> Design {

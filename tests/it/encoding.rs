@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use vstar::batch::{coverage, pose, table};
+use vstar::coverage::{self, table};
+use vstar::fit::pose;
 use vstar::report::{Report, to_markdown};
 use vstar::simulate::coverage::{Cell, cells};
 use vstar::simulate::{Binary, Design, Judge, Levels, Loading, simulate};

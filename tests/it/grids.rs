@@ -2,9 +2,9 @@
 //!
 //! Bounds are binomial: what is right fails one of them less often than once in a thousand times.
 
-use vstar::batch::coverage::every::{Kept, Tally, Targets, count};
-use vstar::batch::coverage::verdicts::{Measured, of_null, of_state, to_markdown};
-use vstar::batch::rates::over_seeds;
+use vstar::coverage::every::{Kept, Tally, Targets, count};
+use vstar::coverage::rates::over_seeds;
+use vstar::coverage::verdicts::{Measured, of_null, of_state, to_markdown};
 use vstar::report::Outcome;
 use vstar::simulate::coverage::{IMPROVER, Null, cells_of_all, null_cells, power_cells};
 use vstar::simulate::{Design, Regime, simulate, simulate_rows};

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use serde_json::Value;
-use vstar::batch::pose;
+use vstar::fit::pose;
 use vstar::observations::Observations;
 use vstar::probe::influence::theta;
 use vstar::probe::{Contrasts, reml};

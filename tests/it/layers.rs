@@ -6,8 +6,8 @@ use ndarray::Array2;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
-use vstar::batch::pose;
 use vstar::error::Result;
+use vstar::fit::pose;
 use vstar::simulate::{Design, Regime, Simulated, simulate};
 use vstar::theory::base::layers::selects;
 use vstar::theory::{

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use candle_core::{DType, Device};
 use serde_json::{Value as Json, json};
-use vstar::batch::pose;
+use vstar::fit::pose;
 use vstar::input::{Prompt, ReadOptions, read_items};
 use vstar::judge::{JudgeTemplate, Question};
 use vstar::model::decoder::NoTap;

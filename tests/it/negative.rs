@@ -1,11 +1,11 @@
 //! Negative controls of the whole program: a model that has learned nothing has nothing to say.
 
-use vstar::batch::progress::Silent;
-use vstar::batch::run::Loaded;
 use vstar::model::hub::Unwatched;
 use vstar::organism::folder;
 use vstar::organism::lexicon::LEXICON;
 use vstar::organism::net::Shape;
+use vstar::run::Loaded;
+use vstar::run::progress::Silent;
 use vstar::theory::reading::outcome::Outcome;
 
 /// Verdicts of the quick start's experiment on models with random weights: (signed, all), outside the placebo arm.

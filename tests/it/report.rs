@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value as Json, json};
-use vstar::batch::pose;
 use vstar::error::{Kind, Place};
+use vstar::fit::pose;
 use vstar::input::{Family, Sign};
 use vstar::report::{
     ConstitutionCard, Outcome, PLACEBO, Qualifier, Report, SKIPPED, from_json, terminal, to_html, to_json,

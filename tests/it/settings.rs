@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
-use vstar::batch::experiment::{
+use vstar::config::{
     DeviceName, Dtype, Experiment, FitSettings, JudgeMode, JudgeTemplateName, Pool, TemplateName,
 };
 use vstar::error::Kind;

@@ -3,12 +3,12 @@
 
 use std::collections::BTreeSet;
 
-use vstar::batch::{pose, table};
 use vstar::report::words::five_lines;
 use vstar::report::{Report, to_markdown};
 use vstar::simulate::{CONSTITUTION, Design, Line, Regime, Simulated, Table, Texts, simulate};
 use vstar::theory::state::{Agreement, Finding, Missing, Outcome, TABLE};
 use vstar::theory::{Analysis, Control, Options, analyse};
+use vstar::{coverage::table, fit::pose};
 
 const SEEDS: u64 = 100;
 

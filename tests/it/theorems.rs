@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use vstar::batch::pose;
+use vstar::fit::pose;
 use vstar::simulate::{Design, Judge, Loading, Objective, Regime, simulate};
 use vstar::theory::several::{Profile, TABLE};
 use vstar::theory::{Analysis, Control, Estimate, Options, Quantity, analyse};

@@ -120,7 +120,13 @@ pub fn function_cos((s, f): (&Bench, &Fitted), (t, g): (&Bench, &Fitted)) -> Est
     let scale = 1.0 / (ss.value * tt.value).sqrt();
     let parts = [(scale, &st), (-0.5 * cos / ss.value, &ss), (-0.5 * cos / tt.value, &tt)];
     let cos = Influence::combine(cos, &parts);
-    let mut e = Estimate::figure(Quantity::FunctionCos, method, cos.value, cos.se(blocks), cos.cosine_interval(blocks));
+    let mut e = Estimate::figure(
+        Quantity::FunctionCos,
+        method,
+        cos.value,
+        cos.se(blocks),
+        cos.cosine_interval(blocks),
+    );
     (e.n, e.blocks) = (Some(s.n()), Some(blocks.len()));
     if encoded(&ss) && encoded(&tt) { e } else { e.withheld(why) }
 }

@@ -26,6 +26,16 @@ pub enum LayerChoice {
     Fixed(Layer),
 }
 
+impl LayerChoice {
+    /// The layer, where one is given.
+    pub fn fixed(self) -> Option<Layer> {
+        match self {
+            Self::Auto => None,
+            Self::Fixed(layer) => Some(layer),
+        }
+    }
+}
+
 /// What to analyse.
 #[derive(Debug, Clone, Default)]
 pub struct Options {

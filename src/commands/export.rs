@@ -1,0 +1,97 @@
+//! `vstar export`: the directions and plots of a finished run or fit, written in a format of the user's choice.
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, ValueEnum};
+
+use crate::artifact;
+use crate::error::Result;
+use crate::fit::folder::{PLOTS, file_name, read_directions, read_report, write_images};
+use crate::report::export::{images, to_csv, to_estimates_csv, to_gguf, to_npz, to_safetensors};
+use crate::report::page;
+
+/// A format to export to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// NumPy archive: an array [layers, d] a direction, and `layers`
+    Npz,
+    /// One line a number; the estimates beside it as NAME.estimates.csv
+    Csv,
+    /// Arrays [layers, d] with the layers in the metadata
+    Safetensors,
+    /// One direction as a llama.cpp control vector
+    Gguf,
+    /// Every plot of the report, an image each, into a folder
+    Svg,
+}
+
+#[derive(Debug, Args)]
+pub struct ExportArgs {
+    /// Folder of a finished run or fit
+    pub run: PathBuf,
+    /// What to write
+    #[arg(long, value_enum)]
+    pub format: Format,
+    /// Only this direction, such as v_star.harmless, v_c.honest or w; may be given several times
+    #[arg(long, value_name = "NAME")]
+    pub direction: Vec<String>,
+    /// File to write, for svg the folder [default: export.FORMAT in the run's folder; for gguf NAME.gguf, for svg plots]
+    #[arg(long)]
+    pub out: Option<PathBuf>,
+}
+
+/// Writes directions or plots for other programs.
+pub fn export(args: &ExportArgs) -> Result<()> {
+    for path in write(&args.run, args.format, &args.direction, args.out.as_deref())? {
+        println!("{}", path.display());
+    }
+    Ok(())
+}
+
+impl Format {
+    /// Its file extension.
+    fn extension(self) -> &'static str {
+        match self {
+            Self::Npz => "npz",
+            Self::Csv => "csv",
+            Self::Safetensors => "safetensors",
+            Self::Gguf => "gguf",
+            Self::Svg => "svg",
+        }
+    }
+}
+
+/// Writes the directions of the folder `run` (those named, or all) and returns the files written. Without
+/// `out` they go into the folder: as `export.FORMAT`, a control vector as `DIRECTION.gguf`; estimates
+/// beside a csv as `NAME.estimates.csv`. Plots are of the report, whatever directions are named; `out` is their folder,
+/// by default `plots` inside `run`.
+///
+/// # Errors
+/// `Missing` for a folder without directions (for csv and svg: without a report) or a direction that it does not
+/// have; what the format cannot hold; the file system's.
+fn write(run: &Path, format: Format, names: &[String], out: Option<&Path>) -> Result<Vec<PathBuf>> {
+    if format == Format::Svg {
+        let folder = out.map_or_else(|| run.join(PLOTS), Path::to_owned);
+        return write_images(&images(&page(&read_report(run)?)), &folder);
+    }
+    let directions = read_directions(run)?.only(names)?;
+    let chosen = match (out, format, directions.arrays.first_key_value()) {
+        (Some(path), ..) => path.to_owned(),
+        (None, Format::Gguf, Some((name, _))) => run.join(format!("{}.gguf", file_name(name))),
+        (None, ..) => run.join(format!("export.{}", format.extension())),
+    };
+    let bytes = match format {
+        Format::Npz => to_npz(&directions)?,
+        Format::Safetensors => to_safetensors(&directions),
+        Format::Gguf => to_gguf(&directions)?,
+        Format::Csv | Format::Svg => {
+            let estimates = chosen.with_extension("estimates.csv");
+            let report = read_report(run)?;
+            artifact::write_bytes(&chosen, to_csv(&directions).as_bytes())?;
+            artifact::write_bytes(&estimates, to_estimates_csv(&report.estimates).as_bytes())?;
+            return Ok(vec![chosen, estimates]);
+        }
+    };
+    artifact::write_bytes(&chosen, &bytes)?;
+    Ok(vec![chosen])
+}

@@ -1,0 +1,150 @@
+//! The command line: arguments in, text out; the only module that prints.
+
+#[macro_use]
+mod terminal;
+
+mod args;
+mod bench;
+mod capture;
+mod check;
+mod compare;
+mod direction;
+mod drift;
+mod explain;
+mod export;
+mod fit;
+mod models;
+mod organism;
+mod plan;
+mod preview;
+mod run;
+mod shift;
+mod simulate;
+mod steer;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
+
+use crate::error::{Error, Result};
+
+/// Does a language model encode a value, does a constitution activate it, and would training on the
+/// model's own judgments make it better or worse?
+#[derive(Debug, Parser)]
+#[command(name = "vstar", version)]
+pub struct Cli {
+    /// Show no progress
+    #[arg(long, short, global = true)]
+    pub quiet: bool,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What the program does.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// From a model to the report: capture, judge and fit, as flags or an experiment file say
+    Run(Box<run::RunArgs>),
+    /// Read residual streams and log-probabilities of responses, with and without constitutions
+    Capture(args::CaptureArgs),
+    /// Let the model choose between responses under each constitution, both orders
+    Judge(args::JudgeArgs),
+    /// Fit directions and estimates to observations, and write the report
+    Fit(fit::FitArgs),
+    /// Constitutions against each other, and runs side by side
+    Compare(compare::CompareArgs),
+    /// Write the directions or the plots of a run for other programs
+    Export(export::ExportArgs),
+    /// Show items as the model will read them; nothing is run
+    Preview(preview::PreviewArgs),
+    /// Intervene along a direction, and see what it does to better and worse responses
+    Steer(Box<steer::SteerArgs>),
+    /// How the residual stream moved from one checkpoint to another on the same rows
+    Shift(shift::ShiftArgs),
+    /// Whether directions stay the same over a series of checkpoints
+    Drift(drift::DriftArgs),
+    /// The direction between two sets of prompts at every layer, held against those of a run
+    Direction(direction::DirectionArgs),
+    /// Write observations whose true figures are known
+    Simulate(simulate::SimulateArgs),
+    /// Whether a model's numbers can be trusted on this machine
+    Check(check::CheckArgs),
+    /// Measure how fast this machine captures, on a synthetic model of a named shape
+    Bench(bench::BenchArgs),
+    /// The known-answer model: its corpus, its training, its samples and their true values
+    Organism(organism::OrganismArgs),
+    /// What a quantity of the report means: formula, assumptions, source
+    Explain(explain::ExplainArgs),
+    /// List the model families, what of each is computed, and what is refused
+    Models,
+}
+
+/// Runs the program.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    if cli.quiet {
+        terminal::bars::be_quiet();
+    }
+    tracing_subscriber::fmt()
+        .with_env_filter(
+            EnvFilter::try_from_env("VSTAR_LOG").unwrap_or_else(|_| EnvFilter::new("vstar=warn")),
+        )
+        .with_writer(std::io::stderr)
+        .init();
+    match dispatch(cli.command) {
+        Ok(()) => match terminal::out::failure() {
+            None => ExitCode::SUCCESS,
+            Some(why) => {
+                eprintln!("error: cannot write to standard output: {why}; all files are written");
+                ExitCode::FAILURE
+            }
+        },
+        Err(Error::Interrupted) => {
+            eprintln!("{}", Error::Interrupted);
+            ExitCode::from(130)
+        }
+        Err(e) => {
+            eprintln!("error: {e}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn dispatch(command: Command) -> Result<()> {
+    match command {
+        Command::Capture(args) => capture::capture(&args),
+        Command::Judge(args) => capture::judge(&args),
+        Command::Fit(args) => fit::fit(&args),
+        Command::Compare(args) => compare::compare(&args),
+        Command::Export(args) => export::export(&args),
+        Command::Run(args) => run::run(&args),
+        Command::Preview(args) => preview::preview(&args),
+        Command::Shift(args) => shift::shift(&args),
+        Command::Drift(args) => drift::drift(&args),
+        Command::Direction(args) => direction::direction(&args),
+        Command::Steer(args) => steer::steer(*args),
+        Command::Simulate(args) => simulate::simulate(&args),
+        Command::Check(args) => check::check(&args),
+        Command::Bench(args) => bench::run(&args),
+        Command::Organism(args) => organism::organism(&args),
+        Command::Explain(args) => explain::explain(&args),
+        Command::Models => {
+            models::models();
+            Ok(())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,254 @@
+//! `vstar run`.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+use super::args::{ComputeArgs, layer, one_of};
+use super::capture::{describe, list_skipped};
+use super::plan;
+use super::terminal::bars::Bars;
+use crate::config::scope::{LogprobOf, StateLayers};
+use crate::config::{Experiment, Given, JudgeMode, OWN, TemplateName, defaults};
+use crate::error::Result;
+use crate::forest::Pool;
+use crate::input::settings::{Setting, quoted, quoted_list};
+use crate::model::ModelSource;
+use crate::report::terminal;
+use crate::run::Loaded;
+use crate::run::plan::steps;
+use crate::run::quick;
+use crate::theory::LayerChoice;
+use crate::units::{ByteSize, LayerList, OneOf};
+
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// The experiment, a TOML file; flags change what it says [default: what the flags say; without a model the
+    /// quick start, on the known-answer model that the program carries]
+    pub experiment: Option<PathBuf>,
+    /// The model: a folder in Hugging Face layout, an id on the hub (owner/name), or embedded:NAME
+    #[arg(long, value_name = "DIR|ID|embedded:NAME")]
+    pub model: Option<String>,
+    #[command(flatten)]
+    pub compute: ComputeArgs,
+    /// Read weights block by block as they are used: for a model larger than memory
+    #[arg(long)]
+    pub stream: bool,
+    /// Template: none, chat, or a Jinja file [default: chat if the model has one, else none]
+    #[arg(long, value_name = "none|chat|FILE")]
+    pub template: Option<TemplateName>,
+    /// Items: .jsonl, .jsonl.gz, .json, .parquet or embedded:NAME; several may be given [default: the labelled
+    /// prompts that the program carries: embedded:harmless, embedded:honest, embedded:helpful]
+    #[arg(long, num_args = 1.., value_name = "FILE")]
+    pub data: Vec<PathBuf>,
+    /// Constitutions: TOML files, folders of them, embedded:NAME, embedded:all, or `none` for no judge [default: 19
+    /// that the program carries, of all families, six placebos among them]
+    #[arg(long, num_args = 1.., value_name = "FILE|none")]
+    pub constitution: Vec<PathBuf>,
+    /// Read at most so many items in all: from each of n files the first 1/n of them
+    #[arg(long)]
+    pub limit: Option<usize>,
+    /// Leave out items that cannot be read, and count them
+    #[arg(long)]
+    pub skip_bad: bool,
+    /// Name of the value, for data that do not name it
+    #[arg(long)]
+    pub value_name: Option<String>,
+    /// Layers to keep: `all`, or numbers and ranges such as `0,4-8` [default: all]
+    #[arg(long)]
+    pub layers: Option<LayerList>,
+    /// How a response's tokens become one vector [default: mean]
+    #[arg(long, value_parser = one_of::<Pool>())]
+    pub pool: Option<Pool>,
+    /// Most bytes the forward may take beside the weights, such as 2GB
+    #[arg(long)]
+    pub memory: Option<ByteSize>,
+    /// What the judge is asked: pairwise, or a score of each response; `pairwise implicit` gives both
+    #[arg(long, value_parser = one_of::<JudgeMode>(), num_args = 1..=2, value_delimiter = ',')]
+    pub mode: Vec<JudgeMode>,
+    /// Judge template: one that the program carries, or a TOML file [default: one that suits model and mode]
+    #[arg(long)]
+    pub judge: Option<String>,
+    /// Most pairs of a prompt [default: all of two, a ring of more]
+    #[arg(long)]
+    pub max_pairs: Option<usize>,
+    /// Under which constitutions responses are read: all, none, or names; the judge is asked under all either way
+    /// [default: all]
+    #[arg(long, num_args = 1.., value_name = "all|none|NAME")]
+    pub under: Vec<String>,
+    /// Of which rows log P is computed: all, or the bare ones alone [default: all]
+    #[arg(long, value_parser = one_of::<LogprobOf>())]
+    pub logprob: Option<LogprobOf>,
+    /// Layers at which the state is kept where the judge answers: auto (eight), none, all, or numbers and ranges
+    /// [default: auto]
+    #[arg(long)]
+    pub judge_layers: Option<StateLayers>,
+    /// Layer to report, or `auto` [default: auto]
+    #[arg(long, value_parser = layer)]
+    pub layer: Option<LayerChoice>,
+    /// Only this value; may be given several times [default: all of the data]
+    #[arg(long)]
+    pub value: Vec<String>,
+    /// Constitution whose rows give h [default: none, the bare context]
+    #[arg(long)]
+    pub reference: Option<String>,
+    /// Seed of the random directions and draws that estimates are compared with [default: 0]
+    #[arg(long)]
+    pub seed: Option<u64>,
+    /// Any key of an experiment file: judge.mode=implicit, fit.weights={harmless=2}; may be given several times
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// Folder for the run [default: runs/ and the name of the experiment or model]
+    #[arg(long)]
+    pub out: Option<PathBuf>,
+    /// Check everything and print the plan: sequences, tokens, memory, time from a short sample; nothing is written
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+impl RunArgs {
+    /// What the flags set, and over what: a model given without a file stands on the defaults.
+    ///
+    /// # Errors
+    /// What [`ModelSource::parse`] and [`Setting::parse`] refuse.
+    fn settings(&self) -> Result<Vec<Setting>> {
+        let set: Vec<Setting> = self.set.iter().map(|text| Setting::parse(text)).collect::<Result<_>>()?;
+        let sets = |key: &str| set.iter().any(|s| s.toml.starts_with(key));
+        let given = Given {
+            data: !self.data.is_empty() || sets("data.files"),
+            constitutions: !self.constitution.is_empty() || sets("constitutions"),
+        };
+        let stands = |source: &ModelSource| match &self.experiment {
+            None => defaults(source, given),
+            Some(_) => Vec::new(),
+        };
+        let mut all = Vec::new();
+        if let Some(name) = &self.model {
+            let source = ModelSource::parse(name, self.compute.revision.as_deref())?;
+            all = stands(&source);
+            let (key, value) = match &source {
+                ModelSource::Hub { .. } => ("model.hub", name.as_str()),
+                ModelSource::Embedded(name) => ("model.embedded", name.as_str()),
+                ModelSource::Folder(_) | ModelSource::Gguf(_) => ("model.path", name.as_str()),
+            };
+            const KEYS: &[&str] = &["model.path", "model.hub", "model.embedded", "model.revision"];
+            all.push(Setting::new(format!("--model {name}"), key, &quoted(value)).replacing(KEYS));
+        } else if sets("model.") {
+            all = stands(&ModelSource::Folder(PathBuf::new()));
+        }
+        all.extend(self.flags());
+        all.extend(set);
+        Ok(all)
+    }
+
+    /// One setting for each flag that is given, the model's apart.
+    fn flags(&self) -> Vec<Setting> {
+        let mut all = Vec::new();
+        let mut put = |flag: &str, key: &str, value: Option<(String, String)>| {
+            if let Some((shown, toml)) = value {
+                all.push(Setting::new(format!("--{flag} {shown}"), key, &toml));
+            }
+        };
+        let text = |t: &Option<String>| t.as_ref().map(|t| (t.clone(), quoted(t)));
+        let number = |n: Option<String>| n.map(|n| (n.clone(), n));
+        let paths = |list: &[PathBuf]| {
+            let list: Vec<_> = list.iter().map(|p| p.to_string_lossy().into_owned()).collect();
+            (!list.is_empty()).then(|| (list.join(" "), quoted_list(&list)))
+        };
+        let on = |flag: bool| flag.then(|| (String::new(), "true".to_owned()));
+        let ComputeArgs { revision, tokenizer, dtype, device, quantize } = &self.compute;
+        put("revision", "model.revision", text(revision));
+        put(
+            "tokenizer",
+            "model.tokenizer",
+            tokenizer
+                .as_ref()
+                .and_then(|t| paths(std::slice::from_ref(t)))
+                .map(|(shown, _)| (shown.clone(), quoted(&shown))),
+        );
+        put("dtype", "model.dtype", text(&dtype.map(|d| d.as_str().to_owned())));
+        put("device", "model.device", text(&device.map(|d| d.to_string())));
+        put("quantize", "model.quantize", text(quantize));
+        put("stream", "model.stream", on(self.stream));
+        put("template", "capture.template", text(&self.template.as_ref().map(TemplateName::name)));
+        put("data", "data.files", paths(&self.data));
+        put("limit", "data.limit", number(self.limit.map(|n| n.to_string())));
+        put("skip-bad", "data.skip_bad", on(self.skip_bad));
+        put("value-name", "data.value_name", text(&self.value_name));
+        put("layers", "capture.layers", text(&self.layers.as_ref().map(ToString::to_string)));
+        put("pool", "capture.pool", text(&self.pool.map(|p| p.as_str().to_owned())));
+        put("memory", "capture.memory", number(self.memory.map(|m| m.0.to_string())));
+        let modes: Vec<&str> = self.mode.iter().map(|m| m.as_str()).collect();
+        put("mode", "judge.mode", (!modes.is_empty()).then(|| (modes.join(" "), quoted_list(&modes))));
+        put("judge", "judge.template", text(&self.judge));
+        put("max-pairs", "judge.max_pairs_per_prompt", number(self.max_pairs.map(|n| n.to_string())));
+        put("judge-layers", "judge.layers", text(&self.judge_layers.as_ref().map(ToString::to_string)));
+        let under = (!self.under.is_empty()).then(|| (self.under.join(" "), quoted_list(&self.under)));
+        put("under", "capture.under", under);
+        put("logprob", "capture.logprob", text(&self.logprob.map(|l| l.as_str().to_owned())));
+        let layer = self.layer.map(|layer| match layer {
+            LayerChoice::Auto => ("auto".to_owned(), quoted("auto")),
+            LayerChoice::Fixed(layer) => (layer.to_string(), layer.to_string()),
+        });
+        put("layer", "fit.layer", layer);
+        put(
+            "value",
+            "fit.values",
+            (!self.value.is_empty()).then(|| (self.value.join(" "), quoted_list(&self.value))),
+        );
+        put("reference", "fit.reference", text(&self.reference));
+        put("seed", "seed", number(self.seed.map(|n| n.to_string())));
+        put(
+            "out",
+            "out",
+            self.out.as_ref().map(|p| p.to_string_lossy()).map(|p| (p.to_string(), quoted(&p))),
+        );
+        if !self.constitution.is_empty() {
+            let files: Vec<PathBuf> =
+                self.constitution.iter().filter(|c| c.as_os_str() != "none").cloned().collect();
+            let setting = match paths(&files) {
+                Some((shown, toml)) => {
+                    Setting::new(format!("--constitution {shown}"), "constitutions.files", &toml)
+                        .replacing(&["constitutions"])
+                }
+                None => Setting::removing("--constitution none", &["constitutions", "judge"]),
+            };
+            all.insert(0, setting);
+        }
+        all
+    }
+}
+
+/// Runs an experiment from start to report, or prints its plan.
+pub fn run(args: &RunArgs) -> Result<()> {
+    let settings = args.settings()?;
+    let file = match &args.experiment {
+        Some(path) => Some(path.clone()),
+        None if args.model.is_some() || settings.iter().any(|s| s.toml.starts_with("model.")) => None,
+        None => {
+            let path = quick::unpack(Path::new(quick::FOLDER))?;
+            println!("no model given: the quick start, which is now in {}", path.display());
+            Some(path)
+        }
+    };
+    let experiment = Experiment::compose(file.as_deref(), &settings)?;
+    let loaded = Loaded::of(experiment, &mut Bars::new())?;
+    for warning in &loaded.warnings {
+        println!("warning: {warning}");
+    }
+    describe(&loaded.prepared, &loaded.job);
+    plan::show(&steps(&loaded, &mut Bars::new())?, loaded.judges.implicit());
+    let out = &loaded.experiment.out;
+    println!("out: {}", out.display());
+    if args.dry_run {
+        return Ok(());
+    }
+    let outcome = loaded.run(&mut Bars::new())?;
+    for judged in &outcome.judged {
+        list_skipped(judged.what(), &judged.skipped);
+    }
+    println!("\n{}", terminal(&outcome.report));
+    println!("report in {} and {}", out.join("report.html").display(), out.join("report.md").display());
+    println!("run again with: vstar run {}", out.join(OWN).display());
+    Ok(())
+}

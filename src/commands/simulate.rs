@@ -1,0 +1,108 @@
+//! `vstar simulate`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::error::{Kind, Refusal, Result};
+use crate::simulate::{Regime, simulate as draw};
+use crate::{artifact, coverage};
+
+#[derive(Debug, Args)]
+pub struct SimulateArgs {
+    /// Regime, or `all` with --table for the coverage of every interval, false verdicts and power; without it the
+    /// regimes are listed
+    pub regime: Option<String>,
+    /// Seed of the first draw
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// Print bias, root mean square error and coverage over so many seeds instead of writing a data set, and, for a
+    /// regime with a placebo arm, how often each verdict is given
+    #[arg(long, value_name = "SEEDS")]
+    pub table: Option<u64>,
+    /// Folder for observations and truth; with `all --table` the file for the table
+    #[arg(long)]
+    pub out: Option<PathBuf>,
+}
+
+/// Lists regimes, writes a data set, or prints a table over seeds.
+pub fn simulate(args: &SimulateArgs) -> Result<()> {
+    let Some(name) = &args.regime else {
+        for regime in Regime::ALL {
+            println!("{:<16}  {}", regime.name(), regime.about());
+        }
+        return Ok(());
+    };
+    if name == EVERY {
+        return tables(args);
+    }
+    let regime = Regime::by_name(name)?;
+    let design = regime.design();
+    if let Some(seeds) = args.table {
+        let table = coverage::table::over_seeds(&design, args.seed..args.seed + seeds)?;
+        println!(
+            "{:<36} {:>9} {:>9} {:>9} {:>6} {:>6} {:>8}",
+            "figure", "truth", "bias", "RMSE", "cover", "given", "withheld"
+        );
+        let show =
+            |v: Option<f64>, digits: usize| v.map_or_else(|| "–".to_owned(), |v| format!("{v:.digits$}"));
+        for line in &table.lines {
+            println!(
+                "{:<36} {:>9} {:>9} {:>9} {:>6} {:>6} {:>8}",
+                line.name,
+                show(line.truth, 4),
+                show(line.bias, 4),
+                show(line.rmse, 4),
+                show(line.coverage, 2),
+                line.given,
+                line.withheld
+            );
+        }
+        if design.judges.iter().any(|j| j.placebo) {
+            verdict_rates(&crate::coverage::rates::over_seeds(&design, args.seed..args.seed + seeds)?);
+        }
+        return Ok(());
+    }
+    let out = args.out.clone().unwrap_or_else(|| PathBuf::from(format!("{name}-{}", args.seed)));
+    draw(&design, args.seed)?.write(&out)?;
+    println!("observations and truth in {}", out.display());
+    Ok(())
+}
+
+/// How often each verdict was given.
+fn verdict_rates(rates: &crate::coverage::rates::Rates) {
+    println!("\nshare of {} data sets in which a text without content", rates.seeds);
+    for (what, times) in [("has p < .05", rates.any_small_p), ("gets a verdict", rates.any_false)] {
+        let (share, lo, hi) = rates.share(times);
+        println!("  {what:<16} {share:.3} [{lo:.3}, {hi:.3}]");
+    }
+    println!("{:<20} {:<20} {:>7}", "constitution", "verdict", "given");
+    for ((constitution, outcome), times) in &rates.words {
+        println!("{constitution:<20} {:<20} {times:>7}", outcome.as_str());
+    }
+}
+
+/// The word for the whole grid.
+const EVERY: &str = "all";
+
+/// Coverage, false verdicts and power on the whole grid.
+fn tables(args: &SimulateArgs) -> Result<()> {
+    let Some(seeds) = args.table else {
+        return Err(Refusal::new(Kind::Invalid, "`all` is a table over seeds, not a data set")
+            .expected("--table SEEDS after `all`, or the name of one regime")
+            .into());
+    };
+    let seeds = coverage::Seeds { first: args.seed, each: seeds };
+    let page = coverage::page(seeds, |what, found| {
+        println!("{what:<64} {found}");
+        Ok(())
+    })?;
+    match &args.out {
+        Some(path) => {
+            artifact::write_bytes(path, page.as_bytes())?;
+            println!("table in {}", path.display());
+        }
+        None => println!("\n{page}"),
+    }
+    Ok(())
+}

@@ -1,0 +1,9 @@
+//! What commands share of the terminal: lines, progress, and amounts as a reader takes them in.
+
+#[macro_use]
+pub mod out;
+
+pub mod bars;
+pub mod memory;
+mod meter;
+pub mod numbers;

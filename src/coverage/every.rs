@@ -1,0 +1,255 @@
+//! The coverage of every quantity that a report prints with an interval, against what a data set of the same population
+//! many times as large gives.
+//!
+//! Most figures have no closed form under a planted population. But an estimator that is consistent says, of enough rows,
+//! what it estimates: the population of a cell is drawn once, its figures are those of many times as many prompts, and the
+//! intervals of fresh small data sets of that population are counted against them. The larger data set's own error is
+//! 1/√many of theirs. Figures that say how well the fit at hand predicts ([`of_the_fit`]) have another target: their mean over
+//! data sets of this size.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
+use std::ops::Range;
+
+use rayon::prelude::*;
+use statrs::distribution::{ContinuousCDF, Normal};
+
+use super::{FEWEST, name_of};
+use crate::error::Result;
+use crate::fit::problem::pose;
+use crate::fit::roster::roster;
+use crate::simulate::coverage::{Cell, cells_of_all};
+use crate::simulate::{Design, simulate_rows};
+use crate::theory::{Control, Estimate, Options, Quantity, analyse};
+
+/// What the targets of a cell are taken from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Targets {
+    /// How many times as many prompts the larger data set has.
+    pub many: usize,
+    /// Populations to a cell; the seeds are dealt among them.
+    pub populations: u64,
+}
+
+/// Those of the page: the larger data set's own error lowers a coverage of .95 by .005.
+pub const TARGETS: Targets = Targets { many: 25, populations: 2 };
+
+/// What tells one figure of a report from another.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Key {
+    control: Control,
+    quantity: Quantity,
+    names: [Option<String>; 4],
+    k: Option<usize>,
+    /// In thousandths.
+    lambda: Option<u64>,
+}
+
+impl Key {
+    fn of(e: &Estimate) -> Self {
+        let names = [&e.value, &e.value2, &e.constitution, &e.constitution2].map(Clone::clone);
+        let lambda = e.lambda_sd.map(|l| (1000.0 * l).round() as u64);
+        Self { control: e.control, quantity: e.quantity, names, k: e.k, lambda }
+    }
+}
+
+/// Whether a figure speaks of the predictions of the fit at hand, which a fit to more rows makes better.
+pub fn of_the_fit(e: &Estimate) -> bool {
+    match e.quantity {
+        Quantity::Auc | Quantity::PairAccuracy | Quantity::NonlinearGain => true,
+        // By the reading; by rewards it is a matter of the rewards alone.
+        Quantity::MeasuredRegret => e.constitution.is_none(),
+        _ => false,
+    }
+}
+
+/// Whether the ends beside a figure are no interval of it: quantiles of a null.
+fn no_interval(quantity: Quantity) -> bool {
+    quantity == Quantity::ValueShareNull
+}
+
+/// How often intervals held their target.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Intervals counted.
+    pub intervals: usize,
+    /// Those that held the target.
+    pub held: usize,
+}
+
+impl Tally {
+    /// Their share.
+    pub fn share(self) -> f64 {
+        self.held as f64 / self.intervals as f64
+    }
+}
+
+/// A quantity in a cell: all of its figures together, and the one that is held least often.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Kept {
+    /// Over all figures of this name: constitutions, values, strengths.
+    pub all: Tally,
+    /// Figures with enough intervals.
+    pub figures: usize,
+    /// The one with the smallest share.
+    pub least: Tally,
+}
+
+impl Kept {
+    /// Whether a figure is clearly below .93: the least of several, at the level of one in forty over all of them.
+    pub fn is_low(&self) -> bool {
+        let reach = Normal::standard().inverse_cdf(0.975f64.powf(1.0 / self.figures.max(1) as f64));
+        let se = (0.93 * 0.07 / self.least.intervals as f64).sqrt();
+        self.least.share() < 0.93 - reach * se
+    }
+}
+
+/// One cell with the coverage of every quantity.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CoveredCell {
+    /// The cell.
+    pub cell: Cell,
+    /// Quantities with intervals in enough data sets.
+    pub quantities: BTreeMap<(Control, Quantity), Kept>,
+}
+
+/// Estimates of a data set that may be quoted, of judges that stand by themselves.
+fn figures(design: &Design, population: u64, rows: u64) -> Result<Vec<(Key, Estimate)>> {
+    let data = simulate_rows(design, population, rows)?;
+    let roster = roster(&data.observations, &[], &[])?;
+    let posed = pose(&data.observations, None, &roster.placebos())?;
+    let analysis = analyse(&posed.problem, &posed.source, &Options::default())?;
+    let quotable = |e: &Estimate| e.judge.is_none() && e.reportable;
+    let estimates = analysis.estimates.into_iter().filter(quotable);
+    Ok(estimates.map(|e| (Key::of(&e), e)).collect())
+}
+
+/// Counts a cell over data sets whose rows have these seeds.
+///
+/// # Errors
+/// What drawing or the analysis refuses.
+pub fn count(cell: &Cell, seeds: Range<u64>, targets: Targets) -> Result<CoveredCell> {
+    let first = seeds.start;
+    let large = Design { prompts: cell.design.prompts * targets.many, ..cell.design.clone() };
+    let mut tallies: BTreeMap<Key, Tally> = BTreeMap::new();
+    for population in 0..targets.populations {
+        let own: Vec<u64> =
+            seeds.clone().filter(|seed| (seed - first) % targets.populations == population).collect();
+        if own.is_empty() {
+            continue;
+        }
+        let population = first + population;
+        // Rows of a seed that no small data set has.
+        let large: BTreeMap<Key, f64> = figures(&large, population, u64::MAX - population)?
+            .into_iter()
+            .filter_map(|(key, e)| Some((key, e.estimate?)))
+            .collect();
+        let small: Vec<Vec<(Key, Estimate)>> =
+            own.into_par_iter().map(|seed| figures(&cell.design, population, seed)).collect::<Result<_>>()?;
+        let mut means: BTreeMap<&Key, (f64, f64)> = BTreeMap::new();
+        for (key, estimate) in small.iter().flatten().filter_map(|(key, e)| Some((key, e.estimate?))) {
+            let mean = means.entry(key).or_default();
+            *mean = (mean.0 + estimate, mean.1 + 1.0);
+        }
+        for (key, e) in small.iter().flatten() {
+            if no_interval(e.quantity) || (e.lo.is_none() && e.hi.is_none()) {
+                continue;
+            }
+            let target =
+                if of_the_fit(e) { means.get(key).map(|m| m.0 / m.1) } else { large.get(key).copied() };
+            let Some(target) = target else { continue };
+            let tally = tallies.entry(key.clone()).or_default();
+            tally.intervals += 1;
+            let held = e.lo.is_none_or(|lo| lo <= target) && e.hi.is_none_or(|hi| target <= hi);
+            tally.held += usize::from(held);
+        }
+    }
+    let mut quantities: BTreeMap<(Control, Quantity), Kept> = BTreeMap::new();
+    for (key, tally) in tallies.iter().filter(|(_, t)| t.intervals >= FEWEST) {
+        tracing::debug!(
+            cell = cell.name,
+            ?key,
+            share = tally.share(),
+            intervals = tally.intervals,
+            "coverage"
+        );
+        let entry = quantities.entry((key.control, key.quantity)).or_default();
+        entry.all.intervals += tally.intervals;
+        entry.all.held += tally.held;
+        entry.figures += 1;
+        if entry.figures == 1 || tally.share() < entry.least.share() {
+            entry.least = *tally;
+        }
+    }
+    Ok(CoveredCell { cell: cell.clone(), quantities })
+}
+
+/// Counts every cell; `done` is told after each.
+///
+/// # Errors
+/// What drawing or the analysis refuses.
+pub fn measure(
+    first: u64,
+    seeds: u64,
+    mut done: impl FnMut(&CoveredCell) -> Result<()>,
+) -> Result<Vec<CoveredCell>> {
+    let mut out = Vec::new();
+    for cell in cells_of_all() {
+        let counted = count(&cell, first..first + seeds, TARGETS)?;
+        done(&counted)?;
+        out.push(counted);
+    }
+    Ok(out)
+}
+
+impl CoveredCell {
+    /// Quantities of which a figure is clearly below .93.
+    pub fn low(&self) -> Vec<(Control, Quantity, Kept)> {
+        let low = self.quantities.iter().filter(|(_, kept)| kept.is_low());
+        low.map(|((control, quantity), kept)| (*control, *quantity, *kept)).collect()
+    }
+}
+
+/// The tables of the page: quantities down, cells across.
+pub fn to_markdown(all: &[CoveredCell], seeds: u64) -> String {
+    let Targets { many, populations } = TARGETS;
+    let mut out = String::new();
+    // Writing to a string cannot fail.
+    let _ = writeln!(
+        out,
+        "## Every quantity of the report\n\nThe same for everything that a report prints with an interval: two values, three \
+         constitutions and four placebo texts (the last five columns: responses read under one constitution and six placebo \
+         texts), {seeds} data sets of {populations} populations. The target is what {many} times as many prompts of the same \
+         population give, whose own error is {:.2} of a data set's; for `auc`, `pair_accuracy`, `nonlinear_gain`, the regret \
+         of choosing by the reading, which say how well the fit at hand predicts, it is the mean over data sets of this size. An \
+         entry is the share over all figures of the name; in **bold**, with the smallest share of any one figure (one value, \
+         constitution, strength of the tilt), where that is below .93 by more than its number of figures explains. `–`: not \
+         printed with an interval there, or in fewer than {FEWEST} data sets. The interval of `own_slope` is over prompts for the \
+         placebo texts at hand, which stay the same here.",
+        1.0 / (many as f64).sqrt()
+    );
+    let head: Vec<String> = all.iter().map(|c| c.cell.name.replace('*', "\\*")).collect();
+    for control in [Control::None, Control::Length] {
+        let _ = writeln!(
+            out,
+            "\n### {}\n\n| quantity | {} |\n|---|{}",
+            name_of(control),
+            head.join(" | "),
+            "--:|".repeat(head.len())
+        );
+        let keys = all.iter().flat_map(|c| c.quantities.keys());
+        let quantities: BTreeSet<Quantity> = keys.filter(|key| key.0 == control).map(|key| key.1).collect();
+        for quantity in quantities {
+            let entry = |c: &CoveredCell| match c.quantities.get(&(control, quantity)) {
+                None => "–".to_owned(),
+                Some(kept) if kept.is_low() => {
+                    format!("**{:.3} ({:.3})**", kept.all.share(), kept.least.share())
+                }
+                Some(kept) => format!("{:.3}", kept.all.share()),
+            };
+            let row: Vec<String> = all.iter().map(entry).collect();
+            let _ = writeln!(out, "| `{}` | {} |", quantity.name(), row.join(" | "));
+        }
+    }
+    out
+}

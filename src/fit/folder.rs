@@ -1,0 +1,69 @@
+//! What lies in the folder of a finished run or fit: directions, report, plots.
+
+use std::path::{Path, PathBuf};
+
+use crate::artifact;
+use crate::error::{Error, Kind, Place, Refusal, Result};
+use crate::report::Report;
+use crate::report::export::{Directions, Image, from_safetensors};
+use crate::report::from_json;
+
+/// Name of the directions inside a folder.
+pub const DIRECTIONS: &str = "directions.safetensors";
+
+/// Name of the report inside a folder.
+pub const REPORT: &str = "report.json";
+
+/// Name of the folder of plots inside a folder.
+pub const PLOTS: &str = "plots";
+
+/// Writes images into a folder, which is made where it is not there, and returns the files.
+///
+/// # Errors
+/// The file system's.
+pub fn write_images(images: &[Image], folder: &Path) -> Result<Vec<PathBuf>> {
+    artifact::create_folder(folder)?;
+    let write = |image: &Image| {
+        let path = folder.join(format!("{}.svg", file_name(&image.name)));
+        artifact::write_bytes(&path, image.svg.as_bytes())?;
+        Ok(path)
+    };
+    images.iter().map(write).collect()
+}
+
+/// The directions of a run or fit folder.
+///
+/// # Errors
+/// `Missing` if there are none; `Malformed` for a file that is not one of directions.
+pub fn read_directions(run: &Path) -> Result<Directions> {
+    let path = run.join(DIRECTIONS);
+    let bytes = std::fs::read(&path).map_err(|e| absent(run, &path, e))?;
+    from_safetensors(&bytes, &Place::file(&path))
+}
+
+/// The report of a run or fit folder.
+///
+/// # Errors
+/// `Missing` if there is none; what [`from_json`] refuses.
+pub fn read_report(run: &Path) -> Result<Report> {
+    let path = run.join(REPORT);
+    let text = std::fs::read_to_string(&path).map_err(|e| absent(run, &path, e))?;
+    from_json(&text, &Place::file(&path))
+}
+
+fn absent(run: &Path, path: &Path, error: std::io::Error) -> Error {
+    if error.kind() != std::io::ErrorKind::NotFound {
+        return Error::io("read", path, error);
+    }
+    let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    Refusal::new(Kind::Missing, format!("no {file}"))
+        .at(Place::file(run))
+        .expected("the folder of a finished `vstar run` or `vstar fit`")
+        .remedy("finish the run: the same command goes on where it stopped")
+        .into()
+}
+
+/// A name without what has a meaning in paths.
+pub fn file_name(name: &str) -> String {
+    name.chars().map(|c| if c.is_alphanumeric() || "._-".contains(c) { c } else { '_' }).collect()
+}

@@ -1,0 +1,90 @@
+//! A direction as the user names it: `FILE:NAME[@LAYER]`, FILE a folder of a run or its directions.safetensors.
+
+use std::path::{Path, PathBuf};
+
+use crate::error::{Kind, Place, Refusal, Result};
+use crate::fit::folder::{DIRECTIONS, read_directions, read_report};
+use crate::report::export::Directions;
+use crate::units::Layer;
+
+/// A direction, at every layer that its file holds.
+#[derive(Debug, Clone)]
+pub struct Named {
+    /// As the user named it.
+    pub spec: String,
+    /// Its name in the file.
+    pub name: String,
+    /// The layer after `@`: the vector of that layer serves at every layer.
+    pub pinned: Option<Layer>,
+    /// The layer that the run beside it reported.
+    pub reported: Option<Layer>,
+    directions: Directions,
+    file: PathBuf,
+}
+
+impl Named {
+    /// Reads it.
+    ///
+    /// # Errors
+    /// [`Kind::Invalid`] for a name that is not of the form; `Missing` for a file, direction or layer that is not
+    /// there; what reading the file refuses.
+    pub fn read(spec: &str) -> Result<Self> {
+        let Some((file, name)) = spec.rsplit_once(':').filter(|(f, n)| !f.is_empty() && !n.is_empty()) else {
+            return Err(Refusal::new(Kind::Invalid, format!("a direction `{spec}`"))
+                .expected("FILE:NAME or FILE:NAME@LAYER, such as runs/a:v_star.harmless@8")
+                .into());
+        };
+        let path = Path::new(file);
+        let folder = if path.is_dir() { path } else { path.parent().unwrap_or(Path::new(".")) };
+        let (directions, file) = if path.is_dir() {
+            (read_directions(path)?, path.join(DIRECTIONS))
+        } else {
+            let bytes = std::fs::read(path).map_err(|e| crate::error::Error::io("read", path, e))?;
+            (crate::report::export::from_safetensors(&bytes, &Place::file(path))?, path.to_owned())
+        };
+        let (name, pinned) = match name.rsplit_once('@') {
+            Some((n, layer)) if !directions.arrays.contains_key(name) => match layer.parse() {
+                Ok(layer) => (n, Some(Layer(layer))),
+                Err(_) => (name, None),
+            },
+            _ => (name, None),
+        };
+        let directions = directions.only(&[name.to_owned()])?;
+        let reported = read_report(folder).ok().and_then(|r| r.estimates.iter().find_map(|e| e.layer));
+        let named = Self { spec: spec.to_owned(), name: name.to_owned(), pinned, reported, directions, file };
+        if let Some(layer) = pinned {
+            named.at(layer)?;
+        }
+        Ok(named)
+    }
+
+    /// d.
+    pub fn width(&self) -> usize {
+        self.directions.width
+    }
+
+    /// The vector that serves at a layer: that layer's own, or the pinned one's.
+    ///
+    /// # Errors
+    /// `Missing` for a layer that the file does not hold; `NotEstimable` for a vector of zeros.
+    pub fn at(&self, layer: Layer) -> Result<Vec<f64>> {
+        let layer = self.pinned.unwrap_or(layer);
+        let array = &self.directions.arrays[&self.name];
+        let place = Place::file(&self.file).id(&self.name);
+        let Some(v) = self.directions.at(array, layer) else {
+            let stored: Vec<String> = self.directions.layers.iter().map(ToString::to_string).collect();
+            return Err(Refusal::new(Kind::Missing, format!("the file holds no direction at layer {layer}"))
+                .at(place)
+                .expected(format!("one of {}", stored.join(", ")))
+                .into());
+        };
+        if v.iter().all(|v| *v == 0.0) {
+            return Err(Refusal::new(Kind::NotEstimable, format!("the direction at layer {layer} is 0"))
+                .at(place)
+                .expected("a direction that could be fitted")
+                .remedy("choose another layer")
+                .into());
+        }
+        Ok(v.iter().map(|&v| f64::from(v)).collect())
+    }
+}

@@ -1,0 +1,222 @@
+//! From an observations file to directions and the report.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+
+use crate::artifact;
+use crate::config::FitSettings;
+use crate::error::{Kind, Place, Refusal, Result};
+use crate::fit::folder::DIRECTIONS;
+use crate::fit::problem::pose;
+use crate::fit::roster::{cards, roster};
+use crate::input::Constitution;
+use crate::observations::ROWS;
+use crate::observations::{Observations, read_rows};
+use crate::report::export::{Directions, to_safetensors};
+use crate::report::{Provenance, Report, SKIPPED, page, to_json};
+use crate::theory::{self, Analysis, LayerChoice, Options, analyse};
+
+/// What a fit is asked for.
+#[derive(Debug, Clone)]
+pub struct FitOptions {
+    /// The observations.
+    pub observations: PathBuf,
+    /// What is estimated.
+    pub settings: FitSettings,
+    /// Constitutions of the placebo arm, beside those that the file or `constitutions` call placebo.
+    pub placebo: Vec<String>,
+    /// Seed of the random directions and draws.
+    pub seed: u64,
+    /// Folder for the report.
+    pub out: PathBuf,
+    /// The constitutions, where they are at hand.
+    pub constitutions: Vec<Constitution>,
+    /// Items and rows that the capture left out.
+    pub skipped: Vec<Refusal>,
+    /// Pairs that the judge left out.
+    pub skipped_pairs: Vec<Refusal>,
+    /// The manifest of the run, if this is part of one.
+    pub manifest: Option<Value>,
+}
+
+/// What a fit will hold at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FitMemory {
+    /// Rows of the reference.
+    pub rows: usize,
+    /// Width of the residual stream, d.
+    pub width: usize,
+    /// Bytes of one layer's rows and of one factorisation of all of their contrasts: h in f32; X `[N, d]`, U `[N, r]`
+    /// and two matrices `[r, r]` in f64, r = min(N, d). Values that label different rows have a factorisation each.
+    pub bytes: usize,
+}
+
+/// What a fit of these observations will hold at once, from their columns alone.
+///
+/// # Errors
+/// What the observations refuse.
+pub fn fit_memory(observations: &Path, reference: Option<&str>) -> Result<FitMemory> {
+    let observations = Observations::open(observations)?;
+    let posed = pose(&observations, reference, &BTreeSet::new())?;
+    let (rows, width) = (posed.problem.rows(), observations.hidden_size());
+    let prompts: BTreeSet<i32> = posed.problem.prompt.iter().copied().collect();
+    let contrasts = if posed.problem.grouped { rows.saturating_sub(prompts.len()) } else { rows };
+    let rank = contrasts.min(width);
+    let bytes = 4 * rows * width + 8 * (contrasts * (width + rank) + 2 * rank * rank);
+    Ok(FitMemory { rows, width, bytes })
+}
+
+/// Analyses the observations and writes `report.json`, `report.md`, `report.html` and
+/// `directions.safetensors` into the folder.
+///
+/// # Errors
+/// What the observations or the analysis refuse, and the file system.
+pub fn fit_into(options: &FitOptions) -> Result<Report> {
+    let observations = Observations::open(&options.observations)?;
+    let roster = roster(&observations, &options.constitutions, &options.placebo)?;
+    let columns = observations.columns();
+    let read = &observations.meta().constitutions;
+    let known =
+        |p: &String| columns.judgments.contains_key(p) || columns.scores.contains_key(p) || read.contains(p);
+    if let Some(unknown) = options.placebo.iter().find(|p| !known(p)) {
+        return Err(Refusal::new(Kind::Missing, format!("neither judgments nor rows under `{unknown}`"))
+            .at(Place::file(&options.observations))
+            .expected("the name of a constitution of the observations after --placebo")
+            .into());
+    }
+    let settings = &options.settings;
+    let reference = settings.reference.as_deref();
+    let posed = pose(&observations, reference, &roster.placebos())?;
+    let asked = Options {
+        layer: settings.layer.map_or(LayerChoice::Auto, LayerChoice::Fixed),
+        values: (!settings.values.is_empty()).then(|| settings.values.clone()),
+        weights: settings.weights.clone(),
+        ensemble: (!settings.ensemble.is_empty()).then(|| settings.ensemble.clone()),
+        wordings: roster.paraphrases(),
+        core_only: false,
+        seed: options.seed,
+    };
+    let mut analysis = analyse(&posed.problem, &posed.source, &asked)?;
+    analysis.warnings.splice(0..0, posed.warnings.into_iter().chain(roster.warnings.iter().cloned()));
+    let file = to_safetensors(&directions(&observations, &analysis));
+    artifact::write_bytes(&options.out.join(DIRECTIONS), &file)?;
+    let provenance = provenance(options, &observations, posed.source.selection.name())?;
+    let cards = cards(&observations, &roster, &options.constitutions);
+    let mut report = Report::new(provenance, &analysis, cards);
+    add_skipped(&mut report, options, &observations);
+    name_items(&mut report, &options.observations, posed.source.selection.rows());
+    let write = |name: &str, text: String| artifact::write_bytes(&options.out.join(name), text.as_bytes());
+    write("report.json", to_json(&report)?)?;
+    let page = page(&report);
+    write("report.md", page.to_markdown())?;
+    write("report.html", page.to_html())?;
+    Ok(report)
+}
+
+/// Gives the listed responses their ids and texts, from the list of rows beside the observations; without a list
+/// that fits, they keep their row in the file.
+fn name_items(report: &mut Report, observations: &Path, selected: &[usize]) {
+    let Some(Value::Array(listed)) = report.tables.get_mut(theory::items::TABLE) else { return };
+    let rows = observations.with_file_name(ROWS);
+    let records = if rows.is_file() { read_rows(&rows).unwrap_or_default() } else { Vec::new() };
+    // The same response under another constitution: its tokens are the same.
+    let pieces: BTreeMap<(&str, usize), &Vec<String>> =
+        records.iter().filter_map(|r| Some(((r.id.as_str(), r.response), r.pooled.as_ref()?))).collect();
+    let name = |row: &Value| -> Option<Value> {
+        let row = *selected.get(usize::try_from(row.as_u64()?).ok()?)?;
+        Some(match records.get(row) {
+            Some(r) => json!({
+                "row": row,
+                "item": r.id,
+                "response": r.response,
+                "pooled": pieces.get(&(r.id.as_str(), r.response)),
+            }),
+            None => json!({"row": row}),
+        })
+    };
+    for entry in listed {
+        for key in ["row", "against"] {
+            if let Some(named) = entry.get(key).and_then(&name) {
+                entry[key] = named;
+            }
+        }
+    }
+}
+
+/// What was left out: the list where it is at hand, else the numbers that the file gives.
+fn add_skipped(report: &mut Report, options: &FitOptions, observations: &Observations) {
+    let list = |refusals: &[Refusal], what: &str| -> Vec<Value> {
+        refusals
+            .iter()
+            .map(|r| json!({"what": what, "place": r.place.to_string(), "reason": r.what}))
+            .collect()
+    };
+    // A few examples say why; thousands of lines would only hide them.
+    const EXAMPLES: usize = 50;
+    let extra = &observations.meta().extra;
+    let number = |key: &str| extra.get(key).and_then(|n| n.parse::<u64>().ok()).unwrap_or(0);
+    let total = number("skipped") + number("judge_skipped") + number("pointwise_skipped");
+    if total > 0 {
+        report.tables.insert(SKIPPED.to_owned(), total.into());
+        let mut rows = list(&options.skipped[..options.skipped.len().min(EXAMPLES)], "response");
+        rows.extend(list(&options.skipped_pairs[..options.skipped_pairs.len().min(EXAMPLES)], "pair"));
+        if !rows.is_empty() {
+            report.tables.insert("skipped_examples".to_owned(), rows.into());
+        }
+    }
+    if number("clustered_prompts") > 0 {
+        report.warnings.push(format!(
+            "{} prompts are copies or near-copies of others; they share their block",
+            number("clustered_prompts")
+        ));
+    }
+    if number("constitution_folded") > 0 {
+        report.warnings.push(
+            "the chat template takes no system message: constitutions stand at the head of the user's message".into(),
+        );
+    }
+}
+
+fn provenance(options: &FitOptions, observations: &Observations, reference: &str) -> Result<Provenance> {
+    let meta = observations.meta();
+    let mut out = Provenance::new();
+    let mut put = |key: &str, value: Value| {
+        if !value.is_null() && value != "" {
+            out.insert(key.to_owned(), value);
+        }
+    };
+    put("model", json!(meta.model));
+    put("revision", json!(meta.revision));
+    put("template", json!(meta.template));
+    put("pool", json!(meta.pool));
+    put("reference", json!(reference));
+    put("observations", json!(options.observations));
+    put("observations_sha256", json!(artifact::sha256_file(&options.observations)?));
+    for (key, value) in &meta.extra {
+        if key != "families" && key != "paraphrases" {
+            put(key, serde_json::from_str(value).unwrap_or_else(|_| json!(value)));
+        }
+    }
+    put("manifest", options.manifest.clone().unwrap_or(Value::Null));
+    put("vstar", json!(env!("CARGO_PKG_VERSION")));
+    let seconds =
+        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_secs());
+    put("time_unix", json!(seconds));
+    Ok(out)
+}
+
+/// `v_star.VALUE`, `v_c.CONSTITUTION`, `w`: f32 `[len(layers), d]`.
+fn directions(observations: &Observations, analysis: &Analysis) -> Directions {
+    let recipe = observations.meta().extra.get("recipe").and_then(|text| serde_json::from_str(text).ok());
+    let family = recipe.as_ref().and_then(|r: &Value| r["model"]["family"].as_str());
+    let flat = |layers: &Vec<Vec<f64>>| layers.iter().flatten().map(|&v| v as f32).collect();
+    Directions {
+        model: observations.meta().model.clone(),
+        model_type: family.unwrap_or_default().to_owned(),
+        layers: observations.layers().to_vec(),
+        width: observations.hidden_size(),
+        arrays: analysis.directions.iter().map(|(name, layers)| (name.clone(), flat(layers))).collect(),
+    }
+}

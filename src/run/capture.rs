@@ -1,0 +1,398 @@
+//! From a model, data and constitutions to an observations file.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use ndarray::Ix3;
+use serde::{Deserialize, Serialize};
+
+use crate::capture::{self, Job, Row};
+use crate::config::scope::{LogprobOf, Under};
+use crate::config::{CaptureSettings, DataSettings, ModelSettings};
+use crate::error::{Kind, Refusal, Result};
+use crate::forest::{self, Memory, Plan, Pool, Request, Settings};
+use crate::input::constitution::paraphrases;
+use crate::input::{Clusters, Constitution, Items, cluster, read_items};
+use crate::model::chat::Template;
+use crate::model::hub::{Downloads, Unwatched};
+use crate::model::{Identity, Model, Opened};
+use crate::observations::{BARE, Columns, Meta, OBSERVATIONS, ROWS, RowRecord, write_rows, write_streaming};
+use crate::run::progress::Progress;
+use crate::store::Store;
+use crate::units::{Layer, OneOf};
+
+/// Most pieces of a response that the list of rows quotes.
+const POOLED_PIECES: usize = 48;
+
+/// What a capture is asked for.
+#[derive(Debug, Clone)]
+pub struct CaptureOptions {
+    /// The model.
+    pub model: ModelSettings,
+    /// The items.
+    pub data: DataSettings,
+    /// How they are captured.
+    pub capture: CaptureSettings,
+    /// The constitutions, checked.
+    pub constitutions: Vec<Constitution>,
+    /// Whether the bare context is read as well.
+    pub bare: bool,
+}
+
+/// Everything loaded and checked; nothing has been computed.
+pub struct Prepared {
+    /// The model.
+    pub model: Model,
+    /// The items.
+    pub items: Items,
+    /// Near-copies among them.
+    pub clusters: Clusters,
+    /// The constitutions in the order of the rows, `None` for the bare context.
+    pub constitutions: Vec<Option<Constitution>>,
+    /// The template.
+    pub template: Template,
+    /// Its name for the record.
+    pub template_name: String,
+    /// What is kept of the forward.
+    pub settings: Settings,
+    /// dtype, for the record.
+    pub dtype: String,
+    skip_bad: bool,
+    under: Under,
+    logprob: LogprobOf,
+}
+
+/// What decides the numbers of a capture beside the tokens.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Recipe {
+    /// The model.
+    pub model: Identity,
+    /// dtype of the computation.
+    pub dtype: String,
+    /// `cpu` or `cuda`: they round differently.
+    pub device: String,
+    /// Layers kept.
+    pub layers: Vec<Layer>,
+    /// Pooling.
+    pub pool: Pool,
+    /// This program's version.
+    pub version: String,
+}
+
+impl Prepared {
+    /// Loads and checks: items and constitutions first, since they are cheap, then the model.
+    ///
+    /// # Errors
+    /// What reading items, constitutions and the model refuses; `Invalid` for layers the model does not
+    /// have.
+    pub fn new(options: &CaptureOptions) -> Result<Self> {
+        Self::fetched(options, &mut Unwatched)
+    }
+
+    /// As [`Prepared::new`]; `downloads` listens while the model is fetched.
+    ///
+    /// # Errors
+    /// As [`Prepared::new`].
+    pub fn fetched(options: &CaptureOptions, downloads: &mut dyn Downloads) -> Result<Self> {
+        Self::with_items(read_items(&options.data.files, &options.data.read)?, options, downloads)
+    }
+
+    /// As [`Prepared::fetched`], with items that have been read.
+    ///
+    /// # Errors
+    /// As [`Prepared::new`].
+    pub fn with_items(items: Items, options: &CaptureOptions, downloads: &mut dyn Downloads) -> Result<Self> {
+        let capture = &options.capture;
+        capture.under.check(options.constitutions.iter().map(|c| c.name.as_str()))?;
+        let mut constitutions: Vec<Option<Constitution>> = options.bare.then_some(None).into_iter().collect();
+        constitutions.extend(options.constitutions.iter().cloned().map(Some));
+        let opened = options.model.open(capture.template.as_ref(), downloads)?;
+        let layers = opened.layers(capture.layers.numbers().as_deref())?;
+        let Opened { model, template, template_name } = opened;
+        let memory = capture.memory.map(|bytes| bytes.0 as usize);
+        let settings = Settings {
+            layers,
+            pool: capture.pool,
+            chunk_tokens: forest::chunk_tokens(&model.decoder, memory),
+            memory,
+            steering: Default::default(),
+        };
+        let clusters = cluster(&items);
+        let dtype = options.model.dtype.as_str().to_owned();
+        let skip_bad = options.data.read.skip_bad;
+        let (under, logprob) = (capture.under.clone(), capture.logprob);
+        Ok(Self {
+            model,
+            items,
+            clusters,
+            constitutions,
+            template,
+            template_name,
+            settings,
+            dtype,
+            skip_bad,
+            under,
+            logprob,
+        })
+    }
+
+    /// Renders and encodes every row.
+    ///
+    /// # Errors
+    /// As [`capture::encode`].
+    pub fn job(&self) -> Result<Job> {
+        let (captured, skip_bad) = (self.captured(), self.skip_bad);
+        let constitutions: Vec<_> = captured.iter().map(|&c| self.constitutions[c].clone()).collect();
+        let mut job =
+            capture::encode(&self.model, &self.template, &self.items.items, &constitutions, skip_bad)?;
+        for row in &mut job.rows {
+            row.constitution = captured[row.constitution];
+            let bare = self.constitutions[row.constitution].is_none();
+            row.request.logprob = bare || self.logprob == LogprobOf::All;
+        }
+        Ok(job)
+    }
+
+    /// Numbers of the contexts under which responses are read: the bare one, and the constitutions chosen for it.
+    fn captured(&self) -> Vec<usize> {
+        let holds = |c: &Option<Constitution>| c.as_ref().is_none_or(|c| self.under.holds(&c.name));
+        (0..self.constitutions.len()).filter(|&c| holds(&self.constitutions[c])).collect()
+    }
+
+    /// Refuses a judge by likelihoods where these are not computed under every constitution.
+    ///
+    /// # Errors
+    /// [`Kind::Invalid`] with what to set.
+    pub fn supports_likelihoods(&self) -> Result<()> {
+        let unread = self.judged().into_iter().find(|c| !self.under.holds(&c.name));
+        if unread.is_none() && self.logprob == LogprobOf::All {
+            return Ok(());
+        }
+        Err(Refusal::new(Kind::Invalid, "the judge by likelihoods needs log P under every constitution")
+            .expected("`capture.under = \"all\"` and `capture.logprob = \"all\"`")
+            .found(match unread {
+                Some(c) => format!("responses are not read under `{}`", c.name),
+                None => "`capture.logprob = \"bare\"`".to_owned(),
+            })
+            .remedy("capture all of it, or choose `judge.mode = \"pairwise\"`")
+            .into())
+    }
+
+    /// Whether rows that cannot be read are left out.
+    pub fn skips_bad(&self) -> bool {
+        self.skip_bad
+    }
+
+    /// Chunks and tokens of some rows.
+    pub fn plan(&self, rows: &[Row]) -> Plan {
+        let mut total = Plan { chunks: Vec::new(), naive_tokens: 0, packed_tokens: 0 };
+        for range in capture::shards(rows) {
+            let requests: Vec<&Request> = rows[range].iter().map(|r| &r.request).collect();
+            let plan = forest::plan_requests(&self.model.decoder, &requests, self.settings.chunk_tokens);
+            total.naive_tokens += plan.naive_tokens;
+            total.packed_tokens += plan.packed_tokens;
+            total.chunks.extend(plan.chunks);
+        }
+        total
+    }
+
+    /// What the capture of some rows takes in memory.
+    pub fn memory(&self, plan: &Plan, rows: usize) -> Memory {
+        forest::memory(&self.model.decoder, &self.settings, plan.packed_tokens, rows)
+    }
+
+    /// What decides the numbers beside the tokens, and under which name the model goes, which does not.
+    pub fn recipe(&self) -> Recipe {
+        Recipe {
+            model: self.model.identity.clone(),
+            dtype: self.dtype.clone(),
+            device: if self.model.decoder.device().is_cpu() { "cpu" } else { "cuda" }.into(),
+            layers: self.settings.layers.clone(),
+            pool: self.settings.pool,
+            version: env!("CARGO_PKG_VERSION").into(),
+        }
+    }
+
+    /// What decides the numbers beside the tokens: the model by its content, wherever it lies.
+    pub fn decisive(&self) -> Recipe {
+        let mut recipe = self.recipe();
+        recipe.model.name.clear();
+        recipe
+    }
+
+    /// Rows that a folder of shards lacks.
+    pub fn outstanding<'a>(&self, job: &'a Job, folder: &Path) -> Vec<&'a Row> {
+        capture::outstanding(&job.rows, &json(&self.decisive()), folder)
+    }
+
+    /// The name of a constitution.
+    pub fn name(&self, constitution: usize) -> &str {
+        self.constitutions[constitution].as_ref().map_or(BARE, |c| c.name.as_str())
+    }
+
+    /// The constitutions that have a text.
+    pub fn judged(&self) -> Vec<&Constitution> {
+        self.constitutions.iter().flatten().collect()
+    }
+}
+
+/// Computes what the store lacks and writes the observations and their list of rows into `out`.
+///
+/// # Errors
+/// What the forward, `progress` or the file system refuses. The store keeps every finished shard, and
+/// nothing half-written is left in `out`.
+pub fn capture_into(
+    prepared: &Prepared,
+    job: &Job,
+    store: &Store,
+    out: &Path,
+    progress: &mut dyn Progress,
+) -> Result<()> {
+    let recipe = json(&prepared.decisive());
+    let items = &prepared.items.items;
+    progress.begin("capture", prepared.plan(&job.rows).packed_tokens);
+    let place = |row: &Row| capture::job::place_of(row, items, &prepared.constitutions);
+    let mut advance = |tokens| progress.advance(tokens);
+    capture::fill(&prepared.model, &job.rows, &recipe, &prepared.settings, store, &place, &mut advance)?;
+    progress.end();
+    write(prepared, job, &recipe, store, out)
+}
+
+fn write(prepared: &Prepared, job: &Job, recipe: &str, store: &Store, out: &Path) -> Result<()> {
+    let missing = |range: &std::ops::Range<usize>| {
+        Refusal::new(
+            Kind::RunConflict,
+            format!("rows {} to {} vanished while the capture ran", range.start, range.end),
+        )
+        .remedy("run the same command again")
+    };
+    let mut logprob = Vec::with_capacity(job.rows.len());
+    for range in capture::shards(&job.rows) {
+        let shard = capture::shard(store, &job.rows, recipe, &range).ok_or_else(|| missing(&range))?;
+        logprob.extend(shard["logprob"].iter().map(|&v| f64::from(v)));
+    }
+    for (row, logprob) in job.rows.iter().zip(&mut logprob) {
+        if !row.request.logprob {
+            *logprob = f64::NAN;
+        }
+    }
+    let (meta, columns) = (meta(prepared, job), columns(prepared, job, logprob));
+    let hidden = prepared.model.decoder.config().hidden_size;
+    write_streaming(&out.join(OBSERVATIONS), &meta, &columns, job.rows.len(), hidden, |sink| {
+        for range in capture::shards(&job.rows) {
+            let mut shard =
+                capture::shard(store, &job.rows, recipe, &range).ok_or_else(|| missing(&range))?;
+            let resid = shard.remove("resid").and_then(|r| r.into_dimensionality::<Ix3>().ok());
+            sink.push(resid.ok_or_else(|| missing(&range))?.view())?;
+        }
+        Ok(())
+    })?;
+    let records: Vec<RowRecord> = job
+        .rows
+        .iter()
+        .map(|row| {
+            // Once a response: under another constitution its tokens are the same.
+            let once = row.request.response.filter(|_| row.constitution == 0);
+            let tokens = once.map(|span| &row.request.tokens[span.start..span.end]);
+            RowRecord {
+                id: prepared.items.items[row.item].id.clone(),
+                response: row.response,
+                constitution: prepared.name(row.constitution).to_owned(),
+                span: row.request.response.map_or([0, 0], |s| [s.start, s.end]),
+                pooled: tokens.map(|tokens| prepared.model.encoder.pieces(tokens, POOLED_PIECES)),
+                tokens: tokens.map(<[u32]>::to_vec),
+            }
+        })
+        .collect();
+    write_rows(&out.join(ROWS), &records)
+}
+
+fn meta(prepared: &Prepared, job: &Job) -> Meta {
+    let mut meta = Meta::new(prepared.settings.layers.clone());
+    meta.model = prepared.model.identity.name.clone();
+    meta.revision = prepared.model.identity.revision.clone();
+    meta.pool = prepared.settings.pool.as_str().into();
+    meta.template = prepared.template_name.clone();
+    meta.constitutions = prepared.captured().into_iter().map(|c| prepared.name(c).to_owned()).collect();
+    let families: BTreeMap<&str, &str> =
+        prepared.judged().iter().map(|c| (c.name.as_str(), c.family.as_str())).collect();
+    meta.extra.insert("families".into(), json(&families));
+    meta.extra.insert("paraphrases".into(), json(&paraphrases(prepared.judged())));
+    meta.extra.insert("recipe".into(), json(&prepared.recipe()));
+    let identity = &prepared.model.identity;
+    if !identity.quantize.is_empty() {
+        meta.extra.insert("quantize".into(), identity.quantize.clone());
+    }
+    if let Some(bits) = identity.bits_per_weight {
+        meta.extra.insert("bits_per_weight".into(), bits.to_string());
+    }
+    let skipped = job.skipped.len() + prepared.items.skipped.len();
+    meta.extra.insert("skipped".into(), skipped.to_string());
+    meta.extra.insert("constitution_folded".into(), job.folded.to_string());
+    let clusters = &prepared.clusters;
+    if clusters.joined_groups > 0 {
+        meta.extra.insert("clustered_prompts".into(), clusters.joined_groups.to_string());
+    }
+    meta
+}
+
+/// Plain data as JSON text.
+fn json(value: &impl Serialize) -> String {
+    serde_json::to_string(value).expect("maps with string keys and structs serialise")
+}
+
+fn columns(prepared: &Prepared, job: &Job, logprob: Vec<f64>) -> Columns {
+    let items = &prepared.items;
+    let prompt = items.prompt_numbers();
+    // Responses are numbered over all items, the same under every constitution.
+    let first = items.first_responses();
+    let of = |f: &dyn Fn(&Row) -> i32| -> Vec<i32> { job.rows.iter().map(f).collect() };
+    let captured = prepared.captured();
+    let mut columns = Columns {
+        prompt: Some(of(&|r| prompt[r.item])),
+        cluster: Some(of(&|r| prepared.clusters.of_item[r.item])),
+        response: Some(of(&|r| (first[r.item] + r.response) as i32)),
+        // Place in the list of those that were captured.
+        constitution: Some(
+            job.rows.iter().map(|r| captured.partition_point(|c| *c < r.constitution)).collect(),
+        ),
+        logprob: Some(logprob),
+        logq: None,
+        ntok: Some(job.rows.iter().map(|r| r.request.response.map_or(0, |s| s.len()) as u32).collect()),
+        ..Columns::default()
+    };
+    for name in items.value_names() {
+        let labels: Vec<f64> = job
+            .rows
+            .iter()
+            .map(|r| items.items[r.item].responses[r.response].values.get(name).copied().unwrap_or(f64::NAN))
+            .collect();
+        if labels.iter().any(|l| !l.is_nan()) {
+            columns.values.insert(name.to_owned(), labels);
+        }
+        let pairs = preferences(prepared, job, name);
+        if !pairs.is_empty() {
+            columns.preferences.insert(name.to_owned(), pairs);
+        }
+    }
+    columns
+}
+
+/// Preferences of a value among the rows of each constitution, in the order of the rows; one whose
+/// responses were left out is left out too.
+fn preferences(prepared: &Prepared, job: &Job, value: &str) -> Vec<[usize; 2]> {
+    let place: BTreeMap<(usize, usize, usize), usize> =
+        job.rows.iter().enumerate().map(|(i, r)| ((r.constitution, r.item, r.response), i)).collect();
+    let mut pairs = Vec::new();
+    for constitution in 0..prepared.constitutions.len() {
+        for (i, item) in prepared.items.items.iter().enumerate() {
+            for preference in item.preferences.iter().filter(|p| p.value == value) {
+                let row = |response: usize| place.get(&(constitution, i, response)).copied();
+                if let (Some(better), Some(worse)) = (row(preference.better), row(preference.worse)) {
+                    pairs.push([better, worse]);
+                }
+            }
+        }
+    }
+    pairs
+}

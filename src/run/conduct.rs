@@ -1,0 +1,111 @@
+//! An experiment from start to report, resumed where it was cut off.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use crate::artifact;
+use crate::config::{MANIFEST, OWN};
+use crate::error::{Error, Kind, Place, Refusal, Result};
+use crate::fit::{FitOptions, fit_into};
+use crate::observations::OBSERVATIONS;
+use crate::report::Report;
+use crate::run::capture::capture_into;
+use crate::run::duration::fit_seconds;
+use crate::run::judged::Judged;
+use crate::run::loaded::{CONSTITUTIONS, FIT, Loaded};
+use crate::run::progress::Progress;
+use crate::store::Store;
+
+/// What a run did.
+pub struct Outcome {
+    /// The report.
+    pub report: Report,
+    /// What became of the pairs and responses, one entry a judge.
+    pub judged: Vec<Judged>,
+}
+
+impl Loaded {
+    /// Captures, judges, fits and writes the report into the experiment's folder, with the experiment itself.
+    /// What an earlier run of the same capture and judge finished is used, constitution by constitution; the fit is
+    /// always made anew, with the settings of now.
+    ///
+    /// # Errors
+    /// [`Kind::RunConflict`] if the folder belongs to another experiment, naming what differs, or is in
+    /// use; what the steps refuse. Every finished shard is kept.
+    pub fn run(&self, progress: &mut dyn Progress) -> Result<Outcome> {
+        let out = &self.experiment.out;
+        let store = Store::open(&self.shards())?;
+        // The lock on the shards is the run's.
+        artifact::clear_cut_off(out)?;
+        let manifest = self.manifest();
+        agree(&out.join(MANIFEST), &manifest)?;
+        artifact::write_bytes(&out.join(OWN), self.experiment.to_toml()?.as_bytes())?;
+        capture_into(&self.prepared, &self.job, &store, out, progress)?;
+        let judged = self.judges.ask_into(&self.prepared, &store, out, progress)?;
+        let fit = FitOptions {
+            observations: out.join(OBSERVATIONS),
+            settings: self.experiment.fit.clone(),
+            placebo: Vec::new(),
+            seed: self.experiment.seed,
+            out: out.clone(),
+            constitutions: self.prepared.judged().into_iter().cloned().collect(),
+            skipped: self.prepared.items.skipped.iter().chain(&self.job.skipped).cloned().collect(),
+            skipped_pairs: judged.iter().flat_map(|j| j.skipped.clone()).collect(),
+            manifest: Some(manifest),
+        };
+        progress.begin_timed("fit", Some(fit_seconds(self)?));
+        let report = fit_into(&fit);
+        progress.end();
+        let report = report?;
+        Ok(Outcome { report, judged })
+    }
+}
+
+/// Writes the manifest, after a comparison with the one that is there.
+fn agree(path: &Path, manifest: &Value) -> Result<()> {
+    let text = match std::fs::read_to_string(path) {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => String::new(),
+        Err(e) => return Err(Error::io("read", path, e)),
+        Ok(text) => text,
+    };
+    if !text.is_empty() {
+        let there: Value = serde_json::from_str(&text).unwrap_or(Value::Null);
+        let mut there = if there.is_object() { there } else { json!({}) };
+        for free in [FIT, CONSTITUTIONS] {
+            there[free] = manifest[free].clone();
+        }
+        let mut differ = Vec::new();
+        differences("", &there, manifest, &mut differ);
+        if !differ.is_empty() {
+            return Err(Refusal::new(Kind::RunConflict, "the folder holds a run of another experiment")
+                .at(Place::file(path))
+                .expected("the same model, data, templates and settings of the capture and the judge")
+                .found(format!("other values of {}", differ.join(", ")))
+                .remedy("give this experiment another --out (`out` in its file), or remove the folder")
+                .into());
+        }
+    }
+    let new = serde_json::to_string_pretty(manifest).unwrap_or_default();
+    if new == text { Ok(()) } else { artifact::write_bytes(path, new.as_bytes()) }
+}
+
+/// Paths of the keys at which two JSON values differ.
+fn differences(at: &str, a: &Value, b: &Value, out: &mut Vec<String>) {
+    match (a, b) {
+        (Value::Object(a), Value::Object(b)) => {
+            let keys: std::collections::BTreeSet<&String> = a.keys().chain(b.keys()).collect();
+            for key in keys {
+                let path = if at.is_empty() { key.clone() } else { format!("{at}.{key}") };
+                differences(
+                    &path,
+                    a.get(key).unwrap_or(&Value::Null),
+                    b.get(key).unwrap_or(&Value::Null),
+                    out,
+                );
+            }
+        }
+        _ if a != b => out.push(at.to_owned()),
+        _ => {}
+    }
+}

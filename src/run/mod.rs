@@ -1,0 +1,19 @@
+//! A run: an experiment carried out. The model is loaded, responses are captured, the judges asked, the observations
+//! fitted, and the report written into the folder of the run; what an earlier run has finished is used again.
+
+pub mod capture;
+mod conduct;
+pub mod duration;
+pub mod judged;
+pub mod judges;
+mod loaded;
+pub mod pairwise;
+pub mod plan;
+pub mod preflight;
+pub mod progress;
+pub mod quick;
+pub mod scores;
+pub mod verdicts;
+
+pub use conduct::Outcome;
+pub use loaded::Loaded;
