@@ -1,9 +1,10 @@
-//! Finished pieces of a job on disk: each whole, hashed and labelled with the work it answers.
+//! Finished pieces of a job, on disk (each whole, hashed and labelled with the work it answers) or in memory.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use ndarray::{ArrayD, IxDyn};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
@@ -12,16 +13,23 @@ use sha2::{Digest, Sha256};
 use crate::artifact;
 use crate::error::{Error, Kind, Place, Refusal, Result};
 
-/// A folder of shards, held by one process at a time.
+/// Shards: a folder of them, held by one process at a time, or those of this process alone.
 ///
 /// A shard is the result of one unit of work. Its file carries a fingerprint of the work (everything
 /// that decides its numbers) and a hash of its data: a shard that answers other work, or does not
 /// verify, counts as not there and is computed again.
 #[derive(Debug)]
-pub struct Store {
-    folder: PathBuf,
-    // Held for its lock, which the system releases when the process ends, however it ends.
-    _lock: File,
+pub struct Store(Kept);
+
+#[derive(Debug)]
+enum Kept {
+    Folder {
+        folder: PathBuf,
+        // Held for its lock, which the system releases when the process ends, however it ends.
+        _lock: File,
+    },
+    /// By key, with the fingerprint of the work.
+    Memory(Mutex<BTreeMap<String, (String, Shard)>>),
 }
 
 /// Named arrays of f32.
@@ -37,7 +45,7 @@ impl Store {
         match artifact::lock(&folder.join(".lock"))? {
             Some(lock) => {
                 artifact::clear_cut_off(folder)?;
-                Ok(Self { folder: folder.to_owned(), _lock: lock })
+                Ok(Self(Kept::Folder { folder: folder.to_owned(), _lock: lock }))
             }
             None => Err(Refusal::new(Kind::RunConflict, "the folder is in use by another process")
                 .at(Place::file(folder))
@@ -46,13 +54,21 @@ impl Store {
         }
     }
 
-    fn path(&self, key: &str) -> PathBuf {
-        self.folder.join(format!("{key}.safetensors"))
+    /// A store in memory: for jobs that fit there and need not survive the process.
+    pub fn in_memory() -> Self {
+        Self(Kept::Memory(Mutex::default()))
     }
 
     /// The shard of this key if it is there, whole, and answers the work of this fingerprint.
     pub fn get(&self, key: &str, fingerprint: &str) -> Option<Shard> {
-        let bytes = fs::read(self.path(key)).ok()?;
+        let folder = match &self.0 {
+            Kept::Folder { folder, .. } => folder,
+            Kept::Memory(shards) => {
+                let shards = shards.lock().unwrap_or_else(PoisonError::into_inner);
+                return shards.get(key).filter(|(own, _)| own == fingerprint).map(|(_, shard)| shard.clone());
+            }
+        };
+        let bytes = fs::read(path(folder, key)).ok()?;
         let shard = parse(&bytes);
         let (_, metadata) = SafeTensors::read_metadata(&bytes).ok()?;
         let notes = metadata.metadata().as_ref()?;
@@ -75,6 +91,14 @@ impl Store {
     /// # Errors
     /// The file system's.
     pub fn put(&self, key: &str, fingerprint: &str, shard: &Shard) -> Result<()> {
+        let folder = match &self.0 {
+            Kept::Folder { folder, .. } => folder,
+            Kept::Memory(shards) => {
+                let mut shards = shards.lock().unwrap_or_else(PoisonError::into_inner);
+                shards.insert(key.to_owned(), (fingerprint.to_owned(), shard.clone()));
+                return Ok(());
+            }
+        };
         let bytes: Vec<Vec<u8>> =
             shard.values().map(|a| a.iter().flat_map(|v| v.to_le_bytes()).collect()).collect();
         let views = shard.iter().zip(&bytes).map(|((name, array), bytes)| {
@@ -84,7 +108,7 @@ impl Store {
         let notes = [("fingerprint", fingerprint.to_owned()), ("sha256", digest(shard))];
         let notes = notes.into_iter().map(|(k, v)| (k.to_owned(), v)).collect();
         let file = safetensors::serialize(views, Some(notes)).map_err(|e| broken(&e))?;
-        artifact::write_bytes(&self.path(key), &file)
+        artifact::write_bytes(&path(folder, key), &file)
     }
 
     /// Removes the folder with all its shards.
@@ -92,14 +116,21 @@ impl Store {
     /// # Errors
     /// The file system's.
     pub fn remove(self) -> Result<()> {
-        artifact::remove_folder(&self.folder)
+        match &self.0 {
+            Kept::Folder { folder, .. } => artifact::remove_folder(folder),
+            Kept::Memory(_) => Ok(()),
+        }
     }
+}
+
+fn path(folder: &Path, key: &str) -> PathBuf {
+    folder.join(format!("{key}.safetensors"))
 }
 
 /// Names of the arrays of a shard that answers the work of this fingerprint, from its header alone: no lock is taken
 /// and no number is verified. Empty where there is none. For estimates of what is left to do.
 pub fn names(folder: &Path, key: &str, fingerprint: &str) -> BTreeSet<String> {
-    header(&folder.join(format!("{key}.safetensors")))
+    header(&path(folder, key))
         .filter(|header| header["__metadata__"]["fingerprint"] == fingerprint)
         .and_then(|header| {
             Some(header.as_object()?.keys().filter(|k| *k != "__metadata__").cloned().collect())
@@ -168,6 +199,10 @@ mod tests {
         assert_eq!(store.get("rows-0", "work a"), Some(shard()));
         assert_eq!(store.get("rows-0", "work b"), None);
         assert_eq!(store.get("rows-1", "work a"), None);
+        let memory = Store::in_memory();
+        memory.put("rows-0", "work a", &shard()).expect("put");
+        assert_eq!(memory.get("rows-0", "work a"), Some(shard()));
+        assert_eq!((memory.get("rows-0", "work b"), memory.get("rows-1", "work a")), (None, None));
         let own: Vec<String> = names(folder.path(), "rows-0", "work a").into_iter().collect();
         assert_eq!(own, ["logprob", "resid"]);
         assert!(names(folder.path(), "rows-0", "work b").is_empty());

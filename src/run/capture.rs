@@ -1,9 +1,10 @@
 //! From a model, data and constitutions to an observations file.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::Path;
 
-use ndarray::Ix3;
+use ndarray::{Array3, Ix3, s};
 use serde::{Deserialize, Serialize};
 
 use crate::capture::{self, Job, Row};
@@ -249,23 +250,53 @@ pub fn capture_into(
     progress: &mut dyn Progress,
 ) -> Result<()> {
     let recipe = json(&prepared.decisive());
+    fill(prepared, job, &recipe, store, progress)?;
+    write(prepared, job, &recipe, store, out)
+}
+
+/// Computes all rows and puts them together in memory, with their list.
+///
+/// # Errors
+/// What the forward or `progress` refuses.
+pub fn captured(
+    prepared: &Prepared,
+    job: &Job,
+    progress: &mut dyn Progress,
+) -> Result<(Meta, Columns, Array3<f32>, Vec<RowRecord>)> {
+    let (recipe, store) = (json(&prepared.decisive()), Store::in_memory());
+    fill(prepared, job, &recipe, &store, progress)?;
+    let (meta, columns) = (meta(prepared, job), columns(prepared, job, logprob(job, &recipe, &store)?));
+    let hidden = prepared.model.decoder.config().hidden_size;
+    let mut resid = Array3::zeros((job.rows.len(), prepared.settings.layers.len(), hidden));
+    for range in capture::shards(&job.rows) {
+        resid.slice_mut(s![range.clone(), .., ..]).assign(&residuals(job, &recipe, &store, &range)?);
+    }
+    Ok((meta, columns, resid, records(prepared, job)))
+}
+
+fn fill(
+    prepared: &Prepared,
+    job: &Job,
+    recipe: &str,
+    store: &Store,
+    progress: &mut dyn Progress,
+) -> Result<()> {
     let items = &prepared.items.items;
     progress.begin("capture", prepared.plan(&job.rows).packed_tokens);
     let place = |row: &Row| capture::job::place_of(row, items, &prepared.constitutions);
     let mut advance = |tokens| progress.advance(tokens);
-    capture::fill(&prepared.model, &job.rows, &recipe, &prepared.settings, store, &place, &mut advance)?;
+    capture::fill(&prepared.model, &job.rows, recipe, &prepared.settings, store, &place, &mut advance)?;
     progress.end();
-    write(prepared, job, &recipe, store, out)
+    Ok(())
 }
 
-fn write(prepared: &Prepared, job: &Job, recipe: &str, store: &Store, out: &Path) -> Result<()> {
-    let missing = |range: &std::ops::Range<usize>| {
-        Refusal::new(
-            Kind::RunConflict,
-            format!("rows {} to {} vanished while the capture ran", range.start, range.end),
-        )
-        .remedy("run the same command again")
-    };
+fn missing(range: &Range<usize>) -> Refusal {
+    let what = format!("rows {} to {} vanished while the capture ran", range.start, range.end);
+    Refusal::new(Kind::RunConflict, what).remedy("run the same command again")
+}
+
+/// log P by row; NaN where it is not asked for.
+fn logprob(job: &Job, recipe: &str, store: &Store) -> Result<Vec<f64>> {
     let mut logprob = Vec::with_capacity(job.rows.len());
     for range in capture::shards(&job.rows) {
         let shard = capture::shard(store, &job.rows, recipe, &range).ok_or_else(|| missing(&range))?;
@@ -276,35 +307,44 @@ fn write(prepared: &Prepared, job: &Job, recipe: &str, store: &Store, out: &Path
             *logprob = f64::NAN;
         }
     }
-    let (meta, columns) = (meta(prepared, job), columns(prepared, job, logprob));
+    Ok(logprob)
+}
+
+/// Residual streams of a shard.
+fn residuals(job: &Job, recipe: &str, store: &Store, range: &Range<usize>) -> Result<Array3<f32>> {
+    let mut shard = capture::shard(store, &job.rows, recipe, range).ok_or_else(|| missing(range))?;
+    let resid = shard.remove("resid").and_then(|r| r.into_dimensionality::<Ix3>().ok());
+    Ok(resid.ok_or_else(|| missing(range))?)
+}
+
+fn write(prepared: &Prepared, job: &Job, recipe: &str, store: &Store, out: &Path) -> Result<()> {
+    let (meta, columns) = (meta(prepared, job), columns(prepared, job, logprob(job, recipe, store)?));
     let hidden = prepared.model.decoder.config().hidden_size;
     write_streaming(&out.join(OBSERVATIONS), &meta, &columns, job.rows.len(), hidden, |sink| {
         for range in capture::shards(&job.rows) {
-            let mut shard =
-                capture::shard(store, &job.rows, recipe, &range).ok_or_else(|| missing(&range))?;
-            let resid = shard.remove("resid").and_then(|r| r.into_dimensionality::<Ix3>().ok());
-            sink.push(resid.ok_or_else(|| missing(&range))?.view())?;
+            sink.push(residuals(job, recipe, store, &range)?.view())?;
         }
         Ok(())
     })?;
-    let records: Vec<RowRecord> = job
-        .rows
-        .iter()
-        .map(|row| {
-            // Once a response: under another constitution its tokens are the same.
-            let once = row.request.response.filter(|_| row.constitution == 0);
-            let tokens = once.map(|span| &row.request.tokens[span.start..span.end]);
-            RowRecord {
-                id: prepared.items.items[row.item].id.clone(),
-                response: row.response,
-                constitution: prepared.name(row.constitution).to_owned(),
-                span: row.request.response.map_or([0, 0], |s| [s.start, s.end]),
-                pooled: tokens.map(|tokens| prepared.model.encoder.pieces(tokens, POOLED_PIECES)),
-                tokens: tokens.map(<[u32]>::to_vec),
-            }
-        })
-        .collect();
-    write_rows(&out.join(ROWS), &records)
+    write_rows(&out.join(ROWS), &records(prepared, job))
+}
+
+/// The list of rows.
+fn records(prepared: &Prepared, job: &Job) -> Vec<RowRecord> {
+    let record = |row: &Row| {
+        // Once a response: under another constitution its tokens are the same.
+        let once = row.request.response.filter(|_| row.constitution == 0);
+        let tokens = once.map(|span| &row.request.tokens[span.start..span.end]);
+        RowRecord {
+            id: prepared.items.items[row.item].id.clone(),
+            response: row.response,
+            constitution: prepared.name(row.constitution).to_owned(),
+            span: row.request.response.map_or([0, 0], |s| [s.start, s.end]),
+            pooled: tokens.map(|tokens| prepared.model.encoder.pieces(tokens, POOLED_PIECES)),
+            tokens: tokens.map(<[u32]>::to_vec),
+        }
+    };
+    job.rows.iter().map(record).collect()
 }
 
 fn meta(prepared: &Prepared, job: &Job) -> Meta {

@@ -15,9 +15,10 @@ use crate::judge::pointwise::{Answer, questions};
 use crate::judge::{JudgeTemplate, Mode, Pair, docket, ring};
 use crate::run::capture::Prepared;
 use crate::run::judged::Judged;
-use crate::run::pairwise::{judge_into, recipe};
+use crate::run::pairwise::{pairwise, recipe};
 use crate::run::progress::Progress;
-use crate::run::scores::{implicit_into, pointwise_into};
+use crate::run::rows::{Answers, Rows};
+use crate::run::scores::{implicit, implicit_into, pointwise};
 use crate::store::Store;
 use crate::units::{Layer, OneOf};
 
@@ -176,19 +177,60 @@ impl Judges {
         out: &Path,
         progress: &mut dyn Progress,
     ) -> Result<Vec<Judged>> {
+        let rows = Rows::read(out)?;
         let mut done = Vec::new();
-        if let Some(template) = &self.pairwise {
-            done.push(judge_into(prepared, template, self.most_pairs, &self.layers, store, out, progress)?);
-        }
-        if let Some(template) = &self.pointwise {
-            done.push(pointwise_into(prepared, template, &self.layers, store, out, progress)?);
-        }
+        self.ask(prepared, &rows, store, Some(out), progress, &mut |answers| {
+            done.push(answers.append(out)?);
+            Ok(())
+        })?;
         if self.implicit {
             let names: Vec<&str> = prepared.judged().iter().map(|c| c.name.as_str()).collect();
-            let judged = implicit_into(&names, out)?;
-            done.push(Judged { mode: JudgeMode::Implicit, judged, skipped: Vec::new() });
+            done.push(implicit_into(&names, out)?);
         }
         Ok(done)
+    }
+
+    /// Asks those that need the model, one after the other; `done` takes the answers of each.
+    fn ask(
+        &self,
+        prepared: &Prepared,
+        rows: &Rows,
+        store: &Store,
+        out: Option<&Path>,
+        progress: &mut dyn Progress,
+        done: &mut dyn FnMut(Answers) -> Result<()>,
+    ) -> Result<()> {
+        if let Some(template) = &self.pairwise {
+            let most = self.most_pairs;
+            done(pairwise(prepared, template, most, &self.layers, rows, store, out, progress)?)?;
+        }
+        if let Some(template) = &self.pointwise {
+            done(pointwise(prepared, template, &self.layers, rows, store, out, progress)?)?;
+        }
+        Ok(())
+    }
+
+    /// Asks all of them about rows in memory; the states at their answers are not kept. `logprob` is by row.
+    ///
+    /// # Errors
+    /// What the judges refuse.
+    pub fn answers(
+        &self,
+        prepared: &Prepared,
+        rows: &Rows,
+        logprob: Option<&[f64]>,
+        progress: &mut dyn Progress,
+    ) -> Result<Vec<Answers>> {
+        let mut all = Vec::new();
+        self.ask(prepared, rows, &Store::in_memory(), None, progress, &mut |answers| {
+            all.push(answers);
+            Ok(())
+        })?;
+        if self.implicit {
+            let names: Vec<&str> = prepared.judged().iter().map(|c| c.name.as_str()).collect();
+            all.push(implicit(&names, rows, logprob, &Place::default())?);
+        }
+        Ok(all)
     }
 }
 

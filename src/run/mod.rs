@@ -7,11 +7,13 @@ pub mod duration;
 pub mod judged;
 pub mod judges;
 mod loaded;
+mod observe;
 pub mod pairwise;
 pub mod plan;
 pub mod preflight;
 pub mod progress;
 pub mod quick;
+pub mod rows;
 pub mod scores;
 pub mod verdicts;
 

@@ -1,18 +1,18 @@
-//! Forced choices under each constitution, added to the observations of a folder.
+//! Forced choices under each constitution.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use crate::config::JudgeMode;
-use crate::error::{Kind, Place, Refusal, Result};
+use crate::error::{Kind, Refusal, Result};
 use crate::forest;
 use crate::input::constitution::paraphrases;
 use crate::judge::{self, JudgeTemplate, Pair};
-use crate::observations::{BARE, Judgments, append_judgments, read_rows};
-use crate::observations::{OBSERVATIONS, ROWS};
+use crate::observations::Judgments;
 use crate::run::capture::Prepared;
 use crate::run::judged::Judged;
 use crate::run::progress::Progress;
+use crate::run::rows::{Answers, Rows};
 use crate::run::verdicts::{self, Asked};
 use crate::store::Store;
 use crate::units::{Layer, OneOf};
@@ -22,50 +22,35 @@ pub(super) fn recipe(prepared: &Prepared, template: &JudgeTemplate) -> String {
     serde_json::json!({"capture": prepared.decisive(), "judge": template.sha256}).to_string()
 }
 
-/// Judges the pairs of the reference's rows (the bare context's, or else the first constitution's) under
-/// every constitution, both orders, and adds `judge.*` to the observations in `out`; the states at the answers, at
-/// `layers`, go into a file beside them.
+/// Judges the pairs of the reference's rows (the bare context's, or else the first constitution's) under every constitution,
+/// both orders. The states at the answers, at `layers`, go into a file in `out`.
 ///
 /// # Errors
-/// `Missing` without observations in `out` or constitutions to judge under; what the judge or the
-/// forward refuses. The store keeps every finished shard.
-pub fn judge_into(
+/// `Missing` without rows or constitutions to judge under; what the judge or the forward refuses. The store keeps every
+/// finished shard.
+#[allow(clippy::too_many_arguments)]
+pub fn pairwise(
     prepared: &Prepared,
     template: &JudgeTemplate,
     most_pairs: Option<usize>,
     layers: &[Layer],
+    rows: &Rows,
     store: &Store,
-    out: &Path,
+    out: Option<&Path>,
     progress: &mut dyn Progress,
-) -> Result<Judged> {
+) -> Result<Answers> {
     let constitutions = prepared.judged();
     if constitutions.is_empty() {
         return Err(Refusal::new(Kind::Missing, "no constitution to judge under")
             .expected("at least one --constitution FILE")
             .into());
     }
-    let rows_path = out.join(ROWS);
-    let records = read_rows(&rows_path)?;
-    let reference = match records.iter().find(|r| r.constitution == BARE).or(records.first()) {
-        Some(record) => record.constitution.clone(),
-        None => return Err(Refusal::new(Kind::Missing, "no rows").at(Place::file(rows_path)).into()),
-    };
-    // Rows are matched by id, so that a judge may run on a capture made earlier.
-    let row_of: HashMap<(&str, usize), usize> = records
-        .iter()
-        .enumerate()
-        .filter(|(_, r)| r.constitution == reference)
-        .map(|(row, r)| ((r.id.as_str(), r.response), row))
-        .collect();
+    let row_of = rows.reference()?;
     let items = &prepared.items.items;
     let mut pairs: Vec<Pair> = Vec::new();
-    let known: BTreeSet<&str> = records.iter().map(|r| r.id.as_str()).collect();
+    let known: BTreeSet<&str> = rows.records.iter().map(|r| r.id.as_str()).collect();
     if !items.iter().any(|i| known.contains(i.id.as_str())) {
-        return Err(Refusal::new(Kind::RunConflict, "the observations are of other items")
-            .at(Place::file(&rows_path))
-            .expected("a capture of the same --data")
-            .remedy("choose another --out, or run `vstar capture` first")
-            .into());
+        return Err(rows.of_other_items().into());
     }
     for (i, item) in items.iter().enumerate() {
         let there: Vec<usize> =
@@ -105,8 +90,10 @@ pub fn judge_into(
     let units = docket.pairs.iter().map(|p| (p.item, vec![p.a, p.b])).collect();
     let lens: Vec<&[f32]> = judgements.iter().map(|j| &j.lens[..]).collect();
     let asked = Asked { mode: JudgeMode::Pairwise, template, units, lens };
-    verdicts::write(prepared, &asked, &constitutions, &cells, store, out)?;
-    let rows: Vec<[usize; 2]> = docket
+    if let Some(out) = out {
+        verdicts::write(prepared, &asked, &constitutions, &cells, store, out)?;
+    }
+    let pairs: Vec<[usize; 2]> = docket
         .pairs
         .iter()
         .map(|p| [p.a, p.b].map(|response| row_of[&(items[p.item].id.as_str(), response)]))
@@ -116,7 +103,7 @@ pub fn judge_into(
         .iter()
         .zip(judgements)
         .map(|(c, j)| {
-            (c.name.clone(), Judgments { pairs: rows.clone(), ab: wide(j.ab), ba: Some(wide(j.ba)) })
+            (c.name.clone(), Judgments { pairs: pairs.clone(), ab: wide(j.ab), ba: Some(wide(j.ba)) })
         })
         .collect();
     let families: BTreeMap<&str, &str> =
@@ -127,6 +114,6 @@ pub fn judge_into(
         ("families".to_owned(), serde_json::json!(families).to_string()),
         ("paraphrases".to_owned(), serde_json::json!(paraphrases(constitutions)).to_string()),
     ];
-    append_judgments(&out.join(OBSERVATIONS), &judgments, &BTreeMap::new(), &extra.into_iter().collect())?;
-    Ok(Judged { mode: JudgeMode::Pairwise, judged: docket.pairs.len(), skipped: docket.skipped })
+    let judged = Judged { mode: JudgeMode::Pairwise, judged: docket.pairs.len(), skipped: docket.skipped };
+    Ok(Answers { judgments, scores: BTreeMap::new(), extra: extra.into_iter().collect(), judged })
 }

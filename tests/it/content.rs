@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use vstar::input::{Family, Items, ReadOptions, read_constitutions, read_items};
 use vstar::judge::{JudgeTemplate, Mode};
+use vstar::units::OneOf;
 
 fn root(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(name)

@@ -63,11 +63,19 @@ fn a_figure_is_low_by_more_than_its_number_explains() {
         all: Tally { intervals: 100 * figures, held: 95 * figures },
         figures,
         least: Tally { intervals: 100, held },
+        again: None,
     };
     // .93 − 1.96 × .0255 = .88.
     assert!(kept(1, 87).is_low() && !kept(1, 89).is_low());
     // The least of 20: .93 − 3.02 × .0255 = .853.
     assert!(kept(20, 85).is_low() && !kept(20, 86).is_low());
+    // Counted again, the figure stands for itself.
+    let again = |held| Kept { again: Some(Tally { intervals: 100, held }), ..kept(20, 80) };
+    assert!(
+        again(87).is_low()
+            && !again(89).is_low()
+            && !Kept { again: again(80).again, ..kept(20, 95) }.is_low()
+    );
 }
 
 #[test]

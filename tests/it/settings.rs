@@ -198,7 +198,7 @@ fn an_experiment_says_all_that_its_file_says_with_paths_relative_to_it() {
     let judge = experiment.judge.expect("enabled");
     assert_eq!(judge.template, Some(JudgeTemplateName::File(at("judge.toml"))));
     assert_eq!(judge.max_pairs_per_prompt, Some(3));
-    assert_eq!((experiment.fit.layer, experiment.fit.reference.as_str()), (Some(Layer(3)), "kind"));
+    assert_eq!((experiment.fit.layer, experiment.fit.reference.as_deref()), (Some(Layer(3)), Some("kind")));
     assert_eq!(experiment.fit.values, ["harmless"]);
 }
 
@@ -211,7 +211,7 @@ fn an_experiment_of_a_model_and_data_has_the_documented_defaults() {
     assert_eq!((experiment.model.dtype, experiment.model.device), (Dtype::F32, None));
     assert_eq!((&experiment.capture.template, &experiment.capture.layers), (&None, &LayerList::All));
     assert_eq!((experiment.capture.pool, experiment.capture.memory), (Pool::Mean, None));
-    assert_eq!((experiment.fit.layer, experiment.fit.reference.as_str()), (None, "none"));
+    assert_eq!((experiment.fit.layer, experiment.fit.reference.as_deref()), (None, None));
     assert!(experiment.judge.is_none() && experiment.constitutions().expect("none").is_empty());
     // With constitutions they judge, unless that is switched off.
     for (more, judged) in [("", true), ("judge.enabled = false\n", false), ("judge.enabled = true\n", true)] {

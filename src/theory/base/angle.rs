@@ -18,7 +18,7 @@
 
 use std::ops::Range;
 
-use crate::probe::influence::{Influence, cosine, mean_product, theta};
+use crate::probe::influence::{Influence, cosine, fisher_interval, mean_product, theta};
 use crate::theory::base::bench::{Bench, Label};
 use crate::theory::base::estimate::{Estimate, Quantity};
 
@@ -71,9 +71,8 @@ impl Angle {
         let Some(cos) = &self.cos else {
             return Estimate::new(quantity, method).warn(why);
         };
-        let blocks = bench.contrasts.blocks();
-        let interval = cos.cosine_interval(blocks);
-        let estimate = Estimate::figure(quantity, method, cos.value, cos.se(blocks), interval);
+        let se = cos.se(bench.contrasts.blocks());
+        let estimate = Estimate::figure(quantity, method, cos.value, se, fisher_interval(cos.value, se));
         if self.identifiable() { estimate } else { estimate.withheld(why) }
     }
 }

@@ -15,6 +15,7 @@ use std::ops::Range;
 use ndarray::Array2;
 
 use crate::error::{Kind, Result};
+use crate::probe::influence::fisher_interval;
 use crate::probe::length::LengthControl;
 use crate::theory::base::angle::Angle;
 use crate::theory::base::bench::{Bench, Label};
@@ -203,7 +204,7 @@ impl<'a> AtLayer<'a> {
             let angle = Angle::on(&joined.blocks, s, r);
             if let (true, Some(cos)) = (angle.identifiable(), &angle.cos) {
                 let (value, constitution) = (value.name.clone(), judged.name.clone());
-                let interval = cos.cosine_interval(&joined.blocks);
+                let interval = fisher_interval(cos.value, cos.se(&joined.blocks));
                 alignments.push(LayerAlignment { layer, value, constitution, cos: cos.value, interval });
             }
         }
