@@ -2,12 +2,40 @@
 //! which direction a constitution prompt activates (v_c), and how the two align, better or worse
 //! than default generation does (w): the latent value hypothesis, tested.
 //!
+//! The program is `vstar` (see the README). As a library the crate does the same without a folder: load a model, capture,
+//! judge, fit, and ask for ⟨v_c, v\*⟩ and everything else by its name.
+//!
+//! ```
+//! use vstar::prelude::*;
+//!
+//! let constitutions = read_constitutions(&["embedded:hearth".into()])?;
+//! let model = ModelSettings::new("embedded:hearth-xs")?;
+//! let mut options = CaptureOptions::new(model, ["embedded:hearth"], constitutions);
+//! options.data.read.limit = Some(40);
+//! options.capture.layers = LayerList::These(vec![Layer(2)]);
+//!
+//! let prepared = Prepared::new(&options)?;
+//! let judges = Judges::new(&JudgeSettings::default(), &prepared)?;
+//! let observations = prepared.observe(&judges, &mut Silent)?;
+//! let analysis = vstar::fit::estimates(&observations, &FitSettings::default(), 0)?;
+//!
+//! let alignment = analysis.get(Quantity::Alignment, Some("helpful"), Some("helpful")).expect("both are there");
+//! println!("⟨v_c, v*⟩ = {:?} [{:?}, {:?}]", alignment.estimate, alignment.lo, alignment.hi);
+//! # assert!(alignment.estimate.is_some());
+//! # Ok::<(), vstar::error::Error>(())
+//! ```
+//!
+//! `examples/` has the same with files (`capture`, `fit`), with activations captured elsewhere (`bring_your_own`), and an
+//! intervention (`steer`). Features, all on by default: `cli` (the program), `hub` (models by their names on the hub),
+//! `parquet` (items in parquet files), `train` (the known-answer model's world and training); `cuda` is off.
+//!
 //! Data flows one way, and a module imports only from those before it:
 //!
 //! [`input`] → [`model`] → [`forest`] → [`check`] → [`observations`] → [`capture`] → [`judge`] → [`config`] → [`probe`] →
 //! [`document`] → [`theory`] → [`report`] → [`simulate`] → [`steer`] → [`organism`] → [`fit`] → [`coverage`] → [`run`] →
 //! [`commands`],
-//! beside the small shared ones: [`error`], [`units`], [`artifact`], [`store`], [`sets`], [`linalg`].
+//! beside the small shared ones: [`error`], [`units`], [`artifact`], [`store`], [`sets`], [`linalg`]; [`prelude`] names what
+//! most programs need.
 //! `tests/it/architecture.rs` reads the `use` lines and holds everyone to it.
 
 // Tests may lay out files as they need them.
@@ -16,6 +44,7 @@
 pub mod artifact;
 pub mod capture;
 pub mod check;
+#[cfg(feature = "cli")]
 pub mod commands;
 pub mod config;
 pub mod coverage;
@@ -28,7 +57,9 @@ pub mod judge;
 pub mod linalg;
 pub mod model;
 pub mod observations;
+#[cfg(feature = "train")]
 pub mod organism;
+pub mod prelude;
 pub mod probe;
 pub mod report;
 pub mod run;

@@ -7,7 +7,8 @@ use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 
 use crate::config::scope::{LogprobOf, StateLayers, Under};
 use crate::config::{
-    CaptureSettings, DataSettings, DeviceName, Dtype, JudgeMode, ModelSettings, TemplateName,
+    CaptureSettings, DataSettings, DeviceName, Dtype, JudgeMode, JudgeSettings, JudgeTemplateName,
+    ModelSettings, TemplateName,
 };
 use crate::error::Result;
 use crate::forest::Pool;
@@ -113,6 +114,18 @@ pub struct JudgeArgs {
     pub judge_layers: StateLayers,
 }
 
+impl JudgeArgs {
+    /// How the judge is asked.
+    pub fn settings(&self) -> JudgeSettings {
+        JudgeSettings {
+            modes: self.mode.clone(),
+            template: self.judge.as_deref().map(JudgeTemplateName::from),
+            max_pairs_per_prompt: self.max_pairs,
+            layers: self.judge_layers.clone(),
+        }
+    }
+}
+
 impl DataArgs {
     /// Constitution files, and whether the bare context is read as well: alone if nothing is given.
     pub fn constitutions(&self) -> (Vec<PathBuf>, bool) {
@@ -137,13 +150,12 @@ impl ComputeArgs {
     /// As [`ModelSource::parse`]; `Invalid` for a type of `--quantize` that is none.
     pub fn settings(&self, model: &str) -> Result<ModelSettings> {
         Ok(ModelSettings {
-            name: model.to_owned(),
             source: ModelSource::parse(model, self.revision.as_deref())?,
             tokenizer: self.tokenizer.clone(),
             dtype: self.dtype.unwrap_or_default(),
             device: self.device,
-            stream: false,
             quantize: self.quantize.as_deref().map(str::parse::<Quantization>).transpose()?,
+            ..ModelSettings::new(model)?
         })
     }
 }

@@ -42,8 +42,7 @@ pub fn judge(args: &JudgeArgs) -> Result<()> {
         options.bare = true;
     }
     let prepared = Prepared::fetched(&options, &mut Bars::new())?;
-    let judges =
-        Judges::new(&args.mode, args.judge.as_deref(), args.max_pairs, &args.judge_layers, &prepared)?;
+    let judges = Judges::new(&args.settings(), &prepared)?;
     let store = Store::open(&out.join(SHARDS))?;
     if fresh {
         capture_only(&prepared, out, &store)?;

@@ -65,6 +65,7 @@ use serde::Serialize;
 use crate::config::scope::{LogprobOf, StateLayers, Under};
 use crate::error::Result;
 use crate::input::{Constitution, ReadOptions, read_constitutions};
+use crate::judge::JudgeTemplate;
 
 use crate::units::{ByteSize, Layer, LayerList, OneOf};
 
@@ -196,6 +197,17 @@ impl Experiment {
         let mut all = read_constitutions(&self.constitutions)?;
         all.retain(|c| self.only.as_ref().is_none_or(|only| only.contains(&c.name)));
         Ok(all)
+    }
+}
+
+impl From<&str> for JudgeTemplateName {
+    /// A template that comes with the program, or a file.
+    fn from(name: &str) -> Self {
+        if JudgeTemplate::built_in().any(|known| known == name) {
+            Self::Shipped(name.to_owned())
+        } else {
+            Self::File(PathBuf::from(name))
+        }
     }
 }
 

@@ -9,9 +9,9 @@ use crate::artifact;
 use crate::config::FitSettings;
 use crate::error::{Kind, Place, Refusal, Result};
 use crate::fit::folder::DIRECTIONS;
-use crate::fit::problem::pose;
+use crate::fit::problem::{Posed, pose};
 use crate::fit::roster::{cards, roster};
-use crate::input::Constitution;
+use crate::input::{Constitution, Roster};
 use crate::observations::ROWS;
 use crate::observations::{Observations, read_rows};
 use crate::report::export::{Directions, to_safetensors};
@@ -86,20 +86,7 @@ pub fn fit_into(options: &FitOptions) -> Result<Report> {
             .expected("the name of a constitution of the observations after --placebo")
             .into());
     }
-    let settings = &options.settings;
-    let reference = settings.reference.as_deref();
-    let posed = pose(&observations, reference, &roster.placebos())?;
-    let asked = Options {
-        layer: settings.layer.map_or(LayerChoice::Auto, LayerChoice::Fixed),
-        values: (!settings.values.is_empty()).then(|| settings.values.clone()),
-        weights: settings.weights.clone(),
-        ensemble: (!settings.ensemble.is_empty()).then(|| settings.ensemble.clone()),
-        wordings: roster.paraphrases(),
-        core_only: false,
-        seed: options.seed,
-    };
-    let mut analysis = analyse(&posed.problem, &posed.source, &asked)?;
-    analysis.warnings.splice(0..0, posed.warnings.into_iter().chain(roster.warnings.iter().cloned()));
+    let (analysis, posed) = analysed(&observations, &roster, &options.settings, options.seed)?;
     let file = to_safetensors(&directions(&observations, &analysis));
     artifact::write_bytes(&options.out.join(DIRECTIONS), &file)?;
     let provenance = provenance(options, &observations, posed.source.selection.name())?;
@@ -113,6 +100,59 @@ pub fn fit_into(options: &FitOptions) -> Result<Report> {
     write("report.md", page.to_markdown())?;
     write("report.html", page.to_html())?;
     Ok(report)
+}
+
+/// Every estimate of some observations; nothing is written. What constitutions are (placebos, paraphrases) is read from the
+/// metadata of the observations.
+///
+/// # Errors
+/// What the observations or the analysis refuse.
+///
+/// # Examples
+///
+/// Activations captured elsewhere, here two prompts with two responses each: too few for an estimate, which says so.
+///
+/// ```
+/// use ndarray::Array3;
+/// use vstar::prelude::*;
+///
+/// let resid = Array3::from_shape_fn((4, 1, 3), |(row, _, j)| (row * 3 + j) as f32);
+/// let columns = Columns {
+///     prompt: Some(vec![0, 0, 1, 1]),
+///     values: [("harmless".to_owned(), vec![1.0, 0.0, 0.5, 0.0])].into(),
+///     ..Columns::default()
+/// };
+/// let observations = Observations::new(Meta::new(vec![Layer(12)]), columns, resid)?;
+/// let analysis = vstar::fit::estimates(&observations, &FitSettings::default(), 0)?;
+/// let rho2 = analysis.get(Quantity::Rho2, Some("harmless"), None).expect("it is listed");
+/// assert!(!rho2.reportable);
+/// # Ok::<(), vstar::error::Error>(())
+/// ```
+pub fn estimates(observations: &Observations, settings: &FitSettings, seed: u64) -> Result<Analysis> {
+    let roster = roster(observations, &[], &[])?;
+    Ok(analysed(observations, &roster, settings, seed)?.0)
+}
+
+fn analysed<'a>(
+    observations: &'a Observations,
+    roster: &Roster,
+    settings: &FitSettings,
+    seed: u64,
+) -> Result<(Analysis, Posed<'a>)> {
+    let mut posed = pose(observations, settings.reference.as_deref(), &roster.placebos())?;
+    let asked = Options {
+        layer: settings.layer.map_or(LayerChoice::Auto, LayerChoice::Fixed),
+        values: (!settings.values.is_empty()).then(|| settings.values.clone()),
+        weights: settings.weights.clone(),
+        ensemble: (!settings.ensemble.is_empty()).then(|| settings.ensemble.clone()),
+        wordings: roster.paraphrases(),
+        core_only: false,
+        seed,
+    };
+    let mut analysis = analyse(&posed.problem, &posed.source, &asked)?;
+    let warnings = std::mem::take(&mut posed.warnings);
+    analysis.warnings.splice(0..0, warnings.into_iter().chain(roster.warnings.iter().cloned()));
+    Ok((analysis, posed))
 }
 
 /// Gives the listed responses their ids and texts, from the list of rows beside the observations; without a list

@@ -97,18 +97,14 @@ impl ModelSource {
     /// Brings the files to this disk, if they are not there; the environment says how the hub is reached.
     ///
     /// # Errors
-    /// What [`hub::Settings::from_env`] and [`hub::fetch`] refuse; `Missing` for an embedded model that
+    /// What [`hub::bring`] refuses; `Missing` for an embedded model that
     /// there is not.
     pub fn fetch(&self, downloads: &mut dyn Downloads) -> Result<ModelFiles> {
         match self {
             Self::Folder(folder) => Ok(ModelFiles::folder(folder)),
             Self::Gguf(file) => Ok(ModelFiles::gguf_file(file)),
             Self::Hub { id, revision, gguf } => {
-                let (revision, settings) = (revision.as_deref(), hub::Settings::from_env()?);
-                match gguf {
-                    Some(wanted) => hub::fetch_gguf(id, revision, wanted, &settings, downloads),
-                    None => hub::fetch(id, revision, &settings, downloads),
-                }
+                hub::bring(id, revision.as_deref(), gguf.as_deref(), downloads)
             }
             Self::Embedded(name) => {
                 let files = embedded::files(name).ok_or_else(|| {

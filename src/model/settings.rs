@@ -133,6 +133,23 @@ pub struct Opened {
 }
 
 impl ModelSettings {
+    /// The model of a name, in memory, in f32, on the device that the build has: a folder in Hugging Face layout, a GGUF
+    /// file, an id on the hub, or `embedded:NAME`.
+    ///
+    /// # Errors
+    /// As [`ModelSource::parse`].
+    pub fn new(name: &str) -> Result<Self> {
+        Ok(Self {
+            source: ModelSource::parse(name, None)?,
+            name: name.to_owned(),
+            dtype: Dtype::default(),
+            device: None,
+            stream: false,
+            tokenizer: None,
+            quantize: None,
+        })
+    }
+
     /// How the weights are loaded.
     ///
     /// # Errors

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use ndarray::{Array3, Ix3, s};
 use serde::{Deserialize, Serialize};
@@ -38,6 +38,19 @@ pub struct CaptureOptions {
     pub constitutions: Vec<Constitution>,
     /// Whether the bare context is read as well.
     pub bare: bool,
+}
+
+impl CaptureOptions {
+    /// These items under the bare context and these constitutions, everything else as an experiment has it by default.
+    pub fn new(
+        model: ModelSettings,
+        items: impl IntoIterator<Item = impl Into<PathBuf>>,
+        constitutions: Vec<Constitution>,
+    ) -> Self {
+        let files = items.into_iter().map(Into::into).collect();
+        let data = DataSettings { files, ..DataSettings::default() };
+        Self { model, data, capture: CaptureSettings::default(), constitutions, bare: true }
+    }
 }
 
 /// Everything loaded and checked; nothing has been computed.

@@ -7,8 +7,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use crate::capture::Job;
-use crate::config::JudgeMode;
-use crate::config::scope::StateLayers;
+use crate::config::{JudgeMode, JudgeSettings, JudgeTemplateName};
 use crate::error::{Kind, Place, Refusal, Result};
 use crate::forest::Request;
 use crate::judge::pointwise::{Answer, questions};
@@ -48,27 +47,22 @@ pub struct Judges {
 
 impl Judges {
     /// The judges of these modes. A template that is named serves the mode it is written in; without modes it
-    /// says what is asked, and without either forced choices are. `most_pairs` bounds the pairs of a prompt; `layers` are
-    /// those at which the judge's state is kept.
+    /// says what is asked, and without either forced choices are.
     ///
     /// # Errors
     /// `Invalid` for a template of a mode that is not asked, or for two kinds of scores, of which observations
     /// hold one; what the template refuses.
-    pub fn new(
-        modes: &[JudgeMode],
-        template: Option<&str>,
-        most_pairs: Option<usize>,
-        layers: &StateLayers,
-        prepared: &Prepared,
-    ) -> Result<Self> {
+    pub fn new(settings: &JudgeSettings, prepared: &Prepared) -> Result<Self> {
+        let JudgeSettings { modes, template, max_pairs_per_prompt, layers } = settings;
         let model = &prepared.model;
-        let mut named = template.map(|name| JudgeTemplate::find(Some(name), model)).transpose()?;
+        let find = |name: &JudgeTemplateName| JudgeTemplate::find(Some(&name.name()), model);
+        let mut named = template.as_ref().map(find).transpose()?;
         let own = |t: &JudgeTemplate| match t.mode {
             Mode::Pairwise => JudgeMode::Pairwise,
             Mode::Pointwise => JudgeMode::Pointwise,
         };
         let default = [named.as_ref().map_or(JudgeMode::Pairwise, own)];
-        let modes = if modes.is_empty() { &default[..] } else { modes };
+        let modes = if modes.is_empty() { &default[..] } else { &modes[..] };
         if let Some(named) = named.as_ref().filter(|t| !modes.contains(&own(t))) {
             return Err(Refusal::new(Kind::Invalid, "the judge template is for a mode that is not asked")
                 .at(Place::file(&named.path))
@@ -99,7 +93,7 @@ impl Judges {
             pairwise: of(Mode::Pairwise, JudgeMode::Pairwise)?,
             pointwise: of(Mode::Pointwise, JudgeMode::Pointwise)?,
             implicit: modes.contains(&JudgeMode::Implicit),
-            most_pairs,
+            most_pairs: *max_pairs_per_prompt,
             layers: layers.among(&prepared.settings.layers)?,
         })
     }

@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::capture::Job;
-use crate::config::{Experiment, FitSettings, JudgeTemplateName};
+use crate::config::{Experiment, FitSettings};
 use crate::error::{Kind, Refusal, Result};
 use crate::input::{cluster, read_items};
 use crate::model::hub::Downloads;
@@ -73,16 +73,7 @@ impl Loaded {
         let held = preflight::held(&prepared.items, &prepared.clusters, &|i, r| reads.contains(&(i, r)));
         let warnings = preflight::check(&experiment.fit, &held, &prepared.items.notes, halved)?;
         let judges = match &experiment.judge {
-            Some(settings) if !prepared.judged().is_empty() => {
-                let choice = settings.template.as_ref().map(JudgeTemplateName::name);
-                Judges::new(
-                    &settings.modes,
-                    choice.as_deref(),
-                    settings.max_pairs_per_prompt,
-                    &settings.layers,
-                    &prepared,
-                )?
-            }
+            Some(settings) if !prepared.judged().is_empty() => Judges::new(settings, &prepared)?,
             _ => Judges::default(),
         };
         Ok(Self { experiment, prepared, job, judges, warnings })

@@ -12,6 +12,7 @@ pub mod pairwise;
 pub mod plan;
 pub mod preflight;
 pub mod progress;
+#[cfg(feature = "cli")]
 pub mod quick;
 pub mod rows;
 pub mod scores;

@@ -2,7 +2,26 @@
 //! of the two JSON ones.
 
 mod lines;
+#[cfg(feature = "parquet")]
 mod parquet;
+#[cfg(not(feature = "parquet"))]
+mod parquet {
+    //! Stands for the reader of parquet files in a build without it.
+
+    use std::fs::File;
+    use std::path::Path;
+
+    use super::Sink;
+    use crate::error::{Kind, Place, Refusal, Result};
+
+    pub(super) fn rows(_: File, path: &Path, _: Sink) -> Result<()> {
+        Err(Refusal::new(Kind::Unsupported, "this program was built without parquet")
+            .at(Place::file(path))
+            .expected("JSON lines, or a JSON array")
+            .remedy("build it with the feature `parquet`, or convert the file")
+            .into())
+    }
+}
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Cursor, Read};

@@ -15,7 +15,9 @@ mod types;
 
 pub use checkpoint::GgufCheckpoint;
 pub use config::{ARCHITECTURES, config};
+pub(crate) use file::strip_extension;
 pub use file::{GgufFile, is_gguf};
-pub(crate) use file::{part_names, split_name, strip_extension};
+#[cfg(feature = "hub")]
+pub(crate) use file::{part_names, split_name};
 pub use metadata::Metadata;
 pub use tokenizer::GgufText;

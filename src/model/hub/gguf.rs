@@ -3,16 +3,13 @@
 use std::path::Path;
 
 use super::cache::Cache;
+use super::fetch::{Reached, check_revision, reach};
+use super::settings::Settings;
 use super::trouble::Asked;
-use super::{DEFAULT_REVISION, Downloads, Reached, Settings, check_revision, is_id, reach, transfer};
+use super::{DEFAULT_REVISION, Downloads, transfer};
 use crate::error::{Kind, Place, Refusal, Result};
 use crate::model::files::ModelFiles;
 use crate::model::gguf::{part_names, split_name, strip_extension};
-
-/// Reads `owner/name:FILE.gguf` or `owner/name:TYPE`: the id, and the file or type.
-pub fn gguf_id(name: &str) -> Option<(&str, &str)> {
-    name.split_once(':').filter(|(id, file)| is_id(id) && !file.is_empty())
-}
 
 /// Brings a GGUF file of a repository into the cache, with all parts of a split one. `wanted` is the file's
 /// name, or the type by which names end (`Q4_K_M`), in either case.
@@ -162,6 +159,7 @@ fn has_type(name: &str, wanted: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::hub::gguf_id;
 
     fn files(names: &[&str]) -> Vec<String> {
         names.iter().map(|n| (*n).to_owned()).collect()

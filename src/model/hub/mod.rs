@@ -5,38 +5,35 @@
 //! and speaks Xet. Plain transfers are done here, because hf-hub 1.0 begins a file that was cut off anew,
 //! takes the body of an error for the file, and checks neither size nor hash.
 
+#[cfg(feature = "hub")]
 mod cache;
+#[cfg(feature = "hub")]
 mod client;
+#[cfg(feature = "hub")]
+mod fetch;
+#[cfg(feature = "hub")]
 mod gguf;
+#[cfg(feature = "hub")]
 mod settings;
+#[cfg(feature = "hub")]
 mod transfer;
+#[cfg(feature = "hub")]
 mod trouble;
 
-use std::path::Path;
-
-use super::config::Config;
 use super::files::ModelFiles;
-use super::weights::shard_names;
-use crate::error::{Error, Kind, Place, Refusal, Result};
-use cache::Cache;
-use client::{Client, Listing};
-use trouble::Asked;
+use crate::error::Result;
+#[cfg(not(feature = "hub"))]
+use crate::error::{Kind, Refusal};
 
-pub use gguf::{fetch_gguf, gguf_id};
+#[cfg(feature = "hub")]
+pub use fetch::fetch;
+#[cfg(feature = "hub")]
+pub use gguf::fetch_gguf;
+#[cfg(feature = "hub")]
 pub use settings::{Patience, Settings};
 
 /// The branch that is read where the user names none.
 pub const DEFAULT_REVISION: &str = "main";
-
-/// Small files that are fetched where the repository has them; config.json and tokenizer.json it must have.
-const OPTIONAL: &[&str] =
-    &["tokenizer_config.json", "chat_template.jinja", "special_tokens_map.json", "generation_config.json"];
-
-/// Index of a checkpoint in several files.
-const INDEX: &str = "model.safetensors.index.json";
-
-/// A checkpoint in one file.
-const SINGLE: &str = "model.safetensors";
 
 /// Listens to downloads; the command line draws bars, tests count.
 pub trait Downloads {
@@ -48,7 +45,7 @@ pub trait Downloads {
     /// arrived is kept.
     ///
     /// # Errors
-    /// [`Error::Interrupted`], to stop.
+    /// [`Error::Interrupted`](crate::error::Error::Interrupted), to stop.
     fn advance(&mut self, bytes: u64) -> Result<()>;
 
     /// The file is whole.
@@ -83,133 +80,40 @@ pub fn is_id(name: &str) -> bool {
     name.split_once('/').is_some_and(|(owner, name)| part(owner) && part(name))
 }
 
-/// Brings the files of a model into the cache and says where they lie. The config is checked before any
-/// weight is fetched. Without a network the cache is used as it is, with a warning.
+/// Reads `owner/name:FILE.gguf` or `owner/name:TYPE`: the id, and the file or type.
+pub fn gguf_id(name: &str) -> Option<(&str, &str)> {
+    name.split_once(':').filter(|(id, file)| is_id(id) && !file.is_empty())
+}
+
+/// Brings a model's files into the cache: a GGUF file where one is named, else its safetensors. The environment says how
+/// the hub is reached.
 ///
 /// # Errors
-/// [`Kind::Hub`] where the hub refuses, cannot be reached and the cache does not hold the model, or sends
-/// something else than it promised; [`Kind::Missing`] for a repository without tokenizer.json or
-/// safetensors; what [`Config::from_json`] refuses; [`Error::Interrupted`].
-pub fn fetch(
+/// What [`Settings::from_env`], [`fetch()`] and [`fetch_gguf`] refuse.
+#[cfg(feature = "hub")]
+pub fn bring(
     id: &str,
     revision: Option<&str>,
-    settings: &Settings,
+    gguf: Option<&str>,
     downloads: &mut dyn Downloads,
 ) -> Result<ModelFiles> {
-    let revision = revision.unwrap_or(DEFAULT_REVISION);
-    check_revision(revision)?;
-    let cache = Cache::new(&settings.cache, id);
-    let asked = Asked { id, revision, settings };
-    let (client, listing) = match reach(&asked, &cache, downloads)? {
-        Reached::Hub(client, listing) => (client, listing),
-        Reached::Cache(commit) => return snapshot(&cache, &commit),
-    };
-    let folder = cache.snapshot(&listing.commit);
-    let mut get = |file: &str| -> Result<()> {
-        transfer::file(&client, &cache, &listing.commit, file, downloads)
-            .map_err(|trouble| asked.refusal(trouble, Some(file)))
-    };
-    for (file, what) in [("config.json", "the model's config"), ("tokenizer.json", "its tokenizer")] {
-        if !listing.has(file) {
-            return Err(asked.lacks(file, what, &listing.files));
-        }
-        get(file)?;
-        if file == "config.json" {
-            let path = folder.join(file);
-            let text = std::fs::read_to_string(&path).map_err(|e| Error::io("read", &path, e))?;
-            Config::from_json(&text, &path)?;
-        }
-    }
-    for file in OPTIONAL.iter().filter(|file| listing.has(file)) {
-        get(file)?;
-    }
-    if listing.has(INDEX) {
-        get(INDEX)?;
-        for shard in shards(&folder)? {
-            if !listing.has(&shard) {
-                return Err(asked.lacks(&shard, &format!("a shard that {INDEX} names"), &listing.files));
-            }
-            get(&shard)?;
-        }
-    } else if listing.has(SINGLE) {
-        get(SINGLE)?;
-    } else {
-        return Err(asked.lacks(SINGLE, "weights in safetensors format", &listing.files));
-    }
-    cache.remember(revision, &listing.commit)?;
-    snapshot(&cache, &listing.commit)
-}
-
-/// Where a revision is read from.
-enum Reached {
-    /// The hub, which has these files.
-    Hub(Box<Client>, Listing),
-    /// The cache, which has this commit.
-    Cache(String),
-}
-
-/// Asks the hub, or the cache where there is no network.
-fn reach(asked: &Asked, cache: &Cache, downloads: &mut dyn Downloads) -> Result<Reached> {
-    let Asked { id, revision, settings } = asked;
-    if settings.offline {
-        let commit = cache.commit(revision).ok_or_else(|| asked.not_cached("HF_HUB_OFFLINE is set"))?;
-        return Ok(Reached::Cache(commit));
-    }
-    let client = Client::new(asked)?;
-    match client.listing(downloads) {
-        Ok(listing) => Ok(Reached::Hub(Box::new(client), listing)),
-        Err(trouble) if trouble.is_unreachable() => {
-            let Some(commit) = cache.commit(revision) else {
-                return Err(asked.not_cached(&trouble.to_string()));
-            };
-            tracing::warn!("{id}: the hub cannot be reached ({trouble}); using the cached revision {commit}");
-            Ok(Reached::Cache(commit))
-        }
-        Err(trouble) => Err(asked.refusal(trouble, None)),
+    let settings = Settings::from_env()?;
+    match gguf {
+        Some(wanted) => fetch_gguf(id, revision, wanted, &settings, downloads),
+        None => fetch(id, revision, &settings, downloads),
     }
 }
 
-/// The files of a commit in the cache, if all that a model needs are there.
-fn snapshot(cache: &Cache, commit: &str) -> Result<ModelFiles> {
-    let folder = cache.snapshot(commit);
-    let there = |file: &str| -> Result<()> {
-        let path = folder.join(file);
-        if path.is_file() {
-            return Ok(());
-        }
-        Err(Refusal::new(Kind::Missing, "the cache holds the model only in part")
-            .at(Place::file(path))
-            .expected("config.json, tokenizer.json and the weights")
-            .found("no such file")
-            .remedy("run once with the hub in reach, without HF_HUB_OFFLINE")
-            .into())
-    };
-    there("config.json")?;
-    there("tokenizer.json")?;
-    let mut weights = vec![SINGLE.to_owned()];
-    if folder.join(INDEX).is_file() {
-        weights = shards(&folder)?;
-    }
-    weights.iter().try_for_each(|file| there(file))?;
-    let promised = weights.into_iter().filter_map(|f| Some((f.clone(), cache.sha256(commit, &f)?))).collect();
-    Ok(ModelFiles::cached(folder, commit.to_owned(), promised))
-}
-
-fn shards(folder: &Path) -> Result<Vec<String>> {
-    let path = folder.join(INDEX);
-    let text = std::fs::read_to_string(&path).map_err(|e| Error::io("read", &path, e))?;
-    Ok(shard_names(&text, &path)?.into_iter().collect())
-}
-
-/// A revision becomes part of a path in the cache.
-fn check_revision(revision: &str) -> Result<()> {
-    let part = |part: &str| !matches!(part, "" | "." | "..") && !part.chars().any(char::is_control);
-    if revision.len() <= 256 && !revision.contains('\\') && revision.split('/').all(part) {
-        return Ok(());
-    }
-    Err(Refusal::new(Kind::Invalid, "a revision that cannot be one")
-        .expected("a branch, a tag or a commit")
-        .found(format!("`{revision}`"))
+/// Refuses: this build knows no hub.
+///
+/// # Errors
+/// [`Kind::Unsupported`].
+#[cfg(not(feature = "hub"))]
+pub fn bring(id: &str, _: Option<&str>, _: Option<&str>, _: &mut dyn Downloads) -> Result<ModelFiles> {
+    Err(Refusal::new(Kind::Unsupported, "this program was built without the hub")
+        .expected("the folder of a model, or a GGUF file")
+        .found(id.to_owned())
+        .remedy("build it with the feature `hub`")
         .into())
 }
 
@@ -218,14 +122,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ids_and_revisions_cannot_lead_out_of_the_cache() {
+    fn ids_cannot_lead_out_of_the_cache() {
         assert!(is_id("owner/some-model_1.5"));
         for bad in ["gpt2", "/models/x", "./x", "../x", "a/b/c", "a/", "/b", "a/..", "a b/c", ""] {
             assert!(!is_id(bad), "{bad}");
-        }
-        assert!(check_revision("main").is_ok() && check_revision("refs/pr/3").is_ok());
-        for bad in ["", "../main", "a/../b", "/main", "a//b", "a\\b", "a\0b"] {
-            assert!(check_revision(bad).is_err(), "{bad}");
         }
     }
 }

@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use candle_core::{DType, Device, Tensor};
 
 pub use checkpoint::Checkpoint;
+#[cfg(feature = "hub")]
 pub(crate) use checkpoint::shard_names;
 pub use files::WeightFiles;
 pub use names::{BlockNames, Names, Projection};

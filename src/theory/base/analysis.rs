@@ -152,6 +152,23 @@ pub struct Analysis {
 }
 
 impl Analysis {
+    /// The estimate of a quantity without control, of a value and a constitution where it has them; where several judges were
+    /// asked, of the one that stands by itself.
+    pub fn get(
+        &self,
+        quantity: Quantity,
+        value: Option<&str>,
+        constitution: Option<&str>,
+    ) -> Option<&Estimate> {
+        self.estimates.iter().find(|e| {
+            e.quantity == quantity
+                && e.control == Control::None
+                && e.judge.is_none()
+                && e.value.as_deref() == value
+                && e.constitution.as_deref() == constitution
+        })
+    }
+
     /// Adds an entry to a table that is a list, and the table where it is the first.
     pub(crate) fn add_to_table(&mut self, name: &str, entry: &impl Serialize) {
         let Ok(entry) = serde_json::to_value(entry) else { return };

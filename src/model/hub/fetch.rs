@@ -1,0 +1,166 @@
+//! The files of a model into the cache.
+
+use std::path::Path;
+
+use super::cache::Cache;
+use super::client::{Client, Listing};
+use super::settings::Settings;
+use super::trouble::Asked;
+use super::{DEFAULT_REVISION, Downloads, transfer};
+use crate::error::{Error, Kind, Place, Refusal, Result};
+use crate::model::config::Config;
+use crate::model::files::ModelFiles;
+use crate::model::weights::shard_names;
+
+/// Small files that are fetched where the repository has them; config.json and tokenizer.json it must have.
+const OPTIONAL: &[&str] =
+    &["tokenizer_config.json", "chat_template.jinja", "special_tokens_map.json", "generation_config.json"];
+
+/// Index of a checkpoint in several files.
+const INDEX: &str = "model.safetensors.index.json";
+
+/// A checkpoint in one file.
+const SINGLE: &str = "model.safetensors";
+
+/// Brings the files of a model into the cache and says where they lie. The config is checked before any
+/// weight is fetched. Without a network the cache is used as it is, with a warning.
+///
+/// # Errors
+/// [`Kind::Hub`] where the hub refuses, cannot be reached and the cache does not hold the model, or sends
+/// something else than it promised; [`Kind::Missing`] for a repository without tokenizer.json or
+/// safetensors; what [`Config::from_json`] refuses; [`Error::Interrupted`].
+pub fn fetch(
+    id: &str,
+    revision: Option<&str>,
+    settings: &Settings,
+    downloads: &mut dyn Downloads,
+) -> Result<ModelFiles> {
+    let revision = revision.unwrap_or(DEFAULT_REVISION);
+    check_revision(revision)?;
+    let cache = Cache::new(&settings.cache, id);
+    let asked = Asked { id, revision, settings };
+    let (client, listing) = match reach(&asked, &cache, downloads)? {
+        Reached::Hub(client, listing) => (client, listing),
+        Reached::Cache(commit) => return snapshot(&cache, &commit),
+    };
+    let folder = cache.snapshot(&listing.commit);
+    let mut get = |file: &str| -> Result<()> {
+        transfer::file(&client, &cache, &listing.commit, file, downloads)
+            .map_err(|trouble| asked.refusal(trouble, Some(file)))
+    };
+    for (file, what) in [("config.json", "the model's config"), ("tokenizer.json", "its tokenizer")] {
+        if !listing.has(file) {
+            return Err(asked.lacks(file, what, &listing.files));
+        }
+        get(file)?;
+        if file == "config.json" {
+            let path = folder.join(file);
+            let text = std::fs::read_to_string(&path).map_err(|e| Error::io("read", &path, e))?;
+            Config::from_json(&text, &path)?;
+        }
+    }
+    for file in OPTIONAL.iter().filter(|file| listing.has(file)) {
+        get(file)?;
+    }
+    if listing.has(INDEX) {
+        get(INDEX)?;
+        for shard in shards(&folder)? {
+            if !listing.has(&shard) {
+                return Err(asked.lacks(&shard, &format!("a shard that {INDEX} names"), &listing.files));
+            }
+            get(&shard)?;
+        }
+    } else if listing.has(SINGLE) {
+        get(SINGLE)?;
+    } else {
+        return Err(asked.lacks(SINGLE, "weights in safetensors format", &listing.files));
+    }
+    cache.remember(revision, &listing.commit)?;
+    snapshot(&cache, &listing.commit)
+}
+
+/// Where a revision is read from.
+pub(super) enum Reached {
+    /// The hub, which has these files.
+    Hub(Box<Client>, Listing),
+    /// The cache, which has this commit.
+    Cache(String),
+}
+
+/// Asks the hub, or the cache where there is no network.
+pub(super) fn reach(asked: &Asked, cache: &Cache, downloads: &mut dyn Downloads) -> Result<Reached> {
+    let Asked { id, revision, settings } = asked;
+    if settings.offline {
+        let commit = cache.commit(revision).ok_or_else(|| asked.not_cached("HF_HUB_OFFLINE is set"))?;
+        return Ok(Reached::Cache(commit));
+    }
+    let client = Client::new(asked)?;
+    match client.listing(downloads) {
+        Ok(listing) => Ok(Reached::Hub(Box::new(client), listing)),
+        Err(trouble) if trouble.is_unreachable() => {
+            let Some(commit) = cache.commit(revision) else {
+                return Err(asked.not_cached(&trouble.to_string()));
+            };
+            tracing::warn!("{id}: the hub cannot be reached ({trouble}); using the cached revision {commit}");
+            Ok(Reached::Cache(commit))
+        }
+        Err(trouble) => Err(asked.refusal(trouble, None)),
+    }
+}
+
+/// The files of a commit in the cache, if all that a model needs are there.
+fn snapshot(cache: &Cache, commit: &str) -> Result<ModelFiles> {
+    let folder = cache.snapshot(commit);
+    let there = |file: &str| -> Result<()> {
+        let path = folder.join(file);
+        if path.is_file() {
+            return Ok(());
+        }
+        Err(Refusal::new(Kind::Missing, "the cache holds the model only in part")
+            .at(Place::file(path))
+            .expected("config.json, tokenizer.json and the weights")
+            .found("no such file")
+            .remedy("run once with the hub in reach, without HF_HUB_OFFLINE")
+            .into())
+    };
+    there("config.json")?;
+    there("tokenizer.json")?;
+    let mut weights = vec![SINGLE.to_owned()];
+    if folder.join(INDEX).is_file() {
+        weights = shards(&folder)?;
+    }
+    weights.iter().try_for_each(|file| there(file))?;
+    let promised = weights.into_iter().filter_map(|f| Some((f.clone(), cache.sha256(commit, &f)?))).collect();
+    Ok(ModelFiles::cached(folder, commit.to_owned(), promised))
+}
+
+fn shards(folder: &Path) -> Result<Vec<String>> {
+    let path = folder.join(INDEX);
+    let text = std::fs::read_to_string(&path).map_err(|e| Error::io("read", &path, e))?;
+    Ok(shard_names(&text, &path)?.into_iter().collect())
+}
+
+/// A revision becomes part of a path in the cache.
+pub(super) fn check_revision(revision: &str) -> Result<()> {
+    let part = |part: &str| !matches!(part, "" | "." | "..") && !part.chars().any(char::is_control);
+    if revision.len() <= 256 && !revision.contains('\\') && revision.split('/').all(part) {
+        return Ok(());
+    }
+    Err(Refusal::new(Kind::Invalid, "a revision that cannot be one")
+        .expected("a branch, a tag or a commit")
+        .found(format!("`{revision}`"))
+        .into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn revisions_cannot_lead_out_of_the_cache() {
+        assert!(check_revision("main").is_ok() && check_revision("refs/pr/3").is_ok());
+        for bad in ["", "../main", "a/../b", "/main", "a//b", "a\\b", "a\0b"] {
+            assert!(check_revision(bad).is_err(), "{bad}");
+        }
+    }
+}
