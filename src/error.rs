@@ -58,7 +58,7 @@ impl fmt::Display for Place {
     }
 }
 
-/// What kind of refusal this is, for callers that act on it (and for `--skip-bad`).
+/// The kind of a diagnostic, for callers that act on it (and for `--skip-bad`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Kind {
@@ -94,10 +94,10 @@ pub enum Kind {
     Hub,
 }
 
-/// A refusal that the user can act on.
+/// An error that the user can act on: what is wrong, where, what was expected and found, what to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refusal {
-    /// What kind of refusal.
+pub struct Diagnostic {
+    /// The kind.
     pub kind: Kind,
     /// What is wrong, in one clause.
     pub what: String,
@@ -111,8 +111,8 @@ pub struct Refusal {
     pub remedy: Option<String>,
 }
 
-impl Refusal {
-    /// A refusal of a kind; the other fields are added by the builder methods.
+impl Diagnostic {
+    /// A diagnostic of a kind; the builder methods add the other fields.
     pub fn new(kind: Kind, what: impl Into<String>) -> Self {
         Self { kind, what: what.into(), place: Place::default(), expected: None, found: None, remedy: None }
     }
@@ -146,7 +146,7 @@ impl Refusal {
     }
 }
 
-impl fmt::Display for Refusal {
+impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if !self.place.is_empty() {
             write!(f, "{}: ", self.place)?;
@@ -188,7 +188,7 @@ impl fmt::Display for Excerpt<'_> {
 pub enum Error {
     /// Input, configuration or data that was refused, with the reason.
     #[error("{0}")]
-    Refused(Box<Refusal>),
+    Diagnostic(Box<Diagnostic>),
     /// The file system failed.
     #[error("cannot {action} {}: {source}{}", path.display(), advice(source))]
     Io {
@@ -233,15 +233,15 @@ impl Error {
     /// The kind of refusal, if this is one.
     pub fn kind(&self) -> Option<Kind> {
         match self {
-            Self::Refused(refusal) => Some(refusal.kind),
+            Self::Diagnostic(diagnostic) => Some(diagnostic.kind),
             _ => None,
         }
     }
 }
 
-impl From<Refusal> for Error {
-    fn from(refusal: Refusal) -> Self {
-        Self::Refused(Box::new(refusal))
+impl From<Diagnostic> for Error {
+    fn from(diagnostic: Diagnostic) -> Self {
+        Self::Diagnostic(Box::new(diagnostic))
     }
 }
 
@@ -251,12 +251,12 @@ mod tests {
 
     #[test]
     fn a_refusal_says_where_what_and_what_to_do() {
-        let refusal = Refusal::new(Kind::Missing, "no field `prompt`")
+        let diagnostic = Diagnostic::new(Kind::Missing, "no field `prompt`")
             .at(Place::file("data.jsonl").line(3).id("p17"))
             .expected("`prompt` or `messages`")
             .found("keys `id`, `responses`")
             .remedy("add one of them");
-        let text = Error::from(refusal).to_string();
+        let text = Error::from(diagnostic).to_string();
         assert_eq!(
             text,
             "data.jsonl:3 [p17]: no field `prompt`\n  expected: `prompt` or `messages`\n  found:    keys `id`, `responses`\n  to do:    add one of them"

@@ -11,7 +11,7 @@ use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use sha2::{Digest, Sha256};
 
 use crate::artifact;
-use crate::error::{Error, Kind, Place, Refusal, Result};
+use crate::error::{Diagnostic, Error, Kind, Place, Result};
 
 /// Shards: a folder of them, held by one process at a time, or those of this process alone.
 ///
@@ -19,10 +19,10 @@ use crate::error::{Error, Kind, Place, Refusal, Result};
 /// that decides its numbers) and a hash of its data: a shard that answers other work, or does not
 /// verify, counts as not there and is computed again.
 #[derive(Debug)]
-pub struct Store(Kept);
+pub struct Store(Backend);
 
 #[derive(Debug)]
-enum Kept {
+enum Backend {
     Folder {
         folder: PathBuf,
         // Held for its lock, which the system releases when the process ends, however it ends.
@@ -45,9 +45,9 @@ impl Store {
         match artifact::lock(&folder.join(".lock"))? {
             Some(lock) => {
                 artifact::clear_cut_off(folder)?;
-                Ok(Self(Kept::Folder { folder: folder.to_owned(), _lock: lock }))
+                Ok(Self(Backend::Folder { folder: folder.to_owned(), _lock: lock }))
             }
-            None => Err(Refusal::new(Kind::RunConflict, "the folder is in use by another process")
+            None => Err(Diagnostic::new(Kind::RunConflict, "the folder is in use by another process")
                 .at(Place::file(folder))
                 .remedy("wait for the other process, or choose another --out")
                 .into()),
@@ -56,14 +56,14 @@ impl Store {
 
     /// A store in memory: for jobs that fit there and need not survive the process.
     pub fn in_memory() -> Self {
-        Self(Kept::Memory(Mutex::default()))
+        Self(Backend::Memory(Mutex::default()))
     }
 
     /// The shard of this key if it is there, whole, and answers the work of this fingerprint.
     pub fn get(&self, key: &str, fingerprint: &str) -> Option<Shard> {
         let folder = match &self.0 {
-            Kept::Folder { folder, .. } => folder,
-            Kept::Memory(shards) => {
+            Backend::Folder { folder, .. } => folder,
+            Backend::Memory(shards) => {
                 let shards = shards.lock().unwrap_or_else(PoisonError::into_inner);
                 return shards.get(key).filter(|(own, _)| own == fingerprint).map(|(_, shard)| shard.clone());
             }
@@ -92,8 +92,8 @@ impl Store {
     /// The file system's.
     pub fn put(&self, key: &str, fingerprint: &str, shard: &Shard) -> Result<()> {
         let folder = match &self.0 {
-            Kept::Folder { folder, .. } => folder,
-            Kept::Memory(shards) => {
+            Backend::Folder { folder, .. } => folder,
+            Backend::Memory(shards) => {
                 let mut shards = shards.lock().unwrap_or_else(PoisonError::into_inner);
                 shards.insert(key.to_owned(), (fingerprint.to_owned(), shard.clone()));
                 return Ok(());
@@ -117,8 +117,8 @@ impl Store {
     /// The file system's.
     pub fn remove(self) -> Result<()> {
         match &self.0 {
-            Kept::Folder { folder, .. } => artifact::remove_folder(folder),
-            Kept::Memory(_) => Ok(()),
+            Backend::Folder { folder, .. } => artifact::remove_folder(folder),
+            Backend::Memory(_) => Ok(()),
         }
     }
 }
@@ -174,7 +174,7 @@ fn digest(shard: &Shard) -> String {
 }
 
 fn broken(error: &safetensors::SafeTensorError) -> Error {
-    Refusal::new(Kind::Malformed, "a shard cannot be serialised").found(error.to_string()).into()
+    Diagnostic::new(Kind::Malformed, "a shard cannot be serialised").found(error.to_string()).into()
 }
 
 #[cfg(test)]

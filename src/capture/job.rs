@@ -4,7 +4,7 @@ use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
 use crate::artifact;
-use crate::error::{Error, Kind, Place, Refusal, Result};
+use crate::error::{Diagnostic, Error, Kind, Place, Result};
 use crate::forest::Request;
 use crate::input::{Constitution, Item};
 use crate::model::Model;
@@ -31,7 +31,7 @@ pub struct Job {
     /// The rows.
     pub rows: Vec<Row>,
     /// Rows left out, with the reason.
-    pub skipped: Vec<Refusal>,
+    pub skipped: Vec<Diagnostic>,
     /// For how many rows the constitution was put at the head of the user's message, because the
     /// template takes no system message.
     pub folded: usize,
@@ -80,18 +80,20 @@ pub fn encode(
                 job.rows.push(row);
                 job.folded += usize::from(folded);
             }
-            Err(Error::Refused(refusal)) if skip_bad && skippable(refusal.kind) => job.skipped.push(*refusal),
+            Err(Error::Diagnostic(diagnostic)) if skip_bad && skippable(diagnostic.kind) => {
+                job.skipped.push(*diagnostic)
+            }
             Err(e) => return Err(e),
         }
     }
     if job.rows.is_empty() {
-        let mut refusal = Refusal::new(Kind::NotEstimable, "no response can be read by this model")
+        let mut diagnostic = Diagnostic::new(Kind::NotEstimable, "no response can be read by this model")
             .expected("at least one response that fits the model's context")
             .remedy("look at one of them with `vstar preview`");
         if let Some(first) = job.skipped.first() {
-            refusal = refusal.found(format!("{} refused, the first: {first}", job.skipped.len()));
+            diagnostic = diagnostic.found(format!("{} refused, the first: {first}", job.skipped.len()));
         }
-        return Err(refusal.into());
+        return Err(diagnostic.into());
     }
     Ok(job)
 }
@@ -122,7 +124,7 @@ pub fn check_length(model: &Model, tokens: usize) -> Result<()> {
     if tokens <= context {
         return Ok(());
     }
-    Err(Refusal::new(Kind::TooLong, "the sequence is longer than the model's context")
+    Err(Diagnostic::new(Kind::TooLong, "the sequence is longer than the model's context")
         .expected(format!("at most {context} tokens"))
         .found(format!("{tokens} tokens"))
         .remedy("shorten the item, use a model with a longer context, or run with --skip-bad")
@@ -132,14 +134,15 @@ pub fn check_length(model: &Model, tokens: usize) -> Result<()> {
 /// Adds the item's file, line and id (with response and constitution) to a refusal.
 pub fn placed(error: Error, item: &Item, response: usize, constitution: &str) -> Error {
     match error {
-        Error::Refused(mut refusal) => {
-            let inner = refusal.place.file.take();
-            refusal.place = item.place.clone();
-            refusal.place.id = Some(format!("{}, response {response}, constitution {constitution}", item.id));
+        Error::Diagnostic(mut diagnostic) => {
+            let inner = diagnostic.place.file.take();
+            diagnostic.place = item.place.clone();
+            diagnostic.place.id =
+                Some(format!("{}, response {response}, constitution {constitution}", item.id));
             if let Some(template) = inner {
-                refusal.what = format!("{} (template {})", refusal.what, template.display());
+                diagnostic.what = format!("{} (template {})", diagnostic.what, template.display());
             }
-            Error::Refused(refusal)
+            Error::Diagnostic(diagnostic)
         }
         other => other,
     }

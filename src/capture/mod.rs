@@ -12,7 +12,7 @@ pub use job::{Job, Row, encode};
 pub use shards::Sharded;
 
 use crate::error::{Place, Result};
-use crate::forest::{Reading, Settings};
+use crate::forest::{Output, Settings};
 use crate::model::Model;
 use crate::store::{self, Shard, Store};
 
@@ -53,7 +53,7 @@ pub fn fill(
     progress: &mut dyn FnMut(usize) -> Result<()>,
 ) -> Result<()> {
     let width = model.decoder.config().hidden_size;
-    let put = |range: &Range<usize>, fingerprint: &str, readings: &[Reading]| -> Result<()> {
+    let put = |range: &Range<usize>, fingerprint: &str, readings: &[Output]| -> Result<()> {
         let n = range.len();
         let resid = readings.iter().flat_map(|r| r.resid.iter().copied()).collect();
         let logprob = readings.iter().map(|r| r.logprob as f32).collect();

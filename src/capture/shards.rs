@@ -3,12 +3,12 @@
 use std::ops::Range;
 
 use crate::capture::job::fingerprint;
-use crate::error::{Kind, Place, Refusal, Result};
-use crate::forest::{self, Reading, Request, Settings};
+use crate::error::{Diagnostic, Kind, Place, Result};
+use crate::forest::{self, Output, Request, Settings};
 use crate::model::Decoder;
 
 /// Keeps the readings of a range under the fingerprint of its requests.
-pub type Put<'a> = dyn Fn(&Range<usize>, &str, &[Reading]) -> Result<()> + 'a;
+pub type Put<'a> = dyn Fn(&Range<usize>, &str, &[Output]) -> Result<()> + 'a;
 
 /// A job in shards: what they ask, whether they are there, and what is done with what was read.
 pub struct Sharded<'a> {
@@ -41,7 +41,9 @@ impl Sharded<'_> {
     ) -> Result<()> {
         if !settings.steering.is_empty() {
             // The fingerprints do not name it: steered numbers would pass for others on the next run.
-            return Err(Refusal::new(Kind::Unsupported, "a steered capture cannot be kept in shards").into());
+            return Err(
+                Diagnostic::new(Kind::Unsupported, "a steered capture cannot be kept in shards").into()
+            );
         }
         let mut batch: Vec<(&Range<usize>, String)> = Vec::new();
         let mut requests: Vec<Request> = Vec::new();

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::error::Result;
 use crate::forest::Forest;
-use crate::model::decoder::{Tap, Target};
+use crate::model::decoder::{Hook, Target};
 use crate::model::packing::Segment;
 use crate::model::{Decoder, Packing};
 use crate::units::Layer;
@@ -88,7 +88,7 @@ type Rows = Vec<Vec<f64>>;
 #[derive(Default)]
 struct Record(Vec<Rows>);
 
-impl Tap for Record {
+impl Hook for Record {
     fn residual(&mut self, _: Layer, x: Tensor) -> Result<Tensor> {
         self.0.push(rows(&x)?);
         Ok(x)
@@ -109,7 +109,7 @@ struct Against<'a> {
     found: Vec<Deviation>,
 }
 
-impl Tap for Against<'_> {
+impl Hook for Against<'_> {
     fn residual(&mut self, layer: Layer, x: Tensor) -> Result<Tensor> {
         let record = &self.record[layer.0];
         let got = rows(&x)?;

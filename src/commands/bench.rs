@@ -2,7 +2,7 @@
 
 use super::args::one_of;
 use super::terminal::memory::{mebibytes, peak_resident};
-use crate::error::{Kind, Refusal, Result};
+use crate::error::{Diagnostic, Kind, Result};
 use crate::forest::{self, Pool, Request, Settings};
 use crate::model::decoder::product_rate;
 use crate::model::weights::TensorSource;
@@ -56,7 +56,7 @@ pub struct BenchArgs {
 /// Prints rates, their ratio and their share of the matrix product's peak.
 pub fn run(args: &BenchArgs) -> Result<()> {
     let [long, prompt, response] = args.tokens[..] else {
-        return Err(Refusal::new(Kind::Invalid, "--tokens")
+        return Err(Diagnostic::new(Kind::Invalid, "--tokens")
             .expected("three numbers: of a constitution, a prompt and a response")
             .found(format!("{:?}", args.tokens))
             .into());
@@ -249,14 +249,14 @@ impl TensorSource for Synthetic {
 /// `Invalid` for a shape that has no name here, or a sequence longer than its context.
 pub fn bench(options: &BenchOptions, progress: &mut dyn FnMut(&str) -> Result<()>) -> Result<Bench> {
     let Some((_, config)) = shapes().into_iter().find(|(name, _)| *name == options.shape) else {
-        return Err(Refusal::new(Kind::Invalid, format!("no shape `{}`", options.shape))
+        return Err(Diagnostic::new(Kind::Invalid, format!("no shape `{}`", options.shape))
             .expected(format!("one of {}", shape_names().join(", ")))
             .into());
     };
     let config = Config::from_json(&config.to_string(), Path::new(&options.shape))?;
     let length: usize = options.tokens.iter().sum();
     if length > config.context || options.tokens[2] == 0 || options.job.contains(&0) {
-        return Err(Refusal::new(Kind::Invalid, "a job that cannot be computed")
+        return Err(Diagnostic::new(Kind::Invalid, "a job that cannot be computed")
             .expected(format!(
                 "at least one of everything, and sequences of at most {} tokens",
                 config.context

@@ -7,7 +7,7 @@ use super::args::{CaptureArgs, JudgeArgs};
 use super::terminal::bars::Bars;
 use super::terminal::memory::mebibytes;
 use crate::capture::Job;
-use crate::error::{Refusal, Result};
+use crate::error::{Diagnostic, Result};
 use crate::model::weights::Count;
 use crate::observations::OBSERVATIONS;
 use crate::run::capture::{Prepared, capture_into};
@@ -130,12 +130,12 @@ pub fn rounded(counts: &BTreeMap<&'static str, Count>, bits_per_weight: Option<f
 }
 
 /// The number of what was left out, with the first three reasons.
-pub fn list_skipped(what: &str, skipped: &[Refusal]) {
+pub fn list_skipped(what: &str, skipped: &[Diagnostic]) {
     if skipped.is_empty() {
         return;
     }
     println!("left out: {} {what}", skipped.len());
-    for refusal in skipped.iter().take(3) {
-        println!("  {}: {}", refusal.place, refusal.what);
+    for diagnostic in skipped.iter().take(3) {
+        println!("  {}: {}", diagnostic.place, diagnostic.what);
     }
 }

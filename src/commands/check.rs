@@ -10,7 +10,7 @@ use super::terminal::bars::Bars;
 use super::terminal::memory::mebibytes;
 use crate::check::{Check, Deviation, Excess, Finding, check as run};
 use crate::config::CaptureSettings;
-use crate::error::{Kind, Refusal, Result};
+use crate::error::{Diagnostic, Kind, Result};
 use crate::input::read_constitutions;
 use crate::run::capture::{CaptureOptions, Prepared};
 use crate::units::OneOf;
@@ -119,7 +119,7 @@ pub fn check(args: &CheckArgs) -> Result<()> {
         remedies.push("give --template a file whose text begins without one");
     }
     remedies.dedup();
-    Err(Refusal::new(Kind::NotFinite, "the model's numbers cannot be trusted on this machine")
+    Err(Diagnostic::new(Kind::NotFinite, "the model's numbers cannot be trusted on this machine")
         .expected(format!("deviations from f64 as small as {dtype} allows on this model, and one beginning-of-sequence token"))
         .found(what.join("; "))
         .remedy(remedies.join("; "))

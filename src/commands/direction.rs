@@ -4,12 +4,12 @@ use super::args::ModelArgs;
 use super::terminal::bars::Bars;
 use crate::artifact;
 use crate::capture::job::check_length;
-use crate::error::{Kind, Refusal, Result};
+use crate::error::{Diagnostic, Kind, Result};
 use crate::fit::folder::{DIRECTIONS, read_directions};
 use crate::fit::problem::pose;
-use crate::fit::rows::Read;
+use crate::fit::rows::RunRows;
 use crate::forest::{self, Pool, Request, Settings};
-use crate::input::prompts::{Asked, read_prompts};
+use crate::input::prompts::{PromptRecord, read_prompts};
 use crate::model::Model;
 use crate::model::chat::Template;
 use crate::model::chat::TemplateName;
@@ -20,7 +20,7 @@ use crate::observations::{OBSERVATIONS, ROWS};
 use crate::probe::length::LengthControl;
 use crate::report::export::{Directions, to_safetensors};
 use crate::run::progress::Progress;
-use crate::steer::means::{Against, Found, LayerMeans, Means, Pivot, Sets};
+use crate::steer::means::{Against, DirectionReport, LayerMeans, Means, Pivot, Sets};
 use crate::theory::base::bench::Bench;
 use crate::theory::base::rows::{self, Rows};
 use crate::theory::{LayerSource, Problem};
@@ -104,7 +104,7 @@ impl Position {
             ("last", _) => Ok(Self::FromEnd(1)),
             ("mean", _) => Ok(Self::Mean),
             (_, Some(k)) if k > 0 => Ok(Self::FromEnd(k)),
-            _ => Err(Refusal::new(Kind::Invalid, format!("position `{text}`"))
+            _ => Err(Diagnostic::new(Kind::Invalid, format!("position `{text}`"))
                 .expected("last, mean, or -k for the k-th token from the end")
                 .into()),
         }
@@ -161,14 +161,14 @@ pub fn direction_into(
     options: &DirectionOptions,
     downloads: &mut dyn Downloads,
     progress: &mut dyn Progress,
-) -> Result<Found> {
+) -> Result<DirectionReport> {
     crate::input::name::check_name("the direction's name", &options.name)?;
     let sets = [&options.plus, &options.minus].map(|path| read_prompts(path, options.limit));
     let [plus, minus] = sets;
     let (plus, minus) = (plus?, minus?);
-    let known: BTreeMap<String, &Asked> = plus.iter().map(|p| (p.prompt.plain_text(), p)).collect();
+    let known: BTreeMap<String, &PromptRecord> = plus.iter().map(|p| (p.prompt.plain_text(), p)).collect();
     if let Some(twice) = minus.iter().find(|m| known.contains_key(&m.prompt.plain_text())) {
-        return Err(Refusal::new(Kind::Invalid, "a prompt stands in both sets")
+        return Err(Diagnostic::new(Kind::Invalid, "a prompt stands in both sets")
             .at(twice.place.clone().id(&twice.id))
             .found(format!("also at {}", known[&twice.prompt.plain_text()].place))
             .into());
@@ -177,7 +177,7 @@ pub fn direction_into(
     let layers = opened.layers(options.layers.as_deref())?;
     let Opened { model, template, template_name } = opened;
     let width = model.decoder.config().hidden_size;
-    let all: Vec<&Asked> = plus.iter().chain(&minus).collect();
+    let all: Vec<&PromptRecord> = plus.iter().chain(&minus).collect();
     let requests = all
         .par_iter()
         .map(|asked| request(&model, &template, asked, options.position))
@@ -202,7 +202,7 @@ pub fn direction_into(
     if let Some(run) = &run
         && run.read.observations.hidden_size() != width
     {
-        return Err(Refusal::new(Kind::RunConflict, "the run is of a model of another width")
+        return Err(Diagnostic::new(Kind::RunConflict, "the run is of a model of another width")
             .expected(format!("{width}"))
             .found(run.read.observations.hidden_size().to_string())
             .into());
@@ -229,7 +229,7 @@ pub fn direction_into(
         warnings
             .push("the best of several layers is a little too good: choose one on other prompts".to_owned());
     }
-    let report = Found {
+    let report = DirectionReport {
         format: "vstar-direction/1",
         model: model.identity.name.clone(),
         name: options.name.clone(),
@@ -286,11 +286,11 @@ fn half(text: &str) -> bool {
 }
 
 /// The prompt as the model reads it before a response, and the tokens that are wanted of it.
-fn request(model: &Model, template: &Template, asked: &Asked, position: Position) -> Result<Request> {
+fn request(model: &Model, template: &Template, asked: &PromptRecord, position: Position) -> Result<Request> {
     let at = |e: crate::error::Error| match e {
-        crate::error::Error::Refused(mut refusal) => {
-            refusal.place = asked.place.clone().id(&asked.id);
-            crate::error::Error::Refused(refusal)
+        crate::error::Error::Diagnostic(mut diagnostic) => {
+            diagnostic.place = asked.place.clone().id(&asked.id);
+            crate::error::Error::Diagnostic(diagnostic)
         }
         other => other,
     };
@@ -299,7 +299,7 @@ fn request(model: &Model, template: &Template, asked: &Asked, position: Position
     let tokens = model.encoder.encode(&rendered.text[..rendered.response.start]).map_err(at)?;
     check_length(model, tokens.len()).map_err(at)?;
     let Some(span) = position.span(tokens.len()).filter(|s| s.end > s.start) else {
-        return Err(Refusal::new(Kind::Invalid, "a prompt with fewer tokens than the position asks for")
+        return Err(Diagnostic::new(Kind::Invalid, "a prompt with fewer tokens than the position asks for")
             .at(asked.place.clone().id(&asked.id))
             .found(format!("{} tokens", tokens.len()))
             .into());
@@ -321,14 +321,14 @@ fn spread(sets: &Sets<'_>) -> f64 {
 
 /// A run whose directions are held against the new one.
 struct Run {
-    read: Read,
+    read: RunRows,
     problem: Problem,
     directions: Option<Directions>,
 }
 
 impl Run {
     fn read(folder: &Path) -> Result<Self> {
-        let read = Read::open(folder, None)?;
+        let read = RunRows::open(folder, None)?;
         let problem = pose(&read.observations, None, &BTreeSet::new())?.problem;
         Ok(Self { problem, directions: read_directions(folder).ok(), read })
     }

@@ -1,10 +1,10 @@
 //! `vstar drift`: a series of checkpoints on the same rows: what their reports say, and whether directions stay the same.
 
 use crate::artifact;
-use crate::error::{Kind, Place, Refusal, Result};
+use crate::error::{Diagnostic, Kind, Place, Result};
 use crate::fit::folder::{read_directions, read_report};
 use crate::fit::problem::pose;
-use crate::fit::rows::Read;
+use crate::fit::rows::RunRows;
 use crate::probe::length::LengthControl;
 use crate::report::Report;
 use crate::report::export::Directions;
@@ -73,11 +73,11 @@ pub fn drift_into(
     out: &Path,
 ) -> Result<Drift> {
     if runs.len() < 2 {
-        return Err(Refusal::new(Kind::Missing, "a series takes at least two runs")
+        return Err(Diagnostic::new(Kind::Missing, "a series takes at least two runs")
             .found(runs.len().to_string())
             .into());
     }
-    let reads = runs.iter().map(|run| Read::open(run, reference)).collect::<Result<Vec<_>>>()?;
+    let reads = runs.iter().map(|run| RunRows::open(run, reference)).collect::<Result<Vec<_>>>()?;
     reads[1..].iter().try_for_each(|other| reads[0].same_rows(other))?;
     let checkpoints =
         reads.iter().map(|read| checkpoint(read, layer, reference)).collect::<Result<Vec<_>>>()?;
@@ -148,11 +148,11 @@ fn equal(a: &crate::theory::Value, b: &crate::theory::Value) -> bool {
         }
 }
 
-fn checkpoint(read: &Read, layer: Option<usize>, reference: Option<&str>) -> Result<Checkpoint> {
+fn checkpoint(read: &RunRows, layer: Option<usize>, reference: Option<&str>) -> Result<Checkpoint> {
     let report = read_report(&read.folder)?;
     let reported = || report.estimates.iter().find_map(|e| e.layer);
     let Some(layer) = layer.map(Layer).or_else(reported) else {
-        return Err(Refusal::new(Kind::Missing, "the report names no layer")
+        return Err(Diagnostic::new(Kind::Missing, "the report names no layer")
             .at(Place::file(&read.folder))
             .remedy("give one with --layer")
             .into());

@@ -3,7 +3,7 @@
 use clap::Args;
 
 use crate::document::text::wrapped;
-use crate::error::{Kind, Refusal, Result};
+use crate::error::{Diagnostic, Kind, Result};
 use crate::theory::Quantity;
 
 #[derive(Debug, Args)]
@@ -29,7 +29,7 @@ pub fn explain(args: &ExplainArgs) -> Result<()> {
             .iter()
             .map(|q| q.name())
             .max_by(|a, b| strsim::jaro_winkler(a, name).total_cmp(&strsim::jaro_winkler(b, name)));
-        return Err(Refusal::new(Kind::Invalid, format!("no quantity `{name}`"))
+        return Err(Diagnostic::new(Kind::Invalid, format!("no quantity `{name}`"))
             .expected(format!("a name such as `{}`", near.unwrap_or_default()))
             .remedy("`vstar explain` lists all")
             .into());

@@ -60,7 +60,7 @@ pub fn preview(args: &PreviewArgs) -> Result<()> {
                             tokens[span.start..span.end].join(" ")
                         );
                     }
-                    Err(Error::Refused(refusal)) => println!("refused: {refusal}\n"),
+                    Err(Error::Diagnostic(diagnostic)) => println!("refused: {diagnostic}\n"),
                     Err(e) => return Err(e),
                 }
             }

@@ -1,10 +1,10 @@
 //! `vstar shift`: two checkpoints on the same rows: how the residual stream moved, layer by layer.
 
 use crate::artifact;
-use crate::error::{Kind, Refusal, Result};
+use crate::error::{Diagnostic, Kind, Result};
 use crate::fit::folder::read_directions;
 use crate::fit::named::Named;
-use crate::fit::rows::Read;
+use crate::fit::rows::RunRows;
 use crate::report::export::Directions;
 use crate::steer::shift::{Shift, shift as of_layer, turned};
 use crate::units::Layer;
@@ -60,11 +60,11 @@ pub fn shift_into(
     reference: Option<&str>,
     out: &Path,
 ) -> Result<Shift> {
-    let (first, second) = (Read::open(a, reference)?, Read::open(b, reference)?);
+    let (first, second) = (RunRows::open(a, reference)?, RunRows::open(b, reference)?);
     first.same_rows(&second)?;
     let (x, y) = (&first.observations, &second.observations);
     if x.hidden_size() != y.hidden_size() {
-        return Err(Refusal::new(Kind::RunConflict, "the residual streams have different widths")
+        return Err(Diagnostic::new(Kind::RunConflict, "the residual streams have different widths")
             .expected(format!("{} in both", x.hidden_size()))
             .found(y.hidden_size().to_string())
             .remedy("a shift compares two checkpoints of one architecture")
@@ -72,7 +72,7 @@ pub fn shift_into(
     }
     let layers: Vec<_> = x.layers().iter().copied().filter(|l| y.layers().contains(l)).collect();
     if layers.is_empty() {
-        return Err(Refusal::new(Kind::RunConflict, "the runs share no layer").into());
+        return Err(Diagnostic::new(Kind::RunConflict, "the runs share no layer").into());
     }
     let mut warnings = Vec::new();
     if layers.len() < x.layers().len().max(y.layers().len()) {

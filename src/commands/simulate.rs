@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::error::{Kind, Refusal, Result};
+use crate::error::{Diagnostic, Kind, Result};
 use crate::simulate::{Regime, simulate as draw};
 use crate::{artifact, coverage};
 
@@ -88,7 +88,7 @@ const EVERY: &str = "all";
 /// Coverage, false verdicts and power on the whole grid.
 fn tables(args: &SimulateArgs) -> Result<()> {
     let Some(seeds) = args.table else {
-        return Err(Refusal::new(Kind::Invalid, "`all` is a table over seeds, not a data set")
+        return Err(Diagnostic::new(Kind::Invalid, "`all` is a table over seeds, not a data set")
             .expected("--table SEEDS after `all`, or the name of one regime")
             .into());
     };

@@ -9,7 +9,7 @@ use super::{
     JudgeTemplateName, ModelSettings, TemplateName,
 };
 use crate::config::scope::{StateLayers, Under};
-use crate::error::{Error, Kind, Refusal, Result};
+use crate::error::{Diagnostic, Error, Kind, Result};
 use crate::input::constitution::BARE;
 use crate::input::name::{check_name, nearest};
 use crate::input::settings::{Document, Section, Setting, number, whole};
@@ -52,10 +52,10 @@ impl Experiment {
                 .unwrap_or(Some(CaptureSettings::default()));
             let judge = match top.section("judge", judge) {
                 Some(Some(_)) if bare => {
-                    let refusal = Refusal::new(Kind::Missing, "there is a judge and no constitution")
+                    let diagnostic = Diagnostic::new(Kind::Missing, "there is a judge and no constitution")
                         .expected("a table [constitutions]")
                         .remedy("add constitutions, or drop [judge]");
-                    top.problem("judge", refusal);
+                    top.problem("judge", diagnostic);
                     None
                 }
                 Some(judge) => judge,
@@ -129,14 +129,14 @@ fn model(section: &mut Section) -> Option<ModelSettings> {
     });
     let quantize = section
         .text("quantize")
-        .and_then(|name| name.parse().map_err(|refusal| section.problem("quantize", refusal)).ok());
+        .and_then(|name| name.parse().map_err(|diagnostic| section.problem("quantize", diagnostic)).ok());
     let revision = section.text("revision");
     let (path, hub) = (section.text("path"), section.text("hub"));
     let embedded = section.text("embedded");
     if revision.is_some() && hub.is_none() {
-        let refusal = Refusal::new(Kind::Invalid, "`revision` goes with `hub` alone")
+        let diagnostic = Diagnostic::new(Kind::Invalid, "`revision` goes with `hub` alone")
             .remedy("drop it; a folder is known by the hashes of its files");
-        section.problem("revision", refusal);
+        section.problem("revision", diagnostic);
     }
     let (source, name) = match (path, hub, embedded) {
         (Some(path), None, None) => {
@@ -149,7 +149,7 @@ fn model(section: &mut Section) -> Option<ModelSettings> {
                     return None;
                 }
                 Err(error) => {
-                    section.problem("path", refusal(error));
+                    section.problem("path", diagnostic(error));
                     return None;
                 }
             }
@@ -160,11 +160,11 @@ fn model(section: &mut Section) -> Option<ModelSettings> {
                 None => (name.clone(), None),
             };
             if !hub::is_id(&id) {
-                let refusal = Refusal::new(Kind::Invalid, "`hub` cannot be used")
+                let diagnostic = Diagnostic::new(Kind::Invalid, "`hub` cannot be used")
                     .expected("an id on the hub: owner/name, or owner/name:FILE.gguf")
                     .found(format!("`{id}`"))
                     .remedy("for a folder or file on this machine use `path`");
-                section.problem("hub", refusal);
+                section.problem("hub", diagnostic);
             }
             (ModelSource::Hub { id, revision, gguf }, name)
         }
@@ -180,10 +180,10 @@ fn model(section: &mut Section) -> Option<ModelSettings> {
             return None;
         }
         _ => {
-            let refusal =
-                Refusal::new(Kind::Invalid, "more than one of `path`, `hub` and `embedded` is given")
+            let diagnostic =
+                Diagnostic::new(Kind::Invalid, "more than one of `path`, `hub` and `embedded` is given")
                     .expected("one of them");
-            section.problem("", refusal);
+            section.problem("", diagnostic);
             return None;
         }
     };
@@ -191,10 +191,10 @@ fn model(section: &mut Section) -> Option<ModelSettings> {
 }
 
 /// The refusal in an error of a check; others are put into words.
-fn refusal(error: Error) -> Refusal {
+fn diagnostic(error: Error) -> Diagnostic {
     match error {
-        Error::Refused(refusal) => *refusal,
-        other => Refusal::new(Kind::Invalid, other.to_string()),
+        Error::Diagnostic(diagnostic) => *diagnostic,
+        other => Diagnostic::new(Kind::Invalid, other.to_string()),
     }
 }
 
@@ -203,15 +203,17 @@ fn data(section: &mut Section) -> Option<DataSettings> {
     if !section.has("files") {
         section.missing("files", "a list of files of items");
     } else if files.as_ref().is_some_and(Vec::is_empty) {
-        section
-            .problem("files", Refusal::new(Kind::Missing, "`files` is empty").expected("at least one file"));
+        section.problem(
+            "files",
+            Diagnostic::new(Kind::Missing, "`files` is empty").expected("at least one file"),
+        );
     }
     let limit = section.positive("limit");
     let value_name = section.text("value_name");
     if let Some(name) = &value_name
-        && let Err(refusal) = check_name("`value_name`", name)
+        && let Err(diagnostic) = check_name("`value_name`", name)
     {
-        section.problem("value_name", refusal);
+        section.problem("value_name", diagnostic);
     }
     let skip_bad = section.flag("skip_bad").unwrap_or(false);
     Some(DataSettings { files: files?, read: ReadOptions { skip_bad, limit, value_name } })
@@ -219,14 +221,14 @@ fn data(section: &mut Section) -> Option<DataSettings> {
 
 /// What [constitutions] says.
 #[derive(Default)]
-struct Chosen {
+struct ConstitutionSelection {
     paths: Vec<PathBuf>,
     only: Option<Vec<String>>,
     /// Names of those that take part; empty where they cannot be read.
     names: Vec<String>,
 }
 
-fn constitutions(section: &mut Section) -> Option<Chosen> {
+fn constitutions(section: &mut Section) -> Option<ConstitutionSelection> {
     if !section.has("files") {
         section.missing("files", "a list of files, or of folders that hold them");
     }
@@ -234,8 +236,9 @@ fn constitutions(section: &mut Section) -> Option<Chosen> {
     let only = section.texts("only");
     let paths = paths?;
     if paths.is_empty() {
-        let refusal = Refusal::new(Kind::Missing, "`files` is empty").expected("at least one file or folder");
-        section.problem("files", refusal);
+        let diagnostic =
+            Diagnostic::new(Kind::Missing, "`files` is empty").expected("at least one file or folder");
+        section.problem("files", diagnostic);
         return None;
     }
     if !paths.iter().all(|path| there(path)) {
@@ -245,30 +248,30 @@ fn constitutions(section: &mut Section) -> Option<Chosen> {
         Ok(all) => all.into_iter().map(|c| c.name).collect(),
         Err(error) => {
             let what = format!("the constitutions cannot be read: {error}");
-            section.problem("", Refusal::new(error.kind().unwrap_or(Kind::Invalid), what));
+            section.problem("", Diagnostic::new(error.kind().unwrap_or(Kind::Invalid), what));
             return None;
         }
     };
     if let Some(only) = &only {
         if only.is_empty() {
-            let refusal = Refusal::new(Kind::Invalid, "`only` names no constitution")
+            let diagnostic = Diagnostic::new(Kind::Invalid, "`only` names no constitution")
                 .expected("at least one name")
                 .remedy("drop [constitutions] to capture the bare context alone");
-            section.problem("only", refusal);
+            section.problem("only", diagnostic);
         }
         for name in only.iter().filter(|name| !names.contains(name)) {
-            let mut refusal =
-                Refusal::new(Kind::Invalid, "`only` names a constitution that is not in `files`")
+            let mut diagnostic =
+                Diagnostic::new(Kind::Invalid, "`only` names a constitution that is not in `files`")
                     .expected("names of constitutions in `files`")
                     .found(format!("`{name}`"));
             if let Some(near) = nearest(name, names.iter().map(String::as_str)) {
-                refusal = refusal.remedy(format!("did you mean `{near}`?"));
+                diagnostic = diagnostic.remedy(format!("did you mean `{near}`?"));
             }
-            section.problem("only", refusal);
+            section.problem("only", diagnostic);
         }
         names.retain(|name| only.contains(name));
     }
-    Some(Chosen { paths, only, names })
+    Some(ConstitutionSelection { paths, only, names })
 }
 
 fn capture(section: &mut Section, constitutions: &[String]) -> Option<CaptureSettings> {
@@ -276,8 +279,8 @@ fn capture(section: &mut Section, constitutions: &[String]) -> Option<CaptureSet
         Ok(TemplateName::File(_)) | Err(_) => {
             let file = section.resolve("template", &name);
             if !file.is_file() {
-                let refusal = not_there("template", &file).expected("`none`, `chat` or a Jinja file");
-                section.problem("template", refusal);
+                let diagnostic = not_there("template", &file).expected("`none`, `chat` or a Jinja file");
+                section.problem("template", diagnostic);
             }
             TemplateName::File(file)
         }
@@ -290,8 +293,8 @@ fn capture(section: &mut Section, constitutions: &[String]) -> Option<CaptureSet
         None => whole(value).filter(|n| *n > 0).map(ByteSize),
     });
     let under = section.texts("under").map_or(Under::All, Under::of);
-    if let Err(Error::Refused(refusal)) = under.check(constitutions.iter().map(String::as_str)) {
-        section.problem("under", *refusal);
+    if let Err(Error::Diagnostic(diagnostic)) = under.check(constitutions.iter().map(String::as_str)) {
+        section.problem("under", *diagnostic);
     }
     let logprob = section.one_of("logprob").unwrap_or_default();
     Some(CaptureSettings { template, layers, pool, memory, under, logprob })
@@ -307,12 +310,12 @@ fn judge(section: &mut Section) -> Option<JudgeSettings> {
         let file = section.resolve("template", &name);
         if !file.is_file() {
             let known: Vec<&str> = JudgeTemplate::built_in().collect();
-            let mut refusal =
+            let mut diagnostic =
                 not_there("judge template", &file).expected(format!("{}, or a file", known.join(", ")));
             if let Some(near) = nearest(&name, known) {
-                refusal = refusal.remedy(format!("did you mean `{near}`?"));
+                diagnostic = diagnostic.remedy(format!("did you mean `{near}`?"));
             }
-            section.problem("template", refusal);
+            section.problem("template", diagnostic);
         }
         JudgeTemplateName::File(file)
     });
@@ -352,37 +355,39 @@ fn fit(section: &mut Section, constitutions: &[String], captured: Option<&LayerL
         && !captured.contains(&chosen)
     {
         let list: Vec<_> = captured.iter().map(Layer::to_string).collect();
-        let refusal = Refusal::new(Kind::Invalid, "`layer` is not among the layers that are captured")
+        let diagnostic = Diagnostic::new(Kind::Invalid, "`layer` is not among the layers that are captured")
             .expected(format!("one of {}", list.join(", ")))
             .found(chosen.to_string());
-        section.problem("layer", refusal);
+        section.problem("layer", diagnostic);
     }
     let values = section.texts("values").unwrap_or_default();
     for value in &values {
-        if let Err(refusal) = check_name("a value's name", value) {
-            section.problem("values", refusal);
+        if let Err(diagnostic) = check_name("a value's name", value) {
+            section.problem("values", diagnostic);
         }
     }
     let reference = section.text("reference");
     if let Some(reference) = reference.as_ref().filter(|r| *r != BARE && !constitutions.contains(r)) {
         let known = constitutions.iter().map(String::as_str).chain([BARE]);
-        let mut refusal = Refusal::new(Kind::Invalid, "`reference` names no constitution of this experiment")
-            .expected(format!("`{BARE}`, or the name of a constitution in [constitutions]"))
-            .found(format!("`{reference}`"));
+        let mut diagnostic =
+            Diagnostic::new(Kind::Invalid, "`reference` names no constitution of this experiment")
+                .expected(format!("`{BARE}`, or the name of a constitution in [constitutions]"))
+                .found(format!("`{reference}`"));
         if let Some(near) = nearest(reference, known) {
-            refusal = refusal.remedy(format!("did you mean `{near}`?"));
+            diagnostic = diagnostic.remedy(format!("did you mean `{near}`?"));
         }
-        section.problem("reference", refusal);
+        section.problem("reference", diagnostic);
     }
     let ensemble = section.texts("ensemble").unwrap_or_default();
     if let Some(unknown) = ensemble.iter().find(|name| !constitutions.contains(name)) {
-        let mut refusal = Refusal::new(Kind::Invalid, "`ensemble` names no constitution of this experiment")
-            .expected("names of constitutions in [constitutions]")
-            .found(format!("`{unknown}`"));
+        let mut diagnostic =
+            Diagnostic::new(Kind::Invalid, "`ensemble` names no constitution of this experiment")
+                .expected("names of constitutions in [constitutions]")
+                .found(format!("`{unknown}`"));
         if let Some(near) = nearest(unknown, constitutions.iter().map(String::as_str)) {
-            refusal = refusal.remedy(format!("did you mean `{near}`?"));
+            diagnostic = diagnostic.remedy(format!("did you mean `{near}`?"));
         }
-        section.problem("ensemble", refusal);
+        section.problem("ensemble", diagnostic);
     }
     let weights = section
         .typed("weights", "a table of numbers above 0 by the value's name", |value| {
@@ -401,7 +406,7 @@ fn existing(section: &mut Section, key: &'static str, what: &str) -> Option<Vec<
         let folders = what == "file or folder";
         // The constitutions of a name that is none are refused where they are read.
         if !folders && let Some(Err(error)) = embedded::prompts_text(path) {
-            section.problem(key, refusal(error));
+            section.problem(key, diagnostic(error));
         } else if embedded::name(path).is_none() && !(path.is_file() || folders && path.is_dir()) {
             section.problem(key, not_there(what, path));
         }
@@ -413,8 +418,8 @@ fn there(path: &Path) -> bool {
     embedded::name(path).is_some() || path.exists()
 }
 
-fn not_there(what: &str, path: &Path) -> Refusal {
-    Refusal::new(Kind::Missing, format!("no such {what}: {}", path.display()))
+fn not_there(what: &str, path: &Path) -> Diagnostic {
+    Diagnostic::new(Kind::Missing, format!("no such {what}: {}", path.display()))
         .remedy("check the path; in a file it is relative to the file's folder")
 }
 

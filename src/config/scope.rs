@@ -4,7 +4,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::error::{Kind, Refusal, Result};
+use crate::error::{Diagnostic, Kind, Result};
 use crate::input::name::nearest;
 use crate::units::{Layer, LayerList, OneOf};
 
@@ -51,13 +51,14 @@ impl Under {
         let Some(unknown) = names.iter().find(|n| !known.clone().any(|k| k == n.as_str())) else {
             return Ok(());
         };
-        let mut refusal = Refusal::new(Kind::Invalid, "`under` names no constitution of this experiment")
-            .expected(Self::GRAMMAR)
-            .found(format!("`{unknown}`"));
+        let mut diagnostic =
+            Diagnostic::new(Kind::Invalid, "`under` names no constitution of this experiment")
+                .expected(Self::GRAMMAR)
+                .found(format!("`{unknown}`"));
         if let Some(near) = nearest(unknown, known) {
-            refusal = refusal.remedy(format!("did you mean `{near}`?"));
+            diagnostic = diagnostic.remedy(format!("did you mean `{near}`?"));
         }
-        Err(refusal.into())
+        Err(diagnostic.into())
     }
 }
 
@@ -105,7 +106,7 @@ impl StateLayers {
             Self::These(LayerList::All) => Ok(captured.to_vec()),
             Self::These(LayerList::These(layers)) => match layers.iter().find(|l| !captured.contains(l)) {
                 None => Ok(layers.clone()),
-                Some(bad) => Err(Refusal::new(
+                Some(bad) => Err(Diagnostic::new(
                     Kind::Invalid,
                     format!("layer {bad} of the judge's state is not captured"),
                 )

@@ -86,7 +86,7 @@ impl Tally {
 
 /// A quantity in a cell: all of its figures together, and the one that is held least often.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Kept {
+pub struct QuantityCoverage {
     /// Over all figures of this name: constitutions, values, strengths.
     pub all: Tally,
     /// Figures with enough intervals.
@@ -97,7 +97,7 @@ pub struct Kept {
     pub again: Option<Tally>,
 }
 
-impl Kept {
+impl QuantityCoverage {
     /// Whether a figure is clearly below .93: the least of several, at the level of one in forty over all of them, and by
     /// itself on fresh data sets, where it was counted again.
     pub fn is_low(&self) -> bool {
@@ -115,7 +115,7 @@ pub struct CoveredCell {
     /// The cell.
     pub cell: Cell,
     /// Quantities with intervals in enough data sets.
-    pub quantities: BTreeMap<(Control, Quantity), Kept>,
+    pub quantities: BTreeMap<(Control, Quantity), QuantityCoverage>,
 }
 
 /// Estimates of a data set that may be quoted, of judges that stand by themselves.
@@ -135,7 +135,7 @@ fn figures(design: &Design, population: u64, rows: u64) -> Result<Vec<(Key, Esti
 /// What drawing or the analysis refuses.
 pub fn count(cell: &Cell, seeds: Range<u64>, targets: Targets) -> Result<CoveredCell> {
     let tallies = tallies(cell, seeds.clone(), targets)?;
-    let mut quantities: BTreeMap<(Control, Quantity), Kept> = BTreeMap::new();
+    let mut quantities: BTreeMap<(Control, Quantity), QuantityCoverage> = BTreeMap::new();
     let mut least: BTreeMap<(Control, Quantity), Key> = BTreeMap::new();
     for (key, tally) in tallies.iter().filter(|(_, t)| t.intervals >= FEWEST) {
         let of = (key.control, key.quantity);
@@ -148,7 +148,7 @@ pub fn count(cell: &Cell, seeds: Range<u64>, targets: Targets) -> Result<Covered
             least.insert(of, key.clone());
         }
     }
-    if quantities.values().any(Kept::is_low) {
+    if quantities.values().any(QuantityCoverage::is_low) {
         let fresh = self::tallies(cell, seeds.end..2 * seeds.end - seeds.start, targets)?;
         for (of, kept) in quantities.iter_mut().filter(|(_, kept)| kept.is_low()) {
             kept.again = least.get(of).and_then(|key| fresh.get(key)).copied();
@@ -226,7 +226,7 @@ pub fn measure(
 
 impl CoveredCell {
     /// Quantities of which a figure is clearly below .93.
-    pub fn low(&self) -> Vec<(Control, Quantity, Kept)> {
+    pub fn low(&self) -> Vec<(Control, Quantity, QuantityCoverage)> {
         let low = self.quantities.iter().filter(|(_, kept)| kept.is_low());
         low.map(|((control, quantity), kept)| (*control, *quantity, *kept)).collect()
     }

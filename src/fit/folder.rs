@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::artifact;
-use crate::error::{Error, Kind, Place, Refusal, Result};
+use crate::error::{Diagnostic, Error, Kind, Place, Result};
 use crate::report::Report;
 use crate::report::export::{Directions, Image, from_safetensors};
 use crate::report::from_json;
@@ -56,7 +56,7 @@ fn absent(run: &Path, path: &Path, error: std::io::Error) -> Error {
         return Error::io("read", path, error);
     }
     let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    Refusal::new(Kind::Missing, format!("no {file}"))
+    Diagnostic::new(Kind::Missing, format!("no {file}"))
         .at(Place::file(run))
         .expected("the folder of a finished `vstar run` or `vstar fit`")
         .remedy("finish the run: the same command goes on where it stopped")

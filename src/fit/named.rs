@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::error::{Kind, Place, Refusal, Result};
+use crate::error::{Diagnostic, Kind, Place, Result};
 use crate::fit::folder::{DIRECTIONS, read_directions, read_report};
 use crate::report::export::Directions;
 use crate::units::Layer;
@@ -30,7 +30,7 @@ impl Named {
     /// there; what reading the file refuses.
     pub fn read(spec: &str) -> Result<Self> {
         let Some((file, name)) = spec.rsplit_once(':').filter(|(f, n)| !f.is_empty() && !n.is_empty()) else {
-            return Err(Refusal::new(Kind::Invalid, format!("a direction `{spec}`"))
+            return Err(Diagnostic::new(Kind::Invalid, format!("a direction `{spec}`"))
                 .expected("FILE:NAME or FILE:NAME@LAYER, such as runs/a:v_star.harmless@8")
                 .into());
         };
@@ -73,13 +73,16 @@ impl Named {
         let place = Place::file(&self.file).id(&self.name);
         let Some(v) = self.directions.at(array, layer) else {
             let stored: Vec<String> = self.directions.layers.iter().map(ToString::to_string).collect();
-            return Err(Refusal::new(Kind::Missing, format!("the file holds no direction at layer {layer}"))
-                .at(place)
-                .expected(format!("one of {}", stored.join(", ")))
-                .into());
+            return Err(Diagnostic::new(
+                Kind::Missing,
+                format!("the file holds no direction at layer {layer}"),
+            )
+            .at(place)
+            .expected(format!("one of {}", stored.join(", ")))
+            .into());
         };
         if v.iter().all(|v| *v == 0.0) {
-            return Err(Refusal::new(Kind::NotEstimable, format!("the direction at layer {layer} is 0"))
+            return Err(Diagnostic::new(Kind::NotEstimable, format!("the direction at layer {layer} is 0"))
                 .at(place)
                 .expected("a direction that could be fitted")
                 .remedy("choose another layer")

@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ndarray::Array2;
 
-use crate::error::{Kind, Refusal, Result};
+use crate::error::{Diagnostic, Kind, Result};
 use crate::fit::verdicts::Verdicts;
 use crate::observations::{BARE, Judgments, Observations, RowSelection};
 use crate::theory::{
-    Asked, Choices, Labels, LayerSource, Mode, Parts, Problem, StateText, Value, VerdictSource,
+    Choices, Labels, LayerSource, Mode, Parts, Problem, RawChoices, StateText, Value, VerdictSource,
 };
 use crate::units::Layer;
 
@@ -38,7 +38,7 @@ impl LayerSource for Reference<'_> {
 
     fn text_resid(&self, arm: usize, layer: Layer) -> Result<Array2<f32>> {
         let Some(rows) = self.arm_rows.get(arm) else {
-            return Err(Refusal::new(Kind::Missing, format!("there is no arm {arm}")).into());
+            return Err(Diagnostic::new(Kind::Missing, format!("there is no arm {arm}")).into());
         };
         self.observations.sparse_rows(layer, rows)
     }
@@ -103,7 +103,7 @@ pub fn pose<'a>(
         let pairs = selected.data.iter().map(|&[b, w]| (b, w)).collect();
         values.push(Value { name: value.clone(), labels: Labels::Preferences(pairs) });
     }
-    let asked = |name: &String, mode, choices| Asked {
+    let asked = |name: &String, mode, choices| RawChoices {
         name: name.clone(),
         placebo: placebo.contains(name),
         mode,

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::artifact;
 use crate::config::FitSettings;
-use crate::error::{Kind, Place, Refusal, Result};
+use crate::error::{Diagnostic, Kind, Place, Result};
 use crate::fit::folder::DIRECTIONS;
 use crate::fit::problem::{Posed, pose};
 use crate::fit::roster::{cards, roster};
@@ -34,9 +34,9 @@ pub struct FitOptions {
     /// The constitutions, where they are at hand.
     pub constitutions: Vec<Constitution>,
     /// Items and rows that the capture left out.
-    pub skipped: Vec<Refusal>,
+    pub skipped: Vec<Diagnostic>,
     /// Pairs that the judge left out.
-    pub skipped_pairs: Vec<Refusal>,
+    pub skipped_pairs: Vec<Diagnostic>,
     /// The manifest of the run, if this is part of one.
     pub manifest: Option<Value>,
 }
@@ -81,7 +81,7 @@ pub fn fit_into(options: &FitOptions) -> Result<Report> {
     let known =
         |p: &String| columns.judgments.contains_key(p) || columns.scores.contains_key(p) || read.contains(p);
     if let Some(unknown) = options.placebo.iter().find(|p| !known(p)) {
-        return Err(Refusal::new(Kind::Missing, format!("neither judgments nor rows under `{unknown}`"))
+        return Err(Diagnostic::new(Kind::Missing, format!("neither judgments nor rows under `{unknown}`"))
             .at(Place::file(&options.observations))
             .expected("the name of a constitution of the observations after --placebo")
             .into());
@@ -187,8 +187,8 @@ fn name_items(report: &mut Report, observations: &Path, selected: &[usize]) {
 
 /// What was left out: the list where it is at hand, else the numbers that the file gives.
 fn add_skipped(report: &mut Report, options: &FitOptions, observations: &Observations) {
-    let list = |refusals: &[Refusal], what: &str| -> Vec<Value> {
-        refusals
+    let list = |diagnostics: &[Diagnostic], what: &str| -> Vec<Value> {
+        diagnostics
             .iter()
             .map(|r| json!({"what": what, "place": r.place.to_string(), "reason": r.what}))
             .collect()

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::error::{Kind, Refusal, Result};
+use crate::error::{Diagnostic, Kind, Result};
 use crate::input::{Constitution, Roster};
 use crate::observations::Observations;
 use crate::report::ConstitutionCard;
@@ -20,7 +20,7 @@ pub fn roster(
     ) -> Result<BTreeMap<String, T>> {
         let Some(text) = observations.meta().extra.get(key) else { return Ok(BTreeMap::new()) };
         serde_json::from_str(text).map_err(|e| {
-            Refusal::new(Kind::Invalid, format!("the metadata `{key}` of the observations cannot be read"))
+            Diagnostic::new(Kind::Invalid, format!("the metadata `{key}` of the observations cannot be read"))
                 .expected(format!("a JSON object from the name of a constitution to {each}"))
                 .found(format!("{e}: {}", text.chars().take(100).collect::<String>()))
                 .into()

@@ -2,12 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::error::{Kind, Place, Refusal, Result};
+use crate::error::{Diagnostic, Kind, Place, Result};
 use crate::observations::{OBSERVATIONS, ROWS};
 use crate::observations::{Observations, RowRecord, RowSelection, read_rows};
 
 /// The observations of a run's folder, and the reference's rows in them.
-pub struct Read {
+pub struct RunRows {
     /// The folder.
     pub folder: PathBuf,
     /// Everything.
@@ -17,7 +17,7 @@ pub struct Read {
     records: Option<Vec<RowRecord>>,
 }
 
-impl Read {
+impl RunRows {
     /// Opens a run's folder, or an observations file; `reference` names the constitution whose rows count, by
     /// default the file's own.
     ///
@@ -46,7 +46,7 @@ impl Read {
     /// [`Kind::RunConflict`] with the first row that differs.
     pub fn same_rows(&self, other: &Self) -> Result<()> {
         let refuse = |what: String, expected: String, found: String| {
-            Err(Refusal::new(Kind::RunConflict, what)
+            Err(Diagnostic::new(Kind::RunConflict, what)
                 .at(Place::file(&other.folder))
                 .expected(expected)
                 .found(found)

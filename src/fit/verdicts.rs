@@ -8,7 +8,7 @@ use ndarray::Array2;
 use serde_json::Value;
 
 use crate::config::JudgeMode;
-use crate::error::{Kind, Refusal, Result};
+use crate::error::{Diagnostic, Kind, Result};
 use crate::observations::{Observations, RowSelection};
 use crate::theory::{Mode, VerdictSource, VerdictText};
 use crate::units::Layer;
@@ -113,7 +113,7 @@ impl VerdictSource for Verdicts {
 
     fn resid(&self, text: usize, layer: Layer) -> Result<Array2<f32>> {
         let Some((file, rows)) = self.at.get(text) else {
-            return Err(Refusal::new(Kind::Missing, format!("there is no text {text}")).into());
+            return Err(Diagnostic::new(Kind::Missing, format!("there is no text {text}")).into());
         };
         self.files[*file].sparse_rows(layer, rows)
     }

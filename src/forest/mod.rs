@@ -9,5 +9,5 @@ mod trie;
 pub use chunk::Plan;
 pub use cost::{Operations, block_parameters, operations};
 pub use memory::{Memory, affordable_tokens, chunk_bytes, chunk_tokens, memory, waiting_bytes};
-pub use run::{Pool, Reading, Request, Settings, plan_requests, run, run_parts};
+pub use run::{Output, Pool, Request, Settings, plan_requests, run, run_parts};
 pub use trie::Forest;

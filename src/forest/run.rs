@@ -6,7 +6,7 @@ use candle_core::{DType, Device, Tensor};
 
 use super::chunk::{Plan, plan};
 use super::trie::Forest;
-use crate::error::{Error, Kind, Place, Refusal, Result};
+use crate::error::{Diagnostic, Error, Kind, Place, Result};
 use crate::model::Decoder;
 use crate::model::decoder::{Passage, Steering, Target, Workspace};
 use crate::units::{Layer, OneOf, TokenSpan};
@@ -50,7 +50,7 @@ impl AsRef<[u32]> for Request {
 
 /// What was read from one sequence.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Reading {
+pub struct Output {
     /// Pooled residual stream, `[len(layers), hidden]` row-major; empty if no response was asked for.
     pub resid: Vec<f32>,
     /// Σ log P(token | all before it) over the response, natural log; 0 where it was not asked for.
@@ -100,7 +100,7 @@ pub fn run(
     settings: &Settings,
     place: &dyn Fn(usize) -> Place,
     progress: &mut dyn FnMut(usize) -> Result<()>,
-) -> Result<Vec<Reading>> {
+) -> Result<Vec<Output>> {
     run_parts(decoder, requests, &[requests.len()], settings, place, progress)
 }
 
@@ -117,7 +117,7 @@ pub fn run_parts(
     settings: &Settings,
     place: &dyn Fn(usize) -> Place,
     progress: &mut dyn FnMut(usize) -> Result<()>,
-) -> Result<Vec<Reading>> {
+) -> Result<Vec<Output>> {
     let mut chunks: Vec<Vec<usize>> = Vec::new();
     let mut start = 0;
     settings.steering.check(decoder.config())?;
@@ -129,7 +129,7 @@ pub fn run_parts(
         }
         start = end;
     }
-    let mut readings = vec![Reading::default(); requests.len()];
+    let mut readings = vec![Output::default(); requests.len()];
     let mut workspace = Workspace::default();
     // Weights in memory serve one chunk after the other; weights that are read serve all chunks at once.
     let together = if decoder.streams() { chunks.len().max(1) } else { 1 };
@@ -190,14 +190,14 @@ impl RunError {
     fn locate(self, place: impl Fn(usize) -> Place) -> Error {
         match self {
             Self::Other(e) => e,
-            Self::NoResponse(request) => Refusal::new(
+            Self::NoResponse(request) => Diagnostic::new(
                 Kind::Invalid,
                 "the response's tokens of a text without a response cannot be steered",
             )
             .at(place(request))
             .expected("a text with a response, or steering at all tokens")
             .into(),
-            Self::NotFinite(NotFinite { request, layer }) => Refusal::new(
+            Self::NotFinite(NotFinite { request, layer }) => Diagnostic::new(
                 Kind::NotFinite,
                 format!("NaN or infinity in the residual stream at layer {layer}"),
             )
@@ -297,7 +297,7 @@ impl<'a> Chunk<'a> {
     }
 
     /// Pools the residual stream of every response, if this layer is wanted.
-    fn pool(&self, settings: &Settings, readings: &mut [Reading]) -> Result<(), RunError> {
+    fn pool(&self, settings: &Settings, readings: &mut [Output]) -> Result<(), RunError> {
         let layer = self.passage.layer();
         let Ok(slot) = settings.layers.binary_search(&layer) else { return Ok(()) };
         if self.pooled.is_empty() {
@@ -363,12 +363,7 @@ impl<'a> Chunk<'a> {
 }
 
 /// Writes what was pooled at the `slot`-th of so many layers.
-fn keep(
-    reading: &mut Reading,
-    (slot, layers): (usize, usize),
-    width: usize,
-    mean: impl Iterator<Item = f32>,
-) {
+fn keep(reading: &mut Output, (slot, layers): (usize, usize), width: usize, mean: impl Iterator<Item = f32>) {
     reading.resid.resize(layers * width, 0.0);
     reading.resid[slot * width..(slot + 1) * width].iter_mut().zip(mean).for_each(|(cell, m)| *cell = m);
 }
@@ -387,7 +382,7 @@ fn run_together(
     chunks: &[Vec<usize>],
     settings: &Settings,
     workspace: &mut Workspace,
-    readings: &mut [Reading],
+    readings: &mut [Output],
     progress: &mut dyn FnMut(usize) -> Result<()>,
 ) -> Result<(), RunError> {
     let forests = chunks
@@ -401,7 +396,7 @@ fn run_together(
         .collect::<Result<Vec<_>>>()?;
     let members: Vec<&Request> = chunks.iter().flat_map(|c| c.members).map(|&i| &requests[i]).collect();
     let last = settings.last_layer(&members, decoder.config().num_blocks());
-    let mut told = Told { steps: (last.0 + 1) * chunks.len(), ..Told::default() };
+    let mut told = TokenProgress { steps: (last.0 + 1) * chunks.len(), ..TokenProgress::default() };
     told.tokens = forests.iter().map(|f| f.packing().len()).sum();
     for chunk in &chunks {
         chunk.pool(settings, readings)?;
@@ -453,14 +448,14 @@ fn run_together(
 
 /// Progress in packed tokens, told in steps that add up to all of them.
 #[derive(Default)]
-struct Told {
+struct TokenProgress {
     tokens: usize,
     steps: usize,
     done: usize,
     told: usize,
 }
 
-impl Told {
+impl TokenProgress {
     fn step(&mut self, progress: &mut dyn FnMut(usize) -> Result<()>) -> Result<()> {
         self.done += 1;
         let now = (self.tokens as u128 * self.done as u128 / self.steps.max(1) as u128) as usize;

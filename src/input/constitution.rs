@@ -10,7 +10,7 @@ use toml::de::DeValue;
 use super::embedded;
 use super::name::{check_name, nearest};
 use super::settings::{Document, Section};
-use crate::error::{Error, Kind, Place, Refusal, Result};
+use crate::error::{Diagnostic, Error, Kind, Place, Result};
 use crate::units::OneOf;
 
 /// What kind of constitution it is.
@@ -139,7 +139,7 @@ pub fn read_constitutions(paths: &[PathBuf]) -> Result<Vec<Constitution>> {
         if seen.insert(file.canonicalize().unwrap_or_else(|_| file.clone())) {
             let constitution = read(&file)?;
             if let Some(other) = all.iter().find(|c| c.name == constitution.name) {
-                return Err(Refusal::new(Kind::Invalid, format!("the name `{}` is taken", other.name))
+                return Err(Diagnostic::new(Kind::Invalid, format!("the name `{}` is taken", other.name))
                     .at(constitution.place)
                     .expected("names that are unique among the constitutions")
                     .found(format!("the same name in {}", other.place))
@@ -168,8 +168,8 @@ pub fn read(path: &Path) -> Result<Constitution> {
     document.read(|section| {
         let name = section.required_text("name").filter(|name| match usable(name) {
             Ok(()) => true,
-            Err(refusal) => {
-                section.problem("name", refusal);
+            Err(diagnostic) => {
+                section.problem("name", diagnostic);
                 false
             }
         });
@@ -182,8 +182,10 @@ pub fn read(path: &Path) -> Result<Constitution> {
         let mut relation = |key| {
             let other = section.text(key)?;
             if Some(&other) == name.as_ref() {
-                section
-                    .problem(key, Refusal::new(Kind::Invalid, format!("`{key}` names the file's own name")));
+                section.problem(
+                    key,
+                    Diagnostic::new(Kind::Invalid, format!("`{key}` names the file's own name")),
+                );
             }
             Some(other)
         };
@@ -203,10 +205,10 @@ pub fn read(path: &Path) -> Result<Constitution> {
     })
 }
 
-fn usable(name: &str) -> Result<(), Refusal> {
+fn usable(name: &str) -> Result<(), Diagnostic> {
     check_name("the name", name)?;
     if name == BARE {
-        return Err(Refusal::new(Kind::Invalid, format!("the name `{BARE}` is reserved"))
+        return Err(Diagnostic::new(Kind::Invalid, format!("the name `{BARE}` is reserved"))
             .expected("a name other than that of the bare context, without any constitution")
             .remedy("rename it"));
     }
@@ -229,7 +231,7 @@ fn expectations(section: &mut Section) -> BTreeMap<String, Sign> {
     });
     for (name, sign) in signs.unwrap_or_default() {
         match check_name("a value's name in `expect`", &name) {
-            Err(refusal) if name != ANY_VALUE => section.problem("expect", refusal),
+            Err(diagnostic) if name != ANY_VALUE => section.problem("expect", diagnostic),
             _ => drop(expect.insert(name, sign)),
         }
     }
@@ -245,7 +247,7 @@ fn files(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
         } else if path.is_dir() {
             let found = in_folder(path)?;
             if found.is_empty() {
-                return Err(Refusal::new(Kind::Missing, "no constitution in the folder")
+                return Err(Diagnostic::new(Kind::Missing, "no constitution in the folder")
                     .at(Place::file(path))
                     .expected("files that end in .toml")
                     .into());
@@ -288,15 +290,15 @@ fn check_relations(constitution: &Constitution, all: &[Constitution]) -> Result<
             continue;
         }
         let names = all.iter().map(|c| c.name.as_str()).filter(|name| *name != constitution.name);
-        let mut refusal =
-            Refusal::new(Kind::Invalid, format!("`{key}` names a constitution that is not there"))
+        let mut diagnostic =
+            Diagnostic::new(Kind::Invalid, format!("`{key}` names a constitution that is not there"))
                 .at(constitution.place.clone())
                 .expected("the name of another constitution, among those read or beside this file")
                 .found(format!("`{other}`"));
         if let Some(near) = nearest(other, names) {
-            refusal = refusal.remedy(format!("did you mean `{near}`?"));
+            diagnostic = diagnostic.remedy(format!("did you mean `{near}`?"));
         }
-        return Err(refusal.into());
+        return Err(diagnostic.into());
     }
     Ok(())
 }

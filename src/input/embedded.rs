@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::name::nearest;
 use crate::artifact;
-use crate::error::{Kind, Place, Refusal, Result};
+use crate::error::{Diagnostic, Kind, Place, Result};
 
 /// What the name of something that comes with the program begins with.
 const PREFIX: &str = "embedded:";
@@ -167,13 +167,13 @@ fn find<'a>(
     if let Some((_, text)) = files.find(|(n, _)| *n == name) {
         return Ok(text);
     }
-    let mut refusal = Refusal::new(Kind::Missing, "nothing of that name comes with the program")
+    let mut diagnostic = Diagnostic::new(Kind::Missing, "nothing of that name comes with the program")
         .at(Place::file(path))
         .expected(known.iter().map(|n| format!("{PREFIX}{n}")).collect::<Vec<_>>().join(", "));
     if let Some(near) = nearest(name, known.iter().copied()) {
-        refusal = refusal.remedy(format!("did you mean `{PREFIX}{near}`?"));
+        diagnostic = diagnostic.remedy(format!("did you mean `{PREFIX}{near}`?"));
     }
-    Err(refusal.into())
+    Err(diagnostic.into())
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::path::PathBuf;
 
-use crate::error::{Place, Refusal};
+use crate::error::{Diagnostic, Place};
 
 /// Who speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -140,7 +140,7 @@ pub struct Items {
     /// In the order of the files, then of the rows.
     pub items: Vec<Item>,
     /// Rows left out because the caller asked for it (`--skip-bad`), each with the reason.
-    pub skipped: Vec<Refusal>,
+    pub skipped: Vec<Diagnostic>,
     /// Remarks for the user, one sentence each: unknown keys, rows read in an unusual way.
     pub notes: Vec<String>,
     /// The files that were read, as the user named them, each with its hex SHA-256 as it lies on disk.

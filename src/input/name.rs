@@ -1,6 +1,6 @@
 //! Names that become parts of tensor names: values and constitutions.
 
-use crate::error::{Kind, Refusal};
+use crate::error::{Diagnostic, Kind};
 
 /// Longest name, in bytes.
 pub const MAX_NAME: usize = 64;
@@ -10,12 +10,12 @@ pub const MAX_NAME: usize = 64;
 ///
 /// # Errors
 /// [`Kind::Invalid`] with the name; the caller adds the place.
-pub fn check_name(what: &str, name: &str) -> Result<(), Refusal> {
+pub fn check_name(what: &str, name: &str) -> Result<(), Diagnostic> {
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     if !name.is_empty() && name.len() <= MAX_NAME && name.chars().all(allowed) {
         return Ok(());
     }
-    Err(Refusal::new(Kind::Invalid, format!("{what} cannot be used: it becomes part of a tensor's name"))
+    Err(Diagnostic::new(Kind::Invalid, format!("{what} cannot be used: it becomes part of a tensor's name"))
         .expected(format!("1 to {MAX_NAME} of the characters A-Z a-z 0-9 . _ -"))
         .found(format!("`{name}`"))
         .remedy("rename it"))

@@ -6,11 +6,11 @@ use std::path::Path;
 use super::container::for_each_row;
 use super::formats::{self, Context, Notes};
 use super::item::Prompt;
-use crate::error::{Kind, Place, Refusal, Result};
+use crate::error::{Diagnostic, Kind, Place, Result};
 
 /// A prompt and where it was read.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Asked {
+pub struct PromptRecord {
     /// Its id: its own, or FILE-NUMBER.
     pub id: String,
     /// The prompt.
@@ -24,31 +24,31 @@ pub struct Asked {
 ///
 /// # Errors
 /// With file and line: rows of no known format, or without a prompt; [`Kind::Missing`] for a file without rows.
-pub fn read_prompts(path: &Path, limit: Option<usize>) -> Result<Vec<Asked>> {
+pub fn read_prompts(path: &Path, limit: Option<usize>) -> Result<Vec<PromptRecord>> {
     let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     let mut notes = Notes::default();
-    let mut out: Vec<Asked> = Vec::new();
+    let mut out: Vec<PromptRecord> = Vec::new();
     for_each_row(path, &mut |row| {
         if limit.is_some_and(|most| out.len() >= most) {
             return Ok(ControlFlow::Break(()));
         }
         let place = Place::file(path).line(row.line);
-        let at = |mut refusal: Refusal| {
-            refusal.place = place.clone();
-            refusal
+        let at = |mut diagnostic: Diagnostic| {
+            diagnostic.place = place.clone();
+            diagnostic
         };
         let content = row.content.map_err(at)?;
         let mut context = Context { value_name: None, notes: &mut notes, place: &place };
         let prompt = formats::prompt(&content, &mut context).map_err(at)?;
         if prompt.plain_text().trim().is_empty() {
-            return Err(at(Refusal::new(Kind::Invalid, "the prompt is empty")).into());
+            return Err(at(Diagnostic::new(Kind::Invalid, "the prompt is empty")).into());
         }
         let id = formats::own_id(&content).unwrap_or_else(|| format!("{stem}-{}", row.number));
-        out.push(Asked { id, prompt, place });
+        out.push(PromptRecord { id, prompt, place });
         Ok(ControlFlow::Continue(()))
     })?;
     if out.is_empty() {
-        return Err(Refusal::new(Kind::Missing, "no prompt in the file").at(Place::file(path)).into());
+        return Err(Diagnostic::new(Kind::Missing, "no prompt in the file").at(Place::file(path)).into());
     }
     Ok(out)
 }
@@ -57,7 +57,7 @@ pub fn read_prompts(path: &Path, limit: Option<usize>) -> Result<Vec<Asked>> {
 mod tests {
     use super::*;
 
-    fn read(text: &str) -> Result<Vec<Asked>> {
+    fn read(text: &str) -> Result<Vec<PromptRecord>> {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("p.jsonl");
         std::fs::write(&path, text).expect("a file");

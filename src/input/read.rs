@@ -12,7 +12,7 @@ use super::embedded::{self, sha256};
 use super::formats::{self, Context, Draft, Notes};
 use super::item::{Item, Items};
 use super::name::check_name;
-use crate::error::{Kind, Place, Refusal, Result};
+use crate::error::{Diagnostic, Kind, Place, Result};
 
 /// How to read items.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -42,7 +42,7 @@ pub struct ReadOptions {
 /// array that is not closed, a damaged parquet file), nor files that are missing or hold no usable row.
 pub fn read_items(paths: &[PathBuf], options: &ReadOptions) -> Result<Items> {
     if options.limit == Some(0) {
-        return Err(Refusal::new(Kind::Invalid, "the limit allows no item")
+        return Err(Diagnostic::new(Kind::Invalid, "the limit allows no item")
             .expected("a limit of at least 1")
             .found("0")
             .into());
@@ -52,8 +52,13 @@ pub fn read_items(paths: &[PathBuf], options: &ReadOptions) -> Result<Items> {
     }
     check_distinct(paths)?;
     let labels = labels(paths);
-    let mut reading =
-        Reading { options, items: Items::default(), file: 0, notes: Notes::default(), ids: HashMap::new() };
+    let mut reading = ItemReader {
+        options,
+        items: Items::default(),
+        file: 0,
+        notes: Notes::default(),
+        ids: HashMap::new(),
+    };
     let mut ends = Vec::with_capacity(paths.len());
     for (path, label) in paths.iter().zip(&labels) {
         reading.file = 0;
@@ -84,7 +89,7 @@ fn shares(limit: usize, counts: &[usize]) -> Vec<usize> {
     shares
 }
 
-struct Reading<'o> {
+struct ItemReader<'o> {
     options: &'o ReadOptions,
     items: Items,
     /// Items of the file that is being read.
@@ -94,7 +99,7 @@ struct Reading<'o> {
     ids: HashMap<String, Place>,
 }
 
-impl Reading<'_> {
+impl ItemReader<'_> {
     fn is_full(&self) -> bool {
         self.options.limit.is_some_and(|limit| self.file >= limit)
     }
@@ -118,20 +123,20 @@ impl Reading<'_> {
                 self.items.items.push(item);
                 self.file += 1;
             }
-            Err(mut refusal) => {
+            Err(mut diagnostic) => {
                 // A row of several lines says itself on which of them it is broken.
-                place.line = refusal.place.line.or(place.line);
-                refusal.place = place;
+                place.line = diagnostic.place.line.or(place.line);
+                diagnostic.place = place;
                 if !self.options.skip_bad {
                     let hint = "or leave such rows out with --skip-bad";
-                    refusal.remedy = Some(match refusal.remedy {
+                    diagnostic.remedy = Some(match diagnostic.remedy {
                         Some(remedy) if remedy.contains("--skip-bad") => remedy,
                         Some(remedy) => format!("{remedy}, {hint}"),
                         None => format!("correct the row, {hint}"),
                     });
-                    return Err(refusal.into());
+                    return Err(diagnostic.into());
                 }
-                self.items.skipped.push(refusal);
+                self.items.skipped.push(diagnostic);
             }
         }
         Ok(if self.is_full() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
@@ -142,11 +147,11 @@ impl Reading<'_> {
         row: &Map<String, Value>,
         made_up: String,
         place: &mut Place,
-    ) -> Result<Item, Refusal> {
+    ) -> Result<Item, Diagnostic> {
         let id = formats::own_id(row).unwrap_or(made_up);
         place.id = Some(id.clone());
         if let Some(other) = self.ids.get(&id) {
-            return Err(Refusal::new(Kind::Invalid, "the id is taken")
+            return Err(Diagnostic::new(Kind::Invalid, "the id is taken")
                 .expected("ids that are unique over all files")
                 .found(format!("the same id at {other}"))
                 .remedy("rename one of the two"));
@@ -161,17 +166,17 @@ impl Reading<'_> {
 
     fn finish(mut self, paths: &[PathBuf]) -> Result<Items> {
         let Some(first) = paths.first() else {
-            return Err(Refusal::new(Kind::Missing, "no file of items is given").into());
+            return Err(Diagnostic::new(Kind::Missing, "no file of items is given").into());
         };
         if self.items.items.is_empty() {
             let skipped = &self.items.skipped;
-            let mut refusal = Refusal::new(Kind::Missing, "the data hold no item")
+            let mut diagnostic = Diagnostic::new(Kind::Missing, "the data hold no item")
                 .at(Place::file(first))
                 .found(format!("{} files and {} bad rows", paths.len(), skipped.len()));
             if let Some(bad) = skipped.first() {
-                refusal = refusal.remedy(format!("see the first bad row: {bad}"));
+                diagnostic = diagnostic.remedy(format!("see the first bad row: {bad}"));
             }
-            return Err(refusal.into());
+            return Err(diagnostic.into());
         }
         self.items.notes = self.notes.sentences();
         if let Some(name) = &self.options.value_name
@@ -186,17 +191,17 @@ impl Reading<'_> {
 }
 
 /// What has to hold for a row of any format.
-fn check(draft: &Draft) -> Result<(), Refusal> {
-    let invalid = |what: String| Refusal::new(Kind::Invalid, what);
+fn check(draft: &Draft) -> Result<(), Diagnostic> {
+    let invalid = |what: String| Diagnostic::new(Kind::Invalid, what);
     if draft.prompt.messages().iter().all(|m| m.content.trim().is_empty()) {
         return Err(invalid("the prompt is empty".into()).expected("a text for the responses to answer"));
     }
     if draft.responses.is_empty() {
-        return Err(Refusal::new(Kind::Missing, "there is no response").expected("at least one"));
+        return Err(Diagnostic::new(Kind::Missing, "there is no response").expected("at least one"));
     }
     for (number, response) in draft.responses.iter().enumerate() {
         if response.text.trim().is_empty() {
-            return Err(Refusal::new(Kind::EmptyResponse, format!("response {number} has no text"))
+            return Err(Diagnostic::new(Kind::EmptyResponse, format!("response {number} has no text"))
                 .expected("at least one character that is not white space")
                 .found(format!(
                     "{:?}, as response {number} of {}, counted from 0",
@@ -207,7 +212,7 @@ fn check(draft: &Draft) -> Result<(), Refusal> {
         for (name, label) in &response.values {
             check_name(&format!("the value name in response {number}"), name)?;
             if !(*label as f32).is_finite() {
-                return Err(Refusal::new(
+                return Err(Diagnostic::new(
                     Kind::NotFinite,
                     format!("the label `{name}` of response {number} is no finite number in 32 bits"),
                 )
@@ -244,7 +249,7 @@ fn check_distinct(paths: &[PathBuf]) -> Result<()> {
         if let Some(real) = embedded.or_else(|| path.canonicalize().ok())
             && !seen.insert(real)
         {
-            return Err(Refusal::new(Kind::Invalid, "the file is given twice")
+            return Err(Diagnostic::new(Kind::Invalid, "the file is given twice")
                 .at(Place::file(path))
                 .remedy("name it once")
                 .into());

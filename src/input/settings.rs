@@ -11,7 +11,7 @@ use toml::de::{DeString, DeTable, DeValue};
 use super::embedded;
 use super::name::nearest;
 use crate::artifact;
-use crate::error::{Error, Kind, Place, Refusal, Result};
+use crate::error::{Diagnostic, Error, Kind, Place, Result};
 use crate::units::OneOf;
 
 /// Largest TOML file that is read, in bytes.
@@ -36,7 +36,7 @@ pub struct Document {
     sha256: String,
     /// Where each setting's text begins, and its origin.
     settings: Vec<(usize, Setting)>,
-    problems: RefCell<Vec<Refusal>>,
+    problems: RefCell<Vec<Diagnostic>>,
 }
 
 /// A table of a document, read key by key; at the end the keys that nobody asked for are blamed.
@@ -75,7 +75,7 @@ impl Setting {
     pub fn parse(text: &str) -> Result<Self> {
         let origin = format!("--set {text}");
         let invalid = |found: &str| {
-            Refusal::new(Kind::Invalid, format!("`{origin}` cannot be used"))
+            Diagnostic::new(Kind::Invalid, format!("`{origin}` cannot be used"))
                 .expected("KEY=VALUE, such as judge.mode=implicit or fit.weights={harmless=2}")
                 .found(found.to_owned())
         };
@@ -112,7 +112,7 @@ impl Document {
     /// [`Kind::Missing`] for a file that is not there, [`Kind::Malformed`] for one that is not UTF-8 or
     /// larger than 16 MiB.
     pub fn open(path: &Path) -> Result<Self> {
-        let refuse = |kind, what: &str| Refusal::new(kind, what).at(Place::file(path));
+        let refuse = |kind, what: &str| Diagnostic::new(kind, what).at(Place::file(path));
         let meta = std::fs::metadata(path).map_err(|e| match e.kind() {
             std::io::ErrorKind::NotFound => {
                 refuse(Kind::Missing, "no such file").remedy("check the path").into()
@@ -137,7 +137,7 @@ impl Document {
         let sha256 = artifact::sha256(&bytes);
         let mut text = String::from_utf8(bytes).map_err(|e| {
             let at = e.utf8_error().valid_up_to();
-            Refusal::new(Kind::Malformed, "the file is not UTF-8")
+            Diagnostic::new(Kind::Malformed, "the file is not UTF-8")
                 .at(Place::file(path))
                 .found(format!("an invalid byte at {}", at + 1))
         })?;
@@ -208,11 +208,11 @@ impl Document {
         let whole = self.path.map(Place::file).unwrap_or_default();
         match (result, problems.len()) {
             (Some(result), 0) => Ok(result),
-            (None, 0) => Err(Refusal::new(Kind::Invalid, "the file cannot be used").at(whole).into()),
+            (None, 0) => Err(Diagnostic::new(Kind::Invalid, "the file cannot be used").at(whole).into()),
             (_, 1) => Err(problems.remove(0).into()),
             (_, count) => {
                 let shown: String = problems.iter().map(|problem| format!("\n{problem}")).collect();
-                Err(Refusal::new(problems[0].kind, format!("{count} problems{shown}")).at(whole).into())
+                Err(Diagnostic::new(problems[0].kind, format!("{count} problems{shown}")).at(whole).into())
             }
         }
     }
@@ -222,7 +222,7 @@ impl Document {
         let (table, errors) = DeTable::parse_recoverable(&self.text[from..to]);
         for error in errors {
             let at = from + error.span().map_or(0, |span| span.start);
-            self.add(Refusal::new(Kind::Malformed, "the file is not TOML").found(error.message()), at, "");
+            self.add(Diagnostic::new(Kind::Malformed, "the file is not TOML").found(error.message()), at, "");
         }
         shifted(table.into_inner(), from)
     }
@@ -238,7 +238,7 @@ impl Document {
     }
 
     /// Adds a problem with a key at a byte of the text.
-    fn add(&self, refusal: Refusal, at: usize, key: &str) {
+    fn add(&self, diagnostic: Diagnostic, at: usize, key: &str) {
         let place = match (self.setting(at), &self.path) {
             (Some(setting), _) => Place::default().id(&setting.origin),
             (None, None) => Place::default(),
@@ -248,7 +248,7 @@ impl Document {
                 place
             }
         };
-        self.problems.borrow_mut().push(refusal.at(place));
+        self.problems.borrow_mut().push(diagnostic.at(place));
     }
 }
 
@@ -269,11 +269,11 @@ impl<'d> Section<'d> {
     }
 
     /// Adds a problem with a key, at the key's line, or the table's where it is not there.
-    pub fn problem(&self, key: &str, refusal: Refusal) {
+    pub fn problem(&self, key: &str, diagnostic: Diagnostic) {
         // A setting beside a key that is missing is not what is wrong.
         let own = if self.document.setting(self.at).is_some() { 0 } else { self.at };
         let at = self.find(key).map_or(own, |(at, _)| at);
-        self.document.add(refusal, at, &self.full_name(key));
+        self.document.add(diagnostic, at, &self.full_name(key));
     }
 
     /// A text.
@@ -289,7 +289,7 @@ impl<'d> Section<'d> {
         }
         let text = self.text(key)?;
         if text.trim().is_empty() {
-            self.problem(key, Refusal::new(Kind::Invalid, format!("`{key}` is empty")).expected("a text"));
+            self.problem(key, Diagnostic::new(Kind::Invalid, format!("`{key}` is empty")).expected("a text"));
             return None;
         }
         Some(text)
@@ -336,7 +336,7 @@ impl<'d> Section<'d> {
             };
             self.problem(
                 key,
-                Refusal::new(Kind::Invalid, format!("`{key}` cannot be used"))
+                Diagnostic::new(Kind::Invalid, format!("`{key}` cannot be used"))
                     .expected(expected)
                     .found(found),
             );
@@ -351,20 +351,20 @@ impl<'d> Section<'d> {
             return Some(value);
         }
         let known: Vec<_> = T::WORDS.iter().map(|(word, ..)| *word).collect();
-        let mut refusal = Refusal::new(Kind::Invalid, format!("`{key}` cannot be used"))
+        let mut diagnostic = Diagnostic::new(Kind::Invalid, format!("`{key}` cannot be used"))
             .expected(format!("`{}`", known.join("`, `")))
             .found(format!("`{text}`"));
         if let Some(near) = nearest(&text, known) {
-            refusal = refusal.remedy(format!("did you mean `{near}`?"));
+            diagnostic = diagnostic.remedy(format!("did you mean `{near}`?"));
         }
-        self.problem(key, refusal);
+        self.problem(key, diagnostic);
         None
     }
 
     /// Blames a key that is not there.
     pub fn missing(&mut self, key: &'static str, expected: &str) {
         self.asked.push(key);
-        self.problem(key, Refusal::new(Kind::Missing, format!("no `{key}`")).expected(expected));
+        self.problem(key, Diagnostic::new(Kind::Missing, format!("no `{key}`")).expected(expected));
     }
 
     /// A table inside this one, read with `read`.
@@ -374,7 +374,7 @@ impl<'d> Section<'d> {
         let Some(table) = value.get_ref().as_table() else {
             self.problem(
                 key,
-                Refusal::new(Kind::Invalid, format!("`{key}` cannot be used"))
+                Diagnostic::new(Kind::Invalid, format!("`{key}` cannot be used"))
                     .expected(format!("a table: [{}]", self.full_name(key)))
                     .found(shown(value.get_ref())),
             );
@@ -415,12 +415,12 @@ impl<'d> Section<'d> {
             let mut known = self.asked.clone();
             known.sort_unstable();
             known.dedup();
-            let mut refusal = Refusal::new(Kind::UnknownKey, format!("unknown key `{key}`"))
+            let mut diagnostic = Diagnostic::new(Kind::UnknownKey, format!("unknown key `{key}`"))
                 .expected(format!("`{}`", known.join("`, `")));
             if let Some(near) = nearest(key, known) {
-                refusal = refusal.remedy(format!("did you mean `{near}`?"));
+                diagnostic = diagnostic.remedy(format!("did you mean `{near}`?"));
             }
-            self.document.add(refusal, at, &self.full_name(key));
+            self.document.add(diagnostic, at, &self.full_name(key));
         }
     }
 }

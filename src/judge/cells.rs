@@ -13,8 +13,8 @@ use ndarray::{ArrayD, IxDyn};
 use super::states::{self, States};
 use crate::capture::Sharded;
 use crate::capture::job::fingerprint;
-use crate::error::{Error, Kind, Place, Refusal, Result};
-use crate::forest::{self, Pool, Reading, Request, Settings};
+use crate::error::{Diagnostic, Error, Kind, Place, Result};
+use crate::forest::{self, Output, Pool, Request, Settings};
 use crate::model::Decoder;
 use crate::store::{self, Shard, Store};
 use crate::units::{Layer, TokenSpan};
@@ -160,7 +160,7 @@ impl Cells<'_> {
             parts.push(Part { units, names, cells, missing });
         }
         let parts = RefCell::new(parts);
-        let put = |range: &Range<usize>, _: &str, readings: &[Reading]| -> Result<()> {
+        let put = |range: &Range<usize>, _: &str, readings: &[Output]| -> Result<()> {
             let at = ranges.partition_point(|r: &Range<usize>| r.start < range.start);
             let mut parts = parts.borrow_mut();
             let part = &mut parts[whose[at]];
@@ -228,7 +228,7 @@ impl Cells<'_> {
     }
 
     /// The lens on every reading, `[readings, layers]`; `numbers` are the requests'.
-    fn lens(&self, decoder: &Decoder, numbers: &[usize], readings: &[Reading]) -> Result<Vec<f32>> {
+    fn lens(&self, decoder: &Decoder, numbers: &[usize], readings: &[Output]) -> Result<Vec<f32>> {
         let width = self.layers.len();
         let mut out = vec![0.0; readings.len() * width];
         if width == 0 {
@@ -270,7 +270,7 @@ impl Cells<'_> {
     }
 
     fn foreign(&self, units: &Range<usize>) -> Error {
-        Refusal::new(Kind::RunConflict, "judgments of another job lie in the folder")
+        Diagnostic::new(Kind::RunConflict, "judgments of another job lie in the folder")
             .found(format!("{}.safetensors", self.key(units)))
             .remedy("remove the folder `shards`, and run the same command again")
             .into()

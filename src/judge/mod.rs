@@ -16,7 +16,7 @@ pub use states::States;
 pub use template::{Form, JudgeTemplate, Mode, Question};
 
 use crate::capture::job::{check_length, placed};
-use crate::error::{Error, Kind, Refusal, Result};
+use crate::error::{Diagnostic, Error, Kind, Result};
 use crate::forest::{Request, Settings};
 use crate::input::{Constitution, Item};
 use crate::model::Model;
@@ -49,7 +49,7 @@ pub fn ring(item: usize, responses: &[usize]) -> Vec<Pair> {
 
 /// Everything to be asked: for each pair and constitution, two orders.
 #[derive(Debug, Clone, Default)]
-pub struct Docket {
+pub struct JudgeBatch {
     /// The pairs that can be judged.
     pub pairs: Vec<Pair>,
     /// Number of constitutions.
@@ -57,7 +57,7 @@ pub struct Docket {
     /// `[pairs, constitutions, 2]` requests: `ab`, then `ba`.
     pub requests: Vec<Request>,
     /// Pairs left out, with the reason.
-    pub skipped: Vec<Refusal>,
+    pub skipped: Vec<Diagnostic>,
 }
 
 /// Log-odds of the answer shown first, for each constitution, in both orders.
@@ -76,7 +76,7 @@ pub struct Judgement {
 ///
 /// # Errors
 /// [`Kind::AnswerTokens`]; without `skip_bad`, the first pair that is too long.
-pub fn docket(
+pub fn judge_batch(
     model: &Model,
     judge: &JudgeTemplate,
     chat: &Template,
@@ -84,9 +84,9 @@ pub fn docket(
     constitutions: &[&Constitution],
     pairs: &[Pair],
     skip_bad: bool,
-) -> Result<Docket> {
+) -> Result<JudgeBatch> {
     if judge.mode != Mode::Pairwise {
-        return Err(Refusal::new(Kind::Unsupported, "a pointwise judge template for pairwise judging")
+        return Err(Diagnostic::new(Kind::Unsupported, "a pointwise judge template for pairwise judging")
             .expected("mode = \"pairwise\"")
             .into());
     }
@@ -111,20 +111,20 @@ pub fn docket(
             Ok(requests)
         })
         .collect();
-    let mut docket = Docket { constitutions: constitutions.len(), ..Docket::default() };
+    let mut judge_batch = JudgeBatch { constitutions: constitutions.len(), ..JudgeBatch::default() };
     for (pair, result) in pairs.iter().zip(asked) {
         match result {
             Ok(requests) => {
-                docket.pairs.push(*pair);
-                docket.requests.extend(requests);
+                judge_batch.pairs.push(*pair);
+                judge_batch.requests.extend(requests);
             }
-            Err(Error::Refused(refusal)) if skip_bad && refusal.kind == Kind::TooLong => {
-                docket.skipped.push(*refusal);
+            Err(Error::Diagnostic(diagnostic)) if skip_bad && diagnostic.kind == Kind::TooLong => {
+                judge_batch.skipped.push(*diagnostic);
             }
             Err(e) => return Err(e),
         }
     }
-    Ok(docket)
+    Ok(judge_batch)
 }
 
 fn ask(model: &Model, judge: &JudgeTemplate, chat: &Template, question: &Question<'_>) -> Result<Request> {
@@ -142,7 +142,7 @@ fn ask(model: &Model, judge: &JudgeTemplate, chat: &Template, question: &Questio
 /// What the forward refuses, what `progress` returns, what the file system says.
 pub fn judge(
     model: &Model,
-    docket: &Docket,
+    judge_batch: &JudgeBatch,
     cells: &Cells<'_>,
     settings: &Settings,
     store: &Store,
@@ -150,8 +150,8 @@ pub fn judge(
     progress: &mut dyn FnMut(usize) -> Result<()>,
 ) -> Result<Vec<Judgement>> {
     let place = |i: usize| {
-        let pair = i / (2 * docket.constitutions.max(1));
-        items[docket.pairs[pair].item].place.clone()
+        let pair = i / (2 * judge_batch.constitutions.max(1));
+        items[judge_batch.pairs[pair].item].place.clone()
     };
     let answers = cells.answers(&model.decoder, settings, store, &place, progress)?;
     let order = |odds: &[f32], order: usize| odds.iter().copied().skip(order).step_by(2).collect();
@@ -169,7 +169,7 @@ pub fn judge(
         .collect())
 }
 
-impl Docket {
+impl JudgeBatch {
     /// The questions as they are kept, with the states at `layers`.
     pub fn cells<'a>(&'a self, job: &'a str, layers: &'a [Layer]) -> Cells<'a> {
         let (requests, constitutions) = (&self.requests[..], self.constitutions);

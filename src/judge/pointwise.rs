@@ -8,7 +8,7 @@ use rayon::prelude::*;
 use super::template::{JudgeTemplate, Mode, Question};
 use super::{Answers, Cells, ask};
 use crate::capture::job::placed;
-use crate::error::{Error, Kind, Refusal, Result};
+use crate::error::{Diagnostic, Error, Kind, Result};
 use crate::forest::{Request, Settings};
 use crate::input::{Constitution, Item};
 use crate::model::Model;
@@ -35,7 +35,7 @@ pub struct Questions {
     /// `[answers, constitutions]` requests.
     pub requests: Vec<Request>,
     /// Responses left out, with the reason.
-    pub skipped: Vec<Refusal>,
+    pub skipped: Vec<Diagnostic>,
 }
 
 /// Renders and encodes all questions. A response that is too long under one constitution is left out under
@@ -54,7 +54,7 @@ pub fn questions(
     skip_bad: bool,
 ) -> Result<Questions> {
     if judge.mode != Mode::Pointwise {
-        return Err(Refusal::new(Kind::Unsupported, "a pairwise judge template for pointwise judging")
+        return Err(Diagnostic::new(Kind::Unsupported, "a pairwise judge template for pointwise judging")
             .expected("mode = \"pointwise\"")
             .into());
     }
@@ -82,8 +82,8 @@ pub fn questions(
                 out.answers.push(*answer);
                 out.requests.extend(requests);
             }
-            Err(Error::Refused(refusal)) if skip_bad && refusal.kind == Kind::TooLong => {
-                out.skipped.push(*refusal);
+            Err(Error::Diagnostic(diagnostic)) if skip_bad && diagnostic.kind == Kind::TooLong => {
+                out.skipped.push(*diagnostic);
             }
             Err(e) => return Err(e),
         }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use minijinja::{Environment, UndefinedBehavior, context};
 use serde::Deserialize;
 
-use crate::error::{Error, Kind, Place, Refusal, Result};
+use crate::error::{Diagnostic, Error, Kind, Place, Result};
 use crate::input::Prompt;
 use crate::model::Model;
 use crate::model::chat::Template as ChatTemplate;
@@ -153,7 +153,7 @@ impl JudgeTemplate {
             }
         };
         if matches!(template.parts, Parts::Chat { .. }) && !model.has_chat_template() {
-            return Err(Refusal::new(Kind::Invalid, "a chat judge for a model without a chat template")
+            return Err(Diagnostic::new(Kind::Invalid, "a chat judge for a model without a chat template")
                 .at(Place::file(&template.path))
                 .expected("a judge template of kind = \"base\"")
                 .remedy("use the built-in judge `base`")
@@ -176,7 +176,7 @@ impl JudgeTemplate {
     /// `Malformed` for TOML or Jinja that does not parse; `Missing` for a part its kind needs.
     pub fn parse(text: &str, path: &Path) -> Result<Self> {
         let malformed = |found: String| {
-            Refusal::new(Kind::Malformed, "the judge template cannot be read")
+            Diagnostic::new(Kind::Malformed, "the judge template cannot be read")
                 .at(Place::file(path))
                 .expected("mode, kind, answers, and user (chat) or text (base)")
                 .found(found)
@@ -226,7 +226,7 @@ impl JudgeTemplate {
             self.environment.get_template(name).and_then(|t| t.render(&variables)).map_err(|e| {
                 let mut place = Place::file(&self.path).id(name);
                 place.line = e.line();
-                Refusal::new(Kind::Malformed, "the judge template failed")
+                Diagnostic::new(Kind::Malformed, "the judge template failed")
                     .at(place)
                     .expected("variables constitution, prompt, messages, first, second, response")
                     .found(e.to_string())
@@ -257,7 +257,7 @@ impl JudgeTemplate {
                 Err(why) => found = why,
             }
         }
-        Err(Refusal::new(
+        Err(Diagnostic::new(
             Kind::AnswerTokens,
             "the judge's answers are not single, distinct tokens of this model",
         )

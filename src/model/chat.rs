@@ -9,7 +9,7 @@ use std::str::FromStr;
 use minijinja::{Environment, ErrorKind, Value, context};
 use serde::Serialize;
 
-use crate::error::{Error, Kind, Place, Refusal, Result};
+use crate::error::{Diagnostic, Error, Kind, Place, Result};
 use crate::input::{Message, Prompt, Role};
 
 /// Steps a template may take: a hundred times what the longest known chat template needs for a long
@@ -87,7 +87,7 @@ impl Template {
     /// response, `Malformed` if it fails.
     pub fn render(&self, constitution: Option<&str>, prompt: &Prompt, response: &str) -> Result<Rendered> {
         if response.is_empty() {
-            return Err(Refusal::new(Kind::EmptyResponse, "the response is empty")
+            return Err(Diagnostic::new(Kind::EmptyResponse, "the response is empty")
                 .expected("at least one character of response")
                 .remedy("drop the row, or run with --skip-bad")
                 .into());
@@ -134,7 +134,7 @@ impl Jinja {
         // the rendering of the real response must agree with it on both sides.
         let marked = self.render(&messages, false)?;
         let not_found = |found: &str| -> Error {
-            Refusal::new(Kind::ResponseNotFound, "the response cannot be found in the rendered text")
+            Diagnostic::new(Kind::ResponseNotFound, "the response cannot be found in the rendered text")
                 .at(Place::file(&self.path))
                 .expected("a template that writes the assistant's content as it is, or trimmed")
                 .found(found)
@@ -158,7 +158,7 @@ impl Jinja {
             {
                 Ok(Rendered { response: before.len()..before.len() + m.len(), text, folded })
             }
-            Some("") => Err(Refusal::new(
+            Some("") => Err(Diagnostic::new(
                 Kind::EmptyResponse,
                 "the response is white space, which the template trims",
             )
@@ -208,7 +208,7 @@ impl Jinja {
             variables.insert("enable_thinking", Value::from(false));
         }
         let variables = context! { ..Value::from_serialize(&variables) };
-        let mut out = Bounded(Vec::new());
+        let mut out = BoundedWriter(Vec::new());
         self.environment
             .get_template("chat")
             .and_then(|t| t.render_captured_to(variables, &mut out).map(|_| ()))
@@ -218,9 +218,9 @@ impl Jinja {
 }
 
 /// Takes at most [`LONGEST`] bytes.
-struct Bounded(Vec<u8>);
+struct BoundedWriter(Vec<u8>);
 
-impl std::io::Write for Bounded {
+impl std::io::Write for BoundedWriter {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
         if self.0.len() + bytes.len() > LONGEST {
             return Err(std::io::Error::other(format!("it writes more than {LONGEST} bytes")));
@@ -241,7 +241,7 @@ fn jinja_error(path: &Path, what: &str, error: &minijinja::Error) -> Error {
     }
     let mut place = Place::file(path);
     place.line = error.line();
-    Refusal::new(Kind::Malformed, what)
+    Diagnostic::new(Kind::Malformed, what)
         .at(place)
         .expected("a Jinja template as Hugging Face's chat templates are")
         .found(found)

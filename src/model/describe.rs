@@ -10,7 +10,7 @@ use super::load::LoadOptions;
 use super::tokenizer::{ModelText, read_text};
 use super::weights::{Checkpoint, WeightFiles};
 use crate::artifact;
-use crate::error::{Kind, Place, Refusal, Result};
+use crate::error::{Diagnostic, Kind, Place, Result};
 
 /// What a model's files say, before the weights are read.
 pub(super) struct Described {
@@ -35,7 +35,7 @@ impl Described {
     fn folder(folder: &Path, tokenizer: Option<&Path>, options: &LoadOptions) -> Result<Self> {
         let config_path = folder.join("config.json");
         let config_text = read_text(&config_path)?.ok_or_else(|| {
-            Refusal::new(Kind::Missing, "no config.json")
+            Diagnostic::new(Kind::Missing, "no config.json")
                 .at(Place::file(&config_path))
                 .expected("a folder in Hugging Face layout: config.json, tokenizer.json, *.safetensors")
                 .remedy("point --model at the folder that holds these files, or at a GGUF file")

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tempfile::TempDir;
 
 use crate::artifact;
-use crate::error::{Error, Kind, Place, Refusal, Result};
+use crate::error::{Diagnostic, Error, Kind, Place, Result};
 
 /// The files of a model: a folder in Hugging Face layout or a GGUF file, and what is known about it.
 #[derive(Debug, Clone)]
@@ -108,12 +108,15 @@ impl ModelFiles {
             // Weights are known by their names; GGUF files may lie in folders of the repository.
             match weights_sha256.get(file.rsplit('/').next().unwrap_or(file)) {
                 Some(found) if !found.eq_ignore_ascii_case(promised) => {
-                    return Err(Refusal::new(Kind::Weights, "a file in the cache is not what the hub sent")
-                        .at(Place::file(self.folder.join(file)))
-                        .expected(format!("SHA-256 {promised}"))
-                        .found(format!("SHA-256 {found}"))
-                        .remedy("delete the file, and run again to fetch it anew")
-                        .into());
+                    return Err(Diagnostic::new(
+                        Kind::Weights,
+                        "a file in the cache is not what the hub sent",
+                    )
+                    .at(Place::file(self.folder.join(file)))
+                    .expected(format!("SHA-256 {promised}"))
+                    .found(format!("SHA-256 {found}"))
+                    .remedy("delete the file, and run again to fetch it anew")
+                    .into());
                 }
                 _ => {}
             }

@@ -18,7 +18,7 @@ use super::text::TextEncoder;
 use super::tokenizer::{ModelText, read_text};
 use super::weights::{Count, Quantization, Rounded, bits_per_weight};
 use crate::artifact;
-use crate::error::{Kind, Place, Refusal, Result};
+use crate::error::{Diagnostic, Kind, Place, Result};
 
 /// Where a model comes from, as the user names it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,7 +68,7 @@ impl ModelSource {
         } else if hub::is_id(name) && gguf::strip_extension(name).is_none() && !path.exists() {
             on_hub(name, None)
         } else {
-            return Err(Refusal::new(Kind::Missing, format!("no model `{name}`"))
+            return Err(Diagnostic::new(Kind::Missing, format!("no model `{name}`"))
                 .expected(
                     "a folder that holds config.json, tokenizer.json and *.safetensors; a GGUF file; the id of a \
                      model on the hub, owner/name, with :FILE.gguf or :TYPE for a GGUF file there; or embedded:NAME",
@@ -84,7 +84,7 @@ impl ModelSource {
                     Self::Gguf(_) => "a GGUF file",
                     _ => "an embedded model",
                 };
-                Err(Refusal::new(Kind::Invalid, format!("revision `{revision}` of `{name}`"))
+                Err(Diagnostic::new(Kind::Invalid, format!("revision `{revision}` of `{name}`"))
                     .expected("a model on the hub: other models have no revisions")
                     .found(found)
                     .remedy("leave the revision out; such a model is known by the hashes of its files")
@@ -110,13 +110,16 @@ impl ModelSource {
                 let files = embedded::files(name).ok_or_else(|| {
                     let known: Vec<String> =
                         embedded::names().iter().map(|n| format!("{EMBEDDED}{n}")).collect();
-                    Refusal::new(Kind::Missing, format!("no model `{EMBEDDED}{name}` comes with the program"))
-                        .expected(if known.is_empty() {
-                            "nothing: this build has no model of its own".to_owned()
-                        } else {
-                            format!("one of {}", known.join(", "))
-                        })
-                        .remedy("give one of these, a folder, or the id of a model on the hub")
+                    Diagnostic::new(
+                        Kind::Missing,
+                        format!("no model `{EMBEDDED}{name}` comes with the program"),
+                    )
+                    .expected(if known.is_empty() {
+                        "nothing: this build has no model of its own".to_owned()
+                    } else {
+                        format!("one of {}", known.join(", "))
+                    })
+                    .remedy("give one of these, a folder, or the id of a model on the hub")
                 })?;
                 ModelFiles::in_memory(files)
             }
@@ -272,7 +275,7 @@ impl Model {
             TemplateName::Plain => Ok((Template::Plain, "none".to_owned())),
             TemplateName::Chat => {
                 let Some(chat) = &self.chat else {
-                    return Err(Refusal::new(Kind::Missing, "the model has no chat template")
+                    return Err(Diagnostic::new(Kind::Missing, "the model has no chat template")
                         .at(Place::file(self.files.path()))
                         .expected(
                             "`chat_template` in tokenizer_config.json, chat_template.jinja, or \
@@ -288,7 +291,7 @@ impl Model {
             TemplateName::File(path) => {
                 let shown = path.display();
                 let text = read_text(path)?.ok_or_else(|| {
-                    Refusal::new(Kind::Missing, format!("no template `{shown}`"))
+                    Diagnostic::new(Kind::Missing, format!("no template `{shown}`"))
                         .expected("none, chat, or a Jinja file")
                         .remedy("check the path")
                 })?;

@@ -1,6 +1,6 @@
 //! Token segments packed into one matrix: who stands where, and who may attend to whom.
 
-use crate::error::{Kind, Refusal, Result};
+use crate::error::{Diagnostic, Kind, Result};
 
 /// A run of tokens whose prefix is the run of its parent, the parent's parent, and so on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,7 +33,7 @@ impl Packing {
     /// `Invalid` if they do not; the caller made a forest that is none.
     pub fn new(tokens: Vec<u32>, segments: Vec<Segment>) -> Result<Self> {
         let invalid = |i: usize, found: String| {
-            Refusal::new(Kind::Invalid, format!("segment {i} does not belong in a packed forest"))
+            Diagnostic::new(Kind::Invalid, format!("segment {i} does not belong in a packed forest"))
                 .expected("segments that tile the tokens in order, each after its parent")
                 .found(found)
         };

@@ -11,7 +11,7 @@ use super::gpu;
 use super::hub::Downloads;
 use super::load::{LoadOptions, Model};
 use super::{ModelFiles, ModelSource, Quantization};
-use crate::error::{Kind, Refusal, Result};
+use crate::error::{Diagnostic, Kind, Result};
 use crate::units::{Layer, OneOf};
 
 /// Which model, and how it is computed.
@@ -86,7 +86,7 @@ impl DeviceName {
         match chosen.unwrap_or(built_for) {
             Self::Cpu => Ok(Device::Cpu),
             Self::Cuda(_) if !cfg!(feature = "cuda") => {
-                Err(Refusal::new(Kind::Unsupported, "this program was built without CUDA")
+                Err(Diagnostic::new(Kind::Unsupported, "this program was built without CUDA")
                     .expected("--device cpu")
                     .remedy("build it with `cargo build --release --features cuda`")
                     .into())
@@ -197,7 +197,7 @@ impl Opened {
         let layers = each_once(asked, blocks);
         match layers.iter().find(|l| l.0 > blocks) {
             None => Ok(layers),
-            Some(bad) => Err(Refusal::new(Kind::Invalid, format!("the model has no layer {bad}"))
+            Some(bad) => Err(Diagnostic::new(Kind::Invalid, format!("the model has no layer {bad}"))
                 .expected(format!("0 (the embeddings' output) to {blocks}"))
                 .into()),
         }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use tokenizers::Tokenizer;
 
 use super::guard::guarded;
-use crate::error::{Error, Kind, Place, Refusal, Result};
+use crate::error::{Diagnostic, Error, Kind, Place, Result};
 use crate::units::TokenSpan;
 
 /// Characters `[start, end)` of a text.
@@ -45,7 +45,7 @@ impl TextEncoder {
     pub fn open(path: &Path, bos: Option<&str>, bos_id: Option<u32>) -> Result<Self> {
         let bytes = std::fs::read(path).map_err(|e| {
             if e.kind() == std::io::ErrorKind::NotFound {
-                Refusal::new(Kind::Missing, "no tokenizer.json")
+                Diagnostic::new(Kind::Missing, "no tokenizer.json")
                     .at(Place::file(path))
                     .expected("the tokenizer in Hugging Face's fast format")
                     .remedy("save it with `AutoTokenizer.from_pretrained(...).save_pretrained(folder)`")
@@ -63,7 +63,7 @@ impl TextEncoder {
     /// `Malformed` for bytes that do not parse.
     pub fn from_bytes(bytes: &[u8], path: &Path, bos: Option<&str>, bos_id: Option<u32>) -> Result<Self> {
         let malformed = |found: String| -> Error {
-            Refusal::new(Kind::Malformed, "the tokenizer cannot be read")
+            Diagnostic::new(Kind::Malformed, "the tokenizer cannot be read")
                 .at(Place::file(path))
                 .expected("tokenizer.json in Hugging Face's fast format")
                 .found(found)
@@ -126,7 +126,7 @@ impl TextEncoder {
     /// [`Kind::EmptyResponse`] for an empty range; [`Kind::ResponseMerged`] if no token qualifies.
     pub fn encode_response(&self, text: &str, response: Range<usize>) -> Result<Encoded> {
         if response.is_empty() {
-            return Err(Refusal::new(Kind::EmptyResponse, "the response is empty")
+            return Err(Diagnostic::new(Kind::EmptyResponse, "the response is empty")
                 .expected("at least one character of response")
                 .remedy("drop the row, or run with --skip-bad")
                 .into());
@@ -137,7 +137,7 @@ impl TextEncoder {
         let inside = |&(from, to): &(usize, usize)| to > first && from < end;
         match (offsets.iter().position(inside), offsets.iter().rposition(inside)) {
             (Some(start), Some(last)) => Ok(Encoded { ids, response: TokenSpan { start, end: last + 1 } }),
-            _ => Err(Refusal::new(Kind::ResponseMerged, "no token of the text belongs to the response")
+            _ => Err(Diagnostic::new(Kind::ResponseMerged, "no token of the text belongs to the response")
                 .expected("a token whose characters overlap the response")
                 .found("a response that the tokenizer drops or normalises away")
                 .remedy("drop the row, or run with --skip-bad")
@@ -149,14 +149,14 @@ impl TextEncoder {
     fn with_offsets(&self, text: &str) -> Result<(Vec<u32>, Vec<Span>)> {
         let most = self.context.saturating_mul(BYTES_A_TOKEN).max(SHORT);
         if text.len() > most {
-            return Err(Refusal::new(Kind::TooLong, "the text is longer than the model's context")
+            return Err(Diagnostic::new(Kind::TooLong, "the text is longer than the model's context")
                 .expected(format!("at most {} tokens, and {most} bytes", self.context))
                 .found(format!("{} bytes", text.len()))
                 .remedy("shorten the item, use a model with a longer context, or run with --skip-bad")
                 .into());
         }
         let failed = |found: String| -> Error {
-            Refusal::new(Kind::Malformed, "the tokenizer failed on a text")
+            Diagnostic::new(Kind::Malformed, "the tokenizer failed on a text")
                 .at(Place::file(&self.path))
                 .found(found)
                 .into()
@@ -178,7 +178,7 @@ impl TextEncoder {
     /// If the tokenizer fails.
     pub fn decode(&self, ids: &[u32]) -> Result<String> {
         let failed = |found: String| -> Error {
-            Refusal::new(Kind::Malformed, "the tokenizer cannot decode")
+            Diagnostic::new(Kind::Malformed, "the tokenizer cannot decode")
                 .at(Place::file(&self.path))
                 .found(found)
                 .into()

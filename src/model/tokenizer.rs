@@ -6,7 +6,7 @@ use std::path::Path;
 use super::gguf::{GgufText, Metadata};
 use super::text::TextEncoder;
 use crate::artifact;
-use crate::error::{Error, Kind, Place, Refusal, Result};
+use crate::error::{Diagnostic, Error, Kind, Place, Result};
 
 /// The file that a tokenizer is in.
 const FILE: &str = "tokenizer.json";
@@ -58,7 +58,7 @@ impl ModelText {
             let text = Self::beside(named, own(), None)?;
             return match differing(&text.encoder, metadata) {
                 None => Ok(text),
-                Some(found) => Err(Refusal::new(Kind::Invalid, "the tokenizer is another model's")
+                Some(found) => Err(Diagnostic::new(Kind::Invalid, "the tokenizer is another model's")
                     .at(Place::file(named))
                     .expected(format!("the tokens of {}", metadata.path().display()))
                     .found(found)
@@ -159,7 +159,7 @@ impl Special {
             let path = folder.join(file);
             let Some(text) = read_text(&path)? else { continue };
             let json: serde_json::Value = serde_json::from_str(&text).map_err(|e| {
-                Refusal::new(Kind::Malformed, "not JSON").at(Place::file(&path)).found(e.to_string())
+                Diagnostic::new(Kind::Malformed, "not JSON").at(Place::file(&path)).found(e.to_string())
             })?;
             for (key, value) in json.as_object().into_iter().flatten() {
                 let content = value.as_str().or_else(|| value.get("content").and_then(|c| c.as_str()));

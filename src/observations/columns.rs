@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use crate::error::{Kind, Place, Refusal, Result};
+use crate::error::{Diagnostic, Kind, Place, Result};
 
 /// Everything an observations file holds beside `resid`, for N rows.
 ///
@@ -100,8 +100,8 @@ struct Check<'a> {
 }
 
 impl Check<'_> {
-    fn refuse(&self, kind: Kind, tensor: &str, what: impl Into<String>) -> Refusal {
-        Refusal::new(kind, what).at(self.place.clone().id(tensor))
+    fn refuse(&self, kind: Kind, tensor: &str, what: impl Into<String>) -> Diagnostic {
+        Diagnostic::new(kind, what).at(self.place.clone().id(tensor))
     }
 
     fn names(&self) -> Result<()> {

@@ -11,7 +11,7 @@ use safetensors::tensor::{Dtype, Metadata, TensorInfo};
 use serde::de::{Deserializer as _, IgnoredAny, MapAccess, Visitor};
 
 use crate::artifact;
-use crate::error::{Error, Kind, Place, Refusal, Result};
+use crate::error::{Diagnostic, Error, Kind, Place, Result};
 
 /// No header of ours comes near it: thousands of tensors take a few hundred kB.
 const LARGEST_HEADER: u64 = 100_000_000;
@@ -34,7 +34,7 @@ impl Container {
         let mut file = File::open(path).map_err(|e| Error::io("open", path, e))?;
         let length = file.metadata().map_err(|e| Error::io("read", path, e))?.len();
         let broken = |what: &str| {
-            Refusal::new(Kind::Malformed, format!("not a whole safetensors file: {what}"))
+            Diagnostic::new(Kind::Malformed, format!("not a whole safetensors file: {what}"))
                 .at(Place::file(path))
                 .remedy("write the file again; it may have been cut short")
         };
@@ -148,14 +148,14 @@ pub(super) fn write(path: &Path, entries: &BTreeMap<String, String>, parts: Vec<
         w.write_all(&text).map_err(failed)?;
         for part in parts {
             let expected = size(&part)?;
-            let mut counted = Counted { inner: &mut *w, bytes: 0 };
+            let mut counted = CountingWriter { inner: &mut *w, bytes: 0 };
             match part.source {
                 Source::Bytes(bytes) => counted.write_all(&bytes).map_err(failed)?,
                 Source::Copy(from, info) => copy(from, &info, &mut counted, path)?,
                 Source::Stream(fill) => fill(&mut counted)?,
             }
             if counted.bytes != expected {
-                return Err(Refusal::new(Kind::Invalid, "a tensor came in another size than announced")
+                return Err(Diagnostic::new(Kind::Invalid, "a tensor came in another size than announced")
                     .at(Place::file(path).id(&part.name))
                     .expected(format!("{expected} bytes"))
                     .found(format!("{} bytes", counted.bytes))
@@ -169,7 +169,7 @@ pub(super) fn write(path: &Path, entries: &BTreeMap<String, String>, parts: Vec<
 fn size(part: &Part<'_>) -> Result<usize> {
     let bits = part.shape.iter().try_fold(part.dtype.bitsize(), |n, &s| n.checked_mul(s));
     bits.map(|b| b / 8).ok_or_else(|| {
-        Refusal::new(Kind::Invalid, "a tensor too large to be written")
+        Diagnostic::new(Kind::Invalid, "a tensor too large to be written")
             .at(Place::default().id(&part.name))
             .found(format!("shape {:?}", part.shape))
             .into()
@@ -189,12 +189,12 @@ fn copy(from: &Container, info: &TensorInfo, to: &mut dyn Write, path: &Path) ->
     Ok(())
 }
 
-struct Counted<'a> {
+struct CountingWriter<'a> {
     inner: &'a mut dyn Write,
     bytes: usize,
 }
 
-impl Write for Counted<'_> {
+impl Write for CountingWriter<'_> {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
         let n = self.inner.write(bytes)?;
         self.bytes += n;

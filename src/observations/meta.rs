@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::error::{Kind, Place, Refusal, Result};
+use crate::error::{Diagnostic, Kind, Place, Result};
 use crate::units::Layer;
 
 /// The name of the format and its version, as it stands under the metadata key `format`.
@@ -57,7 +57,7 @@ impl Meta {
         match entries.remove("format") {
             Some(format) if format == FORMAT => {}
             Some(format) => {
-                return Err(Refusal::new(Kind::Unsupported, "another format of observations")
+                return Err(Diagnostic::new(Kind::Unsupported, "another format of observations")
                     .at(place.clone().id("format"))
                     .expected(FORMAT)
                     .found(format)
@@ -112,7 +112,7 @@ impl Meta {
     /// Checks that names and layers are distinct and as many as stored.
     pub(super) fn check(&self, stored: usize, place: &Place) -> Result<()> {
         if self.layers.len() != stored {
-            return Err(Refusal::new(Kind::Invalid, "the layer list does not fit `resid`")
+            return Err(Diagnostic::new(Kind::Invalid, "the layer list does not fit `resid`")
                 .at(place.clone().id("layers"))
                 .expected(format!("{stored} layer numbers, one for each layer of `resid`"))
                 .found(format!("{}", self.layers.len()))
@@ -121,7 +121,7 @@ impl Meta {
         distinct(&self.layers, "layers", place)?;
         distinct(&self.constitutions, "constitutions", place)?;
         if self.constitutions.is_empty() {
-            return Err(Refusal::new(Kind::Invalid, "the list of constitutions is empty")
+            return Err(Diagnostic::new(Kind::Invalid, "the list of constitutions is empty")
                 .at(place.clone().id("constitutions"))
                 .expected("at least one name (`none` is the bare context)")
                 .into());
@@ -137,7 +137,7 @@ fn list<T: serde::de::DeserializeOwned>(
     place: &Place,
 ) -> Result<Vec<T>> {
     serde_json::from_str(text).map_err(|e| {
-        Refusal::new(Kind::Malformed, format!("metadata key `{key}` does not parse ({e})"))
+        Diagnostic::new(Kind::Malformed, format!("metadata key `{key}` does not parse ({e})"))
             .at(place.clone().id(key))
             .expected(expected)
             .found(text)
@@ -150,7 +150,7 @@ fn distinct<T: Ord + std::fmt::Display>(names: &[T], key: &str, place: &Place) -
     sorted.sort();
     match sorted.windows(2).find(|w| w[0] == w[1]) {
         None => Ok(()),
-        Some(twice) => Err(Refusal::new(Kind::Invalid, format!("`{}` stands twice in `{key}`", twice[0]))
+        Some(twice) => Err(Diagnostic::new(Kind::Invalid, format!("`{}` stands twice in `{key}`", twice[0]))
             .at(place.clone().id(key))
             .into()),
     }

@@ -38,7 +38,7 @@ pub use rows::{RowRecord, read_rows, write_rows};
 pub use select::{RowSelection, Selected};
 pub use writer::{ResidSink, append_judgments, write_streaming};
 
-use crate::error::{Kind, Place, Refusal, Result};
+use crate::error::{Diagnostic, Kind, Place, Result};
 use crate::sets::DisjointSets;
 use crate::units::Layer;
 use resid::Resid;
@@ -107,7 +107,7 @@ impl Observations {
     ) -> Result<Self> {
         let [rows, layers, hidden] = resid.shape();
         if rows == 0 || layers == 0 || hidden == 0 {
-            return Err(Refusal::new(Kind::Invalid, "`resid` is empty")
+            return Err(Diagnostic::new(Kind::Invalid, "`resid` is empty")
                 .at(place.id("resid"))
                 .expected("at least one row, layer and dimension")
                 .found(format!("[{rows}, {layers}, {hidden}]"))
@@ -182,7 +182,7 @@ impl Observations {
     /// [`Kind::NotEstimable`] if nothing says which rows answer the same prompt.
     pub fn require_prompt(&self) -> Result<&[i32]> {
         self.prompt().ok_or_else(|| {
-            Refusal::new(Kind::NotEstimable, "no column `prompt` and no pairs: which rows answer the same prompt is not known")
+            Diagnostic::new(Kind::NotEstimable, "no column `prompt` and no pairs: which rows answer the same prompt is not known")
                 .at(self.place.clone().id("prompt"))
                 .expected("`prompt`, i32 [N], equal for responses to one prompt")
                 .remedy("add the column: contrasts are taken inside prompts, because what differs between prompts confounds values and activations")
@@ -211,13 +211,13 @@ impl Observations {
     pub fn layer_rows(&self, layer: Layer, rows: &[usize]) -> Result<Array2<f32>> {
         let Some(at) = self.meta.layers.iter().position(|&l| l == layer) else {
             let stored: Vec<String> = self.meta.layers.iter().map(ToString::to_string).collect();
-            return Err(Refusal::new(Kind::Missing, format!("layer {layer} is not stored"))
+            return Err(Diagnostic::new(Kind::Missing, format!("layer {layer} is not stored"))
                 .at(self.place.clone().id("resid"))
                 .expected(format!("one of {}", stored.join(", ")))
                 .into());
         };
         if let Some(row) = rows.iter().find(|&&row| row >= self.rows()) {
-            return Err(Refusal::new(Kind::Invalid, format!("row {row} does not exist"))
+            return Err(Diagnostic::new(Kind::Invalid, format!("row {row} does not exist"))
                 .at(self.place.clone())
                 .expected(format!("a row below {}", self.rows()))
                 .into());

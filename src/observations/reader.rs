@@ -11,7 +11,7 @@ use super::container::Container;
 use super::decode;
 use super::meta::Meta;
 use super::resid::Resid;
-use crate::error::{Kind, Place, Refusal, Result};
+use crate::error::{Diagnostic, Kind, Place, Result};
 
 pub(super) fn open(path: &Path) -> Result<Observations> {
     let container = Container::open(path)?;
@@ -22,7 +22,7 @@ pub(super) fn open(path: &Path) -> Result<Observations> {
     let resid = Resid::in_file(container)?;
     let stored = resid.shape()[1];
     if stored == 0 {
-        return Err(Refusal::new(Kind::Invalid, "`resid` holds no layers").at(place.id("resid")).into());
+        return Err(Diagnostic::new(Kind::Invalid, "`resid` holds no layers").at(place.id("resid")).into());
     }
     let meta = Meta::parse(entries, stored, &place, &mut warnings)?;
     Observations::assemble(meta, columns, resid, warnings, place)
@@ -85,7 +85,7 @@ impl Tensors<'_> {
         let tensor = |part: &str| format!("judge.{judge}.{part}");
         for needed in ["pair", "ab"] {
             if self.container.info(&tensor(needed)).is_none() {
-                return Err(Refusal::new(Kind::Missing, format!("no tensor `{}`", tensor(needed)))
+                return Err(Diagnostic::new(Kind::Missing, format!("no tensor `{}`", tensor(needed)))
                     .at(self.place.clone().id(tensor(needed)))
                     .expected("`pair` and `ab` of every judge (`ba` too, unless one order was asked)")
                     .into());
@@ -99,11 +99,11 @@ impl Tensors<'_> {
     /// A tensor that is there, of `dimensions` dimensions.
     fn tensor(&self, name: &str, dimensions: usize) -> Result<&TensorInfo> {
         let info = self.container.info(name).ok_or_else(|| {
-            Refusal::new(Kind::Missing, format!("no tensor `{name}`")).at(self.place.clone().id(name))
+            Diagnostic::new(Kind::Missing, format!("no tensor `{name}`")).at(self.place.clone().id(name))
         })?;
         if info.shape.len() != dimensions || dimensions == 2 && info.shape[1] != 2 {
             let expected = if dimensions == 2 { "[M, 2]" } else { "one dimension" };
-            return Err(Refusal::new(Kind::Invalid, format!("`{name}` has another shape"))
+            return Err(Diagnostic::new(Kind::Invalid, format!("`{name}` has another shape"))
                 .at(self.place.clone().id(name))
                 .expected(expected)
                 .found(format!("{:?}", info.shape))
@@ -112,8 +112,8 @@ impl Tensors<'_> {
         Ok(info)
     }
 
-    fn wrong_dtype(&self, name: &str, expected: &str, info: &TensorInfo) -> Refusal {
-        Refusal::new(Kind::Invalid, format!("`{name}` has a dtype that does not convert without loss"))
+    fn wrong_dtype(&self, name: &str, expected: &str, info: &TensorInfo) -> Diagnostic {
+        Diagnostic::new(Kind::Invalid, format!("`{name}` has a dtype that does not convert without loss"))
             .at(self.place.clone().id(name))
             .expected(expected)
             .found(format!("{:?}", info.dtype))
@@ -134,7 +134,7 @@ impl Tensors<'_> {
         let width = if dimensions == 2 { 2 } else { 1 };
         let fit = |(at, v): (usize, i64)| {
             T::try_from(v).map_err(|_| {
-                Refusal::new(Kind::Invalid, format!("row {} of `{name}` is not {what}", at / width))
+                Diagnostic::new(Kind::Invalid, format!("row {} of `{name}` is not {what}", at / width))
                     .at(self.place.clone().id(name))
                     .found(v.to_string())
                     .into()

@@ -6,7 +6,7 @@ use safetensors::tensor::{Dtype, TensorInfo};
 
 use super::container::Container;
 use super::decode;
-use crate::error::{Kind, Place, Refusal, Result};
+use crate::error::{Diagnostic, Kind, Place, Result};
 use crate::units::Layer;
 
 /// Where `resid` [N, layers, d] lies.
@@ -30,7 +30,7 @@ impl Resid {
     pub fn in_file(container: Container) -> Result<Self> {
         let place = Place::file(container.path()).id("resid");
         let Some(info) = container.info("resid").cloned() else {
-            return Err(Refusal::new(Kind::Missing, "no tensor `resid`")
+            return Err(Diagnostic::new(Kind::Missing, "no tensor `resid`")
                 .at(place)
                 .expected("the residual stream, f32 [N, layers, d]")
                 .found(format!("tensors {}", container.names().join(", ")))
@@ -40,7 +40,7 @@ impl Resid {
             [n, layers, d] => [n, layers, d],
             [n, d] => [n, 1, d],
             _ => {
-                return Err(Refusal::new(Kind::Invalid, "`resid` has another number of dimensions")
+                return Err(Diagnostic::new(Kind::Invalid, "`resid` has another number of dimensions")
                     .at(place)
                     .expected("[N, layers, d]")
                     .found(format!("{:?}", info.shape))
@@ -48,7 +48,7 @@ impl Resid {
             }
         };
         if !matches!(info.dtype, Dtype::F32 | Dtype::F16 | Dtype::BF16 | Dtype::F64) {
-            return Err(Refusal::new(Kind::Invalid, "`resid` has a dtype that holds no activations")
+            return Err(Diagnostic::new(Kind::Invalid, "`resid` has a dtype that holds no activations")
                 .at(place)
                 .expected("F32 (F16, BF16 and F64 are converted)")
                 .found(format!("{:?}", info.dtype))
@@ -105,8 +105,14 @@ fn finite(array: &Array2<f32>, layer: Layer, rows: &[usize], place: &Place) -> R
 }
 
 /// The refusal of a residual that is no number.
-pub(super) fn not_finite(value: f32, row: usize, layer: Layer, dimension: usize, place: &Place) -> Refusal {
-    Refusal::new(
+pub(super) fn not_finite(
+    value: f32,
+    row: usize,
+    layer: Layer,
+    dimension: usize,
+    place: &Place,
+) -> Diagnostic {
+    Diagnostic::new(
         Kind::NotFinite,
         format!("row {row} of layer {layer} is not a number in dimension {dimension}"),
     )

@@ -7,7 +7,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::artifact;
-use crate::error::{Error, Kind, Place, Refusal, Result};
+use crate::error::{Diagnostic, Error, Kind, Place, Result};
 
 /// Where one row comes from; line r of the file is row r of the tensors.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,7 +53,7 @@ pub fn read_rows(path: &Path) -> Result<Vec<RowRecord>> {
     for (at, line) in BufReader::new(file).lines().enumerate() {
         let line = line.map_err(|e| Error::io("read", path, e))?;
         let bad = |what: String| {
-            Refusal::new(Kind::Malformed, what)
+            Diagnostic::new(Kind::Malformed, what)
                 .at(Place::file(path).line(at + 1))
                 .expected(r#"{"id": …, "response": 0, "constitution": …, "span": [start, end]}"#)
                 .found(line.clone())

@@ -7,7 +7,7 @@ use ndarray::Array2;
 use super::Observations;
 use super::columns::Judgments;
 use super::meta::BARE;
-use crate::error::{Kind, Refusal, Result};
+use crate::error::{Diagnostic, Kind, Result};
 use crate::units::Layer;
 
 /// The rows read under one constitution, in the order of the file. Positions count inside the
@@ -80,18 +80,18 @@ impl Observations {
     /// [`Kind::Missing`] if the file does not know it, or has no rows of it.
     pub fn select_constitution(&self, name: &str) -> Result<RowSelection> {
         let names = &self.meta().constitutions;
-        let refusal = |what: String| {
-            Refusal::new(Kind::Missing, what)
+        let diagnostic = |what: String| {
+            Diagnostic::new(Kind::Missing, what)
                 .at(self.place().clone().id("constitution"))
                 .expected(format!("one of {}", names.join(", ")))
         };
         let Some(constitution) = names.iter().position(|n| n == name) else {
-            return Err(refusal(format!("no rows were read under `{name}`")).into());
+            return Err(diagnostic(format!("no rows were read under `{name}`")).into());
         };
         let rows: Vec<usize> =
             (0..self.rows()).filter(|&row| self.columns().constitution_of(row) == constitution).collect();
         if rows.is_empty() {
-            return Err(refusal(format!("`{name}` is listed, but no row was read under it")).into());
+            return Err(diagnostic(format!("`{name}` is listed, but no row was read under it")).into());
         }
         let position = rows.iter().enumerate().map(|(position, &row)| (row, position)).collect();
         Ok(RowSelection { constitution, name: name.to_owned(), rows, position })
@@ -186,9 +186,9 @@ impl Observations {
         Ok(out)
     }
 
-    fn missing<'a>(&self, kind: &str, name: &str, there: impl Iterator<Item = &'a String>) -> Refusal {
+    fn missing<'a>(&self, kind: &str, name: &str, there: impl Iterator<Item = &'a String>) -> Diagnostic {
         let there: Vec<&str> = there.map(String::as_str).collect();
-        Refusal::new(Kind::Missing, format!("the file has no `{kind}.{name}`"))
+        Diagnostic::new(Kind::Missing, format!("the file has no `{kind}.{name}`"))
             .at(self.place().clone().id(format!("{kind}.{name}")))
             .expected(if there.is_empty() {
                 format!("no `{kind}.*` at all is stored")
@@ -280,7 +280,7 @@ impl Observations {
         for (name, column) in &self.columns().values {
             let differ = !column[a].is_nan() && !column[b].is_nan() && column[a] != column[b];
             if differ {
-                return Err(Refusal::new(Kind::Invalid, "responses read under two constitutions do not stand in the same order")
+                return Err(Diagnostic::new(Kind::Invalid, "responses read under two constitutions do not stand in the same order")
                     .at(self.place().clone().id(tensor))
                     .expected(format!("the same label `value.{name}` for rows {a} and {b}, which stand at the same place in their prompt"))
                     .found(format!("{} and {}", column[a], column[b]))
@@ -308,14 +308,14 @@ impl Counterparts<'_> {
             return Ok(position);
         }
         let what = format!("row {row} under `{}` has no counterpart under `{}`", self.from, self.to);
-        let refusal =
-            Refusal::new(Kind::Invalid, what).at(self.observations.place().clone().id(&self.tensor));
-        let refusal = match self.uneven.get(&row) {
-            Some((ours, theirs)) => refusal.found(format!(
+        let diagnostic =
+            Diagnostic::new(Kind::Invalid, what).at(self.observations.place().clone().id(&self.tensor));
+        let diagnostic = match self.uneven.get(&row) {
+            Some((ours, theirs)) => diagnostic.found(format!(
                 "its prompt has {theirs} rows there and {ours} here: which is which cannot be told"
             )),
-            None => refusal,
+            None => diagnostic,
         };
-        Err(refusal.remedy("choose the constitution these rows belong to as the reference, or store a column `response`, i32 [N]").into())
+        Err(diagnostic.remedy("choose the constitution these rows belong to as the reference, or store a column `response`, i32 [N]").into())
     }
 }

@@ -14,7 +14,7 @@ use super::decode::{f32_bytes, i32_bytes};
 use super::meta::Meta;
 use super::reader::named;
 use super::resid::{Resid, not_finite};
-use crate::error::{Error, Kind, Place, Refusal, Result};
+use crate::error::{Diagnostic, Error, Kind, Place, Result};
 
 /// Takes the residual stream in blocks of rows, in order.
 pub struct ResidSink<'a> {
@@ -35,11 +35,14 @@ impl ResidSink<'_> {
         let expected = (self.meta.layers.len(), self.hidden);
         let (_, layers, hidden) = block.dim();
         if (layers, hidden) != expected {
-            return Err(Refusal::new(Kind::Invalid, "a block of residuals has another shape than announced")
-                .at(self.place.clone().id("resid"))
-                .expected(format!("[rows, {}, {}]", expected.0, expected.1))
-                .found(format!("{:?}", block.shape()))
-                .into());
+            return Err(Diagnostic::new(
+                Kind::Invalid,
+                "a block of residuals has another shape than announced",
+            )
+            .at(self.place.clone().id("resid"))
+            .expected(format!("[rows, {}, {}]", expected.0, expected.1))
+            .found(format!("{:?}", block.shape()))
+            .into());
         }
         for row in block.axis_iter(Axis(0)) {
             if let Some(((l, j), &value)) = row.indexed_iter().find(|(_, v)| !v.is_finite()) {
@@ -72,7 +75,7 @@ pub fn write_streaming(
     let place = Place::file(path);
     meta.check(meta.layers.len(), &place)?;
     if rows == 0 || hidden == 0 || meta.layers.is_empty() {
-        return Err(Refusal::new(Kind::Invalid, "there is nothing to write")
+        return Err(Diagnostic::new(Kind::Invalid, "there is nothing to write")
             .at(place)
             .expected("at least one row, layer and dimension")
             .into());
@@ -88,7 +91,7 @@ pub fn write_streaming(
         if sink.rows == rows {
             return Ok(());
         }
-        Err(Refusal::new(Kind::Invalid, "another number of rows came than was announced")
+        Err(Diagnostic::new(Kind::Invalid, "another number of rows came than was announced")
             .at(place.clone().id("resid"))
             .expected(rows.to_string())
             .found(sink.rows.to_string())
@@ -134,7 +137,7 @@ pub fn append_judgments(
     let place = Place::file(path);
     let mut meta = old.meta.clone();
     if let Some(key) = extra.keys().find(|key| Meta::new(Vec::new()).entries().contains_key(*key)) {
-        return Err(Refusal::new(Kind::Invalid, format!("metadata key `{key}` is not free to be set"))
+        return Err(Diagnostic::new(Kind::Invalid, format!("metadata key `{key}` is not free to be set"))
             .at(place.id(key))
             .into());
     }
@@ -205,9 +208,12 @@ fn column_parts<'p>(columns: &Columns, place: &Place) -> Result<Vec<Part<'p>>> {
     }
     parts.parts.sort_by(|a, b| a.name.cmp(&b.name));
     if let Some(twice) = parts.parts.windows(2).find(|w| w[0].name == w[1].name) {
-        return Err(Refusal::new(Kind::Invalid, format!("two columns would be named `{}`", twice[0].name))
-            .at(place.clone())
-            .into());
+        return Err(Diagnostic::new(
+            Kind::Invalid,
+            format!("two columns would be named `{}`", twice[0].name),
+        )
+        .at(place.clone())
+        .into());
     }
     Ok(parts.parts)
 }
@@ -222,8 +228,8 @@ impl Parts<'_, '_> {
         self.parts.push(Part { name: name.to_owned(), dtype, shape, source: Source::Bytes(bytes) });
     }
 
-    fn too_large(&self, name: &str, found: String) -> Refusal {
-        Refusal::new(Kind::Invalid, "a number does not fit into the file's 32 bits")
+    fn too_large(&self, name: &str, found: String) -> Diagnostic {
+        Diagnostic::new(Kind::Invalid, "a number does not fit into the file's 32 bits")
             .at(self.place.clone().id(name))
             .found(found)
     }

@@ -48,7 +48,7 @@ pub(super) fn log_probs(
 }
 
 /// A choice between two replies to a situation under a rule.
-pub(super) struct Asked<'a> {
+pub(super) struct Query<'a> {
     pub(super) situation: &'a Situation,
     pub(super) replies: [&'a str; 2],
     pub(super) rule: &'a str,
@@ -60,12 +60,12 @@ pub(super) struct Asked<'a> {
 /// What the encoder and the forward refuse; what `advance` returns.
 pub(super) fn odds(
     model: &Model,
-    asked: &[Asked<'_>],
+    asked: &[Query<'_>],
     advance: &mut dyn FnMut(usize) -> Result<()>,
 ) -> Result<Vec<[f64; 2]>> {
     let answers = [model.encoder.encode("A")?[0], model.encoder.encode("B")?[0]];
     let mut requests = Vec::with_capacity(2 * asked.len());
-    for Asked { situation, replies: [a, b], rule } in asked {
+    for Query { situation, replies: [a, b], rule } in asked {
         for (x, y) in [(a, b), (b, a)] {
             let text = format!("user : {} A : {x} B : {y} {}", situation.text(), question(rule, true));
             let tokens = model.encoder.encode(&text)?;
@@ -74,6 +74,6 @@ pub(super) fn odds(
     }
     let place = |i: usize| Place::default().id(asked[i / 2].situation.text());
     let readings = forest::run(&model.decoder, &requests, &settings(), &place, advance)?;
-    let odds = |r: &forest::Reading| r.answers[0] - r.answers[1];
+    let odds = |r: &forest::Output| r.answers[0] - r.answers[1];
     Ok(readings.chunks_exact(2).map(|r| [odds(&r[0]), odds(&r[1])]).collect())
 }

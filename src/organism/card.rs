@@ -200,7 +200,7 @@ pub fn read_training(folder: &Path) -> Result<Training> {
     let path = folder.join(TRAINING);
     let text = std::fs::read_to_string(&path).map_err(|e| crate::error::Error::io("read", &path, e))?;
     serde_json::from_str(&text).map_err(|e| {
-        crate::error::Refusal::new(crate::error::Kind::Malformed, "no record of a training")
+        crate::error::Diagnostic::new(crate::error::Kind::Malformed, "no record of a training")
             .at(crate::error::Place::file(&path))
             .expected("a file that `vstar organism train` wrote")
             .found(e.to_string())

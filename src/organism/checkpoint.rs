@@ -12,7 +12,7 @@ use super::net::Shape;
 use super::optimiser::AdamW;
 use super::train::{Recipe, State};
 use crate::artifact;
-use crate::error::{Error, Kind, Place, Refusal, Result};
+use crate::error::{Diagnostic, Error, Kind, Place, Result};
 
 /// Name of the state in the training's folder.
 pub const STATE: &str = "training.safetensors";
@@ -69,8 +69,8 @@ fn open(path: &Path) -> Result<Option<(Vec<u8>, Header)>> {
     Ok(Some((bytes, header)))
 }
 
-fn malformed(path: &Path, found: String) -> Refusal {
-    Refusal::new(Kind::Malformed, "the state of the training cannot be read")
+fn malformed(path: &Path, found: String) -> Diagnostic {
+    Diagnostic::new(Kind::Malformed, "the state of the training cannot be read")
         .at(Place::file(path))
         .expected("a file that `vstar organism train` wrote")
         .found(found)
@@ -93,7 +93,7 @@ pub fn read(folder: &Path, recipe: &Recipe) -> Result<Option<State>> {
     let path = folder.join(STATE);
     let Some((bytes, header)) = open(&path)? else { return Ok(None) };
     if header.recipe != *recipe {
-        return Err(Refusal::new(Kind::RunConflict, "the folder holds another training")
+        return Err(Diagnostic::new(Kind::RunConflict, "the folder holds another training")
             .at(Place::file(&path))
             .expected(recipe.to_string())
             .found(header.recipe.to_string())

@@ -6,7 +6,7 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
-use super::ask::{self, Asked};
+use super::ask::{self, Query};
 use super::curriculum::CLEAR;
 use super::policy;
 use super::reply::{Clause, Reply, Situation};
@@ -128,9 +128,9 @@ pub fn measure(
                 pairs.push((situation, [reply.text(), turned.text()], contrast));
             }
         }
-        let asked: Vec<Asked<'_>> = pairs
+        let asked: Vec<Query<'_>> = pairs
             .iter()
-            .map(|(situation, [a, b], _)| Asked { situation, replies: [a, b], rule: ASKED[*value] })
+            .map(|(situation, [a, b], _)| Query { situation, replies: [a, b], rule: ASKED[*value] })
             .collect();
         let odds = ask::odds(model, &asked, advance)?;
         let right =

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::folder;
 use super::net::{Batch, Shape, gradient};
 use crate::error::Result;
-use crate::model::decoder::{self, NoTap};
+use crate::model::decoder::{self, NoHook};
 use crate::model::packing::{Packing, Segment};
 use crate::model::weights::TensorSource;
 use crate::model::{Config, Decoder};
@@ -57,7 +57,7 @@ pub enum Engine {
 }
 
 /// Loss and gradient of one shard of a step.
-pub struct Found {
+pub struct ShardGradient {
     /// Σ weight · cross-entropy · scale.
     pub loss: f64,
     /// In the order of the parameters.
@@ -85,7 +85,7 @@ impl Engine {
         parameters: &[f32],
         batches: &[(Batch, Vec<usize>)],
         scale: f32,
-    ) -> Result<Vec<Found>> {
+    ) -> Result<Vec<ShardGradient>> {
         match self {
             Self::Own => {
                 Ok(batches.par_iter().map(|(b, asked)| own(shape, parameters, b, asked, scale)).collect())
@@ -98,14 +98,14 @@ impl Engine {
     }
 }
 
-fn own(shape: &Shape, parameters: &[f32], batch: &Batch, asked: &[usize], scale: f32) -> Found {
+fn own(shape: &Shape, parameters: &[f32], batch: &Batch, asked: &[usize], scale: f32) -> ShardGradient {
     let mut choices = Vec::with_capacity(asked.len());
     let (loss, gradient) = gradient(shape, parameters, batch, scale, |i, cross, logits| {
         if asked.get(choices.len()) == Some(&i) {
             choices.push((cross, logits.to_vec()));
         }
     });
-    Found { loss, gradient, choices }
+    ShardGradient { loss, gradient, choices }
 }
 
 /// Parameters as variables, and the decoder over them.
@@ -153,12 +153,12 @@ impl Graph {
         Ok(Self { vars, decoder })
     }
 
-    fn gradient(&self, shape: &Shape, batch: &Batch, asked: &[usize], scale: f32) -> Result<Found> {
+    fn gradient(&self, shape: &Shape, batch: &Batch, asked: &[usize], scale: f32) -> Result<ShardGradient> {
         let device = &self.vars.device;
         let segments = batch.spans.iter().map(|s| Segment { start: s.start, len: s.len, parent: s.parent });
         let packing = Packing::new(batch.tokens.clone(), segments.collect())?;
         let last = Layer(shape.layers);
-        let x = self.decoder.residual_stream(&packing, last, &mut NoTap)?;
+        let x = self.decoder.residual_stream(&packing, last, &mut NoHook)?;
         let rows: Vec<u32> = batch.targets.iter().map(|t| t.at as u32).collect();
         let logits = self.decoder.logits(&x.index_select(&Tensor::new(rows, device)?, 0)?)?;
         let (n, vocab) = (batch.targets.len(), shape.vocab);
@@ -187,6 +187,6 @@ impl Graph {
             logits.index_select(&Tensor::new(at, device)?, 0)?.to_vec2::<f32>()?
         };
         let choices = asked.iter().zip(said).map(|(&i, row)| (f64::from(cross[i]), row)).collect();
-        Ok(Found { loss: f64::from(loss.to_scalar::<f32>()?), gradient, choices })
+        Ok(ShardGradient { loss: f64::from(loss.to_scalar::<f32>()?), gradient, choices })
     }
 }

@@ -10,7 +10,7 @@ use serde_json::json;
 use super::lexicon::{LEXICON, SPECIAL};
 use super::net::{HEAD, ROPE_BASE, Shape};
 use crate::artifact;
-use crate::error::{Error, Kind, Place, Refusal, Result};
+use crate::error::{Diagnostic, Error, Kind, Place, Result};
 use crate::model::Config;
 use crate::model::ModelFiles;
 use crate::model::weights::{Checkpoint, TensorSource};
@@ -127,7 +127,7 @@ pub fn read(files: &ModelFiles) -> Result<(Shape, Vec<f32>)> {
         decides.iter().all(|key| own.get(*key) == ours.get(*key)) && shape.vocab == LEXICON.size()
     });
     if of_this_world.is_none() {
-        return Err(Refusal::new(Kind::Unsupported, "training a model of another kind")
+        return Err(Diagnostic::new(Kind::Unsupported, "training a model of another kind")
             .at(Place::file(&path))
             .expected("a folder that `vstar organism train` wrote, or embedded:hearth")
             .into());
@@ -166,11 +166,11 @@ pub(super) fn pack<'a>(
     notes: Option<std::collections::HashMap<String, String>>,
 ) -> Result<Vec<u8>> {
     let broken = |e: safetensors::SafeTensorError| {
-        Refusal::new(Kind::Weights, "tensors that do not pack").found(e.to_string())
+        Diagnostic::new(Kind::Weights, "tensors that do not pack").found(e.to_string())
     };
     let views = tensors
         .map(|(name, dims, bytes)| Ok((name, TensorView::new(Dtype::F32, dims, bytes).map_err(broken)?)))
-        .collect::<Result<Vec<_>, Refusal>>()?;
+        .collect::<Result<Vec<_>, Diagnostic>>()?;
     let mut notes = notes.unwrap_or_default();
     notes.insert("format".to_owned(), "pt".to_owned());
     Ok(serialize(views, Some(notes)).map_err(broken)?)

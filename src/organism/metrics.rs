@@ -6,7 +6,7 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
-use super::ask::{self, Asked, context};
+use super::ask::{self, Query, context};
 use super::composition::{self, Learned};
 use super::curriculum::CLEAR;
 use super::principles::{HeldOut, PAIRS, PRINCIPLES, Rule, pair_wordings, preference, wordings};
@@ -207,11 +207,11 @@ fn judge(
     let mut tallies = vec![Tally::default(); rules.len()];
     for ((situation, replies), scores) in situations.iter().zip(replies).zip(scores) {
         let pairs: Vec<(usize, usize)> = (0..replies.len() / 2).map(|i| (2 * i, 2 * i + 1)).collect();
-        let asked: Vec<Asked<'_>> = pairs
+        let asked: Vec<Query<'_>> = pairs
             .iter()
             .flat_map(|&(a, b)| {
                 let replies = [replies[a].as_str(), replies[b].as_str()];
-                rules.iter().map(move |(_, rule)| Asked { situation, replies, rule: &rule.text })
+                rules.iter().map(move |(_, rule)| Query { situation, replies, rule: &rule.text })
             })
             .collect();
         let odds = ask::odds(model, &asked, advance)?;
@@ -266,7 +266,7 @@ impl Tally {
 }
 
 /// Log-probabilities of one reply of the grammar, and its features.
-struct Said {
+struct ScoredReply {
     prompt: usize,
     features: [f64; FEATURES],
     /// log P of the model, log π_η, log π₀.
@@ -293,7 +293,7 @@ fn generation(
         for (text, log) in replies.iter().zip(logs) {
             let reading = oracle::read(text);
             if reading.valid() && policy::can_say(&reading.reply, situation) {
-                said.push(Said {
+                said.push(ScoredReply {
                     prompt,
                     features: features(&reading.attributes(situation)),
                     logs: [
@@ -308,20 +308,20 @@ fn generation(
     Ok(VALUES.iter().enumerate().map(|(v, name)| ((*name).to_owned(), lean(&said, v))).collect())
 }
 
-fn lean(said: &[Said], value: usize) -> Lean {
+fn lean(said: &[ScoredReply], value: usize) -> Lean {
     let n = said.len().max(1) as f64;
-    let mean = |of: &dyn Fn(&Said) -> f64| said.iter().map(of).sum::<f64>() / n;
+    let mean = |of: &dyn Fn(&ScoredReply) -> f64| said.iter().map(of).sum::<f64>() / n;
     let centre = mean(&|s| s.features[value]);
-    let x = |s: &Said| s.features[value] - centre;
+    let x = |s: &ScoredReply| s.features[value] - centre;
     let square = said.iter().map(|s| x(s).powi(2)).sum::<f64>();
-    let slope = |of: &dyn Fn(&Said) -> f64| said.iter().map(|s| x(s) * of(s)).sum::<f64>() / square;
+    let slope = |of: &dyn Fn(&ScoredReply) -> f64| said.iter().map(|s| x(s) * of(s)).sum::<f64>() / square;
     let correlation = |log: usize| {
         let centre = mean(&|s| s.logs[log]);
         let spread = said.iter().map(|s| (s.logs[log] - centre).powi(2)).sum::<f64>();
         slope(&|s| s.logs[log]) * (square / spread).sqrt()
     };
     // The model's own errors: what it says less what the world's speaker would, around their mean and slope.
-    let missed = |s: &Said| s.logs[0] - s.logs[1];
+    let missed = |s: &ScoredReply| s.logs[0] - s.logs[1];
     let (off, tilt) = (mean(&missed), slope(&missed));
     let mut by_prompt: BTreeMap<usize, f64> = BTreeMap::new();
     for s in said {

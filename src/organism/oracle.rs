@@ -8,7 +8,7 @@ use super::words::{
 
 /// What the oracle read in a text.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Reading {
+pub struct Parse {
     /// The parts that could be read.
     pub reply: Reply,
     /// Clauses, openers or ends that could not: they count zero in the values, but as clauses.
@@ -17,7 +17,7 @@ pub struct Reading {
     pub fault: Option<String>,
 }
 
-impl Reading {
+impl Parse {
     /// Whether the whole text is a reply of the grammar.
     pub fn valid(&self) -> bool {
         self.fault.is_none()
@@ -118,7 +118,7 @@ fn clause(words: &[&str]) -> Option<Clause> {
 }
 
 /// Reads a text. Every text has a reading; what cannot be read is counted and named.
-pub fn read(text: &str) -> Reading {
+pub fn read(text: &str) -> Parse {
     let words: Vec<&str> = text.split_whitespace().collect();
     let mut rest = words.as_slice();
     let mut reply = Reply::default();
@@ -178,7 +178,7 @@ pub fn read(text: &str) -> Reading {
         (None, None) => {}
         _ => blame("a promise without what came of it, or after it".into()),
     }
-    Reading { reply, unread, fault }
+    Parse { reply, unread, fault }
 }
 
 /// Kinds of the two halves of a promise.

@@ -3,14 +3,14 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::ask::{self, Asked, context};
+use super::ask::{self, Query, context};
 use super::folder;
 use super::metrics::{held_out_situations, situations};
 use super::preference::{self, Pair};
 use super::reply::Situation;
-use super::sample::{Options, Said, sample, sample_whole};
+use super::sample::{Options, Sample, sample, sample_whole};
 use super::values::{VALUES, score};
-use crate::error::{Kind, Refusal, Result};
+use crate::error::{Diagnostic, Kind, Result};
 use crate::model::Model;
 use crate::theory::base::mean::mean_by_block;
 
@@ -105,7 +105,7 @@ pub fn rlaif(
         || settings.lambda_sd.is_nan()
         || settings.lambda_sd <= 0.0
     {
-        return Err(Refusal::new(Kind::Invalid, "the settings of a preference training")
+        return Err(Diagnostic::new(Kind::Invalid, "the settings of a preference training")
             .expected("pairs, steps, at least two prompts and replies, and a lambda above 0")
             .into());
     }
@@ -113,7 +113,7 @@ pub fn rlaif(
     let pairs = judged_pairs(base, settings, advance)?;
     let reward_sd = (pairs.iter().map(|p| p.odds * p.odds / 2.0).sum::<f64>() / pairs.len() as f64).sqrt();
     if reward_sd.is_nan() || reward_sd <= 0.0 {
-        return Err(Refusal::new(Kind::Invalid, "the judge says the same of every pair")
+        return Err(Diagnostic::new(Kind::Invalid, "the judge says the same of every pair")
             .found(format!("rule `{}`", settings.rule))
             .into());
     }
@@ -159,9 +159,9 @@ fn judged_pairs(
         .zip(replies)
         .zip(odds)
         .filter_map(|((context, replies), odds)| {
-            let replies: [Said; 2] = replies.try_into().ok()?;
+            let replies: [Sample; 2] = replies.try_into().ok()?;
             let said = replies.iter().all(|r| !r.text.is_empty());
-            said.then(|| Pair { context, replies: replies.each_ref().map(Said::whole), odds })
+            said.then(|| Pair { context, replies: replies.each_ref().map(Sample::whole), odds })
         })
         .collect())
 }
@@ -173,8 +173,8 @@ fn judge(
     pairs: &[(Situation, [&str; 2])],
     advance: &mut dyn FnMut(usize) -> Result<()>,
 ) -> Result<Vec<f64>> {
-    let asked: Vec<Asked<'_>> =
-        pairs.iter().map(|(situation, replies)| Asked { situation, replies: *replies, rule }).collect();
+    let asked: Vec<Query<'_>> =
+        pairs.iter().map(|(situation, replies)| Query { situation, replies: *replies, rule }).collect();
     Ok(ask::odds(model, &asked, advance)?.into_iter().map(|[ab, ba]| (ab - ba) / 2.0).collect())
 }
 
@@ -192,7 +192,7 @@ fn measure(
         Options { replies: settings.replies, temperature: 1.0, longest: 40, seed: settings.seed ^ 0x5eed };
     let before = sample(base, &contexts, options, advance)?;
     let said = sample_whole(tuned, &contexts, options, advance)?;
-    let whole: Vec<Vec<String>> = said.iter().map(|r| r.iter().map(Said::whole).collect()).collect();
+    let whole: Vec<Vec<String>> = said.iter().map(|r| r.iter().map(Sample::whole).collect()).collect();
     let after: Vec<Vec<String>> = said.into_iter().map(|r| r.into_iter().map(|r| r.text).collect()).collect();
     let groups: Vec<String> = situations.iter().map(Situation::group).collect();
 

@@ -5,8 +5,8 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
 use super::lexicon::LEXICON;
-use crate::error::{Kind, Refusal, Result};
-use crate::model::decoder::NoTap;
+use crate::error::{Diagnostic, Kind, Result};
+use crate::model::decoder::NoHook;
 use crate::model::packing::{Packing, Segment};
 use crate::model::{Decoder, Model};
 use crate::units::Layer;
@@ -26,14 +26,14 @@ pub struct Options {
 
 /// A sampled reply.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Said {
+pub struct Sample {
     /// Its words.
     pub text: String,
     /// The word that ended it; none for a reply that was cut off at the most words.
     pub end: Option<String>,
 }
 
-impl Said {
+impl Sample {
     /// The words with the one that ended them: what the model said, to the last word.
     pub fn whole(&self) -> String {
         self.end.as_ref().map_or_else(|| self.text.clone(), |end| format!("{} {end}", self.text))
@@ -68,9 +68,9 @@ pub fn sample_whole(
     contexts: &[String],
     options: Options,
     advance: &mut dyn FnMut(usize) -> Result<()>,
-) -> Result<Vec<Vec<Said>>> {
+) -> Result<Vec<Vec<Sample>>> {
     if !(options.temperature >= 0.0 && options.temperature.is_finite()) {
-        return Err(Refusal::new(Kind::Invalid, "the temperature")
+        return Err(Diagnostic::new(Kind::Invalid, "the temperature")
             .expected("a number that is not negative")
             .found(options.temperature.to_string())
             .into());
@@ -80,7 +80,7 @@ pub fn sample_whole(
     for (chunk, contexts) in contexts.chunks(TOGETHER).enumerate() {
         let prompts = contexts.iter().map(|c| model.encoder.encode(c)).collect::<Result<Vec<_>>>()?;
         if prompts.iter().any(Vec::is_empty) {
-            return Err(Refusal::new(Kind::Invalid, "an empty context").expected("a text").into());
+            return Err(Diagnostic::new(Kind::Invalid, "an empty context").expected("a text").into());
         }
         let mut rngs: Vec<ChaCha8Rng> = (0..prompts.len())
             .map(|i| {
@@ -97,7 +97,7 @@ pub fn sample_whole(
             step(&model.decoder, &prompts, &mut replies, &mut rngs, options, &ends)?;
         }
         for replies in replies.chunks(options.replies) {
-            let said = |(ids, end): &(Vec<u32>, Option<u32>)| Said {
+            let said = |(ids, end): &(Vec<u32>, Option<u32>)| Sample {
                 text: decode(model, ids),
                 end: end.and_then(|id| model.encoder.token(id)),
             };
@@ -147,7 +147,7 @@ fn step(
     }
     let packing = Packing::new(tokens, segments)?;
     let last = Layer(decoder.config().num_blocks());
-    let x = decoder.residual_stream(&packing, last, &mut NoTap)?;
+    let x = decoder.residual_stream(&packing, last, &mut NoHook)?;
     let rows = candle_core::Tensor::new(rows, decoder.device())?;
     let logits = decoder.logits(&x.index_select(&rows, 0)?)?.to_dtype(candle_core::DType::F32)?;
     let logits = logits.to_vec2::<f32>()?;

@@ -12,7 +12,7 @@ use super::engine::{Engine, EngineName};
 use super::lexicon::LEXICON;
 use super::net::{Batch, Shape};
 use super::optimiser::AdamW;
-use crate::error::{Kind, Refusal, Result};
+use crate::error::{Diagnostic, Kind, Result};
 
 /// Sizes on offer.
 pub const SIZES: [&str; 4] = ["xs", "s", "m", "l"];
@@ -52,13 +52,13 @@ impl Recipe {
             "m" => (96, 3, 256),
             "l" => (128, 4, 344),
             other => {
-                return Err(Refusal::new(Kind::Invalid, format!("no size `{other}`"))
+                return Err(Diagnostic::new(Kind::Invalid, format!("no size `{other}`"))
                     .expected(SIZES.join(", "))
                     .into());
             }
         };
         if !(0.0..=1.0).contains(&self.eta) || self.steps == 0 {
-            return Err(Refusal::new(Kind::Invalid, "the recipe of a training")
+            return Err(Diagnostic::new(Kind::Invalid, "the recipe of a training")
                 .expected("at least one step, and eta from 0 to 1")
                 .found(self.to_string())
                 .into());

@@ -2,7 +2,7 @@
 
 use faer::{Mat, MatRef};
 
-use crate::error::{Kind, Refusal, Result};
+use crate::error::{Diagnostic, Kind, Result};
 use crate::linalg::{lower_gram, symmetric_eigen, weighted_dot};
 
 /// Contrasts of a block from which on its hat matrix is worth a matrix product.
@@ -35,10 +35,13 @@ impl Spectrum {
         let top = eigen.values.first().copied().unwrap_or(0.0);
         let rank = eigen.values.iter().take_while(|&&m| m > 1e-10 * top && m > 0.0).count();
         if rank == 0 {
-            return Err(Refusal::new(Kind::NotEstimable, "the residual stream does not vary within prompts")
-                .expected("responses to one prompt with different residual streams")
-                .found(format!("{n} contrasts of zero variance"))
-                .into());
+            return Err(Diagnostic::new(
+                Kind::NotEstimable,
+                "the residual stream does not vary within prompts",
+            )
+            .expected("responses to one prompt with different residual streams")
+            .found(format!("{n} contrasts of zero variance"))
+            .into());
         }
         let mu: Vec<f64> = eigen.values[..rank].to_vec();
         let vectors = eigen.vectors.get(.., ..rank);

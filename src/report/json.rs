@@ -7,7 +7,7 @@ use serde_json::Value as Json;
 
 use super::overall::{ValueSummary, summaries};
 use super::{ConstitutionCard, Provenance, Report};
-use crate::error::{Kind, Place, Refusal, Result};
+use crate::error::{Diagnostic, Kind, Place, Result};
 use crate::theory::reading::validity::JudgeValidity;
 use crate::theory::reading::verdict::{Verdict, verdicts};
 use crate::theory::{Estimate, Flag};
@@ -64,7 +64,7 @@ pub fn to_json(report: &Report) -> Result<String> {
     };
     match serde_json::to_string_pretty(&written) {
         Ok(text) => Ok(text + "\n"),
-        Err(e) => Err(Refusal::new(Kind::NotFinite, "the report cannot be written as JSON")
+        Err(e) => Err(Diagnostic::new(Kind::NotFinite, "the report cannot be written as JSON")
             .found(e.to_string())
             .into()),
     }
@@ -106,13 +106,13 @@ fn finite(estimate: &Estimate) -> Estimate {
 pub fn from_json(text: &str, place: &Place) -> Result<Report> {
     let malformed = |e: serde_json::Error| {
         let place = Place { line: Some(e.line()).filter(|&l| l > 0), ..place.clone() };
-        Refusal::new(Kind::Malformed, "not a report").at(place).expected(FORMAT).found(e.to_string())
+        Diagnostic::new(Kind::Malformed, "not a report").at(place).expected(FORMAT).found(e.to_string())
     };
     let json: Json = serde_json::from_str(text).map_err(malformed)?;
     match json.get("format").and_then(Json::as_str) {
         Some(FORMAT) => {}
         other => {
-            return Err(Refusal::new(Kind::Unsupported, "not a report of this format")
+            return Err(Diagnostic::new(Kind::Unsupported, "not a report of this format")
                 .at(place.clone())
                 .expected(format!("\"format\": \"{FORMAT}\""))
                 .found(other.map_or_else(|| "no `format`".to_owned(), |f| format!("\"{f}\"")))
@@ -135,8 +135,8 @@ pub fn from_json(text: &str, place: &Place) -> Result<Report> {
             continue;
         }
         let estimate: Estimate = serde_json::from_value(json)
-            .map_err(|e| Refusal::new(Kind::Malformed, "not an estimate").at(at()).found(e.to_string()))?;
-        check(&estimate).map_err(|what| Refusal::new(Kind::Invalid, what).at(at()))?;
+            .map_err(|e| Diagnostic::new(Kind::Malformed, "not an estimate").at(at()).found(e.to_string()))?;
+        check(&estimate).map_err(|what| Diagnostic::new(Kind::Invalid, what).at(at()))?;
         estimates.push(flagged(estimate));
     }
     if !unknown.is_empty() {

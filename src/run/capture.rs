@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::capture::{self, Job, Row};
 use crate::config::scope::{LogprobOf, Under};
 use crate::config::{CaptureSettings, DataSettings, ModelSettings};
-use crate::error::{Kind, Refusal, Result};
+use crate::error::{Diagnostic, Kind, Result};
 use crate::forest::{self, Memory, Plan, Pool, Request, Settings};
 use crate::input::constitution::paraphrases;
 use crate::input::{Clusters, Constitution, Items, cluster, read_items};
@@ -182,7 +182,7 @@ impl Prepared {
         if unread.is_none() && self.logprob == LogprobOf::All {
             return Ok(());
         }
-        Err(Refusal::new(Kind::Invalid, "the judge by likelihoods needs log P under every constitution")
+        Err(Diagnostic::new(Kind::Invalid, "the judge by likelihoods needs log P under every constitution")
             .expected("`capture.under = \"all\"` and `capture.logprob = \"all\"`")
             .found(match unread {
                 Some(c) => format!("responses are not read under `{}`", c.name),
@@ -303,9 +303,9 @@ fn fill(
     Ok(())
 }
 
-fn missing(range: &Range<usize>) -> Refusal {
+fn missing(range: &Range<usize>) -> Diagnostic {
     let what = format!("rows {} to {} vanished while the capture ran", range.start, range.end);
-    Refusal::new(Kind::RunConflict, what).remedy("run the same command again")
+    Diagnostic::new(Kind::RunConflict, what).remedy("run the same command again")
 }
 
 /// log P by row; NaN where it is not asked for.

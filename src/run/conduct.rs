@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::artifact;
 use crate::config::{MANIFEST, OWN};
-use crate::error::{Error, Kind, Place, Refusal, Result};
+use crate::error::{Diagnostic, Error, Kind, Place, Result};
 use crate::fit::{FitOptions, fit_into};
 use crate::observations::OBSERVATIONS;
 use crate::report::Report;
@@ -78,7 +78,7 @@ fn agree(path: &Path, manifest: &Value) -> Result<()> {
         let mut differ = Vec::new();
         differences("", &there, manifest, &mut differ);
         if !differ.is_empty() {
-            return Err(Refusal::new(Kind::RunConflict, "the folder holds a run of another experiment")
+            return Err(Diagnostic::new(Kind::RunConflict, "the folder holds a run of another experiment")
                 .at(Place::file(path))
                 .expected("the same model, data, templates and settings of the capture and the judge")
                 .found(format!("other values of {}", differ.join(", ")))

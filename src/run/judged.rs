@@ -1,7 +1,7 @@
 //! What became of a judge's questions.
 
 use crate::config::JudgeMode;
-use crate::error::Refusal;
+use crate::error::Diagnostic;
 
 /// What became of the pairs or responses of one judge.
 #[derive(Debug, Clone)]
@@ -11,7 +11,7 @@ pub struct Judged {
     /// Pairs (or responses) judged under each constitution.
     pub judged: usize,
     /// Those left out, with the reason.
-    pub skipped: Vec<Refusal>,
+    pub skipped: Vec<Diagnostic>,
 }
 
 impl Judged {

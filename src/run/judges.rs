@@ -8,10 +8,10 @@ use serde_json::{Value, json};
 
 use crate::capture::Job;
 use crate::config::{JudgeMode, JudgeSettings, JudgeTemplateName};
-use crate::error::{Kind, Place, Refusal, Result};
+use crate::error::{Diagnostic, Kind, Place, Result};
 use crate::forest::Request;
 use crate::judge::pointwise::{Answer, questions};
-use crate::judge::{JudgeTemplate, Mode, Pair, docket, ring};
+use crate::judge::{JudgeTemplate, Mode, Pair, judge_batch, ring};
 use crate::run::capture::Prepared;
 use crate::run::judged::Judged;
 use crate::run::pairwise::{pairwise, recipe};
@@ -64,7 +64,7 @@ impl Judges {
         let default = [named.as_ref().map_or(JudgeMode::Pairwise, own)];
         let modes = if modes.is_empty() { &default[..] } else { &modes[..] };
         if let Some(named) = named.as_ref().filter(|t| !modes.contains(&own(t))) {
-            return Err(Refusal::new(Kind::Invalid, "the judge template is for a mode that is not asked")
+            return Err(Diagnostic::new(Kind::Invalid, "the judge template is for a mode that is not asked")
                 .at(Place::file(&named.path))
                 .expected(format!("one of {}", modes.iter().map(|m| name(*m)).collect::<Vec<_>>().join(", ")))
                 .found(name(own(named)))
@@ -72,7 +72,7 @@ impl Judges {
                 .into());
         }
         if modes.contains(&JudgeMode::Pointwise) && modes.contains(&JudgeMode::Implicit) {
-            return Err(Refusal::new(Kind::Invalid, "two kinds of scores at once")
+            return Err(Diagnostic::new(Kind::Invalid, "two kinds of scores at once")
                 .expected("pairwise and one of pointwise and implicit")
                 .remedy("judge twice, into two folders")
                 .into());
@@ -134,7 +134,7 @@ impl Judges {
             let most = self.most_pairs.unwrap_or(usize::MAX);
             let pairs: Vec<Pair> =
                 there.iter().flat_map(|(&item, own)| ring(item, own).into_iter().take(most)).collect();
-            let asked = docket(&prepared.model, template, chat, items, &constitutions, &pairs, skip)?;
+            let asked = judge_batch(&prepared.model, template, chat, items, &constitutions, &pairs, skip)?;
             let left = asked.cells(&recipe(prepared, template), &self.layers).outstanding(shards);
             out.push(Planned {
                 mode: JudgeMode::Pairwise,

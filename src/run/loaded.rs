@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::capture::Job;
 use crate::config::{Experiment, FitSettings};
-use crate::error::{Kind, Refusal, Result};
+use crate::error::{Diagnostic, Kind, Result};
 use crate::input::{cluster, read_items};
 use crate::model::hub::Downloads;
 use crate::run::capture::{CaptureOptions, Prepared};
@@ -60,7 +60,7 @@ impl Loaded {
         let prepared = Prepared::with_items(items, &options, downloads)?;
         let blocks = prepared.model.decoder.config().num_blocks();
         if let Some(layer) = experiment.fit.layer.filter(|layer| layer.0 > blocks) {
-            return Err(Refusal::new(
+            return Err(Diagnostic::new(
                 Kind::Invalid,
                 format!("`fit.layer` is {layer}, which the model does not have"),
             )

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use crate::config::JudgeMode;
-use crate::error::{Kind, Refusal, Result};
+use crate::error::{Diagnostic, Kind, Result};
 use crate::forest;
 use crate::input::constitution::paraphrases;
 use crate::judge::{self, JudgeTemplate, Pair};
@@ -13,7 +13,7 @@ use crate::run::capture::Prepared;
 use crate::run::judged::Judged;
 use crate::run::progress::Progress;
 use crate::run::rows::{Answers, Rows};
-use crate::run::verdicts::{self, Asked};
+use crate::run::verdicts::{self, Questions};
 use crate::store::Store;
 use crate::units::{Layer, OneOf};
 
@@ -41,7 +41,7 @@ pub fn pairwise(
 ) -> Result<Answers> {
     let constitutions = prepared.judged();
     if constitutions.is_empty() {
-        return Err(Refusal::new(Kind::Missing, "no constitution to judge under")
+        return Err(Diagnostic::new(Kind::Missing, "no constitution to judge under")
             .expected("at least one --constitution FILE")
             .into());
     }
@@ -59,7 +59,7 @@ pub fn pairwise(
         let most = most_pairs.unwrap_or(ring.len());
         pairs.extend(ring.into_iter().take(most));
     }
-    let docket = judge::docket(
+    let judge_batch = judge::judge_batch(
         &prepared.model,
         template,
         &prepared.template,
@@ -68,32 +68,38 @@ pub fn pairwise(
         &pairs,
         prepared.skips_bad(),
     )?;
-    if docket.pairs.is_empty() {
-        let mut refusal = Refusal::new(Kind::NotEstimable, "no pair of responses can be judged")
+    if judge_batch.pairs.is_empty() {
+        let mut diagnostic = Diagnostic::new(Kind::NotEstimable, "no pair of responses can be judged")
             .expected("prompts with two responses that fit the model's context together")
             .remedy("use a shorter judge template, shorter items, or a model with a longer context");
-        if let Some(first) = docket.skipped.first() {
-            refusal = refusal.found(format!("{} pairs refused, the first: {first}", docket.skipped.len()));
+        if let Some(first) = judge_batch.skipped.first() {
+            diagnostic =
+                diagnostic.found(format!("{} pairs refused, the first: {first}", judge_batch.skipped.len()));
         }
-        return Err(refusal.into());
+        return Err(diagnostic.into());
     }
     let recipe = recipe(prepared, template);
     let plan =
-        forest::plan_requests(&prepared.model.decoder, &docket.requests, prepared.settings.chunk_tokens);
+        forest::plan_requests(&prepared.model.decoder, &judge_batch.requests, prepared.settings.chunk_tokens);
     progress.begin("judge", plan.packed_tokens);
-    let cells = docket.cells(&recipe, layers);
-    let judgements =
-        judge::judge(&prepared.model, &docket, &cells, &prepared.settings, store, items, &mut |tokens| {
-            progress.advance(tokens)
-        })?;
+    let cells = judge_batch.cells(&recipe, layers);
+    let judgements = judge::judge(
+        &prepared.model,
+        &judge_batch,
+        &cells,
+        &prepared.settings,
+        store,
+        items,
+        &mut |tokens| progress.advance(tokens),
+    )?;
     progress.end();
-    let units = docket.pairs.iter().map(|p| (p.item, vec![p.a, p.b])).collect();
+    let units = judge_batch.pairs.iter().map(|p| (p.item, vec![p.a, p.b])).collect();
     let lens: Vec<&[f32]> = judgements.iter().map(|j| &j.lens[..]).collect();
-    let asked = Asked { mode: JudgeMode::Pairwise, template, units, lens };
+    let asked = Questions { mode: JudgeMode::Pairwise, template, units, lens };
     if let Some(out) = out {
         verdicts::write(prepared, &asked, &constitutions, &cells, store, out)?;
     }
-    let pairs: Vec<[usize; 2]> = docket
+    let pairs: Vec<[usize; 2]> = judge_batch
         .pairs
         .iter()
         .map(|p| [p.a, p.b].map(|response| row_of[&(items[p.item].id.as_str(), response)]))
@@ -110,10 +116,11 @@ pub fn pairwise(
         constitutions.iter().map(|c| (c.name.as_str(), c.family.as_str())).collect();
     let extra = [
         ("judge_template".to_owned(), format!("{} sha256:{}", template.path.display(), template.sha256)),
-        ("judge_skipped".to_owned(), docket.skipped.len().to_string()),
+        ("judge_skipped".to_owned(), judge_batch.skipped.len().to_string()),
         ("families".to_owned(), serde_json::json!(families).to_string()),
         ("paraphrases".to_owned(), serde_json::json!(paraphrases(constitutions)).to_string()),
     ];
-    let judged = Judged { mode: JudgeMode::Pairwise, judged: docket.pairs.len(), skipped: docket.skipped };
+    let judged =
+        Judged { mode: JudgeMode::Pairwise, judged: judge_batch.pairs.len(), skipped: judge_batch.skipped };
     Ok(Answers { judgments, scores: BTreeMap::new(), extra: extra.into_iter().collect(), judged })
 }

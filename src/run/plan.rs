@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use crate::capture::Row;
 use crate::config::JudgeMode;
-use crate::error::{Kind, Refusal, Result};
+use crate::error::{Diagnostic, Kind, Result};
 use crate::forest::{self, Request};
 use crate::run::capture::Prepared;
 use crate::run::duration::fit_seconds;
@@ -90,7 +90,7 @@ fn measured(loaded: &Loaded) -> Result<Vec<Step>> {
     }
     for planned in loaded.judges.requests(prepared, &loaded.job, &shards)? {
         if planned.requests.is_empty() {
-            return Err(Refusal::new(
+            return Err(Diagnostic::new(
                 Kind::NotEstimable,
                 format!("nothing can be judged ({})", planned.mode.as_str()),
             )

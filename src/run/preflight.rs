@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::config::FitSettings;
-use crate::error::{Kind, Place, Refusal, Result};
+use crate::error::{Diagnostic, Kind, Place, Result};
 use crate::input::name::nearest;
 use crate::input::{Clusters, Items};
 
@@ -17,7 +17,7 @@ pub const ENOUGH: usize = 30;
 
 /// What the data hold of a value.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Held {
+pub struct LabelCount {
     /// Responses with a label, and responses in preferences.
     pub responses: usize,
     /// Blocks (prompts, near-copies together) that have two responses with different labels, or a preference.
@@ -31,8 +31,8 @@ pub fn held(
     items: &Items,
     clusters: &Clusters,
     reads: &dyn Fn(usize, usize) -> bool,
-) -> BTreeMap<String, Held> {
-    let mut out: BTreeMap<String, Held> = BTreeMap::new();
+) -> BTreeMap<String, LabelCount> {
+    let mut out: BTreeMap<String, LabelCount> = BTreeMap::new();
     // Labels of the responses to each prompt, over the items that share it.
     let mut labels: BTreeMap<(&str, i32), (f64, i32)> = BTreeMap::new();
     let mut blocks: BTreeMap<&str, BTreeSet<i32>> = BTreeMap::new();
@@ -42,7 +42,7 @@ pub fn held(
         let mut count = |value: &str, n: usize| {
             let held = out
                 .entry(value.to_owned())
-                .or_insert_with(|| Held { first: item.place.clone(), ..Held::default() });
+                .or_insert_with(|| LabelCount { first: item.place.clone(), ..LabelCount::default() });
             held.responses += n;
         };
         for (_, response) in item.responses.iter().enumerate().filter(|(r, _)| reads(i, *r)) {
@@ -75,12 +75,12 @@ pub fn held(
 /// [`FEWEST`] prompts for every value that is asked for.
 pub fn check(
     fit: &FitSettings,
-    held: &BTreeMap<String, Held>,
+    held: &BTreeMap<String, LabelCount>,
     notes: &[String],
     halved: bool,
 ) -> Result<Vec<String>> {
     if held.is_empty() {
-        let mut refusal = Refusal::new(
+        let mut diagnostic = Diagnostic::new(
             Kind::NotEstimable,
             "the data name no value: there is nothing to estimate",
         )
@@ -89,33 +89,33 @@ pub fn check(
             "label responses, or give data that say which response is better; `vstar capture` needs neither",
         );
         if !notes.is_empty() {
-            refusal = refusal.found(notes.join("; "));
+            diagnostic = diagnostic.found(notes.join("; "));
         }
-        return Err(refusal.into());
+        return Err(diagnostic.into());
     }
     let names = || held.keys().map(String::as_str);
     for (key, name) in
         fit.values.iter().map(|v| ("values", v)).chain(fit.weights.keys().map(|w| ("weights", w)))
     {
         if !held.contains_key(name) {
-            let mut refusal = Refusal::new(
+            let mut diagnostic = Diagnostic::new(
                 Kind::NotEstimable,
                 format!("`fit.{key}` names `{name}`, which the data do not label"),
             )
             .expected(format!("one of {}", names().collect::<Vec<_>>().join(", ")));
             if let Some(near) = nearest(name, names()) {
-                refusal = refusal.remedy(format!("did you mean `{near}`?"));
+                diagnostic = diagnostic.remedy(format!("did you mean `{near}`?"));
             }
-            return Err(refusal.into());
+            return Err(diagnostic.into());
         }
     }
-    let wanted: BTreeMap<&String, &Held> =
+    let wanted: BTreeMap<&String, &LabelCount> =
         held.iter().filter(|(name, _)| fit.values.is_empty() || fit.values.contains(name)).collect();
     let most = wanted.values().map(|h| h.blocks).max().unwrap_or(0);
     let counts: Vec<String> = wanted.iter().map(|(name, h)| format!("{name}: {}", h.blocks)).collect();
     let enough = if halved { 2 * ENOUGH } else { ENOUGH };
     if most < FEWEST {
-        return Err(Refusal::new(Kind::NotEstimable, "too few prompts to estimate anything")
+        return Err(Diagnostic::new(Kind::NotEstimable, "too few prompts to estimate anything")
             .expected(format!(
                 "at least {FEWEST} prompts that have responses with different labels of a value (near-copies \
                  count once), and about {enough} for intervals worth reading"
@@ -142,7 +142,7 @@ pub fn check(
 }
 
 /// Names that look like one name spelt twice, with the counts and the first place of the rarer.
-fn near_equal(held: &BTreeMap<String, Held>) -> Vec<String> {
+fn near_equal(held: &BTreeMap<String, LabelCount>) -> Vec<String> {
     let plain = |name: &str| name.to_lowercase().replace(['-', '_', '.'], "");
     let mut out = Vec::new();
     for (i, (a, one)) in held.iter().enumerate() {
@@ -192,7 +192,7 @@ mod tests {
         )
     }
 
-    fn of(rows: &str) -> BTreeMap<String, Held> {
+    fn of(rows: &str) -> BTreeMap<String, LabelCount> {
         let items = items(rows);
         held(&items, &cluster(&items), &|_, _| true)
     }

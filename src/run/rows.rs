@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
-use crate::error::{Kind, Place, Refusal, Result};
+use crate::error::{Diagnostic, Kind, Place, Result};
 use crate::observations::{BARE, Judgments, OBSERVATIONS, ROWS, RowRecord, append_judgments, read_rows};
 use crate::run::judged::Judged;
 
@@ -45,7 +45,7 @@ impl Rows {
         let bare = self.records.iter().find(|r| r.constitution == BARE);
         match bare.or(self.records.first()) {
             Some(record) => Ok(self.under(&record.constitution)),
-            None => Err(Refusal::new(Kind::Missing, "no rows").at(self.place()).into()),
+            None => Err(Diagnostic::new(Kind::Missing, "no rows").at(self.place()).into()),
         }
     }
 
@@ -56,8 +56,8 @@ impl Rows {
     }
 
     /// The refusal of rows that are of none of the items.
-    pub fn of_other_items(&self) -> Refusal {
-        Refusal::new(Kind::RunConflict, "the observations are of other items")
+    pub fn of_other_items(&self) -> Diagnostic {
+        Diagnostic::new(Kind::RunConflict, "the observations are of other items")
             .at(self.place())
             .expected("a capture of the same --data")
             .remedy("choose another --out, or run `vstar capture` first")

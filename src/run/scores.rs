@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use crate::config::JudgeMode;
-use crate::error::{Kind, Place, Refusal, Result};
+use crate::error::{Diagnostic, Kind, Place, Result};
 use crate::forest;
 use crate::judge::JudgeTemplate;
 use crate::judge::pointwise::{Answer, questions, scores};
@@ -13,7 +13,7 @@ use crate::run::capture::Prepared;
 use crate::run::judged::Judged;
 use crate::run::progress::Progress;
 use crate::run::rows::{Answers, Rows};
-use crate::run::verdicts::{self, Asked};
+use crate::run::verdicts::{self, Questions};
 use crate::store::Store;
 use crate::units::Layer;
 
@@ -34,7 +34,7 @@ pub fn pointwise(
 ) -> Result<Answers> {
     let constitutions = prepared.judged();
     if constitutions.is_empty() {
-        return Err(Refusal::new(Kind::Missing, "no constitution to judge under")
+        return Err(Diagnostic::new(Kind::Missing, "no constitution to judge under")
             .expected("at least one --constitution FILE")
             .into());
     }
@@ -57,13 +57,13 @@ pub fn pointwise(
         prepared.skips_bad(),
     )?;
     if asked.answers.is_empty() {
-        let mut refusal = Refusal::new(Kind::NotEstimable, "no response can be judged")
+        let mut diagnostic = Diagnostic::new(Kind::NotEstimable, "no response can be judged")
             .expected("responses that fit the model's context with the judge's question")
             .remedy("use a shorter judge template, shorter items, or a model with a longer context");
         if let Some(first) = asked.skipped.first() {
-            refusal = refusal.found(format!("{} refused, the first: {first}", asked.skipped.len()));
+            diagnostic = diagnostic.found(format!("{} refused, the first: {first}", asked.skipped.len()));
         }
-        return Err(refusal.into());
+        return Err(diagnostic.into());
     }
     let recipe = crate::run::pairwise::recipe(prepared, template);
     let plan =
@@ -76,7 +76,7 @@ pub fn pointwise(
     progress.end();
     let units = asked.answers.iter().map(|a| (a.item, vec![a.response])).collect();
     let lens: Vec<&[f32]> = found.iter().map(|f| &f.lens[..]).collect();
-    let of = Asked { mode: JudgeMode::Pointwise, template, units, lens };
+    let of = Questions { mode: JudgeMode::Pointwise, template, units, lens };
     if let Some(out) = out {
         verdicts::write(prepared, &of, &constitutions, &cells, store, out)?;
     }
@@ -109,7 +109,7 @@ pub fn implicit(
     place: &Place,
 ) -> Result<Answers> {
     let missing = |what: String, expected: &str| {
-        Refusal::new(Kind::Missing, what)
+        Diagnostic::new(Kind::Missing, what)
             .at(place.clone())
             .expected(expected)
             .remedy("capture again with `--constitution none` and the constitutions")
@@ -118,7 +118,7 @@ pub fn implicit(
         return Err(missing("no log-probabilities".into(), "the tensor `logprob`").into());
     };
     if logprob.len() != rows.records.len() {
-        return Err(Refusal::new(Kind::RunConflict, "the list of rows is of other observations")
+        return Err(Diagnostic::new(Kind::RunConflict, "the list of rows is of other observations")
             .at(rows.place())
             .expected(format!("{} rows", logprob.len()))
             .found(rows.records.len().to_string())

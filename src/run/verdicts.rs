@@ -28,7 +28,7 @@ use crate::units::{Layer, OneOf};
 const MODE: &str = "verdicts";
 
 /// What was asked, unit by unit.
-pub struct Asked<'a> {
+pub struct Questions<'a> {
     /// The mode.
     pub mode: JudgeMode,
     /// The template.
@@ -91,7 +91,7 @@ impl Group {
 /// What the store lacks; the file system's.
 pub fn write(
     prepared: &Prepared,
-    asked: &Asked<'_>,
+    asked: &Questions<'_>,
     constitutions: &[&Constitution],
     cells: &Cells<'_>,
     store: &Store,
@@ -115,7 +115,7 @@ pub fn write(
     }
     let groups = Group::all(&asked.units);
     let mut columns = columns(prepared, asked, &groups, cells.layers);
-    let kept = Kept::read(&path, &meta);
+    let kept = EarlierStates::read(&path, &meta);
     kept.append(&mut meta, &mut columns);
     let rows = columns.constitution.as_ref().map_or(0, Vec::len);
     let (width, hidden) = (cells.layers.len(), prepared.model.decoder.config().hidden_size);
@@ -151,12 +151,12 @@ pub fn write(
 
 /// States of an earlier judge in the same file, under constitutions that are not asked now.
 #[derive(Default)]
-struct Kept {
+struct EarlierStates {
     old: Option<Observations>,
     rows: Vec<usize>,
 }
 
-impl Kept {
+impl EarlierStates {
     /// What the file holds; nothing if it is of another model, template or layers, or cannot be read.
     fn read(path: &Path, meta: &Meta) -> Self {
         let Some(old) = path.is_file().then(|| Observations::open(path).ok()).flatten() else {
@@ -209,7 +209,7 @@ impl Kept {
     }
 }
 
-fn columns(prepared: &Prepared, asked: &Asked<'_>, groups: &[Group], layers: &[Layer]) -> Columns {
+fn columns(prepared: &Prepared, asked: &Questions<'_>, groups: &[Group], layers: &[Layer]) -> Columns {
     // Responses are numbered as in the observations.
     let (prompt, first) = (prepared.items.prompt_numbers(), prepared.items.first_responses());
     let mut columns = Columns::default();

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::texts::Texts;
-use crate::error::{Kind, Place, Refusal, Result};
+use crate::error::{Diagnostic, Kind, Place, Result};
 
 /// How v* (and every other direction, alike) is drawn, before it is scaled to v'Σv = 1.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -408,10 +408,12 @@ impl Design {
         rules.push(("objectives.name", names.windows(2).all(|w| w[0] != w[1]), "distinct names"));
         match rules.into_iter().find(|rule| !rule.1) {
             None => Ok(()),
-            Some((key, _, allowed)) => Err(Refusal::new(Kind::Invalid, format!("`{key}` cannot be planted"))
-                .at(Place::default().id(key))
-                .expected(allowed)
-                .into()),
+            Some((key, _, allowed)) => {
+                Err(Diagnostic::new(Kind::Invalid, format!("`{key}` cannot be planted"))
+                    .at(Place::default().id(key))
+                    .expected(allowed)
+                    .into())
+            }
         }
     }
 

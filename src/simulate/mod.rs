@@ -32,7 +32,7 @@ pub use texts::{CONSTITUTION, Effect, Texts};
 pub use truth::{Population, Truth};
 
 use crate::artifact;
-use crate::error::{Kind, Place, Refusal, Result};
+use crate::error::{Diagnostic, Kind, Place, Result};
 use crate::observations::Observations;
 use world::World;
 
@@ -101,7 +101,7 @@ impl Simulated {
     pub fn write(&self, folder: &Path) -> Result<()> {
         self.observations.write(&folder.join("observations.safetensors"))?;
         let path = folder.join("truth.json");
-        let broken = |e: String| Refusal::new(Kind::Malformed, e).at(Place::file(folder));
+        let broken = |e: String| Diagnostic::new(Kind::Malformed, e).at(Place::file(folder));
         let mut text = serde_json::to_string_pretty(&self.truth).map_err(|e| broken(e.to_string()))?;
         text.push('\n');
         artifact::write_bytes(&path, text.as_bytes())?;

@@ -4,7 +4,7 @@ use super::design::{
     Binary, Common, Design, Judge, Length, Levels, Loading, LogProb, Massive, Objective, Remainder,
 };
 use super::texts::{Effect, Texts};
-use crate::error::{Kind, Refusal, Result};
+use crate::error::{Diagnostic, Kind, Result};
 
 /// A preset of [`Design`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -235,7 +235,7 @@ impl Regime {
     pub fn by_name(name: &str) -> Result<Self> {
         Self::ALL.into_iter().find(|r| r.name() == name).ok_or_else(|| {
             let names: Vec<&str> = Self::ALL.iter().map(|r| r.name()).collect();
-            Refusal::new(Kind::Invalid, "no such regime").expected(names.join(", ")).found(name).into()
+            Diagnostic::new(Kind::Invalid, "no such regime").expected(names.join(", ")).found(name).into()
         })
     }
 

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::design::Design;
 use super::{Simulated, simulate};
-use crate::error::{Kind, Place, Refusal, Result};
+use crate::error::{Diagnostic, Kind, Place, Result};
 
 /// One figure that an estimator gave for one data set.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -85,7 +85,8 @@ impl Table {
             let figures = estimate(&simulated)?;
             let compared = figures.into_iter().map(|(name, figure)| {
                 let truth = simulated.truth.get(&name).ok_or_else(|| {
-                    Refusal::new(Kind::Invalid, "no such figure in the truth").at(Place::default().id(&name))
+                    Diagnostic::new(Kind::Invalid, "no such figure in the truth")
+                        .at(Place::default().id(&name))
                 })?;
                 let truth = figure.target.or(truth);
                 Ok((name, (figure, truth)))

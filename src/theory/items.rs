@@ -38,7 +38,7 @@ const EACH: usize = 6;
 /// Why a response is listed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum End {
+pub enum Reason {
     /// Among the highest scores.
     Highest,
     /// Among the lowest scores.
@@ -49,11 +49,11 @@ pub enum End {
 
 /// A listed response; for preferences, the better response of a pair, and the worse one as `against`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Listed {
+pub struct ListedResponse {
     /// The value.
     pub value: String,
     /// Why it is listed.
-    pub end: End,
+    pub end: Reason,
     /// Its row in the problem.
     pub row: usize,
     /// The row it was preferred to.
@@ -68,7 +68,7 @@ pub struct Listed {
 /// Lists the ends of each value's score.
 pub(crate) fn measure(stage: &mut Stage<'_>, values: &[usize], out: &mut Analysis) -> Result<()> {
     let problem = stage.problem;
-    let mut listed: Vec<Listed> = Vec::new();
+    let mut listed: Vec<ListedResponse> = Vec::new();
     for &v in values {
         let value = &problem.values[v];
         let wanted = rows::of_value(problem, value, stage.keep);
@@ -87,16 +87,16 @@ pub(crate) fn measure(stage: &mut Stage<'_>, values: &[usize], out: &mut Analysi
                 of.map(|((better, worse), (&score, &y))| (better, Some(worse), score, y)).collect()
             }
         };
-        for end in [End::Highest, End::Lowest, End::MostWrong] {
+        for end in [Reason::Highest, Reason::Lowest, Reason::MostWrong] {
             let rank = |c: &(usize, Option<usize>, f64, f64)| match end {
-                End::Highest => -c.2,
-                End::Lowest => c.2,
-                End::MostWrong => -(c.3 - c.2).abs(),
+                Reason::Highest => -c.2,
+                Reason::Lowest => c.2,
+                Reason::MostWrong => -(c.3 - c.2).abs(),
             };
             let mut order: Vec<_> = scored.iter().collect();
             // Equal scores in the order of the data.
             order.sort_by(|a, b| rank(a).total_cmp(&rank(b)).then(a.0.cmp(&b.0)));
-            listed.extend(order.into_iter().take(EACH).map(|&(row, against, score, label)| Listed {
+            listed.extend(order.into_iter().take(EACH).map(|&(row, against, score, label)| ListedResponse {
                 value: value.name.clone(),
                 end,
                 row,

@@ -40,7 +40,8 @@ pub mod wording;
 pub use base::analysis::{Analysis, LayerChoice, Options};
 pub use base::estimate::{Control, Estimate, Flag, Mode, Quantity};
 pub use base::problem::{
-    Asked, Choices, Judged, Labels, LayerSource, Parts, Problem, StateText, Value, VerdictSource, VerdictText,
+    Choices, Judged, Labels, LayerSource, Parts, Problem, RawChoices, StateText, Value, VerdictSource,
+    VerdictText,
 };
 pub use driver::analyse::analyse;
 pub use statement::{Rests, Statement};

@@ -47,14 +47,14 @@ pub(crate) const STATEMENT: Statement = Statement {
 };
 
 /// S and the rewards of some constitutions on the rows that all of them have.
-struct Together {
+struct JointLabels {
     bench: Rc<Bench>,
     s: Label,
     /// In the order of the constitutions; `None` where one lacks a reward on a row.
     rewards: Vec<Option<Label>>,
 }
 
-impl Together {
+impl JointLabels {
     fn new(stage: &mut Stage<'_>, value: &Value, rows: &Rows, judged: &[&Judged]) -> Result<Option<Self>> {
         let Some(bench) = stage.bench(rows.clone())? else { return Ok(None) };
         let complete = |j: &Judged| rows.filtered(|r| j.reward[r].is_finite()) == *rows;
@@ -118,7 +118,7 @@ pub(crate) fn measure(
     let name = Some(value.name.as_str());
     for (c, j) in judged.iter().enumerate() {
         let rows = wanted.filtered(|r| j.reward[r].is_finite());
-        let Some(all) = Together::new(stage, value, &rows, judged)? else { continue };
+        let Some(all) = JointLabels::new(stage, value, &rows, judged)? else { continue };
         let Some(reward) = &all.rewards[c] else { continue };
         let share = all.share(Quantity::SlopeShare, &all.theta(&all.s, reward));
         stage.push(out, Some(&all.bench), name, j.mark(share));
@@ -126,14 +126,14 @@ pub(crate) fn measure(
     let draws = arm::draws(judged, &stage.options.wordings);
     let Some(first) = draws.iter().flatten().next().map(|&p| judged[p]) else { return Ok(()) };
     let with_arm = wanted.filtered(|r| draws.iter().flatten().all(|&p| judged[p].reward[r].is_finite()));
-    let Some(all) = Together::new(stage, value, &with_arm, judged)? else { return Ok(()) };
+    let Some(all) = JointLabels::new(stage, value, &with_arm, judged)? else { return Ok(()) };
     let Some(texts) = all.texts(&draws) else { return Ok(()) };
     let judge = first.beside.then_some(first.mode);
     common(stage, value, &all, &texts, judge, tests, out);
     let compared = judged.iter().filter(|j| !j.placebo).count();
     for (c, j) in judged.iter().enumerate().filter(|(_, j)| !j.placebo) {
         let rows = with_arm.filtered(|r| j.reward[r].is_finite());
-        let Some(all) = Together::new(stage, value, &rows, judged)? else { continue };
+        let Some(all) = JointLabels::new(stage, value, &rows, judged)? else { continue };
         let (Some(reward), Some(texts)) = (&all.rewards[c], all.texts(&draws)) else { continue };
         one(stage, value, &all, j, (reward, &texts), compared, tests, out);
     }
@@ -144,7 +144,7 @@ pub(crate) fn measure(
 fn common(
     stage: &Stage<'_>,
     value: &Value,
-    all: &Together,
+    all: &JointLabels,
     texts: &[Label],
     judge: Option<Mode>,
     tests: &mut Tests,
@@ -185,7 +185,7 @@ fn common(
 }
 
 /// Encoded and total slope of each text.
-fn slopes(all: &Together, texts: &[Label]) -> [(Quantity, Vec<f64>); 2] {
+fn slopes(all: &JointLabels, texts: &[Label]) -> [(Quantity, Vec<f64>); 2] {
     let blocks = all.bench.contrasts.blocks();
     let encoded = texts.iter().map(|t| all.theta(&all.s, t).value).collect();
     let total = texts.iter().map(|t| mean_product(&all.s.y, &t.y, blocks).value).collect();
@@ -197,7 +197,7 @@ fn slopes(all: &Together, texts: &[Label]) -> [(Quantity, Vec<f64>); 2] {
 fn one(
     stage: &Stage<'_>,
     value: &Value,
-    all: &Together,
+    all: &JointLabels,
     judged: &Judged,
     (reward, texts): (&Label, &[Label]),
     compared: usize,

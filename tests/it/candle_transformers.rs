@@ -10,7 +10,7 @@ use candle_nn::VarBuilder;
 use candle_transformers::models as theirs;
 use serde_json::{Value, json};
 use vstar::model::config::FAMILIES;
-use vstar::model::decoder::NoTap;
+use vstar::model::decoder::NoHook;
 use vstar::model::weights::Checkpoint;
 use vstar::model::{Config, Decoder, Packing};
 use vstar::units::Layer;
@@ -133,7 +133,7 @@ fn our_logits(folder: &Path, ids: &[u32]) -> Vec<f32> {
     let checkpoint = Checkpoint::open(folder, DType::F32, &Device::Cpu).expect("weights");
     let decoder = Decoder::load(config, &checkpoint).expect("a decoder");
     let last = Layer(decoder.config().num_blocks());
-    let x = decoder.residual_stream(&Packing::single(ids), last, &mut NoTap).expect("forward");
+    let x = decoder.residual_stream(&Packing::single(ids), last, &mut NoHook).expect("forward");
     let row = x.narrow(0, ids.len() - 1, 1).expect("the last token");
     decoder.logits(&row).and_then(|l| Ok(l.flatten_all()?.to_vec1()?)).expect("logits")
 }

@@ -8,7 +8,7 @@ use vstar::error::{Error, Kind};
 use vstar::observations::{Observations, PromptSource, append_judgments};
 use vstar::units::Layer;
 
-use crate::observations::{judged, refusal, saved};
+use crate::observations::{diagnostic, judged, saved};
 
 type Tensor<'a> = (&'a str, Dtype, &'a [usize], Vec<u8>);
 
@@ -74,7 +74,7 @@ fn without_prompts_or_pairs_the_rows_are_read_and_contrasts_are_refused() {
     let path = foreign(folder.path(), &[], &[("resid", Dtype::F32, &[2, 1, 1], resid)]);
     let read = Observations::open(&path).expect("readable");
     assert_eq!((read.prompt(), read.prompt_source()), (None, PromptSource::Unknown));
-    let (kind, text) = refusal(read.require_prompt());
+    let (kind, text) = diagnostic(read.require_prompt());
     assert!(kind == Kind::NotEstimable && text.contains("foreign.safetensors"), "{text}");
 }
 
@@ -90,7 +90,7 @@ fn a_residual_that_is_no_number_is_named_by_row_and_layer() {
     );
     let read = Observations::open(&path).expect("readable");
     read.layer(Layer(4)).expect("the other layer is whole");
-    let (kind, text) = refusal(read.layer(Layer(9)));
+    let (kind, text) = diagnostic(read.layer(Layer(9)));
     assert!(
         kind == Kind::NotFinite && text.contains("row 1 of layer 9") && text.contains("dimension 1"),
         "{text}"
@@ -98,7 +98,7 @@ fn a_residual_that_is_no_number_is_named_by_row_and_layer() {
     // f64 that f32 cannot hold is no number either.
     let path =
         foreign(folder.path(), &[], &[("resid", Dtype::F64, &[1, 1, 1], le(&[1e300], f64::to_le_bytes))]);
-    assert_eq!(refusal(Observations::open(&path).expect("readable").layer(Layer(0))).0, Kind::NotFinite);
+    assert_eq!(diagnostic(Observations::open(&path).expect("readable").layer(Layer(0))).0, Kind::NotFinite);
 }
 
 #[test]
@@ -131,7 +131,7 @@ fn wrong_shapes_and_dtypes_are_refused_by_the_tensors_name() {
         ("judge.c.pair", vec![resid(), ("judge.c.ab", Dtype::F32, &[2], floats())]),
     ];
     for (tensor, tensors) in cases {
-        let (_, text) = refusal(Observations::open(&foreign(folder.path(), &[], &tensors)));
+        let (_, text) = diagnostic(Observations::open(&foreign(folder.path(), &[], &tensors)));
         assert!(text.contains(&format!("foreign.safetensors [{tensor}]")), "{tensor}: {text}");
     }
     for (key, value) in [
@@ -143,7 +143,7 @@ fn wrong_shapes_and_dtypes_are_refused_by_the_tensors_name() {
         ("constitutions", r#"["a","a"]"#),
         ("constitutions", r#"["a","b"]"#),
     ] {
-        refusal(Observations::open(&foreign(folder.path(), &[(key, value)], &[resid()])));
+        diagnostic(Observations::open(&foreign(folder.path(), &[(key, value)], &[resid()])));
     }
 }
 
@@ -202,7 +202,7 @@ fn hostile_headers_are_refused_without_reading_what_they_promise() {
         ("nothing", "{}".to_owned(), 0),
     ];
     for (name, header, data) in cases {
-        let (kind, text) = refusal(Observations::open(&raw(folder.path(), &header, data)));
+        let (kind, text) = diagnostic(Observations::open(&raw(folder.path(), &header, data)));
         assert!(
             matches!(kind, Kind::Malformed | Kind::Missing) && text.contains("raw.safetensors"),
             "{name}: {text}"
@@ -213,7 +213,7 @@ fn hostile_headers_are_refused_without_reading_what_they_promise() {
         [vec![], vec![1, 2, 3], u64::MAX.to_le_bytes().to_vec(), 90_000_000u64.to_le_bytes().to_vec()]
     {
         std::fs::write(&path, &bytes).expect("written");
-        assert_eq!(refusal(Observations::open(&path)).0, Kind::Malformed, "{bytes:?}");
+        assert_eq!(diagnostic(Observations::open(&path)).0, Kind::Malformed, "{bytes:?}");
     }
     assert!(matches!(Observations::open(&folder.path().join("gone")), Err(Error::Io { .. })));
 }
@@ -225,6 +225,6 @@ fn a_file_cut_anywhere_is_refused() {
     let whole = std::fs::read(&path).expect("bytes");
     for end in (0..whole.len()).step_by(7) {
         std::fs::write(&path, &whole[..end]).expect("written");
-        assert_eq!(refusal(Observations::open(&path)).0, Kind::Malformed, "cut at {end}");
+        assert_eq!(diagnostic(Observations::open(&path)).0, Kind::Malformed, "cut at {end}");
     }
 }

@@ -12,7 +12,7 @@ use rand_chacha::ChaCha8Rng;
 use serde_json::{Value, json};
 use vstar::error::Result;
 use vstar::forest::{Forest, Pool, Reading, Request, Settings, run};
-use vstar::model::decoder::{Engine, SharedSource, Steering, Tap};
+use vstar::model::decoder::{Engine, Hook, SharedSource, Steering};
 use vstar::model::weights::TensorSource;
 use vstar::model::{Config, Decoder, Packing};
 use vstar::units::{Layer, TokenSpan};
@@ -413,7 +413,7 @@ struct Add {
     by: f64,
 }
 
-impl Tap for Add {
+impl Hook for Add {
     fn residual(&mut self, layer: Layer, x: Tensor) -> Result<Tensor> {
         if layer == self.layer { Ok((x + self.by)?) } else { Ok(x) }
     }
@@ -433,7 +433,7 @@ fn a_tap_changes_what_the_next_block_reads_in_both_engines() {
     assert!(distance(&stream(&decoder, 0.7), &stream(&plain, 0.7)) < 1e-4);
     assert!(distance(&stream(&decoder, 0.7), &stream(&decoder, 0.0)) > 0.1);
     assert_eq!(stream(&decoder, 0.0), {
-        let x = decoder.residual_stream(&packing, last, &mut vstar::model::decoder::NoTap).expect("forward");
+        let x = decoder.residual_stream(&packing, last, &mut vstar::model::decoder::NoHook).expect("forward");
         x.flatten_all().and_then(|x| x.to_vec1::<f32>()).expect("values")
     });
 }

@@ -10,7 +10,7 @@ use candle_core::{DType, Device};
 use proptest::prelude::*;
 use vstar::error::{Error, Kind};
 use vstar::model::config::{Activation, FAMILIES, Mlp};
-use vstar::model::decoder::{NoTap, SharedSource};
+use vstar::model::decoder::{NoHook, SharedSource};
 use vstar::model::gguf::{ARCHITECTURES, GgufCheckpoint, GgufFile, config};
 use vstar::model::weights::{TensorSource, WeightFiles};
 use vstar::model::{Config, Decoder, LoadOptions, Model, ModelFiles, Packing};
@@ -91,7 +91,7 @@ fn every_family_agrees_with_transformers() {
 /// The residual stream after the last block of a text.
 fn stream_of(decoder: &Decoder, tokens: &[u32]) -> Vec<Vec<f32>> {
     let last = Layer(decoder.config().num_blocks());
-    let x = decoder.residual_stream(&Packing::single(tokens), last, &mut NoTap).expect("a forward");
+    let x = decoder.residual_stream(&Packing::single(tokens), last, &mut NoHook).expect("a forward");
     x.to_dtype(DType::F32).and_then(|x| x.to_vec2()).expect("numbers")
 }
 
@@ -261,10 +261,10 @@ fn write(folder: &Path, bytes: &[u8]) -> PathBuf {
 }
 
 /// The refusal of a file, if it is refused.
-fn refusal(path: &Path) -> Option<(Kind, String)> {
+fn diagnostic(path: &Path) -> Option<(Kind, String)> {
     match GgufFile::open(path).and_then(|file| config(&file)) {
         Ok(_) => None,
-        Err(e @ Error::Refused(_)) => Some((e.kind().expect("a kind"), e.to_string())),
+        Err(e @ Error::Diagnostic(_)) => Some((e.kind().expect("a kind"), e.to_string())),
         Err(e) => panic!("not a refusal: {e}"),
     }
 }
@@ -305,10 +305,10 @@ fn settings_that_are_not_implemented_are_refused_by_their_key() {
     ];
     for (arch, key, value) in cases {
         let mut raw = Raw::model(arch);
-        assert_eq!(refusal(&raw.write(folder.path())), None, "{arch} without {key}");
+        assert_eq!(diagnostic(&raw.write(folder.path())), None, "{arch} without {key}");
         raw.set(&format!("{arch}.{key}"), value);
         let (kind, shown) =
-            refusal(&raw.write(folder.path())).unwrap_or_else(|| panic!("{arch} with {key} is read"));
+            diagnostic(&raw.write(folder.path())).unwrap_or_else(|| panic!("{arch} with {key} is read"));
         assert_eq!(kind, Kind::Unsupported, "{shown}");
         assert!(shown.contains(&format!("{arch}.{key}")) && shown.contains("raw.gguf"), "{shown}");
     }
@@ -326,7 +326,7 @@ fn settings_that_are_not_implemented_are_refused_by_their_key() {
     ] {
         raw.set(&format!("llama.{key}"), value);
     }
-    assert_eq!(refusal(&raw.write(folder.path())), None);
+    assert_eq!(diagnostic(&raw.write(folder.path())), None);
 }
 
 #[test]
@@ -348,27 +348,27 @@ fn what_makes_no_sense_names_the_key_of_the_file() {
         if key == "attention.key_length" {
             raw.set("llama.attention.value_length", number(7));
         }
-        let (_, shown) = refusal(&raw.write(folder.path())).unwrap_or_else(|| panic!("{key} is read"));
+        let (_, shown) = diagnostic(&raw.write(folder.path())).unwrap_or_else(|| panic!("{key} is read"));
         assert!(shown.contains(&format!("[llama.{key}]")) || key == "attention.key_length", "{shown}");
     }
     let mut raw = Raw::model("llama");
     raw.entries.retain(|(key, _)| key != "llama.context_length");
-    let (kind, shown) = refusal(&raw.write(folder.path())).expect("a refusal");
+    let (kind, shown) = diagnostic(&raw.write(folder.path())).expect("a refusal");
     assert!(kind == Kind::Missing && shown.contains("llama.context_length"), "{shown}");
 }
 
 #[test]
 fn other_architectures_and_kinds_of_files_are_refused_by_name() {
     let folder = tempfile::tempdir().expect("a folder");
-    let (kind, shown) = refusal(&Raw::model("qwen2moe").write(folder.path())).expect("a refusal");
+    let (kind, shown) = diagnostic(&Raw::model("qwen2moe").write(folder.path())).expect("a refusal");
     assert!(kind == Kind::Unsupported && shown.contains("qwen2moe") && shown.contains("gptneox"), "{shown}");
     let mut raw = Raw::model("llama");
     raw.set("general.type", text("mmproj"));
-    let (kind, shown) = refusal(&raw.write(folder.path())).expect("a refusal");
+    let (kind, shown) = diagnostic(&raw.write(folder.path())).expect("a refusal");
     assert!(kind == Kind::Unsupported && shown.contains("mmproj"), "{shown}");
     let mut raw = Raw::model("llama");
     raw.tensors.clear();
-    let (kind, shown) = refusal(&raw.write(folder.path())).expect("a refusal");
+    let (kind, shown) = diagnostic(&raw.write(folder.path())).expect("a refusal");
     assert!(kind == Kind::Weights && shown.contains("token_embd.weight"), "{shown}");
 }
 
@@ -387,7 +387,7 @@ fn rotary_factors_are_used_or_refused_never_ignored() {
         let mut raw = Raw::model(arch);
         raw.tensor(name, &[width]);
         let (_, shown) =
-            refusal(&raw.write(folder.path())).unwrap_or_else(|| panic!("{name} in {arch} is ignored"));
+            diagnostic(&raw.write(folder.path())).unwrap_or_else(|| panic!("{name} in {arch} is ignored"));
         assert!(shown.contains(name), "{shown}");
     }
 }
@@ -463,10 +463,10 @@ fn a_file_that_is_cut_off_anywhere_is_refused() {
     raw.set("llama.attention.causal", flag(true));
     raw.tensor("output_norm.weight", &[32]);
     let bytes = raw.bytes();
-    assert_eq!(refusal(&write(folder.path(), &bytes)), None);
+    assert_eq!(diagnostic(&write(folder.path(), &bytes)), None);
     for len in 0..bytes.len() {
-        let (kind, shown) =
-            refusal(&write(folder.path(), &bytes[..len])).unwrap_or_else(|| panic!("{len} bytes are read"));
+        let (kind, shown) = diagnostic(&write(folder.path(), &bytes[..len]))
+            .unwrap_or_else(|| panic!("{len} bytes are read"));
         assert!(kind == Kind::Weights && shown.contains("raw.gguf"), "{len}: {shown}");
     }
 }
@@ -475,7 +475,7 @@ fn a_file_that_is_cut_off_anywhere_is_refused() {
 fn sizes_that_cannot_be_are_refused_before_anything_is_allocated() {
     let folder = tempfile::tempdir().expect("a folder");
     let good = Raw::model("llama");
-    assert_eq!(refusal(&good.write(folder.path())), None);
+    assert_eq!(diagnostic(&good.write(folder.path())), None);
     let mut bad: Vec<(&str, Vec<u8>)> = Vec::new();
     // Counts in the first bytes.
     for (what, at) in [("tensors", 8), ("entries", 16)] {
@@ -537,13 +537,13 @@ fn sizes_that_cannot_be_are_refused_before_anything_is_allocated() {
     bad.push(("a key twice", raw.bytes()));
     for (what, bytes) in bad {
         let path = write(folder.path(), &bytes);
-        let (kind, shown) = refusal(&path).unwrap_or_else(|| panic!("{what}: the file is read"));
+        let (kind, shown) = diagnostic(&path).unwrap_or_else(|| panic!("{what}: the file is read"));
         assert!(kind == Kind::Weights && shown.contains("raw.gguf"), "{what}: {shown}");
     }
     for (version, word) in [(1, "1"), (4, "4"), (3u32.swap_bytes(), "big-endian")] {
         let mut raw = good.clone();
         raw.version = version;
-        let (kind, shown) = refusal(&raw.write(folder.path())).expect("a refusal");
+        let (kind, shown) = diagnostic(&raw.write(folder.path())).expect("a refusal");
         assert!(kind == Kind::Unsupported && shown.contains(word), "{shown}");
     }
 }
@@ -562,7 +562,7 @@ fn types_that_cannot_be_read_are_refused_with_the_tensor_and_their_name() {
     ] {
         let mut raw = Raw::model("llama");
         raw.tensors.push(("blk.0.ffn_up.weight".to_owned(), vec![256], number, raw.data as u64));
-        let (kind, shown) = refusal(&raw.write(folder.path())).expect("a refusal");
+        let (kind, shown) = diagnostic(&raw.write(folder.path())).expect("a refusal");
         assert_eq!(kind, Kind::Unsupported);
         assert!(
             shown.contains("[blk.0.ffn_up.weight]") && shown.contains(name) && shown.contains("Q4_K_M"),
@@ -624,7 +624,7 @@ proptest! {
                     let _ = Decoder::stream(config, &source);
                 }
             }
-            Err(error @ Error::Refused(_)) => {
+            Err(error @ Error::Diagnostic(_)) => {
                 let shown = error.to_string();
                 prop_assert!(shown.contains("raw.gguf") && shown.len() < 4000, "{}", shown);
             }

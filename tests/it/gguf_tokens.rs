@@ -203,7 +203,7 @@ fn special_tokens_and_the_chat_template_are_the_files() {
 }
 
 /// The refusal of the metadata after a change, which names the file and says what to do.
-fn refusal(kind: &str, change: impl FnOnce(&mut Values)) -> (Kind, String) {
+fn diagnostic(kind: &str, change: impl FnOnce(&mut Values)) -> (Kind, String) {
     let mut values = values(kind);
     change(&mut values);
     let error = read(values).err().expect("a refusal");
@@ -215,7 +215,7 @@ fn refusal(kind: &str, change: impl FnOnce(&mut Values)) -> (Kind, String) {
 #[test]
 fn what_is_not_known_is_refused_by_name_with_what_to_do() {
     for (kind, change) in [("smollm", Some("no-such-rule")), ("smollm", Some("default")), ("qwen2", None)] {
-        let (refused, message) = refusal(kind, |values| {
+        let (refused, message) = diagnostic(kind, |values| {
             match change {
                 Some(name) => values.insert("tokenizer.ggml.pre".to_owned(), text(name)),
                 None => values.remove("tokenizer.ggml.pre"),
@@ -228,13 +228,13 @@ fn what_is_not_known_is_refused_by_name_with_what_to_do() {
         );
     }
     for model in ["t5", "bert", "rwkv", "plamo2", "no_vocab", ""] {
-        let (refused, message) = refusal("gpt2", |values| {
+        let (refused, message) = diagnostic("gpt2", |values| {
             values.insert("tokenizer.ggml.model".to_owned(), text(model));
         });
         assert_eq!(refused, Kind::Unsupported, "{message}");
         assert!(message.contains(&format!("`{model}`")) && message.contains("--tokenizer"), "{message}");
     }
-    let (refused, _) = refusal("llama2", |values| {
+    let (refused, _) = diagnostic("llama2", |values| {
         values.insert("tokenizer.ggml.remove_extra_whitespaces".to_owned(), Value::Bool(true));
     });
     assert_eq!(refused, Kind::Unsupported);
@@ -366,7 +366,7 @@ fn metadata_that_make_no_tokenizer_are_refused() {
         ("a list for a name", "gpt2", Kind::Malformed, Box::new(|v| put(v, "model", list(&["gpt2"])))),
     ];
     for (what, kind, want, change) in cases {
-        let (refused, message) = refusal(kind, change);
+        let (refused, message) = diagnostic(kind, change);
         assert_eq!(refused, want, "{what}: {message}");
         assert!(message.len() < 1_000, "{what}: {} bytes", message.len());
     }

@@ -2,7 +2,7 @@
 //!
 //! Bounds are binomial: what is right fails one of them less often than once in a thousand times.
 
-use vstar::coverage::every::{Kept, Tally, Targets, count};
+use vstar::coverage::every::{QuantityCoverage, Tally, Targets, count};
 use vstar::coverage::rates::over_seeds;
 use vstar::coverage::verdicts::{Measured, of_null, of_state, to_markdown};
 use vstar::report::Outcome;
@@ -59,7 +59,7 @@ fn every_interval_of_a_report_holds_what_many_more_prompts_give() {
 
 #[test]
 fn a_figure_is_low_by_more_than_its_number_explains() {
-    let kept = |figures, held| Kept {
+    let kept = |figures, held| QuantityCoverage {
         all: Tally { intervals: 100 * figures, held: 95 * figures },
         figures,
         least: Tally { intervals: 100, held },
@@ -70,11 +70,11 @@ fn a_figure_is_low_by_more_than_its_number_explains() {
     // The least of 20: .93 − 3.02 × .0255 = .853.
     assert!(kept(20, 85).is_low() && !kept(20, 86).is_low());
     // Counted again, the figure stands for itself.
-    let again = |held| Kept { again: Some(Tally { intervals: 100, held }), ..kept(20, 80) };
+    let again = |held| QuantityCoverage { again: Some(Tally { intervals: 100, held }), ..kept(20, 80) };
     assert!(
         again(87).is_low()
             && !again(89).is_low()
-            && !Kept { again: again(80).again, ..kept(20, 95) }.is_low()
+            && !QuantityCoverage { again: again(80).again, ..kept(20, 95) }.is_low()
     );
 }
 

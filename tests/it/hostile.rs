@@ -322,7 +322,7 @@ fn ids_past_the_embeddings_are_refused_not_read() {
         let blocks = vstar::units::Layer(model.decoder.config().num_blocks());
         let run = |ids: &[u32]| {
             let packing = vstar::model::Packing::single(ids);
-            model.decoder.residual_stream(&packing, blocks, &mut vstar::model::decoder::NoTap)
+            model.decoder.residual_stream(&packing, blocks, &mut vstar::model::decoder::NoHook)
         };
         if ids.iter().any(|&id| id as usize >= model.decoder.config().vocab_size) {
             assert_eq!(run(&ids).expect_err("refused").kind(), Some(Kind::Invalid));

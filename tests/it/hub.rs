@@ -92,7 +92,7 @@ fn walk(folder: &Path, out: &mut Vec<PathBuf>) {
 
 fn refused<T>(result: Result<T>) -> String {
     match result {
-        Err(e @ Error::Refused(_)) => e.to_string(),
+        Err(e @ Error::Diagnostic(_)) => e.to_string(),
         Err(e) => panic!("not a refusal: {e}"),
         Ok(_) => panic!("it should have refused"),
     }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use proptest::prelude::*;
-use vstar::error::{Error, Kind, Refusal};
+use vstar::error::{Diagnostic, Error, Kind};
 use vstar::input::{Items, Prompt, ReadOptions, Role, read_items};
 
 pub fn fixture(name: &str) -> PathBuf {
@@ -31,9 +31,9 @@ pub fn read_bytes(name: &str, bytes: &[u8], options: &ReadOptions) -> Result<Ite
     read_items(&[path], options)
 }
 
-fn refusal(text: impl AsRef<[u8]>) -> Refusal {
+fn diagnostic(text: impl AsRef<[u8]>) -> Diagnostic {
     match read_bytes("data.jsonl", text.as_ref(), &ReadOptions::default()) {
-        Err(Error::Refused(refusal)) => *refusal,
+        Err(Error::Diagnostic(diagnostic)) => *diagnostic,
         other => panic!("{:?}: {other:?}", String::from_utf8_lossy(text.as_ref())),
     }
 }
@@ -256,7 +256,7 @@ fn a_bad_row_is_refused_with_its_file_line_and_id() {
     ];
     for (row, kind, what) in cases {
         let text = format!("{}\n{row}\n{}", good("first"), good("last"));
-        let refused = refusal(&text);
+        let refused = diagnostic(&text);
         assert_eq!((refused.kind, refused.place.line), (*kind, Some(3)), "{row}: {refused}");
         let shown = refused.to_string();
         assert!(shown.contains(what) && shown.contains("data.jsonl:3"), "{row}: {shown}");
@@ -267,15 +267,15 @@ fn a_bad_row_is_refused_with_its_file_line_and_id() {
         assert_eq!(ids, ["first", "last"], "{row}");
         assert_eq!((items.skipped.len(), items.skipped[0].kind), (1, *kind));
     }
-    let refused = refusal("{\"id\": \"p9\", \"prompt\": \"q\", \"responses\": []}");
+    let refused = diagnostic("{\"id\": \"p9\", \"prompt\": \"q\", \"responses\": []}");
     assert_eq!(refused.place.id.as_deref(), Some("p9"));
-    let refused = refusal([good("a").as_bytes(), b"{\"id\": \"\xff\"}"].concat());
+    let refused = diagnostic([good("a").as_bytes(), b"{\"id\": \"\xff\"}"].concat());
     assert!(refused.what.contains("UTF-8") && refused.found.as_deref().is_some_and(|f| f.contains("byte 9")));
 }
 
 #[test]
 fn a_misspelled_key_is_refused_or_remarked_on_with_the_nearest_known_one() {
-    let refused = refusal("{\"promt\": \"q\", \"chosen\": \"a\", \"rejectd\": \"b\"}");
+    let refused = diagnostic("{\"promt\": \"q\", \"chosen\": \"a\", \"rejectd\": \"b\"}");
     assert!(refused.to_string().contains("did you mean"), "{refused}");
     let text =
         "{\"prompt\": \"q\", \"responses\": [{\"text\": \"a\", \"value\": {\"v\": 1}}], \"gruop\": 1}\n"

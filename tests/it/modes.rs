@@ -9,7 +9,7 @@ use serde_json::{Value as Json, json};
 use vstar::fit::pose;
 use vstar::input::{Prompt, ReadOptions, read_items};
 use vstar::judge::{JudgeTemplate, Question};
-use vstar::model::decoder::NoTap;
+use vstar::model::decoder::NoHook;
 use vstar::model::{LoadOptions, Model, ModelSource, Packing};
 use vstar::observations::{Observations, read_rows};
 use vstar::report::{Report, to_markdown};
@@ -114,7 +114,7 @@ fn a_pointwise_score_is_the_log_odds_of_yes_at_the_end_of_the_question() {
         let last = |with: &str| *answer(&format!("{text}{with}")).last().expect("a token") as usize;
         let packing = Packing::single(&tokens);
         let blocks = Layer(loaded.decoder.config().num_blocks());
-        let x = loaded.decoder.residual_stream(&packing, blocks, &mut NoTap).expect("forward");
+        let x = loaded.decoder.residual_stream(&packing, blocks, &mut NoHook).expect("forward");
         let end = x.narrow(0, tokens.len() - 1, 1).expect("the last row");
         let logits = loaded.decoder.logits(&end).expect("logits").to_vec2::<f32>().expect("numbers");
         let odds = f64::from(logits[0][last("A")]) - f64::from(logits[0][last("B")]);

@@ -49,9 +49,9 @@ pub fn saved(folder: &Path) -> PathBuf {
     path
 }
 
-pub fn refusal<T: std::fmt::Debug>(result: Result<T>) -> (Kind, String) {
+pub fn diagnostic<T: std::fmt::Debug>(result: Result<T>) -> (Kind, String) {
     match result.expect_err("a refusal") {
-        Error::Refused(refusal) => (refusal.kind, refusal.to_string()),
+        Error::Diagnostic(diagnostic) => (diagnostic.kind, diagnostic.to_string()),
         other => panic!("not a refusal: {other}"),
     }
 }
@@ -78,8 +78,8 @@ fn what_is_written_is_read_back() {
         read.layer_rows(Layer(3), &[6, 1]).expect("rows"),
         resid.select(ndarray::Axis(0), &[6, 1]).slice(s![.., 1, ..])
     );
-    assert_eq!(refusal(read.layer(Layer(1))).0, Kind::Missing);
-    assert_eq!(refusal(read.layer_rows(Layer(0), &[8])).0, Kind::Invalid);
+    assert_eq!(diagnostic(read.layer(Layer(1))).0, Kind::Missing);
+    assert_eq!(diagnostic(read.layer_rows(Layer(0), &[8])).0, Kind::Invalid);
 }
 
 #[test]
@@ -140,15 +140,15 @@ fn blocks_of_rows_give_the_file_that_one_array_gives() {
     let missing = folder.path().join("missing.safetensors");
     let short =
         write_streaming(&missing, &meta, &columns, 8, 5, |sink| sink.push(resid.slice(s![..7, .., ..])));
-    let (kind, text) = refusal(short);
+    let (kind, text) = diagnostic(short);
     assert!(kind == Kind::Invalid && text.contains('7'), "{text}");
     let narrow =
         write_streaming(&missing, &meta, &columns, 8, 5, |sink| sink.push(resid.slice(s![.., .., ..4])));
-    assert_eq!(refusal(narrow).0, Kind::Invalid);
+    assert_eq!(diagnostic(narrow).0, Kind::Invalid);
     let mut bad = resid.clone();
     bad[[6, 1, 2]] = f32::INFINITY;
     let (kind, text) =
-        refusal(write_streaming(&missing, &meta, &columns, 8, 5, |sink| sink.push(bad.view())));
+        diagnostic(write_streaming(&missing, &meta, &columns, 8, 5, |sink| sink.push(bad.view())));
     assert!(kind == Kind::NotFinite && text.contains("row 6 of layer 3"), "{text}");
     assert!(!missing.exists());
 }
@@ -179,9 +179,12 @@ fn judgments_are_added_and_replaced_and_nothing_else_moves() {
     let before = std::fs::read(&path).expect("bytes");
     let outside = BTreeMap::from([("stern".to_owned(), judged(&[[0, 8]]))]);
     let none = BTreeMap::new();
-    assert_eq!(refusal(append_judgments(&path, &outside, &BTreeMap::new(), &none)).0, Kind::Invalid);
+    assert_eq!(diagnostic(append_judgments(&path, &outside, &BTreeMap::new(), &none)).0, Kind::Invalid);
     let owned = BTreeMap::from([("layers".to_owned(), "[0]".to_owned())]);
-    assert_eq!(refusal(append_judgments(&path, &BTreeMap::new(), &BTreeMap::new(), &owned)).0, Kind::Invalid);
+    assert_eq!(
+        diagnostic(append_judgments(&path, &BTreeMap::new(), &BTreeMap::new(), &owned)).0,
+        Kind::Invalid
+    );
     assert_eq!(std::fs::read(&path).expect("bytes"), before);
 }
 
@@ -190,7 +193,7 @@ fn what_the_columns_say_of_each_other_is_checked() {
     let broken = |change: &dyn Fn(&mut Columns)| {
         let (meta, mut columns, resid) = small();
         change(&mut columns);
-        refusal(Observations::new(meta, columns, resid)).1
+        diagnostic(Observations::new(meta, columns, resid)).1
     };
     let across_prompts = broken(&|c| c.preferences.get_mut("kind").expect("there")[1] = [1, 2]);
     assert!(across_prompts.contains("pair.kind") && across_prompts.contains("pair 1"), "{across_prompts}");
@@ -228,8 +231,8 @@ fn a_selection_sees_its_rows_and_what_was_said_of_the_same_responses() {
     assert_eq!(judged.data.ab, [1.5, 2.5]);
     let preferred = all.selected_preferences("kind", &gentle).expect("mapped");
     assert_eq!((preferred.data, preferred.mapped_from.as_deref()), (vec![[0, 1], [3, 2]], Some("none")));
-    assert_eq!(refusal(all.select_constitution("stern")).0, Kind::Missing);
-    let (_, text) = refusal(all.selected_value("kindness", &none));
+    assert_eq!(diagnostic(all.select_constitution("stern")).0, Kind::Missing);
+    let (_, text) = diagnostic(all.selected_value("kindness", &none));
     assert!(text.contains("harmless"), "{text}");
 }
 
@@ -253,7 +256,7 @@ fn rows_that_cannot_be_matched_are_refused_and_a_response_column_matches_them() 
     let judged_on_two = |c: &mut Columns| drop(c.judgments.insert("gentle".to_owned(), judged(&[[2, 3]])));
     let unmatched = less(&|_| {});
     let gentle = unmatched.select_constitution("gentle").expect("rows");
-    let (_, text) = refusal(unmatched.selected_judgments("gentle", &gentle));
+    let (_, text) = diagnostic(unmatched.selected_judgments("gentle", &gentle));
     assert!(text.contains("row 0 under `none`") && text.contains("2 rows there and 1 here"), "{text}");
     // Only what is asked for has to match.
     let partly = less(&judged_on_two);
@@ -270,7 +273,7 @@ fn rows_that_cannot_be_matched_are_refused_and_a_response_column_matches_them() 
         judged_on_two(c);
         c.values.insert("harmless".to_owned(), vec![1.0, 0.0, 0.25, 0.5, 0.0, 0.5, 0.25]);
     });
-    let (_, text) = refusal(swapped.selected_judgments("gentle", &gentle));
+    let (_, text) = diagnostic(swapped.selected_judgments("gentle", &gentle));
     assert!(text.contains("same order"), "{text}");
 }
 
@@ -311,7 +314,7 @@ fn row_records_come_back_line_by_line() {
     );
     assert_eq!(read_rows(&path).expect("read"), rows);
     std::fs::write(&path, text + "{\"id\": 3}\n").expect("written");
-    assert!(refusal(read_rows(&path)).1.contains("observations.jsonl:3"));
+    assert!(diagnostic(read_rows(&path)).1.contains("observations.jsonl:3"));
 }
 
 proptest! {

@@ -8,7 +8,7 @@ use std::path::Path;
 use candle_core::{DType, Device, Tensor};
 use vstar::error::Result;
 use vstar::model::config::FAMILIES;
-use vstar::model::decoder::{Tap, Target};
+use vstar::model::decoder::{Hook, Target};
 use vstar::model::weights::{Checkpoint, TensorSource, WeightFiles};
 use vstar::model::{Config, Decoder, Packing};
 use vstar::units::Layer;
@@ -19,7 +19,7 @@ use crate::stories::fixture;
 #[derive(Default)]
 struct Record(Vec<Vec<Vec<f64>>>);
 
-impl Tap for Record {
+impl Hook for Record {
     fn residual(&mut self, layer: Layer, x: Tensor) -> Result<Tensor> {
         assert_eq!(layer.0, self.0.len(), "layers come in order");
         self.0.push(x.to_dtype(DType::F64)?.to_vec2()?);

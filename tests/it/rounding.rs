@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor};
 use vstar::error::Result;
-use vstar::model::decoder::{NoTap, Target};
+use vstar::model::decoder::{NoHook, Target};
 use vstar::model::weights::{Count, Projection, Rounded, Stored, TensorSource};
 use vstar::model::{LoadOptions, Model, ModelSource, Packing, Quantization};
 use vstar::observations::Observations;
@@ -188,9 +188,9 @@ fn weights_that_cannot_be_rounded_are_refused_by_name() {
         let mut values = vec![0.5f32; 64];
         values[40] = value;
         let matrix = Tensor::from_vec(values, (2, 32), &Device::Cpu).expect("a matrix");
-        let refusal =
+        let diagnostic =
             rounded(&[("m.weight", &matrix)], name).matrix("m.weight", &[2, 32]).expect_err("refused");
-        let shown = refusal.to_string();
+        let shown = diagnostic.to_string();
         assert!(shown.contains("m.weight") && shown.contains("row 1, column 8"), "{shown}");
         assert!(shown.contains(what), "{shown}");
     }
@@ -205,7 +205,7 @@ fn load(name: &str, dtype: DType, stream: bool, quantize: Option<&str>) -> Model
 fn forward(model: &Model) -> (Vec<f32>, Vec<f64>) {
     let tokens = [5u32, 17, 80, 3, 41, 7, 255, 12];
     let blocks = Layer(model.decoder.config().num_blocks());
-    let x = model.decoder.residual_stream(&Packing::single(&tokens), blocks, &mut NoTap).expect("forward");
+    let x = model.decoder.residual_stream(&Packing::single(&tokens), blocks, &mut NoHook).expect("forward");
     let targets: Vec<_> = (1..tokens.len()).map(|t| Target { previous: t - 1, token: tokens[t] }).collect();
     let log_probs = model.decoder.log_probs(&x, &targets).expect("log P");
     let x = x.to_dtype(DType::F32).and_then(|x| x.flatten_all()?.to_vec1()).expect("numbers");

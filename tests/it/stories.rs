@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use candle_core::{D, DType, Device};
-use vstar::model::decoder::NoTap;
+use vstar::model::decoder::NoHook;
 use vstar::model::{LoadOptions, Model, ModelSource, Packing};
 use vstar::units::Layer;
 
@@ -25,7 +25,7 @@ fn greedy_decoding_tells_the_story_that_llama2_c_expects() {
     for _ in 0..60 {
         let x = model
             .decoder
-            .residual_stream(&Packing::single(&ids), Layer(blocks), &mut NoTap)
+            .residual_stream(&Packing::single(&ids), Layer(blocks), &mut NoHook)
             .expect("forward");
         let logits = model.decoder.logits(&x.narrow(0, ids.len() - 1, 1).expect("a row")).expect("logits");
         let next = logits.argmax(D::Minus1).expect("argmax").to_vec1::<u32>().expect("ids")[0];

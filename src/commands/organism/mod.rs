@@ -14,7 +14,7 @@ pub use args::OrganismArgs;
 use args::{EngineName, OrganismCommand};
 
 use super::terminal::bars::Bars;
-use crate::error::{Kind, Refusal, Result};
+use crate::error::{Diagnostic, Kind, Result};
 use crate::input::{ReadOptions, read_items};
 use crate::model::{DeviceName, Dtype, LoadOptions, Model, ModelSource};
 use crate::organism::card::{self, METRICS, TRAINING, Training};
@@ -90,7 +90,7 @@ pub fn organism(args: &OrganismArgs) -> Result<()> {
 fn engine_on(name: Option<EngineName>, device: &Device) -> Result<Engine> {
     match (name, device.is_cpu()) {
         (Some(EngineName::Own) | None, true) => Ok(Engine::Own),
-        (Some(EngineName::Own), false) => Err(Refusal::new(Kind::Unsupported, "--engine own on a GPU")
+        (Some(EngineName::Own), false) => Err(Diagnostic::new(Kind::Unsupported, "--engine own on a GPU")
             .expected("--engine candle, or --device cpu")
             .into()),
         _ => Ok(Engine::Candle(device.clone())),

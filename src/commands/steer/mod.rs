@@ -1,12 +1,12 @@
 //! `vstar steer`: steering as a measurement: the same responses with and without an intervention, and with random ones.
 
-mod asked;
+mod questionnaire;
 
 use super::args::{CaptureArgs, DataArgs, ModelArgs};
 use super::terminal::bars::Bars;
 use crate::artifact;
 use crate::config::scope::LogprobOf;
-use crate::error::{Kind, Refusal, Result};
+use crate::error::{Diagnostic, Kind, Result};
 use crate::fit::named::Named;
 use crate::forest::Pool;
 use crate::model::decoder::{At, Intervention, Steering};
@@ -19,9 +19,9 @@ use crate::steer::random::{Law, isotropic, with_covariance};
 use crate::theory::base::dominant::Largest;
 use crate::theory::{Estimate, Flag, Quantity};
 use crate::units::{ByteSize, Layer, LayerList};
-use asked::{Answers, Asked};
 use clap::{Args, ValueEnum};
 use ndarray::Array2;
+use questionnaire::{Answers, Questionnaire};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -191,7 +191,7 @@ pub fn steer_into(
         (Some(list), _) => each_once(list.numbers().as_deref(), blocks),
         (None, Some(layer)) => vec![layer],
         (None, None) => {
-            return Err(Refusal::new(Kind::Missing, "nothing says at which layer to intervene")
+            return Err(Diagnostic::new(Kind::Missing, "nothing says at which layer to intervene")
                 .expected("--layer, FILE:NAME@LAYER, or a report.json beside the directions")
                 .into());
         }
@@ -201,13 +201,13 @@ pub fn steer_into(
     // Refused here rather than after the first forward.
     acts(&layers, &vectors, &vec![1.0; layers.len()], Act::Ablate, At::Everywhere)?
         .check(prepared.model.decoder.config())?;
-    let asked = Asked::new(options, &prepared)?;
+    let questionnaire = Questionnaire::new(options, &prepared)?;
     let largest: Vec<Option<Largest>> = vectors.iter().map(|v| Largest::coordinate(v)).collect();
     let rest = without_dominant(&vectors, &largest);
     let variants = 2 + 2 * options.random + usize::from(rest.is_some());
-    let tokens: usize = asked.requests().map(|r| r.tokens.len()).sum();
+    let tokens: usize = questionnaire.requests().map(|r| r.tokens.len()).sum();
     progress.begin("steer", tokens * variants);
-    let base = asked.ask(&prepared, &Steering::default(), &Steering::default(), progress)?;
+    let base = questionnaire.ask(&prepared, &Steering::default(), &Steering::default(), progress)?;
     let h = base.layers(layers.len());
     let rms: Vec<f64> = h.iter().map(rms).collect();
     let lengths: Vec<f64> = vectors
@@ -222,7 +222,7 @@ pub fn steer_into(
     let mut ask = |vectors: &[Vec<f64>]| -> Result<Answers> {
         let responses = acts(&layers, vectors, &lengths, options.act, options.at)?;
         let questions = acts(&layers, vectors, &lengths, options.act, At::Everywhere)?;
-        asked.ask(&prepared, &responses, &questions, progress)
+        questionnaire.ask(&prepared, &responses, &questions, progress)
     };
     let steered = ask(&vectors)?;
     let rest = rest.map(|rest| ask(&rest)).transpose()?;
@@ -232,7 +232,7 @@ pub fn steer_into(
         for i in 0..options.random {
             let draw = |h: &Array2<f32>| match law {
                 Law::Isotropic => isotropic(options.seed, i, h.ncols()),
-                Law::Covariance => with_covariance(options.seed, i, h.view(), &asked.prompt),
+                Law::Covariance => with_covariance(options.seed, i, h.view(), &questionnaire.prompt),
             };
             let drawn: Vec<Vec<f64>> = h.iter().map(draw).collect();
             if drawn.iter().any(|u| norm(u) == 0.0) {
@@ -250,7 +250,7 @@ pub fn steer_into(
         each.collect()
     };
     let mut outcomes = Vec::new();
-    for (value, list) in &asked.comparisons {
+    for (value, list) in &questionnaire.comparisons {
         let change = |after: &Answers| mean(list, |c| Some(after.logprob(c) - base.logprob(c)));
         let what = "mean over prompts of the change of log P(better) − log P(worse)";
         let of = |after: &Answers| {
@@ -263,7 +263,7 @@ pub fn steer_into(
         let before = mean(list, |c| Some(base.logprob(c))).map(|m| m.value);
         outcomes.push(Outcome { estimate: e, before, random, without_coordinate });
         for (c, constitution) in prepared.judged().iter().enumerate() {
-            let odds = |answers: &Answers, pair: &Comparison| asked.odds(answers, c, pair);
+            let odds = |answers: &Answers, pair: &Comparison| questionnaire.odds(answers, c, pair);
             let change = |after: &Answers| mean(list, |pair| Some(odds(after, pair)? - odds(&base, pair)?));
             let what = "mean over prompts of the change of (ab − ba)/2 for the better response";
             let of = |after: &Answers| {
@@ -278,7 +278,9 @@ pub fn steer_into(
         }
     }
     let mut warnings: Vec<String> = prepared.items.notes.clone();
-    for (what, skipped) in [("responses", &asked.job.skipped), ("judged pairs", &asked.docket.skipped)] {
+    for (what, skipped) in
+        [("responses", &questionnaire.job.skipped), ("judged pairs", &questionnaire.judge_batch.skipped)]
+    {
         if let Some(first) = skipped.first() {
             warnings.push(format!("left out: {} {what}, the first: {}", skipped.len(), first.what));
         }
@@ -286,7 +288,7 @@ pub fn steer_into(
     if options.at == At::Response && !prepared.judged().is_empty() {
         warnings.push("a judge's question has no response of its own: it is steered at all tokens".into());
     }
-    let per_token = |after: &Answers| asked.per_token(&base, after);
+    let per_token = |after: &Answers| questionnaire.per_token(&base, after);
     let disturbance = per_token(&steered).map(|found| {
         let (lo, hi) = found.interval();
         let all: Vec<f64> = random.values().flatten().filter_map(|a| Some(per_token(a)?.mean)).collect();

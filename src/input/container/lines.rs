@@ -4,7 +4,7 @@ use std::io::{self, BufRead};
 use std::path::Path;
 
 use super::{MAX_ROW, Row, Sink, failed, parse};
-use crate::error::{Kind, Place, Refusal, Result};
+use crate::error::{Diagnostic, Kind, Place, Result};
 
 /// Reads the rows of a text whose first byte that is no white space tells which of the two it is.
 pub(super) fn rows(reader: &mut impl BufRead, path: &Path, sink: Sink) -> Result<()> {
@@ -61,8 +61,8 @@ fn read_line(reader: &mut impl BufRead, row: &mut Vec<u8>) -> io::Result<usize> 
     }
 }
 
-fn too_long(read: usize, line: usize) -> Refusal {
-    Refusal::new(Kind::TooLong, "the row is too long to be read")
+fn too_long(read: usize, line: usize) -> Diagnostic {
+    Diagnostic::new(Kind::TooLong, "the row is too long to be read")
         .at(Place { line: Some(line), ..Place::default() })
         .expected(format!("at most {MAX_ROW} bytes"))
         .found(format!("{read} bytes"))
@@ -122,7 +122,7 @@ impl Scan {
 
 fn array(reader: &mut impl BufRead, path: &Path, mut line: usize, sink: Sink) -> Result<()> {
     let broken = |what: &str, line: usize| {
-        Refusal::new(Kind::Malformed, what)
+        Diagnostic::new(Kind::Malformed, what)
             .at(Place::file(path).line(line))
             .expected("one array of objects and nothing else: [{…}, {…}]")
             .remedy("check that the file is complete")

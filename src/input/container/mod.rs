@@ -12,10 +12,10 @@ mod parquet {
     use std::path::Path;
 
     use super::Sink;
-    use crate::error::{Kind, Place, Refusal, Result};
+    use crate::error::{Diagnostic, Kind, Place, Result};
 
     pub(super) fn rows(_: File, path: &Path, _: Sink) -> Result<()> {
-        Err(Refusal::new(Kind::Unsupported, "this program was built without parquet")
+        Err(Diagnostic::new(Kind::Unsupported, "this program was built without parquet")
             .at(Place::file(path))
             .expected("JSON lines, or a JSON array")
             .remedy("build it with the feature `parquet`, or convert the file")
@@ -32,7 +32,7 @@ use flate2::read::MultiGzDecoder;
 use serde_json::{Map, Value};
 
 use super::embedded::prompts_text;
-use crate::error::{Error, Excerpt, Kind, Place, Refusal, Result};
+use crate::error::{Diagnostic, Error, Excerpt, Kind, Place, Result};
 
 /// Longest row that is read, in bytes; a longer one is refused without being held in memory.
 pub const MAX_ROW: usize = 64 << 20;
@@ -44,7 +44,7 @@ pub(super) struct Row {
     /// What an id can be made of: the line, where each row has its own, otherwise the row's number.
     pub number: usize,
     /// Keys and values.
-    pub content: Result<Map<String, Value>, Refusal>,
+    pub content: Result<Map<String, Value>, Diagnostic>,
 }
 
 /// What is done with each row; `Break` ends the reading.
@@ -70,15 +70,16 @@ pub(super) fn for_each_row(path: &Path, sink: Sink) -> Result<()> {
         return text(Cursor::new(embedded?), path, sink);
     }
     if path.is_dir() {
-        return Err(Refusal::new(Kind::Invalid, "a folder stands where a file of items is needed")
+        return Err(Diagnostic::new(Kind::Invalid, "a folder stands where a file of items is needed")
             .at(Place::file(path))
             .remedy("name the files in it")
             .into());
     }
     let mut file = File::open(path).map_err(|e| match e.kind() {
-        io::ErrorKind::NotFound => {
-            Refusal::new(Kind::Missing, "no such file").at(Place::file(path)).remedy("check the path").into()
-        }
+        io::ErrorKind::NotFound => Diagnostic::new(Kind::Missing, "no such file")
+            .at(Place::file(path))
+            .remedy("check the path")
+            .into(),
         _ => Error::io("read", path, e),
     })?;
     let head = peek(&mut file, 8).map_err(|e| Error::io("read", path, e))?;
@@ -96,7 +97,7 @@ pub(super) fn for_each_row(path: &Path, sink: Sink) -> Result<()> {
 fn text(mut reader: impl BufRead, path: &Path, sink: Sink) -> Result<()> {
     let head = peek(&mut reader, 8).map_err(|e| failed(path, 1, e))?;
     if let Some((_, what, remedy)) = FOREIGN.iter().find(|(magic, ..)| head.starts_with(magic)) {
-        return Err(Refusal::new(Kind::Unsupported, format!("cannot read {what}"))
+        return Err(Diagnostic::new(Kind::Unsupported, format!("cannot read {what}"))
             .at(Place::file(path))
             .expected("JSON lines, a JSON array, either of them compressed by gzip, or parquet")
             .remedy(*remedy)
@@ -117,7 +118,7 @@ fn peek(reader: &mut impl Read, most: u64) -> io::Result<Vec<u8>> {
 fn failed(path: &Path, line: usize, error: io::Error) -> Error {
     match error.kind() {
         io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput => {
-            Refusal::new(Kind::Malformed, "the compressed stream ends early or is damaged")
+            Diagnostic::new(Kind::Malformed, "the compressed stream ends early or is damaged")
                 .at(Place::file(path).line(line))
                 .found(error.to_string())
                 .remedy("fetch or compress the file again; what comes after this line cannot be read")
@@ -128,10 +129,10 @@ fn failed(path: &Path, line: usize, error: io::Error) -> Error {
 }
 
 /// Parses one row of JSON that begins at a line of the file. The place holds only the line.
-fn parse(bytes: &[u8], line: usize) -> Result<Map<String, Value>, Refusal> {
+fn parse(bytes: &[u8], line: usize) -> Result<Map<String, Value>, Diagnostic> {
     let at = |line: usize| Place { line: Some(line), ..Place::default() };
     let text = std::str::from_utf8(bytes).map_err(|e| {
-        Refusal::new(Kind::Malformed, "the row is not UTF-8")
+        Diagnostic::new(Kind::Malformed, "the row is not UTF-8")
             .at(at(line))
             .found(format!("byte {:#04x} at byte {} of the row", bytes[e.valid_up_to()], e.valid_up_to() + 1))
             .remedy("save the file as UTF-8")
@@ -139,7 +140,7 @@ fn parse(bytes: &[u8], line: usize) -> Result<Map<String, Value>, Refusal> {
     // Without the line break, or a row that ends early would be said to be broken on the next line.
     match serde_json::from_str(text.trim_ascii_end()) {
         Ok(Value::Object(row)) => Ok(row),
-        Ok(other) => Err(Refusal::new(Kind::Malformed, "the row is not a JSON object")
+        Ok(other) => Err(Diagnostic::new(Kind::Malformed, "the row is not a JSON object")
             .at(at(line))
             .expected("an object: {\"prompt\": …, \"responses\": […]}")
             .found(Excerpt(&other.to_string()).to_string())),
@@ -147,7 +148,7 @@ fn parse(bytes: &[u8], line: usize) -> Result<Map<String, Value>, Refusal> {
             let message = e.to_string();
             let suffix = format!(" at line {} column {}", e.line(), e.column());
             let what = message.strip_suffix(&suffix).unwrap_or(&message);
-            Err(Refusal::new(Kind::Malformed, "the row is not JSON")
+            Err(Diagnostic::new(Kind::Malformed, "the row is not JSON")
                 .at(at(line + e.line().saturating_sub(1)))
                 .expected("one JSON object a line, or one array of objects")
                 .found(format!("{what}, at column {}", e.column())))

@@ -13,12 +13,12 @@ use serde_json::{Map, Number, Value};
 
 use super::super::formats::READ_KEYS;
 use super::Sink;
-use crate::error::{Kind, Place, Refusal, Result};
+use crate::error::{Diagnostic, Kind, Place, Result};
 
 /// Reads the rows, of each only the columns that some format knows. A damaged file ends the reading.
 pub(super) fn rows(file: File, path: &Path, sink: Sink) -> Result<()> {
     let damaged = |row: usize, found: String| {
-        Refusal::new(Kind::Malformed, "the parquet file cannot be read")
+        Diagnostic::new(Kind::Malformed, "the parquet file cannot be read")
             .at(Place::file(path).line(row))
             .found(found)
             .remedy("fetch or write the file again, with snappy, zstd or no compression")
@@ -35,7 +35,7 @@ pub(super) fn rows(file: File, path: &Path, sink: Sink) -> Result<()> {
     });
     let (reader, wanted, names, promised) = opened.map_err(|e| damaged(0, e))?;
     if wanted.get_fields().is_empty() {
-        return Err(Refusal::new(Kind::Malformed, "no column is known")
+        return Err(Diagnostic::new(Kind::Malformed, "no column is known")
             .at(Place::file(path))
             .expected("the columns of one of the formats of items, such as `prompt`, `chosen`, `rejected`")
             .found(format!("the columns `{}`", names.join("`, `")))

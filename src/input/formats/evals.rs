@@ -5,13 +5,13 @@ use serde_json::{Map, Value};
 
 use super::fields::text;
 use super::{Context, Draft, pairs};
-use crate::error::Refusal;
+use crate::error::Diagnostic;
 use crate::input::item::Prompt;
 
 /// Name of the preference where the user gives none.
 const VALUE: &str = "matching";
 
-pub(super) fn read(row: &Map<String, Value>, context: &mut Context) -> Result<Draft, Refusal> {
+pub(super) fn read(row: &Map<String, Value>, context: &mut Context) -> Result<Draft, Diagnostic> {
     let prompt = Prompt::Text(text(row, "question")?.to_owned());
     let matching = text(row, "answer_matching_behavior")?.to_owned();
     let other = text(row, "answer_not_matching_behavior")?.to_owned();

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::error::{Excerpt, Kind, Refusal};
+use crate::error::{Diagnostic, Excerpt, Kind};
 
 /// Whether a key is there and not null.
 pub(super) fn has(row: &Map<String, Value>, key: &str) -> bool {
@@ -15,7 +15,7 @@ pub(super) fn get<'r>(row: &'r Map<String, Value>, key: &str) -> Option<&'r Valu
 }
 
 /// A text that has to be there.
-pub(super) fn text<'r>(row: &'r Map<String, Value>, key: &str) -> Result<&'r str, Refusal> {
+pub(super) fn text<'r>(row: &'r Map<String, Value>, key: &str) -> Result<&'r str, Diagnostic> {
     match get(row, key) {
         Some(Value::String(text)) => Ok(text),
         Some(other) => Err(wrong_type(key, "a text", other)),
@@ -24,7 +24,7 @@ pub(super) fn text<'r>(row: &'r Map<String, Value>, key: &str) -> Result<&'r str
 }
 
 /// A list that has to be there.
-pub(super) fn list<'r>(row: &'r Map<String, Value>, key: &str) -> Result<&'r [Value], Refusal> {
+pub(super) fn list<'r>(row: &'r Map<String, Value>, key: &str) -> Result<&'r [Value], Diagnostic> {
     match get(row, key) {
         Some(Value::Array(list)) => Ok(list),
         Some(other) => Err(wrong_type(key, "a list", other)),
@@ -33,8 +33,8 @@ pub(super) fn list<'r>(row: &'r Map<String, Value>, key: &str) -> Result<&'r [Va
 }
 
 /// Refuses a field for its type.
-pub(super) fn wrong_type(key: &str, expected: &str, found: &Value) -> Refusal {
-    Refusal::new(Kind::Invalid, format!("`{key}` has the wrong type")).expected(expected).found(format!(
+pub(super) fn wrong_type(key: &str, expected: &str, found: &Value) -> Diagnostic {
+    Diagnostic::new(Kind::Invalid, format!("`{key}` has the wrong type")).expected(expected).found(format!(
         "{}: {}",
         type_name(found),
         Excerpt(&found.to_string())
@@ -42,8 +42,8 @@ pub(super) fn wrong_type(key: &str, expected: &str, found: &Value) -> Refusal {
 }
 
 /// Refuses an object for a field it lacks.
-pub(super) fn missing(key: &str, row: &Map<String, Value>) -> Refusal {
-    Refusal::new(Kind::Missing, format!("no `{key}`"))
+pub(super) fn missing(key: &str, row: &Map<String, Value>) -> Diagnostic {
+    Diagnostic::new(Kind::Missing, format!("no `{key}`"))
         .expected(format!("a field `{key}`"))
         .found(if row.is_empty() { "an empty object".to_owned() } else { format!("the keys {}", keys(row)) })
 }

@@ -3,11 +3,11 @@
 use serde_json::Value;
 
 use super::fields::{get, text, wrong_type};
-use crate::error::{Kind, Refusal};
+use crate::error::{Diagnostic, Kind};
 use crate::input::item::{Message, Role};
 
 /// Reads a list of `{"role", "content"}`.
-pub(super) fn parse(key: &str, list: &[Value]) -> Result<Vec<Message>, Refusal> {
+pub(super) fn parse(key: &str, list: &[Value]) -> Result<Vec<Message>, Diagnostic> {
     list.iter()
         .enumerate()
         .map(|(number, value)| {
@@ -17,12 +17,12 @@ pub(super) fn parse(key: &str, list: &[Value]) -> Result<Vec<Message>, Refusal> 
             };
             let role = text(message, "role").map_err(|r| inside(&here, r))?;
             let role = Role::parse(role).ok_or_else(|| {
-                Refusal::new(Kind::Invalid, format!("`{here}` has a role that is not known"))
+                Diagnostic::new(Kind::Invalid, format!("`{here}` has a role that is not known"))
                     .expected("`system`, `user` or `assistant`")
                     .found(format!("`{role}`"))
             })?;
             if let Some(Value::Array(parts)) = get(message, "content") {
-                return Err(Refusal::new(Kind::Unsupported, format!("`{here}` has content in parts"))
+                return Err(Diagnostic::new(Kind::Unsupported, format!("`{here}` has content in parts"))
                     .expected("a text")
                     .found(format!("{} parts", parts.len())));
             }
@@ -33,8 +33,8 @@ pub(super) fn parse(key: &str, list: &[Value]) -> Result<Vec<Message>, Refusal> 
 }
 
 /// Checks a conversation whose next turn is the assistant's.
-pub(super) fn check_prompt(key: &str, messages: &[Message]) -> Result<(), Refusal> {
-    let wrong = |what: String| Refusal::new(Kind::Invalid, what);
+pub(super) fn check_prompt(key: &str, messages: &[Message]) -> Result<(), Diagnostic> {
+    let wrong = |what: String| Diagnostic::new(Kind::Invalid, what);
     match messages.last() {
         None => Err(wrong(format!("`{key}` is empty")).expected("at least one message")),
         Some(last) if last.role != Role::User => {
@@ -51,7 +51,7 @@ pub(super) fn check_prompt(key: &str, messages: &[Message]) -> Result<(), Refusa
     }
 }
 
-fn inside(here: &str, mut refusal: Refusal) -> Refusal {
-    refusal.what = format!("{} in `{here}`", refusal.what);
-    refusal
+fn inside(here: &str, mut diagnostic: Diagnostic) -> Diagnostic {
+    diagnostic.what = format!("{} in `{here}`", diagnostic.what);
+    diagnostic
 }

@@ -15,7 +15,7 @@ pub(super) use notes::Notes;
 
 use super::item::{Preference, Prompt, Response};
 use super::name::nearest;
-use crate::error::{Kind, Place, Refusal};
+use crate::error::{Diagnostic, Kind, Place};
 use fields::{has, keys};
 
 /// What a row says, before what all formats have in common is checked.
@@ -39,7 +39,7 @@ pub(super) struct Context<'a> {
 /// A format: how to tell it, and how to read it.
 struct Format {
     is: fn(&Map<String, Value>) -> bool,
-    read: fn(&Map<String, Value>, &mut Context) -> Result<Draft, Refusal>,
+    read: fn(&Map<String, Value>, &mut Context) -> Result<Draft, Diagnostic>,
 }
 
 const FORMATS: [Format; 4] = [
@@ -90,7 +90,7 @@ pub(super) fn own_id(row: &Map<String, Value>) -> Option<String> {
 }
 
 /// The prompt of a row of any format; one without responses is given by `prompt` or `messages`.
-pub(super) fn prompt(row: &Map<String, Value>, context: &mut Context) -> Result<Prompt, Refusal> {
+pub(super) fn prompt(row: &Map<String, Value>, context: &mut Context) -> Result<Prompt, Diagnostic> {
     if FORMATS.iter().any(|format| (format.is)(row)) || !(has(row, "prompt") || has(row, "messages")) {
         return Ok(read(row, context)?.prompt);
     }
@@ -98,7 +98,7 @@ pub(super) fn prompt(row: &Map<String, Value>, context: &mut Context) -> Result<
 }
 
 /// Reads a row by the first format whose keys it has. Nulls are absent.
-pub(super) fn read(row: &Map<String, Value>, context: &mut Context) -> Result<Draft, Refusal> {
+pub(super) fn read(row: &Map<String, Value>, context: &mut Context) -> Result<Draft, Diagnostic> {
     if let Some(format) = FORMATS.iter().find(|format| (format.is)(row)) {
         return (format.read)(row, context);
     }
@@ -106,7 +106,7 @@ pub(super) fn read(row: &Map<String, Value>, context: &mut Context) -> Result<Dr
         .keys()
         .filter(|key| !READ_KEYS.contains(&key.as_str()))
         .find_map(|key| nearest(key, READ_KEYS.iter().copied()).map(|known| (key, known)));
-    Err(Refusal::new(Kind::Missing, "the row is of no format that is known")
+    Err(Diagnostic::new(Kind::Missing, "the row is of no format that is known")
         .expected(
             "`prompt` or `messages` with `responses`; `chosen` and `rejected`, with or without `prompt`; \
              `prompt`, `response_0` and `response_1`; or `question`, `answer_matching_behavior` and \

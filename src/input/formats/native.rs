@@ -6,13 +6,13 @@ use serde_json::{Map, Value};
 
 use super::fields::{get, has, list, text, wrong_type};
 use super::{Context, Draft, messages};
-use crate::error::{Kind, Refusal};
+use crate::error::{Diagnostic, Kind};
 use crate::input::item::{Preference, Prompt, Response};
 use crate::input::name::nearest;
 
 const KEYS: [&str; 6] = ["id", "prompt", "messages", "responses", "preferences", "group"];
 
-pub(super) fn read(row: &Map<String, Value>, context: &mut Context) -> Result<Draft, Refusal> {
+pub(super) fn read(row: &Map<String, Value>, context: &mut Context) -> Result<Draft, Diagnostic> {
     remark(row, &KEYS, "the row", context);
     let prompt = prompt(row)?;
     let responses = list(row, "responses")?
@@ -38,9 +38,9 @@ pub(super) fn read(row: &Map<String, Value>, context: &mut Context) -> Result<Dr
 }
 
 /// `prompt`, or `messages`.
-pub(super) fn prompt(row: &Map<String, Value>) -> Result<Prompt, Refusal> {
+pub(super) fn prompt(row: &Map<String, Value>) -> Result<Prompt, Diagnostic> {
     match (has(row, "prompt"), has(row, "messages")) {
-        (true, true) => Err(Refusal::new(Kind::Invalid, "both `prompt` and `messages` are given")
+        (true, true) => Err(Diagnostic::new(Kind::Invalid, "both `prompt` and `messages` are given")
             .expected("one of them")
             .remedy("drop one")),
         (_, false) => Ok(Prompt::Text(text(row, "prompt")?.to_owned())),
@@ -52,7 +52,7 @@ pub(super) fn prompt(row: &Map<String, Value>) -> Result<Prompt, Refusal> {
     }
 }
 
-fn response(number: usize, value: &Value, context: &mut Context) -> Result<Response, Refusal> {
+fn response(number: usize, value: &Value, context: &mut Context) -> Result<Response, Diagnostic> {
     let here = format!("responses[{number}]");
     match value {
         Value::String(text) => Ok(Response { text: text.clone(), values: BTreeMap::new() }),
@@ -85,7 +85,7 @@ fn response(number: usize, value: &Value, context: &mut Context) -> Result<Respo
     }
 }
 
-fn preference(number: usize, value: &Value, context: &mut Context) -> Result<Preference, Refusal> {
+fn preference(number: usize, value: &Value, context: &mut Context) -> Result<Preference, Diagnostic> {
     let here = format!("preferences[{number}]");
     let Value::Object(object) = value else {
         return Err(wrong_type(&here, "an object with `value`, `better` and `worse`", value));
@@ -117,7 +117,7 @@ fn remark(object: &Map<String, Value>, known: &[&str], owner: &str, context: &mu
     }
 }
 
-fn inside(here: &str, mut refusal: Refusal) -> Refusal {
-    refusal.what = format!("{} in `{here}`", refusal.what);
-    refusal
+fn inside(here: &str, mut diagnostic: Diagnostic) -> Diagnostic {
+    diagnostic.what = format!("{} in `{here}`", diagnostic.what);
+    diagnostic
 }

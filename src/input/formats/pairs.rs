@@ -5,13 +5,13 @@ use serde_json::{Map, Value};
 
 use super::fields::{get, text, wrong_type};
 use super::{Context, Draft, messages, transcript};
-use crate::error::{Kind, Refusal};
+use crate::error::{Diagnostic, Kind};
 use crate::input::item::{Message, Preference, Prompt, Response, Role};
 
 /// Name of the preference where the user gives none.
 const VALUE: &str = "preferred";
 
-pub(super) fn read(row: &Map<String, Value>, context: &mut Context) -> Result<Draft, Refusal> {
+pub(super) fn read(row: &Map<String, Value>, context: &mut Context) -> Result<Draft, Diagnostic> {
     let (prompt, chosen, rejected) = match (get(row, "chosen"), get(row, "rejected")) {
         (Some(Value::Array(chosen)), Some(Value::Array(rejected))) => {
             of_messages(row, &messages::parse("chosen", chosen)?, &messages::parse("rejected", rejected)?)?
@@ -39,7 +39,7 @@ fn of_texts(
     chosen: &str,
     rejected: &str,
     context: &mut Context,
-) -> Result<Parts, Refusal> {
+) -> Result<Parts, Diagnostic> {
     let prompt = match get(row, "prompt") {
         None => {
             let split = transcript::split(chosen, rejected)?;
@@ -79,11 +79,15 @@ fn remark(split: &transcript::Split, context: &mut Context) {
     }
 }
 
-fn of_messages(row: &Map<String, Value>, chosen: &[Message], rejected: &[Message]) -> Result<Parts, Refusal> {
+fn of_messages(
+    row: &Map<String, Value>,
+    chosen: &[Message],
+    rejected: &[Message],
+) -> Result<Parts, Diagnostic> {
     let (head, better) = answer("chosen", chosen)?;
     let (other, worse) = answer("rejected", rejected)?;
     if head != other {
-        return Err(Refusal::new(Kind::Invalid, "the conversations differ before the last answer")
+        return Err(Diagnostic::new(Kind::Invalid, "the conversations differ before the last answer")
             .expected("`chosen` and `rejected` with the same messages up to the assistant's last one")
             .found(format!("{} and {} messages before it", head.len(), other.len()))
             .remedy("split the row where the conversations part"));
@@ -98,9 +102,12 @@ fn of_messages(row: &Map<String, Value>, chosen: &[Message], rejected: &[Message
         Some(prompt) if head.is_empty() => prompt,
         // Where the conversation is longer than the prompt, the prompt has to be its end.
         Some(prompt) if !head.ends_with(&prompt) => {
-            return Err(Refusal::new(Kind::Invalid, "`prompt` is not what `chosen` and `rejected` answer")
-                .expected("the messages before the assistant's last one to end with `prompt`")
-                .remedy("drop `prompt`, or the messages before the answers"));
+            return Err(Diagnostic::new(
+                Kind::Invalid,
+                "`prompt` is not what `chosen` and `rejected` answer",
+            )
+            .expected("the messages before the assistant's last one to end with `prompt`")
+            .remedy("drop `prompt`, or the messages before the answers"));
         }
         _ => head.to_vec(),
     };
@@ -109,11 +116,11 @@ fn of_messages(row: &Map<String, Value>, chosen: &[Message], rejected: &[Message
 }
 
 /// The assistant's last message, and what stands before it.
-fn answer<'m>(key: &str, messages: &'m [Message]) -> Result<(&'m [Message], &'m str), Refusal> {
+fn answer<'m>(key: &str, messages: &'m [Message]) -> Result<(&'m [Message], &'m str), Diagnostic> {
     match messages.split_last() {
         Some((last, head)) if last.role == Role::Assistant => Ok((head, &last.content)),
         last => {
-            Err(Refusal::new(Kind::Invalid, format!("`{key}` does not end with the assistant's message"))
+            Err(Diagnostic::new(Kind::Invalid, format!("`{key}` does not end with the assistant's message"))
                 .expected("a list of messages whose last one is the response")
                 .found(
                     last.map_or("an empty list".to_owned(), |(m, _)| {

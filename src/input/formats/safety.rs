@@ -8,10 +8,10 @@ use serde_json::{Map, Value};
 
 use super::fields::{get, text, wrong_type};
 use super::{Context, Draft};
-use crate::error::Refusal;
+use crate::error::Diagnostic;
 use crate::input::item::{Preference, Prompt, Response};
 
-pub(super) fn read(row: &Map<String, Value>, context: &mut Context) -> Result<Draft, Refusal> {
+pub(super) fn read(row: &Map<String, Value>, context: &mut Context) -> Result<Draft, Diagnostic> {
     let mut responses = Vec::with_capacity(2);
     for number in 0..2 {
         let key = format!("is_response_{number}_safe");

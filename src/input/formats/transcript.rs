@@ -1,7 +1,7 @@
 //! Transcripts as in HH-RLHF: `\n\nHuman: …\n\nAssistant: …`, split into prompt and responses so that the
 //! parts put together are the transcript, byte for byte.
 
-use crate::error::{Kind, Refusal};
+use crate::error::{Diagnostic, Kind};
 use crate::input::item::{Message, Prompt, Role};
 
 const MARKERS: [(&str, Role); 2] = [("\n\nHuman:", Role::User), ("\n\nAssistant:", Role::Assistant)];
@@ -59,13 +59,13 @@ pub(super) struct Split {
 /// # Errors
 /// A text that is no transcript or ends with the human's turn; transcripts that part before the assistant
 /// has said anything.
-pub(super) fn split(chosen: &str, rejected: &str) -> Result<Split, Refusal> {
+pub(super) fn split(chosen: &str, rejected: &str) -> Result<Split, Diagnostic> {
     let (a, b) = (turns(chosen), turns(rejected));
     for (key, turns) in [("chosen", &a), ("rejected", &b)] {
         let last = turns.last().map(|turn| turn.role);
         if last != Some(Role::Assistant) {
             let what = format!("`{key}` is no transcript that ends with the assistant's turn");
-            return Err(Refusal::new(Kind::Malformed, what)
+            return Err(Diagnostic::new(Kind::Malformed, what)
                 .expected("`\\n\\nHuman: …\\n\\nAssistant: …` beside which there is no `prompt`")
                 .found(match last {
                     None => "a text without these markers",
@@ -83,7 +83,7 @@ pub(super) fn split(chosen: &str, rejected: &str) -> Result<Split, Refusal> {
     let speaks = |turns: &[Turn], at: usize| turns[at].role == Role::Assistant;
     let at = (0..=most).rev().find(|at| speaks(&a, *at) && speaks(&b, *at)).filter(|_| heads_agree);
     let Some(at) = at else {
-        return Err(Refusal::new(Kind::Invalid, "the transcripts part before the assistant's first turn")
+        return Err(Diagnostic::new(Kind::Invalid, "the transcripts part before the assistant's first turn")
             .expected("`chosen` and `rejected` that answer the same prompt")
             .found(format!("{} and {} turns, of which the first {agree} agree", a.len(), b.len()))
             .remedy("split the row into two prompts"));

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
-use crate::error::{Error, Kind, Place, Refusal, Result};
+use crate::error::{Diagnostic, Error, Kind, Place, Result};
 
 /// A `config.json`, or an object inside one.
 pub(super) struct Raw {
@@ -16,7 +16,7 @@ pub(super) struct Raw {
 impl Raw {
     pub(super) fn parse(text: &str, path: &Path) -> Result<Self> {
         let malformed = |what: String| {
-            Refusal::new(Kind::Malformed, what)
+            Diagnostic::new(Kind::Malformed, what)
                 .at(Place::file(path))
                 .expected("the JSON object of a Hugging Face config.json")
         };
@@ -36,7 +36,7 @@ impl Raw {
     }
 
     pub(super) fn invalid(&self, key: &str, expected: String, found: String) -> Error {
-        Refusal::new(Kind::Invalid, format!("`{key}` makes no sense"))
+        Diagnostic::new(Kind::Invalid, format!("`{key}` makes no sense"))
             .at(self.place(key))
             .expected(expected)
             .found(found)
@@ -44,7 +44,7 @@ impl Raw {
     }
 
     pub(super) fn unsupported(&self, key: &str, found: String, supported: &str) -> Error {
-        Refusal::new(Kind::Unsupported, format!("`{key}` has a setting that is not implemented"))
+        Diagnostic::new(Kind::Unsupported, format!("`{key}` has a setting that is not implemented"))
             .at(self.place(key))
             .expected(supported)
             .found(found)
@@ -72,7 +72,7 @@ impl Raw {
     }
 
     pub(super) fn missing(&self, key: &str) -> Error {
-        Refusal::new(Kind::Missing, format!("no `{key}`"))
+        Diagnostic::new(Kind::Missing, format!("no `{key}`"))
             .at(self.place(key))
             .remedy("take the config.json that belongs to the checkpoint")
             .into()

@@ -29,14 +29,14 @@ pub use vocabulary::SharedSource;
 use super::config::Config;
 use super::packing::Packing;
 use super::weights::{Names, TensorSource};
-use crate::error::{Kind, Refusal, Result};
+use crate::error::{Diagnostic, Kind, Result};
 use crate::units::Layer;
 use block::Block;
 use norm::Norm;
 use vocabulary::Vocabulary;
 
 /// Sees, and may change, the residual stream between blocks.
-pub trait Tap {
+pub trait Hook {
     /// Called with layer 0 (what enters block 1), then with what leaves each block; what it returns
     /// is what the next block reads.
     ///
@@ -51,9 +51,9 @@ pub trait Tap {
 }
 
 /// Sees nothing, changes nothing.
-pub struct NoTap;
+pub struct NoHook;
 
-impl Tap for NoTap {
+impl Hook for NoHook {
     fn residual(&mut self, _: Layer, x: Tensor) -> Result<Tensor> {
         Ok(x)
     }
@@ -93,14 +93,14 @@ impl fmt::Debug for Blocks {
 }
 
 /// A block, in memory or read for this use.
-pub struct Lent<'a>(Held<'a>);
+pub struct BlockRef<'a>(BlockSource<'a>);
 
-enum Held<'a> {
+enum BlockSource<'a> {
     Here(&'a Block),
     Read(Box<Block>),
 }
 
-impl Lent<'_> {
+impl BlockRef<'_> {
     /// Bytes of its matrices.
     pub fn bytes(&self) -> usize {
         self.block().bytes()
@@ -108,8 +108,8 @@ impl Lent<'_> {
 
     fn block(&self) -> &Block {
         match &self.0 {
-            Held::Here(block) => block,
-            Held::Read(block) => block,
+            BlockSource::Here(block) => block,
+            BlockSource::Read(block) => block,
         }
     }
 }
@@ -245,10 +245,10 @@ impl Decoder {
     ///
     /// # Errors
     /// What reading it says, where it is not in memory.
-    pub fn block(&self, index: usize) -> Result<Lent<'_>> {
-        Ok(Lent(match &self.blocks {
-            Blocks::Resident(blocks) => Held::Here(&blocks[index]),
-            Blocks::Streamed { source, names, .. } => Held::Read(Box::new(Block::load(
+    pub fn block(&self, index: usize) -> Result<BlockRef<'_>> {
+        Ok(BlockRef(match &self.blocks {
+            Blocks::Resident(blocks) => BlockSource::Here(&blocks[index]),
+            Blocks::Streamed { source, names, .. } => BlockSource::Read(Box::new(Block::load(
                 source.as_ref(),
                 &names.block(&self.config, index),
                 &self.config,
@@ -263,7 +263,7 @@ impl Decoder {
     /// # Errors
     /// `Invalid` for a token id outside the vocabulary, `TooLong` past the model's learned positions or
     /// rotary regime mixture; what the tap returns; tensor trouble.
-    pub fn residual_stream(&self, packing: &Packing, last: Layer, tap: &mut dyn Tap) -> Result<Tensor> {
+    pub fn residual_stream(&self, packing: &Packing, last: Layer, tap: &mut dyn Hook) -> Result<Tensor> {
         let mut workspace = Workspace::default();
         let mut passage = Passage::begin(self, packing)?;
         passage.tap(tap)?;
@@ -325,7 +325,7 @@ impl Decoder {
     fn check(&self, packing: &Packing) -> Result<()> {
         let vocab = self.config.vocab_size;
         if let Some(id) = packing.tokens().iter().find(|&&id| id as usize >= vocab) {
-            return Err(Refusal::new(Kind::Invalid, "a token id outside the model's vocabulary")
+            return Err(Diagnostic::new(Kind::Invalid, "a token id outside the model's vocabulary")
                 .expected(format!("ids below {vocab}"))
                 .found(id.to_string())
                 .remedy("use the tokenizer that belongs to the checkpoint")
@@ -334,10 +334,13 @@ impl Decoder {
         if let Some(most) = self.config.learned_positions
             && packing.longest() > most
         {
-            return Err(Refusal::new(Kind::TooLong, "a sequence longer than the model's learned positions")
-                .expected(format!("at most {most} tokens"))
-                .found(format!("{} tokens", packing.longest()))
-                .into());
+            return Err(Diagnostic::new(
+                Kind::TooLong,
+                "a sequence longer than the model's learned positions",
+            )
+            .expected(format!("at most {most} tokens"))
+            .found(format!("{} tokens", packing.longest()))
+            .into());
         }
         Ok(())
     }

@@ -8,7 +8,7 @@ use candle_core::Tensor;
 use super::block::Batched;
 use super::grouped::{Heads, Plan};
 use super::rotary::Rotary;
-use super::{Decoder, Lent, Steering, Tap, fused};
+use super::{BlockRef, Decoder, Hook, Steering, fused};
 use crate::error::Result;
 use crate::model::packing::Packing;
 use crate::units::Layer;
@@ -78,7 +78,7 @@ impl<'a> Passage<'a> {
     ///
     /// # Errors
     /// If the tensor library fails.
-    pub fn step(&mut self, block: &Lent<'_>, workspace: &mut Workspace) -> Result<()> {
+    pub fn step(&mut self, block: &BlockRef<'_>, workspace: &mut Workspace) -> Result<()> {
         match &mut self.state {
             State::Plain { x, rotaries } => *x = block.block().forward(x, self.packing, rotaries, None)?,
             State::Batched { x, rotaries, plans } => {
@@ -97,7 +97,7 @@ impl<'a> Passage<'a> {
     ///
     /// # Errors
     /// What the tap returns.
-    pub fn tap(&mut self, tap: &mut dyn Tap) -> Result<()> {
+    pub fn tap(&mut self, tap: &mut dyn Hook) -> Result<()> {
         if !tap.wants(self.layer) {
             return Ok(());
         }

@@ -11,7 +11,7 @@
 
 use candle_core::{DType, Tensor};
 
-use crate::error::{Kind, Refusal, Result};
+use crate::error::{Diagnostic, Kind, Result};
 use crate::model::config::Config;
 use crate::units::Layer;
 
@@ -62,7 +62,7 @@ impl Intervention {
         finite(v)?;
         let norm = v.iter().map(|v| v * v).sum::<f64>().sqrt();
         if norm == 0.0 {
-            return Err(Refusal::new(Kind::Invalid, "a direction of length 0 cannot be projected out")
+            return Err(Diagnostic::new(Kind::Invalid, "a direction of length 0 cannot be projected out")
                 .expected("a vector that is not zero")
                 .into());
         }
@@ -73,7 +73,7 @@ impl Intervention {
 fn finite(v: &[f64]) -> Result<()> {
     match v.iter().position(|v| !v.is_finite()) {
         None => Ok(()),
-        Some(i) => Err(Refusal::new(Kind::NotFinite, format!("entry {i} of a direction is {}", v[i]))
+        Some(i) => Err(Diagnostic::new(Kind::NotFinite, format!("entry {i} of a direction is {}", v[i]))
             .expected("finite numbers")
             .into()),
     }
@@ -112,12 +112,12 @@ impl Steering {
         let (blocks, width) = (config.num_blocks(), config.hidden_size);
         for i in &self.0 {
             if i.layer.0 > blocks {
-                return Err(Refusal::new(Kind::Invalid, format!("the model has no layer {}", i.layer))
+                return Err(Diagnostic::new(Kind::Invalid, format!("the model has no layer {}", i.layer))
                     .expected(format!("0 (the embeddings' output) to {blocks}"))
                     .into());
             }
             if i.vector.len() != width {
-                return Err(Refusal::new(Kind::Invalid, "a direction of another width than the model's")
+                return Err(Diagnostic::new(Kind::Invalid, "a direction of another width than the model's")
                     .expected(format!("{width} numbers"))
                     .found(i.vector.len().to_string())
                     .remedy("take the direction from a run of this model")

@@ -10,9 +10,9 @@ use super::dequantise;
 use super::header::Stored;
 use super::names::{Layout, translate};
 use super::rotary::BUFFERS;
-use crate::error::{Kind, Refusal, Result};
+use crate::error::{Diagnostic, Kind, Result};
 use crate::model::config::Config;
-use crate::model::weights::files::{Asked, Mapped, WeightFiles, kept, missing};
+use crate::model::weights::files::{Mapped, RequestedTensors, WeightFiles, kept, missing};
 use crate::model::weights::{Stored as Size, TensorSource};
 
 /// The weights of a GGUF file, dequantised as they are read.
@@ -23,9 +23,9 @@ pub struct GgufCheckpoint {
     file: GgufFile,
     config: Config,
     /// Under the names of the file.
-    asked: Asked,
+    asked: RequestedTensors,
     /// Under the names of Hugging Face.
-    wanted: Asked,
+    wanted: RequestedTensors,
     dtype: DType,
     device: Device,
 }
@@ -37,8 +37,8 @@ impl GgufCheckpoint {
         Self {
             file,
             config: config.clone(),
-            asked: Asked::default(),
-            wanted: Asked::default(),
+            asked: RequestedTensors::default(),
+            wanted: RequestedTensors::default(),
             dtype,
             device: device.clone(),
         }
@@ -66,7 +66,7 @@ impl GgufCheckpoint {
         self.asked.note(&stored_name);
         self.wanted.note(name);
         if stored.shape != stored_shape {
-            return Err(Refusal::new(Kind::Weights, "a tensor is not what the metadata promises")
+            return Err(Diagnostic::new(Kind::Weights, "a tensor is not what the metadata promises")
                 .at(self.file.place(&stored_name))
                 .expected(format!("shape {stored_shape:?}"))
                 .found(format!("shape {:?}", stored.shape))
@@ -143,7 +143,7 @@ impl WeightFiles for GgufCheckpoint {
         let unused = self.unused();
         // Heads for classes stand beside the residual stream.
         let Some(first) = unused.iter().find(|name| !name.starts_with("cls")) else { return Ok(()) };
-        Err(Refusal::new(Kind::Unsupported, "a tensor that is not implemented for this architecture")
+        Err(Diagnostic::new(Kind::Unsupported, "a tensor that is not implemented for this architecture")
             .at(self.file.place(first))
             .expected(format!("the tensors of {}", self.config.family.model_type()))
             .found(format!("{} tensors that it does not have: {}", unused.len(), unused.join(", ")))

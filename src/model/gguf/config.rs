@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use super::GgufFile;
 use super::keys::Keys;
-use crate::error::{Error, Kind, Refusal, Result};
+use crate::error::{Diagnostic, Error, Kind, Result};
 use crate::model::config::Config;
 
 /// Architectures of GGUF and the `model_type` of Hugging Face that each stands for.
@@ -41,12 +41,15 @@ pub fn config(file: &GgufFile) -> Result<Config> {
     else {
         let known: Vec<&str> = ARCHITECTURES.iter().map(|(arch, _)| *arch).collect();
         let key = if kind == "model" { "general.architecture" } else { "general.type" };
-        return Err(Refusal::new(Kind::Unsupported, "a GGUF file that holds no model which is implemented")
-            .at(metadata.place(key))
-            .expected(format!("a model of architecture {}", known.join(", ")))
-            .found(if kind == "model" { name.to_owned() } else { kind.to_owned() })
-            .remedy("`vstar models` lists the families that are computed")
-            .into());
+        return Err(Diagnostic::new(
+            Kind::Unsupported,
+            "a GGUF file that holds no model which is implemented",
+        )
+        .at(metadata.place(key))
+        .expected(format!("a model of architecture {}", known.join(", ")))
+        .found(if kind == "model" { name.to_owned() } else { kind.to_owned() })
+        .remedy("`vstar models` lists the families that are computed")
+        .into());
     };
     let mut translation =
         Translation { file, keys: Keys::new(metadata, arch), map: Map::new(), from: Vec::new() };
@@ -93,13 +96,13 @@ impl Translation<'_> {
         let text = Value::Object(self.map).to_string();
         Config::from_json(&text, &path).map_err(|error| match error {
             // The user has the metadata's key before him, not the config's.
-            Error::Refused(mut refusal) => {
-                let id = refusal.place.id.clone().unwrap_or_default();
+            Error::Diagnostic(mut diagnostic) => {
+                let id = diagnostic.place.id.clone().unwrap_or_default();
                 let top = id.split('.').next().unwrap_or_default();
                 if let Some((_, source)) = self.from.iter().find(|(key, _)| *key == top) {
-                    refusal.place.id = Some(source.clone());
+                    diagnostic.place.id = Some(source.clone());
                 }
-                Error::Refused(refusal)
+                Error::Diagnostic(diagnostic)
             }
             other => other,
         })
@@ -152,7 +155,7 @@ impl Translation<'_> {
             return Err(keys.unsupported("attention.value_length", &expected, value_length.to_string()));
         }
         let Some(&[vocabulary, _]) = self.file.shape("token_embd.weight") else {
-            return Err(Refusal::new(Kind::Weights, "no matrix of token embeddings")
+            return Err(Diagnostic::new(Kind::Weights, "no matrix of token embeddings")
                 .at(self.file.place("token_embd.weight"))
                 .expected("a tensor token_embd.weight [vocabulary, width]")
                 .remedy("take the file of a whole language model")

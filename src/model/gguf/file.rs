@@ -11,7 +11,7 @@ use super::Metadata;
 use super::dequantise;
 use super::header::{Header, Stored};
 use crate::artifact;
-use crate::error::{Kind, Place, Refusal, Result};
+use crate::error::{Diagnostic, Kind, Place, Result};
 use crate::model::weights::files::{Mapped, missing};
 
 /// The files of a model in GGUF.
@@ -40,10 +40,13 @@ impl GgufFile {
             check_split(&metadata, index, paths.len())?;
             for (name, stored) in header.tensors {
                 if let Some((other, _)) = tensors.insert(name.clone(), (index, stored)) {
-                    return Err(Refusal::new(Kind::Weights, "the tensor stands in two parts of the model")
-                        .at(Place::file(path).id(name))
-                        .found(format!("it is in {} too", paths[other].display()))
-                        .into());
+                    return Err(Diagnostic::new(
+                        Kind::Weights,
+                        "the tensor stands in two parts of the model",
+                    )
+                    .at(Place::file(path).id(name))
+                    .found(format!("it is in {} too", paths[other].display()))
+                    .into());
                 }
             }
             if first.is_none() {
@@ -54,7 +57,7 @@ impl GgufFile {
         let Some((metadata, metadata_sha256)) = first else { unreachable!("a model has at least one part") };
         let expected = metadata.usize("split.tensors.count")?.unwrap_or(tensors.len());
         if expected != tensors.len() {
-            return Err(Refusal::new(Kind::Weights, "the parts do not hold all tensors of the model")
+            return Err(Diagnostic::new(Kind::Weights, "the parts do not hold all tensors of the model")
                 .at(metadata.place("split.tensors.count"))
                 .expected(format!("{expected} tensors"))
                 .found(format!("{} in {} files", tensors.len(), paths.len()))
@@ -129,12 +132,17 @@ fn check_split(metadata: &Metadata, index: usize, count: usize) -> Result<()> {
     for (key, own) in [("split.count", count), ("split.no", index)] {
         let found = metadata.usize(key)?.unwrap_or(own);
         if found != own && !(key == "split.count" && found == 0 && count == 1) {
-            return Err(Refusal::new(Kind::Weights, "the part of a split model is not what its name says")
-                .at(metadata.place(key))
-                .expected(own.to_string())
-                .found(found.to_string())
-                .remedy("keep the names that the parts came with, NAME-00001-of-00003.gguf, and all parts together")
-                .into());
+            return Err(Diagnostic::new(
+                Kind::Weights,
+                "the part of a split model is not what its name says",
+            )
+            .at(metadata.place(key))
+            .expected(own.to_string())
+            .found(found.to_string())
+            .remedy(
+                "keep the names that the parts came with, NAME-00001-of-00003.gguf, and all parts together",
+            )
+            .into());
         }
     }
     Ok(())
@@ -179,7 +187,7 @@ fn parts(path: &Path) -> Result<Vec<PathBuf>> {
     for name in part_names(name) {
         let part = path.with_file_name(name);
         if !part.is_file() {
-            return Err(Refusal::new(Kind::Missing, "a part of the split model is not there")
+            return Err(Diagnostic::new(Kind::Missing, "a part of the split model is not there")
                 .at(Place::file(&part))
                 .expected("all parts in one folder, under the names that they came with")
                 .found("no such file")

@@ -14,7 +14,7 @@ use candle_core::quantized::GgmlDType;
 use candle_core::quantized::gguf_file::{Content, Value};
 
 use super::types::{Type, name};
-use crate::error::{Error, Kind, Place, Refusal, Result};
+use crate::error::{Diagnostic, Error, Kind, Place, Result};
 
 /// Entries of metadata; files have dozens.
 const ENTRIES: u64 = 1 << 16;
@@ -110,8 +110,8 @@ struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    fn refuse(&self, what: impl Into<String>) -> Refusal {
-        Refusal::new(Kind::Weights, what).at(Place::file(self.path).id(&self.inside))
+    fn refuse(&self, what: impl Into<String>) -> Diagnostic {
+        Diagnostic::new(Kind::Weights, what).at(Place::file(self.path).id(&self.inside))
     }
 
     fn take(&mut self, len: u64) -> Result<&'a [u8]> {
@@ -157,14 +157,16 @@ impl<'a> Reader<'a> {
         }
         let version = self.u32()?;
         if !matches!(version, 2 | 3) {
-            let mut refusal = Refusal::new(Kind::Unsupported, "a version of GGUF that cannot be read")
+            let mut diagnostic = Diagnostic::new(Kind::Unsupported, "a version of GGUF that cannot be read")
                 .at(Place::file(self.path));
-            refusal = if version & 0xffff == 0 {
-                refusal.found("a big-endian file").remedy("take the little-endian file of the model")
+            diagnostic = if version & 0xffff == 0 {
+                diagnostic.found("a big-endian file").remedy("take the little-endian file of the model")
             } else {
-                refusal.found(version.to_string()).remedy("convert the model again with a current llama.cpp")
+                diagnostic
+                    .found(version.to_string())
+                    .remedy("convert the model again with a current llama.cpp")
             };
-            return Err(refusal.expected("version 2 or 3, little-endian").into());
+            return Err(diagnostic.expected("version 2 or 3, little-endian").into());
         }
         Ok(version)
     }
@@ -173,9 +175,9 @@ impl<'a> Reader<'a> {
         self.inside = format!("the number of {what}");
         let count = self.u64()?;
         if count > most {
-            let refusal =
+            let diagnostic =
                 self.refuse("the header claims too much").expected(format!("at most {most} {what}"));
-            return Err(refusal.found(count.to_string()).into());
+            return Err(diagnostic.found(count.to_string()).into());
         }
         Ok(count)
     }
@@ -183,8 +185,9 @@ impl<'a> Reader<'a> {
     fn string(&mut self, most: u64) -> Result<&'a [u8]> {
         let len = self.u64()?;
         if len > most {
-            let refusal = self.refuse("a string that is too long").expected(format!("at most {most} bytes"));
-            return Err(refusal.found(len.to_string()).into());
+            let diagnostic =
+                self.refuse("a string that is too long").expected(format!("at most {most} bytes"));
+            return Err(diagnostic.found(len.to_string()).into());
         }
         self.take(len)
     }
@@ -223,8 +226,8 @@ impl<'a> Reader<'a> {
             7 => {
                 let byte = self.array::<1>()?[0];
                 if byte > 1 {
-                    let refusal = self.refuse("a truth value that is neither 0 nor 1");
-                    return Err(refusal.found(byte.to_string()).into());
+                    let diagnostic = self.refuse("a truth value that is neither 0 nor 1");
+                    return Err(diagnostic.found(byte.to_string()).into());
                 }
                 Ok(())
             }
@@ -250,8 +253,8 @@ impl<'a> Reader<'a> {
         let len = self.u64()?;
         *elements = elements.saturating_add(len);
         if *elements > ELEMENTS {
-            let refusal = self.refuse("the lists of the metadata are too long");
-            return Err(refusal
+            let diagnostic = self.refuse("the lists of the metadata are too long");
+            return Err(diagnostic
                 .expected(format!("at most {ELEMENTS} values"))
                 .found(elements.to_string())
                 .into());
@@ -273,8 +276,8 @@ impl<'a> Reader<'a> {
             let (shape, dtype, offset) = self.tensor()?;
             let size = self.size(&shape, dtype)?;
             if !offset.is_multiple_of(u64::from(alignment)) {
-                let refusal = self.refuse("a tensor that is not aligned");
-                return Err(refusal
+                let diagnostic = self.refuse("a tensor that is not aligned");
+                return Err(diagnostic
                     .expected(format!("a multiple of {alignment}"))
                     .found(offset.to_string())
                     .into());
@@ -313,8 +316,8 @@ impl<'a> Reader<'a> {
     fn tensor(&mut self) -> Result<(Vec<usize>, GgmlDType, u64)> {
         let rank = self.u32()?;
         if !(1..=4).contains(&rank) {
-            let refusal = self.refuse("a tensor of a rank that cannot be").expected("1 to 4 dimensions");
-            return Err(refusal.found(rank.to_string()).into());
+            let diagnostic = self.refuse("a tensor of a rank that cannot be").expected("1 to 4 dimensions");
+            return Err(diagnostic.found(rank.to_string()).into());
         }
         let mut shape = Vec::with_capacity(4);
         for _ in 0..rank {
@@ -322,8 +325,8 @@ impl<'a> Reader<'a> {
             match usize::try_from(size) {
                 Ok(size) if size > 0 => shape.push(size),
                 _ => {
-                    let refusal = self.refuse("a tensor with a dimension that cannot be one");
-                    return Err(refusal.found(size.to_string()).into());
+                    let diagnostic = self.refuse("a tensor with a dimension that cannot be one");
+                    return Err(diagnostic.found(size.to_string()).into());
                 }
             }
         }
@@ -333,7 +336,7 @@ impl<'a> Reader<'a> {
         match Type::of(number) {
             Type::Known(dtype) => Ok((shape, dtype, offset)),
             Type::Unread(found) => Err(Error::from(
-                Refusal::new(Kind::Unsupported, "a tensor of a type that cannot be read")
+                Diagnostic::new(Kind::Unsupported, "a tensor of a type that cannot be read")
                     .at(Place::file(self.path).id(&self.inside))
                     .expected("F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q8_1 or Q2_K to Q8_K")
                     .found(format!("type {found}"))
@@ -347,8 +350,8 @@ impl<'a> Reader<'a> {
         let row = shape.last().copied().unwrap_or_default();
         let (block, bytes) = (dtype.block_size(), dtype.type_size());
         if !row.is_multiple_of(block) {
-            let refusal = self.refuse("a tensor whose rows are no whole number of blocks");
-            return Err(refusal
+            let diagnostic = self.refuse("a tensor whose rows are no whole number of blocks");
+            return Err(diagnostic
                 .expected(format!("rows of a multiple of {block}, as {} has blocks of {block}", name(dtype)))
                 .found(format!("shape {shape:?}"))
                 .into());
@@ -367,8 +370,8 @@ impl<'a> Reader<'a> {
             None => Ok(()),
             Some(pair) => {
                 self.inside.clone_from(pair[1].2);
-                let refusal = self.refuse("two tensors share bytes of the file");
-                Err(refusal.found(format!("{} and {}", pair[0].2, pair[1].2)).into())
+                let diagnostic = self.refuse("two tensors share bytes of the file");
+                Err(diagnostic.found(format!("{} and {}", pair[0].2, pair[1].2)).into())
             }
         }
     }

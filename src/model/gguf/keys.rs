@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::BTreeSet;
 
 use super::Metadata;
-use crate::error::{Error, Kind, Refusal, Result};
+use crate::error::{Diagnostic, Error, Kind, Result};
 
 /// The keys `ARCHITECTURE.*` of a file's metadata.
 pub(super) struct Keys<'a> {
@@ -90,7 +90,7 @@ impl<'a> Keys<'a> {
     }
 
     fn missing(&self, key: &str) -> Error {
-        Refusal::new(Kind::Missing, format!("no metadata key `{}`", self.whole(key)))
+        Diagnostic::new(Kind::Missing, format!("no metadata key `{}`", self.whole(key)))
             .at(self.metadata.place(&self.whole(key)))
             .remedy("convert the model again with a current llama.cpp")
             .into()
@@ -98,7 +98,7 @@ impl<'a> Keys<'a> {
 
     pub(super) fn unsupported(&self, key: &str, expected: &str, found: impl Into<String>) -> Error {
         let whole = self.whole(key);
-        Refusal::new(Kind::Unsupported, format!("`{whole}` has a setting that is not implemented"))
+        Diagnostic::new(Kind::Unsupported, format!("`{whole}` has a setting that is not implemented"))
             .at(self.metadata.place(&whole))
             .expected(expected)
             .found(found)
@@ -108,7 +108,7 @@ impl<'a> Keys<'a> {
 
     pub(super) fn invalid(&self, key: &str, expected: impl Into<String>, found: impl Into<String>) -> Error {
         let whole = self.whole(key);
-        Refusal::new(Kind::Invalid, format!("`{whole}` makes no sense"))
+        Diagnostic::new(Kind::Invalid, format!("`{whole}` makes no sense"))
             .at(self.metadata.place(&whole))
             .expected(expected)
             .found(found)
@@ -139,7 +139,7 @@ impl<'a> Keys<'a> {
         match unread {
             None => Ok(()),
             Some(key) => {
-                Err(Refusal::new(Kind::Unsupported, format!("the setting `{key}` is not implemented"))
+                Err(Diagnostic::new(Kind::Unsupported, format!("the setting `{key}` is not implemented"))
                     .at(self.metadata.place(key))
                     .expected("settings that are known for this architecture")
                     .remedy(REMEDY)

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use candle_core::quantized::gguf_file::Value;
 
-use crate::error::{Kind, Place, Refusal, Result};
+use crate::error::{Diagnostic, Kind, Place, Result};
 
 /// The metadata of a GGUF file: keys such as `llama.block_count`, each with a value of one type or a list.
 ///
@@ -48,7 +48,7 @@ impl Metadata {
         get: impl FnOnce(&'a Self, &str) -> Result<Option<T>>,
     ) -> Result<T> {
         get(self, key)?.ok_or_else(|| {
-            Refusal::new(Kind::Missing, format!("no metadata key `{key}`"))
+            Diagnostic::new(Kind::Missing, format!("no metadata key `{key}`"))
                 .at(self.place(key))
                 .remedy("convert the model again with a current llama.cpp")
                 .into()
@@ -158,7 +158,7 @@ impl Metadata {
         let Some(value) = self.values.get(key) else { return Ok(None) };
         match take(value) {
             Some(taken) => Ok(Some(taken)),
-            None => Err(Refusal::new(Kind::Malformed, format!("metadata key `{key}`"))
+            None => Err(Diagnostic::new(Kind::Malformed, format!("metadata key `{key}`"))
                 .at(self.place(key))
                 .expected(expected)
                 .found(described(value))
@@ -174,7 +174,7 @@ impl Metadata {
     ) -> Result<Option<Vec<T>>> {
         let Some(value) = self.values.get(key) else { return Ok(None) };
         let refused = |what: String, expected: String, found: String| {
-            Refusal::new(Kind::Malformed, what).at(self.place(key)).expected(expected).found(found)
+            Diagnostic::new(Kind::Malformed, what).at(self.place(key)).expected(expected).found(found)
         };
         let Value::Array(list) = value else {
             let expected = format!("a list, each entry {entry}");

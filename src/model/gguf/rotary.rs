@@ -4,7 +4,7 @@ use candle_core::DType;
 use serde_json::{Value, json};
 
 use super::config::{Sizes, Translation};
-use crate::error::{Error, Kind, Refusal, Result};
+use crate::error::{Diagnostic, Error, Kind, Result};
 
 /// Tensors that are settings: factors of rotary frequencies.
 pub(super) const BUFFERS: &[&str] =
@@ -143,7 +143,7 @@ impl Translation<'_> {
     fn factors(&self, name: &str, rotated: usize) -> Result<Option<Vec<f64>>> {
         let Some(shape) = self.file.shape(name) else { return Ok(None) };
         if shape != [rotated / 2] {
-            return Err(Refusal::new(Kind::Weights, "a tensor is not what the metadata promises")
+            return Err(Diagnostic::new(Kind::Weights, "a tensor is not what the metadata promises")
                 .at(self.file.place(name))
                 .expected(format!("shape [{}], half the rotary width", rotated / 2))
                 .found(format!("shape {shape:?}"))
@@ -151,7 +151,7 @@ impl Translation<'_> {
         }
         let factors: Vec<f64> = self.file.read(name, DType::F64)?.to_vec1()?;
         if let Some(bad) = factors.iter().find(|f| !(f.is_finite() && **f > 0.0)) {
-            return Err(Refusal::new(Kind::Weights, "a rotary factor that cannot be one")
+            return Err(Diagnostic::new(Kind::Weights, "a rotary factor that cannot be one")
                 .at(self.file.place(name))
                 .expected("positive numbers")
                 .found(bad.to_string())
@@ -169,7 +169,7 @@ impl Translation<'_> {
     }
 
     fn buffer(&self, name: &str) -> Error {
-        Refusal::new(Kind::Unsupported, "rotary factors that are not implemented for this architecture")
+        Diagnostic::new(Kind::Unsupported, "rotary factors that are not implemented for this architecture")
             .at(self.file.place(name))
             .expected("rope_freqs in llama, granite and smollm3; long and short factors together in phi3")
             .found(format!("{name} in {}", self.keys.arch()))

@@ -12,9 +12,9 @@ use reqwest::header::{
 use reqwest::redirect::Policy;
 
 use super::cache::is_commit;
-use super::trouble::{Asked, Trouble};
+use super::trouble::{HubRequest, Trouble};
 use super::{Downloads, Patience};
-use crate::error::{Kind, Refusal, Result};
+use crate::error::{Diagnostic, Kind, Result};
 
 /// A connection to a hub, for one revision of one repository.
 pub struct Client {
@@ -60,10 +60,10 @@ impl Client {
     ///
     /// # Errors
     /// [`Kind::Hub`] if the system's TLS cannot be set up.
-    pub fn new(asked: &Asked) -> Result<Self> {
+    pub fn new(asked: &HubRequest) -> Result<Self> {
         let settings = asked.settings;
         let failed = |e: &dyn std::error::Error| {
-            Refusal::new(Kind::Hub, "no connection to a hub can be made").found(e.to_string())
+            Diagnostic::new(Kind::Hub, "no connection to a hub can be made").found(e.to_string())
         };
         let agent = concat!("vstar/", env!("CARGO_PKG_VERSION"));
         let silence = settings.patience.silence;

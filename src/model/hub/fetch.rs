@@ -5,9 +5,9 @@ use std::path::Path;
 use super::cache::Cache;
 use super::client::{Client, Listing};
 use super::settings::Settings;
-use super::trouble::Asked;
+use super::trouble::HubRequest;
 use super::{DEFAULT_REVISION, Downloads, transfer};
-use crate::error::{Error, Kind, Place, Refusal, Result};
+use crate::error::{Diagnostic, Error, Kind, Place, Result};
 use crate::model::config::Config;
 use crate::model::files::ModelFiles;
 use crate::model::weights::shard_names;
@@ -38,7 +38,7 @@ pub fn fetch(
     let revision = revision.unwrap_or(DEFAULT_REVISION);
     check_revision(revision)?;
     let cache = Cache::new(&settings.cache, id);
-    let asked = Asked { id, revision, settings };
+    let asked = HubRequest { id, revision, settings };
     let (client, listing) = match reach(&asked, &cache, downloads)? {
         Reached::Hub(client, listing) => (client, listing),
         Reached::Cache(commit) => return snapshot(&cache, &commit),
@@ -46,7 +46,7 @@ pub fn fetch(
     let folder = cache.snapshot(&listing.commit);
     let mut get = |file: &str| -> Result<()> {
         transfer::file(&client, &cache, &listing.commit, file, downloads)
-            .map_err(|trouble| asked.refusal(trouble, Some(file)))
+            .map_err(|trouble| asked.diagnostic(trouble, Some(file)))
     };
     for (file, what) in [("config.json", "the model's config"), ("tokenizer.json", "its tokenizer")] {
         if !listing.has(file) {
@@ -88,8 +88,8 @@ pub(super) enum Reached {
 }
 
 /// Asks the hub, or the cache where there is no network.
-pub(super) fn reach(asked: &Asked, cache: &Cache, downloads: &mut dyn Downloads) -> Result<Reached> {
-    let Asked { id, revision, settings } = asked;
+pub(super) fn reach(asked: &HubRequest, cache: &Cache, downloads: &mut dyn Downloads) -> Result<Reached> {
+    let HubRequest { id, revision, settings } = asked;
     if settings.offline {
         let commit = cache.commit(revision).ok_or_else(|| asked.not_cached("HF_HUB_OFFLINE is set"))?;
         return Ok(Reached::Cache(commit));
@@ -104,7 +104,7 @@ pub(super) fn reach(asked: &Asked, cache: &Cache, downloads: &mut dyn Downloads)
             tracing::warn!("{id}: the hub cannot be reached ({trouble}); using the cached revision {commit}");
             Ok(Reached::Cache(commit))
         }
-        Err(trouble) => Err(asked.refusal(trouble, None)),
+        Err(trouble) => Err(asked.diagnostic(trouble, None)),
     }
 }
 
@@ -116,7 +116,7 @@ fn snapshot(cache: &Cache, commit: &str) -> Result<ModelFiles> {
         if path.is_file() {
             return Ok(());
         }
-        Err(Refusal::new(Kind::Missing, "the cache holds the model only in part")
+        Err(Diagnostic::new(Kind::Missing, "the cache holds the model only in part")
             .at(Place::file(path))
             .expected("config.json, tokenizer.json and the weights")
             .found("no such file")
@@ -146,7 +146,7 @@ pub(super) fn check_revision(revision: &str) -> Result<()> {
     if revision.len() <= 256 && !revision.contains('\\') && revision.split('/').all(part) {
         return Ok(());
     }
-    Err(Refusal::new(Kind::Invalid, "a revision that cannot be one")
+    Err(Diagnostic::new(Kind::Invalid, "a revision that cannot be one")
         .expected("a branch, a tag or a commit")
         .found(format!("`{revision}`"))
         .into())

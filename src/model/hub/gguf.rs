@@ -5,9 +5,9 @@ use std::path::Path;
 use super::cache::Cache;
 use super::fetch::{Reached, check_revision, reach};
 use super::settings::Settings;
-use super::trouble::Asked;
+use super::trouble::HubRequest;
 use super::{DEFAULT_REVISION, Downloads, transfer};
-use crate::error::{Kind, Place, Refusal, Result};
+use crate::error::{Diagnostic, Kind, Place, Result};
 use crate::model::files::ModelFiles;
 use crate::model::gguf::{part_names, split_name, strip_extension};
 
@@ -27,20 +27,21 @@ pub fn fetch_gguf(
     let revision = revision.unwrap_or(DEFAULT_REVISION);
     check_revision(revision)?;
     let cache = Cache::new(&settings.cache, id);
-    let asked = Asked { id, revision, settings };
+    let asked = HubRequest { id, revision, settings };
     let (client, listing) = match reach(&asked, &cache, downloads)? {
         Reached::Hub(client, listing) => (client, listing),
         Reached::Cache(commit) => {
             let mut files = Vec::new();
             list(&cache.snapshot(&commit), "", &mut files);
-            let names = choose(wanted, &files).map_err(|no| no.refusal(&asked, wanted, "the cache"))?;
+            let names = choose(wanted, &files).map_err(|no| no.diagnostic(&asked, wanted, "the cache"))?;
             return Ok(snapshot(&cache, &commit, &names));
         }
     };
-    let names = choose(wanted, &listing.files).map_err(|no| no.refusal(&asked, wanted, "the repository"))?;
+    let names =
+        choose(wanted, &listing.files).map_err(|no| no.diagnostic(&asked, wanted, "the repository"))?;
     for name in &names {
         transfer::file(&client, &cache, &listing.commit, name, downloads)
-            .map_err(|trouble| asked.refusal(trouble, Some(name)))?;
+            .map_err(|trouble| asked.diagnostic(trouble, Some(name)))?;
     }
     cache.remember(revision, &listing.commit)?;
     Ok(snapshot(&cache, &listing.commit, &names))
@@ -74,28 +75,29 @@ enum NoChoice {
 }
 
 impl NoChoice {
-    fn refusal(self, asked: &Asked, wanted: &str, holder: &str) -> Refusal {
+    fn diagnostic(self, asked: &HubRequest, wanted: &str, holder: &str) -> Diagnostic {
         let place = Place::default().id(format!("{} @ {}", asked.id, asked.revision));
         match self {
             Self::Absent(all) => {
-                let refusal = Refusal::new(Kind::Missing, format!("{holder} has no GGUF file `{wanted}`"))
-                    .expected(
+                let diagnostic =
+                    Diagnostic::new(Kind::Missing, format!("{holder} has no GGUF file `{wanted}`")).expected(
                         "the name of a GGUF file there, or the type by which one is named, such as Q4_K_M",
                     );
                 if all.is_empty() {
-                    refusal.found("no GGUF file").remedy("give the id alone for a model in safetensors")
+                    diagnostic.found("no GGUF file").remedy("give the id alone for a model in safetensors")
                 } else {
-                    refusal.found(all.join(", ")).remedy("name one of these")
+                    diagnostic.found(all.join(", ")).remedy("name one of these")
                 }
             }
-            Self::Several(several) => {
-                Refusal::new(Kind::Invalid, format!("`{wanted}` names more than one GGUF file of {holder}"))
-                    .expected("the name of one")
-                    .found(several.join(", "))
-                    .remedy("give the whole name: owner/name:FILE.gguf")
-            }
+            Self::Several(several) => Diagnostic::new(
+                Kind::Invalid,
+                format!("`{wanted}` names more than one GGUF file of {holder}"),
+            )
+            .expected("the name of one")
+            .found(several.join(", "))
+            .remedy("give the whole name: owner/name:FILE.gguf"),
             Self::Part(part) => {
-                Refusal::new(Kind::Missing, format!("{holder} lacks a part of the split GGUF file"))
+                Diagnostic::new(Kind::Missing, format!("{holder} lacks a part of the split GGUF file"))
                     .expected(part)
                     .remedy("check the revision, or take another file")
             }

@@ -23,7 +23,7 @@ mod trouble;
 use super::files::ModelFiles;
 use crate::error::Result;
 #[cfg(not(feature = "hub"))]
-use crate::error::{Kind, Refusal};
+use crate::error::{Diagnostic, Kind};
 
 #[cfg(feature = "hub")]
 pub use fetch::fetch;
@@ -110,7 +110,7 @@ pub fn bring(
 /// [`Kind::Unsupported`].
 #[cfg(not(feature = "hub"))]
 pub fn bring(id: &str, _: Option<&str>, _: Option<&str>, _: &mut dyn Downloads) -> Result<ModelFiles> {
-    Err(Refusal::new(Kind::Unsupported, "this program was built without the hub")
+    Err(Diagnostic::new(Kind::Unsupported, "this program was built without the hub")
         .expected("the folder of a model, or a GGUF file")
         .found(id.to_owned())
         .remedy("build it with the feature `hub`")

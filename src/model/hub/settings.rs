@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::error::{Kind, Refusal, Result};
+use crate::error::{Diagnostic, Kind, Result};
 
 /// How the hub is reached.
 #[derive(Clone)]
@@ -52,7 +52,7 @@ impl Settings {
     /// [`Kind::Invalid`] for an endpoint that is no address.
     pub fn from_env() -> Result<Self> {
         let client = hf_hub::HFClient::builder().build().map_err(|e| {
-            Refusal::new(Kind::Invalid, "the hub's address cannot be used")
+            Diagnostic::new(Kind::Invalid, "the hub's address cannot be used")
                 .expected("HF_ENDPOINT with an address such as https://host, or none")
                 .found(e.to_string())
         })?;

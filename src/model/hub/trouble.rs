@@ -6,7 +6,7 @@ use std::time::Duration;
 use hf_hub::HFError;
 
 use super::Settings;
-use crate::error::{Error, Kind, Place, Refusal};
+use crate::error::{Diagnostic, Error, Kind, Place};
 
 /// What went wrong.
 #[derive(Debug)]
@@ -130,7 +130,7 @@ fn causes(error: &dyn std::error::Error) -> String {
 }
 
 /// What was asked of which hub.
-pub struct Asked<'a> {
+pub struct HubRequest<'a> {
     /// `owner/name`.
     pub id: &'a str,
     /// Branch, tag or commit.
@@ -139,13 +139,13 @@ pub struct Asked<'a> {
     pub settings: &'a Settings,
 }
 
-impl Asked<'_> {
+impl HubRequest<'_> {
     fn page(&self) -> String {
         format!("{}/{}", self.settings.endpoint, self.id)
     }
 
-    fn refuse(&self, what: impl Into<String>) -> Refusal {
-        Refusal::new(Kind::Hub, what).at(Place::default().id(format!("{} @ {}", self.id, self.revision)))
+    fn refuse(&self, what: impl Into<String>) -> Diagnostic {
+        Diagnostic::new(Kind::Hub, what).at(Place::default().id(format!("{} @ {}", self.id, self.revision)))
     }
 
     /// The model is not in the cache, and there is no way to fetch it.
@@ -161,36 +161,38 @@ impl Asked<'_> {
     pub fn lacks(&self, file: &str, what: &str, files: &[String]) -> Error {
         let pickled = files.iter().find(|f| f.ends_with(".bin") || f.ends_with(".pt") || f.ends_with(".pth"));
         let quantised = files.iter().find(|f| f.ends_with(".gguf"));
-        let mut refusal = Refusal::new(Kind::Missing, format!("the repository has no {file}"))
+        let mut diagnostic = Diagnostic::new(Kind::Missing, format!("the repository has no {file}"))
             .at(Place::file(self.page()).id(format!("revision {}", self.revision)))
             .expected(format!("{file}: {what}"));
-        refusal = match pickled {
+        diagnostic = match pickled {
             Some(pickle) if file.ends_with(".safetensors") => {
-                refusal.found(format!("{pickle}, a pickle, which can run code when it is read")).remedy(
+                diagnostic.found(format!("{pickle}, a pickle, which can run code when it is read")).remedy(
                     "convert it with `save_pretrained(..., safe_serialization=True)` and give the folder",
                 )
             }
             _ => {
-                let refusal =
-                    refusal.found(if files.is_empty() { "no file at all".into() } else { files.join(", ") });
+                let diagnostic = diagnostic.found(if files.is_empty() {
+                    "no file at all".into()
+                } else {
+                    files.join(", ")
+                });
                 match quantised {
-                    Some(gguf) => refusal.remedy(format!("name a GGUF file: {}:{gguf}", self.id)),
-                    None => {
-                        refusal.remedy("check the id and the revision; a repository of adapters is no model")
-                    }
+                    Some(gguf) => diagnostic.remedy(format!("name a GGUF file: {}:{gguf}", self.id)),
+                    None => diagnostic
+                        .remedy("check the id and the revision; a repository of adapters is no model"),
                 }
             }
         };
-        refusal.into()
+        diagnostic.into()
     }
 
     /// Tells the user.
-    pub fn refusal(&self, trouble: Trouble, file: Option<&str>) -> Error {
+    pub fn diagnostic(&self, trouble: Trouble, file: Option<&str>) -> Error {
         let found = trouble.to_string();
         let what_file = file.map_or_else(String::new, |f| format!(" ({f})"));
         let token =
             if self.settings.token.is_some() { "the token that was sent" } else { "no token was sent" };
-        let refusal = match &trouble {
+        let diagnostic = match &trouble {
             Trouble::Status { status: 404, code, .. } => match (code.as_str(), file) {
                 ("RevisionNotFound", _) => self
                     .refuse(format!("the repository has no revision `{}`", self.revision))
@@ -249,6 +251,6 @@ impl Asked<'_> {
             Trouble::Status { status: 401 | 403, .. } => format!("{found}; {token}"),
             _ => found,
         };
-        refusal.found(found).into()
+        diagnostic.found(found).into()
     }
 }

@@ -6,15 +6,15 @@ use std::path::{Component, Path, PathBuf};
 use candle_core::{DType, Device, Tensor};
 use safetensors::{Dtype, SafeTensors, tensor::TensorInfo};
 
-use super::files::{Asked, Mapped, WeightFiles, kept, missing};
+use super::files::{Mapped, RequestedTensors, WeightFiles, kept, missing};
 use super::{Stored, TensorSource};
-use crate::error::{Error, Kind, Place, Refusal, Result};
+use crate::error::{Diagnostic, Error, Kind, Place, Result};
 
 /// A checkpoint on disk: one safetensors file, or the shards an index names.
 pub struct Checkpoint {
     shards: Vec<Shard>,
     tensors: HashMap<String, (usize, TensorInfo)>,
-    asked: Asked,
+    asked: RequestedTensors,
     dtype: DType,
     device: Device,
 }
@@ -50,7 +50,7 @@ impl Checkpoint {
             let shard = shards.len();
             for (name, info) in metadata.tensors() {
                 if tensors.insert(name.clone(), (shard, info.clone())).is_some() {
-                    return Err(Refusal::new(
+                    return Err(Diagnostic::new(
                         Kind::Weights,
                         "the tensor stands in two files of the checkpoint",
                     )
@@ -61,7 +61,7 @@ impl Checkpoint {
             }
             shards.push(Shard { file, data: header + 8 });
         }
-        Ok(Self { shards, tensors, asked: Asked::default(), dtype, device: device.clone() })
+        Ok(Self { shards, tensors, asked: RequestedTensors::default(), dtype, device: device.clone() })
     }
 
     /// The dtypes the weights are stored in, with the number of tensors of each.
@@ -150,7 +150,7 @@ impl Checkpoint {
         self.asked.note(name);
         let shard = &self.shards[*shard];
         let wrong = |expected: String, found: String| {
-            Refusal::new(Kind::Weights, "a tensor is not what the config promises")
+            Diagnostic::new(Kind::Weights, "a tensor is not what the config promises")
                 .at(Place::file(shard.file.path()).id(name))
                 .expected(expected)
                 .found(found)
@@ -181,7 +181,7 @@ impl Checkpoint {
 }
 
 fn damaged(path: &Path, error: &safetensors::SafeTensorError) -> Error {
-    Refusal::new(Kind::Weights, "not a whole safetensors file")
+    Diagnostic::new(Kind::Weights, "not a whole safetensors file")
         .at(Place::file(path))
         .expected("a header, then exactly the tensors it lists, back to back")
         .found(error.to_string())
@@ -198,7 +198,7 @@ fn files(folder: &Path) -> Result<Vec<PathBuf>> {
             return Ok(vec![single]);
         }
         let pickled = folder.join("pytorch_model.bin").is_file();
-        return Err(Refusal::new(Kind::Missing, "no weights in safetensors format")
+        return Err(Diagnostic::new(Kind::Missing, "no weights in safetensors format")
             .at(Place::file(folder))
             .expected("model.safetensors, or model.safetensors.index.json with its shards")
             .found(if pickled { "pytorch_model.bin, a pickle" } else { "neither" })
@@ -211,7 +211,7 @@ fn files(folder: &Path) -> Result<Vec<PathBuf>> {
     for name in names {
         let path = folder.join(&name);
         if !path.is_file() {
-            return Err(Refusal::new(Kind::Missing, "a shard is not there")
+            return Err(Diagnostic::new(Kind::Missing, "a shard is not there")
                 .at(Place::file(&path))
                 .expected(format!("the file that {} names", index.display()))
                 .remedy("fetch the missing shard")
@@ -228,7 +228,7 @@ fn files(folder: &Path) -> Result<Vec<PathBuf>> {
 /// [`Kind::Weights`] for an index that is malformed, empty, or names a file elsewhere.
 pub(crate) fn shard_names(text: &str, index: &Path) -> Result<BTreeSet<String>> {
     let malformed = |what: &str, found: String| {
-        Refusal::new(Kind::Weights, what)
+        Diagnostic::new(Kind::Weights, what)
             .at(Place::file(index))
             .expected("{\"weight_map\": {tensor name: file name}}")
             .found(found)

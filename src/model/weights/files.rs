@@ -10,7 +10,7 @@ use candle_core::{DType, Device};
 use memmap2::Mmap;
 
 use super::TensorSource;
-use crate::error::{Error, Kind, Place, Refusal, Result};
+use crate::error::{Diagnostic, Error, Kind, Place, Result};
 
 /// Weights in one or more files.
 pub trait WeightFiles: TensorSource + Send + Sync {
@@ -107,9 +107,9 @@ impl Mapped {
 
 /// The names of the tensors that were asked for.
 #[derive(Default)]
-pub(in crate::model) struct Asked(Mutex<BTreeSet<String>>);
+pub(in crate::model) struct RequestedTensors(Mutex<BTreeSet<String>>);
 
-impl Asked {
+impl RequestedTensors {
     pub(in crate::model) fn note(&self, name: &str) {
         let mut names = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if !names.contains(name) {
@@ -145,7 +145,7 @@ pub(in crate::model) fn missing<'a>(
         .map(|k| (strsim::normalized_levenshtein(k, name), k))
         .max_by(|a, b| a.0.total_cmp(&b.0).then(b.1.cmp(a.1)))
         .map_or_else(|| "an empty checkpoint".to_owned(), |(_, k)| format!("nearest name: {k}"));
-    Refusal::new(Kind::Weights, "the checkpoint lacks a tensor")
+    Diagnostic::new(Kind::Weights, "the checkpoint lacks a tensor")
         .at(place.id(name))
         .expected(format!("shape {shape:?}"))
         .found(format!("{count} tensors, {nearest}"))

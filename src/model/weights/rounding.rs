@@ -11,7 +11,7 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use super::{Projection, Stored, TensorSource};
-use crate::error::{Kind, Place, Refusal, Result};
+use crate::error::{Diagnostic, Kind, Place, Result};
 
 /// The types by their GGUF names.
 const TYPES: [(&str, GgmlDType); 14] = [
@@ -99,27 +99,28 @@ impl fmt::Display for Quantization {
 }
 
 impl FromStr for Quantization {
-    type Err = Refusal;
+    type Err = Diagnostic;
 
     /// Reads a GGUF name, in either case, with or without underscores.
-    fn from_str(text: &str) -> std::result::Result<Self, Refusal> {
+    fn from_str(text: &str) -> std::result::Result<Self, Diagnostic> {
         let plain = |s: &str| s.replace('_', "").to_ascii_lowercase();
         let wanted = plain(text.trim());
         if let Some((_, kind)) = TYPES.iter().find(|(name, _)| plain(name) == wanted) {
             return Ok(Self(*kind));
         }
         let names = TYPES.map(|(name, _)| name);
-        let mut refusal = Refusal::new(Kind::Invalid, format!("no type `{text}` to round weights through"))
-            .expected(format!("one of {}", names.join(", ")));
+        let mut diagnostic =
+            Diagnostic::new(Kind::Invalid, format!("no type `{text}` to round weights through"))
+                .expected(format!("one of {}", names.join(", ")));
         // A file's mix, such as Q4_K_M, gives single tensors other types.
         let mix = names.iter().find(|n| n.ends_with("_K") && wanted.starts_with(&plain(n)));
         if let Some(base) = mix {
-            refusal = refusal.remedy(format!(
+            diagnostic = diagnostic.remedy(format!(
                 "`{text}` names a mix of types; `{base}` rounds every matrix through one, or give such a GGUF \
                  file as the model"
             ));
         }
-        Err(refusal)
+        Err(diagnostic)
     }
 }
 
@@ -206,7 +207,7 @@ impl Rounded {
 fn finite(values: &[f32], columns: usize, name: &str, what: &str) -> Result<()> {
     match values.iter().position(|v| !v.is_finite()) {
         None => Ok(()),
-        Some(at) => Err(Refusal::new(Kind::Weights, what)
+        Some(at) => Err(Diagnostic::new(Kind::Weights, what)
             .at(Place::default().id(name))
             .expected("finite numbers")
             .found(format!("{} in row {}, column {}", values[at], at / columns, at % columns))

@@ -12,7 +12,7 @@ use serde::Serialize;
 use serde_json::{Value as Json, json};
 
 use super::{Report, short_name};
-use crate::error::{Kind, Refusal, Result};
+use crate::error::{Diagnostic, Kind, Result};
 use crate::theory::reading::index::Index;
 use crate::theory::reading::verdict::Verdict;
 use crate::theory::scaling::{Line, line};
@@ -135,7 +135,7 @@ pub fn compare(mut runs: Vec<Run>, eta: Option<Vec<f64>>) -> Result<Comparison> 
     if let Some(eta) = &eta
         && (eta.len() != runs.len() || eta.iter().any(|e| !(0.0..=1.0).contains(e)))
     {
-        return Err(Refusal::new(Kind::Invalid, "shares of value-relevant text that do not fit the runs")
+        return Err(Diagnostic::new(Kind::Invalid, "shares of value-relevant text that do not fit the runs")
             .expected(format!("{} numbers from 0 to 1, one a run in their order", runs.len()))
             .found(format!("{eta:?}"))
             .into());
@@ -145,7 +145,7 @@ pub fn compare(mut runs: Vec<Run>, eta: Option<Vec<f64>>) -> Result<Comparison> 
     }
     let indices: Vec<Index<'_>> = runs.iter().map(|r| r.report.index()).collect();
     let Some((first, rest)) = indices.split_first() else {
-        return Err(Refusal::new(Kind::Missing, "no run to compare").into());
+        return Err(Diagnostic::new(Kind::Missing, "no run to compare").into());
     };
     let shared = |v: &&&str| rest.iter().all(|i| i.values.contains(*v));
     let values: Vec<String> = first.values.iter().filter(shared).map(|v| (*v).to_owned()).collect();
@@ -153,7 +153,7 @@ pub fn compare(mut runs: Vec<Run>, eta: Option<Vec<f64>>) -> Result<Comparison> 
     let each: Vec<String> =
         runs.iter().zip(&indices).map(|(r, i)| format!("{}: {}", r.name, list(&i.values))).collect();
     if values.is_empty() {
-        return Err(Refusal::new(Kind::RunConflict, "the runs share no value")
+        return Err(Diagnostic::new(Kind::RunConflict, "the runs share no value")
             .expected("runs with labels of at least one common value")
             .found(each.join("; "))
             .remedy("compare runs on the same kind of labels, or name the values alike")
@@ -334,7 +334,7 @@ pub fn to_json(comparison: &Comparison) -> Result<String> {
     });
     match serde_json::to_string_pretty(&all) {
         Ok(text) => Ok(text + "\n"),
-        Err(e) => Err(Refusal::new(Kind::NotFinite, "the comparison cannot be written as JSON")
+        Err(e) => Err(Diagnostic::new(Kind::NotFinite, "the comparison cannot be written as JSON")
             .found(e.to_string())
             .into()),
     }

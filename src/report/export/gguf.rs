@@ -6,7 +6,7 @@
 //! block that it numbers l from 0, one block later than where the direction was read.
 
 use super::{Directions, bytes};
-use crate::error::{Kind, Refusal, Result};
+use crate::error::{Diagnostic, Kind, Result};
 
 /// Data start at multiples of this.
 const ALIGNMENT: usize = 32;
@@ -24,7 +24,7 @@ const F32: u32 = 0;
 pub fn to_gguf(directions: &Directions) -> Result<Vec<u8>> {
     let mut arrays = directions.arrays.iter();
     let (Some((name, array)), None) = (arrays.next(), arrays.next()) else {
-        return Err(Refusal::new(Kind::Invalid, "a control vector is one direction")
+        return Err(Diagnostic::new(Kind::Invalid, "a control vector is one direction")
             .expected(format!("one of {}", directions.names()))
             .found(format!("{} directions", directions.arrays.len()))
             .remedy("name one with --direction")
@@ -32,10 +32,13 @@ pub fn to_gguf(directions: &Directions) -> Result<Vec<u8>> {
     };
     let rows: Vec<_> = directions.rows(array).filter(|(layer, _)| layer.0 > 0).collect();
     if rows.is_empty() {
-        return Err(Refusal::new(Kind::Missing, format!("`{name}` has no layer that llama.cpp can steer"))
-            .expected("a layer from 1 on")
-            .remedy("capture such layers")
-            .into());
+        return Err(Diagnostic::new(
+            Kind::Missing,
+            format!("`{name}` has no layer that llama.cpp can steer"),
+        )
+        .expected("a layer from 1 on")
+        .remedy("capture such layers")
+        .into());
     }
     let mut out = b"GGUF".to_vec();
     out.extend(3u32.to_le_bytes());

@@ -18,7 +18,7 @@ mod svg;
 
 use std::collections::BTreeMap;
 
-use crate::error::{Kind, Refusal, Result};
+use crate::error::{Diagnostic, Kind, Result};
 use crate::units::Layer;
 
 pub use csv::{to_csv, to_estimates_csv};
@@ -52,7 +52,7 @@ impl Directions {
             return Ok(self);
         }
         if let Some(name) = names.iter().find(|n| !self.arrays.contains_key(*n)) {
-            return Err(Refusal::new(Kind::Missing, format!("no direction `{name}`"))
+            return Err(Diagnostic::new(Kind::Missing, format!("no direction `{name}`"))
                 .expected(format!("one of {}", self.names()))
                 .into());
         }

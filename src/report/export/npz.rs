@@ -5,7 +5,7 @@
 //! (PKWARE APPNOTE), without its 64-bit extensions.
 
 use super::{Directions, bytes};
-use crate::error::{Kind, Refusal, Result};
+use crate::error::{Diagnostic, Kind, Result};
 
 /// The archive: each direction f32 `[layers, d]`, and `layers` i64 `[layers]`. The same directions give the
 /// same bytes (no time is stored).
@@ -81,7 +81,7 @@ fn zip(entries: &[(String, Vec<u8>)]) -> Result<Vec<u8>> {
 
 fn word(n: usize) -> Result<u32> {
     u32::try_from(n).map_err(|_| {
-        Refusal::new(Kind::Invalid, "an archive of more than 4 GiB")
+        Diagnostic::new(Kind::Invalid, "an archive of more than 4 GiB")
             .found(format!("{n} bytes"))
             .remedy("choose fewer directions with --direction, or use --format safetensors")
             .into()

@@ -5,7 +5,7 @@ use safetensors::tensor::Dtype;
 use serde_json::{Map, json};
 
 use super::{Directions, bytes};
-use crate::error::{Kind, Place, Refusal, Result};
+use crate::error::{Diagnostic, Kind, Place, Result};
 use crate::units::Layer;
 
 /// The format's name.
@@ -47,7 +47,7 @@ pub fn to_safetensors(directions: &Directions) -> Vec<u8> {
 /// `Malformed` for a file that is damaged, lacks the layers, or holds an array of another dtype or shape.
 pub fn from_safetensors(file: &[u8], place: &Place) -> Result<Directions> {
     let malformed = |found: String| {
-        Refusal::new(Kind::Malformed, "not a file of directions")
+        Diagnostic::new(Kind::Malformed, "not a file of directions")
             .at(place.clone())
             .expected(format!("{FORMAT}: f32 [layers, d] arrays, and the metadata key `layers`"))
             .found(found)

@@ -132,7 +132,7 @@ impl LayerMeans {
 
 /// A difference of means at every layer.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Found {
+pub struct DirectionReport {
     /// `vstar-direction/1`.
     pub format: &'static str,
     /// The model.

@@ -15,7 +15,7 @@ mod found;
 mod page;
 
 pub use accuracy::{Accuracy, accuracy};
-pub use found::{Against, Found, LayerMeans, WithoutCoordinate};
+pub use found::{Against, DirectionReport, LayerMeans, WithoutCoordinate};
 use ndarray::{Array1, ArrayView2, Axis};
 use serde::Serialize;
 
@@ -416,7 +416,7 @@ mod tests {
             let layer = LayerMeans::new(crate::units::Layer(4), &means, &sets, 1.0, Vec::new(), |p| {
                 format!("id{}", p.row)
             });
-            let found = Found {
+            let found = DirectionReport {
                 format: "vstar-direction/1",
                 model: "m".to_owned(),
                 name: "n".to_owned(),

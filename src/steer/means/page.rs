@@ -1,13 +1,13 @@
 //! A difference of means as a page: how well it separates new prompts, and its angles with a run's directions.
 
-use super::{Found, LayerMeans, Pivot};
+use super::{DirectionReport, LayerMeans, Pivot};
 use crate::document::Document;
 use crate::document::table::Table;
 use crate::theory::base::dominant::percent;
 use crate::theory::reading::quote::{NOTHING, headline, number, optional, with_interval};
 use crate::theory::reading::together::interval_for_all;
 
-impl Found {
+impl DirectionReport {
     /// The page.
     pub fn page(&self) -> Document {
         let rows = self.layers.iter().map(|l| {

@@ -18,7 +18,7 @@ use ndarray::{Array2, ArrayView2};
 use ranks::ranks;
 use serde::Serialize;
 
-use crate::error::{Kind, Refusal, Result};
+use crate::error::{Diagnostic, Kind, Result};
 use crate::probe::interval::interval;
 use crate::theory::base::mean::standard_error;
 use crate::theory::{Estimate, Quantity};
@@ -111,13 +111,13 @@ pub fn shift(
 ) -> Result<LayerShift> {
     let (n, d) = a.dim();
     if b.dim() != (n, d) || block.len() != n || n == 0 {
-        return Err(Refusal::new(Kind::Invalid, "two checkpoints of different shape")
+        return Err(Diagnostic::new(Kind::Invalid, "two checkpoints of different shape")
             .expected(format!("{n} rows of width {d}, at least one"))
             .found(format!("{} rows of width {}", b.nrows(), b.ncols()))
             .into());
     }
     if let Some((name, v)) = directions.iter().find(|(_, v)| v.len() != d) {
-        return Err(Refusal::new(Kind::Invalid, format!("direction {name} of another width"))
+        return Err(Diagnostic::new(Kind::Invalid, format!("direction {name} of another width"))
             .expected(format!("{d} numbers"))
             .found(v.len().to_string())
             .into());

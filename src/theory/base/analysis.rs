@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Kind, Refusal, Result};
+use crate::error::{Diagnostic, Kind, Result};
 use crate::theory::base::arm::Arm;
 use crate::theory::base::dominant::Dominance;
 use crate::theory::base::estimate::{Control, Estimate, Mode, Quantity};
@@ -67,12 +67,15 @@ impl Options {
         for (name, weight) in &self.weights {
             if !problem.values.iter().any(|v| v.name == *name) {
                 let known: Vec<&str> = problem.values.iter().map(|v| v.name.as_str()).collect();
-                return Err(Refusal::new(Kind::Missing, format!("a weight of `{name}`, which is no value"))
-                    .expected(format!("one of {}", known.join(", ")))
-                    .into());
+                return Err(Diagnostic::new(
+                    Kind::Missing,
+                    format!("a weight of `{name}`, which is no value"),
+                )
+                .expected(format!("one of {}", known.join(", ")))
+                .into());
             }
             if !(*weight > 0.0 && weight.is_finite()) {
-                return Err(Refusal::new(Kind::Invalid, format!("the weight of `{name}` is {weight}"))
+                return Err(Diagnostic::new(Kind::Invalid, format!("the weight of `{name}` is {weight}"))
                     .expected("a number above 0")
                     .into());
             }
@@ -80,7 +83,7 @@ impl Options {
         for name in self.ensemble.iter().flatten() {
             if !problem.judged.iter().any(|j| j.name == *name) {
                 let known: Vec<&str> = problem.judged.iter().map(|j| j.name.as_str()).collect();
-                return Err(Refusal::new(Kind::Missing, format!("no judgments under `{name}`"))
+                return Err(Diagnostic::new(Kind::Missing, format!("no judgments under `{name}`"))
                     .expected(format!("members of an ensemble among {}", known.join(", ")))
                     .into());
             }

@@ -7,14 +7,14 @@ use crate::probe::Influence;
 use crate::theory::base::bench::Bench;
 
 /// An estimate, and what each block (by its number in the data) moved it.
-pub(crate) struct Moved {
+pub(crate) struct BlockInfluence {
     pub(crate) value: f64,
     pub(crate) by_block: BTreeMap<i32, f64>,
 }
 
-pub(crate) fn moved(bench: &Bench, influence: &Influence) -> Moved {
+pub(crate) fn moved(bench: &Bench, influence: &Influence) -> BlockInfluence {
     let centred = influence.centred(bench.contrasts.blocks());
-    Moved {
+    BlockInfluence {
         value: influence.value,
         by_block: bench.contrasts.block_names().iter().copied().zip(centred).collect(),
     }

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use ndarray::Array2;
 
-use crate::error::{Kind, Refusal, Result};
+use crate::error::{Diagnostic, Kind, Result};
 use crate::probe::rewards::{Rewards, rewards};
 use crate::sets::DisjointSets;
 use crate::theory::base::estimate::{Estimate, Mode};
@@ -32,7 +32,7 @@ pub trait LayerSource: Sync {
     /// # Errors
     /// If there is no such arm, or it cannot be read, or is not finite.
     fn text_resid(&self, arm: usize, _layer: Layer) -> Result<Array2<f32>> {
-        Err(Refusal::new(Kind::Missing, format!("there is no arm {arm}")).into())
+        Err(Diagnostic::new(Kind::Missing, format!("there is no arm {arm}")).into())
     }
 
     /// How often each kind of token occurs in the responses, `[rows, kinds]` in the order of the rows; none by default.
@@ -174,7 +174,7 @@ impl Judged {
 
 /// A constitution's choices, unchecked.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Asked {
+pub struct RawChoices {
     /// The constitution's name.
     pub name: String,
     /// Whether it belongs to the placebo arm.
@@ -226,7 +226,7 @@ pub struct Parts {
     pub values: Vec<Value>,
     /// Constitutions. One may stand twice: with forced choices, and with scores, which then are an
     /// estimator of their own beside them.
-    pub judged: Vec<Asked>,
+    pub judged: Vec<RawChoices>,
 }
 
 impl Problem {
@@ -239,7 +239,8 @@ impl Problem {
     /// that are not finite; [`Kind::NotEstimable`] without any value.
     pub fn new(parts: Parts) -> Result<Self> {
         let rows = parts.prompt.len();
-        let invalid = |what: String, expected: String| Refusal::new(Kind::Invalid, what).expected(expected);
+        let invalid =
+            |what: String, expected: String| Diagnostic::new(Kind::Invalid, what).expected(expected);
         let length = |name: &str, n: usize| -> Result<()> {
             if n == rows {
                 return Ok(());
@@ -247,7 +248,7 @@ impl Problem {
             Err(invalid(format!("column `{name}` has {n} rows"), format!("{rows} rows")).into())
         };
         if parts.values.is_empty() {
-            return Err(Refusal::new(Kind::NotEstimable, "no value to test")
+            return Err(Diagnostic::new(Kind::NotEstimable, "no value to test")
                 .expected("labels (`value.NAME`) or preferences (`pair.NAME`)")
                 .remedy("add `values` or `preferences` to the data and capture again")
                 .into());
@@ -300,7 +301,7 @@ impl Problem {
         let mut judged = Vec::with_capacity(parts.judged.len());
         let paired: HashSet<String> =
             parts.judged.iter().filter(|a| a.mode == Mode::Pairwise).map(|a| a.name.clone()).collect();
-        for Asked { name, placebo, mode, choices } in parts.judged {
+        for RawChoices { name, placebo, mode, choices } in parts.judged {
             let beside = mode != Mode::Pairwise && paired.contains(&name);
             let (reward, fit) = match &choices {
                 Choices::Pairs { pairs, ab, ba } => {

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use crate::error::{Kind, Refusal, Result};
+use crate::error::{Diagnostic, Kind, Result};
 use crate::theory::base::analysis::{Analysis, LayerChoice, Options};
 use crate::theory::base::estimate::Estimate;
 use crate::theory::base::layers::eligible;
@@ -30,7 +30,7 @@ pub fn analyse(problem: &Problem, source: &dyn LayerSource, options: &Options) -
     let (problem, options) = (problem.as_ref(), &Options { wordings, ..options.clone() });
     let mut out = Analysis { warnings, ..Analysis::default() };
     let mut clock = Clock { at: Instant::now(), seconds: Vec::new() };
-    let Chosen { twin, generation } = choose(problem, source, &values, options, &mut out)?;
+    let FurtherLayers { twin, generation } = choose(problem, source, &values, options, &mut out)?;
     clock.lap("layer selection");
     let h = source.resid(out.layer)?;
     let twin = twin.map(|(layer, side)| source.resid(layer).map(|h| (h, side))).transpose()?;
@@ -98,7 +98,7 @@ pub fn analyse(problem: &Problem, source: &dyn LayerSource, options: &Options) -
 }
 
 /// Which layers are read beside [`Analysis::layer`].
-struct Chosen {
+struct FurtherLayers {
     /// Where some blocks are scored, and on which side of [`layers::selects`] they lie.
     twin: Option<(Layer, bool)>,
     /// The layer that reads log P best, where it was looked for.
@@ -112,8 +112,8 @@ fn choose(
     values: &[usize],
     options: &Options,
     out: &mut Analysis,
-) -> Result<Chosen> {
-    let one = Chosen { twin: None, generation: None };
+) -> Result<FurtherLayers> {
+    let one = FurtherLayers { twin: None, generation: None };
     let known = source.layers();
     match options.layer {
         LayerChoice::Fixed(layer) if known.contains(&layer) => {
@@ -122,12 +122,12 @@ fn choose(
         }
         LayerChoice::Fixed(layer) => {
             let known = known.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-            Err(Refusal::new(Kind::NotEstimable, format!("layer {layer} was not captured"))
+            Err(Diagnostic::new(Kind::NotEstimable, format!("layer {layer} was not captured"))
                 .expected(format!("one of {known}"))
                 .into())
         }
         LayerChoice::Auto => match (known, eligible(known).as_slice()) {
-            ([], _) => Err(Refusal::new(Kind::NotEstimable, "no layer was captured").into()),
+            ([], _) => Err(Diagnostic::new(Kind::NotEstimable, "no layer was captured").into()),
             ([only], _) => {
                 (out.layer, out.layer_note) = (*only, "the only one captured".into());
                 Ok(one)
@@ -154,7 +154,7 @@ fn choose(
                         blocks.len()
                     ));
                 }
-                Ok(Chosen { twin, generation })
+                Ok(FurtherLayers { twin, generation })
             }
         },
     }
@@ -185,7 +185,7 @@ fn chosen_values(problem: &Problem, options: &Options) -> Result<Vec<usize>> {
             .iter()
             .map(|name| {
                 problem.values.iter().position(|v| v.name == *name).ok_or_else(|| {
-                    Refusal::new(Kind::NotEstimable, format!("no value `{name}` in the observations"))
+                    Diagnostic::new(Kind::NotEstimable, format!("no value `{name}` in the observations"))
                         .expected(format!("one of {}", known()))
                         .into()
                 })
@@ -196,7 +196,7 @@ fn chosen_values(problem: &Problem, options: &Options) -> Result<Vec<usize>> {
         .iter()
         .any(|&v| !rows::of_value(problem, &problem.values[v], &|_| true).contrasts(problem).is_empty());
     if !any {
-        return Err(Refusal::new(Kind::NotEstimable, "no prompt has two labelled responses")
+        return Err(Diagnostic::new(Kind::NotEstimable, "no prompt has two labelled responses")
             .expected("at least two responses to a prompt with labels of one value, or a preference")
             .found(format!("values {}", known()))
             .into());

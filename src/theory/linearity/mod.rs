@@ -238,23 +238,23 @@ pub(crate) fn measure(stage: &mut Stage<'_>, values: &[usize], out: &mut Analysi
     for &v in values {
         let value = &problem.values[v];
         if let crate::theory::base::problem::Labels::Scores(_) = value.labels {
-            asked.push((rows::of_value(problem, value, stage.keep), Asked::Value(v)));
+            asked.push((rows::of_value(problem, value, stage.keep), Target::Value(v)));
         }
     }
     if problem.logprob.is_some() {
-        asked.push((rows::all(problem, stage.keep), Asked::Logprob));
+        asked.push((rows::all(problem, stage.keep), Target::Logprob));
     }
     for (c, judged) in problem.judged.iter().enumerate() {
-        asked.push((rows::of_judged(problem, judged, stage.keep), Asked::Reward(c)));
+        asked.push((rows::of_judged(problem, judged, stage.keep), Target::Reward(c)));
     }
     // Rows in common share their features.
     let mut residuals: Vec<Residuals> = Vec::new();
     let mut known: Vec<(rows::Rows, Products)> = Vec::new();
-    let column = |bench: &Bench, what: Asked| match (what, &problem.logprob) {
-        (Asked::Value(v), _) => rows::label(bench, &problem.values[v]),
-        (Asked::Reward(c), _) => bench.column(&problem.judged[c].reward),
-        (Asked::Logprob, Some(logprob)) => bench.logprob(logprob),
-        (Asked::Logprob, None) => Vec::new(),
+    let column = |bench: &Bench, what: Target| match (what, &problem.logprob) {
+        (Target::Value(v), _) => rows::label(bench, &problem.values[v]),
+        (Target::Reward(c), _) => bench.column(&problem.judged[c].reward),
+        (Target::Logprob, Some(logprob)) => bench.logprob(logprob),
+        (Target::Logprob, None) => Vec::new(),
     };
     for (rows, what) in asked.clone() {
         let Some(bench) = stage.bench(rows.clone())? else { continue };
@@ -284,14 +284,14 @@ pub(crate) fn measure(stage: &mut Stage<'_>, values: &[usize], out: &mut Analysi
         let spread = |y: &[f64]| bench.contrasts.spread(y, problem.rows());
         let left: Vec<f64> = label.y.iter().zip(&label.yhat).map(|(y, yhat)| y - yhat).collect();
         residuals.push(Residuals {
-            value: if let Asked::Value(v) = what { Some(problem.values[v].name.clone()) } else { None },
-            constitution: if let Asked::Reward(c) = what { Some(problem.judged[c].label()) } else { None },
+            value: if let Target::Value(v) = what { Some(problem.values[v].name.clone()) } else { None },
+            constitution: if let Target::Reward(c) = what { Some(problem.judged[c].label()) } else { None },
             bins: binned(&problem.block, &spread(&label.yhat), &spread(&left)),
         });
         match what {
-            Asked::Value(v) => stage.push(out, Some(&bench), Some(&problem.values[v].name), found),
-            Asked::Logprob => stage.push(out, Some(&bench), None, found),
-            Asked::Reward(c) => stage.push(out, Some(&bench), None, problem.judged[c].mark(found)),
+            Target::Value(v) => stage.push(out, Some(&bench), Some(&problem.values[v].name), found),
+            Target::Logprob => stage.push(out, Some(&bench), None, found),
+            Target::Reward(c) => stage.push(out, Some(&bench), None, problem.judged[c].mark(found)),
         }
     }
     if let (false, Ok(table)) = (residuals.is_empty(), serde_json::to_value(residuals)) {
@@ -301,7 +301,7 @@ pub(crate) fn measure(stage: &mut Stage<'_>, values: &[usize], out: &mut Analysi
 }
 
 #[derive(Clone, Copy)]
-enum Asked {
+enum Target {
     Value(usize),
     Logprob,
     Reward(usize),

@@ -1,6 +1,6 @@
 //! From the numbers of every text to the figures of a value and a constitution, each set against placebo texts.
 
-use super::chosen::Chosen;
+use super::chosen::Participants;
 use super::figure::Figure;
 use super::finding::{Cell, Finding, Outcome, Reading};
 use super::gain::{Along, log_gain, log_ratio};
@@ -40,7 +40,14 @@ pub struct Under {
 }
 
 /// The figures of a value and a constitution, each against the placebo texts.
-pub fn cell(name: &str, bare: &Bare, chosen: &Chosen<'_>, a: usize, all: &[&Under], bench: &Bench) -> Cell {
+pub fn cell(
+    name: &str,
+    bare: &Bare,
+    chosen: &Participants<'_>,
+    a: usize,
+    all: &[&Under],
+    bench: &Bench,
+) -> Cell {
     let blocks = bench.contrasts.blocks();
     let others = chosen.others(a);
     let own = all[a];

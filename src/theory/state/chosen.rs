@@ -13,7 +13,7 @@ use crate::units::Layer;
 const PRESENT: f64 = 0.8;
 
 /// The constitutions that take part.
-pub struct Chosen<'a> {
+pub struct Participants<'a> {
     /// Place among the source's texts.
     pub at: Vec<usize>,
     /// The texts.
@@ -22,7 +22,7 @@ pub struct Chosen<'a> {
     pub placebos: Vec<usize>,
 }
 
-impl<'a> Chosen<'a> {
+impl<'a> Participants<'a> {
     /// Those under which enough of the rows for which `keep` holds were read; the others go to `missing`. Of placebo texts
     /// that word one text anew the first stands for all.
     pub fn new(
@@ -82,7 +82,7 @@ impl<'a> Chosen<'a> {
 pub fn shifts_of(
     problem: &Problem,
     source: &dyn LayerSource,
-    chosen: &Chosen<'_>,
+    chosen: &Participants<'_>,
     layer: Layer,
     there: &dyn Fn(usize) -> bool,
 ) -> Result<Vec<(String, Shift)>> {

@@ -9,7 +9,7 @@ use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
-use super::chosen::{Chosen, shifts_of};
+use super::chosen::{Participants, shifts_of};
 use super::shift::{Shift, readings};
 use crate::error::{Kind, Result};
 use crate::linalg::dot;
@@ -54,7 +54,7 @@ pub fn shift_map(
     options: &Options,
     layer: Layer,
 ) -> Result<Option<ShiftMap>> {
-    let chosen = Chosen::new(problem, source, options, &|_| true, &mut Vec::new());
+    let chosen = Participants::new(problem, source, options, &|_| true, &mut Vec::new());
     let there = |r: usize| chosen.all_there(r);
     if chosen.has_no_placebo() || !problem.grouped {
         return Ok(None);

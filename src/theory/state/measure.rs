@@ -7,7 +7,7 @@ use ndarray::Array2;
 
 use super::agreement::stories;
 use super::cells::{Bare, Under, cell, settle};
-use super::chosen::Chosen;
+use super::chosen::Participants;
 use super::finding::{Finding, LayerShift, Missing, Shifted};
 use super::gain::along;
 use super::interaction::{Shares, shares};
@@ -68,7 +68,7 @@ fn at_layer(stage: &mut Stage<'_>, values: &[usize], out: &mut Analysis) -> Resu
         return Ok(());
     }
     let (problem, source, options) = (stage.problem, stage.source, stage.options);
-    let chosen = Chosen::new(problem, source, options, stage.keep, &mut finding.missing);
+    let chosen = Participants::new(problem, source, options, stage.keep, &mut finding.missing);
     finding.placebos = chosen.placebos.len();
     match chosen.placebos.len() {
         0 => finding.missing.push(Missing::Placebos),
@@ -104,7 +104,7 @@ fn at_layer(stage: &mut Stage<'_>, values: &[usize], out: &mut Analysis) -> Resu
 /// Δ of each arm less its placebos, and what else concerns no value.
 fn all_rows(
     stage: &mut Stage<'_>,
-    chosen: &Chosen<'_>,
+    chosen: &Participants<'_>,
     there: &dyn Fn(usize) -> bool,
     finding: &mut Finding,
 ) -> Result<Vec<Option<Shift>>> {
@@ -159,7 +159,7 @@ fn all_rows(
 
 fn by_value(
     stage: &mut Stage<'_>,
-    chosen: &Chosen<'_>,
+    chosen: &Participants<'_>,
     wanted: Rows,
     values: &[usize],
     shifts: &[Option<Shift>],
@@ -289,7 +289,7 @@ impl Read<'_> {
 }
 
 /// ‖Δ_c‖ at every layer, on all rows.
-fn layers(problem: &Problem, source: &dyn LayerSource, chosen: &Chosen<'_>) -> Result<Vec<LayerShift>> {
+fn layers(problem: &Problem, source: &dyn LayerSource, chosen: &Participants<'_>) -> Result<Vec<LayerShift>> {
     let wanted: Vec<usize> = (0..problem.rows()).filter(|&r| chosen.all_there(r)).collect();
     let mut out = Vec::new();
     if source.layers().len() < 2 || wanted.is_empty() {

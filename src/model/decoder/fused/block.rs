@@ -33,7 +33,7 @@ impl Attention {
 
 /// What stands between a product and the residual stream it is added to.
 #[derive(Clone, Copy)]
-struct Landing<'a> {
+struct Epilogue<'a> {
     bias: Option<&'a [f32]>,
     norm: Option<&'a Norm>,
     multiplier: f32,
@@ -70,21 +70,21 @@ pub(super) fn run(
         normalise(block.before_mlp.as_ref(), x, hidden, &mut b.normed)?;
     }
     let biases = bias(&attention.out)?;
-    let landing = Landing {
+    let epilogue = Epilogue {
         bias: biases.as_deref(),
         norm: block.after_attention.as_ref(),
         multiplier: block.multiplier as f32,
     };
     let attended = View::new(&b.attended, total, shape.out_width(), shape.out_width());
     open(&attention.out.weight, whole(&attention.out)?, packed, |w| {
-        add(w, landing, attended, x, hidden, &mut b.apart)
+        add(w, epilogue, attended, x, hidden, &mut b.apart)
     })??;
 
     if !block.parallel {
         normalise(block.before_mlp.as_ref(), x, hidden, &mut b.normed)?;
     }
     let (up_bias, down_bias) = (bias(&block.mlp.up)?, bias(&block.mlp.down)?);
-    let landing = Landing { bias: down_bias.as_deref(), norm: block.after_mlp.as_ref(), ..landing };
+    let epilogue = Epilogue { bias: down_bias.as_deref(), norm: block.after_mlp.as_ref(), ..epilogue };
     let (normed, inner, apart) = (&b.normed, &mut b.inner, &mut b.apart);
     open(&block.mlp.up.weight, whole(&block.mlp.up)?, packed, |up| {
         open(&block.mlp.down.weight, whole(&block.mlp.down)?, other, |down| -> Result<()> {
@@ -96,7 +96,7 @@ pub(super) fn run(
                 linear(up, up_bias.as_deref(), input, inner);
                 activate(&block.mlp, up.n(), inner);
                 let input = View::new(inner, rows, block.mlp.intermediate, up.n());
-                add(down, landing, input, &mut x[span], hidden, apart)?;
+                add(down, epilogue, input, &mut x[span], hidden, apart)?;
             }
             Ok(())
         })
@@ -134,14 +134,14 @@ fn linear(weights: Weights<'_>, bias: Option<&[f32]>, x: View<'_>, out: &mut [f3
 /// x ← x + multiplier · norm(input Wᵀ + b); straight into x where nothing stands between.
 fn add(
     weights: Weights<'_>,
-    landing: Landing<'_>,
+    epilogue: Epilogue<'_>,
     input: View<'_>,
     x: &mut [f32],
     hidden: usize,
     apart: &mut Vec<f32>,
 ) -> Result<()> {
-    if landing.norm.is_none() && landing.multiplier == 1.0 {
-        if let Some(bias) = landing.bias {
+    if epilogue.norm.is_none() && epilogue.multiplier == 1.0 {
+        if let Some(bias) = epilogue.bias {
             x.par_chunks_exact_mut(hidden).for_each(|row| simd::add_scaled(row, bias, 1.0));
         }
         weights.times(input, x, hidden, true);
@@ -150,8 +150,8 @@ fn add(
     // The first half holds the product, the second its norm.
     apart.resize(apart.len().max(2 * x.len()), 0.0);
     let (product, rest) = apart.split_at_mut(x.len());
-    linear(weights, landing.bias, input, product);
-    let added: &[f32] = match landing.norm {
+    linear(weights, epilogue.bias, input, product);
+    let added: &[f32] = match epilogue.norm {
         Some(norm) => {
             norm_rows(norm, product, hidden, &mut rest[..x.len()])?;
             &rest[..x.len()]
@@ -160,7 +160,7 @@ fn add(
     };
     x.par_chunks_mut(ROWS * hidden)
         .zip(added.par_chunks(ROWS * hidden))
-        .for_each(|(x, y)| simd::add_scaled(x, y, landing.multiplier));
+        .for_each(|(x, y)| simd::add_scaled(x, y, epilogue.multiplier));
     Ok(())
 }
 

@@ -9,7 +9,7 @@ use super::merges::{listed, vocab};
 use super::splitter::Splitter;
 use super::vocabulary::{OWN_TOKENIZER, Vocabulary};
 use super::{Built, Metadata, failed};
-use crate::error::{Kind, Refusal, Result};
+use crate::error::{Diagnostic, Kind, Result};
 
 const PRE: &str = "tokenizer.ggml.pre";
 
@@ -25,14 +25,14 @@ pub(super) fn build<'a>(
     let pre = metadata.str(PRE)?;
     let splitter = Splitter::find(pre, architecture).ok_or_else(|| {
         let name = pre.map_or("no name".to_owned(), |pre| format!("`{pre}`"));
-        Refusal::new(Kind::Unsupported, format!("how the tokenizer splits text is not known: {name}"))
+        Diagnostic::new(Kind::Unsupported, format!("how the tokenizer splits text is not known: {name}"))
             .at(metadata.place(PRE))
             .expected(format!("one of {}", Splitter::names().join(", ")))
             .found(name)
             .remedy(OWN_TOKENIZER)
     })?;
     let merges = listed(metadata, &vocabulary.tokens)?.ok_or_else(|| {
-        Refusal::new(Kind::Missing, "no merges")
+        Diagnostic::new(Kind::Missing, "no merges")
             .at(metadata.place(super::merges::MERGES))
             .expected("the merges of byte-level BPE")
             .remedy(OWN_TOKENIZER)

@@ -8,7 +8,7 @@ use tokenizers::models::bpe::{Merges, Vocab};
 
 use super::super::Metadata;
 use super::vocabulary::{OWN_TOKENIZER, TokenKind};
-use crate::error::{Kind, Refusal, Result};
+use crate::error::{Diagnostic, Kind, Result};
 
 pub(super) const MERGES: &str = "tokenizer.ggml.merges";
 
@@ -28,7 +28,7 @@ pub(super) fn listed<T: AsRef<str>>(metadata: &Metadata, tokens: &[T]) -> Result
     let mut whole = String::new();
     for (index, line) in lines.iter().enumerate() {
         let bad = |expected: &str| {
-            Refusal::new(Kind::Invalid, format!("merge {index} (counted from 0) cannot be used"))
+            Diagnostic::new(Kind::Invalid, format!("merge {index} (counted from 0) cannot be used"))
                 .at(metadata.place(MERGES))
                 .expected(expected)
                 .found(format!("\"{line}\""))

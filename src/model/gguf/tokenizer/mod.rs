@@ -17,7 +17,7 @@ use tokenizers::{Tokenizer, pre_tokenizers::byte_level::ByteLevel};
 use self::added::{Strip, added_tokens};
 use self::vocabulary::{BOS, EOS, OWN_TOKENIZER, Vocabulary};
 use super::Metadata;
-use crate::error::{Error, Kind, Refusal, Result};
+use crate::error::{Diagnostic, Error, Kind, Result};
 use crate::model::guard::guarded;
 
 /// What a GGUF file says of text: the tokenizer, special tokens and the chat template.
@@ -66,7 +66,7 @@ impl GgufText {
             "gpt2" => byte_level::build(metadata, &vocabulary, architecture)?,
             "llama" => sentencepiece::build(metadata, &vocabulary, architecture)?,
             other => {
-                return Err(Refusal::new(Kind::Unsupported, format!("a tokenizer of kind `{other}`"))
+                return Err(Diagnostic::new(Kind::Unsupported, format!("a tokenizer of kind `{other}`"))
                     .at(metadata.place(MODEL))
                     .expected("gpt2 (byte-level BPE) or llama (SentencePiece BPE)")
                     .found(other)
@@ -141,7 +141,7 @@ fn post_processor(
 /// The id that is added, if one is: `flag` decides, and where it is missing `default`.
 fn ends(metadata: &Metadata, flag: &str, key: &str, default: bool, id: Option<u32>) -> Result<Option<u32>> {
     match (metadata.bool(flag)?, id) {
-        (Some(true), None) => Err(Refusal::new(Kind::Missing, format!("no `{key}`"))
+        (Some(true), None) => Err(Diagnostic::new(Kind::Missing, format!("no `{key}`"))
             .at(metadata.place(key))
             .expected(format!("the id of the token that `{flag}` asks for"))
             .remedy(OWN_TOKENIZER)
@@ -152,7 +152,7 @@ fn ends(metadata: &Metadata, flag: &str, key: &str, default: bool, id: Option<u3
 
 /// A refusal for what the library does not accept.
 fn failed(metadata: &Metadata, found: &impl ToString) -> Error {
-    Refusal::new(Kind::Malformed, "the tokenizer cannot be built from the metadata")
+    Diagnostic::new(Kind::Malformed, "the tokenizer cannot be built from the metadata")
         .at(metadata.place(MODEL))
         .found(found.to_string())
         .remedy(OWN_TOKENIZER)

@@ -18,7 +18,7 @@ use tokenizers::pre_tokenizers::metaspace::{Metaspace, PrependScheme};
 use super::merges::{Rank, implied, listed, vocab};
 use super::vocabulary::{OWN_TOKENIZER, TokenKind, Vocabulary, same_length};
 use super::{Built, Metadata, failed};
-use crate::error::{Kind, Refusal, Result};
+use crate::error::{Diagnostic, Kind, Result};
 
 /// How SentencePiece writes a space.
 const SPACE: &str = "▁";
@@ -48,7 +48,7 @@ pub(super) fn build<'a>(
     architecture: &str,
 ) -> Result<Built<'a>> {
     if metadata.bool(REMOVE)? == Some(true) {
-        return Err(Refusal::new(Kind::Unsupported, "a SentencePiece tokenizer that removes white space")
+        return Err(Diagnostic::new(Kind::Unsupported, "a SentencePiece tokenizer that removes white space")
             .at(metadata.place(REMOVE))
             .expected("false")
             .found("true")
@@ -67,7 +67,7 @@ pub(super) fn build<'a>(
         (None, _) if gemma => implied(&texts, &vocabulary.kinds, Rank::Place),
         (None, Some(scores)) => implied(&texts, &vocabulary.kinds, Rank::Score(scores)),
         (None, None) => {
-            return Err(Refusal::new(Kind::Missing, "no scores")
+            return Err(Diagnostic::new(Kind::Missing, "no scores")
                 .at(metadata.place(SCORES))
                 .expected("the scores of a SentencePiece vocabulary, one for each token")
                 .remedy(OWN_TOKENIZER)

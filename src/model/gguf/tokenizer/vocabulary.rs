@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::super::Metadata;
-use crate::error::{Kind, Refusal, Result};
+use crate::error::{Diagnostic, Kind, Result};
 
 /// A token of more bytes than this is refused: the longest of any vocabulary in use has about 400.
 const LONGEST_TOKEN: usize = 4096;
@@ -67,7 +67,7 @@ impl<'a> Vocabulary<'a> {
             let Some(id) = metadata.u64(key)? else { return Ok(None) };
             match u32::try_from(id) {
                 Ok(inside) if id < tokens.len() as u64 => Ok(Some(inside)),
-                _ => Err(Refusal::new(Kind::Invalid, format!("`{key}` is no token"))
+                _ => Err(Diagnostic::new(Kind::Invalid, format!("`{key}` is no token"))
                     .at(metadata.place(key))
                     .expected(format!("an id below {}, the number of tokens", tokens.len()))
                     .found(id.to_string())
@@ -93,7 +93,7 @@ pub(super) fn same_length(metadata: &Metadata, key: &str, found: usize, tokens: 
     if found == tokens {
         return Ok(());
     }
-    Err(Refusal::new(Kind::Invalid, format!("`{key}` does not fit the vocabulary"))
+    Err(Diagnostic::new(Kind::Invalid, format!("`{key}` does not fit the vocabulary"))
         .at(metadata.place(key))
         .expected(format!("{tokens} entries, one for each token"))
         .found(format!("{found} entries"))
@@ -103,7 +103,7 @@ pub(super) fn same_length(metadata: &Metadata, key: &str, found: usize, tokens: 
 
 fn check_tokens(metadata: &Metadata, tokens: &[&str]) -> Result<()> {
     let bad = |what: String, found: String| {
-        Err(Refusal::new(Kind::Invalid, what)
+        Err(Diagnostic::new(Kind::Invalid, what)
             .at(metadata.place(TOKENS))
             .expected(format!("tokens of 1 to {LONGEST_TOKEN} bytes, each once"))
             .found(found)

@@ -7,10 +7,10 @@ use ndarray::Array2;
 use super::SteerOptions;
 use crate::capture::job::place_of;
 use crate::capture::{self, Job};
-use crate::error::{Kind, Place, Refusal, Result};
-use crate::forest::{self, Reading, Request};
+use crate::error::{Diagnostic, Kind, Place, Result};
+use crate::forest::{self, Output, Request};
 use crate::input::Items;
-use crate::judge::{Docket, JudgeTemplate, Pair, docket};
+use crate::judge::{JudgeBatch, JudgeTemplate, Pair, judge_batch};
 use crate::model::decoder::Steering;
 use crate::run::capture::Prepared;
 use crate::run::progress::Progress;
@@ -20,11 +20,11 @@ use crate::theory::base::mean::{BlockMean, mean_by_block};
 use crate::units::Layer;
 
 /// What the model is asked, with and without interventions.
-pub(super) struct Asked {
+pub(super) struct Questionnaire {
     /// The responses.
     pub(super) job: Job,
     /// The judge's questions.
-    pub(super) docket: Docket,
+    pub(super) judge_batch: JudgeBatch,
     /// Place of (item, response, response) among the docket's pairs.
     judged: HashMap<(usize, usize, usize), usize>,
     /// Comparisons by value.
@@ -36,8 +36,8 @@ pub(super) struct Asked {
 
 /// What it answered.
 pub(super) struct Answers {
-    responses: Vec<Reading>,
-    questions: Vec<Reading>,
+    responses: Vec<Output>,
+    questions: Vec<Output>,
 }
 
 impl Answers {
@@ -58,7 +58,7 @@ impl Answers {
     }
 }
 
-impl Asked {
+impl Questionnaire {
     /// Renders and encodes everything.
     pub(super) fn new(options: &SteerOptions, prepared: &Prepared) -> Result<Self> {
         let items = &prepared.items;
@@ -73,28 +73,28 @@ impl Asked {
             .filter(|(_, list)| !list.is_empty())
             .collect();
         if comparisons.is_empty() {
-            return Err(Refusal::new(
+            return Err(Diagnostic::new(
                 Kind::NotEstimable,
                 "no prompt has two responses of which one is better",
             )
             .expected("items with `values` that differ between responses, or `preferences`")
             .into());
         }
-        let docket = Self::docket(options, prepared, &job, &comparisons)?;
-        let judged = docket.pairs.iter().enumerate().map(|(i, p)| ((p.item, p.a, p.b), i)).collect();
-        Ok(Self { job, docket, judged, comparisons, prompt, block })
+        let judge_batch = Self::judge_batch(options, prepared, &job, &comparisons)?;
+        let judged = judge_batch.pairs.iter().enumerate().map(|(i, p)| ((p.item, p.a, p.b), i)).collect();
+        Ok(Self { job, judge_batch, judged, comparisons, prompt, block })
     }
 
     /// Every comparison of any value, asked in both orders, at most so many a prompt.
-    fn docket(
+    fn judge_batch(
         options: &SteerOptions,
         prepared: &Prepared,
         job: &Job,
         comparisons: &BTreeMap<String, Vec<Comparison>>,
-    ) -> Result<Docket> {
+    ) -> Result<JudgeBatch> {
         let constitutions = prepared.judged();
         if constitutions.is_empty() {
-            return Ok(Docket::default());
+            return Ok(JudgeBatch::default());
         }
         let template = JudgeTemplate::find(options.judge.as_deref(), &prepared.model)?;
         let mut by_item: BTreeMap<usize, Vec<Pair>> = BTreeMap::new();
@@ -112,12 +112,12 @@ impl Asked {
         let pairs: Vec<Pair> = by_item.into_values().flat_map(|own| own.into_iter().take(most)).collect();
         let items = &prepared.items.items;
         let skip = prepared.skips_bad();
-        docket(&prepared.model, &template, &prepared.template, items, &constitutions, &pairs, skip)
+        judge_batch(&prepared.model, &template, &prepared.template, items, &constitutions, &pairs, skip)
     }
 
     /// Everything that is put to the model.
     pub(super) fn requests(&self) -> impl Iterator<Item = &Request> {
-        self.job.rows.iter().map(|r| &r.request).chain(&self.docket.requests)
+        self.job.rows.iter().map(|r| &r.request).chain(&self.judge_batch.requests)
     }
 
     /// Runs everything once, responses and questions under their own interventions.
@@ -142,12 +142,12 @@ impl Asked {
         let rows: Vec<Request> = self.job.rows.iter().map(|r| r.request.clone()).collect();
         let place = |i: usize| place_of(&self.job.rows[i], items, &[None]);
         let responses = run(&rows, responses, prepared.settings.layers.clone(), &place, progress)?;
-        let per_pair = (2 * self.docket.constitutions).max(1);
-        let place = |i: usize| items[self.docket.pairs[i / per_pair].item].place.clone();
-        let questions = if self.docket.requests.is_empty() {
+        let per_pair = (2 * self.judge_batch.constitutions).max(1);
+        let place = |i: usize| items[self.judge_batch.pairs[i / per_pair].item].place.clone();
+        let questions = if self.judge_batch.requests.is_empty() {
             Vec::new()
         } else {
-            run(&self.docket.requests, questions, Vec::new(), &place, progress)?
+            run(&self.judge_batch.requests, questions, Vec::new(), &place, progress)?
         };
         Ok(Answers { responses, questions })
     }
@@ -157,7 +157,7 @@ impl Asked {
         let (x, y) = (&self.job.rows[c.better], &self.job.rows[c.worse]);
         let (a, b) = (x.response.min(y.response), x.response.max(y.response));
         let pair = *self.judged.get(&(x.item, a, b)).filter(|_| x.item == y.item)?;
-        let first = (pair * self.docket.constitutions + constitution) * 2;
+        let first = (pair * self.judge_batch.constitutions + constitution) * 2;
         let odds = |i: usize| answers.questions[i].answers[0] - answers.questions[i].answers[1];
         let for_a = (odds(first) - odds(first + 1)) / 2.0;
         Some(if x.response == a { for_a } else { -for_a })
