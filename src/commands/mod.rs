@@ -45,39 +45,39 @@ pub struct Cli {
 /// What the program does.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// From a model to the report: capture, judge and fit, as flags or an experiment file say
+    /// Capture, judge and fit a model as flags or an experiment file say, and write the report
     Run(Box<run::RunArgs>),
     /// Read residual streams and log-probabilities of responses, with and without constitutions
     Capture(args::CaptureArgs),
-    /// Let the model choose between responses under each constitution, both orders
+    /// Ask the model to choose between responses under each constitution, in both orders
     Judge(args::JudgeArgs),
     /// Fit directions and estimates to observations, and write the report
     Fit(fit::FitArgs),
-    /// Constitutions against each other, and runs side by side
+    /// Compare constitutions by their directions, and runs side by side
     Compare(compare::CompareArgs),
     /// Write the directions or the plots of a run for other programs
     Export(export::ExportArgs),
-    /// Show items as the model will read them; nothing is run
+    /// Show items as the model will read them; nothing is computed
     Preview(preview::PreviewArgs),
-    /// Intervene along a direction, and see what it does to better and worse responses
+    /// Intervene along a direction and measure the effect on better and worse responses
     Steer(Box<steer::SteerArgs>),
-    /// How the residual stream moved from one checkpoint to another on the same rows
+    /// Measure how the residual stream moved from one checkpoint to another on the same rows
     Shift(shift::ShiftArgs),
-    /// Whether directions stay the same over a series of checkpoints
+    /// Measure whether directions stay the same over a series of checkpoints
     Drift(drift::DriftArgs),
-    /// The direction between two sets of prompts at every layer, held against those of a run
+    /// Compute the difference-in-means direction between two sets of prompts, at every layer
     Direction(direction::DirectionArgs),
-    /// Write observations whose true figures are known
+    /// Write observations with planted truth, or count coverage and verdicts over seeds
     Simulate(simulate::SimulateArgs),
-    /// Whether a model's numbers can be trusted on this machine
+    /// Check whether a model's numbers can be trusted on this machine
     Check(check::CheckArgs),
     /// Measure how fast this machine captures, on a synthetic model of a named shape
     Bench(bench::BenchArgs),
-    /// The known-answer model: its corpus, its training, its samples and their true values
+    /// Build, train, sample and score the known-answer model
     Organism(organism::OrganismArgs),
-    /// What a quantity of the report means: formula, assumptions, source
+    /// Explain a quantity of the report: formula, assumptions, source
     Explain(explain::ExplainArgs),
-    /// List the model families, what of each is computed, and what is refused
+    /// List the model families, what is computed of each, and what is refused
     Models,
 }
 

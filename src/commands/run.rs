@@ -26,8 +26,9 @@ pub struct RunArgs {
     /// The experiment, a TOML file; flags change what it says [default: what the flags say; without a model the
     /// quick start, on the known-answer model that the program carries]
     pub experiment: Option<PathBuf>,
-    /// The model: a folder in Hugging Face layout, an id on the hub (owner/name), or embedded:NAME
-    #[arg(long, value_name = "DIR|ID|embedded:NAME")]
+    /// The model: a folder in Hugging Face layout, a GGUF file, an id on the hub (owner/name; for a GGUF file
+    /// owner/name:FILE.gguf or owner/name:Q4_K_M), or embedded:NAME
+    #[arg(long, value_name = "DIR|FILE|ID|embedded:NAME")]
     pub model: Option<String>,
     #[command(flatten)]
     pub compute: ComputeArgs,

@@ -9,7 +9,7 @@ const HEIGHT: f64 = 400.0;
 /// A point: figure and interval along either axis.
 #[derive(Debug, Clone)]
 pub struct Mark {
-    /// Its name.
+    /// Name of the point, as its label.
     pub name: String,
     /// Class: `up`, `down`, `none` or `placebo`.
     pub class: &'static str,

@@ -28,7 +28,7 @@ pub struct Figure {
 /// A row of a forest.
 #[derive(Debug, Clone)]
 pub struct Row {
-    /// Its name.
+    /// Name of the row.
     pub name: String,
     /// Class of its marks: `up`, `down`, `none` or `placebo`.
     pub class: &'static str,

@@ -67,7 +67,7 @@ pub struct ShardGradient {
 }
 
 impl Engine {
-    /// Its name.
+    /// Name of the engine.
     pub fn name(&self) -> EngineName {
         match self {
             Self::Own => EngineName::Own,

@@ -170,7 +170,7 @@ pub struct Steered {
     pub layers: Vec<Layered>,
     /// Random directions of each law.
     pub random: usize,
-    /// Their seed.
+    /// Seed of the random directions.
     pub seed: u64,
     /// The effects.
     pub outcomes: Vec<Outcome>,

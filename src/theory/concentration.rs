@@ -1,4 +1,4 @@
-//! Conjecture 9: how much of a value lies in the leading principal components, beside directions that know of no value.
+//! Conjecture 9: how much of a value lies in the leading principal components, beside random directions.
 //!
 //! In the variance metric of Appendix D the share of v* in the leading k components is ρ²_k / ρ² =
 //! v*'P_kΣ_w v* / v*'Σ_w v*. A high share alone says little: h itself lies in its leading components, and whatever is

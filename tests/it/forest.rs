@@ -11,7 +11,7 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde_json::{Value, json};
 use vstar::error::Result;
-use vstar::forest::{Forest, Pool, Reading, Request, Settings, run};
+use vstar::forest::{Forest, Output, Pool, Request, Settings, run};
 use vstar::model::decoder::{Engine, Hook, SharedSource, Steering};
 use vstar::model::weights::TensorSource;
 use vstar::model::{Config, Decoder, Packing};
@@ -170,12 +170,12 @@ fn settings(decoder: &Decoder, chunk_tokens: usize) -> Settings {
     Settings { layers, pool: Pool::Mean, chunk_tokens, memory: None, steering: Steering::default() }
 }
 
-fn read(decoder: &Decoder, requests: &[Request], chunk: usize) -> Vec<Reading> {
+fn read(decoder: &Decoder, requests: &[Request], chunk: usize) -> Vec<Output> {
     run(decoder, requests, &settings(decoder, chunk), &|_| Default::default(), &mut |_| Ok(()))
         .expect("a run")
 }
 
-pub fn worst(a: &[Reading], b: &[Reading]) -> f64 {
+pub fn worst(a: &[Output], b: &[Output]) -> f64 {
     let mut worst = 0f64;
     for (a, b) in a.iter().zip(b) {
         let rms = (b.resid.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>() / b.resid.len() as f64).sqrt();
@@ -213,7 +213,7 @@ fn alone_packed_and_in_a_forest_are_the_same() {
             TestRunner::new(Runner { cases: 24, failure_persistence: None, ..Runner::default() });
         let tested = runner.run(&(texts(), 1usize..80), |(texts, chunk)| {
             let requests: Vec<_> = texts.into_iter().map(|(t, cut)| request(t, cut)).collect();
-            let alone: Vec<Reading> =
+            let alone: Vec<Output> =
                 requests.iter().flat_map(|r| read(&exact, std::slice::from_ref(r), 1)).collect();
             for (how, got) in [
                 (
@@ -232,7 +232,7 @@ fn alone_packed_and_in_a_forest_are_the_same() {
                 ),
                 ("batched, forest", read(&batched, &requests, chunk)),
             ] {
-                let got: Vec<Reading> = got;
+                let got: Vec<Output> = got;
                 let worst = worst(&got, &alone);
                 prop_assert!(worst < 1e-5, "{name}, {how}, chunks of {chunk}: {worst:.1e}");
             }
@@ -273,7 +273,7 @@ fn how_texts_are_packed_changes_no_bit() {
             .collect();
         for dtype in [DType::F32, DType::BF16] {
             let decoder = stored_decoder(config, 19, dtype, None);
-            let alone: Vec<Reading> =
+            let alone: Vec<Output> =
                 requests.iter().flat_map(|r| read(&decoder, std::slice::from_ref(r), 1)).collect();
             for chunk in [1, 100, 4096] {
                 let forest = read(&decoder, &requests, chunk);
@@ -325,9 +325,9 @@ fn weights_stored_narrow_or_on_disk_give_the_same_numbers() {
 }
 
 /// Sum of squares, over readings, of the deviation of the residual stream from `want` over the RMS of the reading.
-fn square_deviation(got: &[Reading], want: &[Reading]) -> f64 {
+fn square_deviation(got: &[Output], want: &[Output]) -> f64 {
     let square = |v: &mut dyn Iterator<Item = f32>| v.map(|v| f64::from(v).powi(2)).sum::<f64>();
-    let of = |(got, want): (&Reading, &Reading)| {
+    let of = |(got, want): (&Output, &Output)| {
         let off = square(&mut got.resid.iter().zip(&want.resid).map(|(x, y)| x - y));
         off / square(&mut want.resid.iter().copied())
     };
@@ -361,7 +361,7 @@ fn bf16_is_as_near_as_its_mantissa_alone_or_in_a_forest() {
             let chunk = rng.random_range(1..80);
             let want = read(&exact, &requests, chunk);
             let got = read(&decoder, &requests, chunk);
-            let each: Vec<Reading> =
+            let each: Vec<Output> =
                 requests.iter().flat_map(|r| read(&decoder, std::slice::from_ref(r), 1)).collect();
             // The largest of many entries, and log P; eight bits of mantissa go through three blocks.
             assert!(worst(&got, &want) < 0.1, "{name}: {:.1e}", worst(&got, &want));

@@ -11,8 +11,8 @@ use vstar::fit::pose;
 use vstar::simulate::{Design, Regime, Simulated, simulate};
 use vstar::theory::base::layers::selects;
 use vstar::theory::{
-    Analysis, Asked, Choices, Control, Estimate, Labels, LayerSource, Mode, Options, Parts, Problem,
-    Quantity, Value, analyse,
+    Analysis, Choices, Control, Estimate, Labels, LayerSource, Mode, Options, Parts, Problem, Quantity,
+    RawChoices, Value, analyse,
 };
 use vstar::units::Layer;
 
@@ -239,7 +239,7 @@ fn w_is_read_where_log_p_is_read_best_and_the_gap_at_one_layer() {
         prompt: (0..rows as i32).map(|r| r / 4).collect(),
         logprob: Some(logprob),
         values: vec![Value { name: "S".into(), labels: Labels::Scores(s) }],
-        judged: vec![Asked {
+        judged: vec![RawChoices {
             name: "good".into(),
             placebo: false,
             mode: Mode::Scores,

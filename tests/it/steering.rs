@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config as Runner, RngAlgorithm, TestRng, TestRunner};
 use serde_json::Value;
 use vstar::error::Kind;
-use vstar::forest::{Pool, Reading, Request, Settings, run};
+use vstar::forest::{Output, Pool, Request, Settings, run};
 use vstar::model::decoder::{At, Engine, Intervention, Steering};
 use vstar::model::weights::Checkpoint;
 use vstar::model::{Config, Decoder};
@@ -19,7 +19,7 @@ use vstar::units::{Layer, TokenSpan};
 use crate::forest::{random_decoder, random_streamed, request, texts, variants, worst};
 use crate::stories::fixture;
 
-fn read(decoder: &Decoder, requests: &[Request], steering: &Steering, chunk_tokens: usize) -> Vec<Reading> {
+fn read(decoder: &Decoder, requests: &[Request], steering: &Steering, chunk_tokens: usize) -> Vec<Output> {
     let layers = (0..=decoder.config().num_blocks()).map(Layer).collect();
     let steering = steering.clone();
     let settings = Settings { layers, pool: Pool::Mean, chunk_tokens, memory: None, steering };
@@ -167,7 +167,7 @@ fn steered_texts_are_the_same_alone_in_a_forest_streamed_fused_or_plain() {
             // Responses that begin at different places share tokens here, so one's prompt is another's response.
             let tested = runner.run(&(texts(), 1usize..80), |(texts, chunk)| {
                 let requests: Vec<_> = texts.into_iter().map(|(t, cut)| request(t, cut)).collect();
-                let alone: Vec<Reading> = requests
+                let alone: Vec<Output> = requests
                     .iter()
                     .flat_map(|r| read(&exact, std::slice::from_ref(r), &steering, 1))
                     .collect();

@@ -7,7 +7,8 @@ use rand_chacha::ChaCha8Rng;
 use rand_distr::StandardNormal;
 use vstar::error::Result;
 use vstar::theory::{
-    Asked, Choices, Control, Labels, LayerSource, Mode, Options, Parts, Problem, Quantity, Value, analyse,
+    Choices, Control, Labels, LayerSource, Mode, Options, Parts, Problem, Quantity, RawChoices, Value,
+    analyse,
 };
 use vstar::units::Layer;
 
@@ -43,7 +44,7 @@ fn the_toy_example_comes_out_of_the_estimators() {
         logprob: Some(read(w, 0.3)),
         values: vec![Value { name: "S".into(), labels: Labels::Scores(read(v_star, 0.3)) }],
         judged: judges
-            .map(|(name, v)| Asked {
+            .map(|(name, v)| RawChoices {
                 name: name.into(),
                 placebo: false,
                 mode: Mode::Scores,

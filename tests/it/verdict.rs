@@ -19,8 +19,8 @@ use vstar::probe::Contrasts;
 use vstar::report::words::five_lines;
 use vstar::report::{ConstitutionCard, Report, to_markdown};
 use vstar::theory::{
-    Analysis, Asked, Choices, Control, Labels, LayerChoice, LayerSource, Mode, Options, Parts, Problem,
-    Quantity, Value, VerdictSource, VerdictText, analyse,
+    Analysis, Choices, Control, Labels, LayerChoice, LayerSource, Mode, Options, Parts, Problem, Quantity,
+    RawChoices, Value, VerdictSource, VerdictText, analyse,
 };
 use vstar::units::{Layer, TokenSpan};
 
@@ -147,7 +147,7 @@ impl Truth {
             prompt: (0..n).map(|i| (i / 4) as i32).collect(),
             tokens: Some((0..n).map(|i| (5 + (i * 7) % 11) as f64).collect()),
             values: vec![Value { name: "v".into(), labels: Labels::Scores(s) }],
-            judged: vec![Asked {
+            judged: vec![RawChoices {
                 name: "kind".into(),
                 placebo: false,
                 mode: Mode::Pointwise,

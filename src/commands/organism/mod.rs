@@ -42,7 +42,7 @@ pub fn organism(args: &OrganismArgs) -> Result<()> {
             let mut recipe =
                 Recipe { size: size.clone(), seed: *seed, steps: *steps, eta: *eta, engine: engine.name() };
             if let Some(minutes) = minutes {
-                // What was begun is gone on with, however fast the machine is today.
+                // Resumes an interrupted training whatever the speed of the machine today.
                 let begun =
                     checkpoint::recipe(out)?.filter(|r| Recipe { steps: r.steps, ..recipe.clone() } == *r);
                 recipe.steps = match begun {

@@ -72,10 +72,11 @@ pub struct SteerArgs {
     /// Which tokens of a response's text are touched; a judge's questions are at all
     #[arg(long, value_enum, default_value = "all")]
     pub tokens: Tokens,
-    /// Random directions of equal length to compare with, isotropic and as many with the covariance of h
-    #[arg(long, default_value_t = 8)]
+    /// Random directions of equal length to compare with, isotropic and as many with the covariance of h; below 39 no effect can
+    /// be significant at .05
+    #[arg(long, default_value_t = 39)]
     pub random: usize,
-    /// Their seed
+    /// Seed of the random directions
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
     /// Judge template, where constitutions are given [default: one that suits the model]
@@ -163,7 +164,7 @@ pub struct SteerOptions {
     pub at: At,
     /// Random directions of each law.
     pub random: usize,
-    /// Their seed.
+    /// Seed of the random directions.
     pub seed: u64,
     /// Judge template.
     pub judge: Option<String>,

@@ -68,7 +68,7 @@ pub struct Step {
 /// A direction over the series: `v_star.VALUE`, `v_c.CONSTITUTION`, `w`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Track {
-    /// Its name.
+    /// Name of the direction.
     pub direction: String,
     /// Each step against the one before.
     pub consecutive: Vec<Step>,

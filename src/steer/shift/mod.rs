@@ -30,7 +30,7 @@ pub use turned::{Turned, turned};
 /// What a direction has of the shift.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Share {
-    /// Its name.
+    /// Name of the direction.
     pub direction: String,
     /// `shift_share` of Δ as it is.
     pub share: Estimate,

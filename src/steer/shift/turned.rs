@@ -9,7 +9,7 @@ use crate::linalg::dot;
 /// A direction of both checkpoints: how far it turned. Of exported vectors; no interval.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Turned {
-    /// Its name.
+    /// Name of the direction.
     pub direction: String,
     /// cos(v̂_A, v̂_B) in the metric of the covariance of H_A's rows; absent where one of them does not vary.
     pub cos: Option<f64>,

@@ -22,7 +22,7 @@ pub enum Mode {
 }
 
 impl Mode {
-    /// Its name.
+    /// Name of the mode in files.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Pairwise => "pairwise",

@@ -104,7 +104,7 @@ pub enum Labels {
 /// A value to be tested.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Value {
-    /// Its name.
+    /// Name of the value.
     pub name: String,
     /// Its labels.
     pub labels: Labels,

@@ -14,7 +14,7 @@ const EXCERPT: usize = 280;
 /// What a report says about a constitution beside its estimates.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct ConstitutionCard {
-    /// Its name.
+    /// Name of the constitution.
     pub name: String,
     /// What kind it is; absent where the observations came without its file.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -27,7 +27,7 @@ pub struct Index<'a> {
 /// A constitution in a report.
 #[derive(Debug, Clone, Copy)]
 pub struct Named<'a> {
-    /// Its name.
+    /// Name of the constitution.
     pub name: &'a str,
     /// Its card, if the report has one.
     pub card: Option<&'a ConstitutionCard>,

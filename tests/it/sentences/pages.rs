@@ -2,7 +2,7 @@
 
 use vstar::steer::drift::{Change, Drift, Step, Track};
 use vstar::steer::effect::{Null, Outcome, Steered};
-use vstar::steer::means::{Against, Found, LayerMeans};
+use vstar::steer::means::{Against, DirectionReport, LayerMeans};
 use vstar::steer::random::Law;
 use vstar::steer::shift::{LayerShift, Ranks, Share, Shift};
 use vstar::theory::{Estimate, Quantity};
@@ -93,7 +93,7 @@ fn direction(auc: &[(f64, f64)], against: Option<(f64, f64, Option<f64>)>) -> St
             })
             .collect(),
     };
-    let found = Found {
+    let found = DirectionReport {
         format: "vstar-direction/1",
         model: "tiny".into(),
         name: "refusal".into(),
