@@ -31,9 +31,15 @@ fn heading(out: &mut String, level: usize, title: &str) {
 fn blocks(out: &mut String, level: usize, all: &[Block]) {
     for (i, block) in all.iter().enumerate() {
         match block {
-            Block::Section { title, blocks: inner } | Block::Folded { title, blocks: inner } => {
+            Block::Section { title, blocks: inner } => {
                 heading(out, level, title);
                 blocks(out, level + 1, inner);
+            }
+            Block::Folded { title, .. } => {
+                if !matches!(i.checked_sub(1).map(|before| &all[before]), Some(Block::Folded { .. })) {
+                    out.push('\n');
+                }
+                line(out, &format!("- {}: in the HTML page beside this one", escaped(title)));
             }
             Block::Statements(all) => statements(out, level, all),
             Block::Bulk { title, rows } => {
@@ -82,11 +88,20 @@ fn statements(out: &mut String, level: usize, all: &[Claim]) {
             if !of.rows.is_empty() {
                 heading(out, level + 1, title);
                 out.push('\n');
-                table(out, of);
+                let more = of.rows.len().saturating_sub(EVIDENCE);
+                let shown = of.rows[..of.rows.len() - more].to_vec();
+                table(out, &Table { columns: of.columns.clone(), rows: shown });
+                if more > 0 {
+                    let more = counted(more as u64, "more row");
+                    line(out, &format!("\n{more} in the HTML page beside this one."));
+                }
             }
         }
     }
 }
+
+/// Rows of evidence that text shows.
+const EVIDENCE: usize = 8;
 
 /// Columns of the source beyond which a cell is not padded: one long text would blow up every line.
 const WIDEST: usize = 48;

@@ -14,7 +14,7 @@ use crate::fit::roster::{cards, roster};
 use crate::input::{Constitution, Roster};
 use crate::observations::ROWS;
 use crate::observations::{Observations, read_rows};
-use crate::report::export::{Directions, to_safetensors};
+use crate::report::export::{Directions, to_estimates_csv, to_safetensors};
 use crate::report::{Provenance, Report, SKIPPED, page, to_json};
 use crate::theory::{self, Analysis, LayerChoice, Options, analyse};
 
@@ -68,7 +68,7 @@ pub fn fit_memory(observations: &Path, reference: Option<&str>) -> Result<FitMem
     Ok(FitMemory { rows, width, bytes })
 }
 
-/// Analyses the observations and writes `report.json`, `report.md`, `report.html` and
+/// Analyses the observations and writes `report.json`, `estimates.csv`, `report.md`, `report.html` and
 /// `directions.safetensors` into the folder.
 ///
 /// # Errors
@@ -96,6 +96,7 @@ pub fn fit_into(options: &FitOptions) -> Result<Report> {
     name_items(&mut report, &options.observations, posed.source.selection.rows());
     let write = |name: &str, text: String| artifact::write_bytes(&options.out.join(name), text.as_bytes());
     write("report.json", to_json(&report)?)?;
+    write("estimates.csv", to_estimates_csv(&report.estimates))?;
     let page = page(&report);
     write("report.md", page.to_markdown())?;
     write("report.html", page.to_html())?;

@@ -8,6 +8,7 @@ pub mod compare;
 mod counted;
 pub mod export;
 mod figures;
+mod glance;
 pub mod json;
 mod notes;
 mod obstacles;

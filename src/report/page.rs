@@ -4,8 +4,8 @@ use serde_json::Value as Json;
 
 use super::overall::{ValueSummary, summaries};
 use super::{
-    LAYER_ALIGNMENTS, LAYER_CHOICE, LAYER_NOTE, LAYER_PROFILE, Report, SKIPPED, figures, notes, ranking,
-    tables, words,
+    LAYER_ALIGNMENTS, LAYER_CHOICE, LAYER_NOTE, LAYER_PROFILE, Report, SKIPPED, figures, glance, notes,
+    ranking, tables, words,
 };
 use crate::document::text::shortened;
 use crate::document::{Block, Document, Rows};
@@ -21,6 +21,10 @@ const NAME: usize = 60;
 /// Characters of a part of the line above the title.
 const ORIGIN: usize = 60;
 
+/// Title of the first part.
+const GLANCE: &str = "Every constitution and every value";
+/// What the table of values is called.
+const STATE: &str = "What the state tells of each value";
 /// Title of the sections on single statements.
 const STATEMENTS: &str = "What the theory’s statements come to";
 /// Title of what stands beside forced choices.
@@ -44,6 +48,7 @@ struct Parts<'a> {
 pub fn page(report: &Report) -> Document {
     let parts = Parts::of(report);
     let mut out = parts.head();
+    out.blocks.extend(parts.glance());
     let values = parts.index.values.iter().zip(&parts.summaries);
     out.blocks.extend(values.map(|(value, summary)| parts.value(value, summary)));
     let statements = claims(&parts.index);
@@ -60,25 +65,32 @@ pub fn page(report: &Report) -> Document {
     out.blocks.push(warnings(report));
     out.blocks.push(parts.details());
     out.blocks.push(provenance(report));
-    out.footer = "All figures, with more digits, are in report.json beside this page.".into();
+    out.footer = "Every estimate, what may not be quoted and what could not be computed included, is in estimates.csv and, with \
+                  more digits, in report.json beside this page."
+        .into();
     out
 }
 
-/// What a terminal shows of it: the finding, each value's constitutions and what the model shows, the warnings.
+/// What a terminal shows of it: the finding, every constitution and value, what that rests on; of a single value its own
+/// tables too; the warnings.
 pub fn brief(report: &Report) -> Document {
     let parts = Parts::of(report);
     let mut out = parts.head();
+    out.blocks.extend(parts.glance());
+    let one = parts.index.values.len() == 1;
     for (value, summary) in parts.index.values.iter().zip(&parts.summaries) {
         let mut blocks = Vec::new();
         let narrow = ranking::narrow(&parts.index, &parts.verdicts, value);
-        if !narrow.rows.is_empty() {
+        if one && !narrow.rows.is_empty() {
             blocks.extend([Block::table("", narrow), Block::Note(KEY.into())]);
             // The first explains the columns of the wide table.
             blocks.extend(parts.notes(value, summary).into_iter().skip(1).map(Block::Note));
         }
-        blocks.push(Block::table("", tables::model(&parts.index, value)));
-        blocks.extend(notes::model(summary).into_iter().map(Block::Note));
-        out.blocks.push(Block::Section { title: quoted(value), blocks });
+        if one {
+            blocks.push(Block::table("", tables::model(&parts.index, value)));
+            blocks.extend(notes::model(summary).into_iter().map(Block::Note));
+        }
+        out.blocks.extend(Block::section(quoted(value), blocks));
     }
     if !report.warnings.is_empty() {
         let blocks = vec![Block::List(report.warnings.clone())];
@@ -116,6 +128,23 @@ impl<'a> Parts<'a> {
         }
     }
 
+    /// What every constitution does to every value, and what that rests on.
+    fn glance(&self) -> Option<Block> {
+        let matrix = glance::matrix(&self.index, &self.verdicts);
+        let layer = self.report.tables.get(LAYER_NOTE).and_then(Json::as_str);
+        let facts = glance::facts(&self.index, &self.verdicts, layer);
+        let mut blocks = Vec::new();
+        if !self.verdicts.is_empty() && !matrix.rows.is_empty() {
+            blocks.extend([Block::table(GLANCE, matrix), Block::Note(glance::KEY.into())]);
+        }
+        blocks.extend((!facts.is_empty()).then_some(Block::List(facts)));
+        let state = glance::state(&self.index, &self.summaries);
+        if !state.rows.is_empty() {
+            blocks.extend([Block::table(STATE, state), Block::Note(glance::STATE_KEY.into())]);
+        }
+        Block::section(GLANCE, blocks)
+    }
+
     fn notes(&self, value: &str, summary: &ValueSummary) -> Vec<String> {
         notes::main(&self.index, &self.verdicts, value, summary)
     }
@@ -147,20 +176,11 @@ impl<'a> Parts<'a> {
             let title = format!("{}, with and without length control", quoted(value));
             Block::folded_table(title, ranking::details(index, verdicts, value))
         }));
-        let withheld = tables::estimates(report, &|e| !e.reportable && e.estimate.is_some());
-        let missing = tables::estimates(report, &|e| e.estimate.is_none());
-        let every = tables::estimates(report, &|_| true);
         let tables = [
-            ("Figures that must not be quoted", withheld),
-            ("What could not be computed", missing),
             ("Value in the leading principal components", keyed(index, Quantity::ValueConcentration)),
-            ("Gain of the tilted policy", keyed(index, Quantity::TiltGain)),
             ("Constitutions", tables::constitutions(report)),
         ];
         blocks.extend(tables.into_iter().filter_map(|(title, table)| Block::folded_table(title, table)));
-        if !every.rows.is_empty() {
-            blocks.push(Block::Bulk { title: "Every estimate".into(), rows: Rows::Table(every) });
-        }
         blocks.extend(further(report));
         Block::Section { title: "Details".into(), blocks }
     }

@@ -52,10 +52,8 @@ pub(super) fn main<'a>(index: &Index<'a>, verdicts: &[Verdict], value: &'a str) 
     let mut titles = vec!["constitution", "verdict"];
     titles.push(if arm { ">gain beyond the placebos [95 %]" } else { ">encoded slope [95 %]" });
     titles.extend([">adjusted p", ">share of the best [95 %]"]);
-    titles.extend(arm.then_some(">own ⟨v_c, v*⟩ [95 %]"));
-    titles.extend([">⟨v_c, v*⟩ [95 %]", ">length controlled", ">gap [95 %]"]);
-    titles.extend(arm.then_some(">encoded slope [95 %]"));
-    titles.extend([">total slope [95 %]", ">judge accuracy [95 %]", ">position bias", "family"]);
+    titles.push(if arm { ">own ⟨v_c, v*⟩ [95 %]" } else { ">⟨v_c, v*⟩ [95 %]" });
+    titles.extend([">gap [95 %]", ">judge accuracy [95 %]"]);
     let mut out = Table::titled(&titles);
     let gap_control = if index.length { Control::Length } else { Control::None };
     let named = ordered(index, verdicts, value);
@@ -66,7 +64,6 @@ pub(super) fn main<'a>(index: &Index<'a>, verdicts: &[Verdict], value: &'a str) 
             out.rows.extend(itself.take());
         }
         let at = |quantity, control| index.cell(quantity, value, named.name, control);
-        let bias = index.get(Quantity::PositionBias, None, Some(named.name), Control::None);
         let slope = decisive(index, verdicts, value, &named);
         let own = verdict.slope == Quantity::OwnSlope;
         let share = if own { Quantity::OwnShare } else { Quantity::SlopeShare };
@@ -77,18 +74,11 @@ pub(super) fn main<'a>(index: &Index<'a>, verdicts: &[Verdict], value: &'a str) 
             Cell::number(quote::p(slope.and_then(|e| e.p_adjusted))),
             Cell::number(headline(at(share, Control::None))),
         ];
-        row.extend(arm.then(|| Cell::number(headline(at(Quantity::OwnAlignment, Control::None)))));
+        let alignment = if arm { Quantity::OwnAlignment } else { Quantity::Alignment };
         row.extend([
-            Cell::number(headline(at(Quantity::Alignment, Control::None))),
-            Cell::number(headline(at(Quantity::Alignment, Control::Length))),
+            Cell::number(headline(at(alignment, Control::None))),
             Cell::number(headline(at(Quantity::Gap, gap_control))),
-        ]);
-        row.extend(arm.then(|| Cell::number(headline(at(Quantity::EncodedSlope, Control::None)))));
-        row.extend([
-            Cell::number(headline(at(Quantity::TotalSlope, Control::None))),
             Cell::number(headline(at(Quantity::JudgeAccuracy, Control::None))),
-            Cell::number(headline_figure(bias)),
-            Cell::plain(family(&named)),
         ]);
         out.rows.push(row);
     }
@@ -105,18 +95,12 @@ fn judge_itself<'a>(index: &Index<'a>, value: &'a str) -> Option<Vec<Cell>> {
     Some(vec![
         Cell::plain("(the judge itself)"),
         Cell::plain("in every constitution"),
-        nothing(),
+        Cell::number(headline(slope)),
         Cell::number(quote::p(slope.and_then(|e| e.p_adjusted))),
         Cell::number(headline(share)),
-        nothing(),
         Cell::number(headline(of(Quantity::JudgeAlignment, Control::None))),
-        Cell::number(headline(of(Quantity::JudgeAlignment, Control::Length))),
-        nothing(),
-        Cell::number(headline(slope)),
         nothing(),
         nothing(),
-        nothing(),
-        Cell::plain(NOTHING),
     ])
 }
 
@@ -172,10 +156,13 @@ pub(super) fn details<'a>(index: &Index<'a>, verdicts: &[Verdict], value: &'a st
         ">total slope [95 %]",
         ">adjusted p",
         ">attained regret",
+        ">position bias",
+        "family",
         "why this verdict",
     ]);
     for named in ordered(index, verdicts, value) {
         let Some(verdict) = of(verdicts, value, named.name) else { continue };
+        let bias = index.get(Quantity::PositionBias, None, Some(named.name), Control::None);
         let controls: &[Control] =
             if index.length { &[Control::None, Control::Length] } else { &[Control::None] };
         for &control in controls {
@@ -196,6 +183,8 @@ pub(super) fn details<'a>(index: &Index<'a>, verdicts: &[Verdict], value: &'a st
                 show(Quantity::TotalSlope),
                 p(Quantity::TotalSlope),
                 show(Quantity::AttainedRegret),
+                Cell::number(if first { headline_figure(bias) } else { String::new() }),
+                Cell::plain(if first { family(&named).to_owned() } else { String::new() }),
                 Cell::plain(if first { text::clean(&verdict.reason) } else { String::new() }),
             ]);
         }

@@ -7,7 +7,6 @@ use super::overall::is_lower_estimate;
 use crate::document::table::{Cell, NAME, Table, Tone};
 use crate::document::text::{self, shortened};
 use crate::theory::reading::index::{Index, Named};
-use crate::theory::reading::keyed::control;
 use crate::theory::reading::outcome::{Outcome, Z95};
 use crate::theory::reading::quote::{self, NOTHING, detail, headline, headline_figure, quotable};
 use crate::theory::reading::verdict::Verdict;
@@ -162,52 +161,6 @@ pub(super) fn other_judges(report: &Report) -> Table {
 pub fn quantity_name(quantity: Quantity) -> String {
     // A unit variant serialises to its name.
     serde_json::to_value(quantity).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default()
-}
-
-/// Every estimate for which `keep` holds, with its gate, method and warnings.
-pub(super) fn estimates(report: &Report, keep: &dyn Fn(&Estimate) -> bool) -> Table {
-    let mut out = Table::titled(&[
-        "quantity",
-        "value",
-        "constitution",
-        "control",
-        ">layer",
-        ">figure [95 %]",
-        ">SE",
-        ">z",
-        ">n",
-        ">blocks",
-        "method",
-        "warnings",
-    ]);
-    let or_nothing = |text: Option<String>| Cell::number(text.unwrap_or_else(|| NOTHING.to_owned()));
-    for e in report.estimates.iter().filter(|e| keep(e)) {
-        let key = match (e.k, e.lambda_sd) {
-            (Some(k), _) => format!(" at k = {k}"),
-            (_, Some(l)) => format!(" at λ·sd = {l}"),
-            _ => String::new(),
-        };
-        let value = match (&e.value, &e.value2) {
-            (Some(a), Some(b)) => format!("{} × {}", shortened(a, NAME), shortened(b, NAME)),
-            (Some(a), None) => shortened(a, NAME),
-            _ => NOTHING.to_owned(),
-        };
-        out.rows.push(vec![
-            Cell::plain(quantity_name(e.quantity) + &key),
-            Cell::plain(value),
-            Cell::name(e.constitution.as_deref().unwrap_or(NOTHING)),
-            Cell::plain(control(e)),
-            or_nothing(e.layer.map(|l| l.to_string())),
-            Cell::number(detail(e)),
-            or_nothing(e.se.map(|se| quote::number(se, Some(se)))),
-            or_nothing(e.z.map(|z| quote::number(z, Some(1.0)))),
-            or_nothing(e.n.map(|n| quote::count(n as u64))),
-            or_nothing(e.blocks.map(|n| quote::count(n as u64))),
-            Cell::plain(text::clean(&e.method)),
-            Cell::plain(text::clean(&e.warnings.join("; "))),
-        ]);
-    }
-    out
 }
 
 /// The constitutions with the beginning of their text and the guesses made about them.

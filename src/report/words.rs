@@ -1,10 +1,10 @@
 //! The finding in five sentences without jargon: what was found, where, how sure it is, and what would
 //! make it wrong.
 
-use super::Report;
 use super::counted::{deciding, groups, lower_model, real};
 use super::obstacles::{judge_itself, obstacle};
 use super::overall::{Encoded, ValueSummary, summaries};
+use super::{Report, glance};
 use crate::theory::angles::conflict;
 use crate::theory::answer::left_unsaid;
 use crate::theory::base::arm::DRAWS_NEEDED;
@@ -115,33 +115,7 @@ fn finding(report: &Report, index: &Index<'_>, verdicts: &[Verdict], summaries: 
             names(&seen)
         );
     }
-    let mut parts = Vec::new();
-    for value in &index.values {
-        let of = real(verdicts).filter(|v| v.value == *value);
-        let all = of.clone().count();
-        let number = |outcome| of.clone().filter(|v| v.verdict == outcome).count();
-        let (up, down) = (number(Outcome::Improves), number(Outcome::Degrades));
-        let of_all = counted(all as u64, "constitution");
-        match (up, down) {
-            (0, 0) => {}
-            (up, 0) => parts.push(format!("raise {} under {up} of {of_all}", quoted(value))),
-            (0, down) => parts.push(format!("lower {} under {down} of {of_all}", quoted(value))),
-            (up, down) => {
-                parts.push(format!(
-                    "raise {} under {up} and lower it under {down} of {of_all}",
-                    quoted(value)
-                ));
-            }
-        }
-    }
-    let more = parts.len().saturating_sub(NAMED_VALUES);
-    parts.truncate(NAMED_VALUES);
-    let more = if more > 0 { format!(", and change {more} more") } else { String::new() };
-    format!(
-        "Training {} on its own judgments would at first {}{more}.",
-        lower_model(&subject),
-        parts.join(" and ")
-    )
+    glance::finding(&subject, index, verdicts)
 }
 
 fn which(index: &Index<'_>, verdicts: &[Verdict]) -> String {
@@ -262,6 +236,9 @@ fn capital(text: &str) -> String {
 }
 
 fn inner_state(index: &Index<'_>, summaries: &[ValueSummary]) -> String {
+    if summaries.len() > NAMED_VALUES {
+        return inner_states(index, summaries);
+    }
     let mut out = Vec::new();
     for s in summaries.iter().take(NAMED_VALUES + 1) {
         let value = index.values.iter().copied().find(|v| *v == s.value).unwrap_or_default();
@@ -326,6 +303,58 @@ fn inner_state(index: &Index<'_>, summaries: &[ValueSummary]) -> String {
     if out.is_empty() { "There is no label of any value to compare with.".into() } else { out.join(" ") }
 }
 
+/// The same of more values than a sentence names: the range over those that are encoded, and which are not.
+fn inner_states(index: &Index<'_>, summaries: &[ValueSummary]) -> String {
+    let of =
+        |which: Encoded| -> Vec<&ValueSummary> { summaries.iter().filter(|s| s.encoded == which).collect() };
+    let share = |s: &ValueSummary, quantity| {
+        let value = index.values.iter().copied().find(|v| *v == s.value)?;
+        let e = index.get(quantity, Some(value), None, Control::None).filter(|e| quotable(e))?;
+        let bound = e.lo.filter(|_| s.lower_estimate && quantity != Quantity::Rho2Words);
+        bound.or(e.estimate).map(|share| share.clamp(0.0, 1.0))
+    };
+    let range = |all: &[f64]| {
+        let (lo, hi) = all.iter().fold((1.0f64, 0.0f64), |(lo, hi), &x| (lo.min(x), hi.max(x)));
+        let (lo, hi) = (percent(lo), percent(hi));
+        if lo == hi { lo } else { format!("{lo} to {hi}") }
+    };
+    let names =
+        |of: &[&ValueSummary]| joined(&of.iter().map(|s| quoted(&s.value)).collect::<Vec<_>>(), NAMED);
+    let encoded = of(Encoded::Yes);
+    let mut out = Vec::new();
+    if !encoded.is_empty() {
+        let told = |s: &&ValueSummary| share(s, Quantity::Rho2Latent).or_else(|| share(s, Quantity::Rho2));
+        let told: Vec<f64> = encoded.iter().filter_map(told).collect();
+        let words: Vec<f64> = encoded.iter().filter_map(|s| share(s, Quantity::Rho2Words)).collect();
+        let least = if encoded.iter().any(|s| s.lower_estimate) { "at least " } else { "" };
+        let words = match words.is_empty() {
+            true => String::new(),
+            false => {
+                format!("; counts of the words alone, the text and not the model, tell {}", range(&words))
+            }
+        };
+        out.push(format!(
+            "The model's inner state tells {least}{} of how answers to one prompt differ in {}{words}.",
+            range(&told),
+            names(&encoded)
+        ));
+    }
+    let (blind, unknown) = (of(Encoded::NotSeen), of(Encoded::NotMeasured));
+    if !blind.is_empty() {
+        out.push(format!(
+            "The model's inner state does not tell, as far as these data show, which of two answers is better in {}.",
+            names(&blind)
+        ));
+    }
+    if !unknown.is_empty() {
+        out.push(format!(
+            "How much of {} the model's inner state tells could not be measured.",
+            names(&unknown)
+        ));
+    }
+    out.join(" ")
+}
+
 fn how_sure(index: &Index<'_>, verdicts: &[Verdict]) -> String {
     let blocks = groups(index, verdicts);
     let data = match blocks.or_else(|| {
@@ -365,8 +394,9 @@ fn how_sure(index: &Index<'_>, verdicts: &[Verdict]) -> String {
             format!(" Of these {all}, {o} agree no closer than unrelated features of this model often do.")
         }
     };
+    let lead = glance::lead(index, verdicts).map_or_else(String::new, |lead| format!(" {lead}"));
     format!(
-        "How sure: if no constitution did more than texts without content do, chance alone would produce the weakest of these effects {chance} (p {}), counting all constitutions and values, on {data}.{ordinary}",
+        "How sure: if no constitution did more than texts without content do, chance alone would produce the weakest of these effects {chance} (p {}), counting all constitutions and values, on {data}.{ordinary}{lead}",
         if weakest < 0.001 { p(Some(weakest)) } else { format!("= {}", p(Some(weakest))) }
     )
 }

@@ -1,0 +1,295 @@
+//! The first screen: the constitution that does most good, what every constitution does to every value, and what the answer
+//! rests on.
+
+use super::counted::{deciding, groups, lower_model, real};
+use super::overall::{Generation, ValueSummary};
+use super::ranking::decisive;
+use crate::document::table::{Cell, Column, Table, Tone};
+use crate::document::text::shortened;
+use crate::probe::influence::Z95;
+use crate::theory::reading::index::{Index, Named};
+use crate::theory::reading::outcome::Outcome;
+use crate::theory::reading::quote::{NOTHING, counted, headline, headline_figure, number, percent, quotable};
+use crate::theory::reading::validity::JudgeValidity;
+use crate::theory::reading::verdict::{Verdict, placebo_texts};
+use crate::theory::reading::words::{NAMED_VALUES, joined, quoted};
+use crate::theory::{Control, Estimate, Quantity};
+
+/// Characters of a value's name at the head of a column.
+const NAME: usize = 24;
+/// Constitutions that a sentence names.
+const NAMED: usize = 3;
+
+/// What a constitution would do to a value, as a share of the best possible slope.
+struct Gain<'a> {
+    value: &'a str,
+    share: &'a Estimate,
+}
+
+/// A constitution that raises a value and is not seen to lower one.
+struct Candidate<'a> {
+    name: &'a str,
+    /// What it raises, the most first; at least one.
+    gains: Vec<Gain<'a>>,
+}
+
+impl Candidate<'_> {
+    fn most(&self) -> f64 {
+        self.gains.first().and_then(|g| g.share.estimate).unwrap_or(f64::NEG_INFINITY)
+    }
+}
+
+/// Those that raise a value and lower none, by the largest share of the best possible slope.
+fn candidates<'a>(index: &Index<'a>, verdicts: &[Verdict]) -> Vec<Candidate<'a>> {
+    let of = |named: &Named<'a>| -> Option<Candidate<'a>> {
+        let own = || real(verdicts).filter(|v| v.constitution == named.name);
+        if own().any(|v| v.verdict == Outcome::Degrades) {
+            return None;
+        }
+        let gain = |v: &Verdict| -> Option<Gain<'a>> {
+            let value = index.values.iter().copied().find(|name| *name == v.value)?;
+            let share = if v.slope == Quantity::OwnSlope { Quantity::OwnShare } else { Quantity::SlopeShare };
+            let share = index.cell(share, value, named.name, Control::None).filter(|e| quotable(e))?;
+            Some(Gain { value, share })
+        };
+        let mut gains: Vec<Gain<'a>> =
+            own().filter(|v| v.verdict == Outcome::Improves).filter_map(gain).collect();
+        let size = |g: &Gain<'_>| g.share.estimate.unwrap_or(f64::NEG_INFINITY);
+        gains.sort_by(|a, b| size(b).total_cmp(&size(a)));
+        (!gains.is_empty()).then_some(Candidate { name: named.name, gains })
+    };
+    let mut all: Vec<Candidate<'a>> = index.constitutions.iter().filter_map(of).collect();
+    all.sort_by(|a, b| b.most().total_cmp(&a.most()));
+    all
+}
+
+/// The finding where some verdict has a sign: the constitution that raises a value most and lowers none; or that every rise
+/// has its price; or what falls.
+pub(super) fn finding(subject: &str, index: &Index<'_>, verdicts: &[Verdict]) -> String {
+    let subject = lower_model(subject);
+    let tried = index.constitutions.iter().filter(|c| !c.is_placebo()).count();
+    let raised = |g: &Gain<'_>| {
+        let share = |v: Option<f64>| v.map(|v| percent(v.clamp(0.0, 1.0)));
+        let range = match (share(g.share.lo), share(g.share.hi)) {
+            (Some(lo), Some(hi)) => format!(" (between {lo} and {hi})"),
+            _ => String::new(),
+        };
+        let about = share(g.share.estimate).unwrap_or_default();
+        format!("{} by {about} of what is possible{range}", quoted(g.value))
+    };
+    if let Some(best) = candidates(index, verdicts).first() {
+        let parts: Vec<String> = best.gains.iter().take(NAMED_VALUES).map(raised).collect();
+        let more = best.gains.len().saturating_sub(NAMED_VALUES);
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        let price = if index.values.len() > 1 { ", and is not seen to lower another value" } else { "" };
+        let name = quoted(best.name);
+        let what = format!("would at first raise {}{more}{price}", parts.join(" and "));
+        return match tried {
+            1 => format!("Training {subject} on its own judgments under {name} {what}."),
+            _ => {
+                format!(
+                    "Of {tried} constitutions {name} does most good: training {subject} on its judgments under it {what}."
+                )
+            }
+        };
+    }
+    let signed = |outcome| {
+        let of = |v: &&Verdict| v.verdict == outcome;
+        real(verdicts).filter(of).map(|v| (v.constitution.as_str(), v.value.as_str())).collect::<Vec<_>>()
+    };
+    let (up, down) = (signed(Outcome::Improves), signed(Outcome::Degrades));
+    let pairs = |of: &[(&str, &str)]| {
+        let named: Vec<String> =
+            of.iter().map(|(c, value)| format!("{} under {}", quoted(value), quoted(c))).collect();
+        joined(&named, NAMED)
+    };
+    match (up.is_empty(), down.is_empty()) {
+        (false, true) => {
+            format!("Training {subject} on its own judgments would at first raise {}.", pairs(&up))
+        }
+        (false, false) => format!(
+            "Training {subject} on its own judgments would at first raise {}, and lower another value under each of these.",
+            pairs(&up)
+        ),
+        _ => format!(
+            "Training {subject} on its own judgments would at first raise no value; it would lower {}.",
+            pairs(&down)
+        ),
+    }
+}
+
+/// How far the best constitution leads the next one, and whether that may be luck: the difference of their shares of the best
+/// possible slope, with the errors of both as if they were independent, which is more than they are on the same prompts.
+pub(super) fn lead(index: &Index<'_>, verdicts: &[Verdict]) -> Option<String> {
+    let all = candidates(index, verdicts);
+    let [first, second, ..] = &all[..] else { return None };
+    let (a, b) = (first.gains.first()?.share, second.gains.first()?.share);
+    let lead = a.estimate? - b.estimate?;
+    let reach = Z95 * a.se?.hypot(b.se?);
+    let (name, next) = (quoted(first.name), quoted(second.name));
+    Some(if lead - reach > 0.0 {
+        format!("{name} leads {next}, the next, by more than chance explains.")
+    } else {
+        format!(
+            "{name} leads {next}, the next, by no more than chance explains: either may be the better one."
+        )
+    })
+}
+
+/// Constitutions down, values across: what training would do at first. The most good first; the placebo arm in one row.
+pub(super) fn matrix<'a>(index: &Index<'a>, verdicts: &[Verdict]) -> Table {
+    let mut out = Table::titled(&["constitution"]);
+    let head = |value: &&str| Column { title: shortened(value, NAME).into(), right: true };
+    out.columns.extend(index.values.iter().map(head));
+    let shares = |named: &Named<'a>| -> (f64, f64) {
+        let own = verdicts.iter().filter(|v| v.constitution == named.name);
+        own.filter_map(|v| Some((v.verdict, v.share?))).fold((0.0, 0.0), |(good, net), (outcome, share)| {
+            match outcome {
+                Outcome::Improves => (f64::max(good, share), net + share),
+                Outcome::Degrades => (good, net + share),
+                _ => (good, net),
+            }
+        })
+    };
+    let harmless: Vec<&str> = candidates(index, verdicts).iter().map(|c| c.name).collect();
+    let mut rows: Vec<&Named<'a>> = index.constitutions.iter().filter(|c| !c.is_placebo()).collect();
+    rows.sort_by(|a, b| {
+        let place = |c: &Named<'_>| harmless.iter().position(|n| *n == c.name).unwrap_or(usize::MAX);
+        place(a).cmp(&place(b)).then(shares(b).1.total_cmp(&shares(a).1))
+    });
+    for named in rows {
+        let cells = index.values.iter().map(|value| {
+            let verdict = verdicts.iter().find(|v| v.value == *value && v.constitution == named.name);
+            verdict
+                .map_or_else(|| Cell::number("not tested".into()), |v| cell(index, verdicts, v, value, named))
+        });
+        out.rows.push(std::iter::once(Cell::name(named.name)).chain(cells).collect());
+    }
+    out
+}
+
+fn cell<'a>(
+    index: &Index<'a>,
+    verdicts: &[Verdict],
+    verdict: &Verdict,
+    value: &'a str,
+    named: &Named<'a>,
+) -> Cell {
+    let slope = decisive(index, verdicts, value, named);
+    let figure = || headline(slope);
+    let (word, tone, shown) = match verdict.verdict {
+        Outcome::Improves => ("rises", Tone::Up, Some(figure())),
+        Outcome::Degrades => ("falls", Tone::Down, Some(figure())),
+        Outcome::DiffersFromZero => ("moves?", Tone::Plain, Some(figure())),
+        Outcome::NoEvidence => ("", Tone::Muted, Some(figure())),
+        Outcome::NotIdentifiable => ("cannot tell", Tone::Muted, None),
+        Outcome::JudgeInvalid => ("judge not valid", Tone::Muted, None),
+        Outcome::TooLittleData => ("too little data", Tone::Muted, None),
+        Outcome::PlaceboEffect => ("placebo effect", Tone::Plain, Some(figure())),
+    };
+    let shown = shown.unwrap_or_default();
+    let text = [word, &shown].into_iter().filter(|t| !t.is_empty()).collect::<Vec<_>>().join(" ");
+    Cell { text: if text.is_empty() { NOTHING.to_owned() } else { text }, tone }
+}
+
+/// What the model's state holds of every value, beside what the text alone tells, and how generation leans.
+pub(super) fn state(index: &Index<'_>, summaries: &[ValueSummary]) -> Table {
+    let mut out = Table::titled(&[
+        "value",
+        ">share the state tells [95 %]",
+        ">its token embeddings alone",
+        ">counts of the words alone",
+        "generation by itself",
+    ]);
+    for s in summaries {
+        let Some(value) = index.values.iter().copied().find(|v| *v == s.value) else { continue };
+        let own = |quantity| index.get(quantity, Some(value), None, Control::None);
+        let latent = own(Quantity::Rho2Latent).filter(|e| quotable(e));
+        let generation = match s.generation {
+            Generation::Favours => "favours it",
+            Generation::Opposes => "works against it",
+            Generation::Neither => "neither",
+            Generation::NotIdentifiable => "cannot tell",
+        };
+        out.rows.push(vec![
+            Cell::name(value),
+            Cell::number(headline(latent.or(own(Quantity::Rho2)))),
+            Cell::number(headline_figure(own(Quantity::Rho2Embeddings))),
+            Cell::number(headline_figure(own(Quantity::Rho2Words))),
+            Cell::plain(generation),
+        ]);
+    }
+    out
+}
+
+/// How the table of the state is to be read.
+pub(super) const STATE_KEY: &str = "Share of the difference between answers to one prompt, 1 being all of it: of the latent score where labels \
+take few levels, in the first column. The two baselines know the text and nothing of what the model makes of it.";
+
+/// How the matrix is to be read.
+pub(super) const KEY: &str = "First-order gain in the value per unit of training on the constitution’s judgments, beyond texts without \
+content where four or more were run, in units of the value × nats, with its 95 % interval. “rises” and “falls” have passed every \
+check (chance over all pairs, placebo texts, length, size); a figure alone has not. Constitutions that raise a value and lower \
+none come first, the largest gain at the top.";
+
+/// What the answer rests on: the judge, the layer, the data, the placebo texts.
+pub(super) fn facts(index: &Index<'_>, verdicts: &[Verdict], layer_note: Option<&str>) -> Vec<String> {
+    let mut out = Vec::new();
+    if !verdicts.is_empty() {
+        out.push(judge(index));
+    }
+    if let Some(groups) = groups(index, verdicts) {
+        let n = verdicts.iter().filter_map(|v| deciding(index, v)?.n).max();
+        let contrasts = n.map_or_else(String::new, |n| {
+            format!(", {} between answers to one prompt", counted(n as u64, "comparison"))
+        });
+        out.push(format!(
+            "Data: {} (prompts; copies and near-copies count as one){contrasts}.",
+            counted(groups as u64, "independent group")
+        ));
+    }
+    if let Some(note) = layer_note {
+        out.push(format!("Layer: {note}."));
+    }
+    if !verdicts.is_empty() {
+        out.push(format!(
+            "Placebo texts: {}; what a text without content does too is not the constitution’s.",
+            placebo_texts(index)
+        ));
+    }
+    out
+}
+
+/// How far the judge can be believed.
+fn judge(index: &Index<'_>) -> String {
+    let validity = JudgeValidity::new(index);
+    let mut parts = vec![match validity.complaint() {
+        Some(complaint) => format!("Judge: not valid, it {complaint}"),
+        None => "Judge: passes its checks".to_owned(),
+    }];
+    if let Some(agree) = validity.order_agreement {
+        parts.push(format!("the same answer in both orders on {} of pairs", percent(agree)));
+    }
+    if let (Some(bias), Some(spread)) = (validity.position_bias, validity.spread) {
+        let place = if bias < 0.0 { "second" } else { "first" };
+        parts.push(format!(
+            "prefers the {place} place by {} nats, where its preferences spread by {}",
+            number(bias.abs(), Some(0.01)),
+            number(spread, Some(0.01))
+        ));
+    }
+    if let Some(share) = validity.constitution_share {
+        let placebo = validity.placebo_share.map_or_else(String::new, |p| {
+            format!(", another text without content {} times", number(p, Some(0.01)))
+        });
+        parts.push(format!(
+            "a constitution changes its rewards by up to {} times their own variance{placebo}",
+            number(share, Some(0.01))
+        ));
+    }
+    if !validity.at_chance.is_empty() {
+        let names: Vec<String> = validity.at_chance.iter().map(|v| quoted(v)).collect();
+        parts.push(format!("right no more often than a coin in {}", joined(&names, NAMED_VALUES)));
+    }
+    parts.join("; ") + "."
+}
