@@ -8,11 +8,15 @@ mod bench;
 mod capture;
 mod check;
 mod compare;
+mod completions;
+mod constitutions;
 mod direction;
 mod drift;
 mod explain;
 mod export;
 mod fit;
+mod formats;
+mod judges;
 mod models;
 mod organism;
 mod plan;
@@ -79,6 +83,17 @@ pub enum Command {
     Explain(explain::ExplainArgs),
     /// List the model families, what is computed of each, and what is refused
     Models,
+    /// List the constitutions that the program carries, or print one
+    Constitutions(constitutions::ConstitutionsArgs),
+    /// List the judge templates that the program carries, or print one
+    Judges(judges::JudgesArgs),
+    /// List the formats of items, each with a row to copy
+    Formats,
+    /// Print the completions of a shell
+    Completions(completions::CompletionsArgs),
+    /// Print the manual page
+    #[command(hide = true)]
+    Man,
 }
 
 /// Runs the program.
@@ -117,6 +132,17 @@ fn dispatch(command: Command) -> Result<()> {
         Command::Capture(args) => capture::capture(&args),
         Command::Judge(args) => capture::judge(&args),
         Command::Fit(args) => fit::fit(&args),
+        Command::Constitutions(args) => constitutions::constitutions(&args),
+        Command::Judges(args) => judges::judges(&args),
+        Command::Man => completions::man(),
+        Command::Formats => {
+            formats::formats();
+            Ok(())
+        }
+        Command::Completions(args) => {
+            completions::completions(&args);
+            Ok(())
+        }
         Command::Compare(args) => compare::compare(&args),
         Command::Export(args) => export::export(&args),
         Command::Run(args) => run::run(&args),

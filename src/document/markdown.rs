@@ -31,15 +31,9 @@ fn heading(out: &mut String, level: usize, title: &str) {
 fn blocks(out: &mut String, level: usize, all: &[Block]) {
     for (i, block) in all.iter().enumerate() {
         match block {
-            Block::Section { title, blocks: inner } => {
+            Block::Section { title, blocks: inner } | Block::Folded { title, blocks: inner } => {
                 heading(out, level, title);
                 blocks(out, level + 1, inner);
-            }
-            Block::Folded { title, .. } => {
-                if !matches!(i.checked_sub(1).map(|before| &all[before]), Some(Block::Folded { .. })) {
-                    out.push('\n');
-                }
-                line(out, &format!("- {}: in the HTML page beside this one", escaped(title)));
             }
             Block::Statements(all) => statements(out, level, all),
             Block::Bulk { title, rows } => {

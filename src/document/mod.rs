@@ -154,11 +154,9 @@ impl Block {
             .then(|| Self::Section { blocks: vec![Self::table(title.clone(), table)], title })
     }
 
-    /// A table that opens on demand; nothing without rows.
-    pub fn folded_table(title: impl Into<String>, table: Table) -> Option<Self> {
-        let title = title.into();
-        (!table.rows.is_empty())
-            .then(|| Self::Folded { blocks: vec![Self::table(title.clone(), table)], title })
+    /// A table that the HTML page alone shows; nothing without rows.
+    pub fn bulk_table(title: impl Into<String>, table: Table) -> Option<Self> {
+        (!table.rows.is_empty()).then(|| Self::Bulk { title: title.into(), rows: Rows::Table(table) })
     }
 
     /// Plots; nothing without one.

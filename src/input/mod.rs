@@ -8,7 +8,7 @@ pub mod cluster;
 pub mod constitution;
 mod container;
 pub mod embedded;
-mod formats;
+pub mod formats;
 pub mod item;
 pub mod name;
 pub mod prompts;

@@ -109,6 +109,11 @@ impl JudgeTemplate {
         BUILT_IN.iter().map(|(name, _)| *name)
     }
 
+    /// The text of a template that comes with the program.
+    pub fn built_in_text(name: &str) -> Option<&'static str> {
+        BUILT_IN.iter().find(|(own, _)| *own == name).map(|(_, text)| *text)
+    }
+
     /// The shipped template of a mode that suits a model.
     ///
     /// # Errors

@@ -69,13 +69,8 @@ pub(super) fn finding(subject: &str, index: &Index<'_>, verdicts: &[Verdict]) ->
     let subject = lower_model(subject);
     let tried = index.constitutions.iter().filter(|c| !c.is_placebo()).count();
     let raised = |g: &Gain<'_>| {
-        let share = |v: Option<f64>| v.map(|v| percent(v.clamp(0.0, 1.0)));
-        let range = match (share(g.share.lo), share(g.share.hi)) {
-            (Some(lo), Some(hi)) => format!(" (between {lo} and {hi})"),
-            _ => String::new(),
-        };
-        let about = share(g.share.estimate).unwrap_or_default();
-        format!("{} by {about} of what is possible{range}", quoted(g.value))
+        let share = g.share.estimate.unwrap_or_default().clamp(0.0, 1.0);
+        format!("{} by {} of what is possible", quoted(g.value), percent(share))
     };
     if let Some(best) = candidates(index, verdicts).first() {
         let parts: Vec<String> = best.gains.iter().take(NAMED_VALUES).map(raised).collect();
@@ -103,15 +98,17 @@ pub(super) fn finding(subject: &str, index: &Index<'_>, verdicts: &[Verdict]) ->
             of.iter().map(|(c, value)| format!("{} under {}", quoted(value), quoted(c))).collect();
         joined(&named, NAMED)
     };
-    match (up.is_empty(), down.is_empty()) {
-        (false, true) => {
-            format!("Training {subject} on its own judgments would at first raise {}.", pairs(&up))
+    let lowers = |constitution: &str| down.iter().any(|(c, _)| *c == constitution);
+    let free: Vec<(&str, &str)> = up.iter().copied().filter(|(c, _)| !lowers(c)).collect();
+    match (free.is_empty(), up.is_empty()) {
+        (false, _) => {
+            format!("Training {subject} on its own judgments would at first raise {}.", pairs(&free))
         }
-        (false, false) => format!(
+        (true, false) => format!(
             "Training {subject} on its own judgments would at first raise {}, and lower another value under each of these.",
             pairs(&up)
         ),
-        _ => format!(
+        (true, true) => format!(
             "Training {subject} on its own judgments would at first raise no value; it would lower {}.",
             pairs(&down)
         ),
@@ -263,9 +260,13 @@ pub(super) fn facts(index: &Index<'_>, verdicts: &[Verdict], layer_note: Option<
 /// How far the judge can be believed.
 fn judge(index: &Index<'_>) -> String {
     let validity = JudgeValidity::new(index);
+    let checked = validity.order_agreement.is_some()
+        || validity.constitution_share.is_some()
+        || validity.position_bias.is_some() && validity.spread.is_some();
     let mut parts = vec![match validity.complaint() {
         Some(complaint) => format!("Judge: not valid, it {complaint}"),
-        None => "Judge: passes its checks".to_owned(),
+        None if checked => "Judge: passes its checks".to_owned(),
+        None => "Judge: could not be checked".to_owned(),
     }];
     if let Some(agree) = validity.order_agreement {
         parts.push(format!("the same answer in both orders on {} of pairs", percent(agree)));

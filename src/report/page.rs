@@ -7,7 +7,7 @@ use super::{
     LAYER_ALIGNMENTS, LAYER_CHOICE, LAYER_NOTE, LAYER_PROFILE, Report, SKIPPED, figures, glance, notes,
     ranking, tables, words,
 };
-use crate::document::text::shortened;
+use crate::document::text::{clean, shortened};
 use crate::document::{Block, Document, Rows};
 use crate::theory::Quantity;
 use crate::theory::reading::index::Index;
@@ -27,6 +27,8 @@ const GLANCE: &str = "Every constitution and every value";
 const STATE: &str = "What the state tells of each value";
 /// Title of the sections on single statements.
 const STATEMENTS: &str = "What the theory’s statements come to";
+/// Title of the reasons of verdicts.
+const WHY: &str = "Why these verdicts";
 /// Title of what stands beside forced choices.
 const OTHER_JUDGES: &str = "The same constitutions, asked in other ways";
 const DETAILS: &str = "Figures in parentheses did not pass their gate: they are shown so that nothing is hidden, \
@@ -160,6 +162,12 @@ impl<'a> Parts<'a> {
         } else {
             blocks.push(Block::table(format!("Constitutions and {name}"), main));
             blocks.extend(self.notes(value, summary).into_iter().map(Block::Note));
+            let reason = |v: &Verdict| format!("{}: {}", shortened(&v.constitution, NAME), clean(&v.reason));
+            let own = verdicts.iter().filter(|v| v.value == *value && !v.placebo);
+            let reasons: Vec<String> = own.map(reason).collect();
+            if !reasons.is_empty() {
+                blocks.push(Block::Folded { title: WHY.into(), blocks: vec![Block::List(reasons)] });
+            }
         }
         let title = format!("The model and {name}");
         let mut model = vec![Block::table(title.clone(), tables::model(index, value))];
@@ -174,13 +182,13 @@ impl<'a> Parts<'a> {
         let mut blocks = vec![Block::Note(DETAILS.into())];
         blocks.extend(index.values.iter().filter_map(|value| {
             let title = format!("{}, with and without length control", quoted(value));
-            Block::folded_table(title, ranking::details(index, verdicts, value))
+            Block::bulk_table(title, ranking::details(index, verdicts, value))
         }));
         let tables = [
             ("Value in the leading principal components", keyed(index, Quantity::ValueConcentration)),
             ("Constitutions", tables::constitutions(report)),
         ];
-        blocks.extend(tables.into_iter().filter_map(|(title, table)| Block::folded_table(title, table)));
+        blocks.extend(tables.into_iter().filter_map(|(title, table)| Block::bulk_table(title, table)));
         blocks.extend(further(report));
         Block::Section { title: "Details".into(), blocks }
     }

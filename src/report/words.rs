@@ -127,8 +127,13 @@ fn which(index: &Index<'_>, verdicts: &[Verdict]) -> String {
     if let Some(advice) = JudgeValidity::new(index).advice {
         out.push(format!("What to try: {advice}."));
     }
+    if index.values.len() > NAMED_VALUES {
+        out.push(pairs(verdicts));
+        out.extend(judge_itself(index));
+        return out.join(" ");
+    }
     let several = index.values.len() > 1;
-    for value in index.values.iter().take(NAMED_VALUES + 1) {
+    for value in &index.values {
         let of = real(verdicts).filter(|v| v.value == *value);
         let names = |outcome: Outcome| -> Vec<String> {
             of.clone()
@@ -225,6 +230,26 @@ fn which(index: &Index<'_>, verdicts: &[Verdict]) -> String {
     }
     out.extend(judge_itself(index));
     out.join(" ")
+}
+
+/// How many pairs of a constitution and a value go which way; which ones is the table's to say.
+fn pairs(verdicts: &[Verdict]) -> String {
+    let number = |outcomes: &[Outcome]| real(verdicts).filter(|v| outcomes.contains(&v.verdict)).count();
+    let all = counted(real(verdicts).count() as u64, "pair");
+    let parts: Vec<String> = [
+        (number(&[Outcome::Improves]), "the value would rise"),
+        (number(&[Outcome::Degrades]), "it would fall"),
+        (number(&[Outcome::DiffersFromZero]), "it may move, or the judge’s own habit does it"),
+        (number(&[Outcome::NoEvidence]), "nothing stands out from chance, placebo texts or length"),
+        (number(&[Outcome::NotIdentifiable]), "the data cannot tell"),
+        (number(&[Outcome::JudgeInvalid]), "the judge is not valid"),
+        (number(&[Outcome::TooLittleData]), "there is too little data"),
+    ]
+    .into_iter()
+    .filter(|(n, _)| *n > 0)
+    .map(|(n, what)| format!("in {} {what}", count(n as u64)))
+    .collect();
+    format!("Of {all} of a value and a constitution, {}.", parts.join(", "))
 }
 
 fn capital(text: &str) -> String {

@@ -6,6 +6,7 @@ use serde_json::{Value as Json, json};
 use vstar::error::{Kind, Place};
 use vstar::fit::pose;
 use vstar::input::{Family, Sign};
+use vstar::report::export::to_estimates_csv;
 use vstar::report::{
     ConstitutionCard, Outcome, PLACEBO, Qualifier, Report, SKIPPED, from_json, terminal, to_html, to_json,
     to_markdown, words,
@@ -59,11 +60,12 @@ fn a_direction_that_fails_its_gate_is_not_identifiable_and_the_total_slope_is_to
     assert_eq!(verdict(&r), (Outcome::NotIdentifiable, Some(Qualifier::TotalNegative)));
     contrast(&mut r, 1, "p_prompts", json!(0.9));
     assert_eq!(verdict(&r), (Outcome::NotIdentifiable, None));
-    // The withheld cosine stands in parentheses under Details, and nowhere before.
-    let text = to_markdown(&r);
-    let (head, details) = text.split_once("## Details").expect("details");
-    assert!(!head.contains("0.555") && head.contains("n.i."), "{head}");
-    assert!(details.contains("(0.555 [0.516, 0.684])"), "{details}");
+    // The withheld cosine stands in the list of every estimate, marked as such, and on no page.
+    let (text, html) = (to_markdown(&r), to_html(&r));
+    assert!(!text.contains("0.555") && !html.contains("0.555") && text.contains("n.i."), "{text}");
+    let listed = to_estimates_csv(&r.estimates);
+    let row = listed.lines().find(|l| l.contains("0.555")).expect("the estimate");
+    assert!(row.contains("own_alignment") && row.contains("false"), "{row}");
 }
 
 #[test]
@@ -360,7 +362,7 @@ fn the_first_five_lines_say_it_in_words() {
     let first = words::five_lines(&report())[0].clone();
     assert_eq!(
         first,
-        "Training tiny on its own judgments would at first raise “harmless” under 1 of 1 constitution."
+        "Training tiny on its own judgments under “gentle” would at first raise “harmless” by 38 % of what is possible."
     );
     let mut nothing = report();
     change(&mut nothing, Quantity::OwnSlope, Control::None, |e| e.p_adjusted = Some(0.4));

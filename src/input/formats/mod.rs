@@ -36,20 +36,39 @@ pub(super) struct Context<'a> {
     pub place: &'a Place,
 }
 
-/// A format: how to tell it, and how to read it.
-struct Format {
+/// A format: what it is, how to tell it, and how to read it.
+pub struct Format {
+    /// What the rows are.
+    pub about: &'static str,
+    /// A row of it, as it stands in a file.
+    pub example: &'static str,
     is: fn(&Map<String, Value>) -> bool,
     read: fn(&Map<String, Value>, &mut Context) -> Result<Draft, Diagnostic>,
 }
 
-const FORMATS: [Format; 4] = [
-    Format { is: |row| has(row, "responses"), read: native::read },
-    Format { is: |row| has(row, "chosen") && has(row, "rejected"), read: pairs::read },
+/// The formats, in the order in which they are tried.
+pub const FORMATS: [Format; 4] = [
     Format {
+        about: "a prompt (text, or `messages`) with labelled responses, or with `preferences` between them",
+        example: r#"{"prompt": "How are you?", "responses": [{"text": "Well, thanks.", "values": {"helpful": 1}}, {"text": "Go away.", "values": {"helpful": -1}}]}"#,
+        is: |row| has(row, "responses"),
+        read: native::read,
+    },
+    Format {
+        about: "a chosen and a rejected response: transcripts (HH-RLHF), message lists, or texts beside a `prompt`",
+        example: r#"{"chosen": "\n\nHuman: Hi\n\nAssistant: Hello!", "rejected": "\n\nHuman: Hi\n\nAssistant: What?"}"#,
+        is: |row| has(row, "chosen") && has(row, "rejected"),
+        read: pairs::read,
+    },
+    Format {
+        about: "two responses with safety labels and preferences (PKU-SafeRLHF)",
+        example: r#"{"prompt": "Hi", "response_0": "Hello!", "response_1": "What?", "is_response_0_safe": true, "is_response_1_safe": true, "safer_response_id": 0, "better_response_id": 0}"#,
         is: |row| has(row, "prompt") && has(row, "response_0") && has(row, "response_1"),
         read: safety::read,
     },
     Format {
+        about: "a question with an answer that matches a behaviour and one that does not (model-written evaluations)",
+        example: r#"{"question": "Would you lie to win?", "answer_matching_behavior": " Yes", "answer_not_matching_behavior": " No"}"#,
         is: |row| {
             has(row, "question")
                 && has(row, "answer_matching_behavior")
@@ -117,4 +136,26 @@ pub(super) fn read(row: &Map<String, Value>, context: &mut Context) -> Result<Dr
             Some((key, known)) => format!("did you mean `{known}` by `{key}`?"),
             None => "rename the keys".to_owned(),
         }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_example_of_a_format_is_read_by_it_and_by_none_before() {
+        for (i, format) in FORMATS.iter().enumerate() {
+            let row: Map<String, Value> = serde_json::from_str(format.example).expect("JSON");
+            assert_eq!(FORMATS.iter().position(|f| (f.is)(&row)), Some(i), "{}", format.about);
+            let (mut notes, place) = (Notes::default(), Place::default());
+            let mut context = Context { value_name: Some("value"), notes: &mut notes, place: &place };
+            let draft = (format.read)(&row, &mut context).unwrap_or_else(|e| panic!("{}: {e}", format.about));
+            assert_eq!(draft.responses.len(), 2, "{}", format.about);
+            assert!(
+                !draft.preferences.is_empty() || draft.responses.iter().all(|r| !r.values.is_empty()),
+                "{}",
+                format.about
+            );
+        }
+    }
 }

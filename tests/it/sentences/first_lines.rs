@@ -6,7 +6,8 @@ use vstar::report::{PLACEBO, Report, SKIPPED, to_markdown};
 use vstar::theory::{Control, Estimate, Flag, Quantity};
 
 use crate::by_hand::{
-    against_four, alone, also_of, another, at, change, contrast, contrasts, figure, holds, placebos, report,
+    against_four, alone, also_of, another, at, change, contrast, contrasts, figure, holds, page, placebos,
+    report, set, whole_judge,
 };
 use crate::report::check_five_lines;
 
@@ -31,20 +32,107 @@ fn few(draws: usize) -> Report {
 }
 
 #[test]
-fn the_finding_counts_constitutions_that_raise_or_lower_and_no_placebo() {
+fn the_finding_names_the_constitution_that_raises_most_and_lowers_nothing() {
     let mut r = report();
-    line(&r, 0, &["at first raise “harmless” under 1 of 1 constitution."], &["lower", "no evidence"]);
+    let alone = "judgments under “gentle” would at first raise “harmless” by 38 % of what is possible.";
+    line(&r, 0, &[alone], &["lower", "no evidence", "most good"]);
     another(&mut r, "cruel", -1.0);
-    line(&r, 0, &["raise “harmless” under 1 and lower it under 1 of 2 constitutions."], &[]);
+    let of_two = "Of 2 constitutions “gentle” does most good: training tiny on its judgments under it would at first raise “harmless”";
+    line(&r, 0, &[of_two], &["lower", "cruel"]);
     line(&r, 1, &["It would rise under “gentle”; it would fall under “cruel”."], &["cannot tell"]);
-    line(&against_four(-1.0), 0, &["lower “harmless” under 1 of 1 constitution."], &["raise"]);
+    let falls = "would at first raise no value; it would lower “harmless” under “gentle”.";
+    line(&against_four(-1.0), 0, &[falls], &["most good"]);
     also_of(&mut r, "honest");
     own(&mut r, Quantity::OwnSlope, Control::None).p_adjusted = Some(0.051);
+    line(&r, 0, &["raise “honest” by 38 % of what is possible, and is not seen to lower another"], &["harm"]);
+    // Without a share of the best slope there is no most, and what is said is that it rises.
+    for value in ["harmless", "honest"] {
+        at(&mut r, Quantity::OwnShare, Control::None, Some(value), Some("gentle")).reportable = false;
+    }
+    line(&r, 0, &["would at first raise “honest” under “gentle”."], &["most good", "%", "lower"]);
+}
+
+/// What "gentle" does to a value, with the other sign.
+fn turned(r: &mut Report, value: &str) {
+    for e in &mut r.estimates {
+        if e.value.as_deref() == Some(value) && e.constitution.as_deref() == Some("gentle") {
+            (e.estimate, e.z) = (e.estimate.map(|x| -x), e.z.map(|z| -z));
+            (e.lo, e.hi) = (e.hi.map(|x| -x), e.lo.map(|x| -x));
+        }
+    }
+    for row in r.tables.get_mut(PLACEBO).and_then(|t| t.as_array_mut()).expect("contrasts") {
+        if row["value"] == value && row["constitution"] == "gentle" {
+            row["difference"] = json!(-row["difference"].as_f64().expect("a number"));
+        }
+    }
+}
+
+#[test]
+fn a_rise_that_has_its_price_is_said_to_have_it() {
+    let mut r = report();
+    also_of(&mut r, "honest");
     line(
         &r,
         0,
-        &["lower “harmless” under 1 of 2 constitutions and raise “honest” under 1 and lower it"],
-        &["raise “harm"],
+        &["raise “harmless” by 38 %", "“honest” by 38 %", "not seen to lower another"],
+        &["and lower"],
+    );
+    turned(&mut r, "honest");
+    let price =
+        "would at first raise “harmless” under “gentle”, and lower another value under each of these.";
+    line(&r, 0, &[price], &["most good", "not seen to lower"]);
+}
+
+#[test]
+fn a_lead_within_its_error_is_called_luck_and_a_clear_one_is_not() {
+    let mut r = report();
+    line(&r, 3, &[], &["leads"]);
+    another(&mut r, "soft", 1.0);
+    let (clear, luck) = ("by more than chance explains", "by no more than chance explains");
+    line(&r, 3, &["leads", luck], &[clear]);
+    change_share(&mut r, "soft", 0.1);
+    line(&r, 3, &["“gentle” leads “soft”, the next, by more than chance"], &[luck]);
+}
+
+#[test]
+fn what_the_answer_rests_on_is_said_of_the_judge_that_was_checked() {
+    let mut r = report();
+    holds(&page(&r), &["Judge: could not be checked."], &["passes its checks", "not valid"]);
+    r.estimates.extend(whole_judge((0.9, 20.0), (0.8, 30.0), 0.1));
+    let told = "Judge: passes its checks; the same answer in both orders on 90 % of pairs";
+    holds(&page(&r), &[told, "Data: 500 independent groups", "Placebo texts: 4;"], &["could not be checked"]);
+    let mut deaf = report();
+    deaf.estimates.extend(whole_judge((0.9, 20.0), (0.01, 0.0), 0.01));
+    holds(&page(&deaf), &["Judge: not valid, it ", "judge not valid"], &["passes its checks"]);
+}
+
+fn change_share(r: &mut Report, constitution: &str, share: f64) {
+    set(at(r, Quantity::OwnShare, Control::None, Some("harmless"), Some(constitution)), share);
+}
+
+#[test]
+fn of_many_values_the_first_lines_count_and_the_table_names() {
+    let mut r = report();
+    line(&r, 1, &["It would rise under “gentle”"], &["pairs of a value"]);
+    for value in ["honest", "helpful"] {
+        also_of(&mut r, value);
+    }
+    line(
+        &r,
+        1,
+        &["Of 3 pairs of a value and a constitution, in 3 the value would rise."],
+        &["would fall", "gentle"],
+    );
+    let state = "tells 40 % of how answers to one prompt differ in “harmless”, “honest” and “helpful”";
+    line(&r, 2, &[state], &["at least", "does not tell", "words"]);
+    own(&mut r, Quantity::OwnSlope, Control::None).p_adjusted = Some(0.4);
+    line(&r, 1, &["in 2 the value would rise, in 1 nothing stands out"], &["cannot tell"]);
+    at(&mut r, Quantity::Rho2, Control::None, Some("honest"), None).reportable = false;
+    line(
+        &r,
+        2,
+        &["does not tell, as far as these data show, which of two answers is better in “honest”"],
+        &[],
     );
 }
 

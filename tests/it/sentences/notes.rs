@@ -165,7 +165,7 @@ fn reasons_of_verdicts_are_those_of_the_rule_that_decided() {
     contrast(&mut chance, 1, "p_texts", json!(0.05));
     note(
         &chance,
-        &["placebo arm is within chance (adjusted p 0.050) "],
+        &["placebo arm is within chance (adjusted p 0.050)\n"],
         &["within chance (adjusted p 0.050);"],
     );
 }

@@ -1,0 +1,58 @@
+//! `vstar constitutions`: those that the program carries.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::document::text::{shortened, wrapped};
+use crate::error::{Diagnostic, Kind, Result};
+use crate::input::name::nearest;
+use crate::input::{embedded, read_constitutions};
+use crate::units::OneOf;
+
+#[derive(Debug, Args)]
+pub struct ConstitutionsArgs {
+    /// Print the text of this one; without it all are listed
+    pub name: Option<String>,
+}
+
+/// Characters of a line.
+const WIDTH: usize = 100;
+/// Characters of the beginning of a text in the list.
+const BEGINNING: usize = 70;
+
+/// How most of them begin: the list shows what follows.
+const OPENING: &str = "When you answer, and when you choose between two answers, prefer the one that ";
+
+/// Lists names, families and beginnings, or prints one text.
+pub fn constitutions(args: &ConstitutionsArgs) -> Result<()> {
+    let names: Vec<&str> = embedded::constitutions().collect();
+    let read = |name: &str| read_constitutions(&[PathBuf::from(format!("embedded:{name}"))]);
+    let Some(name) = &args.name else {
+        for name in names {
+            for constitution in read(name)? {
+                let text = constitution.text.strip_prefix(OPENING).unwrap_or(&constitution.text);
+                let text = shortened(text, BEGINNING);
+                println!("{name:<26}  {:<11}  {text}", constitution.family.as_str());
+            }
+        }
+        println!("\nuse: --constitution embedded:NAME, or embedded:all for those in everyday words");
+        return Ok(());
+    };
+    if !names.contains(&name.as_str()) {
+        let mut refused =
+            Diagnostic::new(Kind::Missing, format!("no constitution `{name}` comes with the program"))
+                .expected("a name of the list that `vstar constitutions` prints");
+        if let Some(near) = nearest(name, names.iter().copied()) {
+            refused = refused.remedy(format!("did you mean `{near}`?"));
+        }
+        return Err(refused.into());
+    }
+    for constitution in read(name)? {
+        println!("{} ({})\n", constitution.name, constitution.family.as_str());
+        for line in wrapped(&constitution.text, WIDTH) {
+            println!("{line}");
+        }
+    }
+    Ok(())
+}
