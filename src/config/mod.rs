@@ -7,49 +7,7 @@
 //! `experiment.toml` in a run's folder it is that folder.
 //!
 //! ```toml
-//! seed = 0                            # of the random directions and draws of the fit; default 0
-//! out = "runs/first"                  # default runs/NAME, with the file's name without .toml
-//!
-//! [model]                             # one of path, hub, embedded
-//! hub = "owner/name"                  # or owner/name:FILE.gguf, owner/name:Q4_K_M; path = "x.gguf" likewise
-//! revision = "main"                   # with hub only
-//! dtype = "f32"                       # f32 (default), bf16, f16
-//! device = "cpu"                      # cpu, cuda, cuda:N; default: what the build has
-//! stream = false                      # true: weights are read as they are used
-//! tokenizer = "tokenizer.json"        # instead of the model's own, or the folder that holds it
-//! quantize = "Q4_K"                   # a GGUF type through which the weights are rounded; default: none
-//!
-//! [data]
-//! files = ["../prompts/harmless.jsonl", "embedded:honest"]
-//! limit = 500                         # items in all, the first of each file, as many from each
-//! value_name = "harmless"             # for formats that do not name their value
-//! skip_bad = false
-//!
-//! [constitutions]                     # without it the bare context alone is captured
-//! files = ["../constitutions"]        # files, folders of which all *.toml are read, or embedded:all
-//! only = ["honest", "placebo-tea"]    # default: all of them
-//!
-//! [capture]
-//! template = "chat"                   # none, chat, or a Jinja file; default: chat where the model has one
-//! layers = "all"                      # all (default), numbers and ranges such as "0,4-8", or a list: [4, 8]
-//! pool = "mean"                       # mean (default), last
-//! memory = "8GB"                      # bytes, or a number with KB, MB, GB, TB, KiB, MiB, GiB, TiB
-//! under = "all"                       # all (default), none, or names: under which constitutions responses are read
-//! logprob = "all"                     # all (default), or bare: log P of the bare rows alone
-//!
-//! [judge]                             # by default every constitution judges
-//! enabled = true
-//! mode = "pairwise"                   # pairwise (default), pointwise, implicit, or a list: pairwise and one other
-//! template = "chat"                   # a template that comes with the program, or a file in .toml
-//! max_pairs_per_prompt = 6
-//! layers = "auto"                     # auto (default: eight), none, all or a list: the state where it answers
-//!
-//! [fit]
-//! layer = "auto"                      # auto (default), or a layer's number
-//! values = ["harmless"]               # default: all values of the data
-//! reference = "none"                  # the constitution whose rows give h; default: the bare context
-//! ensemble = ["law", "care"]          # averaged; default: all outside the placebo arm
-//! weights = { harmless = 2 }          # of values in weighted aggregates; default: 1 each
+#![doc = include_str!("../../experiments/reference.toml")]
 //! ```
 
 mod defaults;

@@ -358,6 +358,32 @@ weights = { harmless = 2.5 }
 "#;
 
 #[test]
+fn the_reference_of_all_keys_is_an_experiment_and_lacks_none() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("experiments/reference.toml");
+    let experiment = Experiment::read(&path).unwrap_or_else(|e| panic!("{e}"));
+    let written: toml::Table = experiment.to_toml().expect("TOML").parse().expect("TOML");
+    let text = std::fs::read_to_string(&path).expect("the file");
+    let named = |key: &str| {
+        let line = |l: &str| l.trim_start_matches("# ").split('=').next().is_some_and(|k| k.trim() == key);
+        text.lines().any(line)
+    };
+    let mut keys = 0;
+    for (table, entries) in &written {
+        for key in entries.as_table().into_iter().flat_map(toml::Table::keys).chain([table]) {
+            assert!(
+                named(key) || text.contains(&format!("[{key}]")),
+                "{table}.{key} is not in the reference"
+            );
+            keys += 1;
+        }
+    }
+    assert!(keys > 28, "{keys}");
+    for key in ["path", "hub", "revision", "tokenizer", "out"] {
+        assert!(named(key), "{key}");
+    }
+}
+
+#[test]
 fn an_experiment_that_is_written_reads_as_the_same() {
     let folder = folder();
     let rename = |text: &str| text.replace("[\"kind\", \"cruel\", \"honest\"]", "[\"kind\", \"cruel\"]");
