@@ -38,11 +38,7 @@ pub struct ComputeArgs {
 }
 
 #[derive(Debug, Args)]
-pub struct ModelArgs {
-    /// The model: a folder in Hugging Face layout, a GGUF file, an id on the hub (owner/name; for a GGUF file
-    /// owner/name:FILE.gguf or owner/name:Q4_K_M), or embedded:NAME
-    #[arg(long, value_name = "DIR|FILE|ID|embedded:NAME")]
-    pub model: String,
+pub struct LoadArgs {
     #[command(flatten)]
     pub compute: ComputeArgs,
     /// Read weights block by block as they are used: for a model larger than memory
@@ -51,6 +47,16 @@ pub struct ModelArgs {
     /// Template: none, chat, or a Jinja file [default: chat if the model has one, else none]
     #[arg(long, value_name = "none|chat|FILE")]
     pub template: Option<TemplateName>,
+}
+
+#[derive(Debug, Args)]
+pub struct ModelArgs {
+    /// The model: a folder in Hugging Face layout, a GGUF file, an id on the hub (owner/name; for a GGUF file
+    /// owner/name:FILE.gguf or owner/name:Q4_K_M), or embedded:NAME
+    #[arg(long, value_name = "DIR|FILE|ID|embedded:NAME")]
+    pub model: String,
+    #[command(flatten)]
+    pub load: LoadArgs,
 }
 
 #[derive(Debug, Args)]
@@ -166,7 +172,7 @@ impl ModelArgs {
     /// # Errors
     /// As [`ModelSource::parse`].
     pub fn settings(&self) -> Result<ModelSettings> {
-        Ok(ModelSettings { stream: self.stream, ..self.compute.settings(&self.model)? })
+        Ok(ModelSettings { stream: self.load.stream, ..self.load.compute.settings(&self.model)? })
     }
 }
 
@@ -182,7 +188,7 @@ impl CaptureArgs {
             model: self.model.settings()?,
             data: self.data.settings(),
             capture: CaptureSettings {
-                template: self.model.template.clone(),
+                template: self.model.load.template.clone(),
                 layers: self.layers.clone(),
                 pool: self.pool,
                 memory: self.memory,

@@ -1,4 +1,4 @@
-//! `vstar bench`: how fast this machine captures: a synthetic model of a named shape, with and without shared prefixes.
+//! `vstar bench`: measures how fast this machine captures, on a synthetic model of a named shape, with and without shared prefixes.
 
 use super::args::one_of;
 use super::terminal::memory::{mebibytes, peak_resident};
@@ -334,7 +334,6 @@ fn parameters(config: &Config) -> usize {
 
 #[cfg(test)]
 mod tests {
-
     use super::*;
 
     #[test]

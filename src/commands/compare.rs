@@ -1,4 +1,4 @@
-//! `vstar compare`: finished runs side by side: their reports, and the angles between their constitutions' directions.
+//! `vstar compare`: sets finished runs side by side, with the angles between their constitutions' directions.
 
 use crate::artifact;
 use crate::error::Result;

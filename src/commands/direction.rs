@@ -1,4 +1,4 @@
-//! `vstar direction`: two sets of prompts to a direction at every layer, held against those of a run.
+//! `vstar direction`: computes the direction between two sets of prompts at every layer and compares it with those of a run.
 
 use super::args::ModelArgs;
 use super::terminal::bars::Bars;
@@ -67,7 +67,7 @@ pub fn direction(args: &DirectionArgs) -> Result<()> {
     let found = direction_into(
         &DirectionOptions {
             model: args.model.settings()?,
-            template: args.model.template.clone(),
+            template: args.model.load.template.clone(),
             plus: args.plus.clone(),
             minus: args.minus.clone(),
             limit: args.limit,
@@ -398,7 +398,6 @@ impl Run {
 
 #[cfg(test)]
 mod tests {
-
     use super::*;
 
     #[test]

@@ -1,4 +1,4 @@
-//! `vstar drift`: a series of checkpoints on the same rows: what their reports say, and whether directions stay the same.
+//! `vstar drift`: compares a series of checkpoints on the same rows: their reports, and whether directions stay the same.
 
 use crate::artifact;
 use crate::error::{Diagnostic, Kind, Place, Result};

@@ -30,7 +30,7 @@ pub fn preview(args: &PreviewArgs) -> Result<()> {
         model: args.model.settings()?,
         data: args.data.settings(),
         capture: CaptureSettings {
-            template: args.model.template.clone(),
+            template: args.model.load.template.clone(),
             layers: LayerList::These(vec![Layer(0)]),
             ..CaptureSettings::default()
         },

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::args::{ComputeArgs, layer, one_of};
+use super::args::{ComputeArgs, LoadArgs, layer, one_of};
 use super::capture::{describe, list_skipped};
 use super::plan;
 use super::terminal::bars::Bars;
@@ -31,13 +31,7 @@ pub struct RunArgs {
     #[arg(long, value_name = "DIR|FILE|ID|embedded:NAME")]
     pub model: Option<String>,
     #[command(flatten)]
-    pub compute: ComputeArgs,
-    /// Read weights block by block as they are used: for a model larger than memory
-    #[arg(long)]
-    pub stream: bool,
-    /// Template: none, chat, or a Jinja file [default: chat if the model has one, else none]
-    #[arg(long, value_name = "none|chat|FILE")]
-    pub template: Option<TemplateName>,
+    pub load: LoadArgs,
     /// Items: .jsonl, .jsonl.gz, .json, .parquet or embedded:NAME; several may be given [default: the labelled
     /// prompts that the program carries: embedded:harmless, embedded:honest, embedded:helpful]
     #[arg(long, num_args = 1.., value_name = "FILE")]
@@ -125,7 +119,7 @@ impl RunArgs {
         };
         let mut all = Vec::new();
         if let Some(name) = &self.model {
-            let source = ModelSource::parse(name, self.compute.revision.as_deref())?;
+            let source = ModelSource::parse(name, self.load.compute.revision.as_deref())?;
             all = stands(&source);
             let (key, value) = match &source {
                 ModelSource::Hub { .. } => ("model.hub", name.as_str()),
@@ -157,7 +151,7 @@ impl RunArgs {
             (!list.is_empty()).then(|| (list.join(" "), quoted_list(&list)))
         };
         let on = |flag: bool| flag.then(|| (String::new(), "true".to_owned()));
-        let ComputeArgs { revision, tokenizer, dtype, device, quantize } = &self.compute;
+        let ComputeArgs { revision, tokenizer, dtype, device, quantize } = &self.load.compute;
         put("revision", "model.revision", text(revision));
         put(
             "tokenizer",
@@ -170,8 +164,8 @@ impl RunArgs {
         put("dtype", "model.dtype", text(&dtype.map(|d| d.as_str().to_owned())));
         put("device", "model.device", text(&device.map(|d| d.to_string())));
         put("quantize", "model.quantize", text(quantize));
-        put("stream", "model.stream", on(self.stream));
-        put("template", "capture.template", text(&self.template.as_ref().map(TemplateName::name)));
+        put("stream", "model.stream", on(self.load.stream));
+        put("template", "capture.template", text(&self.load.template.as_ref().map(TemplateName::name)));
         put("data", "data.files", paths(&self.data));
         put("limit", "data.limit", number(self.limit.map(|n| n.to_string())));
         put("skip-bad", "data.skip_bad", on(self.skip_bad));

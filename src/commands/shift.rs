@@ -1,4 +1,4 @@
-//! `vstar shift`: two checkpoints on the same rows: how the residual stream moved, layer by layer.
+//! `vstar shift`: measures how the residual stream moved between two checkpoints on the same rows, layer by layer.
 
 use crate::artifact;
 use crate::error::{Diagnostic, Kind, Result};

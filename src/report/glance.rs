@@ -2,14 +2,14 @@
 //! rests on.
 
 use super::counted::{deciding, groups, lower_model, real};
-use super::overall::{Generation, ValueSummary};
+use super::overall::{Generation, ValueSummary, latent_rho2};
 use super::ranking::decisive;
 use crate::document::table::{Cell, Column, Table, Tone};
 use crate::document::text::shortened;
 use crate::probe::influence::Z95;
 use crate::theory::reading::index::{Index, Named};
 use crate::theory::reading::outcome::Outcome;
-use crate::theory::reading::quote::{NOTHING, counted, headline, headline_figure, number, percent, quotable};
+use crate::theory::reading::quote::{counted, headline, headline_figure, number, percent, quotable};
 use crate::theory::reading::validity::JudgeValidity;
 use crate::theory::reading::verdict::{Verdict, placebo_texts};
 use crate::theory::reading::words::{NAMED_VALUES, joined, quoted};
@@ -48,8 +48,8 @@ fn candidates<'a>(index: &Index<'a>, verdicts: &[Verdict]) -> Vec<Candidate<'a>>
         }
         let gain = |v: &Verdict| -> Option<Gain<'a>> {
             let value = index.values.iter().copied().find(|name| *name == v.value)?;
-            let share = if v.slope == Quantity::OwnSlope { Quantity::OwnShare } else { Quantity::SlopeShare };
-            let share = index.cell(share, value, named.name, Control::None).filter(|e| quotable(e))?;
+            let share = index.cell(v.share_quantity(), value, named.name, Control::None);
+            let share = share.filter(|e| quotable(e))?;
             Some(Gain { value, share })
         };
         let mut gains: Vec<Gain<'a>> =
@@ -133,26 +133,21 @@ pub(super) fn lead(index: &Index<'_>, verdicts: &[Verdict]) -> Option<String> {
     })
 }
 
-/// Constitutions down, values across: what training would do at first. The most good first; the placebo arm in one row.
+/// Constitutions down, values across: what training would do at first. The most good first; the placebo arm is left out.
 pub(super) fn matrix<'a>(index: &Index<'a>, verdicts: &[Verdict]) -> Table {
     let mut out = Table::titled(&["constitution"]);
     let head = |value: &&str| Column { title: shortened(value, NAME).into(), right: true };
     out.columns.extend(index.values.iter().map(head));
-    let shares = |named: &Named<'a>| -> (f64, f64) {
-        let own = verdicts.iter().filter(|v| v.constitution == named.name);
-        own.filter_map(|v| Some((v.verdict, v.share?))).fold((0.0, 0.0), |(good, net), (outcome, share)| {
-            match outcome {
-                Outcome::Improves => (f64::max(good, share), net + share),
-                Outcome::Degrades => (good, net + share),
-                _ => (good, net),
-            }
-        })
+    // What is said to rise less what is said to fall.
+    let net = |named: &Named<'a>| -> f64 {
+        let own = verdicts.iter().filter(|v| v.constitution == named.name && v.is_signed());
+        own.filter_map(|v| v.share).sum()
     };
     let harmless: Vec<&str> = candidates(index, verdicts).iter().map(|c| c.name).collect();
     let mut rows: Vec<&Named<'a>> = index.constitutions.iter().filter(|c| !c.is_placebo()).collect();
     rows.sort_by(|a, b| {
         let place = |c: &Named<'_>| harmless.iter().position(|n| *n == c.name).unwrap_or(usize::MAX);
-        place(a).cmp(&place(b)).then(shares(b).1.total_cmp(&shares(a).1))
+        place(a).cmp(&place(b)).then(net(b).total_cmp(&net(a)))
     });
     for named in rows {
         let cells = index.values.iter().map(|value| {
@@ -172,21 +167,21 @@ fn cell<'a>(
     value: &'a str,
     named: &Named<'a>,
 ) -> Cell {
-    let slope = decisive(index, verdicts, value, named);
-    let figure = || headline(slope);
-    let (word, tone, shown) = match verdict.verdict {
-        Outcome::Improves => ("rises", Tone::Up, Some(figure())),
-        Outcome::Degrades => ("falls", Tone::Down, Some(figure())),
-        Outcome::DiffersFromZero => ("moves?", Tone::Plain, Some(figure())),
-        Outcome::NoEvidence => ("", Tone::Muted, Some(figure())),
-        Outcome::NotIdentifiable => ("cannot tell", Tone::Muted, None),
-        Outcome::JudgeInvalid => ("judge not valid", Tone::Muted, None),
-        Outcome::TooLittleData => ("too little data", Tone::Muted, None),
-        Outcome::PlaceboEffect => ("placebo effect", Tone::Plain, Some(figure())),
+    let with_gain = |word: &str| {
+        let gain = headline(decisive(index, verdicts, value, named));
+        if word.is_empty() { gain } else { format!("{word} {gain}") }
     };
-    let shown = shown.unwrap_or_default();
-    let text = [word, &shown].into_iter().filter(|t| !t.is_empty()).collect::<Vec<_>>().join(" ");
-    Cell { text: if text.is_empty() { NOTHING.to_owned() } else { text }, tone }
+    let (text, tone) = match verdict.verdict {
+        Outcome::Improves => (with_gain("rises"), Tone::Up),
+        Outcome::Degrades => (with_gain("falls"), Tone::Down),
+        Outcome::DiffersFromZero => (with_gain("moves?"), Tone::Plain),
+        Outcome::PlaceboEffect => (with_gain("placebo effect"), Tone::Plain),
+        Outcome::NoEvidence => (with_gain(""), Tone::Muted),
+        Outcome::NotIdentifiable => ("cannot tell".to_owned(), Tone::Muted),
+        Outcome::JudgeInvalid => ("judge not valid".to_owned(), Tone::Muted),
+        Outcome::TooLittleData => ("too little data".to_owned(), Tone::Muted),
+    };
+    Cell { text, tone }
 }
 
 /// What the model's state holds of every value, beside what the text alone tells, and how generation leans.
@@ -201,7 +196,6 @@ pub(super) fn state(index: &Index<'_>, summaries: &[ValueSummary]) -> Table {
     for s in summaries {
         let Some(value) = index.values.iter().copied().find(|v| *v == s.value) else { continue };
         let own = |quantity| index.get(quantity, Some(value), None, Control::None);
-        let latent = own(Quantity::Rho2Latent).filter(|e| quotable(e));
         let generation = match s.generation {
             Generation::Favours => "favours it",
             Generation::Opposes => "works against it",
@@ -210,7 +204,7 @@ pub(super) fn state(index: &Index<'_>, summaries: &[ValueSummary]) -> Table {
         };
         out.rows.push(vec![
             Cell::name(value),
-            Cell::number(headline(latent.or(own(Quantity::Rho2)))),
+            Cell::number(headline(latent_rho2(index, value).or(own(Quantity::Rho2)))),
             Cell::number(headline_figure(own(Quantity::Rho2Embeddings))),
             Cell::number(headline_figure(own(Quantity::Rho2Words))),
             Cell::plain(generation),

@@ -91,6 +91,11 @@ fn summary<'a>(index: &Index<'a>, value: &'a str) -> ValueSummary {
     }
 }
 
+/// ρ² of the latent score behind labels of few levels, where it may be quoted: they lose variance that no reading could tell.
+pub(super) fn latent_rho2<'a>(index: &Index<'a>, value: &'a str) -> Option<&'a Estimate> {
+    index.get(Quantity::Rho2Latent, Some(value), None, Control::None).filter(|e| quotable(e))
+}
+
 /// Whether the estimate says that it was made from fewer than 1.5 contrasts a dimension.
 pub(super) fn is_lower_estimate(estimate: &Estimate) -> bool {
     estimate.has(Flag::LowerEstimate)

@@ -79,20 +79,17 @@ pub fn brief(report: &Report) -> Document {
     let parts = Parts::of(report);
     let mut out = parts.head();
     out.blocks.extend(parts.glance());
-    let one = parts.index.values.len() == 1;
-    for (value, summary) in parts.index.values.iter().zip(&parts.summaries) {
+    if let ([value], [summary]) = (&parts.index.values[..], &parts.summaries[..]) {
         let mut blocks = Vec::new();
         let narrow = ranking::narrow(&parts.index, &parts.verdicts, value);
-        if one && !narrow.rows.is_empty() {
+        if !narrow.rows.is_empty() {
             blocks.extend([Block::table("", narrow), Block::Note(KEY.into())]);
             // The first explains the columns of the wide table.
             blocks.extend(parts.notes(value, summary).into_iter().skip(1).map(Block::Note));
         }
-        if one {
-            blocks.push(Block::table("", tables::model(&parts.index, value)));
-            blocks.extend(notes::model(summary).into_iter().map(Block::Note));
-        }
-        out.blocks.extend(Block::section(quoted(value), blocks));
+        blocks.push(Block::table("", tables::model(&parts.index, value)));
+        blocks.extend(notes::model(summary).into_iter().map(Block::Note));
+        out.blocks.push(Block::Section { title: quoted(value), blocks });
     }
     if !report.warnings.is_empty() {
         let blocks = vec![Block::List(report.warnings.clone())];

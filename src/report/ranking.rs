@@ -66,13 +66,12 @@ pub(super) fn main<'a>(index: &Index<'a>, verdicts: &[Verdict], value: &'a str) 
         let at = |quantity, control| index.cell(quantity, value, named.name, control);
         let slope = decisive(index, verdicts, value, &named);
         let own = verdict.slope == Quantity::OwnSlope;
-        let share = if own { Quantity::OwnShare } else { Quantity::SlopeShare };
         let mut row = vec![
             Cell::name(named.name),
             verdict_cell(verdict),
             Cell::number(if own || !arm { headline(slope) } else { NOTHING.to_owned() }),
             Cell::number(quote::p(slope.and_then(|e| e.p_adjusted))),
-            Cell::number(headline(at(share, Control::None))),
+            Cell::number(headline(at(verdict.share_quantity(), Control::None))),
         ];
         let alignment = if arm { Quantity::OwnAlignment } else { Quantity::Alignment };
         row.extend([
@@ -131,7 +130,7 @@ pub(super) fn narrow<'a>(index: &Index<'a>, verdicts: &[Verdict], value: &'a str
             Cell::name(named.name),
             Cell::number(if own || !arm { headline(slope) } else { NOTHING.to_owned() }),
             Cell::number(quote::p(slope.and_then(|e| e.p_adjusted))),
-            plain(if own { Quantity::OwnShare } else { Quantity::SlopeShare }),
+            plain(verdict.share_quantity()),
             plain(if own { Quantity::OwnAlignment } else { Quantity::Alignment }),
             Cell::number(headline_figure(gap)),
             plain(Quantity::JudgeAccuracy),

@@ -3,7 +3,7 @@
 
 use super::counted::{deciding, groups, lower_model, real};
 use super::obstacles::{judge_itself, obstacle};
-use super::overall::{Encoded, ValueSummary, summaries};
+use super::overall::{Encoded, ValueSummary, latent_rho2, summaries};
 use super::{Report, glance};
 use crate::theory::angles::conflict;
 use crate::theory::answer::left_unsaid;
@@ -265,11 +265,10 @@ fn inner_state(index: &Index<'_>, summaries: &[ValueSummary]) -> String {
         return inner_states(index, summaries);
     }
     let mut out = Vec::new();
-    for s in summaries.iter().take(NAMED_VALUES + 1) {
+    for s in summaries {
         let value = index.values.iter().copied().find(|v| *v == s.value).unwrap_or_default();
         let own = |quantity| index.get(quantity, Some(value), None, Control::None);
-        // Of labels of few levels, the latent score behind them: they lose variance that no reading could tell.
-        let latent = own(Quantity::Rho2Latent).filter(|e| quotable(e));
+        let latent = latent_rho2(index, value);
         let rho2 = latent.or(own(Quantity::Rho2));
         let what = if latent.is_some() { "the latent score behind the labels of " } else { "" };
         // Baselines on the scale of the sentence: the latent one multiplies every ρ² of a value by the same factor.

@@ -248,6 +248,20 @@ impl Prepared {
     pub fn judged(&self) -> Vec<&Constitution> {
         self.constitutions.iter().flatten().collect()
     }
+
+    /// The same, for a judge that asks.
+    ///
+    /// # Errors
+    /// [`Kind::Missing`] where there is none.
+    pub fn to_judge_under(&self) -> Result<Vec<&Constitution>> {
+        let all = self.judged();
+        if all.is_empty() {
+            return Err(Diagnostic::new(Kind::Missing, "no constitution to judge under")
+                .expected("at least one --constitution FILE")
+                .into());
+        }
+        Ok(all)
+    }
 }
 
 /// Computes what the store lacks and writes the observations and their list of rows into `out`.

@@ -66,8 +66,11 @@ impl Judges {
         if let Some(named) = named.as_ref().filter(|t| !modes.contains(&own(t))) {
             return Err(Diagnostic::new(Kind::Invalid, "the judge template is for a mode that is not asked")
                 .at(Place::file(&named.path))
-                .expected(format!("one of {}", modes.iter().map(|m| name(*m)).collect::<Vec<_>>().join(", ")))
-                .found(name(own(named)))
+                .expected(format!(
+                    "one of {}",
+                    modes.iter().map(|m| m.as_str()).collect::<Vec<_>>().join(", ")
+                ))
+                .found(own(named).as_str())
                 .remedy("choose another template, or its mode")
                 .into());
         }
@@ -226,8 +229,4 @@ impl Judges {
         }
         Ok(all)
     }
-}
-
-fn name(mode: JudgeMode) -> &'static str {
-    mode.as_str()
 }

@@ -39,12 +39,7 @@ pub fn pairwise(
     out: Option<&Path>,
     progress: &mut dyn Progress,
 ) -> Result<Answers> {
-    let constitutions = prepared.judged();
-    if constitutions.is_empty() {
-        return Err(Diagnostic::new(Kind::Missing, "no constitution to judge under")
-            .expected("at least one --constitution FILE")
-            .into());
-    }
+    let constitutions = prepared.to_judge_under()?;
     let row_of = rows.reference()?;
     let items = &prepared.items.items;
     let mut pairs: Vec<Pair> = Vec::new();

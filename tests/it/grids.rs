@@ -69,7 +69,7 @@ fn a_figure_is_low_by_more_than_its_number_explains() {
     assert!(kept(1, 87).is_low() && !kept(1, 89).is_low());
     // The least of 20: .93 − 3.02 × .0255 = .853.
     assert!(kept(20, 85).is_low() && !kept(20, 86).is_low());
-    // Counted again, the figure stands for itself.
+    // The recount decides without a correction for the number of figures.
     let again = |held| QuantityCoverage { again: Some(Tally { intervals: 100, held }), ..kept(20, 80) };
     assert!(
         again(87).is_low()

@@ -1,4 +1,4 @@
-//! `vstar steer`: steering as a measurement: the same responses with and without an intervention, and with random ones.
+//! `vstar steer`: measures the same responses with and without an intervention, and with random ones.
 
 mod questionnaire;
 

@@ -35,11 +35,8 @@ pub fn fetch(
     settings: &Settings,
     downloads: &mut dyn Downloads,
 ) -> Result<ModelFiles> {
-    let revision = revision.unwrap_or(DEFAULT_REVISION);
-    check_revision(revision)?;
-    let cache = Cache::new(&settings.cache, id);
-    let asked = HubRequest { id, revision, settings };
-    let (client, listing) = match reach(&asked, &cache, downloads)? {
+    let (asked, cache, reached) = request(id, revision, settings, downloads)?;
+    let (client, listing) = match reached {
         Reached::Hub(client, listing) => (client, listing),
         Reached::Cache(commit) => return snapshot(&cache, &commit),
     };
@@ -75,7 +72,7 @@ pub fn fetch(
     } else {
         return Err(asked.lacks(SINGLE, "weights in safetensors format", &listing.files));
     }
-    cache.remember(revision, &listing.commit)?;
+    cache.remember(asked.revision, &listing.commit)?;
     snapshot(&cache, &listing.commit)
 }
 
@@ -87,8 +84,23 @@ pub(super) enum Reached {
     Cache(String),
 }
 
+/// What is asked of the hub, the repository's part of the cache, and where it is read from.
+pub(super) fn request<'a>(
+    id: &'a str,
+    revision: Option<&'a str>,
+    settings: &'a Settings,
+    downloads: &mut dyn Downloads,
+) -> Result<(HubRequest<'a>, Cache, Reached)> {
+    let revision = revision.unwrap_or(DEFAULT_REVISION);
+    check_revision(revision)?;
+    let cache = Cache::new(&settings.cache, id);
+    let asked = HubRequest { id, revision, settings };
+    let reached = reach(&asked, &cache, downloads)?;
+    Ok((asked, cache, reached))
+}
+
 /// Asks the hub, or the cache where there is no network.
-pub(super) fn reach(asked: &HubRequest, cache: &Cache, downloads: &mut dyn Downloads) -> Result<Reached> {
+fn reach(asked: &HubRequest, cache: &Cache, downloads: &mut dyn Downloads) -> Result<Reached> {
     let HubRequest { id, revision, settings } = asked;
     if settings.offline {
         let commit = cache.commit(revision).ok_or_else(|| asked.not_cached("HF_HUB_OFFLINE is set"))?;
@@ -141,7 +153,7 @@ fn shards(folder: &Path) -> Result<Vec<String>> {
 }
 
 /// A revision becomes part of a path in the cache.
-pub(super) fn check_revision(revision: &str) -> Result<()> {
+fn check_revision(revision: &str) -> Result<()> {
     let part = |part: &str| !matches!(part, "" | "." | "..") && !part.chars().any(char::is_control);
     if revision.len() <= 256 && !revision.contains('\\') && revision.split('/').all(part) {
         return Ok(());

@@ -3,10 +3,10 @@
 use std::path::Path;
 
 use super::cache::Cache;
-use super::fetch::{Reached, check_revision, reach};
+use super::fetch::{Reached, request};
 use super::settings::Settings;
 use super::trouble::HubRequest;
-use super::{DEFAULT_REVISION, Downloads, transfer};
+use super::{Downloads, transfer};
 use crate::error::{Diagnostic, Kind, Place, Result};
 use crate::model::files::ModelFiles;
 use crate::model::gguf::{part_names, split_name, strip_extension};
@@ -24,11 +24,8 @@ pub fn fetch_gguf(
     settings: &Settings,
     downloads: &mut dyn Downloads,
 ) -> Result<ModelFiles> {
-    let revision = revision.unwrap_or(DEFAULT_REVISION);
-    check_revision(revision)?;
-    let cache = Cache::new(&settings.cache, id);
-    let asked = HubRequest { id, revision, settings };
-    let (client, listing) = match reach(&asked, &cache, downloads)? {
+    let (asked, cache, reached) = request(id, revision, settings, downloads)?;
+    let (client, listing) = match reached {
         Reached::Hub(client, listing) => (client, listing),
         Reached::Cache(commit) => {
             let mut files = Vec::new();
@@ -43,7 +40,7 @@ pub fn fetch_gguf(
         transfer::file(&client, &cache, &listing.commit, name, downloads)
             .map_err(|trouble| asked.diagnostic(trouble, Some(name)))?;
     }
-    cache.remember(revision, &listing.commit)?;
+    cache.remember(asked.revision, &listing.commit)?;
     Ok(snapshot(&cache, &listing.commit, &names))
 }
 

@@ -89,6 +89,11 @@ impl Verdict {
         }
     }
 
+    /// The share of the best possible slope that belongs to the slope that decided.
+    pub fn share_quantity(&self) -> Quantity {
+        if self.slope == Quantity::OwnSlope { Quantity::OwnShare } else { Quantity::SlopeShare }
+    }
+
     /// Whether a constitution outside the placebo arm is said to raise or lower the value.
     pub fn is_signed(&self) -> bool {
         matches!(self.verdict, Outcome::Improves | Outcome::Degrades)
