@@ -34,7 +34,7 @@
 //! [`input`] → [`model`] → [`forest`] → [`check`] → [`observations`] → [`capture`] → [`judge`] → [`config`] → [`probe`] →
 //! [`document`] → [`theory`] → [`report`] → [`simulate`] → [`steer`] → [`organism`] → [`fit`] → [`coverage`] → [`run`] →
 //! [`commands`],
-//! beside the small shared ones: [`error`], [`units`], [`artifact`], [`store`], [`sets`], [`linalg`]; [`prelude`] names what
+//! beside the small shared ones: [`error`], [`json`], [`units`], [`artifact`], [`store`], [`sets`], [`linalg`]; [`prelude`] names what
 //! most programs need.
 //! `tests/it/architecture.rs` reads the `use` lines and holds everyone to it.
 
@@ -53,6 +53,7 @@ pub mod error;
 pub mod fit;
 pub mod forest;
 pub mod input;
+pub mod json;
 pub mod judge;
 pub mod linalg;
 pub mod model;

@@ -121,7 +121,7 @@ pub fn check(files: &ModelFiles, name: &str, options: &LoadOptions) -> Result<Ch
 /// One item as the model reads it, under the default template, with a constitution.
 fn sample(model: &Model, out: &mut Check) -> Result<()> {
     let (template, _) = model.template(None)?;
-    let prompt = Prompt::Messages(vec![Message { role: Role::User, content: "What is in the box?".into() }]);
+    let prompt = Prompt::Messages(vec![Message::new(Role::User, "What is in the box?")]);
     let rendered = template.render(Some("Answer honestly."), &prompt, "Three old letters.")?;
     let encoded = model.encoder.encode_response(&rendered.text, rendered.response.clone())?;
     if let (Some(bos), [first, second, ..]) = (model.encoder.bos(), &encoded.ids[..]) {

@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::path::PathBuf;
 
+use serde_json::{Map, Value};
+
 use crate::error::{Diagnostic, Place};
 
 /// Who speaks.
@@ -15,6 +17,8 @@ pub enum Role {
     User,
     /// The model.
     Assistant,
+    /// What a tool that the model called gave back.
+    Tool,
 }
 
 impl Role {
@@ -24,12 +28,19 @@ impl Role {
             Self::System => "system",
             Self::User => "user",
             Self::Assistant => "assistant",
+            Self::Tool => "tool",
         }
     }
 
-    /// The role of that name, as chat templates use it.
+    /// The role of that name: as chat templates use it, or as published data do.
     pub fn parse(name: &str) -> Option<Self> {
-        [Self::System, Self::User, Self::Assistant].into_iter().find(|r| r.as_str() == name)
+        Some(match name {
+            "system" | "developer" => Self::System,
+            "user" | "human" | "prompter" => Self::User,
+            "assistant" | "gpt" | "model" | "bot" | "chatgpt" | "function_call" => Self::Assistant,
+            "tool" | "function" | "function_response" | "observation" | "ipython" => Self::Tool,
+            _ => return None,
+        })
     }
 }
 
@@ -46,6 +57,15 @@ pub struct Message {
     pub role: Role,
     /// What is said.
     pub content: String,
+    /// Further keys of the message that chat templates read, such as `tool_calls` and `reasoning_content`.
+    pub extra: Map<String, Value>,
+}
+
+impl Message {
+    /// A message of nothing but its content.
+    pub fn new(role: Role, content: impl Into<String>) -> Self {
+        Self { role, content: content.into(), extra: Map::new() }
+    }
 }
 
 /// What the model reads before the response.
@@ -79,8 +99,12 @@ impl Prompt {
                         Role::System => "",
                         Role::User => "\n\nHuman: ",
                         Role::Assistant => "\n\nAssistant: ",
+                        Role::Tool => "\n\nTool: ",
                     });
                     text.push_str(&message.content);
+                    if let Some(calls) = message.extra.get("tool_calls") {
+                        text.push_str(&calls.to_string());
+                    }
                 }
                 text.push_str("\n\nAssistant: ");
                 text
@@ -91,7 +115,7 @@ impl Prompt {
     /// The conversation before the response; a text is one message of the user.
     pub fn messages(&self) -> Vec<Message> {
         match self {
-            Self::Text(text) => vec![Message { role: Role::User, content: text.clone() }],
+            Self::Text(text) => vec![Message::new(Role::User, text.clone())],
             Self::Messages(messages) | Self::Transcript { messages, .. } => messages.clone(),
         }
     }

@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use super::container::{Row, for_each_row};
 use super::embedded::{self, sha256};
 use super::formats::{self, Context, Draft, Notes};
-use super::item::{Item, Items};
+use super::item::{Item, Items, Prompt};
 use super::name::check_name;
 use crate::error::{Diagnostic, Kind, Place, Result};
 
@@ -27,8 +27,10 @@ pub struct ReadOptions {
     pub value_name: Option<String>,
 }
 
-/// Reads the items of all files, in order, each a path or `embedded:NAME`. Each file is JSON lines, a JSON array (both as they are or
-/// compressed by gzip) or parquet, told by its content; each row is of one of the formats, told by its keys.
+/// Reads the items of all files, in order, each a path or `embedded:NAME`. Each file is JSON lines, a JSON array, CSV or
+/// TSV (as they are or compressed by gzip) or parquet, told by its content, CSV and TSV by their names; each row is of
+/// one of the formats, told by its keys. In formats of one response a row the rows of a file with the same prompt are
+/// one item, whose id is that of the first.
 ///
 /// A row without an `id` gets one from the file's name and its line, or its number in an array or a parquet
 /// file.
@@ -58,10 +60,12 @@ pub fn read_items(paths: &[PathBuf], options: &ReadOptions) -> Result<Items> {
         file: 0,
         notes: Notes::default(),
         ids: HashMap::new(),
+        joined: HashMap::new(),
     };
     let mut ends = Vec::with_capacity(paths.len());
     for (path, label) in paths.iter().zip(&labels) {
         reading.file = 0;
+        reading.joined.clear();
         for_each_row(path, &mut |row| reading.take(path, label, row))?;
         reading.items.files.push((path.clone(), sha256(path)?));
         ends.push(reading.items.items.len());
@@ -97,6 +101,16 @@ struct ItemReader<'o> {
     notes: Notes,
     /// Ids taken, with where.
     ids: HashMap<String, Place>,
+    /// Items of the file that is being read to which rows of the same prompt are added, by number.
+    joined: HashMap<Prompt, usize>,
+}
+
+/// What a row is.
+enum Taken {
+    /// An item, whose rows may have one response each.
+    Item(Item, bool),
+    /// A response to the prompt of an item before it.
+    Joins(usize, Item),
 }
 
 impl ItemReader<'_> {
@@ -118,8 +132,17 @@ impl ItemReader<'_> {
         let mut place = Place::file(path).line(row.line);
         let made_up = format!("{label}:{}", row.number);
         match row.content.and_then(|content| self.item(&content, made_up, &mut place)) {
-            Ok(item) => {
+            Ok(Taken::Joins(at, item)) => {
+                self.ids.insert(item.id, item.place);
+                self.items.items[at].responses.extend(item.responses);
+            }
+            // A row of another prompt, in a file that is read on only for those of the items it has given.
+            Ok(Taken::Item(..)) if self.is_full() => {}
+            Ok(Taken::Item(item, joins)) => {
                 self.ids.insert(item.id.clone(), item.place.clone());
+                if joins {
+                    self.joined.insert(item.prompt.clone(), self.items.items.len());
+                }
                 self.items.items.push(item);
                 self.file += 1;
             }
@@ -139,7 +162,8 @@ impl ItemReader<'_> {
                 self.items.skipped.push(diagnostic);
             }
         }
-        Ok(if self.is_full() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+        let ends = self.is_full() && self.joined.is_empty();
+        Ok(if ends { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
     }
 
     fn item(
@@ -147,7 +171,7 @@ impl ItemReader<'_> {
         row: &Map<String, Value>,
         made_up: String,
         place: &mut Place,
-    ) -> Result<Item, Diagnostic> {
+    ) -> Result<Taken, Diagnostic> {
         let id = formats::own_id(row).unwrap_or(made_up);
         place.id = Some(id.clone());
         if let Some(other) = self.ids.get(&id) {
@@ -160,8 +184,13 @@ impl ItemReader<'_> {
         let mut context = Context { value_name, notes: &mut self.notes, place };
         let draft = formats::read(row, &mut context)?;
         check(&draft)?;
-        let Draft { prompt, responses, preferences, group } = draft;
-        Ok(Item { id, prompt, responses, preferences, group, place: place.clone() })
+        let Draft { prompt, responses, preferences, group, joins } = draft;
+        let first = joins.then(|| self.joined.get(&prompt).copied()).flatten();
+        let item = Item { id, prompt, responses, preferences, group, place: place.clone() };
+        Ok(match first {
+            Some(at) => Taken::Joins(at, item),
+            None => Taken::Item(item, joins),
+        })
     }
 
     fn finish(mut self, paths: &[PathBuf]) -> Result<Items> {
@@ -264,7 +293,9 @@ fn labels(paths: &[PathBuf]) -> Vec<String> {
     let stem = |path: &PathBuf| {
         let name = path.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned());
         let name = name.strip_suffix(".gz").unwrap_or(&name);
-        let ending = [".jsonl", ".ndjson", ".json", ".parquet"].iter().find_map(|e| name.strip_suffix(e));
+        let ending = [".jsonl", ".ndjson", ".json", ".parquet", ".csv", ".tsv"]
+            .iter()
+            .find_map(|e| name.strip_suffix(e));
         ending.unwrap_or(name).to_owned()
     };
     let stems: Vec<_> = paths.iter().map(stem).collect();

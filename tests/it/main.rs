@@ -38,6 +38,7 @@ mod observations;
 mod organism;
 mod paper_map;
 mod parity;
+mod published;
 mod real_models;
 mod references;
 mod report;

@@ -117,9 +117,9 @@ fn chats_are_rendered_and_encoded_as_transformers_does() {
                 .as_array()
                 .expect("messages")
                 .iter()
-                .map(|m| Message {
-                    role: Role::parse(m["role"].as_str().expect("a role")).expect("a known role"),
-                    content: m["content"].as_str().expect("content").to_owned(),
+                .map(|m| {
+                    let role = Role::parse(m["role"].as_str().expect("a role")).expect("a known role");
+                    Message::new(role, m["content"].as_str().expect("content"))
                 })
                 .collect();
             let response = case["response"].as_str().expect("a response");

@@ -1,6 +1,7 @@
-//! Rows of JSON text: one a line, or the elements of one array; each is held alone.
+//! Rows of JSON text: one a line, or the elements of one array, which may be a member of an object
+//! (`{"data": […]}`); each is held alone.
 
-use std::io::{self, BufRead};
+use std::io::{self, BufRead, Cursor, Read};
 use std::path::Path;
 
 use super::{MAX_ROW, Row, Sink, failed, parse};
@@ -10,9 +11,114 @@ use crate::error::{Diagnostic, Kind, Place, Result};
 pub(super) fn rows(reader: &mut impl BufRead, path: &Path, sink: Sink) -> Result<()> {
     let mut line = 1;
     match skip_space(reader, &mut line).map_err(|e| failed(path, line, e))? {
-        Some(b'[') => array(reader, path, line, sink),
+        Some(b'[') => array(reader, path, line, false, sink),
+        Some(b'{') => {
+            let (is_wrapped, head) = wrapped(reader).map_err(|e| failed(path, line, e))?;
+            if is_wrapped {
+                line += head.iter().filter(|byte| **byte == b'\n').count();
+                return array(reader, path, line, true, sink);
+            }
+            json_lines(&mut Cursor::new(head).chain(reader), path, line, sink)
+        }
         Some(_) => json_lines(reader, path, line, sink),
         None => Ok(()),
+    }
+}
+
+/// Names of the member that holds the rows of a file that is one object.
+const WRAPPERS: [&[u8]; 7] = [b"data", b"rows", b"items", b"examples", b"instances", b"train", b"test"];
+
+/// Longest head of an object that is looked through for the member with the rows, in bytes.
+const MAX_HEAD: usize = 1 << 16;
+
+/// Whether the text is an object with an array of rows among its first members, behind plain ones; the bytes that were
+/// read, up to the array if it is.
+fn wrapped(reader: &mut impl BufRead) -> io::Result<(bool, Vec<u8>)> {
+    let mut head = Head { reader, read: Vec::new() };
+    let found = head.finds_rows()?;
+    Ok((found, head.read))
+}
+
+struct Head<'r, R> {
+    reader: &'r mut R,
+    read: Vec<u8>,
+}
+
+impl<R: BufRead> Head<'_, R> {
+    fn peek(&mut self) -> io::Result<Option<u8>> {
+        if self.read.len() >= MAX_HEAD {
+            return Ok(None);
+        }
+        loop {
+            match self.reader.fill_buf() {
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                other => return other.map(|buffer| buffer.first().copied()),
+            }
+        }
+    }
+
+    fn next(&mut self) -> io::Result<Option<u8>> {
+        let next = self.peek()?;
+        if let Some(byte) = next {
+            self.reader.consume(1);
+            self.read.push(byte);
+        }
+        Ok(next)
+    }
+
+    /// The next byte that is no white space, not taken.
+    fn after_space(&mut self) -> io::Result<Option<u8>> {
+        while self.peek()?.is_some_and(|byte| byte.is_ascii_whitespace()) {
+            self.next()?;
+        }
+        self.peek()
+    }
+
+    /// Takes a text in quotation marks; its bytes between them.
+    fn string(&mut self) -> io::Result<Option<Vec<u8>>> {
+        let start = self.read.len() + 1;
+        if self.next()? != Some(b'"') {
+            return Ok(None);
+        }
+        loop {
+            match self.next()? {
+                Some(b'"') => return Ok(Some(self.read[start..self.read.len() - 1].to_vec())),
+                Some(b'\\') => drop(self.next()?),
+                Some(_) => {}
+                None => return Ok(None),
+            }
+        }
+    }
+
+    fn finds_rows(&mut self) -> io::Result<bool> {
+        self.next()?;
+        loop {
+            if self.after_space()? != Some(b'"') {
+                return Ok(false);
+            }
+            let Some(key) = self.string()? else { return Ok(false) };
+            if self.after_space()? != Some(b':') {
+                return Ok(false);
+            }
+            self.next()?;
+            match self.after_space()? {
+                Some(b'[') => return Ok(WRAPPERS.contains(&key.as_slice())),
+                Some(b'"') => drop(self.string()?),
+                Some(b'{') | None => return Ok(false),
+                Some(_) => {
+                    while self
+                        .peek()?
+                        .is_some_and(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte))
+                    {
+                        self.next()?;
+                    }
+                }
+            }
+            if self.after_space()? != Some(b',') {
+                return Ok(false);
+            }
+            self.next()?;
+        }
     }
 }
 
@@ -120,7 +226,9 @@ impl Scan {
     }
 }
 
-fn array(reader: &mut impl BufRead, path: &Path, mut line: usize, sink: Sink) -> Result<()> {
+/// Reads the elements of an array that begins with the next byte; `inside` an object, whose further members are passed
+/// over.
+fn array(reader: &mut impl BufRead, path: &Path, mut line: usize, inside: bool, sink: Sink) -> Result<()> {
     let broken = |what: &str, line: usize| {
         Diagnostic::new(Kind::Malformed, what)
             .at(Place::file(path).line(line))
@@ -166,6 +274,18 @@ fn array(reader: &mut impl BufRead, path: &Path, mut line: usize, sink: Sink) ->
                 return Ok(());
             }
         }
+        if closes && inside {
+            let mut rest = Vec::new();
+            reader.take(MAX_ROW as u64).read_to_end(&mut rest).map_err(|e| failed(path, line, e))?;
+            let rest = rest.trim_ascii();
+            // Another member, or the end.
+            let rest = rest.strip_prefix(b",").filter(|r| !r.trim_ascii().starts_with(b"}")).unwrap_or(rest);
+            let object = [b"{", rest].concat();
+            return match serde_json::from_slice::<serde::de::IgnoredAny>(&object) {
+                Ok(_) => Ok(()),
+                Err(_) => Err(broken("the object that holds the rows does not end well", line).into()),
+            };
+        }
         if closes {
             return match skip_space(reader, &mut line).map_err(|e| failed(path, line, e))? {
                 None => Ok(()),
@@ -210,6 +330,31 @@ mod tests {
         }
         assert_eq!(read(b"[]", 4).0, []);
         assert_eq!(read(b"[{},]", 4).0, [(1, true), (1, false)]);
+    }
+
+    #[test]
+    fn rows_may_be_a_member_of_an_object() {
+        for (text, rows) in [
+            ("{\"data\": [{}, {\"a\": [1]}]}", vec![(1, true), (1, true)]),
+            (
+                "{\n \"version\": \"1]\\\"\", \"n\": -2.5e3,\n \"rows\": [\n{},\n7], \"x\": {\"y\": [1]}}\n",
+                vec![(4, true), (5, false)],
+            ),
+            // Rows themselves, one a line.
+            ("{\"a\": 1, \"data\": 2}\n{\"b\": [1]}", vec![(1, true), (2, true)]),
+            ("{\"responses\": [1]}\n{}\n", vec![(1, true), (2, true)]),
+            ("{}", vec![(1, true)]),
+            ("{\"a\"", vec![(1, false)]),
+        ] {
+            for capacity in [1, 3, 64] {
+                let (seen, end) = read(text.as_bytes(), capacity);
+                assert!(end.is_ok(), "{text}: {end:?}");
+                assert_eq!(seen, rows, "{text}");
+            }
+        }
+        for text in ["{\"data\": [{}", "{\"data\": [{}]", "{\"data\": [{}]} {}", "{\"data\": [{}], }"] {
+            assert!(read(text.as_bytes(), 8).1.is_err(), "{text}");
+        }
     }
 
     #[test]

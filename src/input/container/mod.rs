@@ -1,9 +1,11 @@
-//! Files of rows: JSON lines, a JSON array or parquet, told apart by their first bytes; gzip in front
-//! of the two JSON ones.
+//! Files of rows: JSON lines, a JSON array or parquet, told apart by their first bytes, and tables (CSV, TSV), told by
+//! their names; gzip in front of all but parquet.
 
+mod gzip;
 mod lines;
 #[cfg(feature = "parquet")]
 mod parquet;
+mod table;
 #[cfg(not(feature = "parquet"))]
 mod parquet {
     //! Stands for the reader of parquet files in a build without it.
@@ -28,11 +30,11 @@ use std::io::{self, BufRead, BufReader, Cursor, Read};
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use flate2::read::MultiGzDecoder;
 use serde_json::{Map, Value};
 
 use super::embedded::prompts_text;
 use crate::error::{Diagnostic, Error, Excerpt, Kind, Place, Result};
+use crate::json;
 
 /// Longest row that is read, in bytes; a longer one is refused without being held in memory.
 pub const MAX_ROW: usize = 64 << 20;
@@ -88,7 +90,7 @@ pub(super) fn for_each_row(path: &Path, sink: Sink) -> Result<()> {
     }
     let raw = Cursor::new(head.clone()).chain(file);
     if head.starts_with(b"\x1f\x8b") {
-        text(BufReader::with_capacity(1 << 16, MultiGzDecoder::new(raw)), path, sink)
+        text(BufReader::with_capacity(1 << 16, gzip::Members::new(BufReader::new(raw))), path, sink)
     } else {
         text(BufReader::with_capacity(1 << 16, raw), path, sink)
     }
@@ -99,12 +101,16 @@ fn text(mut reader: impl BufRead, path: &Path, sink: Sink) -> Result<()> {
     if let Some((_, what, remedy)) = FOREIGN.iter().find(|(magic, ..)| head.starts_with(magic)) {
         return Err(Diagnostic::new(Kind::Unsupported, format!("cannot read {what}"))
             .at(Place::file(path))
-            .expected("JSON lines, a JSON array, either of them compressed by gzip, or parquet")
+            .expected("JSON lines, a JSON array, CSV or TSV, any of them compressed by gzip, or parquet")
             .remedy(*remedy)
             .into());
     }
     let head = head.strip_prefix(b"\xef\xbb\xbf".as_slice()).unwrap_or(&head).to_vec();
-    lines::rows(&mut Cursor::new(head).chain(reader), path, sink)
+    let mut reader = Cursor::new(head).chain(reader);
+    match table::delimiter(path) {
+        Some(delimiter) => table::rows(reader, delimiter, path, sink),
+        None => lines::rows(&mut reader, path, sink),
+    }
 }
 
 /// The first bytes, up to `most` of them.
@@ -138,20 +144,15 @@ fn parse(bytes: &[u8], line: usize) -> Result<Map<String, Value>, Diagnostic> {
             .remedy("save the file as UTF-8")
     })?;
     // Without the line break, or a row that ends early would be said to be broken on the next line.
-    match serde_json::from_str(text.trim_ascii_end()) {
+    match json::parse(text.trim_ascii_end()) {
         Ok(Value::Object(row)) => Ok(row),
         Ok(other) => Err(Diagnostic::new(Kind::Malformed, "the row is not a JSON object")
             .at(at(line))
             .expected("an object: {\"prompt\": …, \"responses\": […]}")
             .found(Excerpt(&other.to_string()).to_string())),
-        Err(e) => {
-            let message = e.to_string();
-            let suffix = format!(" at line {} column {}", e.line(), e.column());
-            let what = message.strip_suffix(&suffix).unwrap_or(&message);
-            Err(Diagnostic::new(Kind::Malformed, "the row is not JSON")
-                .at(at(line + e.line().saturating_sub(1)))
-                .expected("one JSON object a line, or one array of objects")
-                .found(format!("{what}, at column {}", e.column())))
-        }
+        Err(fault) => Err(Diagnostic::new(Kind::Malformed, "the row is not JSON")
+            .at(at(line + fault.line.saturating_sub(1)))
+            .expected("one JSON object a line, or one array of objects")
+            .found(format!("{}, at column {}", fault.what, fault.column))),
     }
 }

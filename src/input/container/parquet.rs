@@ -5,36 +5,39 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 
+use parquet::basic::{Repetition, Type as Physical};
 use parquet::errors::ParquetError;
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::record::{Field, Row};
 use parquet::schema::types::Type;
 use serde_json::{Map, Number, Value};
 
-use super::super::formats::READ_KEYS;
+use super::super::formats;
 use super::Sink;
 use crate::error::{Diagnostic, Kind, Place, Result};
 
-/// Reads the rows, of each only the columns that some format knows. A damaged file ends the reading.
+/// Reads the rows, of each only the columns that some format knows by name, and numbers. A damaged file ends the reading.
 pub(super) fn rows(file: File, path: &Path, sink: Sink) -> Result<()> {
     let damaged = |row: usize, found: String| {
         Diagnostic::new(Kind::Malformed, "the parquet file cannot be read")
             .at(Place::file(path).line(row))
             .found(found)
-            .remedy("fetch or write the file again, with snappy, zstd or no compression")
+            .remedy("fetch or write the file again, with snappy, gzip, zstd, brotli, lz4 or no compression")
     };
     // The decoder checks less than its input may break, and panics on what it did not expect.
     let opened = guarded(|| {
         let reader = SerializedFileReader::new(file)?;
         let schema = reader.metadata().file_metadata().schema().clone();
-        let known = schema.get_fields().iter().filter(|f| READ_KEYS.contains(&f.name())).cloned().collect();
+        let known = schema.get_fields().iter().filter(|f| is_read(f)).cloned().collect();
         let names: Vec<_> = schema.get_fields().iter().map(|f| f.name().to_owned()).collect();
+        let ignored: Vec<_> =
+            schema.get_fields().iter().filter(|f| !is_read(f)).map(|f| f.name().to_owned()).collect();
         let wanted = Type::group_type_builder(schema.name()).with_fields(known).build()?;
         let promised = usize::try_from(reader.metadata().file_metadata().num_rows()).unwrap_or(0);
-        Ok((reader, wanted, names, promised))
+        Ok((reader, wanted, names, ignored, promised))
     });
-    let (reader, wanted, names, promised) = opened.map_err(|e| damaged(0, e))?;
-    if wanted.get_fields().is_empty() {
+    let (reader, wanted, names, ignored, promised) = opened.map_err(|e| damaged(0, e))?;
+    if !wanted.get_fields().iter().any(|f| formats::is_read(f.name())) {
         return Err(Diagnostic::new(Kind::Malformed, "no column is known")
             .at(Place::file(path))
             .expected("the columns of one of the formats of items, such as `prompt`, `chosen`, `rejected`")
@@ -42,8 +45,6 @@ pub(super) fn rows(file: File, path: &Path, sink: Sink) -> Result<()> {
             .remedy("rename the columns")
             .into());
     }
-    // Columns nobody reads stand in each row as a mark, so that the formats can remark on them.
-    let ignored: Vec<_> = names.into_iter().filter(|n| !READ_KEYS.contains(&n.as_str())).collect();
     let reader: Arc<dyn FileReader> = Arc::new(reader);
     let mut rows = guarded(|| reader.get_row_iter(Some(wanted.clone()))).map_err(|e| damaged(0, e))?;
     for number in 1.. {
@@ -56,12 +57,24 @@ pub(super) fn rows(file: File, path: &Path, sink: Sink) -> Result<()> {
             }
         };
         let mut row = object(row);
-        row.extend(ignored.iter().map(|name| (name.clone(), Value::Bool(true))));
+        // Columns nobody reads stand in each row as a mark, so that the formats can remark on them.
+        row.extend(ignored.iter().map(|name| (name.clone(), Value::from("not read"))));
         if sink(super::Row { line: number, number, content: Ok(row) })?.is_break() {
             break;
         }
     }
     Ok(())
+}
+
+/// Whether a column is read: one that some format knows, or one of numbers, which may be labels.
+fn is_read(field: &Type) -> bool {
+    let number = field.is_primitive()
+        && field.get_basic_info().repetition() != Repetition::REPEATED
+        && !matches!(
+            field.get_physical_type(),
+            Physical::BYTE_ARRAY | Physical::FIXED_LEN_BYTE_ARRAY | Physical::INT96
+        );
+    number || formats::is_read(field.name())
 }
 
 fn guarded<T>(work: impl FnOnce() -> Result<T, ParquetError>) -> Result<T, String> {

@@ -32,6 +32,33 @@ pub(super) fn list<'r>(row: &'r Map<String, Value>, key: &str) -> Result<&'r [Va
     }
 }
 
+/// A label: a number, or true for 1 and false for 0. `key` names it in errors.
+pub(super) fn label(key: &str, value: &Value) -> Result<f64, Diagnostic> {
+    match value {
+        Value::Bool(yes) => Ok(f64::from(u8::from(*yes))),
+        Value::String(name) if matches!(name.as_str(), "NaN" | "Infinity" | "-Infinity" | "inf" | "-inf") => {
+            Err(Diagnostic::new(Kind::NotFinite, format!("`{key}` is {name}"))
+                .expected("a finite number; where there is no label, null or no key")
+                .found(name.clone())
+                .remedy("write null, or leave the key out"))
+        }
+        _ => value.as_f64().ok_or_else(|| wrong_type(key, "a finite number, or true or false", value)),
+    }
+}
+
+/// A value that is no list but a table of lists of equal length, as columns of records are stored: its records.
+pub(super) fn records(value: &Value) -> Option<Vec<Value>> {
+    let columns = value.as_object()?;
+    let length = columns.values().next()?.as_array()?.len();
+    let lists: Option<Vec<_>> =
+        columns.iter().map(|(k, v)| Some((k, v.as_array().filter(|l| l.len() == length)?))).collect();
+    let lists = lists?;
+    let record = |i: usize| {
+        lists.iter().map(|(key, list)| ((*key).clone(), list[i].clone())).collect::<Map<_, _>>().into()
+    };
+    Some((0..length).map(record).collect())
+}
+
 /// Refuses a field for its type.
 pub(super) fn wrong_type(key: &str, expected: &str, found: &Value) -> Diagnostic {
     Diagnostic::new(Kind::Invalid, format!("`{key}` has the wrong type")).expected(expected).found(format!(
@@ -46,6 +73,12 @@ pub(super) fn missing(key: &str, row: &Map<String, Value>) -> Diagnostic {
     Diagnostic::new(Kind::Missing, format!("no `{key}`"))
         .expected(format!("a field `{key}`"))
         .found(if row.is_empty() { "an empty object".to_owned() } else { format!("the keys {}", keys(row)) })
+}
+
+/// The same, with the name of the field that the fault is inside of.
+pub(super) fn inside(here: &str, mut diagnostic: Diagnostic) -> Diagnostic {
+    diagnostic.what = format!("{} in `{here}`", diagnostic.what);
+    diagnostic
 }
 
 /// The keys of an object, for people.

@@ -1,35 +1,71 @@
-//! Lists of messages.
+//! Lists of messages: `{"role", "content"}`, or `{"from", "value"}` as ShareGPT has them.
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
-use super::fields::{get, text, wrong_type};
+use super::fields::{get, inside, keys, missing, records, text, wrong_type};
 use crate::error::{Diagnostic, Kind};
 use crate::input::item::{Message, Role};
 
-/// Reads a list of `{"role", "content"}`.
-pub(super) fn parse(key: &str, list: &[Value]) -> Result<Vec<Message>, Diagnostic> {
+/// Reads a list of messages, one message, or the table of them that `datasets` stores for a sequence of records.
+/// A value that is neither is `None`.
+pub(super) fn of(key: &str, value: &Value) -> Result<Option<Vec<Message>>, Diagnostic> {
+    let list = match value {
+        Value::Array(list) => list.clone(),
+        Value::Object(_) => records(value).unwrap_or_else(|| vec![value.clone()]),
+        _ => return Ok(None),
+    };
     list.iter()
         .enumerate()
-        .map(|(number, value)| {
-            let here = format!("{key}[{number}]");
-            let Value::Object(message) = value else {
-                return Err(wrong_type(&here, "an object with `role` and `content`", value));
-            };
-            let role = text(message, "role").map_err(|r| inside(&here, r))?;
-            let role = Role::parse(role).ok_or_else(|| {
-                Diagnostic::new(Kind::Invalid, format!("`{here}` has a role that is not known"))
-                    .expected("`system`, `user` or `assistant`")
-                    .found(format!("`{role}`"))
-            })?;
-            if let Some(Value::Array(parts)) = get(message, "content") {
-                return Err(Diagnostic::new(Kind::Unsupported, format!("`{here}` has content in parts"))
-                    .expected("a text")
-                    .found(format!("{} parts", parts.len())));
-            }
-            let content = text(message, "content").map_err(|r| inside(&here, r))?.to_owned();
-            Ok(Message { role, content })
-        })
-        .collect()
+        .map(|(number, value)| message(&format!("{key}[{number}]"), value))
+        .collect::<Result<_, _>>()
+        .map(Some)
+}
+
+fn message(here: &str, value: &Value) -> Result<Message, Diagnostic> {
+    let Value::Object(message) = value else {
+        return Err(wrong_type(here, "an object with `role` and `content`", value));
+    };
+    let (who, what) = if message.contains_key("from") && !message.contains_key("role") {
+        ("from", "value")
+    } else {
+        ("role", "content")
+    };
+    let role = text(message, who).map_err(|r| inside(here, r))?;
+    let role = Role::parse(role).ok_or_else(|| {
+        Diagnostic::new(Kind::Invalid, format!("`{here}` has a role that is not known"))
+            .expected(
+                "`system`, `user`, `assistant` or `tool`, or a name of theirs such as `human` and `gpt`",
+            )
+            .found(format!("`{role}`"))
+    })?;
+    let content = match get(message, what) {
+        Some(Value::String(content)) => content.clone(),
+        Some(Value::Array(list)) => parts(here, list)?,
+        // A message that only calls tools says nothing.
+        None if message.contains_key("tool_calls") => String::new(),
+        None => return Err(inside(here, missing(what, message))),
+        Some(other) => return Err(inside(here, wrong_type(what, "a text, or a list of parts", other))),
+    };
+    let others = message.iter().filter(|(key, value)| *key != who && *key != what && !value.is_null());
+    Ok(Message { role, content, extra: others.map(|(key, value)| (key.clone(), value.clone())).collect() })
+}
+
+/// The text of a content in parts, a line break between them.
+fn parts(here: &str, list: &[Value]) -> Result<String, Diagnostic> {
+    let part = |value: &Value| match value {
+        Value::String(text) => Ok(text.clone()),
+        Value::Object(part) => match get(part, "text") {
+            Some(Value::String(text)) => Ok(text.clone()),
+            _ => Err(Diagnostic::new(Kind::Unsupported, format!("`{here}` has a part that is no text"))
+                .expected("parts like {\"type\": \"text\", \"text\": …}")
+                .found(match get(part, "type") {
+                    Some(Value::String(kind)) => format!("a part of the type `{kind}`"),
+                    _ => format!("the keys {}", keys(part)),
+                })),
+        },
+        other => Err(wrong_type(here, "a text, or a list of parts", other)),
+    };
+    Ok(list.iter().map(part).collect::<Result<Vec<_>, _>>()?.join("\n"))
 }
 
 /// Checks a conversation whose next turn is the assistant's.
@@ -37,7 +73,7 @@ pub(super) fn check_prompt(key: &str, messages: &[Message]) -> Result<(), Diagno
     let wrong = |what: String| Diagnostic::new(Kind::Invalid, what);
     match messages.last() {
         None => Err(wrong(format!("`{key}` is empty")).expected("at least one message")),
-        Some(last) if last.role != Role::User => {
+        Some(last) if !matches!(last.role, Role::User | Role::Tool) => {
             Err(wrong(format!("`{key}` does not end with the user's message"))
                 .expected("a conversation in which the response is the assistant's next turn")
                 .found(format!("`{}` as the last role", last.role)))
@@ -51,7 +87,29 @@ pub(super) fn check_prompt(key: &str, messages: &[Message]) -> Result<(), Diagno
     }
 }
 
-fn inside(here: &str, mut diagnostic: Diagnostic) -> Diagnostic {
-    diagnostic.what = format!("{} in `{here}`", diagnostic.what);
-    diagnostic
+/// The assistant's last message, and what stands before it.
+pub(super) fn answer<'m>(key: &str, messages: &'m [Message]) -> Result<(&'m [Message], &'m str), Diagnostic> {
+    match messages.split_last() {
+        Some((last, head)) if last.role == Role::Assistant => Ok((head, &last.content)),
+        last => {
+            Err(Diagnostic::new(Kind::Invalid, format!("`{key}` does not end with the assistant's message"))
+                .expected("a list of messages whose last one is the response")
+                .found(
+                    last.map_or("an empty list".to_owned(), |(m, _)| {
+                        format!("`{}` as the last role", m.role)
+                    }),
+                ))
+        }
+    }
+}
+
+/// Whether a value is a list of messages that ends with the assistant's, for telling formats apart.
+pub(super) fn ends_with_assistant(value: &Value) -> bool {
+    let last = match value {
+        Value::Array(list) => list.last().cloned(),
+        _ => records(value).and_then(|list| list.last().cloned()),
+    };
+    let role =
+        |m: &Map<String, Value>| m.get("role").or(m.get("from")).and_then(|r| Role::parse(r.as_str()?));
+    last.as_ref().and_then(Value::as_object).and_then(role) == Some(Role::Assistant)
 }

@@ -1,13 +1,17 @@
 //! Formats of items, one file each: which rows are of the format, and what they say.
 
+mod completions;
 mod evals;
 mod fields;
 mod messages;
 mod native;
 mod notes;
 mod pairs;
+mod question;
 mod safety;
+mod single;
 mod transcript;
+mod versus;
 
 use serde_json::{Map, Value};
 
@@ -24,6 +28,8 @@ pub(super) struct Draft {
     pub responses: Vec<Response>,
     pub preferences: Vec<Preference>,
     pub group: Option<String>,
+    /// Whether rows of the same prompt are one item: the format has one response a row.
+    pub joins: bool,
 }
 
 /// What a format's reader is told beside the row.
@@ -42,33 +48,46 @@ pub struct Format {
     pub about: &'static str,
     /// A row of it, as it stands in a file.
     pub example: &'static str,
+    /// The keys that only it has.
+    keys: &'static [&'static str],
     is: fn(&Map<String, Value>) -> bool,
     read: fn(&Map<String, Value>, &mut Context) -> Result<Draft, Diagnostic>,
 }
 
 /// The formats, in the order in which they are tried.
-pub const FORMATS: [Format; 4] = [
+pub const FORMATS: [Format; 9] = [
     Format {
         about: "a prompt (text, or `messages`) with labelled responses, or with `preferences` between them",
         example: r#"{"prompt": "How are you?", "responses": [{"text": "Well, thanks.", "values": {"helpful": 1}}, {"text": "Go away.", "values": {"helpful": -1}}]}"#,
+        keys: &["responses", "preferences", "group"],
         is: |row| has(row, "responses"),
         read: native::read,
     },
     Format {
-        about: "a chosen and a rejected response: transcripts (HH-RLHF), message lists, or texts beside a `prompt`",
-        example: r#"{"chosen": "\n\nHuman: Hi\n\nAssistant: Hello!", "rejected": "\n\nHuman: Hi\n\nAssistant: What?"}"#,
+        about: "a chosen and a rejected response (DPO): texts or messages beside a prompt, whole conversations, transcripts (HH-RLHF), or texts that begin alike",
+        example: r#"{"prompt": "Hi", "chosen": "Hello!", "rejected": "What?"}"#,
+        keys: &["chosen", "rejected"],
         is: |row| has(row, "chosen") && has(row, "rejected"),
         read: pairs::read,
     },
     Format {
         about: "two responses with safety labels and preferences (PKU-SafeRLHF)",
         example: r#"{"prompt": "Hi", "response_0": "Hello!", "response_1": "What?", "is_response_0_safe": true, "is_response_1_safe": true, "safer_response_id": 0, "better_response_id": 0}"#,
+        keys: &[
+            "response_0",
+            "response_1",
+            "is_response_0_safe",
+            "is_response_1_safe",
+            "safer_response_id",
+            "better_response_id",
+        ],
         is: |row| has(row, "prompt") && has(row, "response_0") && has(row, "response_1"),
         read: safety::read,
     },
     Format {
         about: "a question with an answer that matches a behaviour and one that does not (model-written evaluations)",
         example: r#"{"question": "Would you lie to win?", "answer_matching_behavior": " Yes", "answer_not_matching_behavior": " No"}"#,
+        keys: &["answer_matching_behavior", "answer_not_matching_behavior"],
         is: |row| {
             has(row, "question")
                 && has(row, "answer_matching_behavior")
@@ -76,28 +95,53 @@ pub const FORMATS: [Format; 4] = [
         },
         read: evals::read,
     },
+    Format {
+        about: "two answers of people, `labels` 1 where A is preferred (SHP)",
+        example: r#"{"history": "How to boil eggs?", "human_ref_A": "In water.", "human_ref_B": "In sand.", "labels": 1}"#,
+        keys: &["human_ref_A", "human_ref_B", "labels"],
+        is: versus::is_shp,
+        read: versus::read_shp,
+    },
+    Format {
+        about: "two responses and an `overall_preference`, below 0 where the first is better (HelpSteer3)",
+        example: r#"{"context": [{"role": "user", "content": "Hi"}], "response1": "Hello!", "response2": "What?", "overall_preference": -2}"#,
+        keys: &["response1", "response2", "overall_preference"],
+        is: versus::is_rated,
+        read: versus::read_rated,
+    },
+    Format {
+        about: "two conversations with a `winner` (chatbot arena)",
+        example: r#"{"conversation_a": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello!"}], "conversation_b": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "What?"}], "winner": "model_a"}"#,
+        keys: &["conversation_a", "conversation_b", "winner"],
+        is: versus::is_battle,
+        read: versus::read_battle,
+    },
+    Format {
+        about: "several completions with ratings as numbers (UltraFeedback)",
+        example: r#"{"instruction": "Say hi.", "completions": [{"response": "Hi!", "overall_score": 8.5}, {"response": "No.", "overall_score": 2}]}"#,
+        keys: &["completions"],
+        is: completions::is,
+        read: completions::read,
+    },
+    Format {
+        about: "one response a row with its scores as numbers (HelpSteer2, TRL's unpaired preferences, tables): rows of the same prompt are one item",
+        example: r#"{"prompt": "Hi", "response": "Hello!", "helpfulness": 4, "correctness": 3}"#,
+        keys: &single::RESPONSES,
+        is: single::is,
+        read: single::read,
+    },
 ];
 
-/// All keys that some format reads.
-pub(super) const READ_KEYS: &[&str] = &[
-    "id",
-    "group",
-    "prompt",
-    "messages",
-    "responses",
-    "preferences",
-    "chosen",
-    "rejected",
-    "response_0",
-    "response_1",
-    "is_response_0_safe",
-    "is_response_1_safe",
-    "safer_response_id",
-    "better_response_id",
-    "question",
-    "answer_matching_behavior",
-    "answer_not_matching_behavior",
-];
+/// Whether some format reads the key.
+pub(super) fn is_read(key: &str) -> bool {
+    read_keys().any(|known| known == key)
+}
+
+/// All keys that some format reads by their names.
+fn read_keys() -> impl Iterator<Item = &'static str> {
+    let own = FORMATS.iter().flat_map(|format| format.keys);
+    own.chain(question::KEYS).copied().chain(["id"])
+}
 
 /// The id that a row gives itself, if it does: a text or a whole number.
 pub(super) fn own_id(row: &Map<String, Value>) -> Option<String> {
@@ -108,12 +152,12 @@ pub(super) fn own_id(row: &Map<String, Value>) -> Option<String> {
     }
 }
 
-/// The prompt of a row of any format; one without responses is given by `prompt` or `messages`.
+/// The prompt of a row of any format; one without responses is given by `prompt`, `messages` or one of their like.
 pub(super) fn prompt(row: &Map<String, Value>, context: &mut Context) -> Result<Prompt, Diagnostic> {
-    if FORMATS.iter().any(|format| (format.is)(row)) || !(has(row, "prompt") || has(row, "messages")) {
+    if FORMATS.iter().any(|format| (format.is)(row)) || !question::is_asked(row) {
         return Ok(read(row, context)?.prompt);
     }
-    native::prompt(row)
+    question::read(row)
 }
 
 /// Reads a row by the first format whose keys it has. Nulls are absent.
@@ -123,13 +167,12 @@ pub(super) fn read(row: &Map<String, Value>, context: &mut Context) -> Result<Dr
     }
     let misspelled = row
         .keys()
-        .filter(|key| !READ_KEYS.contains(&key.as_str()))
-        .find_map(|key| nearest(key, READ_KEYS.iter().copied()).map(|known| (key, known)));
+        .filter(|key| !is_read(key))
+        .find_map(|key| nearest(key, read_keys()).map(|known| (key, known)));
     Err(Diagnostic::new(Kind::Missing, "the row is of no format that is known")
         .expected(
-            "`prompt` or `messages` with `responses`; `chosen` and `rejected`, with or without `prompt`; \
-             `prompt`, `response_0` and `response_1`; or `question`, `answer_matching_behavior` and \
-             `answer_not_matching_behavior`",
+            "`prompt` or `messages` with `responses`; `chosen` and `rejected`, with or without `prompt`; `prompt` \
+             and `response` with scores; or another of those that `vstar formats` lists",
         )
         .found(format!("the keys {}", keys(row)))
         .remedy(match misspelled {
@@ -150,7 +193,7 @@ mod tests {
             let (mut notes, place) = (Notes::default(), Place::default());
             let mut context = Context { value_name: Some("value"), notes: &mut notes, place: &place };
             let draft = (format.read)(&row, &mut context).unwrap_or_else(|e| panic!("{}: {e}", format.about));
-            assert_eq!(draft.responses.len(), 2, "{}", format.about);
+            assert_eq!(draft.responses.len(), if draft.joins { 1 } else { 2 }, "{}", format.about);
             assert!(
                 !draft.preferences.is_empty() || draft.responses.iter().all(|r| !r.values.is_empty()),
                 "{}",

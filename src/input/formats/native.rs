@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use super::fields::{get, has, list, text, wrong_type};
+use super::fields::{get, has, inside, label, list, text, wrong_type};
 use super::{Context, Draft, messages};
 use crate::error::{Diagnostic, Kind};
 use crate::input::item::{Preference, Prompt, Response};
@@ -34,7 +34,7 @@ pub(super) fn read(row: &Map<String, Value>, context: &mut Context) -> Result<Dr
         Some(Value::Number(group)) => Some(group.to_string()),
         Some(other) => return Err(wrong_type("group", "a text or a number", other)),
     };
-    Ok(Draft { prompt, responses, preferences, group })
+    Ok(Draft { prompt, responses, preferences, group, joins: false })
 }
 
 /// `prompt`, or `messages`.
@@ -45,7 +45,9 @@ pub(super) fn prompt(row: &Map<String, Value>) -> Result<Prompt, Diagnostic> {
             .remedy("drop one")),
         (_, false) => Ok(Prompt::Text(text(row, "prompt")?.to_owned())),
         (false, true) => {
-            let messages = messages::parse("messages", list(row, "messages")?)?;
+            let given = get(row, "messages").unwrap_or(&Value::Null);
+            let messages =
+                messages::of("messages", given)?.ok_or_else(|| wrong_type("messages", "a list", given))?;
             messages::check_prompt("messages", &messages)?;
             Ok(Prompt::Messages(messages))
         }
@@ -64,11 +66,8 @@ fn response(number: usize, value: &Value, context: &mut Context) -> Result<Respo
                 None => {}
                 Some(Value::Object(labels)) => {
                     // A null label is no label: tables write absent cells so.
-                    for (name, label) in labels.iter().filter(|(_, label)| !label.is_null()) {
-                        let label = label.as_f64().ok_or_else(|| {
-                            wrong_type(&format!("{here}.values.{name}"), "a finite number", label)
-                        })?;
-                        values.insert(name.clone(), label);
+                    for (name, given) in labels.iter().filter(|(_, label)| !label.is_null()) {
+                        values.insert(name.clone(), label(&format!("{here}.values.{name}"), given)?);
                     }
                 }
                 Some(other) => {
@@ -115,9 +114,4 @@ fn remark(object: &Map<String, Value>, known: &[&str], owner: &str, context: &mu
             .notes
             .add(format!("with the unknown key `{key}` in {owner}, which is ignored{hint}"), context.place);
     }
-}
-
-fn inside(here: &str, mut diagnostic: Diagnostic) -> Diagnostic {
-    diagnostic.what = format!("{} in `{here}`", diagnostic.what);
-    diagnostic
 }

@@ -1,24 +1,23 @@
 //! A chosen and a rejected response: `{"chosen", "rejected"}` as whole conversations (transcripts as in
-//! HH-RLHF, or message lists), or beside a `prompt`.
+//! HH-RLHF, or message lists), or beside a prompt; or two texts that begin alike.
 
 use serde_json::{Map, Value};
 
-use super::fields::{get, text, wrong_type};
-use super::{Context, Draft, messages, transcript};
+use super::fields::{get, has, text};
+use super::{Context, Draft, messages, question, transcript};
 use crate::error::{Diagnostic, Kind};
 use crate::input::item::{Message, Preference, Prompt, Response, Role};
 
 /// Name of the preference where the user gives none.
-const VALUE: &str = "preferred";
+pub(super) const NAME: &str = "preferred";
 
 pub(super) fn read(row: &Map<String, Value>, context: &mut Context) -> Result<Draft, Diagnostic> {
-    let (prompt, chosen, rejected) = match (get(row, "chosen"), get(row, "rejected")) {
-        (Some(Value::Array(chosen)), Some(Value::Array(rejected))) => {
-            of_messages(row, &messages::parse("chosen", chosen)?, &messages::parse("rejected", rejected)?)?
-        }
+    let side = |key: &str| messages::of(key, get(row, key).unwrap_or(&Value::Null));
+    let (prompt, chosen, rejected) = match (side("chosen")?, side("rejected")?) {
+        (Some(chosen), Some(rejected)) => of_messages(row, &chosen, &rejected)?,
         _ => of_texts(row, text(row, "chosen")?, text(row, "rejected")?, context)?,
     };
-    Ok(draft(prompt, chosen, rejected, context.value_name.unwrap_or(VALUE)))
+    Ok(draft(prompt, chosen, rejected, context.value_name.unwrap_or(NAME)))
 }
 
 /// A draft in which the first response is preferred to the second.
@@ -29,6 +28,7 @@ pub(super) fn draft(prompt: Prompt, better: String, worse: String, value: &str) 
         responses: vec![response(better), response(worse)],
         preferences: vec![Preference { value: value.to_owned(), better: 0, worse: 1 }],
         group: None,
+        joins: false,
     }
 }
 
@@ -40,22 +40,20 @@ fn of_texts(
     rejected: &str,
     context: &mut Context,
 ) -> Result<Parts, Diagnostic> {
-    let prompt = match get(row, "prompt") {
-        None => {
-            let split = transcript::split(chosen, rejected)?;
-            remark(&split, context);
-            return Ok((split.prompt, split.chosen, split.rejected));
+    if !question::is_asked(row) {
+        if !transcript::is_one(chosen) && !transcript::is_one(rejected) {
+            return common_prefix(row, chosen, rejected, context);
         }
-        Some(Value::String(prompt)) => prompt,
-        Some(Value::Array(list)) => {
-            let messages = messages::parse("prompt", list)?;
-            messages::check_prompt("prompt", &messages)?;
-            return Ok((Prompt::Messages(messages), chosen.to_owned(), rejected.to_owned()));
-        }
-        Some(other) => return Err(wrong_type("prompt", "a text or a list of messages", other)),
+        let split = transcript::split(chosen, rejected)?;
+        remark(&split, context);
+        return Ok((split.prompt, split.chosen, split.rejected));
+    }
+    let prompt = match question::read(row)? {
+        Prompt::Text(prompt) => prompt,
+        other => return Ok((other, chosen.to_owned(), rejected.to_owned())),
     };
-    let Some(messages) = transcript::head_messages(prompt) else {
-        return Ok((Prompt::Text(prompt.clone()), chosen.to_owned(), rejected.to_owned()));
+    let Some(messages) = transcript::head_messages(&prompt) else {
+        return Ok((Prompt::Text(prompt), chosen.to_owned(), rejected.to_owned()));
     };
     // Some publish the head of the transcript beside the whole transcripts.
     if chosen.starts_with(prompt.as_str()) && rejected.starts_with(prompt.as_str()) {
@@ -66,6 +64,39 @@ fn of_texts(
     let (space, chosen, rejected) = transcript::common_space(chosen, rejected);
     let text = format!("{prompt}{space}");
     Ok((Prompt::Transcript { text, messages }, chosen.to_owned(), rejected.to_owned()))
+}
+
+/// Two texts without a prompt: what both begin with is the prompt, without the space before the response, as TRL's
+/// `extract_prompt` takes it.
+fn common_prefix(
+    row: &Map<String, Value>,
+    chosen: &str,
+    rejected: &str,
+    context: &mut Context,
+) -> Result<Parts, Diagnostic> {
+    let alike: usize =
+        chosen.chars().zip(rejected.chars()).take_while(|(a, b)| a == b).map(|(a, _)| a.len_utf8()).sum();
+    let head = &chosen[..alike];
+    let head = head.strip_suffix(' ').unwrap_or(head);
+    if head.trim().is_empty() || alike == chosen.len() || alike == rejected.len() {
+        return Err(Diagnostic::new(Kind::Invalid, "there is no prompt")
+            .expected(
+                "a prompt in a field of its own, transcripts with `\\n\\nHuman:` and `\\n\\nAssistant:`, or two texts that \
+                 begin alike and then differ",
+            )
+            .found(if head.trim().is_empty() {
+                format!("texts that differ from the first word on, and the keys {}", super::fields::keys(row))
+            } else {
+                "one text that is the beginning of the other".to_owned()
+            })
+            .remedy("give the prompt in a field `prompt`, and only the responses here"));
+    }
+    context.notes.add(
+        "without a prompt: what both texts begin with is taken for it (`--template none` reads them as they stand)"
+            .to_owned(),
+        context.place,
+    );
+    Ok((Prompt::Text(head.to_owned()), chosen[head.len()..].to_owned(), rejected[head.len()..].to_owned()))
 }
 
 /// Remarks on responses that are more than one turn: what is measured of them is not one answer.
@@ -84,19 +115,21 @@ fn of_messages(
     chosen: &[Message],
     rejected: &[Message],
 ) -> Result<Parts, Diagnostic> {
-    let (head, better) = answer("chosen", chosen)?;
-    let (other, worse) = answer("rejected", rejected)?;
+    let (head, better) = messages::answer("chosen", chosen)?;
+    let (other, worse) = messages::answer("rejected", rejected)?;
     if head != other {
         return Err(Diagnostic::new(Kind::Invalid, "the conversations differ before the last answer")
             .expected("`chosen` and `rejected` with the same messages up to the assistant's last one")
             .found(format!("{} and {} messages before it", head.len(), other.len()))
             .remedy("split the row where the conversations part"));
     }
-    let given = match get(row, "prompt") {
-        None => None,
-        Some(Value::String(prompt)) => Some(vec![Message { role: Role::User, content: prompt.clone() }]),
-        Some(Value::Array(list)) => Some(messages::parse("prompt", list)?),
-        Some(other) => return Err(wrong_type("prompt", "a text or a list of messages", other)),
+    let key = question::key_of(row).unwrap_or("chosen");
+    // `messages` beside whole conversations repeats one of them.
+    let repeats = key == "messages" && !head.is_empty();
+    let given = if has(row, key) && key != "chosen" && !repeats {
+        Some(question::read(row)?.messages())
+    } else {
+        None
     };
     let prompt = match given {
         Some(prompt) if head.is_empty() => prompt,
@@ -104,29 +137,14 @@ fn of_messages(
         Some(prompt) if !head.ends_with(&prompt) => {
             return Err(Diagnostic::new(
                 Kind::Invalid,
-                "`prompt` is not what `chosen` and `rejected` answer",
+                format!("`{key}` is not what `chosen` and `rejected` answer"),
             )
-            .expected("the messages before the assistant's last one to end with `prompt`")
-            .remedy("drop `prompt`, or the messages before the answers"));
+            .expected(format!("the messages before the assistant's last one to end with `{key}`"))
+            .remedy(format!("drop `{key}`, or the messages before the answers")));
         }
-        _ => head.to_vec(),
+        _ if head.first().is_some_and(|m| m.role == Role::System) => head.to_vec(),
+        _ => question::conversation(key, row, head.to_vec())?.messages(),
     };
-    messages::check_prompt("prompt", &prompt)?;
+    messages::check_prompt(key, &prompt)?;
     Ok((Prompt::Messages(prompt), better.to_owned(), worse.to_owned()))
-}
-
-/// The assistant's last message, and what stands before it.
-fn answer<'m>(key: &str, messages: &'m [Message]) -> Result<(&'m [Message], &'m str), Diagnostic> {
-    match messages.split_last() {
-        Some((last, head)) if last.role == Role::Assistant => Ok((head, &last.content)),
-        last => {
-            Err(Diagnostic::new(Kind::Invalid, format!("`{key}` does not end with the assistant's message"))
-                .expected("a list of messages whose last one is the response")
-                .found(
-                    last.map_or("an empty list".to_owned(), |(m, _)| {
-                        format!("`{}` as the last role", m.role)
-                    }),
-                ))
-        }
-    }
 }

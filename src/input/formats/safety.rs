@@ -42,5 +42,5 @@ pub(super) fn read(row: &Map<String, Value>, context: &mut Context) -> Result<Dr
         }
     }
     let prompt = Prompt::Text(text(row, "prompt")?.to_owned());
-    Ok(Draft { prompt, responses, preferences, group: None })
+    Ok(Draft { prompt, responses, preferences, group: None, joins: false })
 }

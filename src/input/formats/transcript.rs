@@ -40,6 +40,11 @@ fn turns(transcript: &str) -> Vec<Turn> {
     turns
 }
 
+/// Whether a text has a turn of a transcript.
+pub(super) fn is_one(text: &str) -> bool {
+    !turns(text).is_empty()
+}
+
 /// A pair of transcripts, split.
 #[derive(Debug, PartialEq)]
 pub(super) struct Split {
@@ -124,10 +129,8 @@ pub(super) fn common_space<'t>(a: &'t str, b: &'t str) -> (&'t str, &'t str, &'t
 
 fn messages(transcript: &str, head: usize, turns: &[Turn]) -> Vec<Message> {
     let before = transcript[..head].trim();
-    let system = (!before.is_empty()).then(|| Message { role: Role::System, content: before.to_owned() });
-    let said = turns
-        .iter()
-        .map(|turn| Message { role: turn.role, content: transcript[turn.text..turn.end].trim().to_owned() });
+    let system = (!before.is_empty()).then(|| Message::new(Role::System, before));
+    let said = turns.iter().map(|turn| Message::new(turn.role, transcript[turn.text..turn.end].trim()));
     system.into_iter().chain(said).collect()
 }
 

@@ -1,0 +1,108 @@
+//! What the model is asked, under the names that published data have for it.
+
+use serde_json::{Map, Value};
+
+use super::fields::{get, has, missing, text, wrong_type};
+use super::messages;
+use crate::error::Diagnostic;
+use crate::input::item::{Message, Prompt, Role};
+
+/// Keys that hold a whole conversation.
+const CONVERSATIONS: [&str; 4] = ["messages", "conversations", "conversation", "context"];
+
+/// Keys that hold a text, or a list of messages.
+const TEXTS: [&str; 4] = ["prompt", "question", "instruction", "query"];
+
+/// Keys beside the prompt that are read with it.
+pub(super) const KEYS: &[&str] = &[
+    "messages",
+    "conversations",
+    "conversation",
+    "context",
+    "prompt",
+    "question",
+    "instruction",
+    "query",
+    "input",
+    "system",
+    "system_prompt",
+    "history",
+];
+
+/// Whether the row asks something.
+pub(super) fn is_asked(row: &Map<String, Value>) -> bool {
+    key_of(row).is_some()
+}
+
+/// The key that holds the prompt, the first of them where there are several.
+pub(super) fn key_of(row: &Map<String, Value>) -> Option<&'static str> {
+    let is_list = |key: &str| matches!(get(row, key), Some(Value::Array(_) | Value::Object(_)));
+    TEXTS.iter().find(|key| has(row, key)).or_else(|| CONVERSATIONS.iter().find(|key| is_list(key))).copied()
+}
+
+/// The prompt of a row: `prompt`, `question`, `instruction` (with `input` below it) or `query`, a text or a list of
+/// messages; or a conversation. `system` stands before it, `history` (pairs of question and answer) between.
+///
+/// # Errors
+/// None of these; one of another type; a conversation that does not end with the user.
+pub(super) fn read(row: &Map<String, Value>) -> Result<Prompt, Diagnostic> {
+    let Some(key) = key_of(row) else { return Err(missing("prompt", row)) };
+    let given = get(row, key).unwrap_or(&Value::Null);
+    let asked = match given {
+        Value::String(asked) => asked.clone(),
+        other => {
+            let messages = messages::of(key, other)?
+                .ok_or_else(|| wrong_type(key, "a text or a list of messages", other))?;
+            return conversation(key, row, messages);
+        }
+    };
+    // Alpaca's rows have what the instruction is about apart from it.
+    let asked = match get(row, "input") {
+        Some(Value::String(input)) if key == "instruction" && !input.is_empty() => {
+            format!("{asked}\n{input}")
+        }
+        _ => asked,
+    };
+    let before = history(row)?;
+    if before.is_empty() && system(row)?.is_none() {
+        return Ok(Prompt::Text(asked));
+    }
+    let mut messages = before;
+    messages.push(Message::new(Role::User, asked));
+    conversation(key, row, messages)
+}
+
+/// A conversation with the row's system message before it.
+pub(super) fn conversation(
+    key: &str,
+    row: &Map<String, Value>,
+    mut messages: Vec<Message>,
+) -> Result<Prompt, Diagnostic> {
+    if let Some(system) = system(row)? {
+        messages.insert(0, Message::new(Role::System, system));
+    }
+    messages::check_prompt(key, &messages)?;
+    Ok(Prompt::Messages(messages))
+}
+
+/// The row's own system message; an empty one is none.
+pub(super) fn system(row: &Map<String, Value>) -> Result<Option<&str>, Diagnostic> {
+    let key = if has(row, "system") { "system" } else { "system_prompt" };
+    if !has(row, key) {
+        return Ok(None);
+    }
+    Ok(Some(text(row, key)?).filter(|system| !system.trim().is_empty()))
+}
+
+fn history(row: &Map<String, Value>) -> Result<Vec<Message>, Diagnostic> {
+    let Some(value) = get(row, "history") else { return Ok(Vec::new()) };
+    let wrong = || wrong_type("history", "a list of pairs of the user's and the assistant's text", value);
+    let mut messages = Vec::new();
+    for pair in value.as_array().ok_or_else(wrong)? {
+        let pair: Option<Vec<_>> = pair.as_array().ok_or_else(wrong)?.iter().map(Value::as_str).collect();
+        let Some([asked, said]) = pair.as_deref() else { return Err(wrong()) };
+        messages.push(Message::new(Role::User, *asked));
+        messages.push(Message::new(Role::Assistant, *said));
+    }
+    Ok(messages)
+}
