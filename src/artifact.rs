@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
 
-/// How the name of a temporary file begins, and ends.
+/// How the name of a temporary file begins, before the number of the process, and ends.
 const PREFIX: &str = ".vstar-";
 const SUFFIX: &str = ".tmp";
 
@@ -25,8 +25,17 @@ pub fn write_with(path: &Path, fill: impl FnOnce(&mut dyn Write) -> Result<()>) 
         _ => Path::new("."),
     };
     create_folder(folder)?;
+    persist(filled(folder, path, fill)?, path)
+}
+
+/// A temporary file in a folder with what `fill` writes, synced.
+fn filled(
+    folder: &Path,
+    path: &Path,
+    fill: impl FnOnce(&mut dyn Write) -> Result<()>,
+) -> Result<tempfile::NamedTempFile> {
     let mut temporary = tempfile::Builder::new()
-        .prefix(PREFIX)
+        .prefix(&format!("{PREFIX}{}-", std::process::id()))
         .suffix(SUFFIX)
         .tempfile_in(folder)
         .map_err(|e| Error::io("write into", folder, e))?;
@@ -37,8 +46,58 @@ pub fn write_with(path: &Path, fill: impl FnOnce(&mut dyn Write) -> Result<()>) 
     }
     temporary.as_file().sync_all().map_err(|e| Error::io("write", path, e))?;
     set_ordinary_permissions(temporary.as_file()).map_err(|e| Error::io("write", path, e))?;
-    temporary.persist(path).map_err(|e| Error::io("rename into place", path, e.error))?;
-    Ok(())
+    Ok(temporary)
+}
+
+fn persist(temporary: tempfile::NamedTempFile, path: &Path) -> Result<()> {
+    temporary.persist(path).map(|_| ()).map_err(|e| Error::io("rename into place", path, e.error))
+}
+
+/// Writes files that belong together: all are written beside their places before the first is moved. The last one says
+/// that the others are there: it is taken away first and comes last, so that files of two times never stand together
+/// with it.
+///
+/// # Errors
+/// The file system's error with the path; until all are written the old files stay.
+pub fn write_together(folder: &Path, files: &[(&str, &[u8])]) -> Result<()> {
+    create_folder(folder)?;
+    let mut written = Vec::with_capacity(files.len());
+    for (name, bytes) in files {
+        let path = folder.join(name);
+        let temporary =
+            filled(folder, &path, |w| w.write_all(bytes).map_err(|e| Error::io("write", &path, e)))?;
+        written.push((temporary, path));
+    }
+    if let Some((_, last)) = written.last() {
+        remove_file(last)?;
+    }
+    written.into_iter().try_for_each(|(temporary, path)| persist(temporary, &path))
+}
+
+/// Whether a process that carries this number runs on this machine; where that cannot be known, it does.
+fn runs(process: &str) -> bool {
+    let processes = Path::new("/proc");
+    !processes.join("self").exists() || processes.join(process).exists()
+}
+
+/// Removes what processes that run no more left in a folder: entries whose names begin with `prefix` and the number of
+/// the process. What cannot be removed stays.
+pub fn clear_dead(folder: &Path, prefix: &str) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let process =
+            name.strip_prefix(prefix).and_then(|rest| rest.split_once('-')).map(|(process, _)| process);
+        let is_dead = |p: &str| !p.is_empty() && p.bytes().all(|b| b.is_ascii_digit()) && !runs(p);
+        if process.is_some_and(is_dead) {
+            let path = entry.path();
+            let _ = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+        }
+    }
+}
+
+/// Removes what writes of processes that run no more left in a folder.
+pub fn clear_dead_writes(folder: &Path) {
+    clear_dead(folder, PREFIX);
 }
 
 /// Writes bytes whole or not at all.

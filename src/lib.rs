@@ -34,7 +34,7 @@
 //! [`input`] → [`model`] → [`forest`] → [`check`] → [`observations`] → [`capture`] → [`judge`] → [`config`] → [`probe`] →
 //! [`document`] → [`theory`] → [`report`] → [`simulate`] → [`steer`] → [`organism`] → [`fit`] → [`coverage`] → [`run`] →
 //! [`commands`],
-//! beside the small shared ones: [`error`], [`json`], [`units`], [`artifact`], [`store`], [`sets`], [`linalg`]; [`prelude`] names what
+//! beside the small shared ones: [`error`], [`guard`], [`json`], [`source`], [`units`], [`artifact`], [`store`], [`sets`], [`linalg`]; [`prelude`] names what
 //! most programs need.
 //! `tests/it/architecture.rs` reads the `use` lines and holds everyone to it.
 
@@ -52,6 +52,7 @@ pub mod document;
 pub mod error;
 pub mod fit;
 pub mod forest;
+pub mod guard;
 pub mod input;
 pub mod json;
 pub mod judge;
@@ -66,6 +67,7 @@ pub mod report;
 pub mod run;
 pub mod sets;
 pub mod simulate;
+pub mod source;
 pub mod steer;
 pub mod store;
 pub mod theory;

@@ -7,10 +7,11 @@ use super::args::{CaptureArgs, JudgeArgs};
 use super::terminal::bars::Bars;
 use super::terminal::memory::mebibytes;
 use crate::capture::Job;
-use crate::error::{Diagnostic, Result};
+use crate::error::{Diagnostic, Excerpt, Result};
 use crate::model::weights::Count;
 use crate::observations::OBSERVATIONS;
 use crate::run::capture::{Prepared, capture_into};
+use crate::run::joined;
 use crate::run::judges::Judges;
 use crate::store::Store;
 
@@ -19,6 +20,7 @@ pub const SHARDS: &str = "shards";
 
 /// Reads residual streams.
 pub fn capture(args: &CaptureArgs) -> Result<()> {
+    joined::not_a_run(&args.out)?;
     let prepared = Prepared::fetched(&args.options()?, &mut Bars::new())?;
     let store = Store::open(&args.out.join(SHARDS))?;
     capture_only(&prepared, &args.out, &store)?;
@@ -27,6 +29,7 @@ pub fn capture(args: &CaptureArgs) -> Result<()> {
 
 fn capture_only(prepared: &Prepared, out: &Path, store: &Store) -> Result<()> {
     let job = prepared.job()?;
+    joined::replaces_nothing(prepared, &job, out)?;
     describe(prepared, &job);
     capture_into(prepared, &job, store, out, &mut Bars::new())?;
     println!("{} rows in {}", job.rows.len(), out.join(OBSERVATIONS).display());
@@ -36,6 +39,7 @@ fn capture_only(prepared: &Prepared, out: &Path, store: &Store) -> Result<()> {
 /// Lets the model choose. Where `out` holds no observations yet, the bare context is captured first.
 pub fn judge(args: &JudgeArgs) -> Result<()> {
     let out = &args.capture.out;
+    joined::not_a_run(out)?;
     let mut options = args.capture.options()?;
     let fresh = !out.join(OBSERVATIONS).is_file();
     if fresh {
@@ -102,6 +106,13 @@ pub fn describe(prepared: &Prepared, job: &Job) {
         println!(
             "note: the template takes no system message; the constitution heads the user's message ({} rows)",
             job.folded
+        );
+    }
+    if let Some(own) = prepared.template.own_system().filter(|_| !prepared.judged().is_empty()) {
+        println!(
+            "note: where there is no system message the chat template writes its own, “{}”: the bare context has it, and \
+             constitutions stand in its place; placebo constitutions tell the two apart",
+            Excerpt(&own)
         );
     }
     if !prepared.model.unused.is_empty() {

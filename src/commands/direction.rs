@@ -242,6 +242,7 @@ pub fn direction_into(
     let directions = Directions {
         model: model.identity.name.clone(),
         model_type: model.decoder.config().family.model_type().to_owned(),
+        model_sha256: model.identity.fingerprint(),
         layers: layers.clone(),
         width,
         arrays: [(options.name.clone(), flat)].into_iter().collect(),
@@ -268,6 +269,7 @@ pub fn direction_into(
             span: request.response.map_or([0, 0], |s| [s.start, s.end]),
             pooled: None,
             tokens: None,
+            sequence_sha256: None,
         })
         .collect();
     let out = &options.out;

@@ -57,6 +57,7 @@ fn weight(text: &str) -> Result<(String, f64), String> {
 /// Fits, writes the report, prints its summary.
 pub fn fit(args: &FitArgs) -> crate::error::Result<()> {
     let begun = Instant::now();
+    crate::run::joined::fits_into(&args.observations, &args.out)?;
     let need = fit_memory(&args.observations, args.reference.as_deref())?;
     println!(
         "{} rows of width {}: a factorisation takes about {}",

@@ -107,6 +107,7 @@ pub fn main() -> ExitCode {
             EnvFilter::try_from_env("VSTAR_LOG").unwrap_or_else(|_| EnvFilter::new("vstar=warn")),
         )
         .with_writer(std::io::stderr)
+        .event_format(terminal::log::Lines)
         .init();
     match dispatch(cli.command) {
         Ok(()) => match terminal::out::failure() {

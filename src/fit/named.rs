@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Diagnostic, Kind, Place, Result};
 use crate::fit::folder::{DIRECTIONS, read_directions, read_report};
+use crate::model::Identity;
 use crate::report::export::Directions;
 use crate::units::Layer;
 
@@ -39,7 +40,7 @@ impl Named {
         let (directions, file) = if path.is_dir() {
             (read_directions(path)?, path.join(DIRECTIONS))
         } else {
-            let bytes = std::fs::read(path).map_err(|e| crate::error::Error::io("read", path, e))?;
+            let bytes = crate::source::read(path, crate::source::LARGE)?;
             (crate::report::export::from_safetensors(&bytes, &Place::file(path))?, path.to_owned())
         };
         let (name, pinned) = match name.rsplit_once('@') {
@@ -56,6 +57,23 @@ impl Named {
             named.at(layer)?;
         }
         Ok(named)
+    }
+
+    /// Refuses a direction of another model; a file that does not say whose it is is taken at its word.
+    ///
+    /// # Errors
+    /// [`Kind::RunConflict`] with both models.
+    pub fn check_model(&self, identity: &Identity) -> Result<()> {
+        let own = &self.directions.model_sha256;
+        if own.is_empty() || *own == identity.fingerprint() {
+            return Ok(());
+        }
+        Err(Diagnostic::new(Kind::RunConflict, "the direction was fitted in another model")
+            .at(Place::file(&self.file).id(&self.name))
+            .expected(format!("a direction of `{}`, of the same config and weights", identity.name))
+            .found(format!("one of `{}`", self.directions.model))
+            .remedy("fit one in this model; --any-model carries it over on purpose")
+            .into())
     }
 
     /// d.

@@ -12,6 +12,7 @@ use crate::fit::folder::DIRECTIONS;
 use crate::fit::problem::{Posed, pose};
 use crate::fit::roster::{cards, roster};
 use crate::input::{Constitution, Roster};
+use crate::model::Identity;
 use crate::observations::ROWS;
 use crate::observations::{Observations, read_rows};
 use crate::report::export::{Directions, to_estimates_csv, to_safetensors};
@@ -88,18 +89,21 @@ pub fn fit_into(options: &FitOptions) -> Result<Report> {
     }
     let (analysis, posed) = analysed(&observations, &roster, &options.settings, options.seed)?;
     let file = to_safetensors(&directions(&observations, &analysis));
-    artifact::write_bytes(&options.out.join(DIRECTIONS), &file)?;
     let provenance = provenance(options, &observations, posed.source.selection.name())?;
     let cards = cards(&observations, &roster, &options.constitutions);
     let mut report = Report::new(provenance, &analysis, cards);
     add_skipped(&mut report, options, &observations);
     name_items(&mut report, &options.observations, posed.source.selection.rows());
-    let write = |name: &str, text: String| artifact::write_bytes(&options.out.join(name), text.as_bytes());
-    write("report.json", to_json(&report)?)?;
-    write("estimates.csv", to_estimates_csv(&report.estimates))?;
     let page = page(&report);
-    write("report.md", page.to_markdown())?;
-    write("report.html", page.to_html())?;
+    let texts = [
+        ("estimates.csv", to_estimates_csv(&report.estimates)),
+        ("report.md", page.to_markdown()),
+        ("report.html", page.to_html()),
+        ("report.json", to_json(&report)?),
+    ];
+    let mut files: Vec<(&str, &[u8])> = vec![(DIRECTIONS, &file)];
+    files.extend(texts.iter().map(|(name, text)| (*name, text.as_bytes())));
+    artifact::write_together(&options.out, &files)?;
     Ok(report)
 }
 
@@ -251,11 +255,16 @@ fn provenance(options: &FitOptions, observations: &Observations, reference: &str
 /// `v_star.VALUE`, `v_c.CONSTITUTION`, `w`: f32 `[len(layers), d]`.
 fn directions(observations: &Observations, analysis: &Analysis) -> Directions {
     let recipe = observations.meta().extra.get("recipe").and_then(|text| serde_json::from_str(text).ok());
+    let model_sha256 = recipe
+        .as_ref()
+        .and_then(|r: &Value| serde_json::from_value::<Identity>(r["model"].clone()).ok())
+        .map(|identity| identity.fingerprint());
     let family = recipe.as_ref().and_then(|r: &Value| r["model"]["family"].as_str());
     let flat = |layers: &Vec<Vec<f64>>| layers.iter().flatten().map(|&v| v as f32).collect();
     Directions {
         model: observations.meta().model.clone(),
         model_type: family.unwrap_or_default().to_owned(),
+        model_sha256: model_sha256.unwrap_or_default(),
         layers: observations.layers().to_vec(),
         width: observations.hidden_size(),
         arrays: analysis.directions.iter().map(|(name, layers)| (name.clone(), flat(layers))).collect(),

@@ -68,6 +68,7 @@ mod tests {
             span: [0, 1],
             pooled: None,
             tokens: tokens.map(<[u32]>::to_vec),
+            sequence_sha256: None,
         }
     }
 

@@ -12,6 +12,7 @@ use super::embedded;
 use super::name::nearest;
 use crate::artifact;
 use crate::error::{Diagnostic, Error, Kind, Place, Result};
+use crate::source;
 use crate::units::OneOf;
 
 /// Largest TOML file that is read, in bytes.
@@ -125,8 +126,7 @@ impl Document {
                 .found(format!("{} bytes", meta.len()))
                 .into());
         }
-        let bytes = std::fs::read(path).map_err(|e| Error::io("read", path, e))?;
-        Self::from_bytes(path, bytes)
+        Self::from_bytes(path, source::read(path, MAX_FILE)?)
     }
 
     /// A file whose bytes are at hand.

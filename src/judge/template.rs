@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 use minijinja::{Environment, UndefinedBehavior, context};
 use serde::Deserialize;
 
-use crate::error::{Diagnostic, Error, Kind, Place, Result};
+use crate::error::{Diagnostic, Kind, Place, Result};
 use crate::input::Prompt;
 use crate::model::Model;
 use crate::model::chat::Template as ChatTemplate;
+use crate::source;
 
 /// A judge template as its file says it.
 #[derive(Debug, Clone, Deserialize)]
@@ -153,7 +154,7 @@ impl JudgeTemplate {
             }
             None => {
                 let path = Path::new(name);
-                let text = std::fs::read_to_string(path).map_err(|e| Error::io("read", path, e))?;
+                let text = source::read_text(path, source::SMALL)?;
                 Self::parse(&text, path)?
             }
         };

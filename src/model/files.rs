@@ -58,8 +58,11 @@ impl ModelFiles {
     /// # Errors
     /// The file system's error.
     pub fn in_memory(files: &[(&str, &[u8])]) -> Result<Self> {
+        const PREFIX: &str = "vstar-model-";
+        // A process that was killed could not remove its own.
+        artifact::clear_dead(&std::env::temp_dir(), PREFIX);
         let temporary = tempfile::Builder::new()
-            .prefix("vstar-model-")
+            .prefix(&format!("{PREFIX}{}-", std::process::id()))
             .tempdir()
             .map_err(|e| Error::io("make folder", std::env::temp_dir(), e))?;
         for (name, bytes) in files {

@@ -14,6 +14,7 @@ use super::embedded;
 use super::files::ModelFiles;
 use super::gguf;
 use super::hub::{self, Downloads};
+use super::naming;
 use super::text::TextEncoder;
 use super::tokenizer::{ModelText, read_text};
 use super::weights::{Count, Quantization, Rounded, bits_per_weight};
@@ -45,12 +46,16 @@ const EMBEDDED: &str = "embedded:";
 
 impl ModelSource {
     /// Reads `DIR`, `FILE.gguf`, `owner/name`, `owner/name:FILE.gguf`, `owner/name:Q4_K_M` or `embedded:NAME`. What
-    /// is on this disk wins over an id on the hub; `revision` goes with the hub alone.
+    /// is on this disk wins over an id on the hub; `revision` goes with the hub alone. The address of a model's page
+    /// stands for its id, a folder `models--owner--name` of the hub's cache for its commit, and GPT-2's old names
+    /// without owner for the new ones.
     ///
     /// # Errors
     /// [`Kind::Missing`] for a name that is none of them; [`Kind::Invalid`] for a revision of something
     /// that has none.
     pub fn parse(name: &str, revision: Option<&str>) -> Result<Self> {
+        let (name, addressed) = naming::unaddressed(name);
+        let (name, revision) = (name.as_str(), revision.or(addressed.as_deref()));
         let path = PathBuf::from(name);
         let on_hub = |id: &str, gguf: Option<&str>| Self::Hub {
             id: id.to_owned(),
@@ -60,7 +65,7 @@ impl ModelSource {
         let source = if let Some(embedded) = name.strip_prefix(EMBEDDED) {
             Self::Embedded(embedded.to_owned())
         } else if path.is_dir() {
-            Self::Folder(path)
+            Self::Folder(naming::snapshot(path)?)
         } else if gguf::is_gguf(&path) {
             Self::Gguf(path)
         } else if let Some((id, file)) = hub::gguf_id(name).filter(|_| !path.exists()) {
@@ -74,7 +79,7 @@ impl ModelSource {
                      model on the hub, owner/name, with :FILE.gguf or :TYPE for a GGUF file there; or embedded:NAME",
                 )
                 .found(if path.exists() { "a file that is not GGUF" } else { "no such file or folder" })
-                .remedy("check the path")
+                .remedy("check the path; an id on the hub has an owner")
                 .into());
         };
         match (&source, revision) {
@@ -155,6 +160,10 @@ pub struct Identity {
     pub config_sha256: String,
     /// SHA-256 of `tokenizer.json`, or of the metadata of a GGUF file.
     pub tokenizer_sha256: String,
+    /// SHA-256 of the special and added tokens that the files beside the tokenizer name; empty for a GGUF file, whose
+    /// metadata hold them.
+    #[serde(default)]
+    pub special_sha256: String,
     /// SHA-256 of each weight file, by file name.
     pub weights_sha256: BTreeMap<String, String>,
     /// SHA-256 of the chat template; empty where the model has none.
@@ -165,6 +174,16 @@ pub struct Identity {
     /// Bits in which the weights that the decoder reads are stored, after rounding, over their number.
     #[serde(default)]
     pub bits_per_weight: Option<f64>,
+}
+
+impl Identity {
+    /// Identifies the function that the weights compute: family, config, weights and their rounding, wherever they lie
+    /// and whatever they are called.
+    pub fn fingerprint(&self) -> String {
+        let weights: Vec<&String> = self.weights_sha256.values().collect();
+        let all = serde_json::json!([self.family, self.config_sha256, weights, self.quantize]);
+        artifact::sha256(all.to_string().as_bytes())
+    }
 }
 
 /// A model with everything that goes with it.
@@ -209,7 +228,7 @@ impl Model {
             },
         };
         let Described { config, text, config_sha256, weights } = Described::read(files, &read)?;
-        let ModelText { encoder, special, chat, sha256: tokenizer_sha256 } = text;
+        let ModelText { encoder, special, chat, sha256: tokenizer_sha256, special_sha256 } = text;
         let mut weights_sha256 = BTreeMap::new();
         for path in weights.paths() {
             let file = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
@@ -236,6 +255,7 @@ impl Model {
             parameters: weights.parameters(),
             config_sha256,
             tokenizer_sha256,
+            special_sha256,
             weights_sha256,
             template_sha256: chat.as_ref().map_or_else(String::new, |t| artifact::sha256(t.as_bytes())),
             quantize: options.quantize.map_or_else(String::new, |q| q.name().to_owned()),

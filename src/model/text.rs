@@ -1,12 +1,14 @@
 //! Text to tokens: encoded once, whole, and which tokens are the response.
 
+use std::collections::HashSet;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use tokenizers::Tokenizer;
+use tokenizers::{AddedToken, Tokenizer};
 
-use super::guard::guarded;
 use crate::error::{Diagnostic, Error, Kind, Place, Result};
+use crate::guard::guarded;
+use crate::source;
 use crate::units::TokenSpan;
 
 /// Characters `[start, end)` of a text.
@@ -25,6 +27,8 @@ pub struct TextEncoder {
     bos: Option<u32>,
     path: PathBuf,
     context: usize,
+    /// Added tokens that take the white space beside them with them.
+    controls: HashSet<u32>,
 }
 
 /// A text as the model reads it.
@@ -43,17 +47,14 @@ impl TextEncoder {
     /// # Errors
     /// `Missing` or `Malformed` for a file that is not there or does not parse.
     pub fn open(path: &Path, bos: Option<&str>, bos_id: Option<u32>) -> Result<Self> {
-        let bytes = std::fs::read(path).map_err(|e| {
-            if e.kind() == std::io::ErrorKind::NotFound {
-                Diagnostic::new(Kind::Missing, "no tokenizer.json")
-                    .at(Place::file(path))
-                    .expected("the tokenizer in Hugging Face's fast format")
-                    .remedy("save it with `AutoTokenizer.from_pretrained(...).save_pretrained(folder)`")
-                    .into()
-            } else {
-                Error::io("read", path, e)
-            }
-        })?;
+        if !path.exists() {
+            return Err(Diagnostic::new(Kind::Missing, "no tokenizer.json")
+                .at(Place::file(path))
+                .expected("the tokenizer in Hugging Face's fast format")
+                .remedy("save it with `AutoTokenizer.from_pretrained(...).save_pretrained(folder)`")
+                .into());
+        }
+        let bytes = source::read(path, source::LARGE)?;
         Self::from_bytes(&bytes, path, bos, bos_id)
     }
 
@@ -82,10 +83,42 @@ impl TextEncoder {
         Ok(Self::from_tokenizer(inner, path, bos))
     }
 
+    /// The same with further tokens that are never split, as `tokenizer_config.json` names them; those that the
+    /// tokenizer has already stay as they are.
+    ///
+    /// # Errors
+    /// `Malformed` if the tokenizer refuses them.
+    pub(super) fn with_added(mut self, tokens: &[AddedToken]) -> Result<Self> {
+        self.inner.add_tokens(tokens.iter().cloned()).map_err(|e| {
+            Diagnostic::new(
+                Kind::Malformed,
+                "the tokenizer does not take the tokens of tokenizer_config.json",
+            )
+            .at(Place::file(&self.path))
+            .found(e.to_string())
+        })?;
+        Ok(self.with_controls())
+    }
+
+    fn with_controls(mut self) -> Self {
+        let added = self.inner.get_added_tokens_decoder();
+        self.controls =
+            added.iter().filter(|(_, token)| token.rstrip || token.lstrip).map(|(id, _)| *id).collect();
+        self
+    }
+
     /// A tokenizer that is built already; `path` only names its file in errors, `bos` is the id of the
     /// beginning-of-sequence token.
     pub fn from_tokenizer(inner: Tokenizer, path: &Path, bos: Option<u32>) -> Self {
-        Self { inner, bos, path: path.to_owned(), context: usize::MAX }
+        // Where no file names the token, it is the one that stands before nothing, and before something.
+        let first = || {
+            let before =
+                |text: &str| guarded(|| inner.encode(text, true)).ok()?.ok()?.get_ids().first().copied();
+            before("").filter(|&id| before("a") == Some(id) && before("b") == Some(id))
+        };
+        let bos = bos.or_else(first);
+        Self { inner, bos, path: path.to_owned(), context: usize::MAX, controls: HashSet::new() }
+            .with_controls()
     }
 
     /// The same for a model of so many tokens of context: a text that cannot fit is refused before it is
@@ -120,7 +153,8 @@ impl TextEncoder {
     /// A token belongs to the response if its character span, as the tokenizer reports it, ends past
     /// the response's first character and starts before the response's end. A tokenizer that trims
     /// white space from its spans (GPT-2's post-processor) gives a token of white space alone an empty
-    /// span at its end.
+    /// span at its end. A control token of the template that takes the response's white space into its span
+    /// (`rstrip`, `lstrip`) does not belong to the response.
     ///
     /// # Errors
     /// [`Kind::EmptyResponse`] for an empty range; [`Kind::ResponseMerged`] if no token qualifies.
@@ -134,8 +168,12 @@ impl TextEncoder {
         let (ids, offsets) = self.with_offsets(text)?;
         let first = text[..response.start].chars().count();
         let end = first + text[response].chars().count();
-        let inside = |&(from, to): &(usize, usize)| to > first && from < end;
-        match (offsets.iter().position(inside), offsets.iter().rposition(inside)) {
+        let straddles = |from: usize, to: usize| from < first || to > end;
+        let inside = |(id, &(from, to)): (&u32, &Span)| {
+            to > first && from < end && !(straddles(from, to) && self.controls.contains(id))
+        };
+        let belongs: Vec<bool> = ids.iter().zip(&offsets).map(inside).collect();
+        match (belongs.iter().position(|b| *b), belongs.iter().rposition(|b| *b)) {
             (Some(start), Some(last)) => Ok(Encoded { ids, response: TokenSpan { start, end: last + 1 } }),
             _ => Err(Diagnostic::new(Kind::ResponseMerged, "no token of the text belongs to the response")
                 .expected("a token whose characters overlap the response")

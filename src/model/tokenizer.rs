@@ -1,12 +1,17 @@
 //! A model's tokenizer with its special tokens and chat template: the model's own, or one that the user names.
+//!
+//! What `tokenizer_config.json` says beside `tokenizer.json` is followed as transformers follows it.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use tokenizers::AddedToken;
+
 use super::gguf::{GgufText, Metadata};
 use super::text::TextEncoder;
 use crate::artifact;
-use crate::error::{Diagnostic, Error, Kind, Place, Result};
+use crate::error::{Diagnostic, Kind, Place, Result};
+use crate::{json, source};
 
 /// The file that a tokenizer is in.
 const FILE: &str = "tokenizer.json";
@@ -25,6 +30,8 @@ pub(super) struct ModelText {
     pub(super) chat: Option<String>,
     /// SHA-256 of `tokenizer.json`, or what identifies the metadata of a GGUF file.
     pub(super) sha256: String,
+    /// SHA-256 of what the files beside `tokenizer.json` add to it: special tokens, added tokens, the leading space.
+    pub(super) special_sha256: String,
 }
 
 impl ModelText {
@@ -53,7 +60,11 @@ impl ModelText {
     /// What [`GgufText::read`] and [`TextEncoder::open`] refuse; [`Kind::Invalid`] for a named tokenizer of another
     /// vocabulary.
     pub(super) fn gguf(metadata: &Metadata, sha256: &str, named: Option<&Path>) -> Result<Self> {
-        let own = || Special { special: GgufText::special(metadata), chat: GgufText::chat(metadata) };
+        let own = || Special {
+            special: GgufText::special(metadata),
+            chat: GgufText::chat(metadata),
+            ..Special::default()
+        };
         if let Some(named) = named {
             let text = Self::beside(named, own(), None)?;
             return match differing(&text.encoder, metadata) {
@@ -69,6 +80,7 @@ impl ModelText {
         match GgufText::read(metadata) {
             Ok(text) => Ok(Self {
                 encoder: TextEncoder::from_tokenizer(text.tokenizer, metadata.path(), text.bos),
+                special_sha256: String::new(),
                 special: text.special,
                 chat: text.chat,
                 sha256: sha256.to_owned(),
@@ -106,13 +118,23 @@ impl ModelText {
         let with = Special::read(file.parent().unwrap_or(Path::new("")))?;
         special.special.extend(with.special);
         special.chat = with.chat.or(special.chat);
+        special.added = with.added;
+        special.leading_space = with.leading_space;
         Self::open(file, special, bos)
     }
 
     fn open(file: &Path, special: Special, bos: Option<u32>) -> Result<Self> {
         let text = special.special.get("bos_token").map(String::as_str);
+        let encoder = match special.leading_space {
+            None => TextEncoder::open(file, text, bos)?,
+            Some(leading) => {
+                let bytes = source::read(file, source::LARGE)?;
+                TextEncoder::from_bytes(&leading.applied(bytes), file, text, bos)?
+            }
+        };
         Ok(Self {
-            encoder: TextEncoder::open(file, text, bos)?,
+            encoder: encoder.with_added(&special.added)?,
+            special_sha256: special.sha256(),
             special: special.special,
             chat: special.chat,
             sha256: artifact::sha256_file(file)?,
@@ -143,36 +165,143 @@ fn differing(encoder: &TextEncoder, metadata: &Metadata) -> Option<String> {
         .then(|| format!("{same} of {size} tokens are the same; token {id} is \"{a}\", and there \"{b}\""))
 }
 
-/// Special tokens and the chat template of a model.
+/// What stands beside `tokenizer.json`: special tokens, the chat template, tokens that are never split.
+#[derive(Default)]
 struct Special {
     special: BTreeMap<String, String>,
     chat: Option<String>,
+    /// In the order of their ids.
+    added: Vec<AddedToken>,
+    leading_space: Option<LeadingSpace>,
 }
 
 impl Special {
     /// Of a folder in Hugging Face layout.
     fn read(folder: &Path) -> Result<Self> {
-        let mut special = BTreeMap::new();
-        let mut chat = None;
+        let mut all = Self::default();
+        let mut named: BTreeMap<String, AddedToken> = BTreeMap::new();
         // The later file wins: tokenizer_config.json is what transformers reads first.
         for file in ["special_tokens_map.json", "tokenizer_config.json"] {
             let path = folder.join(file);
             let Some(text) = read_text(&path)? else { continue };
-            let json: serde_json::Value = serde_json::from_str(&text).map_err(|e| {
-                Diagnostic::new(Kind::Malformed, "not JSON").at(Place::file(&path)).found(e.to_string())
+            let json = json::parse(&text).map_err(|fault| {
+                Diagnostic::new(Kind::Malformed, "not JSON").at(Place::file(&path)).found(fault.to_string())
             })?;
             for (key, value) in json.as_object().into_iter().flatten() {
-                let content = value.as_str().or_else(|| value.get("content").and_then(|c| c.as_str()));
-                if let (true, Some(content)) = (key.ends_with("_token"), content) {
-                    special.insert(key.clone(), content.to_owned());
+                if let (true, Some(token)) = (key.ends_with("_token"), added_token(value)) {
+                    all.special.insert(key.clone(), token.content.clone());
+                    named.insert(key.clone(), token.special(true));
                 }
             }
-            chat = json.get("chat_template").and_then(named_template).or(chat);
+            all.chat = json.get("chat_template").and_then(named_template).or(all.chat);
+            let ids = json.get("added_tokens_decoder").and_then(|d| d.as_object()).into_iter().flatten();
+            let mut added: Vec<_> =
+                ids.filter_map(|(id, t)| Some((id.parse::<u32>().ok()?, added_token(t)?))).collect();
+            added.sort_by_key(|(id, _)| *id);
+            all.added.extend(added.into_iter().map(|(_, token)| token));
+            for key in ["additional_special_tokens", "extra_special_tokens"] {
+                let list = json.get(key).and_then(|l| l.as_array()).into_iter().flatten();
+                all.added.extend(list.filter_map(added_token).map(|t| t.special(true)));
+            }
+            all.leading_space = LeadingSpace::read(&json).or(all.leading_space);
         }
+        all.added.extend(named.into_values());
         if let Some(text) = read_text(&folder.join("chat_template.jinja"))? {
-            chat = Some(text);
+            all.chat = Some(text);
         }
-        Ok(Self { special, chat })
+        Ok(all)
+    }
+
+    /// Identifies it, without the chat template.
+    fn sha256(&self) -> String {
+        let added: Vec<_> = self
+            .added
+            .iter()
+            .map(|t| (&t.content, t.single_word, t.lstrip, t.rstrip, t.normalized, t.special))
+            .collect();
+        let leading = self.leading_space.map(|l| format!("{l:?}"));
+        artifact::sha256(serde_json::json!([self.special, added, leading]).to_string().as_bytes())
+    }
+}
+
+/// A token as `tokenizer_config.json` writes it: a text, or an object with its flags.
+fn added_token(value: &serde_json::Value) -> Option<AddedToken> {
+    if let Some(text) = value.as_str() {
+        return Some(AddedToken::from(text, true)).filter(|_| !text.is_empty());
+    }
+    let content = value.get("content")?.as_str()?;
+    let flag = |key: &str| value.get(key).and_then(serde_json::Value::as_bool);
+    let special = flag("special").unwrap_or(false);
+    let token = AddedToken::from(content, special)
+        .single_word(flag("single_word").unwrap_or(false))
+        .lstrip(flag("lstrip").unwrap_or(false))
+        .rstrip(flag("rstrip").unwrap_or(false))
+        .normalized(flag("normalized").unwrap_or(!special));
+    Some(token).filter(|_| !content.is_empty())
+}
+
+/// Whether a space goes before the first word, where `tokenizer_config.json` decides it: by `add_prefix_space`, in the
+/// classes of transformers that build their own splitter, whatever `tokenizer.json` says.
+#[derive(Debug, Clone, Copy)]
+enum LeadingSpace {
+    /// GPT-2, Qwen 2 and GPT-NeoX: byte-level.
+    ByteLevel(bool),
+    /// Llama: with the mark of SentencePiece.
+    Metaspace(bool),
+}
+
+impl LeadingSpace {
+    fn read(config: &serde_json::Value) -> Option<Self> {
+        let class = config.get("tokenizer_class")?.as_str()?.trim_end_matches("Fast").to_owned();
+        let given = config.get("add_prefix_space").and_then(serde_json::Value::as_bool);
+        match class.as_str() {
+            "GPT2Tokenizer" | "Qwen2Tokenizer" | "GPTNeoXTokenizer" => {
+                Some(Self::ByteLevel(given.unwrap_or(false)))
+            }
+            "LlamaTokenizer" => given.map(Self::Metaspace),
+            _ => None,
+        }
+    }
+
+    /// `tokenizer.json` with it; bytes that are not JSON stay, for the reader to refuse.
+    fn applied(self, bytes: Vec<u8>) -> Vec<u8> {
+        let Ok(mut json) = serde_json::from_slice::<serde_json::Value>(&bytes) else { return bytes };
+        let before = json.clone();
+        match self {
+            Self::ByteLevel(space) => each(&mut json["pre_tokenizer"], &mut |part| {
+                if part["type"] == "ByteLevel" {
+                    part["add_prefix_space"] = space.into();
+                }
+            }),
+            Self::Metaspace(space) => {
+                each(&mut json["pre_tokenizer"], &mut |part| {
+                    if part["type"] == "Metaspace" {
+                        part["prepend_scheme"] = if space { "first" } else { "never" }.into();
+                    }
+                });
+                each(&mut json["normalizer"], &mut |part| {
+                    if let (false, Some(list)) =
+                        (space, part.get_mut("normalizers").and_then(|l| l.as_array_mut()))
+                    {
+                        list.retain(|n| n["type"] != "Prepend");
+                    }
+                });
+            }
+        }
+        if json == before { bytes } else { json.to_string().into_bytes() }
+    }
+}
+
+/// Calls `f` with a part of a tokenizer and all parts of a sequence.
+fn each(part: &mut serde_json::Value, f: &mut dyn FnMut(&mut serde_json::Value)) {
+    if !part.is_object() {
+        return;
+    }
+    f(part);
+    for key in ["pretokenizers", "normalizers"] {
+        for inner in part.get_mut(key).and_then(|l| l.as_array_mut()).into_iter().flatten() {
+            each(inner, f);
+        }
     }
 }
 
@@ -188,11 +317,7 @@ fn named_template(value: &serde_json::Value) -> Option<String> {
 
 /// A file's text; `None` where there is no such file.
 pub(super) fn read_text(path: &Path) -> Result<Option<String>> {
-    match std::fs::read_to_string(path) {
-        Ok(text) => Ok(Some(text)),
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(e) => Err(Error::io("read", path, e)),
-    }
+    if path.exists() { source::read_text(path, source::SMALL).map(Some) } else { Ok(None) }
 }
 
 #[cfg(test)]

@@ -27,6 +27,10 @@ pub struct RowRecord {
     /// All of these tokens by their ids; with the rows of the first constitution only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tokens: Option<Vec<u32>>,
+    /// SHA-256 of the whole sequence's token ids (u32, little endian), prompt included; with the rows of the first
+    /// constitution only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sequence_sha256: Option<String>,
 }
 
 /// Writes the file, whole or not at all.

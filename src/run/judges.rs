@@ -13,6 +13,7 @@ use crate::forest::Request;
 use crate::judge::pointwise::{Answer, questions};
 use crate::judge::{JudgeTemplate, Mode, Pair, judge_batch, ring};
 use crate::run::capture::Prepared;
+use crate::run::joined;
 use crate::run::judged::Judged;
 use crate::run::pairwise::{pairwise, recipe};
 use crate::run::progress::Progress;
@@ -175,8 +176,10 @@ impl Judges {
         progress: &mut dyn Progress,
     ) -> Result<Vec<Judged>> {
         let rows = Rows::read(out)?;
+        joined::check(prepared, &rows, out)?;
         let mut done = Vec::new();
-        self.ask(prepared, &rows, store, Some(out), progress, &mut |answers| {
+        self.ask(prepared, &rows, store, Some(out), progress, &mut |mut answers| {
+            answers.note_constitutions(joined::texts(prepared), out)?;
             done.push(answers.append(out)?);
             Ok(())
         })?;

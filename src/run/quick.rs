@@ -44,6 +44,9 @@ pub fn unpack(folder: &Path) -> Result<PathBuf> {
     put("prompts.jsonl", PROMPTS)?;
     let rules = folder.join("constitutions");
     artifact::create_folder(&rules)?;
+    for folder in [folder, &rules] {
+        artifact::clear_dead_writes(folder);
+    }
     for (name, text) in constitutions() {
         put(&format!("constitutions/{name}"), &text)?;
     }

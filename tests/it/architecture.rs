@@ -27,7 +27,7 @@ const FLOW: &[&str] = &[
 ];
 
 /// Small modules that anyone may import; among themselves, in this order.
-const SHARED: &[&str] = &["error", "json", "units", "artifact", "store", "sets", "linalg"];
+const SHARED: &[&str] = &["error", "guard", "json", "source", "units", "artifact", "store", "sets", "linalg"];
 
 fn sources(folder: &Path, out: &mut Vec<PathBuf>) {
     for entry in std::fs::read_dir(folder).expect("src") {

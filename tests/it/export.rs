@@ -16,6 +16,7 @@ fn directions() -> Directions {
     Directions {
         model: "tiny".into(),
         model_type: "llama".into(),
+        model_sha256: String::new(),
         layers: vec![Layer(0), Layer(2), Layer(5)],
         width: 3,
         arrays: BTreeMap::from([("v_star.a, \"b\"".into(), array(1.0)), ("w".into(), array(-4.0))]),

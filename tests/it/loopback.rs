@@ -197,9 +197,14 @@ fn serve(state: &State, mut connection: &TcpStream, store: bool) {
 
 /// A large file lies in the store and is named by its SHA-256; a small one by a git hash.
 pub fn etag(name: &str, bytes: &[u8]) -> String {
-    let hash = sha256(bytes);
-    let large = name.ends_with(".safetensors") || name.ends_with(".gguf");
-    if large { hash } else { hash[..40].to_owned() }
+    use sha1::{Digest, Sha1};
+    if name.ends_with(".safetensors") || name.ends_with(".gguf") {
+        return sha256(bytes);
+    }
+    let mut digest = Sha1::new();
+    digest.update(format!("blob {}\0", bytes.len()));
+    digest.update(bytes);
+    digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn route(state: &State, request: &Request) -> Answer {

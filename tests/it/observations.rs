@@ -304,6 +304,7 @@ fn row_records_come_back_line_by_line() {
         span: [3, 9],
         pooled: None,
         tokens: (response == 0).then(|| vec![5, 0, 77]),
+        sequence_sha256: None,
     };
     let rows = [row("a\nb", 0), row("ü", 1)];
     write_rows(&path, &rows).expect("written");

@@ -51,6 +51,9 @@ pub struct SteerArgs {
     /// for every layer
     #[arg(long, value_name = "FILE:NAME[@LAYER]")]
     pub direction: String,
+    /// Take a direction that was fitted in another model of the same width, such as the one before training
+    #[arg(long)]
+    pub any_model: bool,
     /// Where to intervene: `all`, or numbers and ranges [default: the direction's @LAYER, else what its run reported]
     #[arg(long, visible_alias = "layers")]
     pub layer: Option<LayerList>,
@@ -107,6 +110,7 @@ pub fn steer(args: SteerArgs) -> Result<()> {
     let options = SteerOptions {
         capture: capture.options()?,
         direction: args.direction,
+        any_model: args.any_model,
         layers: args.layer,
         act: args.add.map_or(Act::Ablate, Act::Add),
         scale: match args.scale {
@@ -154,6 +158,8 @@ pub struct SteerOptions {
     pub capture: CaptureOptions,
     /// `FILE:NAME[@LAYER]`.
     pub direction: String,
+    /// Whether it may have been fitted in another model.
+    pub any_model: bool,
     /// Layers; `None`: the direction's pinned or reported one.
     pub layers: Option<LayerList>,
     /// What is done.
@@ -187,6 +193,9 @@ pub fn steer_into(
     let mut capture = options.capture.clone();
     (capture.capture.layers, capture.bare) = (LayerList::These(vec![Layer(0)]), true);
     let mut prepared = Prepared::fetched(&capture, downloads)?;
+    if !options.any_model {
+        direction.check_model(&prepared.model.identity)?;
+    }
     let blocks = prepared.model.decoder.config().num_blocks();
     let layers: Vec<Layer> = match (&options.layers, direction.pinned.or(direction.reported)) {
         (Some(list), _) => each_once(list.numbers().as_deref(), blocks),

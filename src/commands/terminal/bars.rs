@@ -70,7 +70,7 @@ fn watch(meter: Weak<Mutex<Meter>>) {
 }
 
 impl Bars {
-    /// Listens for Ctrl-C: the first asks the job to stop at the next chunk, the second ends the program.
+    /// Listens for Ctrl-C and for being ended (SIGTERM, SIGHUP): the first asks the job to stop at the next chunk, the second ends the program.
     pub fn new() -> Self {
         static ONCE: OnceLock<()> = OnceLock::new();
         ONCE.get_or_init(|| {

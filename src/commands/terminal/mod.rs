@@ -4,6 +4,7 @@
 pub mod out;
 
 pub mod bars;
+pub mod log;
 pub mod memory;
 mod meter;
 pub mod numbers;

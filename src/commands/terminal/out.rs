@@ -25,11 +25,31 @@ macro_rules! eprintln {
     ($($arg:tt)+) => { $crate::commands::terminal::out::error_line(format_args!($($arg)+)) };
 }
 
+/// A text with control characters, and marks that turn the direction of writing, made visible: ids, names and texts
+/// come from files of others, and a terminal obeys what it is sent.
+pub fn shown(text: Arguments<'_>) -> String {
+    use std::fmt::Write as _;
+    let text = text.to_string();
+    let acts = |c: char| {
+        (c.is_control() && !matches!(c, '\n' | '\t'))
+            || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    if !text.contains(acts) {
+        return text;
+    }
+    let mut out = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        let _ = if acts(c) { write!(out, "{}", c.escape_unicode()) } else { write!(out, "{c}") };
+    }
+    out
+}
+
 /// Prints a line to standard output.
 pub fn line(text: Arguments<'_>) {
     if CLOSED.load(Ordering::Relaxed) {
         return;
     }
+    let text = shown(text);
     let mut out = io::stdout().lock();
     if let Err(e) = writeln!(out, "{text}").and_then(|()| out.flush()) {
         CLOSED.store(true, Ordering::Relaxed);
@@ -41,10 +61,21 @@ pub fn line(text: Arguments<'_>) {
 
 /// Prints a line to standard error; where that fails, there is nobody left to tell.
 pub fn error_line(text: Arguments<'_>) {
-    let _ = writeln!(io::stderr().lock(), "{text}");
+    let _ = writeln!(io::stderr().lock(), "{}", shown(text));
 }
 
 /// Why standard output failed, if it did and somebody could still read it.
 pub fn failure() -> Option<String> {
     FAILURE.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_that_a_terminal_obeys_is_printed() {
+        let text = shown(format_args!("a\u{1b}[31mb\u{7}\u{9b}c\u{202e}d\te\n\u{e9}"));
+        assert_eq!(text, "a\\u{1b}[31mb\\u{7}\\u{9b}c\\u{202e}d\te\n\u{e9}");
+    }
 }

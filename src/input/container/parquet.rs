@@ -1,7 +1,6 @@
 //! Rows of a parquet file, as JSON objects.
 
 use std::fs::File;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -77,8 +76,9 @@ fn is_read(field: &Type) -> bool {
     number || formats::is_read(field.name())
 }
 
+/// Runs the decoder; a panic of it is an error, and is not printed.
 fn guarded<T>(work: impl FnOnce() -> Result<T, ParquetError>) -> Result<T, String> {
-    match catch_unwind(AssertUnwindSafe(work)) {
+    match crate::guard::guarded(work) {
         Ok(done) => done.map_err(|e| e.to_string()),
         Err(_) => Err("data that the decoder cannot make sense of".to_owned()),
     }

@@ -201,11 +201,11 @@ fn gemma3(raw: &Raw) -> Result<Config> {
     };
     let local_theta = raw.f64_or("rope_local_base_freq", 10_000.0)?;
     let local_rope = match local {
-        Some(local) => rotary_from(raw, Some(&local), c.head_dim, local_theta, None, c.context)?,
+        Some(local) => rotary_from(raw, c.family, Some(&local), c.head_dim, local_theta, None, c.context)?,
         None => Rope::plain(c.head_dim, local_theta),
     };
     // Where each kind of block has its own object, transformers does not look outside it.
-    let full_rope = rotary_from(raw, full.as_ref(), c.head_dim, defaults.theta, None, c.context)?;
+    let full_rope = rotary_from(raw, c.family, full.as_ref(), c.head_dim, defaults.theta, None, c.context)?;
     c.ropes = vec![full_rope, local_rope];
     let window = raw.usize_or("sliding_window", 4096)?;
     let pattern = raw.usize_or("sliding_window_pattern", raw.usize_or("_sliding_window_pattern", 6)?)?.max(1);

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value};
 
 use crate::error::{Diagnostic, Error, Kind, Place, Result};
+use crate::json;
 
 /// A `config.json`, or an object inside one.
 pub(super) struct Raw {
@@ -20,10 +21,10 @@ impl Raw {
                 .at(Place::file(path))
                 .expected("the JSON object of a Hugging Face config.json")
         };
-        match serde_json::from_str(text.trim_start_matches('\u{feff}')) {
+        match json::parse(text) {
             Ok(Value::Object(map)) => Ok(Self { map, path: path.to_owned(), prefix: String::new() }),
             Ok(_) => Err(malformed("the config is not an object".into()).into()),
-            Err(e) => Err(malformed(format!("the config is not JSON: {e}")).into()),
+            Err(fault) => Err(malformed(format!("the config is not JSON: {fault}")).into()),
         }
     }
 

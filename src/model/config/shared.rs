@@ -68,7 +68,7 @@ pub(super) fn common(raw: &Raw, family: Family, defaults: &Defaults) -> Result<C
         None => activation(raw, "hidden_act", raw.str_opt("hidden_act")?.unwrap_or(defaults.act))?,
     };
     let pretrained = raw.usize_opt("original_max_position_embeddings")?.or(defaults.pretrained);
-    let rope = rotary(raw, head_dim, defaults.theta, pretrained, context)?;
+    let rope = rotary(raw, family, head_dim, defaults.theta, pretrained, context)?;
     Ok(Config {
         family,
         hidden_size,
@@ -110,9 +110,16 @@ pub(super) fn rope_object(raw: &Raw) -> Result<Option<Raw>> {
 }
 
 /// The rotary embedding from these and `rope_theta`.
-fn rotary(raw: &Raw, head_dim: usize, theta: f64, pretrained: Option<usize>, context: usize) -> Result<Rope> {
+fn rotary(
+    raw: &Raw,
+    family: Family,
+    head_dim: usize,
+    theta: f64,
+    pretrained: Option<usize>,
+    context: usize,
+) -> Result<Rope> {
     let scaling = rope_object(raw)?;
-    rotary_from(raw, scaling.as_ref(), head_dim, theta, pretrained, context)
+    rotary_from(raw, family, scaling.as_ref(), head_dim, theta, pretrained, context)
 }
 
 /// Width of the rotated part of a head.
@@ -129,8 +136,32 @@ pub(super) fn rotary_dim(raw: &Raw, head_dim: usize, fraction: f64) -> Result<us
     Ok((head_dim as f64 * fraction) as usize)
 }
 
+/// The rotated fraction of a head: transformers looks at it in some families only. In the others it stands in configs
+/// without effect, and under a scaling of the rotary base transformers cannot compute it.
+fn whole_unless_partial(raw: &Raw, family: Family, scaling: Option<&Raw>, fraction: f64) -> Result<f64> {
+    if family == Family::Phi3 || fraction == 1.0 {
+        return Ok(fraction);
+    }
+    let kind = |s: &Raw| {
+        Ok::<_, crate::error::Error>(s.str_opt("rope_type")?.or(s.str_opt("type")?).map(str::to_owned))
+    };
+    if let Some(kind) = scaling.map(kind).transpose()?.flatten().filter(|kind| kind != "default") {
+        return Err(raw.unsupported(
+            "partial_rotary_factor",
+            format!("{fraction}, with rotary positions of the type `{kind}`"),
+            "whole heads in this family",
+        ));
+    }
+    tracing::warn!(
+        "`partial_rotary_factor` of {fraction} is left out of account, as transformers does for {}",
+        family.model_type()
+    );
+    Ok(1.0)
+}
+
 pub(super) fn rotary_from(
     raw: &Raw,
+    family: Family,
     scaling: Option<&Raw>,
     head_dim: usize,
     theta: f64,
@@ -149,6 +180,7 @@ pub(super) fn rotary_from(
         Some(fraction) => fraction,
         None => raw.f64_or("partial_rotary_factor", 1.0)?,
     };
+    let fraction = whole_unless_partial(raw, family, scaling, fraction)?;
     let dim = rotary_dim(raw, head_dim, fraction)?;
     match scaling {
         Some(scaling) => Rope::scaled(dim, theta, scaling, pretrained, context),

@@ -114,6 +114,34 @@ impl BlockRef<'_> {
     }
 }
 
+/// The config, untied where it ties the head to the embeddings and the checkpoint has another head: transformers reads
+/// that one, and older versions of it did not.
+fn with_own_head(mut config: Config, source: &dyn TensorSource, names: &Names) -> Result<Config> {
+    /// Rows that are compared at a time.
+    const ROWS: usize = 4096;
+    if !config.tied || !source.contains(&names.head) || !source.contains(&names.embedding) {
+        return Ok(config);
+    }
+    let shape = [config.vocab_size, config.hidden_size];
+    for start in (0..config.vocab_size).step_by(ROWS) {
+        let len = ROWS.min(config.vocab_size - start);
+        let [head, embedding] =
+            [&names.head, &names.embedding].map(|name| source.rows(name, &shape, start, len));
+        let (head, embedding) = (head?, embedding?);
+        let differ = head.ne(&embedding.to_dtype(head.dtype())?)?.to_dtype(DType::F32)?.sum_all()?;
+        if differ.to_scalar::<f32>()? > 0.0 {
+            tracing::warn!(
+                "config.json ties the output head to the embeddings, and the checkpoint has another `{}`: the \
+                 checkpoint's is used, as transformers 5 does (version 4 ties them)",
+                names.head
+            );
+            config.tied = false;
+            break;
+        }
+    }
+    Ok(config)
+}
+
 /// A decoder with its weights.
 ///
 /// On the CPU, weights that are stored in bf16 or f16 stay as narrow as they are and are widened where they
@@ -140,6 +168,7 @@ impl Decoder {
     /// [`Kind::Weights`] if the source lacks a tensor or has it in another shape.
     pub fn load(config: Config, source: &dyn TensorSource) -> Result<Self> {
         let names = Names::new(config.family, source);
+        let config = with_own_head(config, source, &names)?;
         // The largest matrix first: while it is packed it is in memory twice.
         let vocabulary = |name: &str| Vocabulary::load(source, name, config.vocab_size, config.hidden_size);
         let (embedding, head) =
@@ -157,6 +186,7 @@ impl Decoder {
     /// As [`Decoder::load`].
     pub fn stream(config: Config, source: &SharedSource) -> Result<Self> {
         let names = Names::new(config.family, source.as_ref());
+        let config = with_own_head(config, source.as_ref(), &names)?;
         for i in 0..config.num_blocks() {
             Block::load(source.as_ref(), &names.block(&config, i), &config, i)?;
         }

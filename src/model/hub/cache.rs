@@ -3,8 +3,8 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use super::Downloads;
 use super::trouble::Trouble;
+use super::{DEFAULT_REVISION, Downloads};
 use crate::artifact;
 use crate::error::Result;
 
@@ -26,9 +26,19 @@ impl Cache {
         let commit = if is_commit(revision) {
             revision.to_owned()
         } else {
-            std::fs::read_to_string(self.root.join("refs").join(revision)).ok()?.trim().to_owned()
+            match std::fs::read_to_string(self.root.join("refs").join(revision)) {
+                Ok(text) => text.trim().to_owned(),
+                Err(_) => self.only_commit().filter(|_| revision == DEFAULT_REVISION)?,
+            }
         };
         (is_commit(&commit) && self.snapshot(&commit).is_dir()).then_some(commit)
+    }
+
+    /// The commit of a cache that holds one and does not say what it stands for, as copied caches do.
+    fn only_commit(&self) -> Option<String> {
+        let mut entries = std::fs::read_dir(self.root.join("snapshots")).ok()?.flatten();
+        let only = entries.next()?.file_name().to_string_lossy().into_owned();
+        entries.next().is_none().then_some(only)
     }
 
     /// Records what a revision stands for.

@@ -1,5 +1,6 @@
 //! Requests to the hub: what a revision holds, what a file is, and its bytes from some place on.
 
+use std::io::Read;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -10,6 +11,7 @@ use reqwest::header::{
     ACCEPT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, ETAG, HeaderMap, LOCATION, RANGE, RETRY_AFTER,
 };
 use reqwest::redirect::Policy;
+use serde::Deserialize;
 
 use super::cache::is_commit;
 use super::trouble::{HubRequest, Trouble};
@@ -17,10 +19,12 @@ use super::{Downloads, Patience};
 use crate::error::{Diagnostic, Kind, Result};
 
 /// A connection to a hub, for one revision of one repository.
+#[derive(Clone)]
 pub struct Client {
     api: hf_hub::HFRepositorySync<hf_hub::repository::RepoTypeModel>,
     follow: blocking::Client,
     stay: blocking::Client,
+    info: String,
     base: String,
     token: Option<String>,
     revision: String,
@@ -41,6 +45,23 @@ impl Listing {
         self.files.iter().any(|f| f == file)
     }
 }
+
+/// What the hub says of a revision; the rest of it is passed over.
+#[derive(Deserialize)]
+struct Info {
+    #[serde(default)]
+    sha: String,
+    #[serde(default)]
+    siblings: Vec<Sibling>,
+}
+
+#[derive(Deserialize)]
+struct Sibling {
+    rfilename: String,
+}
+
+/// Longest answer about a revision, in bytes; a repository of 100,000 files has 10 MB.
+const MOST_INFO: u64 = 64 << 20;
 
 /// What a file is.
 pub struct Meta {
@@ -91,6 +112,7 @@ impl Client {
             api: api.build_sync().map_err(|e| failed(&e))?.model(owner, name),
             follow: client().redirect(Policy::limited(HOPS)).build().map_err(|e| failed(&e))?,
             stay: client().redirect(Policy::none()).build().map_err(|e| failed(&e))?,
+            info: format!("{}/api/models/{}/revision", settings.endpoint, asked.id),
             base: format!("{}/{}/resolve", settings.endpoint, asked.id),
             token: settings.token.clone(),
             revision: asked.revision.to_owned(),
@@ -100,22 +122,39 @@ impl Client {
 
     /// The commit and the files of the revision.
     pub fn listing(&self, downloads: &mut dyn Downloads) -> Result<Listing, Trouble> {
-        let info = self.patiently(downloads, || Ok(self.api.info().revision(&self.revision).send()?));
-        let info = match info {
+        let info = match self.patiently(downloads, Self::info) {
             // Not every hub says what is missing: if the repository is there, it is the revision.
             Err(Trouble::Status { status: 404, code, message, wait }) if code.is_empty() => {
-                let there = self.patiently(downloads, || Ok(self.api.exists().send()?))?;
+                let there = self.patiently(downloads, |me| Ok(me.api.exists().send()?))?;
                 let code = if there { "RevisionNotFound" } else { "RepoNotFound" }.to_owned();
                 return Err(Trouble::Status { status: 404, code, message, wait });
             }
             other => other?,
         };
-        let commit = info.sha.unwrap_or_default();
-        if !is_commit(&commit) {
-            return Err(Trouble::Malformed(format!("a commit `{commit}`")));
+        if !is_commit(&info.sha) {
+            return Err(Trouble::Malformed(format!("a commit `{}`", info.sha)));
         }
-        let files = info.siblings.unwrap_or_default().into_iter().map(|s| s.rfilename).collect();
-        Ok(Listing { commit, files })
+        Ok(Listing { commit: info.sha, files: info.siblings.into_iter().map(|s| s.rfilename).collect() })
+    }
+
+    /// What the hub says of the revision. hf-hub asks the same without a bound on the answer.
+    fn info(&self) -> Result<Info, Trouble> {
+        let mut url = reqwest::Url::parse(&self.info)
+            .map_err(|e| Trouble::Malformed(format!("the address of the hub: {e}")))?;
+        if let Ok(mut path) = url.path_segments_mut() {
+            path.push(&self.revision);
+        }
+        let answer = self.signed(self.follow.get(url)).send()?;
+        if !answer.status().is_success() {
+            return Err(self.refused(answer));
+        }
+        let mut body = Vec::new();
+        answer.take(MOST_INFO + 1).read_to_end(&mut body).map_err(|e| Trouble::CutOff(e.to_string()))?;
+        if body.len() as u64 > MOST_INFO {
+            return Err(Trouble::Malformed(format!("a list of files of more than {} MiB", MOST_INFO >> 20)));
+        }
+        serde_json::from_slice(&body)
+            .map_err(|e| Trouble::Malformed(format!("a list of files that is none: {e}")))
     }
 
     /// What a file is: of the hub's own answer, not of the store that it redirects to, which knows neither
@@ -132,7 +171,7 @@ impl Client {
                 continue;
             }
             if !status.is_success() && !status.is_redirection() {
-                return Err(refused(answer));
+                return Err(self.refused(answer));
             }
             return meta(answer.headers(), status.is_success(), file);
         }
@@ -158,7 +197,26 @@ impl Client {
                     other => Err(Trouble::Malformed(format!("bytes from {other:?}, asked from {start}"))),
                 }
             }
-            _ => Err(refused(answer)),
+            _ => Err(self.refused(answer)),
+        }
+    }
+
+    /// The refusal of an answer; a server that repeats the token does not get it printed.
+    fn refused(&self, answer: Response) -> Trouble {
+        let headers = answer.headers();
+        let wait = text(headers, RETRY_AFTER).and_then(|w| w.trim().parse().ok()).map(Duration::from_secs);
+        let said = |name: &str| {
+            let text = text(headers, name).unwrap_or_default();
+            self.token
+                .as_ref()
+                .filter(|t| !t.is_empty())
+                .map_or(text.clone(), |token| text.replace(token, "(the token)"))
+        };
+        Trouble::Status {
+            status: answer.status().as_u16(),
+            code: said("x-error-code"),
+            message: said("x-error-message"),
+            wait,
         }
     }
 
@@ -195,14 +253,14 @@ impl Client {
     }
 
     /// Tries again where that may help: after what the hub asks for, or ever longer.
-    pub fn patiently<T>(
+    pub fn patiently<T: Send + 'static>(
         &self,
         downloads: &mut dyn Downloads,
-        mut request: impl FnMut() -> Result<T, Trouble>,
+        request: impl Fn(&Self) -> Result<T, Trouble> + Clone + Send + 'static,
     ) -> Result<T, Trouble> {
         let mut tries = 0;
         loop {
-            match request() {
+            match self.apart(downloads, request.clone()) {
                 Err(trouble) => {
                     tries += 1;
                     self.wait(downloads, trouble, tries)?;
@@ -210,6 +268,21 @@ impl Client {
                 done => return done,
             }
         }
+    }
+
+    /// Asks on a thread of its own, so that who interrupts does not wait for a hub that is silent.
+    fn apart<T: Send + 'static>(
+        &self,
+        downloads: &mut dyn Downloads,
+        request: impl FnOnce(&Self) -> Result<T, Trouble> + Send + 'static,
+    ) -> Result<T, Trouble> {
+        let me = self.clone();
+        let asking = std::thread::spawn(move || request(&me));
+        while !asking.is_finished() {
+            std::thread::sleep(Duration::from_millis(2));
+            downloads.advance(0)?;
+        }
+        asking.join().unwrap_or_else(|_| Err(Trouble::CutOff("the request panicked".into())))
     }
 
     /// Waits before another try, or gives the trouble back where there is to be none.
@@ -276,17 +349,6 @@ fn is_loopback(endpoint: &str) -> bool {
 
 fn text(headers: &HeaderMap, name: impl reqwest::header::AsHeaderName) -> Option<String> {
     headers.get(name)?.to_str().ok().map(str::to_owned)
-}
-
-fn refused(answer: Response) -> Trouble {
-    let headers = answer.headers();
-    let wait = text(headers, RETRY_AFTER).and_then(|w| w.trim().parse().ok()).map(Duration::from_secs);
-    Trouble::Status {
-        status: answer.status().as_u16(),
-        code: text(headers, "x-error-code").unwrap_or_default(),
-        message: text(headers, "x-error-message").unwrap_or_default(),
-        wait,
-    }
 }
 
 fn meta(headers: &HeaderMap, whole: bool, file: &str) -> Result<Meta, Trouble> {

@@ -7,10 +7,11 @@ use super::client::{Client, Listing};
 use super::settings::Settings;
 use super::trouble::HubRequest;
 use super::{DEFAULT_REVISION, Downloads, transfer};
-use crate::error::{Diagnostic, Error, Kind, Place, Result};
+use crate::error::{Diagnostic, Kind, Place, Result};
 use crate::model::config::Config;
 use crate::model::files::ModelFiles;
 use crate::model::weights::shard_names;
+use crate::source;
 
 /// Small files that are fetched where the repository has them; config.json and tokenizer.json it must have.
 const OPTIONAL: &[&str] =
@@ -52,14 +53,17 @@ pub fn fetch(
         get(file)?;
         if file == "config.json" {
             let path = folder.join(file);
-            let text = std::fs::read_to_string(&path).map_err(|e| Error::io("read", &path, e))?;
+            let text = source::read_text(&path, source::SMALL)?;
             Config::from_json(&text, &path)?;
         }
     }
     for file in OPTIONAL.iter().filter(|file| listing.has(file)) {
         get(file)?;
     }
-    if listing.has(INDEX) {
+    // A single file comes first, as in transformers.
+    if listing.has(SINGLE) {
+        get(SINGLE)?;
+    } else if listing.has(INDEX) {
         get(INDEX)?;
         for shard in shards(&folder)? {
             if !listing.has(&shard) {
@@ -67,8 +71,6 @@ pub fn fetch(
             }
             get(&shard)?;
         }
-    } else if listing.has(SINGLE) {
-        get(SINGLE)?;
     } else {
         return Err(asked.lacks(SINGLE, "weights in safetensors format", &listing.files));
     }
@@ -138,7 +140,7 @@ fn snapshot(cache: &Cache, commit: &str) -> Result<ModelFiles> {
     there("config.json")?;
     there("tokenizer.json")?;
     let mut weights = vec![SINGLE.to_owned()];
-    if folder.join(INDEX).is_file() {
+    if !folder.join(SINGLE).is_file() && folder.join(INDEX).is_file() {
         weights = shards(&folder)?;
     }
     weights.iter().try_for_each(|file| there(file))?;
@@ -148,7 +150,7 @@ fn snapshot(cache: &Cache, commit: &str) -> Result<ModelFiles> {
 
 fn shards(folder: &Path) -> Result<Vec<String>> {
     let path = folder.join(INDEX);
-    let text = std::fs::read_to_string(&path).map_err(|e| Error::io("read", &path, e))?;
+    let text = source::read_text(&path, source::LARGE)?;
     Ok(shard_names(&text, &path)?.into_iter().collect())
 }
 

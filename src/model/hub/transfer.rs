@@ -2,8 +2,10 @@
 
 use std::io::Read;
 
+use sha1::{Digest, Sha1};
+
 use super::Downloads;
-use super::cache::{Cache, is_sha256};
+use super::cache::{Cache, is_commit, is_sha256};
 use super::client::{Client, Meta};
 use super::settings::is_set;
 use super::trouble::Trouble;
@@ -21,7 +23,8 @@ pub fn file(
     if cache.has(commit, file) {
         return Ok(());
     }
-    let meta = client.patiently(downloads, || client.meta(commit, file))?;
+    let (at, name) = (commit.to_owned(), file.to_owned());
+    let meta = client.patiently(downloads, move |client| client.meta(&at, &name))?;
     let lock = cache.lock(&meta.etag, downloads)?;
     let blob = cache.blob(&meta.etag);
     let whole = |len: u64| meta.size.is_none_or(|size| size == len);
@@ -126,7 +129,7 @@ fn stream(
     }
 }
 
-/// Size, and SHA-256 where the etag is one (all large files; small ones bear a git hash).
+/// Size, and what the etag says: the SHA-256 of large files, git's hash of small ones.
 fn check(path: &std::path::Path, meta: &Meta) -> Result<(), Trouble> {
     let len = std::fs::metadata(path).map_err(|e| crate::error::Error::io("read", path, e))?.len();
     if let Some(size) = meta.size.filter(|size| *size != len) {
@@ -138,5 +141,34 @@ fn check(path: &std::path::Path, meta: &Meta) -> Result<(), Trouble> {
             return Err(Trouble::Corrupt(format!("SHA-256 {found} instead of {}", meta.etag)));
         }
     }
+    if is_commit(&meta.etag) {
+        let found = git_sha1(path, len)?;
+        if !found.eq_ignore_ascii_case(&meta.etag) {
+            return Err(Trouble::Corrupt(format!("the git hash {found} instead of {}", meta.etag)));
+        }
+    }
     Ok(())
+}
+
+/// The hash by which git names a file of these bytes: SHA-1 of `blob LENGTH`, a zero byte, and the bytes.
+fn git_sha1(path: &std::path::Path, len: u64) -> Result<String, Trouble> {
+    let failed = |e| crate::error::Error::io("read", path, e);
+    let mut digest = Sha1::new();
+    digest.update(format!("blob {len}\0"));
+    std::io::copy(&mut std::fs::File::open(path).map_err(failed)?, &mut digest).map_err(failed)?;
+    Ok(artifact::hex(&digest.finalize()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_has_the_name_that_git_gives_it() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("a");
+        std::fs::write(&path, "what is up, doc?").expect("written");
+        // The example of the book on git.
+        assert_eq!(git_sha1(&path, 16).expect("read"), "bd9dbf5aae1a3862dd1526723246b20206e5fc37");
+    }
 }

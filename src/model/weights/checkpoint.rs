@@ -9,6 +9,7 @@ use safetensors::{Dtype, SafeTensors, tensor::TensorInfo};
 use super::files::{Mapped, RequestedTensors, WeightFiles, kept, missing};
 use super::{Stored, TensorSource};
 use crate::error::{Diagnostic, Error, Kind, Place, Result};
+use crate::{json, source};
 
 /// A checkpoint on disk: one safetensors file, or the shards an index names.
 pub struct Checkpoint {
@@ -26,11 +27,13 @@ struct Shard {
 }
 
 impl Checkpoint {
-    /// Opens `model.safetensors`, or the shards of `model.safetensors.index.json`, in a folder; tensors
-    /// will be handed out in `dtype` on `device`.
+    /// Opens `model.safetensors`, or, where there is no such file, the shards of `model.safetensors.index.json`, in a
+    /// folder; tensors will be handed out in `dtype` on `device`. An index that lies beside a single file is left over
+    /// from another checkpoint, and the log says so.
     ///
     /// # Errors
-    /// [`Kind::Missing`] if neither is there, [`Kind::Weights`] for a damaged or hostile file.
+    /// [`Kind::Missing`] if neither is there, [`Kind::Weights`] for a damaged or hostile file, [`Kind::Unsupported`]
+    /// for a folder with an adapter.
     pub fn open(folder: &Path, dtype: DType, device: &Device) -> Result<Self> {
         let files = files(folder)?;
         Self::from_files(&files, dtype, device)
@@ -189,14 +192,49 @@ fn damaged(path: &Path, error: &safetensors::SafeTensorError) -> Error {
         .into()
 }
 
+/// Refuses a folder with an adapter: its base weights alone are another model, and those it is made for may lie
+/// elsewhere.
+fn adapter(folder: &Path) -> Result<()> {
+    let config = folder.join("adapter_config.json");
+    if !config.is_file() {
+        return Ok(());
+    }
+    let json = source::read_text(&config, source::SMALL).ok().and_then(|text| json::parse(&text).ok());
+    let base = json.as_ref().and_then(|j| j.get("base_model_name_or_path")?.as_str().map(str::to_owned));
+    let beside =
+        ["model.safetensors", "model.safetensors.index.json"].iter().any(|f| folder.join(f).is_file());
+    Err(Diagnostic::new(Kind::Unsupported, "the folder holds an adapter (LoRA or the like)")
+        .at(Place::file(&config))
+        .expected("whole weights, and nothing that is to be added to them")
+        .found(match (base, beside) {
+            (Some(base), true) => format!("base weights with an adapter beside them, made for `{base}`"),
+            (Some(base), false) => format!("an adapter for `{base}`"),
+            (None, true) => "base weights with an adapter beside them".to_owned(),
+            (None, false) => "an adapter without its base weights".to_owned(),
+        })
+        .remedy(
+            "merge it: `AutoPeftModelForCausalLM.from_pretrained(folder).merge_and_unload().save_pretrained(new)`; to \
+             measure the base weights alone, move the adapter's files away",
+        )
+        .into())
+}
+
 /// The safetensors files of a folder in Hugging Face layout.
 fn files(folder: &Path) -> Result<Vec<PathBuf>> {
     let single = folder.join("model.safetensors");
     let index = folder.join("model.safetensors.index.json");
-    if !index.is_file() {
-        if single.is_file() {
-            return Ok(vec![single]);
+    adapter(folder)?;
+    if single.is_file() {
+        if index.is_file() {
+            tracing::warn!(
+                "{} is read, and the shards that {} names are not: transformers reads these weights in this order",
+                single.display(),
+                index.display()
+            );
         }
+        return Ok(vec![single]);
+    }
+    if !index.is_file() {
         let pickled = folder.join("pytorch_model.bin").is_file();
         return Err(Diagnostic::new(Kind::Missing, "no weights in safetensors format")
             .at(Place::file(folder))
@@ -205,7 +243,7 @@ fn files(folder: &Path) -> Result<Vec<PathBuf>> {
             .remedy("convert the checkpoint with `save_pretrained(..., safe_serialization=True)`")
             .into());
     }
-    let text = std::fs::read_to_string(&index).map_err(|e| Error::io("read", &index, e))?;
+    let text = source::read_text(&index, source::LARGE)?;
     let names = shard_names(&text, &index)?;
     let mut files = Vec::with_capacity(names.len());
     for name in names {
@@ -234,7 +272,7 @@ pub(crate) fn shard_names(text: &str, index: &Path) -> Result<BTreeSet<String>> 
             .found(found)
     };
     let json: serde_json::Value =
-        serde_json::from_str(text).map_err(|e| malformed("the index is not JSON", e.to_string()))?;
+        json::parse(text).map_err(|e| malformed("the index is not JSON", e.to_string()))?;
     let Some(map) = json.get("weight_map").and_then(|m| m.as_object()) else {
         return Err(malformed("the index has no weight map", "no such key, or no object".into()).into());
     };

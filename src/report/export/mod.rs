@@ -34,6 +34,9 @@ pub struct Directions {
     pub model: String,
     /// The model's `model_type`; empty if unknown.
     pub model_type: String,
+    /// What identifies the model's weights and config ([`Identity::fingerprint`](crate::model::Identity::fingerprint));
+    /// empty if unknown.
+    pub model_sha256: String,
     /// The layers, in the order of the arrays' rows.
     pub layers: Vec<Layer>,
     /// d.

@@ -23,6 +23,7 @@ pub fn to_safetensors(directions: &Directions) -> Vec<u8> {
     note("layers", &json!(directions.layers).to_string());
     note("model", &directions.model);
     note("model_type", &directions.model_type);
+    note("model_sha256", &directions.model_sha256);
     let mut header = Map::new();
     header.insert("__metadata__".to_owned(), notes.into());
     let shape = [directions.layers.len(), directions.width];
@@ -59,8 +60,13 @@ pub fn from_safetensors(file: &[u8], place: &Place) -> Result<Directions> {
     let layers: Vec<Layer> =
         serde_json::from_str(&note("layers")).map_err(|e| malformed(format!("layers: {e}")))?;
     let tensors = SafeTensors::deserialize(file).map_err(|e| malformed(e.to_string()))?;
-    let mut directions =
-        Directions { model: note("model"), model_type: note("model_type"), layers, ..Directions::default() };
+    let mut directions = Directions {
+        model: note("model"),
+        model_type: note("model_type"),
+        model_sha256: note("model_sha256"),
+        layers,
+        ..Directions::default()
+    };
     for (name, view) in tensors.tensors() {
         let shape = view.shape();
         let fits = matches!(shape, [l, d] if *l == directions.layers.len() && *d > 0)

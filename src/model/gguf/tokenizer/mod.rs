@@ -18,7 +18,7 @@ use self::added::{Strip, added_tokens};
 use self::vocabulary::{BOS, EOS, OWN_TOKENIZER, Vocabulary};
 use super::Metadata;
 use crate::error::{Diagnostic, Error, Kind, Result};
-use crate::model::guard::guarded;
+use crate::guard::guarded;
 
 /// What a GGUF file says of text: the tokenizer, special tokens and the chat template.
 pub struct GgufText {

@@ -11,7 +11,7 @@ thread_local! {
 
 /// Runs `f`; what it panics with is the error. For code whose state is thrown away when it panics, or cannot
 /// change.
-pub(super) fn guarded<T>(f: impl FnOnce() -> T) -> Result<T, String> {
+pub fn guarded<T>(f: impl FnOnce() -> T) -> Result<T, String> {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         let print = take_hook();

@@ -1,0 +1,195 @@
+//! Whether what is to be added to observations is about the same model, texts and constitutions.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use rayon::prelude::*;
+
+use super::capture::{Prepared, Recipe};
+use super::rows::Rows;
+use crate::artifact;
+use crate::capture::Job;
+use crate::capture::job::encode_one;
+use crate::config::MANIFEST;
+use crate::error::{Diagnostic, Kind, Place, Result};
+use crate::model::Identity;
+use crate::observations::{BARE, OBSERVATIONS, Observations, ROWS, RowRecord};
+
+/// Metadata key: SHA-256 of each constitution's text, by name.
+pub(super) const CONSTITUTIONS: &str = "constitution_sha256";
+
+/// What identifies a sequence of tokens.
+pub(super) fn sequence_sha256(tokens: &[u32]) -> String {
+    let bytes: Vec<u8> = tokens.iter().flat_map(|t| t.to_le_bytes()).collect();
+    artifact::sha256(&bytes)
+}
+
+/// The constitutions' texts by name, as they stand in the metadata of observations.
+pub(super) fn texts(prepared: &Prepared) -> BTreeMap<String, String> {
+    prepared.judged().into_iter().map(|c| (c.name.clone(), artifact::sha256(c.text.as_bytes()))).collect()
+}
+
+/// Refuses a folder whose observations are a run's: its manifest and report would be left about others.
+///
+/// # Errors
+/// [`Kind::RunConflict`].
+pub fn not_a_run(out: &Path) -> Result<()> {
+    let manifest = out.join(MANIFEST);
+    if !manifest.is_file() {
+        return Ok(());
+    }
+    Err(Diagnostic::new(Kind::RunConflict, "the folder is that of a run")
+        .at(Place::file(manifest))
+        .expected(
+            "a folder of its own: the run's manifest and report tell of the observations that are there",
+        )
+        .remedy("give another --out; `vstar run` itself adds constitutions to a run")
+        .into())
+}
+
+/// Refuses to put the report of other observations beside a run's.
+///
+/// # Errors
+/// [`Kind::RunConflict`].
+pub fn fits_into(observations: &Path, out: &Path) -> Result<()> {
+    let own = out.join(OBSERVATIONS).canonicalize().ok();
+    if own.is_some() && own == observations.canonicalize().ok() { Ok(()) } else { not_a_run(out) }
+}
+
+/// Refuses observations that a capture would replace by others, or whose answers it would lose.
+///
+/// # Errors
+/// [`Kind::RunConflict`] for a folder whose observations are of another capture, or hold answers of judges.
+pub fn replaces_nothing(prepared: &Prepared, job: &Job, out: &Path) -> Result<()> {
+    not_a_run(out)?;
+    let path = out.join(OBSERVATIONS);
+    if !path.is_file() {
+        return Ok(());
+    }
+    let conflict = |found: String| -> Result<()> {
+        Err(Diagnostic::new(Kind::RunConflict, "the folder holds other observations")
+            .at(Place::file(&path))
+            .expected("none, or those of the same capture")
+            .found(found)
+            .remedy("give another --out, or remove the file")
+            .into())
+    };
+    let Ok(there) = Observations::open(&path) else { return Ok(()) };
+    let columns = there.columns();
+    if !columns.judgments.is_empty() || !columns.scores.is_empty() {
+        return conflict("a judge's answers, which a new capture would not keep".to_owned());
+    }
+    if recipe(&there).is_some_and(|own| differing(&own.model, &prepared.recipe().model).is_some()) {
+        return conflict("rows of another model".to_owned());
+    }
+    let rows = Rows::read(out)?;
+    let same = rows.records.len() == job.rows.len()
+        && rows.records.iter().zip(&job.rows).all(|(record, row)| {
+            record.constitution == prepared.name(row.constitution)
+                && record
+                    .sequence_sha256
+                    .as_ref()
+                    .is_none_or(|sha| *sha == sequence_sha256(&row.request.tokens))
+        });
+    if same {
+        Ok(())
+    } else {
+        conflict(format!("{} rows of other texts or constitutions", rows.records.len()))
+    }
+}
+
+/// Refuses to add a judge's answers to observations of another model, of other texts under the same ids, or of another
+/// constitution under the same name.
+///
+/// # Errors
+/// [`Kind::RunConflict`] with what differs.
+pub fn check(prepared: &Prepared, rows: &Rows, out: &Path) -> Result<()> {
+    let path = out.join(OBSERVATIONS);
+    let there = Observations::open(&path)?;
+    let conflict = |what: &str, expected: &str, found: String| -> Result<()> {
+        Err(Diagnostic::new(Kind::RunConflict, what)
+            .at(Place::file(&path))
+            .expected(expected)
+            .found(found)
+            .remedy("give another --out")
+            .into())
+    };
+    if let Some(own) = recipe(&there)
+        && let Some(part) = differing(&own.model, &prepared.recipe().model)
+    {
+        let found =
+            format!("{part} of `{}`, where the judge is `{}`", own.model.name, prepared.model.identity.name);
+        return conflict("the observations are of another model", "the model that was captured", found);
+    }
+    let known: BTreeMap<String, String> =
+        there.meta().extra.get(CONSTITUTIONS).and_then(|t| serde_json::from_str(t).ok()).unwrap_or_default();
+    if let Some(name) = texts(prepared).iter().find_map(|(n, sha)| (known.get(n)? != sha).then_some(n)) {
+        return conflict(
+            "the observations know another constitution of this name",
+            "the text that was used before, or another name",
+            format!("`{name}` with another text"),
+        );
+    }
+    if let Some(record) = of_other_text(prepared, rows)? {
+        return Err(Diagnostic::new(
+            Kind::RunConflict,
+            "the observations are of another text under the same id",
+        )
+        .at(Place::file(out.join(ROWS)).id(&record.id))
+        .expected("the prompts and responses that were captured, under the same template")
+        .found(format!("other tokens in response {}", record.response))
+        .remedy("give the --data of the capture, or another --out")
+        .into());
+    }
+    Ok(())
+}
+
+/// The first row of the reference whose text is not that of the item of its id.
+fn of_other_text<'r>(prepared: &Prepared, rows: &'r Rows) -> Result<Option<&'r RowRecord>> {
+    let Some(first) = rows.records.first() else { return Ok(None) };
+    let under = match first.constitution.as_str() {
+        BARE => None,
+        name => match prepared.judged().into_iter().find(|c| c.name == name) {
+            Some(constitution) => Some(constitution.text.as_str()),
+            None => return Ok(None),
+        },
+    };
+    let items: BTreeMap<&str, &crate::input::Item> =
+        prepared.items.items.iter().map(|item| (item.id.as_str(), item)).collect();
+    let own: Vec<&RowRecord> = rows
+        .records
+        .iter()
+        .filter(|r| r.constitution == first.constitution && r.sequence_sha256.is_some())
+        .collect();
+    Ok(own.into_par_iter().find_first(|record| {
+        let Some(item) = items.get(record.id.as_str()) else { return false };
+        if record.response >= item.responses.len() {
+            return true;
+        }
+        let encoded = encode_one(&prepared.model, &prepared.template, item, record.response, under);
+        encoded.is_ok_and(|(encoded, _)| record.sequence_sha256 != Some(sequence_sha256(&encoded.ids)))
+    }))
+}
+
+fn recipe(observations: &Observations) -> Option<Recipe> {
+    serde_json::from_str(observations.meta().extra.get("recipe")?).ok()
+}
+
+/// Which part of two models differs, in words. Names and places do not count; what older files do not say is taken to
+/// be the same.
+fn differing(a: &Identity, b: &Identity) -> Option<&'static str> {
+    let differ = |x: &str, y: &str| !x.is_empty() && !y.is_empty() && x != y;
+    if a.family != b.family || differ(&a.config_sha256, &b.config_sha256) {
+        return Some("the config");
+    }
+    if a.weights_sha256.values().ne(b.weights_sha256.values()) || a.quantize != b.quantize {
+        return Some("the weights");
+    }
+    if differ(&a.tokenizer_sha256, &b.tokenizer_sha256) || differ(&a.special_sha256, &b.special_sha256) {
+        return Some("the tokenizer");
+    }
+    if differ(&a.template_sha256, &b.template_sha256) {
+        return Some("the chat template");
+    }
+    None
+}
