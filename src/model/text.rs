@@ -83,13 +83,18 @@ impl TextEncoder {
         Ok(Self::from_tokenizer(inner, path, bos))
     }
 
-    /// The same with further tokens that are never split, as `tokenizer_config.json` names them; those that the
-    /// tokenizer has already stay as they are.
+    /// The same with further tokens that are never split, as `tokenizer_config.json` names them: `added` with their
+    /// flags, whether the tokenizer has them or not, and `named` ones that neither has.
     ///
     /// # Errors
     /// `Malformed` if the tokenizer refuses them.
-    pub(super) fn with_added(mut self, tokens: &[AddedToken]) -> Result<Self> {
-        self.inner.add_tokens(tokens.iter().cloned()).map_err(|e| {
+    pub(super) fn with_added(mut self, added: &[AddedToken], named: &[AddedToken]) -> Result<Self> {
+        let own: HashSet<String> =
+            self.inner.get_added_tokens_decoder().into_values().map(|token| token.content).collect();
+        let is_new =
+            |t: &&AddedToken| !own.contains(&t.content) && !added.iter().any(|a| a.content == t.content);
+        let all: Vec<AddedToken> = added.iter().chain(named.iter().filter(is_new)).cloned().collect();
+        self.inner.add_tokens(all).map_err(|e| {
             Diagnostic::new(
                 Kind::Malformed,
                 "the tokenizer does not take the tokens of tokenizer_config.json",
@@ -167,10 +172,17 @@ impl TextEncoder {
         }
         let (ids, offsets) = self.with_offsets(text)?;
         let first = text[..response.start].chars().count();
-        let end = first + text[response].chars().count();
-        let straddles = |from: usize, to: usize| from < first || to > end;
+        let end = first + text[response.clone()].chars().count();
+        // What a control token has of the response, if it is more than its own, is white space.
+        let space = |from: usize, to: usize| {
+            let inside = text[response.clone()]
+                .chars()
+                .skip(from.saturating_sub(first))
+                .take(to.min(end) - from.max(first));
+            (from < first || to > end) && inside.into_iter().all(char::is_whitespace)
+        };
         let inside = |(id, &(from, to)): (&u32, &Span)| {
-            to > first && from < end && !(straddles(from, to) && self.controls.contains(id))
+            to > first && from < end && !(self.controls.contains(id) && space(from, to))
         };
         let belongs: Vec<bool> = ids.iter().zip(&offsets).map(inside).collect();
         match (belongs.iter().position(|b| *b), belongs.iter().rposition(|b| *b)) {

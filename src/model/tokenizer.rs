@@ -118,7 +118,7 @@ impl ModelText {
         let with = Special::read(file.parent().unwrap_or(Path::new("")))?;
         special.special.extend(with.special);
         special.chat = with.chat.or(special.chat);
-        special.added = with.added;
+        (special.added, special.named) = (with.added, with.named);
         special.leading_space = with.leading_space;
         Self::open(file, special, bos)
     }
@@ -133,7 +133,7 @@ impl ModelText {
             }
         };
         Ok(Self {
-            encoder: encoder.with_added(&special.added)?,
+            encoder: encoder.with_added(&special.added, &special.named)?,
             special_sha256: special.sha256(),
             special: special.special,
             chat: special.chat,
@@ -170,8 +170,10 @@ fn differing(encoder: &TextEncoder, metadata: &Metadata) -> Option<String> {
 struct Special {
     special: BTreeMap<String, String>,
     chat: Option<String>,
-    /// In the order of their ids.
+    /// Of `added_tokens_decoder`, in the order of their ids.
     added: Vec<AddedToken>,
+    /// Special tokens by their roles, and lists of further ones.
+    named: Vec<AddedToken>,
     leading_space: Option<LeadingSpace>,
 }
 
@@ -201,11 +203,11 @@ impl Special {
             all.added.extend(added.into_iter().map(|(_, token)| token));
             for key in ["additional_special_tokens", "extra_special_tokens"] {
                 let list = json.get(key).and_then(|l| l.as_array()).into_iter().flatten();
-                all.added.extend(list.filter_map(added_token).map(|t| t.special(true)));
+                all.named.extend(list.filter_map(added_token).map(|t| t.special(true)));
             }
             all.leading_space = LeadingSpace::read(&json).or(all.leading_space);
         }
-        all.added.extend(named.into_values());
+        all.named.splice(0..0, named.into_values());
         if let Some(text) = read_text(&folder.join("chat_template.jinja"))? {
             all.chat = Some(text);
         }
@@ -217,6 +219,7 @@ impl Special {
         let added: Vec<_> = self
             .added
             .iter()
+            .chain(&self.named)
             .map(|t| (&t.content, t.single_word, t.lstrip, t.rstrip, t.normalized, t.special))
             .collect();
         let leading = self.leading_space.map(|l| format!("{l:?}"));

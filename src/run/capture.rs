@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use ndarray::{Array3, Ix3, s};
 use serde::{Deserialize, Serialize};
 
-use super::joined;
+use super::hashes;
 use crate::capture::{self, Job, Row};
 use crate::config::scope::{LogprobOf, Under};
 use crate::config::{CaptureSettings, DataSettings, ModelSettings};
@@ -370,7 +370,7 @@ fn records(prepared: &Prepared, job: &Job) -> Vec<RowRecord> {
             span: row.request.response.map_or([0, 0], |s| [s.start, s.end]),
             pooled: tokens.map(|tokens| prepared.model.encoder.pieces(tokens, POOLED_PIECES)),
             tokens: tokens.map(<[u32]>::to_vec),
-            sequence_sha256: once.map(|_| joined::sequence_sha256(&row.request.tokens)),
+            sequence_sha256: once.map(|_| hashes::sequence(&row.request.tokens)),
         }
     };
     job.rows.iter().map(record).collect()
@@ -388,7 +388,7 @@ fn meta(prepared: &Prepared, job: &Job) -> Meta {
     meta.extra.insert("families".into(), json(&families));
     meta.extra.insert("paraphrases".into(), json(&paraphrases(prepared.judged())));
     meta.extra.insert("recipe".into(), json(&prepared.recipe()));
-    meta.extra.insert(joined::CONSTITUTIONS.into(), json(&joined::texts(prepared)));
+    meta.extra.insert(hashes::CONSTITUTIONS.into(), json(&hashes::texts(&prepared.judged())));
     let identity = &prepared.model.identity;
     if !identity.quantize.is_empty() {
         meta.extra.insert("quantize".into(), identity.quantize.clone());

@@ -6,28 +6,14 @@ use std::path::Path;
 use rayon::prelude::*;
 
 use super::capture::{Prepared, Recipe};
+use super::hashes;
 use super::rows::Rows;
-use crate::artifact;
 use crate::capture::Job;
 use crate::capture::job::encode_one;
 use crate::config::MANIFEST;
 use crate::error::{Diagnostic, Kind, Place, Result};
 use crate::model::Identity;
 use crate::observations::{BARE, OBSERVATIONS, Observations, ROWS, RowRecord};
-
-/// Metadata key: SHA-256 of each constitution's text, by name.
-pub(super) const CONSTITUTIONS: &str = "constitution_sha256";
-
-/// What identifies a sequence of tokens.
-pub(super) fn sequence_sha256(tokens: &[u32]) -> String {
-    let bytes: Vec<u8> = tokens.iter().flat_map(|t| t.to_le_bytes()).collect();
-    artifact::sha256(&bytes)
-}
-
-/// The constitutions' texts by name, as they stand in the metadata of observations.
-pub(super) fn texts(prepared: &Prepared) -> BTreeMap<String, String> {
-    prepared.judged().into_iter().map(|c| (c.name.clone(), artifact::sha256(c.text.as_bytes()))).collect()
-}
 
 /// Refuses a folder whose observations are a run's: its manifest and report would be left about others.
 ///
@@ -89,7 +75,7 @@ pub fn replaces_nothing(prepared: &Prepared, job: &Job, out: &Path) -> Result<()
                 && record
                     .sequence_sha256
                     .as_ref()
-                    .is_none_or(|sha| *sha == sequence_sha256(&row.request.tokens))
+                    .is_none_or(|sha| *sha == hashes::sequence(&row.request.tokens))
         });
     if same {
         Ok(())
@@ -121,9 +107,15 @@ pub fn check(prepared: &Prepared, rows: &Rows, out: &Path) -> Result<()> {
             format!("{part} of `{}`, where the judge is `{}`", own.model.name, prepared.model.identity.name);
         return conflict("the observations are of another model", "the model that was captured", found);
     }
-    let known: BTreeMap<String, String> =
-        there.meta().extra.get(CONSTITUTIONS).and_then(|t| serde_json::from_str(t).ok()).unwrap_or_default();
-    if let Some(name) = texts(prepared).iter().find_map(|(n, sha)| (known.get(n)? != sha).then_some(n)) {
+    let known: BTreeMap<String, String> = there
+        .meta()
+        .extra
+        .get(hashes::CONSTITUTIONS)
+        .and_then(|t| serde_json::from_str(t).ok())
+        .unwrap_or_default();
+    if let Some(name) =
+        hashes::texts(&prepared.judged()).iter().find_map(|(n, sha)| (known.get(n)? != sha).then_some(n))
+    {
         return conflict(
             "the observations know another constitution of this name",
             "the text that was used before, or another name",
@@ -167,7 +159,7 @@ fn of_other_text<'r>(prepared: &Prepared, rows: &'r Rows) -> Result<Option<&'r R
             return true;
         }
         let encoded = encode_one(&prepared.model, &prepared.template, item, record.response, under);
-        encoded.is_ok_and(|(encoded, _)| record.sequence_sha256 != Some(sequence_sha256(&encoded.ids)))
+        encoded.is_ok_and(|(encoded, _)| record.sequence_sha256 != Some(hashes::sequence(&encoded.ids)))
     }))
 }
 

@@ -13,6 +13,7 @@ use crate::forest::Request;
 use crate::judge::pointwise::{Answer, questions};
 use crate::judge::{JudgeTemplate, Mode, Pair, judge_batch, ring};
 use crate::run::capture::Prepared;
+use crate::run::hashes;
 use crate::run::joined;
 use crate::run::judged::Judged;
 use crate::run::pairwise::{pairwise, recipe};
@@ -179,7 +180,7 @@ impl Judges {
         joined::check(prepared, &rows, out)?;
         let mut done = Vec::new();
         self.ask(prepared, &rows, store, Some(out), progress, &mut |mut answers| {
-            answers.note_constitutions(joined::texts(prepared), out)?;
+            answers.note_constitutions(hashes::texts(&prepared.judged()), out)?;
             done.push(answers.append(out)?);
             Ok(())
         })?;

@@ -4,6 +4,7 @@
 pub mod capture;
 mod conduct;
 pub mod duration;
+mod hashes;
 pub mod joined;
 pub mod judged;
 pub mod judges;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
-use super::joined::CONSTITUTIONS;
+use super::hashes::CONSTITUTIONS;
 use crate::error::{Diagnostic, Kind, Place, Result};
 use crate::observations::{
     BARE, Judgments, OBSERVATIONS, Observations, ROWS, RowRecord, append_judgments, read_rows,

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use assert_cmd::Command;
 use candle_core::{DType, Device};
@@ -706,7 +706,7 @@ fn a_name_is_a_folder_a_hub_id_or_an_embedded_model() {
     let other = fixture("models/llama/config.json").to_string_lossy().into_owned();
     assert_eq!(parse("embedded:x", None).expect("a name"), ModelSource::Embedded("x".into()));
     for (name, revision, kind) in [
-        ("gpt2", None, Kind::Missing),
+        ("gpt9", None, Kind::Missing),
         ("models/gone.gguf", None, Kind::Missing),
         (other.as_str(), None, Kind::Missing),
         (file.as_str(), Some("v1"), Kind::Invalid),
@@ -739,4 +739,73 @@ fn files_from_memory_are_the_same_model_as_the_folder() {
     assert!(path.is_dir(), "the files live as long as the model");
     drop(first);
     assert!(!path.exists(), "and no longer");
+}
+
+#[test]
+fn a_small_file_that_was_altered_on_the_way_is_refused() {
+    for file in ["config.json", "tokenizer.json", "tokenizer_config.json"] {
+        let scene = Scene::new();
+        let mut altered = fs::read(fixture("models/llama_chat").join(file)).expect("a file");
+        let at = altered.iter().position(|b| *b == b'1').expect("a digit");
+        altered[at] = b'2';
+        let name = etag(file, &fs::read(fixture("models/llama_chat").join(file)).expect("a file"));
+        scene.on_bytes(file, move |_, _| {
+            Some(Answer::new(200).header("ETag", format!("\"{name}\"")).body(altered.clone()))
+        });
+        let text = scene.refused();
+        assert!(text.contains("the git hash") && text.contains(file), "{text}");
+    }
+}
+
+#[test]
+fn a_list_of_files_without_end_is_refused_and_a_token_is_not_repeated() {
+    let scene = Scene::new();
+    scene.hub.script(|request| {
+        let body = format!(
+            "{{\"sha\": \"{COMMIT}\", \"siblings\": [{}",
+            "{\"rfilename\": \"aaaaaaaa\"},".repeat(3 << 20)
+        );
+        request.path.starts_with("/api/").then(|| Answer::new(200).body(body))
+    });
+    let text = scene.refused();
+    assert!(text.contains("more than 64 MiB"), "{text}");
+    let scene = Scene::new();
+    scene.hub.script(|_| Some(Answer::new(401).header("X-Error-Message", "the token hf_secret is bad")));
+    let with_token = Settings { token: Some("hf_secret".into()), ..scene.settings() };
+    let text = refused(fetch(ID, None, &with_token, &mut Unwatched));
+    assert!(!text.contains("hf_secret"), "{text}");
+}
+
+#[test]
+fn who_interrupts_does_not_wait_for_a_silent_hub() {
+    struct Stops(Instant);
+    impl Downloads for Stops {
+        fn begin(&mut self, _: &str, _: u64, _: u64) {}
+        fn advance(&mut self, _: u64) -> Result<()> {
+            if self.0.elapsed() > Duration::from_millis(100) { Err(Error::Interrupted) } else { Ok(()) }
+        }
+        fn end(&mut self) {}
+    }
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let endpoint = format!("http://{}", silent.local_addr().expect("an address"));
+    let scene = Scene::new();
+    let settings = Settings { endpoint, ..scene.settings() };
+    let settings =
+        Settings { patience: Patience { silence: Duration::from_secs(60), ..settings.patience }, ..settings };
+    let began = Instant::now();
+    let stopped = fetch(ID, None, &settings, &mut Stops(began));
+    assert!(matches!(stopped, Err(Error::Interrupted)));
+    assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
+}
+
+/// A cache that was copied without its `refs` still holds the one commit.
+#[test]
+fn a_cache_without_refs_is_used_where_it_holds_one_commit() {
+    let scene = Scene::new();
+    scene.fetch().expect("fetched");
+    for folder in fs::read_dir(scene.cache.path()).expect("the cache").flatten() {
+        let _ = fs::remove_dir_all(folder.path().join("refs"));
+    }
+    let offline = Settings { offline: true, ..scene.settings() };
+    assert_eq!(fetch(ID, None, &offline, &mut Unwatched).expect("cached").revision(), COMMIT);
 }

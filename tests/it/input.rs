@@ -191,7 +191,7 @@ fn a_bad_row_is_refused_with_its_file_line_and_id() {
         ("{\"prompt\": \"q\", \"messages\": [], \"responses\": [\"a\"]}", Kind::Invalid, "both"),
         ("{\"messages\": [], \"responses\": [\"a\"]}", Kind::Invalid, "empty"),
         (
-            "{\"messages\": [{\"role\": \"human\", \"content\": \"\"}], \"responses\": [\"a\"]}",
+            "{\"messages\": [{\"role\": \"critic\", \"content\": \"\"}], \"responses\": [\"a\"]}",
             Kind::Invalid,
             "role",
         ),
@@ -220,8 +220,8 @@ fn a_bad_row_is_refused_with_its_file_line_and_id() {
         ),
         (
             "{\"prompt\": \"q\", \"responses\": [{\"text\": \"a\", \"values\": {\"v\": NaN}}]}",
-            Kind::Malformed,
-            "JSON",
+            Kind::NotFinite,
+            "is NaN",
         ),
         (
             "{\"prompt\": \"q\", \"responses\": [{\"text\": \"a\", \"values\": {\"v w\": 1}}]}",

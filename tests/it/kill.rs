@@ -104,6 +104,8 @@ enum Sign {
     File(&'static str),
     /// So many shards whose names begin so; they stay from process to process.
     Shards(&'static str, usize),
+    /// So many files of the output that are being written.
+    Temporaries(usize),
 }
 
 impl Sign {
@@ -112,6 +114,15 @@ impl Sign {
         match self {
             Self::File(name) => {
                 fs::metadata(place.path(name)).and_then(|meta| meta.modified()).is_ok_and(|at| at >= from)
+            }
+            Self::Temporaries(count) => {
+                let entries = fs::read_dir(place.path("out")).into_iter().flatten().flatten();
+                let own = |e: &fs::DirEntry| {
+                    let name = e.file_name().to_string_lossy().into_owned();
+                    name.starts_with(".vstar-")
+                        && e.metadata().and_then(|m| m.modified()).is_ok_and(|at| at >= from)
+                };
+                entries.filter(own).count() >= count
             }
             Self::Shards(head, count) => {
                 let Ok(entries) = fs::read_dir(place.path("out/shards")) else { return false };
@@ -139,6 +150,7 @@ fn killed_at_any_moment_a_run_goes_on_to_the_same_report() {
         ("judge", Sign::File("out/observations.safetensors")),
         ("judge", Sign::Shards("judge-", 1)),
         ("fit", Sign::Shards("judge-", 10)),
+        ("report", Sign::Temporaries(3)),
         ("report", Sign::File("out/directions.safetensors")),
         ("report", Sign::File("out/report.json")),
     ];

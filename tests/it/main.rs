@@ -7,6 +7,7 @@ mod arm;
 mod by_hand;
 mod candle_transformers;
 mod check;
+mod checkpoints;
 mod cli;
 mod clusters;
 mod compare;
@@ -27,6 +28,7 @@ mod hub;
 mod input;
 #[cfg(target_os = "linux")]
 mod interventions;
+mod joined;
 mod kill;
 mod known_answers;
 mod layers;

@@ -36,6 +36,9 @@ impl Cache {
 
     /// The commit of a cache that holds one and does not say what it stands for, as copied caches do.
     fn only_commit(&self) -> Option<String> {
+        if std::fs::read_dir(self.root.join("refs")).is_ok_and(|mut refs| refs.next().is_some()) {
+            return None;
+        }
         let mut entries = std::fs::read_dir(self.root.join("snapshots")).ok()?.flatten();
         let only = entries.next()?.file_name().to_string_lossy().into_owned();
         entries.next().is_none().then_some(only)
