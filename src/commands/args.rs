@@ -61,7 +61,7 @@ pub struct ModelArgs {
 
 #[derive(Debug, Args)]
 pub struct DataArgs {
-    /// Items: .jsonl, .jsonl.gz, .json or .parquet; several may be given
+    /// Items: JSON lines, JSON, CSV, TSV (also .gz) or parquet files, or hf://owner/name[:SPLIT]; several may be given
     #[arg(long, required = true, num_args = 1.., value_name = "FILE")]
     pub data: Vec<PathBuf>,
     /// Constitutions: TOML files, folders of them, or `none` for the bare context

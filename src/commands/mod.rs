@@ -109,6 +109,7 @@ pub fn main() -> ExitCode {
         .with_writer(std::io::stderr)
         .event_format(terminal::log::Lines)
         .init();
+    outlive_file_limits();
     match dispatch(cli.command) {
         Ok(()) => match terminal::out::failure() {
             None => ExitCode::SUCCESS,
@@ -125,6 +126,17 @@ pub fn main() -> ExitCode {
             eprintln!("error: {e}");
             ExitCode::FAILURE
         }
+    }
+}
+
+/// A file that grows beyond `ulimit -f` ends a process that does not listen for the signal; one that does gets an error
+/// from the write, which says what to do.
+fn outlive_file_limits() {
+    #[cfg(unix)]
+    {
+        let heard = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+        // Where it cannot be listened for, the process ends as it would have.
+        let _ = signal_hook::flag::register(signal_hook::consts::SIGXFSZ, heard);
     }
 }
 

@@ -11,6 +11,7 @@ use super::{
 use crate::config::scope::{StateLayers, Under};
 use crate::error::{Diagnostic, Error, Kind, Result};
 use crate::input::constitution::BARE;
+use crate::input::hub_dataset;
 use crate::input::name::{check_name, nearest};
 use crate::input::settings::{Document, Section, Setting, number, whole};
 use crate::input::{ReadOptions, embedded, read_constitutions};
@@ -407,7 +408,7 @@ fn existing(section: &mut Section, key: &'static str, what: &str) -> Option<Vec<
         // The constitutions of a name that is none are refused where they are read.
         if !folders && let Some(Err(error)) = embedded::prompts_text(path) {
             section.problem(key, diagnostic(error));
-        } else if embedded::name(path).is_none() && !(path.is_file() || folders && path.is_dir()) {
+        } else if !is_named(path) && !(path.is_file() || folders && path.is_dir()) {
             section.problem(key, not_there(what, path));
         }
     }
@@ -415,7 +416,12 @@ fn existing(section: &mut Section, key: &'static str, what: &str) -> Option<Vec<
 }
 
 fn there(path: &Path) -> bool {
-    embedded::name(path).is_some() || path.exists()
+    is_named(path) || path.exists()
+}
+
+/// Whether it is a name of something that comes with the program or lies on the hub, and no path.
+fn is_named(path: &Path) -> bool {
+    embedded::name(path).is_some() || hub_dataset(path).is_some()
 }
 
 fn not_there(what: &str, path: &Path) -> Diagnostic {

@@ -4,6 +4,7 @@
 // A refusal is made once a bad row, never in the course of a good one: its size costs nothing.
 #![allow(clippy::result_large_err)]
 
+mod address;
 pub mod cluster;
 pub mod constitution;
 mod container;
@@ -16,6 +17,7 @@ pub mod read;
 pub mod roster;
 pub mod settings;
 
+pub use address::hub_dataset;
 pub use cluster::{Clusters, cluster};
 pub use constitution::{Constitution, Family, Sign, read_constitutions};
 pub use item::{Item, Items, Message, Preference, Prompt, Response, Role};

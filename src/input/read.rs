@@ -291,6 +291,15 @@ fn check_distinct(paths: &[PathBuf]) -> Result<()> {
 /// two are the same.
 fn labels(paths: &[PathBuf]) -> Vec<String> {
     let stem = |path: &PathBuf| {
+        // A file in the hub's cache is called by its number.
+        let folder = path
+            .iter()
+            .rev()
+            .filter_map(|part| part.to_str())
+            .find_map(|part| part.strip_prefix("datasets--"));
+        if let Some(name) = folder.and_then(|folder| folder.rsplit("--").next()) {
+            return name.to_owned();
+        }
         let name = path.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned());
         let name = name.strip_suffix(".gz").unwrap_or(&name);
         let ending = [".jsonl", ".ndjson", ".json", ".parquet", ".csv", ".tsv"]

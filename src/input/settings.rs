@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
 
+use super::address::hub_dataset;
 use super::embedded;
 use super::name::nearest;
 use crate::artifact;
@@ -258,7 +259,13 @@ impl<'d> Section<'d> {
     pub fn resolve(&self, key: &str, path: &str) -> PathBuf {
         let set = self.find(key).is_some_and(|(at, _)| self.document.setting(at).is_some());
         match self.document.path.as_deref().and_then(Path::parent) {
-            Some(folder) if !set && embedded::name(Path::new(path)).is_none() => folder.join(path),
+            Some(folder)
+                if !set
+                    && embedded::name(Path::new(path)).is_none()
+                    && hub_dataset(Path::new(path)).is_none() =>
+            {
+                folder.join(path)
+            }
             _ => PathBuf::from(path),
         }
     }

@@ -16,6 +16,7 @@ use crate::forest::{self, Memory, Plan, Pool, Request, Settings};
 use crate::input::constitution::paraphrases;
 use crate::input::{Clusters, Constitution, Items, cluster, read_items};
 use crate::model::chat::Template;
+use crate::model::hub::local_data;
 use crate::model::hub::{Downloads, Unwatched};
 use crate::model::{Identity, Model, Opened};
 use crate::observations::{BARE, Columns, Meta, OBSERVATIONS, ROWS, RowRecord, write_rows, write_streaming};
@@ -109,7 +110,8 @@ impl Prepared {
     /// # Errors
     /// As [`Prepared::new`].
     pub fn fetched(options: &CaptureOptions, downloads: &mut dyn Downloads) -> Result<Self> {
-        Self::with_items(read_items(&options.data.files, &options.data.read)?, options, downloads)
+        let files = local_data(&options.data.files, downloads)?;
+        Self::with_items(read_items(&files, &options.data.read)?, options, downloads)
     }
 
     /// As [`Prepared::fetched`], with items that have been read.

@@ -11,6 +11,7 @@ use crate::config::{Experiment, FitSettings};
 use crate::error::{Diagnostic, Kind, Result};
 use crate::input::{cluster, read_items};
 use crate::model::hub::Downloads;
+use crate::model::hub::local_data;
 use crate::run::capture::{CaptureOptions, Prepared};
 use crate::run::judges::Judges;
 use crate::run::preflight;
@@ -51,7 +52,8 @@ impl Loaded {
             constitutions: experiment.constitutions()?,
             bare: true,
         };
-        let items = read_items(&options.data.files, &options.data.read)?;
+        let files = local_data(&options.data.files, downloads)?;
+        let items = read_items(&files, &options.data.read)?;
         let halved = experiment.fit.layer.is_none()
             && !matches!(&options.capture.layers, LayerList::These(one) if one.len() == 1);
         // Before the model, which takes longer to load than all of this to check.

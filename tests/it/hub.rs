@@ -12,7 +12,7 @@ use assert_cmd::Command;
 use candle_core::{DType, Device};
 use vstar::error::{Error, Kind, Result};
 use vstar::model::gguf::GgufFile;
-use vstar::model::hub::{Downloads, Patience, Settings, Unwatched, fetch, fetch_gguf};
+use vstar::model::hub::{Downloads, Patience, Settings, Unwatched, fetch, fetch_dataset, fetch_gguf};
 use vstar::model::{LoadOptions, Model, ModelFiles, ModelSource};
 
 use crate::loopback::{Answer, COMMIT, Hub, Request, etag};
@@ -808,4 +808,39 @@ fn a_cache_without_refs_is_used_where_it_holds_one_commit() {
     }
     let offline = Settings { offline: true, ..scene.settings() };
     assert_eq!(fetch(ID, None, &offline, &mut Unwatched).expect("cached").revision(), COMMIT);
+}
+
+#[test]
+fn a_data_set_is_fetched_by_its_name_and_read() {
+    let input = fixture("input");
+    let file = |name: &str| fs::read(input.join(name)).expect("a file");
+    let converted = BTreeMap::from([
+        ("default/train/0000.parquet".to_owned(), file("rated.parquet")),
+        ("default/train/0001.parquet".to_owned(), file("pairs_gzip.parquet")),
+        ("default/test/0000.parquet".to_owned(), file("pairs_lz4.parquet")),
+    ]);
+    let plain = BTreeMap::from([
+        ("README.md".to_owned(), b"-".to_vec()),
+        ("train.jsonl".to_owned(), file("pairs.jsonl")),
+    ]);
+    for (files, part, expected, items) in [
+        (converted.clone(), None, 2, 4),
+        (converted.clone(), Some("test"), 1, 2),
+        (plain, Some("train"), 1, 5),
+    ] {
+        let scene = Scene { hub: Hub::of_files(files), cache: tempfile::tempdir().expect("a folder") };
+        let got = fetch_dataset(ID, part, &scene.settings(), &mut Unwatched).expect("fetched");
+        assert_eq!(got.len(), expected);
+        let read = vstar::input::read_items(&got, &Default::default()).expect("items");
+        assert_eq!(read.items.len(), items);
+        assert!(read.items[0].id.starts_with("tiny:"), "{}", read.items[0].id);
+        // Without the hub the cache is enough.
+        let offline = Settings { offline: true, ..scene.settings() };
+        if part != Some("train") {
+            assert_eq!(fetch_dataset(ID, part, &offline, &mut Unwatched).expect("cached"), got);
+        }
+    }
+    let scene = Scene { hub: Hub::of_files(converted), cache: tempfile::tempdir().expect("a folder") };
+    let text = refused(fetch_dataset(ID, Some("valid"), &scene.settings(), &mut Unwatched));
+    assert!(text.contains("no part `valid`") && text.contains("default/test"), "{text}");
 }

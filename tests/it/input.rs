@@ -243,7 +243,7 @@ fn a_bad_row_is_refused_with_its_file_line_and_id() {
             Kind::Invalid,
             "better",
         ),
-        ("{\"chosen\": \"a\", \"rejected\": \"b\"}", Kind::Malformed, "transcript"),
+        ("{\"chosen\": \"a\", \"rejected\": \"b\"}", Kind::Invalid, "no prompt"),
         ("{\"prompt\": \"q\", \"chosen\": \"a\", \"rejected\": \"a\"}", Kind::Invalid, "same text"),
         ("{\"chosen\": [], \"rejected\": []}", Kind::Invalid, "`chosen`"),
         (

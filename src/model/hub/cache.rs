@@ -1,9 +1,9 @@
-//! The cache that all Hugging Face programs share: `models--owner--name/{blobs,snapshots,refs}`.
+//! The cache that all Hugging Face programs share: `models--owner--name/{blobs,snapshots,refs}`, and `datasets--…`.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use super::trouble::Trouble;
+use super::trouble::{Repository, Trouble};
 use super::{DEFAULT_REVISION, Downloads};
 use crate::artifact;
 use crate::error::Result;
@@ -16,8 +16,8 @@ pub struct Cache {
 
 impl Cache {
     /// The part of a cache that belongs to a repository.
-    pub fn new(cache: &Path, id: &str) -> Self {
-        let name = format!("models--{}", id.replace('/', "--"));
+    pub fn new(cache: &Path, repository: Repository, id: &str) -> Self {
+        let name = format!("{}--{}", repository.kind(), id.replace('/', "--"));
         Self { root: cache.join(&name), locks: cache.join(".locks").join(name) }
     }
 

@@ -14,7 +14,7 @@ use reqwest::redirect::Policy;
 use serde::Deserialize;
 
 use super::cache::is_commit;
-use super::trouble::{HubRequest, Trouble};
+use super::trouble::{HubRequest, Repository, Trouble};
 use super::{Downloads, Patience};
 use crate::error::{Diagnostic, Kind, Result};
 
@@ -25,6 +25,7 @@ pub struct Client {
     follow: blocking::Client,
     stay: blocking::Client,
     info: String,
+    repository: Repository,
     base: String,
     token: Option<String>,
     revision: String,
@@ -112,8 +113,9 @@ impl Client {
             api: api.build_sync().map_err(|e| failed(&e))?.model(owner, name),
             follow: client().redirect(Policy::limited(HOPS)).build().map_err(|e| failed(&e))?,
             stay: client().redirect(Policy::none()).build().map_err(|e| failed(&e))?,
-            info: format!("{}/api/models/{}/revision", settings.endpoint, asked.id),
-            base: format!("{}/{}/resolve", settings.endpoint, asked.id),
+            info: format!("{}/api/{}/{}/revision", settings.endpoint, asked.repository.kind(), asked.id),
+            base: format!("{}/{}{}/resolve", settings.endpoint, asked.repository.prefix(), asked.id),
+            repository: asked.repository,
             token: settings.token.clone(),
             revision: asked.revision.to_owned(),
             patience: settings.patience,
@@ -124,7 +126,9 @@ impl Client {
     pub fn listing(&self, downloads: &mut dyn Downloads) -> Result<Listing, Trouble> {
         let info = match self.patiently(downloads, Self::info) {
             // Not every hub says what is missing: if the repository is there, it is the revision.
-            Err(Trouble::Status { status: 404, code, message, wait }) if code.is_empty() => {
+            Err(Trouble::Status { status: 404, code, message, wait })
+                if code.is_empty() && self.repository == Repository::Model =>
+            {
                 let there = self.patiently(downloads, |me| Ok(me.api.exists().send()?))?;
                 let code = if there { "RevisionNotFound" } else { "RepoNotFound" }.to_owned();
                 return Err(Trouble::Status { status: 404, code, message, wait });
@@ -173,7 +177,10 @@ impl Client {
             if !status.is_success() && !status.is_redirection() {
                 return Err(self.refused(answer));
             }
-            return meta(answer.headers(), status.is_success(), file);
+            let mut meta = meta(answer.headers(), status.is_success(), file)?;
+            // hf-hub's Xet is asked for models; files of data are smaller and come plainly.
+            meta.xet &= self.repository == Repository::Model;
+            return Ok(meta);
         }
         Err(Trouble::Malformed(format!("{HOPS} redirects")))
     }

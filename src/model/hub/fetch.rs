@@ -5,7 +5,7 @@ use std::path::Path;
 use super::cache::Cache;
 use super::client::{Client, Listing};
 use super::settings::Settings;
-use super::trouble::HubRequest;
+use super::trouble::{HubRequest, Repository};
 use super::{DEFAULT_REVISION, Downloads, transfer};
 use crate::error::{Diagnostic, Kind, Place, Result};
 use crate::model::config::Config;
@@ -36,7 +36,7 @@ pub fn fetch(
     settings: &Settings,
     downloads: &mut dyn Downloads,
 ) -> Result<ModelFiles> {
-    let (asked, cache, reached) = request(id, revision, settings, downloads)?;
+    let (asked, cache, reached) = request(Repository::Model, id, revision, settings, downloads)?;
     let (client, listing) = match reached {
         Reached::Hub(client, listing) => (client, listing),
         Reached::Cache(commit) => return snapshot(&cache, &commit),
@@ -88,6 +88,7 @@ pub(super) enum Reached {
 
 /// What is asked of the hub, the repository's part of the cache, and where it is read from.
 pub(super) fn request<'a>(
+    repository: Repository,
     id: &'a str,
     revision: Option<&'a str>,
     settings: &'a Settings,
@@ -95,15 +96,15 @@ pub(super) fn request<'a>(
 ) -> Result<(HubRequest<'a>, Cache, Reached)> {
     let revision = revision.unwrap_or(DEFAULT_REVISION);
     check_revision(revision)?;
-    let cache = Cache::new(&settings.cache, id);
-    let asked = HubRequest { id, revision, settings };
+    let cache = Cache::new(&settings.cache, repository, id);
+    let asked = HubRequest { repository, id, revision, settings };
     let reached = reach(&asked, &cache, downloads)?;
     Ok((asked, cache, reached))
 }
 
 /// Asks the hub, or the cache where there is no network.
 fn reach(asked: &HubRequest, cache: &Cache, downloads: &mut dyn Downloads) -> Result<Reached> {
-    let HubRequest { id, revision, settings } = asked;
+    let HubRequest { id, revision, settings, .. } = asked;
     if settings.offline {
         let commit = cache.commit(revision).ok_or_else(|| asked.not_cached("HF_HUB_OFFLINE is set"))?;
         return Ok(Reached::Cache(commit));

@@ -5,7 +5,7 @@ use std::path::Path;
 use super::cache::Cache;
 use super::fetch::{Reached, request};
 use super::settings::Settings;
-use super::trouble::HubRequest;
+use super::trouble::{HubRequest, Repository};
 use super::{Downloads, transfer};
 use crate::error::{Diagnostic, Kind, Place, Result};
 use crate::model::files::ModelFiles;
@@ -24,7 +24,7 @@ pub fn fetch_gguf(
     settings: &Settings,
     downloads: &mut dyn Downloads,
 ) -> Result<ModelFiles> {
-    let (asked, cache, reached) = request(id, revision, settings, downloads)?;
+    let (asked, cache, reached) = request(Repository::Model, id, revision, settings, downloads)?;
     let (client, listing) = match reached {
         Reached::Hub(client, listing) => (client, listing),
         Reached::Cache(commit) => {
@@ -52,7 +52,7 @@ fn snapshot(cache: &Cache, commit: &str, names: &[String]) -> ModelFiles {
 }
 
 /// The files under a folder, by their paths from there.
-fn list(folder: &Path, prefix: &str, out: &mut Vec<String>) {
+pub(super) fn list(folder: &Path, prefix: &str, out: &mut Vec<String>) {
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
         let name = format!("{prefix}{}", entry.file_name().to_string_lossy());
         let path = entry.path();

@@ -1,7 +1,7 @@
 //! Models on the Hugging Face hub: which files are needed, fetched once into the hub's own cache.
 //!
 //! The cache has the layout that every Hugging Face program shares (`HF_HOME`), so a model fetched by
-//! another of them is found, and the other way round. hf-hub names the commit and the files of a revision
+//! another of them is found, and the other way round. hf-hub says whether a repository is there
 //! and speaks Xet. Plain transfers are done here, because hf-hub 1.0 begins a file that was cut off anew,
 //! takes the body of an error for the file, and checks neither size nor hash.
 
@@ -9,6 +9,8 @@
 mod cache;
 #[cfg(feature = "hub")]
 mod client;
+#[cfg(feature = "hub")]
+mod dataset;
 #[cfg(feature = "hub")]
 mod fetch;
 #[cfg(feature = "hub")]
@@ -25,6 +27,8 @@ use crate::error::Result;
 #[cfg(not(feature = "hub"))]
 use crate::error::{Diagnostic, Kind};
 
+#[cfg(feature = "hub")]
+pub use dataset::{fetch_dataset, local as local_data};
 #[cfg(feature = "hub")]
 pub use fetch::fetch;
 #[cfg(feature = "hub")]
@@ -115,6 +119,22 @@ pub fn bring(id: &str, _: Option<&str>, _: Option<&str>, _: &mut dyn Downloads) 
         .found(id.to_owned())
         .remedy("build it with the feature `hub`")
         .into())
+}
+
+/// Refuses data sets of the hub: this build knows none.
+///
+/// # Errors
+/// [`Kind::Unsupported`].
+#[cfg(not(feature = "hub"))]
+pub fn local_data(files: &[std::path::PathBuf], _: &mut dyn Downloads) -> Result<Vec<std::path::PathBuf>> {
+    match files.iter().find(|file| crate::input::hub_dataset(file).is_some()) {
+        None => Ok(files.to_vec()),
+        Some(file) => Err(Diagnostic::new(Kind::Unsupported, "this program was built without the hub")
+            .expected("a file")
+            .found(file.display().to_string())
+            .remedy("build it with the feature `hub`")
+            .into()),
+    }
 }
 
 #[cfg(test)]

@@ -129,8 +129,37 @@ fn causes(error: &dyn std::error::Error) -> String {
     text
 }
 
+/// What a repository holds: the hub keeps the two apart by their addresses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Repository {
+    /// A model.
+    Model,
+    /// A data set.
+    Dataset,
+}
+
+impl Repository {
+    /// What stands before the id in an address of a page or a file.
+    pub fn prefix(self) -> &'static str {
+        match self {
+            Self::Model => "",
+            Self::Dataset => "datasets/",
+        }
+    }
+
+    /// The name of its kind in the hub's API and in folders of the cache.
+    pub fn kind(self) -> &'static str {
+        match self {
+            Self::Model => "models",
+            Self::Dataset => "datasets",
+        }
+    }
+}
+
 /// What was asked of which hub.
 pub struct HubRequest<'a> {
+    /// Whether it is a model or a data set.
+    pub repository: Repository,
     /// `owner/name`.
     pub id: &'a str,
     /// Branch, tag or commit.
@@ -141,7 +170,7 @@ pub struct HubRequest<'a> {
 
 impl HubRequest<'_> {
     fn page(&self) -> String {
-        format!("{}/{}", self.settings.endpoint, self.id)
+        format!("{}/{}{}", self.settings.endpoint, self.repository.prefix(), self.id)
     }
 
     fn refuse(&self, what: impl Into<String>) -> Diagnostic {
@@ -150,8 +179,12 @@ impl HubRequest<'_> {
 
     /// The model is not in the cache, and there is no way to fetch it.
     pub fn not_cached(&self, why: &str) -> Error {
-        self.refuse("the model is not in the cache, and the hub cannot be asked")
-            .expected(format!("{} in reach, or the model in {}", self.page(), self.settings.cache.display()))
+        let what = match self.repository {
+            Repository::Model => "the model",
+            Repository::Dataset => "the data set",
+        };
+        self.refuse(format!("{what} is not in the cache, and the hub cannot be asked"))
+            .expected(format!("{} in reach, or its files in {}", self.page(), self.settings.cache.display()))
             .found(why)
             .remedy("check the network, HF_ENDPOINT, HF_HOME and HF_HUB_OFFLINE; or give a local folder")
             .into()
@@ -203,7 +236,10 @@ impl HubRequest<'_> {
                     .remedy("try again later, or another revision"),
                 _ => self
                     .refuse(format!("no repository `{}`", self.id))
-                    .expected("a local folder, or the id of a model on the hub")
+                    .expected(match self.repository {
+                        Repository::Model => "a local folder, or the id of a model on the hub",
+                        Repository::Dataset => "a file, or hf://owner/name of a data set on the hub",
+                    })
                     .remedy(format!("check the spelling at {}", self.page())),
             },
             Trouble::Status { status: 401 | 403, code, .. } => {

@@ -1,0 +1,38 @@
+//! Names of data that lie on the hub.
+
+use std::path::Path;
+
+/// What the name of a data set on the hub begins with.
+const SCHEME: &str = "hf://";
+
+/// Reads `hf://owner/name` or `hf://owner/name:PART`, also with `datasets/` before the owner, or the address of the data
+/// set's page: its id, and the part. `None` for the path of a file.
+pub fn hub_dataset(path: &Path) -> Option<(String, Option<String>)> {
+    let name = path.to_str()?;
+    let rest = match name.strip_prefix(SCHEME) {
+        Some(rest) => rest.strip_prefix("datasets/").unwrap_or(rest),
+        None => name.strip_prefix("https://huggingface.co/datasets/")?,
+    };
+    let (id, part) = match rest.split_once(':') {
+        Some((id, part)) if !part.is_empty() => (id, Some(part.to_owned())),
+        _ => (rest, None),
+    };
+    let id: Vec<&str> = id.trim_end_matches('/').split('/').take(2).collect();
+    Some((id.join("/"), part))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn data_sets_have_an_id_and_a_part() {
+        let read = |name: &str| hub_dataset(Path::new(name));
+        let of = |id: &str, part: Option<&str>| Some((id.to_owned(), part.map(str::to_owned)));
+        assert_eq!(read("hf://o/n"), of("o/n", None));
+        assert_eq!(read("hf://datasets/o/n:test"), of("o/n", Some("test")));
+        assert_eq!(read("hf://o/n:config/train"), of("o/n", Some("config/train")));
+        assert_eq!(read("https://huggingface.co/datasets/o/n/viewer/default"), of("o/n", None));
+        assert_eq!(read("o/n.jsonl"), None);
+    }
+}
