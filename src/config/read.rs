@@ -408,7 +408,7 @@ fn existing(section: &mut Section, key: &'static str, what: &str) -> Option<Vec<
         // The constitutions of a name that is none are refused where they are read.
         if !folders && let Some(Err(error)) = embedded::prompts_text(path) {
             section.problem(key, diagnostic(error));
-        } else if !is_named(path) && !(path.is_file() || folders && path.is_dir()) {
+        } else if !(is_named(path) || path.is_file() || folders && path.is_dir()) {
             section.problem(key, not_there(what, path));
         }
     }

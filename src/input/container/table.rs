@@ -112,11 +112,11 @@ fn row(names: &[String], record: &csv::StringRecord, line: usize) -> Result<Map<
 /// where a column is not one of texts.
 fn value(name: &str, cell: &str) -> Value {
     let trimmed = cell.trim();
-    if trimmed.starts_with("[{") || trimmed.starts_with("{\"") || name == "responses" || name == "preferences"
-    {
-        if let Ok(value) = json::parse(trimmed) {
-            return value;
-        }
+    let is_nested = trimmed.starts_with("[{")
+        || trimmed.starts_with("{\"")
+        || matches!(name, "responses" | "preferences");
+    if let Some(value) = is_nested.then(|| json::parse(trimmed).ok()).flatten() {
+        return value;
     }
     if TEXTS.contains(&name) {
         return cell.into();

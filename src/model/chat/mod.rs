@@ -1,7 +1,9 @@
 //! Templates: from messages to the text the model reads, and where the response stands in it.
 
+mod expression;
 mod python;
 mod rewrite;
+mod tojson;
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;

@@ -6,7 +6,8 @@ use std::fmt::Write as _;
 use minijinja::value::{Kwargs, Rest, ValueKind};
 use minijinja::{Environment, Error, ErrorKind, State, Value};
 
-use super::rewrite::{ADD, CONCAT, MODULO, MULTIPLY};
+use super::expression::{ADD, CONCAT, MODULO, MULTIPLY};
+use super::tojson::tojson;
 
 /// Bytes that one rendering may make, all its texts and lists counted: a hundred times what the longest context holds,
 /// and little enough for any machine. Fuel counts steps, and a step may double a text.
@@ -25,7 +26,7 @@ pub(super) fn begin() {
 }
 
 /// Counts bytes that are about to be made.
-fn make(bytes: usize) -> Result<(), Error> {
+pub(super) fn make(bytes: usize) -> Result<(), Error> {
     let made = MADE.get().saturating_add(bytes);
     MADE.set(made);
     if made > MOST { Err(too_much()) } else { Ok(()) }
@@ -35,7 +36,7 @@ fn too_much() -> Error {
     wrong(format!("the template makes more than {} MiB of text", MOST >> 20))
 }
 
-fn wrong(what: impl Into<String>) -> Error {
+pub(super) fn wrong(what: impl Into<String>) -> Error {
     Error::new(ErrorKind::InvalidOperation, what.into())
 }
 
@@ -79,7 +80,7 @@ pub(super) fn install(environment: &mut Environment<'static>) {
 fn method(state: &State, value: &Value, name: &str, args: &[Value]) -> Result<Value, Error> {
     match (name, value.as_str(), args) {
         ("replace", Some(own), [from, to]) => {
-            return replace(&own.to_owned(), &text(from)?, &text(to)?, None).map(Value::from);
+            return replace(own, &text(from)?, &text(to)?, None).map(Value::from);
         }
         ("join", Some(own), [list]) => return join(list.clone(), Some(own.into()), None).map(Value::from),
         ("format", Some(own), _) => bounded_fields(own)?,
@@ -112,10 +113,10 @@ pub(super) fn text(value: &Value) -> Result<String, Error> {
 }
 
 /// A text that may not grow beyond what a rendering may make.
-struct Text(String);
+pub(super) struct Text(pub(super) String);
 
 impl Text {
-    fn push(&mut self, text: &str) -> Result<(), Error> {
+    pub(super) fn push(&mut self, text: &str) -> Result<(), Error> {
         if self.0.len() + text.len() > MOST {
             return Err(too_much());
         }
@@ -202,7 +203,7 @@ fn is_printable(c: char) -> bool {
 }
 
 /// A number as Python writes it: shortest digits, with an exponent below 1e-4 and from 1e16 on.
-fn float(x: f64) -> String {
+pub(super) fn float(x: f64) -> String {
     if !x.is_finite() {
         return if x.is_nan() {
             "nan"
@@ -431,7 +432,7 @@ fn round(value: Value, precision: Option<i32>, method: Option<String>) -> Result
 }
 
 /// An indentation: a text, or a number of spaces.
-fn unit(width: Value) -> Result<String, Error> {
+pub(super) fn unit(width: Value) -> Result<String, Error> {
     if let Some(text) = width.as_str() {
         return if text.len() > WIDEST {
             Err(wrong("the indentation is too wide"))
@@ -442,134 +443,5 @@ fn unit(width: Value) -> Result<String, Error> {
     match usize::try_from(width) {
         Ok(width) if width <= WIDEST => Ok(" ".repeat(width)),
         _ => Err(wrong(format!("the indentation is no number from 0 to {WIDEST}"))),
-    }
-}
-
-/// `json.dumps(value, ensure_ascii=False)`.
-fn tojson(value: Value, kwargs: Kwargs) -> Result<String, Error> {
-    let indent = kwargs.get::<Option<Value>>("indent")?.filter(|v| !v.is_none()).map(unit).transpose()?;
-    let (comma, colon) = match kwargs.get::<Option<Value>>("separators")?.filter(|v| !v.is_none()) {
-        Some(pair) => (text(&pair.get_item_by_index(0)?)?, text(&pair.get_item_by_index(1)?)?),
-        None if indent.is_some() => (",".to_owned(), ": ".to_owned()),
-        None => (", ".to_owned(), ": ".to_owned()),
-    };
-    let dump = Dump {
-        indent,
-        comma,
-        colon,
-        ascii: kwargs.get::<Option<bool>>("ensure_ascii")?.unwrap_or(false),
-        sorted: kwargs.get::<Option<bool>>("sort_keys")?.unwrap_or(false),
-    };
-    kwargs.assert_all_used()?;
-    let mut out = Text(String::new());
-    dump.value(&value, 0, &mut out)?;
-    make(out.0.len())?;
-    Ok(out.0)
-}
-
-struct Dump {
-    indent: Option<String>,
-    comma: String,
-    colon: String,
-    ascii: bool,
-    sorted: bool,
-}
-
-impl Dump {
-    fn value(&self, value: &Value, depth: usize, out: &mut Text) -> Result<(), Error> {
-        if depth > 100 {
-            return Err(wrong("the value is nested too deeply for JSON"));
-        }
-        match value.kind() {
-            ValueKind::None => out.push("null"),
-            ValueKind::Bool => out.push(if value.is_true() { "true" } else { "false" }),
-            ValueKind::Number if value.is_integer() => out.push(&value.to_string()),
-            ValueKind::Number => {
-                let x = f64::try_from(value.clone())?;
-                out.push(&if x.is_finite() {
-                    float(x)
-                } else if x.is_nan() {
-                    "NaN".to_owned()
-                } else {
-                    format!("{}Infinity", if x < 0.0 { "-" } else { "" })
-                })
-            }
-            ValueKind::String => self.string(value.as_str().unwrap_or_default(), out),
-            ValueKind::Seq | ValueKind::Iterable => {
-                let all: Vec<Value> = value.try_iter()?.collect();
-                self.all("[", "]", &all, depth, out, |dump, element, out| dump.value(element, depth + 1, out))
-            }
-            ValueKind::Map => {
-                let mut keys: Vec<Value> = value.try_iter()?.collect();
-                if self.sorted {
-                    keys.sort();
-                }
-                self.all("{", "}", &keys, depth, out, |dump, key, out| {
-                    // Keys are texts in JSON, whatever they are.
-                    let name = match key.kind() {
-                        ValueKind::String => key.as_str().unwrap_or_default().to_owned(),
-                        ValueKind::None => "null".to_owned(),
-                        ValueKind::Bool => if key.is_true() { "true" } else { "false" }.to_owned(),
-                        _ => text(key)?,
-                    };
-                    dump.string(&name, out)?;
-                    out.push(&dump.colon)?;
-                    dump.value(&value.get_item(key)?, depth + 1, out)
-                })
-            }
-            kind => Err(wrong(format!("{kind} cannot be written as JSON"))),
-        }
-    }
-
-    fn all(
-        &self,
-        open: &str,
-        close: &str,
-        all: &[Value],
-        depth: usize,
-        out: &mut Text,
-        one: impl Fn(&Self, &Value, &mut Text) -> Result<(), Error>,
-    ) -> Result<(), Error> {
-        out.push(open)?;
-        let line = |depth: usize, out: &mut Text| match &self.indent {
-            Some(unit) => out.push(&format!("\n{}", unit.repeat(depth))),
-            None => Ok(()),
-        };
-        for (i, element) in all.iter().enumerate() {
-            if i > 0 {
-                out.push(&self.comma)?;
-            }
-            line(depth + 1, out)?;
-            one(self, element, out)?;
-        }
-        if !all.is_empty() {
-            line(depth, out)?;
-        }
-        out.push(close)
-    }
-
-    fn string(&self, text: &str, out: &mut Text) -> Result<(), Error> {
-        let mut new = String::with_capacity(text.len() + 2);
-        new.push('"');
-        for c in text.chars() {
-            match c {
-                '"' => new.push_str("\\\""),
-                '\\' => new.push_str("\\\\"),
-                '\n' => new.push_str("\\n"),
-                '\r' => new.push_str("\\r"),
-                '\t' => new.push_str("\\t"),
-                '\u{8}' => new.push_str("\\b"),
-                '\u{c}' => new.push_str("\\f"),
-                c if (c as u32) < 0x20 || (self.ascii && !(' '..='~').contains(&c)) => {
-                    let mut units = [0u16; 2];
-                    for unit in c.encode_utf16(&mut units) {
-                        let _ = write!(new, "\\u{unit:04x}");
-                    }
-                }
-                c => new.push(c),
-            }
-        }
-        new.push('"');
-        out.push(&new)
     }
 }
