@@ -37,6 +37,7 @@ mod limits;
 mod loopback;
 mod modes;
 mod moments;
+mod mutations;
 mod negative;
 mod observations;
 mod organism;
