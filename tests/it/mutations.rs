@@ -284,11 +284,15 @@ fn items() {
         .into();
     let rows: Vec<Vec<u8>> =
         vstar::input::formats::FORMATS.iter().map(|f| f.example.as_bytes().to_vec()).chain(corpus).collect();
-    for name in ["a.jsonl", "a.csv", "a.json"] {
+    let tables = vec![
+        b"prompt,response,score,safe\nHi,Hello,4,true\n\"By\ne\",\"So, long\",,false\nHi,Go,-1.5e3,0\n".to_vec(),
+        b"prompt,chosen,rejected\nHi,\"[{\"\"role\"\": \"\"assistant\"\", \"\"content\"\": \"\"a\"\"}]\",b\nq,c,d\n".to_vec(),
+    ];
+    for (name, rows) in [("a.jsonl", &rows), ("a.csv", &tables), ("a.json", &rows)] {
         let scratch = Scratch::new(name);
         mutate(
             name,
-            &rows,
+            rows,
             |dice, corpus| {
                 if dice.random_range(0..2) == 0 { by_structure(dice, corpus) } else { by_lines(dice, corpus) }
             },
