@@ -49,3 +49,31 @@ fn what_is_no_file_is_refused_where_a_file_is_needed() {
     ]);
     assert!(err.contains("/dev/zero"), "{err}");
 }
+
+/// SIGTERM ends a run as Ctrl-C does; SIGHUP too, but not under `nohup`.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_run_that_is_ended_stops_cleanly_and_one_under_nohup_outlives_its_terminal() {
+    let place = Place::new();
+    let program = assert_cmd::cargo::cargo_bin("vstar");
+    for (before, signal, ends) in [("", "TERM", true), ("", "HUP", true), ("trap '' HUP; ", "HUP", false)] {
+        let temporary = place.path("tmp");
+        std::fs::create_dir_all(&temporary).expect("a folder");
+        let line = format!(
+            "{before}rm -rf hearth runs; TMPDIR='{}' '{}' run > /dev/null 2> said & p=$!; \
+             for i in $(seq 500); do grep -q estimate said 2> /dev/null && break; sleep 0.02; done; \
+             kill -{signal} $p; wait $p; exit $?",
+            temporary.display(),
+            program.display()
+        );
+        let status =
+            Command::new("bash").args(["-c", &line]).current_dir(place.path(".")).status().expect("it runs");
+        assert_eq!(status.code(), Some(if ends { 130 } else { 0 }), "{before}{signal}");
+        assert_eq!(
+            std::fs::read_dir(&temporary).expect("a folder").count(),
+            0,
+            "{signal} leaves nothing behind"
+        );
+        assert_eq!(place.path("runs/hearth/report.json").exists(), !ends);
+    }
+}

@@ -69,17 +69,22 @@ fn watch(meter: Weak<Mutex<Meter>>) {
     });
 }
 
+/// Asks the job to stop; the second time ends the program.
+fn stop() {
+    if interrupted().swap(true, Ordering::SeqCst) {
+        std::process::exit(130);
+    }
+}
+
 impl Bars {
     /// Listens for Ctrl-C and for being ended (SIGTERM, SIGHUP): the first asks the job to stop at the next chunk, the second ends the program.
     pub fn new() -> Self {
         static ONCE: OnceLock<()> = OnceLock::new();
         ONCE.get_or_init(|| {
             // Without a handler Ctrl-C ends the program at once, which finished shards survive as well.
-            let _ = ctrlc::set_handler(|| {
-                if interrupted().swap(true, Ordering::SeqCst) {
-                    std::process::exit(130);
-                }
-            });
+            let _ = ctrlc::set_handler(stop);
+            #[cfg(unix)]
+            super::endings::listen(stop);
         });
         Self::default()
     }

@@ -4,6 +4,8 @@
 pub mod out;
 
 pub mod bars;
+#[cfg(unix)]
+mod endings;
 pub mod log;
 pub mod memory;
 mod meter;
