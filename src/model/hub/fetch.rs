@@ -29,7 +29,7 @@ const SINGLE: &str = "model.safetensors";
 /// # Errors
 /// [`Kind::Hub`] where the hub refuses, cannot be reached and the cache does not hold the model, or sends
 /// something else than it promised; [`Kind::Missing`] for a repository without tokenizer.json or
-/// safetensors; what [`Config::from_json`] refuses; [`Error::Interrupted`].
+/// safetensors; what [`Config::from_json`] refuses; [`Error::Interrupted`](crate::error::Error::Interrupted).
 pub fn fetch(
     id: &str,
     revision: Option<&str>,
