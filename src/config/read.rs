@@ -11,7 +11,7 @@ use super::{
 use crate::config::scope::{StateLayers, Under};
 use crate::error::{Diagnostic, Error, Kind, Result};
 use crate::input::constitution::BARE;
-use crate::input::hub_dataset;
+use crate::input::is_named;
 use crate::input::name::{check_name, nearest};
 use crate::input::settings::{Document, Section, Setting, number, whole};
 use crate::input::{ReadOptions, embedded, read_constitutions};
@@ -417,11 +417,6 @@ fn existing(section: &mut Section, key: &'static str, what: &str) -> Option<Vec<
 
 fn there(path: &Path) -> bool {
     is_named(path) || path.exists()
-}
-
-/// Whether it is a name of something that comes with the program or lies on the hub, and no path.
-fn is_named(path: &Path) -> bool {
-    embedded::name(path).is_some() || hub_dataset(path).is_some()
 }
 
 fn not_there(what: &str, path: &Path) -> Diagnostic {

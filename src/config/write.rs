@@ -7,8 +7,7 @@ use toml::{Table, Value};
 use super::{CaptureSettings, DataSettings, Experiment, FitSettings, JudgeSettings, ModelSettings};
 use crate::config::scope::Under;
 use crate::error::{Error, Result};
-use crate::input::hub_dataset;
-use crate::input::{ReadOptions, embedded};
+use crate::input::{ReadOptions, is_named};
 use crate::model::ModelSource;
 use crate::units::{LayerList, OneOf};
 
@@ -65,7 +64,7 @@ fn count(n: u64) -> Value {
 }
 
 fn path(path: &Path) -> Result<Value> {
-    let absolute = if embedded::name(path).is_some() || hub_dataset(path).is_some() {
+    let absolute = if is_named(path) {
         path.to_owned()
     } else {
         std::path::absolute(path).map_err(|e| Error::io("resolve", path, e))?

@@ -17,7 +17,7 @@ pub fn clean(text: &str) -> String {
 }
 
 /// Marks, embeddings, overrides and isolates of bidirectional text, and the invisible byte-order mark.
-fn reorders(c: char) -> bool {
+pub fn reorders(c: char) -> bool {
     matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
 }
 

@@ -1,6 +1,8 @@
-//! Names of data that lie on the hub.
+//! Names of data that are no paths.
 
 use std::path::Path;
+
+use super::embedded;
 
 /// What the name of a data set on the hub begins with.
 const SCHEME: &str = "hf://";
@@ -19,6 +21,11 @@ pub fn hub_dataset(path: &Path) -> Option<(String, Option<String>)> {
     };
     let id: Vec<&str> = id.trim_end_matches('/').split('/').take(2).collect();
     Some((id.join("/"), part))
+}
+
+/// Whether it names something that comes with the program or lies on the hub, and is no path.
+pub fn is_named(path: &Path) -> bool {
+    embedded::name(path).is_some() || hub_dataset(path).is_some()
 }
 
 #[cfg(test)]

@@ -17,9 +17,11 @@ pub mod read;
 pub mod roster;
 pub mod settings;
 
-pub use address::hub_dataset;
+pub use address::{hub_dataset, is_named};
 pub use cluster::{Clusters, cluster};
 pub use constitution::{Constitution, Family, Sign, read_constitutions};
+#[cfg(feature = "hub")]
+pub(crate) use container::ENDINGS as DATA_ENDINGS;
 pub use item::{Item, Items, Message, Preference, Prompt, Response, Role};
 pub use prompts::read_prompts;
 pub use read::{ReadOptions, read_items};

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::container::{Row, for_each_row};
+use super::container::{ENDINGS, Row, for_each_row};
 use super::embedded::{self, sha256};
 use super::formats::{self, Context, Draft, Notes};
 use super::item::{Item, Items, Prompt};
@@ -302,9 +302,7 @@ fn labels(paths: &[PathBuf]) -> Vec<String> {
         }
         let name = path.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned());
         let name = name.strip_suffix(".gz").unwrap_or(&name);
-        let ending = [".jsonl", ".ndjson", ".json", ".parquet", ".csv", ".tsv"]
-            .iter()
-            .find_map(|e| name.strip_suffix(e));
+        let ending = ENDINGS.iter().find_map(|e| name.strip_suffix(e));
         ending.unwrap_or(name).to_owned()
     };
     let stems: Vec<_> = paths.iter().map(stem).collect();

@@ -8,8 +8,7 @@ use std::path::{Path, PathBuf};
 use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
 
-use super::address::hub_dataset;
-use super::embedded;
+use super::address::is_named;
 use super::name::nearest;
 use crate::artifact;
 use crate::error::{Diagnostic, Error, Kind, Place, Result};
@@ -259,13 +258,7 @@ impl<'d> Section<'d> {
     pub fn resolve(&self, key: &str, path: &str) -> PathBuf {
         let set = self.find(key).is_some_and(|(at, _)| self.document.setting(at).is_some());
         match self.document.path.as_deref().and_then(Path::parent) {
-            Some(folder)
-                if !set
-                    && embedded::name(Path::new(path)).is_none()
-                    && hub_dataset(Path::new(path)).is_none() =>
-            {
-                folder.join(path)
-            }
+            Some(folder) if !set && !is_named(Path::new(path)) => folder.join(path),
             _ => PathBuf::from(path),
         }
     }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::artifact;
 use crate::input::Constitution;
+use crate::observations::Meta;
 
 /// Metadata key: SHA-256 of each constitution's text, by name.
 pub(super) const CONSTITUTIONS: &str = "constitution_sha256";
@@ -17,4 +18,9 @@ pub(super) fn sequence(tokens: &[u32]) -> String {
 /// SHA-256 of the constitutions' texts, by name.
 pub(super) fn texts(constitutions: &[&Constitution]) -> BTreeMap<String, String> {
     constitutions.iter().map(|c| (c.name.clone(), artifact::sha256(c.text.as_bytes()))).collect()
+}
+
+/// Those that observations know.
+pub(super) fn known(meta: &Meta) -> BTreeMap<String, String> {
+    meta.extra.get(CONSTITUTIONS).and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default()
 }

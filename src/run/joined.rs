@@ -47,7 +47,6 @@ pub fn fits_into(observations: &Path, out: &Path) -> Result<()> {
 /// # Errors
 /// [`Kind::RunConflict`] for a folder whose observations are of another capture, or hold answers of judges.
 pub fn replaces_nothing(prepared: &Prepared, job: &Job, out: &Path) -> Result<()> {
-    not_a_run(out)?;
     let path = out.join(OBSERVATIONS);
     if !path.is_file() {
         return Ok(());
@@ -85,14 +84,15 @@ pub fn replaces_nothing(prepared: &Prepared, job: &Job, out: &Path) -> Result<()
 }
 
 /// Refuses to add a judge's answers to observations of another model, of other texts under the same ids, or of another
-/// constitution under the same name.
+/// constitution under the same name. What is returned are the constitutions' hashes, those of the observations and of the
+/// judge.
 ///
 /// # Errors
 /// [`Kind::RunConflict`] with what differs.
-pub fn check(prepared: &Prepared, rows: &Rows, out: &Path) -> Result<()> {
+pub fn check(prepared: &Prepared, rows: &Rows, out: &Path) -> Result<BTreeMap<String, String>> {
     let path = out.join(OBSERVATIONS);
     let there = Observations::open(&path)?;
-    let conflict = |what: &str, expected: &str, found: String| -> Result<()> {
+    let conflict = |what: &str, expected: &str, found: String| -> Result<_> {
         Err(Diagnostic::new(Kind::RunConflict, what)
             .at(Place::file(&path))
             .expected(expected)
@@ -107,15 +107,8 @@ pub fn check(prepared: &Prepared, rows: &Rows, out: &Path) -> Result<()> {
             format!("{part} of `{}`, where the judge is `{}`", own.model.name, prepared.model.identity.name);
         return conflict("the observations are of another model", "the model that was captured", found);
     }
-    let known: BTreeMap<String, String> = there
-        .meta()
-        .extra
-        .get(hashes::CONSTITUTIONS)
-        .and_then(|t| serde_json::from_str(t).ok())
-        .unwrap_or_default();
-    if let Some(name) =
-        hashes::texts(&prepared.judged()).iter().find_map(|(n, sha)| (known.get(n)? != sha).then_some(n))
-    {
+    let (mut known, own) = (hashes::known(there.meta()), hashes::texts(&prepared.judged()));
+    if let Some(name) = own.iter().find_map(|(n, sha)| (known.get(n)? != sha).then_some(n)) {
         return conflict(
             "the observations know another constitution of this name",
             "the text that was used before, or another name",
@@ -133,7 +126,8 @@ pub fn check(prepared: &Prepared, rows: &Rows, out: &Path) -> Result<()> {
         .remedy("give the --data of the capture, or another --out")
         .into());
     }
-    Ok(())
+    known.extend(own);
+    Ok(known)
 }
 
 /// The first row of the reference whose text is not that of the item of its id.

@@ -177,10 +177,10 @@ impl Judges {
         progress: &mut dyn Progress,
     ) -> Result<Vec<Judged>> {
         let rows = Rows::read(out)?;
-        joined::check(prepared, &rows, out)?;
+        let constitutions = serde_json::json!(joined::check(prepared, &rows, out)?).to_string();
         let mut done = Vec::new();
         self.ask(prepared, &rows, store, Some(out), progress, &mut |mut answers| {
-            answers.note_constitutions(hashes::texts(&prepared.judged()), out)?;
+            answers.extra.insert(hashes::CONSTITUTIONS.to_owned(), constitutions.clone());
             done.push(answers.append(out)?);
             Ok(())
         })?;

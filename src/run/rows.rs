@@ -3,11 +3,8 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
-use super::hashes::CONSTITUTIONS;
 use crate::error::{Diagnostic, Kind, Place, Result};
-use crate::observations::{
-    BARE, Judgments, OBSERVATIONS, Observations, ROWS, RowRecord, append_judgments, read_rows,
-};
+use crate::observations::{BARE, Judgments, OBSERVATIONS, ROWS, RowRecord, append_judgments, read_rows};
 use crate::run::judged::Judged;
 
 /// The rows of a capture.
@@ -81,23 +78,6 @@ pub struct Answers {
 }
 
 impl Answers {
-    /// Adds the hashes of constitutions to those that the observations of a folder know.
-    ///
-    /// # Errors
-    /// As [`Observations::open`].
-    pub(super) fn note_constitutions(
-        &mut self,
-        texts: BTreeMap<String, String>,
-        folder: &Path,
-    ) -> Result<()> {
-        let there = Observations::open(&folder.join(OBSERVATIONS))?;
-        let known = there.meta().extra.get(CONSTITUTIONS).and_then(|t| serde_json::from_str(t).ok());
-        let mut known: BTreeMap<String, String> = known.unwrap_or_default();
-        known.extend(texts);
-        self.extra.insert(CONSTITUTIONS.to_owned(), serde_json::json!(known).to_string());
-        Ok(())
-    }
-
     /// Adds them to the observations of a folder.
     ///
     /// # Errors

@@ -836,9 +836,7 @@ fn a_data_set_is_fetched_by_its_name_and_read() {
         assert!(read.items[0].id.starts_with("tiny:"), "{}", read.items[0].id);
         // Without the hub the cache is enough.
         let offline = Settings { offline: true, ..scene.settings() };
-        if part != Some("train") {
-            assert_eq!(fetch_dataset(ID, part, &offline, &mut Unwatched).expect("cached"), got);
-        }
+        assert_eq!(fetch_dataset(ID, part, &offline, &mut Unwatched).expect("cached"), got);
     }
     let scene = Scene { hub: Hub::of_files(converted), cache: tempfile::tempdir().expect("a folder") };
     let text = refused(fetch_dataset(ID, Some("valid"), &scene.settings(), &mut Unwatched));

@@ -241,6 +241,9 @@ fn what_cannot_be_read_is_named_for_what_it_is() {
             assert!(said.contains(word), "{row}: {word}\n{said}");
         }
     }
+    // An answer that is called so is an answer.
+    let row = r#"{"prompt":"Infinity","response":"NaN","score":1}"#;
+    assert_eq!(told(&read("a.jsonl", row))[0]["responses"], json!([["NaN", {"score": 1.0}]]));
     // What no one reads does not matter.
     let row = r#"{"prompt":"Hi","responses":["ok"],"score":NaN}"#;
     assert_eq!(read("a.jsonl", row).items.len(), 1);

@@ -8,6 +8,8 @@ use std::io::{self, ErrorKind, Write};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use crate::document::text::reorders;
+
 /// Whether nobody reads standard output any more.
 static CLOSED: AtomicBool = AtomicBool::new(false);
 
@@ -30,10 +32,7 @@ macro_rules! eprintln {
 pub fn shown(text: Arguments<'_>) -> String {
     use std::fmt::Write as _;
     let text = text.to_string();
-    let acts = |c: char| {
-        (c.is_control() && !matches!(c, '\n' | '\t'))
-            || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    };
+    let acts = |c: char| (c.is_control() && !matches!(c, '\n' | '\t')) || reorders(c);
     if !text.contains(acts) {
         return text;
     }

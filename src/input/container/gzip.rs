@@ -5,6 +5,8 @@ use std::io::{self, BufRead, Read};
 
 use flate2::bufread::GzDecoder;
 
+use super::scan::pass_over;
+
 /// Reads the members of a gzip file as one text.
 pub(super) struct Members<R: BufRead> {
     member: Option<GzDecoder<R>>,
@@ -24,28 +26,10 @@ impl<R: BufRead> Read for Members<R> {
                 return Ok(read);
             }
             let Some(mut rest) = self.member.take().map(GzDecoder::into_inner) else { break };
-            self.member = passed_over_zeros(&mut rest)?.then(|| GzDecoder::new(rest));
+            let follows = pass_over(&mut rest, |byte| byte == 0, |_| {})?;
+            self.member = follows.map(|_| GzDecoder::new(rest));
         }
         Ok(0)
-    }
-}
-
-/// Passes over zero bytes; whether something follows.
-fn passed_over_zeros(reader: &mut impl BufRead) -> io::Result<bool> {
-    loop {
-        let buffer = match reader.fill_buf() {
-            Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
-            other => other?,
-        };
-        if buffer.is_empty() {
-            return Ok(false);
-        }
-        let zeros = buffer.iter().position(|byte| *byte != 0).unwrap_or(buffer.len());
-        let ends = zeros < buffer.len();
-        reader.consume(zeros);
-        if ends {
-            return Ok(true);
-        }
     }
 }
 

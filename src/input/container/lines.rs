@@ -4,6 +4,7 @@
 use std::io::{self, BufRead, Cursor, Read};
 use std::path::Path;
 
+use super::scan::{filled, pass_over};
 use super::{MAX_ROW, Row, Sink, failed, parse};
 use crate::error::{Diagnostic, Kind, Place, Result};
 
@@ -49,12 +50,7 @@ impl<R: BufRead> Head<'_, R> {
         if self.read.len() >= MAX_HEAD {
             return Ok(None);
         }
-        loop {
-            match self.reader.fill_buf() {
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                other => return other.map(|buffer| buffer.first().copied()),
-            }
-        }
+        Ok(filled(self.reader)?.first().copied())
     }
 
     fn next(&mut self) -> io::Result<Option<u8>> {
@@ -145,10 +141,7 @@ fn json_lines(reader: &mut impl BufRead, path: &Path, mut line: usize, sink: Sin
 fn read_line(reader: &mut impl BufRead, row: &mut Vec<u8>) -> io::Result<usize> {
     let mut read = 0usize;
     loop {
-        let buffer = match reader.fill_buf() {
-            Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
-            other => other?,
-        };
+        let buffer = filled(reader)?;
         if buffer.is_empty() {
             return Ok(read);
         }
@@ -177,22 +170,8 @@ fn too_long(read: usize, line: usize) -> Diagnostic {
 
 /// Passes over white space; the next byte, not yet consumed, or `None` at the end.
 fn skip_space(reader: &mut impl BufRead, line: &mut usize) -> io::Result<Option<u8>> {
-    loop {
-        let buffer = match reader.fill_buf() {
-            Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
-            other => other?,
-        };
-        if buffer.is_empty() {
-            return Ok(None);
-        }
-        let space = buffer.iter().position(|b| !b.is_ascii_whitespace()).unwrap_or(buffer.len());
-        *line += buffer[..space].iter().filter(|b| **b == b'\n').count();
-        let next = buffer.get(space).copied();
-        reader.consume(space);
-        if next.is_some() {
-            return Ok(next);
-        }
-    }
+    let count = |passed: &[u8]| *line += passed.iter().filter(|b| **b == b'\n').count();
+    pass_over(reader, |byte| byte.is_ascii_whitespace(), count)
 }
 
 /// Where the scan of an array stands: enough to find the commas between its elements.
@@ -242,10 +221,7 @@ fn array(reader: &mut impl BufRead, path: &Path, mut line: usize, inside: bool, 
         }
         let (start, mut row, mut read, mut scan) = (line, Vec::new(), 0, Scan::default());
         let ended_by = loop {
-            let buffer = match reader.fill_buf() {
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
-                other => other.map_err(|e| failed(path, line, e))?,
-            };
+            let buffer = filled(reader).map_err(|e| failed(path, line, e))?;
             if buffer.is_empty() {
                 return Err(broken("the file ends inside its array", line)
                     .found(format!("an element that begins on line {start}"))

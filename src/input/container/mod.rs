@@ -5,6 +5,7 @@ mod gzip;
 mod lines;
 #[cfg(feature = "parquet")]
 mod parquet;
+mod scan;
 mod table;
 #[cfg(not(feature = "parquet"))]
 mod parquet {
@@ -35,6 +36,9 @@ use serde_json::{Map, Value};
 use super::embedded::prompts_text;
 use crate::error::{Diagnostic, Error, Excerpt, Kind, Place, Result};
 use crate::json;
+
+/// Endings of the names of data files, without `.gz`.
+pub(crate) const ENDINGS: [&str; 6] = [".jsonl", ".ndjson", ".json", ".parquet", ".csv", ".tsv"];
 
 /// Longest row that is read, in bytes; a longer one is refused without being held in memory.
 pub const MAX_ROW: usize = 64 << 20;

@@ -5,37 +5,20 @@ use std::path::Path;
 
 use serde_json::{Map, Number, Value};
 
+use super::super::formats;
 use super::{MAX_ROW, Row, Sink};
 use crate::error::{Diagnostic, Error, Excerpt, Kind, Place, Result};
 use crate::json;
 
-/// Columns whose cells stay texts, even where they look like numbers.
-const TEXTS: [&str; 25] = [
-    "id",
-    "group",
-    "prompt",
-    "question",
-    "instruction",
-    "input",
-    "query",
-    "system",
-    "system_prompt",
-    "history",
-    "chosen",
-    "rejected",
-    "response",
-    "completion",
-    "output",
-    "answer",
-    "response_0",
-    "response_1",
-    "response1",
-    "response2",
-    "human_ref_A",
-    "human_ref_B",
-    "answer_matching_behavior",
-    "answer_not_matching_behavior",
-    "winner",
+/// Columns that some format reads as numbers; the others that it knows by name stay texts, even where they look like
+/// numbers.
+const NUMBERS: [&str; 6] = [
+    "labels",
+    "overall_preference",
+    "is_response_0_safe",
+    "is_response_1_safe",
+    "safer_response_id",
+    "better_response_id",
 ];
 
 /// The character between the cells of a table, by the file's name; `None` for other files.
@@ -118,7 +101,7 @@ fn value(name: &str, cell: &str) -> Value {
     if let Some(value) = is_nested.then(|| json::parse(trimmed).ok()).flatten() {
         return value;
     }
-    if TEXTS.contains(&name) {
+    if formats::is_read(name) && !NUMBERS.contains(&name) {
         return cell.into();
     }
     match trimmed {

@@ -2,12 +2,11 @@
 
 use serde_json::{Map, Value};
 
-use super::fields::{get, inside, label, list, text, wrong_type};
-use super::single::is_label;
+use super::fields::{get, inside, list, text, wrong_type};
+use super::single::labels;
 use super::{Context, Draft, question};
 use crate::error::Diagnostic;
 use crate::input::item::Response;
-use crate::input::name::check_name;
 
 /// Whether the row asks something and has a list of completions that are objects with a `response`.
 pub(super) fn is(row: &Map<String, Value>) -> bool {
@@ -23,12 +22,7 @@ pub(super) fn read(row: &Map<String, Value>, context: &mut Context) -> Result<Dr
             return Err(wrong_type(&here, "an object with `response`", value));
         };
         let text = text(one, "response").map_err(|e| inside(&here, e))?.to_owned();
-        let mut values = std::collections::BTreeMap::new();
-        for (key, value) in one.iter().filter(|(key, value)| is_label(key, value)) {
-            if check_name("the key", key).is_ok() {
-                values.insert(key.clone(), label(&format!("{here}.{key}"), value)?);
-            }
-        }
+        let (values, _) = labels(one, &format!("{here}."))?;
         if !values.is_empty() {
             let names: Vec<_> = values.keys().map(|name| format!("`{name}`")).collect();
             context.notes.add(

@@ -36,7 +36,7 @@ pub(super) fn list<'r>(row: &'r Map<String, Value>, key: &str) -> Result<&'r [Va
 pub(super) fn label(key: &str, value: &Value) -> Result<f64, Diagnostic> {
     match value {
         Value::Bool(yes) => Ok(f64::from(u8::from(*yes))),
-        Value::String(name) if matches!(name.as_str(), "NaN" | "Infinity" | "-Infinity" | "inf" | "-inf") => {
+        Value::String(name) if is_no_number(name) => {
             Err(Diagnostic::new(Kind::NotFinite, format!("`{key}` is {name}"))
                 .expected("a finite number; where there is no label, null or no key")
                 .found(name.clone())
@@ -44,6 +44,11 @@ pub(super) fn label(key: &str, value: &Value) -> Result<f64, Diagnostic> {
         }
         _ => value.as_f64().ok_or_else(|| wrong_type(key, "a finite number, or true or false", value)),
     }
+}
+
+/// Whether a text is the name that JSON of Python's, or a parquet file, has for what is no number.
+pub(super) fn is_no_number(text: &str) -> bool {
+    matches!(text, "NaN" | "Infinity" | "-Infinity" | "inf" | "-inf")
 }
 
 /// A value that is no list but a table of lists of equal length, as columns of records are stored: its records.

@@ -21,6 +21,33 @@ pub(super) fn of(key: &str, value: &Value) -> Result<Option<Vec<Message>>, Diagn
         .map(Some)
 }
 
+/// The messages of a key that has to hold them.
+pub(super) fn required(
+    row: &Map<String, Value>,
+    key: &str,
+    expected: &str,
+) -> Result<Vec<Message>, Diagnostic> {
+    let value = get(row, key).unwrap_or(&Value::Null);
+    of(key, value)?.ok_or_else(|| wrong_type(key, expected, value))
+}
+
+/// Two conversations that have to agree up to the assistant's last message: what stands before it, and what it is in
+/// each.
+pub(super) fn answers<'m>(
+    (a, first): (&str, &'m [Message]),
+    (b, second): (&str, &'m [Message]),
+) -> Result<(&'m [Message], &'m str, &'m str), Diagnostic> {
+    let (head, one) = answer(a, first)?;
+    let (other, two) = answer(b, second)?;
+    if head == other {
+        return Ok((head, one, two));
+    }
+    Err(Diagnostic::new(Kind::Invalid, "the conversations differ before the last answer")
+        .expected(format!("`{a}` and `{b}` with the same messages up to the assistant's last one"))
+        .found(format!("{} and {} messages before it", head.len(), other.len()))
+        .remedy("split the row where the conversations part"))
+}
+
 fn message(here: &str, value: &Value) -> Result<Message, Diagnostic> {
     let Value::Object(message) = value else {
         return Err(wrong_type(here, "an object with `role` and `content`", value));

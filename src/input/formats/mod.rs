@@ -140,7 +140,7 @@ pub(super) fn is_read(key: &str) -> bool {
 /// All keys that some format reads by their names.
 fn read_keys() -> impl Iterator<Item = &'static str> {
     let own = FORMATS.iter().flat_map(|format| format.keys);
-    own.chain(question::KEYS).copied().chain(["id"])
+    own.copied().chain(question::keys()).chain(["id"])
 }
 
 /// The id that a row gives itself, if it does: a text or a whole number.

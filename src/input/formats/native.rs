@@ -45,9 +45,7 @@ pub(super) fn prompt(row: &Map<String, Value>) -> Result<Prompt, Diagnostic> {
             .remedy("drop one")),
         (_, false) => Ok(Prompt::Text(text(row, "prompt")?.to_owned())),
         (false, true) => {
-            let given = get(row, "messages").unwrap_or(&Value::Null);
-            let messages =
-                messages::of("messages", given)?.ok_or_else(|| wrong_type("messages", "a list", given))?;
+            let messages = messages::required(row, "messages", "a list")?;
             messages::check_prompt("messages", &messages)?;
             Ok(Prompt::Messages(messages))
         }

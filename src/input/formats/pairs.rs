@@ -115,14 +115,7 @@ fn of_messages(
     chosen: &[Message],
     rejected: &[Message],
 ) -> Result<Parts, Diagnostic> {
-    let (head, better) = messages::answer("chosen", chosen)?;
-    let (other, worse) = messages::answer("rejected", rejected)?;
-    if head != other {
-        return Err(Diagnostic::new(Kind::Invalid, "the conversations differ before the last answer")
-            .expected("`chosen` and `rejected` with the same messages up to the assistant's last one")
-            .found(format!("{} and {} messages before it", head.len(), other.len()))
-            .remedy("split the row where the conversations part"));
-    }
+    let (head, better, worse) = messages::answers(("chosen", chosen), ("rejected", rejected))?;
     let key = question::key_of(row).unwrap_or("chosen");
     // `messages` beside whole conversations repeats one of them.
     let repeats = key == "messages" && !head.is_empty();

@@ -13,21 +13,13 @@ const CONVERSATIONS: [&str; 4] = ["messages", "conversations", "conversation", "
 /// Keys that hold a text, or a list of messages.
 const TEXTS: [&str; 4] = ["prompt", "question", "instruction", "query"];
 
-/// Keys beside the prompt that are read with it.
-pub(super) const KEYS: &[&str] = &[
-    "messages",
-    "conversations",
-    "conversation",
-    "context",
-    "prompt",
-    "question",
-    "instruction",
-    "query",
-    "input",
-    "system",
-    "system_prompt",
-    "history",
-];
+/// Keys that are read with it.
+const BESIDE: [&str; 4] = ["input", "system", "system_prompt", "history"];
+
+/// All of these keys.
+pub(super) fn keys() -> impl Iterator<Item = &'static str> {
+    TEXTS.into_iter().chain(CONVERSATIONS).chain(BESIDE)
+}
 
 /// Whether the row asks something.
 pub(super) fn is_asked(row: &Map<String, Value>) -> bool {
@@ -47,21 +39,15 @@ pub(super) fn key_of(row: &Map<String, Value>) -> Option<&'static str> {
 /// None of these; one of another type; a conversation that does not end with the user.
 pub(super) fn read(row: &Map<String, Value>) -> Result<Prompt, Diagnostic> {
     let Some(key) = key_of(row) else { return Err(missing("prompt", row)) };
-    let given = get(row, key).unwrap_or(&Value::Null);
-    let asked = match given {
-        Value::String(asked) => asked.clone(),
-        other => {
-            let messages = messages::of(key, other)?
-                .ok_or_else(|| wrong_type(key, "a text or a list of messages", other))?;
-            return conversation(key, row, messages);
-        }
+    let Some(Value::String(asked)) = get(row, key) else {
+        return conversation(key, row, messages::required(row, key, "a text or a list of messages")?);
     };
     // Alpaca's rows have what the instruction is about apart from it.
     let asked = match get(row, "input") {
         Some(Value::String(input)) if key == "instruction" && !input.is_empty() => {
             format!("{asked}\n{input}")
         }
-        _ => asked,
+        _ => asked.clone(),
     };
     let before = history(row)?;
     if before.is_empty() && system(row)?.is_none() {

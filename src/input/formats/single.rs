@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use super::fields::{get, inside, label, wrong_type};
+use super::fields::{get, inside, is_no_number, label};
 use super::{Context, Draft, messages, question};
 use crate::error::{Diagnostic, Kind};
 use crate::input::item::{Prompt, Response, Role};
@@ -35,16 +35,12 @@ pub(super) fn read(row: &Map<String, Value>, context: &mut Context) -> Result<Dr
         Some(key) => (question::read(row)?, response(key, row)?),
         None => conversation(row)?,
     };
-    let mut values = BTreeMap::new();
-    for (key, value) in row.iter().filter(|(key, value)| is_label(key, value)) {
-        if check_name("the column's name", key).is_err() {
-            context.notes.add(
-                format!("with numbers in `{key}`, which is not read: its name cannot be a value's"),
-                context.place,
-            );
-            continue;
-        }
-        values.insert(key.clone(), label(key, value)?);
+    let (mut values, unusable) = labels(row, "")?;
+    for key in unusable {
+        context.notes.add(
+            format!("with numbers in `{key}`, which is not read: its name cannot be a value's"),
+            context.place,
+        );
     }
     // A single label is the value that the user may name.
     if let (Some(name), 1) = (context.value_name, values.len()) {
@@ -66,9 +62,25 @@ pub(super) fn read(row: &Map<String, Value>, context: &mut Context) -> Result<Dr
     })
 }
 
+/// The numbers of an object that label its response, by name, and the names that no value can have; `here` stands before
+/// the names in errors.
+pub(super) fn labels<'o>(
+    object: &'o Map<String, Value>,
+    here: &str,
+) -> Result<(BTreeMap<String, f64>, Vec<&'o str>), Diagnostic> {
+    let (mut values, mut unusable) = (BTreeMap::new(), Vec::new());
+    for (key, value) in object.iter().filter(|(key, value)| is_label(key, value)) {
+        match check_name("the name", key) {
+            Ok(()) => drop(values.insert(key.clone(), label(&format!("{here}{key}"), value)?)),
+            Err(_) => unusable.push(key.as_str()),
+        }
+    }
+    Ok((values, unusable))
+}
+
 /// Whether a column of a row with one response labels it: a number, or true or false, that does not count or name
-/// something else.
-pub(super) fn is_label(key: &str, value: &Value) -> bool {
+/// something else. What is asked and answered is none, whatever it looks like.
+fn is_label(key: &str, value: &Value) -> bool {
     const OTHERS: [&str; 13] = [
         "id",
         "index",
@@ -87,9 +99,11 @@ pub(super) fn is_label(key: &str, value: &Value) -> bool {
     const ENDINGS: [&str; 9] =
         ["_id", "_index", "_idx", "_length", "_len", "_tokens", "_words", "_chars", "_count"];
     let name = key.to_lowercase();
-    let number = matches!(value, Value::Number(_) | Value::Bool(_))
-        || matches!(value.as_str(), Some("NaN" | "Infinity" | "-Infinity"));
+    let number =
+        matches!(value, Value::Number(_) | Value::Bool(_)) || value.as_str().is_some_and(is_no_number);
     number
+        && !RESPONSES.contains(&key)
+        && !question::keys().any(|asked| asked == key)
         && !OTHERS.contains(&name.as_str())
         && !name.starts_with("num_")
         && !name.starts_with("__")
@@ -98,12 +112,10 @@ pub(super) fn is_label(key: &str, value: &Value) -> bool {
 
 /// A text, or a list of messages that is the assistant's one.
 fn response(key: &str, row: &Map<String, Value>) -> Result<String, Diagnostic> {
-    let value = get(row, key).unwrap_or(&Value::Null);
-    if let Value::String(text) = value {
+    if let Some(Value::String(text)) = get(row, key) {
         return Ok(text.clone());
     }
-    let list =
-        messages::of(key, value)?.ok_or_else(|| wrong_type(key, "a text or a list of messages", value))?;
+    let list = messages::required(row, key, "a text or a list of messages")?;
     match &list[..] {
         [one] if one.role == Role::Assistant => Ok(one.content.clone()),
         _ => Err(inside(
@@ -117,8 +129,7 @@ fn response(key: &str, row: &Map<String, Value>) -> Result<String, Diagnostic> {
 
 fn conversation(row: &Map<String, Value>) -> Result<(Prompt, String), Diagnostic> {
     let key = question::key_of(row).unwrap_or("messages");
-    let value = get(row, key).unwrap_or(&Value::Null);
-    let list = messages::of(key, value)?.ok_or_else(|| wrong_type(key, "a list of messages", value))?;
+    let list = messages::required(row, key, "a list of messages")?;
     let (head, said) = messages::answer(key, &list)?;
     Ok((question::conversation(key, row, head.to_vec())?, said.to_owned()))
 }

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use super::fields::{get, has, text, wrong_type};
 use super::pairs::{NAME, draft};
 use super::{Context, Draft, messages, question};
-use crate::error::{Diagnostic, Kind};
+use crate::error::Diagnostic;
 use crate::input::item::Prompt;
 
 /// Which of the two is better.
@@ -55,18 +55,9 @@ pub(super) fn is_battle(row: &Map<String, Value>) -> bool {
 }
 
 pub(super) fn read_battle(row: &Map<String, Value>, context: &mut Context) -> Result<Draft, Diagnostic> {
-    let side = |key: &str| {
-        let value = get(row, key).unwrap_or(&Value::Null);
-        messages::of(key, value)?.ok_or_else(|| wrong_type(key, "a list of messages", value))
-    };
+    let side = |key: &str| messages::required(row, key, "a list of messages");
     let (a, b) = (side("conversation_a")?, side("conversation_b")?);
-    let (head, first) = messages::answer("conversation_a", &a)?;
-    let (other, second) = messages::answer("conversation_b", &b)?;
-    if head != other {
-        return Err(Diagnostic::new(Kind::Invalid, "the conversations differ before the last answer")
-            .expected("`conversation_a` and `conversation_b` with the same messages up to the last one")
-            .found(format!("{} and {} messages before it", head.len(), other.len())));
-    }
+    let (head, first, second) = messages::answers(("conversation_a", &a), ("conversation_b", &b))?;
     let better = match get(row, "winner") {
         Some(Value::String(winner)) if winner == "model_a" => Better::First,
         Some(Value::String(winner)) if winner == "model_b" => Better::Second,

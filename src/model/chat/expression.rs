@@ -317,16 +317,9 @@ impl<'t> Parser<'t> {
             }
             Token::Mark("(") => {
                 self.at += 1;
-                let mut parts = Vec::new();
-                let mut comma = false;
-                while !self.mark(")") {
-                    parts.push(self.expression()?);
-                    comma = self.mark(",");
-                    if !comma && self.peek() != Some(Token::Mark(")")) {
-                        return None;
-                    }
-                }
-                let single = parts.len() == 1 && !comma;
+                let parts = self.parts(")", Self::expression)?;
+                // A comma behind a single part makes a list of it.
+                let single = parts.len() == 1 && self.tokens[self.at - 2] != Token::Mark(",");
                 Some(if single { format!("({})", parts[0]) } else { format!("[{}]", parts.join(", ")) })
             }
             Token::Mark("[") => {
@@ -348,18 +341,11 @@ impl<'t> Parser<'t> {
     }
 
     /// Parts with commas between, up to the closing mark, which is taken.
-    fn parts(&mut self, close: &str, part: fn(&mut Self) -> Option<String>) -> Option<Vec<String>> {
+    fn parts(&mut self, close: &'static str, part: fn(&mut Self) -> Option<String>) -> Option<Vec<String>> {
         let mut out = Vec::new();
         while !self.mark(close) {
             out.push(part(self)?);
-            if !self.mark(",")
-                && self.peek()
-                    != Some(Token::Mark(match close {
-                        ")" => ")",
-                        "]" => "]",
-                        _ => "}",
-                    }))
-            {
+            if !self.mark(",") && self.peek() != Some(Token::Mark(close)) {
                 return None;
             }
         }

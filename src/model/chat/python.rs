@@ -53,12 +53,9 @@ pub(super) fn install(environment: &mut Environment<'static>) {
     environment.add_filter("string", |value: Value| text(&value));
     environment.add_filter("tojson", tojson);
     environment.add_filter("join", join);
-    environment.add_filter(
-        "replace",
-        |_: &State, value: Value, from: Value, to: Value, most: Option<usize>| {
-            replace(&text(&value)?, &text(&from)?, &text(&to)?, most)
-        },
-    );
+    environment.add_filter("replace", |value: Value, from: Value, to: Value, most: Option<usize>| {
+        replace(&text(&value)?, &text(&from)?, &text(&to)?, most)
+    });
     environment.add_filter("format", |state: &State, pattern: Value, args: Rest<Value>| {
         format(state, &pattern, args)
     });
@@ -318,8 +315,7 @@ fn format(state: &State, pattern: &Value, args: Rest<Value>) -> Result<String, E
         _ => text(&value).map(Value::from),
     };
     let args: Vec<Value> = args.0.into_iter().map(plain).collect::<Result<_, _>>()?;
-    let out = text(&minijinja::filters::format(state, pattern, Rest(args))?)?;
-    Ok(out)
+    text(&minijinja::filters::format(state, pattern, Rest(args))?)
 }
 
 /// Refuses a pattern with a field that is filled up beyond reason: five digits in it, or a width from the arguments.
@@ -381,10 +377,8 @@ fn indent(
     kwargs.assert_all_used()?;
     let space = unit(width.unwrap_or_else(|| Value::from(4)))?;
     let own = text(&value)?;
-    make(own.len().saturating_add(
-        own.chars().count().saturating_add(1).min(lines(&own).len()).saturating_mul(space.len()),
-    ))?;
     let lines = lines(&own);
+    make(own.len().saturating_add(lines.len().saturating_mul(space.len())))?;
     let indented = lines.iter().enumerate().map(|(i, line)| {
         let goes_in = if i == 0 { first } else { blank || !line.is_empty() };
         if goes_in { format!("{space}{line}") } else { (*line).to_owned() }

@@ -122,6 +122,7 @@ mod tests {
             ("'x' 'y' + z", "__python_add(__python_add('x', 'y'), z)"),
             ("{'a': b + 1, 'c': [1, d % 2]}", "{'a': __python_add(b, 1), 'c': [1, __python_modulo(d, 2)]}"),
             ("a not in b + c", "(a not in __python_add(b, c))"),
+            ("(a, ) + () + (b)", "__python_add(__python_add([a], []), (b))"),
             ("(a is divisibleby 3) + 1", "__python_add(((a is divisibleby(3))), 1)"),
         ] {
             assert_eq!(inner(text), expected, "{text}");

@@ -139,7 +139,7 @@ pub(super) fn rotary_dim(raw: &Raw, head_dim: usize, fraction: f64) -> Result<us
 /// The rotated fraction of a head: transformers looks at it in some families only. In the others it stands in configs
 /// without effect, and under a scaling of the rotary base transformers cannot compute it.
 fn whole_unless_partial(raw: &Raw, family: Family, scaling: Option<&Raw>, fraction: f64) -> Result<f64> {
-    if family == Family::Phi3 || fraction == 1.0 || !(fraction > 0.0 && fraction < 1.0) {
+    if family == Family::Phi3 || !(fraction > 0.0 && fraction < 1.0) {
         return Ok(fraction);
     }
     let kind = |s: &Raw| {

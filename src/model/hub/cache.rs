@@ -57,6 +57,13 @@ impl Cache {
         self.root.join("snapshots").join(commit)
     }
 
+    /// The files of a commit, by their paths in the repository.
+    pub fn files(&self, commit: &str) -> Vec<String> {
+        let mut files = Vec::new();
+        list(&self.snapshot(commit), "", &mut files);
+        files
+    }
+
     /// Whether a file of a commit is there.
     pub fn has(&self, commit: &str, file: &str) -> bool {
         self.snapshot(commit).join(file).is_file()
@@ -92,6 +99,15 @@ impl Cache {
             downloads.advance(0)?;
             std::thread::sleep(std::time::Duration::from_millis(50));
         }
+    }
+}
+
+/// The files under a folder, by their paths from there.
+fn list(folder: &Path, prefix: &str, out: &mut Vec<String>) {
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let name = format!("{prefix}{}", entry.file_name().to_string_lossy());
+        let path = entry.path();
+        if path.is_dir() { list(&path, &format!("{name}/"), out) } else { out.push(name) }
     }
 }
 

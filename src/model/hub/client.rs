@@ -3,6 +3,7 @@
 use std::io::Read;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use hf_hub::progress::{DownloadEvent, ProgressEvent, ProgressHandler};
@@ -244,16 +245,12 @@ impl Client {
         });
         downloads.begin(file, size.unwrap_or(0), 0);
         let mut told = 0;
-        while !transfer.is_finished() {
-            std::thread::sleep(Duration::from_millis(20));
+        await_end(transfer, Duration::from_millis(20), || {
             let now = arrived.load(Ordering::Relaxed).max(told);
             downloads.advance(now - told)?;
             told = now;
-        }
-        match transfer.join() {
-            Ok(done) => done?,
-            Err(_) => return Err(Trouble::CutOff("the Xet transfer panicked".into())),
-        }
+            Ok(())
+        })??;
         downloads.advance(size.unwrap_or(told).saturating_sub(told))?;
         downloads.end();
         Ok(())
@@ -285,11 +282,7 @@ impl Client {
     ) -> Result<T, Trouble> {
         let me = self.clone();
         let asking = std::thread::spawn(move || request(&me));
-        while !asking.is_finished() {
-            std::thread::sleep(Duration::from_millis(2));
-            downloads.advance(0)?;
-        }
-        asking.join().unwrap_or_else(|_| Err(Trouble::CutOff("the request panicked".into())))
+        await_end(asking, Duration::from_millis(2), || Ok(downloads.advance(0)?))?
     }
 
     /// Waits before another try, or gives the trouble back where there is to be none.
@@ -329,6 +322,19 @@ impl Client {
             None => request,
         }
     }
+}
+
+/// Waits for a thread; in the meantime `meanwhile` is called, which may give up: then the thread is left to itself.
+fn await_end<T>(
+    thread: JoinHandle<T>,
+    every: Duration,
+    mut meanwhile: impl FnMut() -> Result<(), Trouble>,
+) -> Result<T, Trouble> {
+    while !thread.is_finished() {
+        std::thread::sleep(every);
+        meanwhile()?;
+    }
+    thread.join().map_err(|_| Trouble::CutOff("the transfer panicked".into()))
 }
 
 /// Keeps the number of bytes that arrived.

@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use super::fetch::{Reached, request};
+use super::fetch::{Chosen, Unread, chosen};
 use super::settings::Settings;
 use super::trouble::{HubRequest, Repository};
-use super::{DEFAULT_REVISION, Downloads, transfer};
+use super::{DEFAULT_REVISION, Downloads};
 use crate::error::{Diagnostic, Kind, Place, Result};
-use crate::input::hub_dataset;
+use crate::input::{DATA_ENDINGS, hub_dataset};
 
 /// Branch of a data set in which the hub keeps it as parquet, `CONFIG/SPLIT/NUMBER.parquet`.
 const CONVERTED: &str = "refs/convert/parquet";
@@ -31,42 +31,15 @@ pub fn fetch_dataset(
             .expected("hf://owner/name, hf://owner/name:SPLIT or hf://owner/name:CONFIG/SPLIT")
             .into());
     }
-    let converted = files_of(id, part, CONVERTED, settings, downloads);
-    match converted {
-        Err(error) if is_absent(&error) => files_of(id, part, DEFAULT_REVISION, settings, downloads),
-        other => other,
-    }
-}
-
-/// Whether a refusal says that a data set has no converted branch, rather than that it is out of reach.
-fn is_absent(error: &crate::error::Error) -> bool {
-    error.kind() == Some(Kind::Hub) && error.to_string().contains("no revision")
-}
-
-fn files_of(
-    id: &str,
-    part: Option<&str>,
-    revision: &str,
-    settings: &Settings,
-    downloads: &mut dyn Downloads,
-) -> Result<Vec<PathBuf>> {
-    let (asked, cache, reached) = request(Repository::Dataset, id, Some(revision), settings, downloads)?;
-    let (names, commit) = match reached {
-        Reached::Hub(client, listing) => {
-            let names = choose(&listing.files, part).map_err(|no| refusal(&asked, part, no))?;
-            for name in &names {
-                transfer::file(&client, &cache, &listing.commit, name, downloads)
-                    .map_err(|trouble| asked.diagnostic(trouble, Some(name)))?;
-            }
-            cache.remember(asked.revision, &listing.commit)?;
-            (names, listing.commit)
-        }
-        Reached::Cache(commit) => {
-            let mut files = Vec::new();
-            super::gguf::list(&cache.snapshot(&commit), "", &mut files);
-            (choose(&files, part).map_err(|no| refusal(&asked, part, no))?, commit)
-        }
+    let choice = |asked: &HubRequest, files: &[String], _: &str| {
+        choose(files, part).map_err(|parts| refusal(asked, part, parts))
     };
+    let mut of =
+        |revision: &str| chosen(Repository::Dataset, id, Some(revision), settings, downloads, &choice);
+    let Chosen { cache, commit, names } = match of(CONVERTED) {
+        Err(Unread::Absent(_)) => of(DEFAULT_REVISION),
+        other => other,
+    }?;
     let folder = cache.snapshot(&commit);
     Ok(names.iter().map(|name| folder.join(name)).collect())
 }
@@ -126,7 +99,7 @@ fn choose(files: &[String], part: Option<&str>) -> Result<Vec<String>, BTreeSet<
 
 fn is_rows(file: &str) -> bool {
     let name = file.strip_suffix(".gz").unwrap_or(file);
-    [".parquet", ".jsonl", ".ndjson", ".json", ".csv", ".tsv"].iter().any(|ending| name.ends_with(ending))
+    DATA_ENDINGS.iter().any(|ending| name.ends_with(ending))
         && !["dataset_infos.json", "dataset_info.json"].contains(&file.rsplit('/').next().unwrap_or(file))
 }
 

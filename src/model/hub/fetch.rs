@@ -7,7 +7,7 @@ use super::client::{Client, Listing};
 use super::settings::Settings;
 use super::trouble::{HubRequest, Repository};
 use super::{DEFAULT_REVISION, Downloads, transfer};
-use crate::error::{Diagnostic, Kind, Place, Result};
+use crate::error::{Diagnostic, Error, Kind, Place, Result};
 use crate::model::config::Config;
 use crate::model::files::ModelFiles;
 use crate::model::weights::shard_names;
@@ -29,7 +29,7 @@ const SINGLE: &str = "model.safetensors";
 /// # Errors
 /// [`Kind::Hub`] where the hub refuses, cannot be reached and the cache does not hold the model, or sends
 /// something else than it promised; [`Kind::Missing`] for a repository without tokenizer.json or
-/// safetensors; what [`Config::from_json`] refuses; [`Error::Interrupted`](crate::error::Error::Interrupted).
+/// safetensors; what [`Config::from_json`] refuses; [`Error::Interrupted`].
 pub fn fetch(
     id: &str,
     revision: Option<&str>,
@@ -79,21 +79,91 @@ pub fn fetch(
 }
 
 /// Where a revision is read from.
-pub(super) enum Reached {
+enum Reached {
     /// The hub, which has these files.
     Hub(Box<Client>, Listing),
     /// The cache, which has this commit.
     Cache(String),
 }
 
+/// Why a revision cannot be read.
+pub(super) enum Unread {
+    /// It is neither on the hub nor, where that cannot be asked, in the cache; another one may be.
+    Absent(Error),
+    /// Anything else.
+    Failed(Error),
+}
+
+impl From<Unread> for Error {
+    fn from(unread: Unread) -> Self {
+        match unread {
+            Unread::Absent(error) | Unread::Failed(error) => error,
+        }
+    }
+}
+
+impl From<Error> for Unread {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl From<Diagnostic> for Unread {
+    fn from(diagnostic: Diagnostic) -> Self {
+        Self::Failed(diagnostic.into())
+    }
+}
+
+/// Files of a commit, in the cache.
+pub(super) struct Chosen {
+    /// The repository's part of the cache.
+    pub(super) cache: Cache,
+    /// The commit.
+    pub(super) commit: String,
+    /// Their names.
+    pub(super) names: Vec<String>,
+}
+
+/// Which of the files of a repository are meant; the last argument says who holds them.
+type Choice<'c> = &'c dyn Fn(&HubRequest, &[String], &str) -> Result<Vec<String>, Diagnostic>;
+
+/// Brings into the cache the files that `choose` takes from those of a revision, or chooses from those of the cache where
+/// there is no network.
+pub(super) fn chosen(
+    repository: Repository,
+    id: &str,
+    revision: Option<&str>,
+    settings: &Settings,
+    downloads: &mut dyn Downloads,
+    choose: Choice,
+) -> Result<Chosen, Unread> {
+    let (asked, cache, reached) = request(repository, id, revision, settings, downloads)?;
+    let (commit, names) = match reached {
+        Reached::Cache(commit) => {
+            let names = choose(&asked, &cache.files(&commit), "the cache")?;
+            (commit, names)
+        }
+        Reached::Hub(client, listing) => {
+            let names = choose(&asked, &listing.files, "the repository")?;
+            for name in &names {
+                transfer::file(&client, &cache, &listing.commit, name, downloads)
+                    .map_err(|trouble| asked.diagnostic(trouble, Some(name)))?;
+            }
+            cache.remember(asked.revision, &listing.commit)?;
+            (listing.commit, names)
+        }
+    };
+    Ok(Chosen { cache, commit, names })
+}
+
 /// What is asked of the hub, the repository's part of the cache, and where it is read from.
-pub(super) fn request<'a>(
+fn request<'a>(
     repository: Repository,
     id: &'a str,
     revision: Option<&'a str>,
     settings: &'a Settings,
     downloads: &mut dyn Downloads,
-) -> Result<(HubRequest<'a>, Cache, Reached)> {
+) -> Result<(HubRequest<'a>, Cache, Reached), Unread> {
     let revision = revision.unwrap_or(DEFAULT_REVISION);
     check_revision(revision)?;
     let cache = Cache::new(&settings.cache, repository, id);
@@ -103,23 +173,22 @@ pub(super) fn request<'a>(
 }
 
 /// Asks the hub, or the cache where there is no network.
-fn reach(asked: &HubRequest, cache: &Cache, downloads: &mut dyn Downloads) -> Result<Reached> {
+fn reach(asked: &HubRequest, cache: &Cache, downloads: &mut dyn Downloads) -> Result<Reached, Unread> {
     let HubRequest { id, revision, settings, .. } = asked;
+    let cached = |why: &str| cache.commit(revision).ok_or_else(|| Unread::Absent(asked.not_cached(why)));
     if settings.offline {
-        let commit = cache.commit(revision).ok_or_else(|| asked.not_cached("HF_HUB_OFFLINE is set"))?;
-        return Ok(Reached::Cache(commit));
+        return Ok(Reached::Cache(cached("HF_HUB_OFFLINE is set")?));
     }
     let client = Client::new(asked)?;
     match client.listing(downloads) {
         Ok(listing) => Ok(Reached::Hub(Box::new(client), listing)),
         Err(trouble) if trouble.is_unreachable() => {
-            let Some(commit) = cache.commit(revision) else {
-                return Err(asked.not_cached(&trouble.to_string()));
-            };
+            let commit = cached(&trouble.to_string())?;
             tracing::warn!("{id}: the hub cannot be reached ({trouble}); using the cached revision {commit}");
             Ok(Reached::Cache(commit))
         }
-        Err(trouble) => Err(asked.diagnostic(trouble, None)),
+        Err(trouble) if trouble.is_absent_revision() => Err(Unread::Absent(asked.diagnostic(trouble, None))),
+        Err(trouble) => Err(asked.diagnostic(trouble, None).into()),
     }
 }
 

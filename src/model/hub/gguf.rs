@@ -1,12 +1,10 @@
 //! GGUF files on the hub: which one is meant, and fetching it with all its parts.
 
-use std::path::Path;
-
+use super::Downloads;
 use super::cache::Cache;
-use super::fetch::{Reached, request};
+use super::fetch::{Chosen, chosen};
 use super::settings::Settings;
 use super::trouble::{HubRequest, Repository};
-use super::{Downloads, transfer};
 use crate::error::{Diagnostic, Kind, Place, Result};
 use crate::model::files::ModelFiles;
 use crate::model::gguf::{part_names, split_name, strip_extension};
@@ -24,24 +22,12 @@ pub fn fetch_gguf(
     settings: &Settings,
     downloads: &mut dyn Downloads,
 ) -> Result<ModelFiles> {
-    let (asked, cache, reached) = request(Repository::Model, id, revision, settings, downloads)?;
-    let (client, listing) = match reached {
-        Reached::Hub(client, listing) => (client, listing),
-        Reached::Cache(commit) => {
-            let mut files = Vec::new();
-            list(&cache.snapshot(&commit), "", &mut files);
-            let names = choose(wanted, &files).map_err(|no| no.diagnostic(&asked, wanted, "the cache"))?;
-            return Ok(snapshot(&cache, &commit, &names));
-        }
+    let choice = |asked: &HubRequest, files: &[String], holder: &str| {
+        choose(wanted, files).map_err(|no| no.diagnostic(asked, wanted, holder))
     };
-    let names =
-        choose(wanted, &listing.files).map_err(|no| no.diagnostic(&asked, wanted, "the repository"))?;
-    for name in &names {
-        transfer::file(&client, &cache, &listing.commit, name, downloads)
-            .map_err(|trouble| asked.diagnostic(trouble, Some(name)))?;
-    }
-    cache.remember(asked.revision, &listing.commit)?;
-    Ok(snapshot(&cache, &listing.commit, &names))
+    let Chosen { cache, commit, names } =
+        chosen(Repository::Model, id, revision, settings, downloads, &choice)?;
+    Ok(snapshot(&cache, &commit, &names))
 }
 
 /// The model in the cache; its file is the first of `names`.
@@ -49,15 +35,6 @@ fn snapshot(cache: &Cache, commit: &str, names: &[String]) -> ModelFiles {
     let promised = names.iter().filter_map(|f| Some((f.clone(), cache.sha256(commit, f)?))).collect();
     ModelFiles::cached(cache.snapshot(commit), commit.to_owned(), promised)
         .with_gguf(names.first().map_or("", String::as_str))
-}
-
-/// The files under a folder, by their paths from there.
-pub(super) fn list(folder: &Path, prefix: &str, out: &mut Vec<String>) {
-    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
-        let name = format!("{prefix}{}", entry.file_name().to_string_lossy());
-        let path = entry.path();
-        if path.is_dir() { list(&path, &format!("{name}/"), out) } else { out.push(name) }
-    }
 }
 
 /// Why no file could be chosen.

@@ -114,11 +114,16 @@ pub fn bring(
 /// [`Kind::Unsupported`].
 #[cfg(not(feature = "hub"))]
 pub fn bring(id: &str, _: Option<&str>, _: Option<&str>, _: &mut dyn Downloads) -> Result<ModelFiles> {
-    Err(Diagnostic::new(Kind::Unsupported, "this program was built without the hub")
-        .expected("the folder of a model, or a GGUF file")
-        .found(id.to_owned())
+    Err(without_hub("the folder of a model, or a GGUF file", id.to_owned()))
+}
+
+#[cfg(not(feature = "hub"))]
+fn without_hub(expected: &str, found: String) -> crate::error::Error {
+    Diagnostic::new(Kind::Unsupported, "this program was built without the hub")
+        .expected(expected)
+        .found(found)
         .remedy("build it with the feature `hub`")
-        .into())
+        .into()
 }
 
 /// Refuses data sets of the hub: this build knows none.
@@ -129,11 +134,7 @@ pub fn bring(id: &str, _: Option<&str>, _: Option<&str>, _: &mut dyn Downloads) 
 pub fn local_data(files: &[std::path::PathBuf], _: &mut dyn Downloads) -> Result<Vec<std::path::PathBuf>> {
     match files.iter().find(|file| crate::input::hub_dataset(file).is_some()) {
         None => Ok(files.to_vec()),
-        Some(file) => Err(Diagnostic::new(Kind::Unsupported, "this program was built without the hub")
-            .expected("a file")
-            .found(file.display().to_string())
-            .remedy("build it with the feature `hub`")
-            .into()),
+        Some(file) => Err(without_hub("a file", file.display().to_string())),
     }
 }
 

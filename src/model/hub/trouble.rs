@@ -44,6 +44,11 @@ impl Trouble {
         }
     }
 
+    /// Whether the repository has no such revision.
+    pub fn is_absent_revision(&self) -> bool {
+        matches!(self, Self::Status { status: 404, code, .. } if code == "RevisionNotFound")
+    }
+
     /// Whether the hub is out of reach as a whole, so that the cache is the best there is.
     pub fn is_unreachable(&self) -> bool {
         match self {
