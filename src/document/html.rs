@@ -1,12 +1,16 @@
-//! A document as one HTML file that needs no other, no script and no network; every text is escaped.
+//! A document as one HTML file that needs no other and no network; every text is escaped.
 //!
 //! The page is the template `page.html`; what is escaped is decided there, once, by minijinja, with [`text::html`] as the way
 //! in which it is done.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use minijinja::value::{Value, ValueKind};
 use minijinja::{AutoEscape, Environment, Output, State};
 use serde::Serialize;
+use sha2::{Digest, Sha256};
 
+use super::cards::{Card, Deck, Passage};
 use super::plot::Figure;
 use super::table::{Table, Tone};
 use super::text::{self, shortened};
@@ -14,6 +18,8 @@ use super::{Block, Claim, Document, Rows};
 
 const STYLE: &str = include_str!("style.css");
 const PAGE: &str = include_str!("page.html");
+/// Filters, orders and colours cards. Without it they all show, coloured by the first direction.
+const SCRIPT: &str = include_str!("cards.js");
 /// Rows of a long table that the page shows.
 const MOST_ROWS: usize = 1500;
 /// Lines of bulky text that the page shows, and the characters of each.
@@ -35,6 +41,9 @@ struct Page<'d> {
     links: Vec<Link<'d>>,
     blocks: Vec<View<'d>>,
     footer: &'d str,
+    /// Nothing, or the page's only script, which its policy names by its hash.
+    script: &'static str,
+    script_sha256: String,
 }
 
 #[derive(Serialize)]
@@ -47,14 +56,62 @@ struct Link<'d> {
 #[derive(Serialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
 enum View<'d> {
-    Section { id: Option<String>, level: usize, title: &'d str, blocks: Vec<View<'d>> },
-    Folded { title: &'d str, size: Option<usize>, blocks: Vec<View<'d>> },
-    Statement { title: &'d str, source: &'d str, verdict: &'d str, blocks: Vec<View<'d>> },
-    Paragraph { text: &'d str },
-    Note { text: &'d str },
-    List { items: Vec<String> },
-    Table { table: TableView<'d> },
-    Figures { figures: Vec<FigureView<'d>> },
+    Section {
+        id: Option<String>,
+        level: usize,
+        title: &'d str,
+        blocks: Vec<View<'d>>,
+    },
+    Folded {
+        title: &'d str,
+        size: Option<usize>,
+        blocks: Vec<View<'d>>,
+    },
+    Statement {
+        title: &'d str,
+        source: &'d str,
+        verdict: &'d str,
+        blocks: Vec<View<'d>>,
+    },
+    Paragraph {
+        text: &'d str,
+    },
+    Note {
+        text: &'d str,
+    },
+    List {
+        items: Vec<String>,
+    },
+    Table {
+        table: TableView<'d>,
+    },
+    Figures {
+        figures: Vec<FigureView<'d>>,
+    },
+    Cards {
+        colours: &'d [String],
+        whys: Vec<&'static str>,
+        keys: Vec<&'static str>,
+        cards: Vec<CardView<'d>>,
+    },
+}
+
+#[derive(Serialize)]
+struct CardView<'d> {
+    why: &'static str,
+    title: &'d str,
+    context: &'d str,
+    figures: &'d [(&'static str, String, Option<f64>)],
+    passages: Vec<PassageView<'d>>,
+    notes: &'d [String],
+}
+
+#[derive(Serialize)]
+struct PassageView<'d> {
+    caption: &'static str,
+    tokens: Vec<CellView<'d>>,
+    letters: Vec<String>,
+    left_out: usize,
 }
 
 #[derive(Serialize)]
@@ -101,6 +158,8 @@ pub(super) fn write(document: &Document) -> String {
         links: if links.len() > 1 { links } else { Vec::new() },
         blocks: views(&document.blocks, 2),
         footer: &document.footer,
+        script: if has_cards(&document.blocks) { SCRIPT } else { "" },
+        script_sha256: STANDARD.encode(Sha256::digest(SCRIPT)),
     };
     let mut environment = Environment::new();
     environment.set_auto_escape_callback(|_| AutoEscape::Html);
@@ -119,6 +178,14 @@ fn escape(out: &mut Output<'_>, _: &State<'_, '_>, value: &Value) -> Result<(), 
         _ => out.write_str(&text::html(&text)),
     };
     written.map_err(minijinja::Error::from)
+}
+
+fn has_cards(blocks: &[Block]) -> bool {
+    blocks.iter().any(|block| match block {
+        Block::Section { blocks, .. } | Block::Folded { blocks, .. } => has_cards(blocks),
+        Block::Cards(_) => true,
+        _ => false,
+    })
 }
 
 fn id(i: usize) -> String {
@@ -163,8 +230,47 @@ fn view(block: &Block, level: usize, i: usize) -> Vec<View<'_>> {
         Block::List(items) => View::List { items: items.clone() },
         Block::Table { label, table } => View::Table { table: tabulated(label, table) },
         Block::Figures(figures) => View::Figures { figures: drawn(figures) },
+        Block::Cards(deck) => cards(deck),
     };
     vec![one]
+}
+
+fn cards(deck: &Deck) -> View<'_> {
+    let (mut whys, mut keys) = (Vec::new(), Vec::new());
+    for card in &deck.cards {
+        if !whys.contains(&card.why) {
+            whys.push(card.why);
+        }
+        keys.extend(card.figures.iter().map(|f| f.0).filter(|key| !keys.contains(key)).collect::<Vec<_>>());
+    }
+    View::Cards { colours: &deck.colours, whys, keys, cards: deck.cards.iter().map(card).collect() }
+}
+
+fn card(card: &Card) -> CardView<'_> {
+    CardView {
+        why: card.why,
+        title: &card.title,
+        context: &card.context,
+        figures: &card.figures,
+        passages: card.passages.iter().map(passage).collect(),
+        notes: &card.notes,
+    }
+}
+
+fn passage(passage: &Passage) -> PassageView<'_> {
+    let first = passage.shades.first();
+    let class = |i: usize| match first.map_or(0, |shade| shade.at(i)) {
+        0 => String::new(),
+        up @ 1.. => format!("u{up}"),
+        down => format!("d{}", -down),
+    };
+    let tokens = passage.pieces.iter().enumerate();
+    PassageView {
+        caption: passage.caption,
+        tokens: tokens.map(|(i, text)| CellView { text, class: class(i) }).collect(),
+        letters: passage.shades.iter().map(|shade| shade.letters()).collect(),
+        left_out: passage.left_out,
+    }
 }
 
 fn statement(claim: &Claim) -> View<'_> {
@@ -192,6 +298,7 @@ fn tabulated<'d>(label: &'d str, table: &'d Table) -> TableView<'d> {
     let long: Vec<bool> = (0..table.columns.len())
         .map(|c| !table.columns[c].right && table.rows.iter().any(|r| r[c].text.chars().count() > LONG))
         .collect();
+    // Most cells are numbers, so that text is what bears a class: a page has thousands of cells.
     let cell = |(c, cell): (usize, &'d super::table::Cell)| {
         let tone = match cell.tone {
             Tone::Plain => "",
@@ -199,8 +306,11 @@ fn tabulated<'d>(label: &'d str, table: &'d Table) -> TableView<'d> {
             Tone::Up => "up",
             Tone::Down => "down",
         };
-        let classes =
-            [if table.columns[c].right { "n" } else { "" }, if long[c] { "long" } else { "" }, tone];
+        let classes = [
+            if table.columns[c].right || c == 0 { "" } else { "t" },
+            if long[c] { "long" } else { "" },
+            tone,
+        ];
         let class = classes.into_iter().filter(|c| !c.is_empty()).collect::<Vec<_>>().join(" ");
         CellView { text: &cell.text, class }
     };
@@ -209,7 +319,7 @@ fn tabulated<'d>(label: &'d str, table: &'d Table) -> TableView<'d> {
         columns: table
             .columns
             .iter()
-            .map(|c| ColumnView { title: &c.title, class: if c.right { "n" } else { "" } })
+            .map(|c| ColumnView { title: &c.title, class: if c.right { "" } else { "t" } })
             .collect(),
         rows: table
             .rows
@@ -232,9 +342,28 @@ pub fn plot_style() -> String {
 mod tests {
     use super::*;
     use crate::document::Evidence;
+    use crate::document::cards::Shade;
     use crate::document::table::Cell;
 
     const EVIL: &str = "\"><script>alert('x')</script>&\u{1b}\u{202e}";
+
+    fn deck() -> Deck {
+        let passage = Passage {
+            caption: "",
+            pieces: vec![EVIL.into(), "b".into(), "c".into()],
+            left_out: 2,
+            shades: vec![Shade(vec![-2, 0, 4]), Shade(vec![1])],
+        };
+        let card = Card {
+            why: "high",
+            title: EVIL.into(),
+            context: EVIL.into(),
+            figures: vec![("score", EVIL.into(), Some(0.5)), ("label", "–".into(), None)],
+            passages: vec![passage],
+            notes: vec![EVIL.into()],
+        };
+        Deck { colours: vec![EVIL.into(), "v*".into()], cards: vec![card] }
+    }
 
     fn every_block() -> Vec<Block> {
         let mut table = Table::titled(&["name", ">x"]);
@@ -268,6 +397,7 @@ mod tests {
             Block::List(vec![EVIL.into()]),
             Block::table("empty", Table::default()),
             Block::Figures(vec![figure]),
+            Block::Cards(deck()),
         ]
     }
 
@@ -285,24 +415,42 @@ mod tests {
             footer: EVIL.into(),
         };
         let html = write(&page);
+        let (html, script) = html.split_once("<script>").expect("the script of the cards");
+        assert_eq!(script, format!("{SCRIPT}</script>\n</body>\n</html>\n"));
+        assert!(html.contains(&format!("script-src 'sha256-{}'", STANDARD.encode(Sha256::digest(SCRIPT)))));
         assert!(
             !html.contains("<script") && !html.contains('\u{1b}') && !html.contains('\u{202e}'),
             "{html}"
         );
         // Plots are markup of our own making.
         assert_eq!(html.matches("<svg></svg>").count(), 2);
-        assert!(html.contains("<th scope=\"row\" class=\"\">") || html.contains("<th scope=\"row\">"));
+        assert!(html.contains("<tr><th>"));
         assert!(
-            html.contains("<td class=\"n up\">") && html.contains("<a href=\"#part-1\">second</a>"),
+            html.contains("<td class=\"up\">") && html.contains("<a href=\"#part-1\">second</a>"),
             "{html}"
         );
         assert!(html.contains("Nothing was measured.") && html.contains("The rest is in the JSON file."));
-        assert!(html.ends_with("</html>\n"));
-        for tag in ["section", "details", "table", "ul", "figure", "main", "html", "th", "td", "p"] {
+        assert!(
+            html.contains("<i class=\"d2\">&quot;&gt;") && html.contains("<i>b</i><i class=\"u4\">c</i>")
+        );
+        assert!(
+            html.contains(" data-s0=\"cei\" data-s1=\"f\">")
+                && html.contains("data-score=\"0.5\" data-label=\"\"")
+        );
+        for tag in ["section", "details", "table", "ul", "figure", "main", "article", "i", "p"] {
             let opened =
                 html.matches(&format!("<{tag}>")).count() + html.matches(&format!("<{tag} ")).count();
             assert_eq!(opened, html.matches(&format!("</{tag}>")).count(), "{tag}\n{html}");
         }
+        // HTML ends a cell where the next begins.
+        assert!(!html.contains("</td>") && !html.contains("</tr>\n<tr>"));
+        // A page without cards has no script and allows none.
+        let page =
+            Document { title: EVIL.into(), blocks: vec![Block::Note(EVIL.into())], ..Document::default() };
+        let without = write(&page);
+        assert!(
+            !without.contains("<script") && !without.contains("script-src") && without.ends_with("</html>\n")
+        );
         // The levels of headings follow the nesting.
         assert!(html.contains("<h2>first</h2>") && html.contains("<h3>&quot;&gt;"), "{html}");
     }

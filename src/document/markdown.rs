@@ -31,11 +31,15 @@ fn heading(out: &mut String, level: usize, title: &str) {
 fn blocks(out: &mut String, level: usize, all: &[Block]) {
     for (i, block) in all.iter().enumerate() {
         match block {
+            Block::Folded { title, blocks: inner } if matches!(&inner[..], [Block::List(items)] if items.len() > FOLDED) =>
+            {
+                line(out, &format!("\n{}: in the HTML page beside this one.", escaped(title)));
+            }
             Block::Section { title, blocks: inner } | Block::Folded { title, blocks: inner } => {
                 heading(out, level, title);
                 blocks(out, level + 1, inner);
             }
-            Block::Statements(all) => statements(out, level, all),
+            Block::Statements(all) => statements(out, all),
             Block::Bulk { title, rows } => {
                 if !matches!(i.checked_sub(1).map(|before| &all[before]), Some(Block::Bulk { .. })) {
                     out.push('\n');
@@ -58,47 +62,35 @@ fn blocks(out: &mut String, level: usize, all: &[Block]) {
                 out.push('\n');
                 table(out, of);
             }
+            Block::Cards(deck) => {
+                let texts = counted(deck.cards.len() as u64, "text");
+                line(out, &format!("\n{texts}: in the HTML page beside this one."));
+            }
             Block::Figures(_) => {}
         }
     }
 }
 
-/// The verdicts as a list, then the evidence for each.
-fn statements(out: &mut String, level: usize, all: &[Claim]) {
+/// The verdicts, a line each: what they rest on is in the other files, where it can be opened one by one.
+fn statements(out: &mut String, all: &[Claim]) {
     out.push('\n');
     for s in all {
-        line(
-            out,
-            &format!("- **{}** ({}): {}", escaped(s.title), escaped(s.source), escaped(&s.evidence.verdict)),
-        );
+        let (title, source) = (escaped(s.title), escaped(s.source));
+        line(out, &format!("- **{title}** ({source}): {}", escaped(&s.evidence.verdict)));
     }
-    for s in all {
-        heading(out, level, s.title);
-        line(out, &format!("\n{}", escaped(&s.evidence.verdict)));
-        for note in &s.evidence.notes {
-            line(out, &format!("\n{}", escaped(note)));
-        }
-        for (title, of) in &s.evidence.tables {
-            if !of.rows.is_empty() {
-                heading(out, level + 1, title);
-                out.push('\n');
-                let more = of.rows.len().saturating_sub(EVIDENCE);
-                let shown = of.rows[..of.rows.len() - more].to_vec();
-                table(out, &Table { columns: of.columns.clone(), rows: shown });
-                if more > 0 {
-                    let more = counted(more as u64, "more row");
-                    line(out, &format!("\n{more} in the HTML page beside this one."));
-                }
-            }
-        }
+    if all.iter().any(|s| s.evidence.tables.iter().any(|(_, of)| !of.rows.is_empty())) {
+        line(out, "\nTables and plots behind each are in the HTML page beside this one.");
     }
 }
 
-/// Rows of evidence that text shows.
-const EVIDENCE: usize = 8;
+/// Items of a folded list up to which text shows it.
+const FOLDED: usize = 8;
 
 /// Columns of the source beyond which a cell is not padded: one long text would blow up every line.
 const WIDEST: usize = 48;
+
+/// Columns of a window: a table wider than this wraps, so that padding would align nothing.
+const WINDOW: usize = 140;
 
 /// A pipe table.
 fn table(out: &mut String, table: &Table) {
@@ -122,7 +114,10 @@ fn table(out: &mut String, table: &Table) {
         let cells = rows.iter().map(|r| width(&r[c])).max().unwrap_or(0);
         cells.min(WIDEST).max(width(&head[c])).max(3)
     };
-    let widths: Vec<usize> = (0..head.len()).map(widest).collect();
+    let mut widths: Vec<usize> = (0..head.len()).map(widest).collect();
+    if widths.iter().sum::<usize>() + 3 * widths.len() > WINDOW {
+        widths.fill(3);
+    }
     let rule = widths.iter().zip(&table.columns).map(|(&w, c)| match c.right {
         true => "-".repeat(w - 1) + ":",
         false => "-".repeat(w),

@@ -17,6 +17,7 @@
 //! assert!(page.to_markdown().contains("| honest | 0.41 |"));
 //! ```
 
+pub mod cards;
 pub mod html;
 pub mod markdown;
 pub mod number;
@@ -27,6 +28,7 @@ pub mod table;
 pub mod terminal;
 pub mod text;
 
+use cards::Deck;
 use plot::Figure;
 use table::Table;
 
@@ -84,6 +86,8 @@ pub enum Block {
         /// The table.
         table: Table,
     },
+    /// Texts to look at one by one; only the HTML page shows them, the others name them.
+    Cards(Deck),
     /// Plots side by side; text alone leaves them out.
     Figures(Vec<Figure>),
 }

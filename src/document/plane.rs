@@ -1,5 +1,6 @@
 //! A plot of named points with intervals both ways, the quadrant where both rise shaded.
 
+use super::plot::{ticks_below, ticks_left};
 use super::svg::{Anchor, Scale, Svg};
 use super::text::shortened;
 
@@ -49,16 +50,10 @@ impl Plane<'_> {
         let (x, y) = (Scale::linear(xs, (left, right)), Scale::linear(ys, (bottom, top)));
         let mut svg = Svg::new(WIDTH, HEIGHT);
         svg.area("geometry-band", (x.at(0.0), y.at(0.0)), (right, top));
-        for (v, text) in x.ticks() {
-            svg.line("grid", (x.at(v), top), (x.at(v), bottom));
-            svg.text("tick", Anchor::Middle, (x.at(v), bottom + 18.0), &text);
-        }
-        for (v, text) in y.ticks() {
-            svg.line("grid", (left, y.at(v)), (right, y.at(v)));
-            svg.text("tick", Anchor::End, (left - 6.0, y.at(v) + 4.0), &text);
-        }
-        svg.line("zero", (x.at(0.0), top), (x.at(0.0), bottom));
-        svg.line("zero", (left, y.at(0.0)), (right, y.at(0.0)));
+        ticks_below(&mut svg, &x, (top, bottom));
+        ticks_left(&mut svg, &y, (left, right));
+        svg.upright("zero", &[x.at(0.0)], (top, bottom));
+        svg.level("zero", &[y.at(0.0)], (left, right));
         svg.text("title", Anchor::Middle, ((left + right) / 2.0, bottom + 38.0), self.axes.0);
         svg.text("title", Anchor::Start, (4.0, 14.0), self.axes.1);
         // Names that would lie on one another are left to the points' titles.
@@ -69,8 +64,8 @@ impl Plane<'_> {
             let class = format!("mark {}", mark.class);
             let free = taken.iter().all(|t| (t.0 - px).abs() > 90.0 || (t.1 - py).abs() > 13.0);
             svg.titled(&title, |svg| {
-                svg.line(&class, (x.at(mark.x.1), py), (x.at(mark.x.2), py));
-                svg.line(&class, (px, y.at(mark.y.1)), (px, y.at(mark.y.2)));
+                svg.level(&class, &[py], (x.at(mark.x.1), x.at(mark.x.2)));
+                svg.upright(&class, &[px], (y.at(mark.y.1), y.at(mark.y.2)));
                 svg.dot(&class, (px, py), 4.0);
                 if free && mark.class != "placebo" {
                     let end = px > right - 90.0;

@@ -84,7 +84,7 @@ impl Forest<'_> {
         }
         axis_below(&mut svg, &scale, bottom, self.axis);
         let zero = scale.at(self.reference);
-        svg.line("zero", (zero, 4.0), (zero, bottom));
+        svg.upright("zero", &[zero], (4.0, bottom));
         for (i, row) in self.rows.iter().enumerate() {
             let y = 8.0 + ROW * (i as f64 + 0.5);
             svg.titled(&row.title, |svg| {
@@ -92,7 +92,7 @@ impl Forest<'_> {
                 match row.figure {
                     Some((v, lo, hi)) => {
                         let class = format!("mark {}", row.class);
-                        svg.line(&class, (scale.at(lo), y), (scale.at(hi), y));
+                        svg.level(&class, &[y], (scale.at(lo), scale.at(hi)));
                         svg.dot(&class, (scale.at(v), y), 4.5);
                     }
                     None => {
@@ -106,15 +106,34 @@ impl Forest<'_> {
 }
 
 fn axis_below(svg: &mut Svg, scale: &Scale, y: f64, title: &str) {
-    svg.line("axis", (scale.at(f64::NEG_INFINITY), y), (scale.at(f64::INFINITY), y));
     let (left, right) = (scale.at(f64::NEG_INFINITY), scale.at(f64::INFINITY));
-    for (v, text) in scale.ticks() {
-        let x = scale.at(v);
-        svg.line("grid", (x, 4.0), (x, y));
-        svg.line("axis", (x, y), (x, y + 4.0));
-        svg.text("tick", Anchor::Middle, (x, y + 18.0), &text);
-    }
+    svg.level("axis", &[y], (left, right));
+    let places = ticks_below(svg, scale, (4.0, y));
+    svg.upright("axis", &places, (y, y + 4.0));
     svg.text("title", Anchor::Middle, ((left + right) / 2.0, y + 36.0), title);
+}
+
+/// Upright lines across a plot, their numbers below it. Returns where they stand.
+pub(super) fn ticks_below(svg: &mut Svg, scale: &Scale, (top, bottom): (f64, f64)) -> Vec<f64> {
+    let (places, texts): (Vec<f64>, Vec<_>) = scale
+        .ticks()
+        .into_iter()
+        .map(|(v, text)| (scale.at(v), ((scale.at(v), bottom + 18.0), text)))
+        .unzip();
+    svg.upright("grid", &places, (top, bottom));
+    svg.texts("tick", Anchor::Middle, &texts);
+    places
+}
+
+/// Level lines across a plot, their numbers at its left edge.
+pub(super) fn ticks_left(svg: &mut Svg, scale: &Scale, (left, right): (f64, f64)) {
+    let (heights, texts): (Vec<f64>, Vec<_>) = scale
+        .ticks()
+        .into_iter()
+        .map(|(v, text)| (scale.at(v), ((left - 6.0, scale.at(v) + 4.0), text)))
+        .unzip();
+    svg.level("grid", &heights, (left, right));
+    svg.texts("tick", Anchor::End, &texts);
 }
 
 /// x, y and the ends of y's interval.
@@ -175,18 +194,15 @@ impl Chart<'_> {
         let y = Scale::linear((lo - margin, hi + margin), (bottom, top));
         let mut svg = Svg::new(WIDTH, bottom + 44.0);
         axis_below(&mut svg, &x, bottom, self.axes.0);
-        for (v, text) in y.ticks() {
-            svg.line("grid", (left, y.at(v)), (right, y.at(v)));
-            svg.text("tick", Anchor::End, (left - 6.0, y.at(v) + 4.0), &text);
-        }
+        ticks_left(&mut svg, &y, (left, right));
         svg.text("title", Anchor::Start, (2.0, 13.0), self.axes.1);
-        svg.line("zero", (left, y.at(0.0)), (right, y.at(0.0)));
+        svg.level("zero", &[y.at(0.0)], (left, right));
         for (v, name) in &self.across {
-            svg.line("mean", (left, y.at(*v)), (right, y.at(*v)));
+            svg.level("mean", &[y.at(*v)], (left, right));
             svg.text("tick", Anchor::Start, (left + 6.0, y.at(*v) - 5.0), name);
         }
         for (v, name) in self.upright.iter().filter(|(v, _)| x.holds(*v)) {
-            svg.line("mean", (x.at(*v), top), (x.at(*v), bottom));
+            svg.upright("mean", &[x.at(*v)], (top, bottom));
             let place = x.at(*v);
             let anchor = match place {
                 p if p < left + 48.0 => Anchor::Start,
@@ -215,16 +231,15 @@ impl Chart<'_> {
             let line: Vec<(f64, f64)> = s.points.iter().map(|p| (x.at(p.0), y.at(p.1))).collect();
             svg.titled(&s.name, |svg| {
                 svg.path(&format!("curve {}", s.class), &line, false);
-                for &point in &line {
-                    svg.dot(&format!("mark {}", s.class), point, 3.0);
-                }
+                svg.dots(s.class, &line);
             });
         }
         let ends: Vec<f64> = series.iter().filter_map(|s| s.points.last().map(|p| y.at(p.1))).collect();
         if named {
-            for (s, place) in series.iter().zip(spread(&ends, 14.0)) {
-                svg.text("name", Anchor::Start, (right + 8.0, place + 4.0), &shortened(&s.name, 17));
-            }
+            let places = series.iter().zip(spread(&ends, 14.0));
+            let names: Vec<_> =
+                places.map(|(s, y)| ((right + 8.0, y + 4.0), shortened(&s.name, 17))).collect();
+            svg.texts("name", Anchor::Start, &names);
         }
         Some(svg.finish(self.label))
     }

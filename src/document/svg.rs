@@ -22,6 +22,17 @@ pub enum Anchor {
     End,
 }
 
+impl Anchor {
+    /// As an attribute; `start` is what holds without one.
+    fn attribute(self) -> &'static str {
+        match self {
+            Self::Start => "",
+            Self::Middle => r#" text-anchor="middle""#,
+            Self::End => r#" text-anchor="end""#,
+        }
+    }
+}
+
 /// A coordinate with one decimal; what is not finite is put at 0.
 fn at(v: f64) -> f64 {
     if v.is_finite() { (v * 10.0).round() / 10.0 } else { 0.0 }
@@ -49,6 +60,23 @@ impl Svg {
         ));
     }
 
+    /// Upright lines between two heights, in one mark.
+    pub fn upright(&mut self, class: &str, places: &[f64], (y1, y2): (f64, f64)) {
+        self.straight(class, places, |x| format!("M{} {}V{}", at(x), at(y1), at(y2)));
+    }
+
+    /// Level lines between two places, in one mark.
+    pub fn level(&mut self, class: &str, heights: &[f64], (x1, x2): (f64, f64)) {
+        self.straight(class, heights, |y| format!("M{} {}H{}", at(x1), at(y), at(x2)));
+    }
+
+    fn straight(&mut self, class: &str, places: &[f64], one: impl Fn(f64) -> String) {
+        if !places.is_empty() {
+            let d: String = places.iter().map(|p| one(*p)).collect();
+            self.push(format_args!(r#"<path class="{class}" d="{d}"/>"#));
+        }
+    }
+
     /// A rectangle between two corners.
     pub fn area(&mut self, class: &str, (x1, y1): (f64, f64), (x2, y2): (f64, f64)) {
         let (x, y) = (x1.min(x2), y1.min(y2));
@@ -71,6 +99,12 @@ impl Svg {
         ));
     }
 
+    /// Dots of one class, in one mark: strokes of no length with round ends. Their size is the class's stroke width.
+    pub fn dots(&mut self, class: &str, points: &[(f64, f64)]) {
+        let d: String = points.iter().map(|&(x, y)| format!("M{} {}h0", at(x), at(y))).collect();
+        self.push(format_args!(r#"<path class="dots {class}" d="{d}"/>"#));
+    }
+
     /// A line through points, or, closed, the area they enclose.
     pub fn path(&mut self, class: &str, points: &[(f64, f64)], closed: bool) {
         let mut d = String::new();
@@ -83,23 +117,32 @@ impl Svg {
         self.push(format_args!(r#"<path class="{class}" d="{d}"/>"#));
     }
 
-    /// A text.
+    /// A text; none where it is empty.
     pub fn text(&mut self, class: &str, anchor: Anchor, (x, y): (f64, f64), text: &str) {
-        let anchor = match anchor {
-            Anchor::Start => "start",
-            Anchor::Middle => "middle",
-            Anchor::End => "end",
-        };
-        self.push(format_args!(
-            r#"<text class="{class}" text-anchor="{anchor}" x="{}" y="{}">{}</text>"#,
-            at(x),
-            at(y),
-            html(text)
-        ));
+        if !text.is_empty() {
+            let (anchor, text) = (anchor.attribute(), html(text));
+            self.push(format_args!(
+                r#"<text class="{class}"{anchor} x="{}" y="{}">{text}</text>"#,
+                at(x),
+                at(y)
+            ));
+        }
     }
 
-    /// Marks that share a tooltip.
+    /// Texts of one class and anchor.
+    pub fn texts(&mut self, class: &str, anchor: Anchor, all: &[((f64, f64), String)]) {
+        self.push(format_args!(r#"<g class="{class}"{}>"#, anchor.attribute()));
+        for ((x, y), text) in all {
+            self.push(format_args!(r#"<text x="{}" y="{}">{}</text>"#, at(*x), at(*y), html(text)));
+        }
+        self.push(format_args!("</g>"));
+    }
+
+    /// Marks that share a tooltip; an empty one is none.
     pub fn titled(&mut self, title: &str, marks: impl FnOnce(&mut Self)) {
+        if title.is_empty() {
+            return marks(self);
+        }
         self.push(format_args!("<g><title>{}</title>", html(title)));
         marks(self);
         self.push(format_args!("</g>"));

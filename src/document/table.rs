@@ -79,6 +79,20 @@ impl Table {
         Self { columns, rows: Vec::new() }
     }
 
+    /// Without the columns in which no row has anything.
+    #[must_use]
+    pub fn without_blank_columns(self) -> Self {
+        let blank = |c: usize| self.rows.iter().all(|r| r[c].text.is_empty() || r[c].text == NOTHING);
+        let kept: Vec<bool> = (0..self.columns.len()).map(|c| self.rows.is_empty() || !blank(c)).collect();
+        fn keep<T>(all: Vec<T>, kept: &[bool]) -> Vec<T> {
+            all.into_iter().zip(kept).filter(|(_, kept)| **kept).map(|(one, _)| one).collect()
+        }
+        Self {
+            columns: keep(self.columns, &kept),
+            rows: self.rows.into_iter().map(|row| keep(row, &kept)).collect(),
+        }
+    }
+
     /// From its titles and rows; the first `left` columns are words, the others numbers.
     pub fn of(
         titles: impl IntoIterator<Item = impl Into<Cow<'static, str>>>,
@@ -91,5 +105,21 @@ impl Table {
             columns: titles.into_iter().map(Into::into).enumerate().map(column).collect(),
             rows: rows.into_iter().map(|row| row.into_iter().enumerate().map(cell).collect()).collect(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_column_that_is_blank_in_every_row_goes_and_no_other() {
+        let mut table = Table::titled(&["name", ">a", ">b"]);
+        table.rows.push(vec![Cell::name("x"), Cell::number("–".into()), Cell::number("1".into())]);
+        table.rows.push(vec![Cell::name("y"), Cell::number("–".into()), Cell::number("–".into())]);
+        let kept = table.without_blank_columns();
+        assert_eq!(kept.columns.iter().map(|c| &*c.title).collect::<Vec<_>>(), ["name", "b"]);
+        assert_eq!(kept.rows[1].len(), 2);
+        assert_eq!(Table::titled(&["name", ">a"]).without_blank_columns().columns.len(), 2);
     }
 }

@@ -37,7 +37,7 @@ fn blocks(out: &mut String, all: &[Block]) {
                 items.iter().for_each(|item| paragraph(out, &format!("- {}", shortened(item, ITEM)), "  "));
             }
             Block::Table { table: of, .. } => table(out, of),
-            Block::Bulk { .. } | Block::Figures(_) => {}
+            Block::Bulk { .. } | Block::Cards(_) | Block::Figures(_) => {}
         }
     }
 }

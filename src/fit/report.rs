@@ -18,6 +18,7 @@ use crate::observations::{Observations, read_rows};
 use crate::report::export::{Directions, to_estimates_csv, to_safetensors};
 use crate::report::{Provenance, Report, SKIPPED, page, to_json};
 use crate::theory::{self, Analysis, LayerChoice, Options, analyse};
+use crate::units::Layer;
 
 /// What a fit is asked for.
 #[derive(Debug, Clone)]
@@ -69,12 +70,52 @@ pub fn fit_memory(observations: &Path, reference: Option<&str>) -> Result<FitMem
     Ok(FitMemory { rows, width, bytes })
 }
 
+/// What a fit found, not yet written.
+pub struct Fitted {
+    /// The report.
+    pub report: Report,
+    /// The directions at every layer.
+    pub directions: Directions,
+    /// The layer of the report.
+    pub layer: Layer,
+}
+
+impl Fitted {
+    /// Writes `report.json`, `estimates.csv`, `report.md`, `report.html` and `directions.safetensors` into a folder.
+    ///
+    /// # Errors
+    /// The file system's.
+    pub fn write(&self, out: &Path) -> Result<()> {
+        let page = page(&self.report);
+        let texts = [
+            ("estimates.csv", to_estimates_csv(&self.report.estimates)),
+            ("report.md", page.to_markdown()),
+            ("report.html", page.to_html()),
+            ("report.json", to_json(&self.report)?),
+        ];
+        let directions = to_safetensors(&self.directions);
+        let mut files: Vec<(&str, &[u8])> = vec![(DIRECTIONS, &directions)];
+        files.extend(texts.iter().map(|(name, text)| (*name, text.as_bytes())));
+        artifact::write_together(out, &files)
+    }
+}
+
 /// Analyses the observations and writes `report.json`, `estimates.csv`, `report.md`, `report.html` and
 /// `directions.safetensors` into the folder.
 ///
 /// # Errors
 /// What the observations or the analysis refuse, and the file system.
 pub fn fit_into(options: &FitOptions) -> Result<Report> {
+    let fitted = fit(options)?;
+    fitted.write(&options.out)?;
+    Ok(fitted.report)
+}
+
+/// Analyses the observations; nothing is written.
+///
+/// # Errors
+/// What the observations or the analysis refuse.
+pub fn fit(options: &FitOptions) -> Result<Fitted> {
     let observations = Observations::open(&options.observations)?;
     let roster = roster(&observations, &options.constitutions, &options.placebo)?;
     let columns = observations.columns();
@@ -88,23 +129,13 @@ pub fn fit_into(options: &FitOptions) -> Result<Report> {
             .into());
     }
     let (analysis, posed) = analysed(&observations, &roster, &options.settings, options.seed)?;
-    let file = to_safetensors(&directions(&observations, &analysis));
+    let directions = directions(&observations, &analysis);
     let provenance = provenance(options, &observations, posed.source.selection.name())?;
     let cards = cards(&observations, &roster, &options.constitutions);
     let mut report = Report::new(provenance, &analysis, cards);
     add_skipped(&mut report, options, &observations);
     name_items(&mut report, &options.observations, posed.source.selection.rows());
-    let page = page(&report);
-    let texts = [
-        ("estimates.csv", to_estimates_csv(&report.estimates)),
-        ("report.md", page.to_markdown()),
-        ("report.html", page.to_html()),
-        ("report.json", to_json(&report)?),
-    ];
-    let mut files: Vec<(&str, &[u8])> = vec![(DIRECTIONS, &file)];
-    files.extend(texts.iter().map(|(name, text)| (*name, text.as_bytes())));
-    artifact::write_together(&options.out, &files)?;
-    Ok(report)
+    Ok(Fitted { report, directions, layer: analysis.layer })
 }
 
 /// Every estimate of some observations; nothing is written. What constitutions are (placebos, paraphrases) is read from the

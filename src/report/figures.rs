@@ -12,8 +12,6 @@ use crate::theory::reading::quote::{number, percent, quotable, with_interval};
 use crate::theory::reading::verdict::{Tables, Verdict};
 use crate::theory::{Control, Estimate, Quantity, concentration};
 
-/// Curves of the tilt plot that are named.
-const CURVES: usize = 8;
 /// Curves of the plot of alignment by layer.
 const LAYER_CURVES: usize = 5;
 
@@ -36,9 +34,8 @@ fn triple(e: &Estimate) -> Option<(f64, f64, f64)> {
 const MARKS: [(&str, &str); 4] =
     [("u", "improves"), ("d", "degrades"), ("o", "no verdict"), ("p", "placebo")];
 
-/// Forests of a value: alignment, encoded slope, judge accuracy.
+/// Forests of a value: alignment, slope.
 pub fn of_value<'a>(
-    report: &Report,
     index: &Index<'a>,
     verdicts: &[Verdict],
     summary: &ValueSummary,
@@ -135,70 +132,7 @@ pub fn of_value<'a>(
             svg,
         });
     }
-    out.extend(tilt(report, verdicts, &named, value));
-    let label = format!("Share of judged pairs on which the judge agrees with the labels of {value}");
-    let forest = Forest {
-        label: &label,
-        axis: "share of pairs judged as the labels say",
-        rows: rows(Quantity::JudgeAccuracy),
-        bands: vec![],
-        reference: 0.5,
-        limits: (0.0, 1.0),
-    };
-    if let Some(svg) = forest.draw() {
-        out.push(Figure {
-            title: "Judge accuracy".into(),
-            caption: "Both orders averaged; the line is a coin's. 95 % interval.".into(),
-            keys: vec![],
-            svg,
-        });
-    }
     out
-}
-
-/// Curves of the tilted policy's gain, for the constitutions whose gain is farthest from zero.
-fn tilt(report: &Report, verdicts: &[Verdict], named: &[Named<'_>], value: &str) -> Option<Figure> {
-    let mut series: Vec<Series> = named
-        .iter()
-        .map(|c| {
-            let points = report.estimates.iter().filter(|e| {
-                e.quantity == Quantity::TiltGain
-                    && e.control == Control::None
-                    && e.value.as_deref() == Some(value)
-                    && e.constitution.as_deref() == Some(c.name)
-            });
-            let verdict = verdicts.iter().find(|v| v.value == value && v.constitution == c.name);
-            Series {
-                name: c.name.to_owned(),
-                class: class(c, verdict),
-                points: points
-                    .filter(|e| quotable(e))
-                    .filter_map(|e| Some((e.lambda_sd?, e.estimate?, e.lo.zip(e.hi))))
-                    .collect(),
-            }
-        })
-        .filter(|s| s.points.len() > 1)
-        .collect();
-    let all = series.len();
-    let reach = |s: &Series| s.points.iter().map(|p| p.1.abs()).fold(0.0, f64::max);
-    series.sort_by(|a, b| reach(b).total_cmp(&reach(a)));
-    series.truncate(CURVES);
-    for s in &mut series {
-        s.points.insert(0, (0.0, 0.0, None));
-    }
-    let shown = series.len();
-    let label = format!("Expected gain in {value} of the tilted policy against the strength of the tilt");
-    let chart =
-        Chart {
-            label: &label, axes: ("λ·sd(r_c)", "gain, units of the value"), series, ..Chart::default()
-        };
-    let which = if all > shown { format!(" The {shown} largest of {all}.") } else { String::new() };
-    Some(Figure {
-        title: "Gain of the tilted policy".into(),
-        caption: format!("Exact, over the candidates at hand.{which}"),
-        keys: vec![],
-        svg: chart.draw()?,
-    })
 }
 
 /// Curves about the model: ρ² by layer, and by number of components.

@@ -21,7 +21,7 @@ pub(super) fn main(
         "Intervals are 95 %. Slopes are in units of the value times nats of log-odds, position bias in nats of \
          log-odds. p is adjusted for all constitutions and values of the report. Share of the best: the slope over the best \
          possible one of a reward as loud as the loudest here; below 5 % nothing is called a change. The gap is under length \
-         control where token counts are known. n.i.: not identifiable (it failed its gate; the figure stands under Details). \
+         control where token counts are known. n.i.: not identifiable (it failed its gate; the figure is in estimates.csv). \
          Rows run from the largest rise to the largest fall, the placebo arm last."
             .to_owned(),
     ];

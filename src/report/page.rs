@@ -9,9 +9,8 @@ use super::{
 };
 use crate::document::text::{clean, shortened};
 use crate::document::{Block, Document, Rows};
-use crate::theory::Quantity;
+use crate::theory::items;
 use crate::theory::reading::index::Index;
-use crate::theory::reading::keyed::keyed;
 use crate::theory::reading::quote::count;
 use crate::theory::reading::verdict::{Verdict, verdicts};
 use crate::theory::statements::{claims, shows};
@@ -38,6 +37,15 @@ const KEY: &str = "own slope: first-order gain beyond the placebo arm, units of 
 arm of four texts); p for all constitutions and values; of best: over the best possible slope; ⟨v_c, v*⟩ of the same; gap: \
 ⟨v_c, v*⟩ less ⟨w, v*⟩; judge: share judged as the labels say; first: nats for the first place.";
 
+/// How to read single responses.
+const CARDS: &str = "Score: ⟨h, v*⟩ by a fit without the response’s block. Score and label are relative to the mean of the \
+prompt’s responses, in units of the value; for a preference the label is 1 and the score that of the difference over √2. The \
+judge’s choices: nats for this response against each other one, where it stands first and where it stands second.";
+/// How to read the colours of tokens.
+const COLOURS: &str = "Colour: ⟨h_t, v⟩ of each token less the mean of the prompt’s responses, v the exported direction at the \
+layer of the report, fitted on all responses; a step is half the root mean square of the tokens shown. Up is towards v. The \
+state of a token knows all tokens before it: a colour says what has been read by then, not what a word adds.";
+
 /// What every part of the page reads.
 struct Parts<'a> {
     report: &'a Report,
@@ -57,6 +65,7 @@ pub fn page(report: &Report) -> Document {
     if !statements.is_empty() {
         out.blocks.extend(Block::section(STATEMENTS, vec![Block::Statements(statements)]));
     }
+    out.blocks.extend(single_responses(&parts.index));
     let judge = tables::judge(&parts.index);
     if !judge.rows.is_empty() {
         let figures = Block::figures(figures::position_bias(&parts.index).into_iter().collect());
@@ -152,7 +161,7 @@ impl<'a> Parts<'a> {
         let Self { report, index, verdicts, .. } = self;
         let name = quoted(value);
         let mut blocks: Vec<Block> =
-            Block::figures(figures::of_value(report, index, verdicts, summary, value)).into_iter().collect();
+            Block::figures(figures::of_value(index, verdicts, summary, value)).into_iter().collect();
         let main = ranking::main(index, verdicts, value);
         if main.rows.is_empty() {
             blocks.push(Block::Note("No constitution was judged against this value.".into()));
@@ -181,14 +190,26 @@ impl<'a> Parts<'a> {
             let title = format!("{}, with and without length control", quoted(value));
             Block::bulk_table(title, ranking::details(index, verdicts, value))
         }));
-        let tables = [
-            ("Value in the leading principal components", keyed(index, Quantity::ValueConcentration)),
-            ("Constitutions", tables::constitutions(report)),
-        ];
-        blocks.extend(tables.into_iter().filter_map(|(title, table)| Block::bulk_table(title, table)));
+        blocks.extend(Block::bulk_table("Constitutions", tables::constitutions(report)));
         blocks.extend(further(report));
         Block::Section { title: "Details".into(), blocks }
     }
+}
+
+/// Responses at both ends of each value's direction, a deck a value.
+fn single_responses(index: &Index<'_>) -> Option<Block> {
+    let decks = items::decks::decks(index);
+    let mut blocks = vec![Block::Note(CARDS.into())];
+    blocks
+        .extend(decks.iter().any(|(_, deck)| !deck.colours.is_empty()).then(|| Block::Note(COLOURS.into())));
+    let section = |(value, deck): (String, _)| Block::Section {
+        title: quoted(&value),
+        blocks: vec![Block::Cards(deck)],
+    };
+    (!decks.is_empty()).then(|| {
+        blocks.extend(decks.into_iter().map(section));
+        Block::Section { title: "Single responses".into(), blocks }
+    })
 }
 
 fn warnings(report: &Report) -> Block {
@@ -224,5 +245,7 @@ fn provenance(report: &Report) -> Block {
         true => Block::Note("None was recorded: this report cannot be reproduced from itself.".into()),
         false => Block::table("Provenance", tables::provenance(report)),
     };
-    Block::Section { title: "Provenance".into(), blocks: vec![block] }
+    let recipe = Block::bulk_table("Recipe: hashes of what was read, settings", tables::recipe(report));
+    let blocks = std::iter::once(block).chain(recipe).collect();
+    Block::Section { title: "Provenance".into(), blocks }
 }

@@ -1,8 +1,7 @@
 //! The main table of a value: constitutions in the order of what training would do, and why each has its verdict.
 
-use super::tables::{family, verdict_cell};
+use super::tables::verdict_cell;
 use crate::document::table::{Cell, Table};
-use crate::document::text;
 use crate::theory::reading::index::{Index, Named};
 use crate::theory::reading::quote::{self, NOTHING, detail, headline, headline_figure};
 use crate::theory::reading::verdict::Verdict;
@@ -143,50 +142,34 @@ pub(super) fn narrow<'a>(index: &Index<'a>, verdicts: &[Verdict], value: &'a str
 
 /// Both controls side by side and the reason of each verdict; what may not be quoted in parentheses.
 pub(super) fn details<'a>(index: &Index<'a>, verdicts: &[Verdict], value: &'a str) -> Table {
-    let mut out = Table::titled(&[
-        "constitution",
-        "control",
-        ">own slope [95 %]",
-        ">⟨v_c, v*⟩ [95 %]",
-        ">gap [95 %]",
-        ">encoded slope [95 %]",
-        ">z",
-        ">adjusted p",
-        ">total slope [95 %]",
-        ">adjusted p",
-        ">attained regret",
-        ">position bias",
-        "family",
-        "why this verdict",
-    ]);
+    const SHOWN: [(Quantity, &str, &str); 4] = [
+        (Quantity::OwnSlope, ">own slope [95 %]", ">length controlled"),
+        (Quantity::EncodedSlope, ">encoded slope [95 %]", ">length controlled"),
+        (Quantity::TotalSlope, ">total slope [95 %]", ">length controlled"),
+        (Quantity::Alignment, ">⟨v_c, v*⟩ [95 %]", ">length controlled"),
+    ];
+    let mut titles = vec!["constitution"];
+    for (_, without, with) in SHOWN {
+        titles.push(without);
+        titles.extend(index.length.then_some(with));
+    }
+    titles.push(">attained regret");
+    let mut out = Table::titled(&titles);
     for named in ordered(index, verdicts, value) {
-        let Some(verdict) = of(verdicts, value, named.name) else { continue };
-        let bias = index.get(Quantity::PositionBias, None, Some(named.name), Control::None);
-        let controls: &[Control] =
-            if index.length { &[Control::None, Control::Length] } else { &[Control::None] };
-        for &control in controls {
-            let at = |quantity| index.cell(quantity, value, named.name, control);
-            let show = |quantity| Cell::number(at(quantity).map_or_else(|| NOTHING.to_owned(), detail));
-            let p = |quantity| Cell::number(quote::p(at(quantity).and_then(|e| e.p_adjusted)));
-            let z = at(Quantity::EncodedSlope).and_then(|e| e.z);
-            let first = control == Control::None;
-            out.rows.push(vec![
-                Cell::name(if first { named.name } else { "" }),
-                Cell::plain(if first { "none" } else { "length" }),
-                show(Quantity::OwnSlope),
-                show(Quantity::Alignment),
-                show(Quantity::Gap),
-                show(Quantity::EncodedSlope),
-                Cell::number(z.map_or_else(|| NOTHING.to_owned(), |z| quote::number(z, Some(1.0)))),
-                p(Quantity::EncodedSlope),
-                show(Quantity::TotalSlope),
-                p(Quantity::TotalSlope),
-                show(Quantity::AttainedRegret),
-                Cell::number(if first { headline_figure(bias) } else { String::new() }),
-                Cell::plain(if first { family(&named).to_owned() } else { String::new() }),
-                Cell::plain(if first { text::clean(&verdict.reason) } else { String::new() }),
-            ]);
+        if of(verdicts, value, named.name).is_none() {
+            continue;
         }
+        let show = |quantity, control| {
+            let cell = index.cell(quantity, value, named.name, control);
+            Cell::number(cell.map_or_else(|| NOTHING.to_owned(), detail))
+        };
+        let mut row = vec![Cell::name(named.name)];
+        for (quantity, ..) in SHOWN {
+            row.push(show(quantity, Control::None));
+            row.extend(index.length.then(|| show(quantity, Control::Length)));
+        }
+        row.push(show(Quantity::AttainedRegret, Control::None));
+        out.rows.push(row);
     }
     out
 }

@@ -179,20 +179,27 @@ pub(super) fn constitutions(report: &Report) -> Table {
     out
 }
 
-/// What reproduces the report, a row a key; nested objects are spelled `outer.inner`.
+/// What reproduces the report, a row a key, as far as single keys go.
 pub(super) fn provenance(report: &Report) -> Table {
-    fn walk(prefix: &str, map: &serde_json::Map<String, Json>, out: &mut Table) {
-        for (key, value) in map {
-            let key = if prefix.is_empty() { key.clone() } else { format!("{prefix}.{key}") };
-            match value {
-                Json::Object(inner) => walk(&key, inner, out),
-                Json::String(s) => out.rows.push(vec![Cell::name(&key), Cell::plain(text::clean(s))]),
-                other => out.rows.push(vec![Cell::name(&key), Cell::plain(text::clean(&other.to_string()))]),
-            }
+    spelled(report.provenance.iter().filter(|(_, value)| !value.is_object()))
+}
+
+/// The rest of it: nested objects, spelled `outer.inner`. The manifest repeats the recipe of the observations.
+pub(super) fn recipe(report: &Report) -> Table {
+    let repeated = |key: &str| key == "manifest" && report.provenance.contains_key("recipe");
+    spelled(report.provenance.iter().filter(|(key, value)| value.is_object() && !repeated(key)))
+}
+
+fn spelled<'j>(of: impl Iterator<Item = (&'j String, &'j Json)>) -> Table {
+    fn walk(key: &str, value: &Json, out: &mut Table) {
+        match value {
+            Json::Object(inner) => inner.iter().for_each(|(k, v)| walk(&format!("{key}.{k}"), v, out)),
+            Json::String(s) => out.rows.push(vec![Cell::name(key), Cell::plain(text::clean(s))]),
+            other => out.rows.push(vec![Cell::name(key), Cell::plain(text::clean(&other.to_string()))]),
         }
     }
     let mut out = Table::titled(&["key", "value"]);
-    walk("", &report.provenance, &mut out);
+    of.for_each(|(key, value)| walk(key, value, &mut out));
     out
 }
 

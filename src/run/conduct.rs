@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::artifact;
 use crate::config::{MANIFEST, OWN};
 use crate::error::{Diagnostic, Error, Kind, Place, Result};
-use crate::fit::{FitOptions, fit_into};
+use crate::fit::{self, FitOptions};
 use crate::observations::OBSERVATIONS;
 use crate::report::Report;
 use crate::run::capture::capture_into;
@@ -15,6 +15,7 @@ use crate::run::duration::fit_seconds;
 use crate::run::judged::Judged;
 use crate::run::loaded::{CONSTITUTIONS, FIT, Loaded};
 use crate::run::progress::Progress;
+use crate::run::tokens;
 use crate::store::Store;
 
 /// What a run did.
@@ -43,7 +44,7 @@ impl Loaded {
         artifact::write_bytes(&out.join(OWN), self.experiment.to_toml()?.as_bytes())?;
         capture_into(&self.prepared, &self.job, &store, out, progress)?;
         let judged = self.judges.ask_into(&self.prepared, &store, out, progress)?;
-        let fit = FitOptions {
+        let options = FitOptions {
             observations: out.join(OBSERVATIONS),
             settings: self.experiment.fit.clone(),
             placebo: Vec::new(),
@@ -55,10 +56,12 @@ impl Loaded {
             manifest: Some(manifest),
         };
         progress.begin_timed("fit", Some(fit_seconds(self)?));
-        let report = fit_into(&fit);
+        let fitted = fit::fit(&options);
         progress.end();
-        let report = report?;
-        Ok(Outcome { report, judged })
+        let mut fitted = fitted?;
+        tokens::read(self, &mut fitted, progress)?;
+        fitted.write(out)?;
+        Ok(Outcome { report: fitted.report, judged })
     }
 }
 

@@ -18,6 +18,7 @@ pub mod progress;
 pub mod quick;
 pub mod rows;
 pub mod scores;
+mod tokens;
 pub mod verdicts;
 
 pub use conduct::Outcome;

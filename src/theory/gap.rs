@@ -143,6 +143,9 @@ fn section(index: &Index<'_>) -> Option<Evidence> {
                     }
                 }
             }
+            if c.is_placebo() {
+                continue;
+            }
             let show = |e: Option<&Estimate>| Cell::number(headline(e));
             table.rows.push(vec![
                 Cell::name(value),

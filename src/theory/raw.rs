@@ -86,6 +86,9 @@ fn section(index: &Index<'_>) -> Option<Evidence> {
         let value = index.values.iter().copied().find(|v| row["value"] == **v);
         let Some((value, raw)) = value.zip(row["cos"].as_f64()) else { continue };
         let name = row["constitution"].as_str();
+        if index.constitutions.iter().any(|c| c.is_placebo() && Some(c.name) == name) {
+            continue;
+        }
         let estimate = match name {
             None => index.get(Quantity::GenerationAlignment, Some(value), None, Control::None),
             Some(name) => index

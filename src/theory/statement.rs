@@ -147,6 +147,9 @@ impl Statement {
                 evidence.verdict
             );
         }
+        for (_, table) in &mut evidence.tables {
+            *table = std::mem::take(table).without_blank_columns();
+        }
         Some(Claim { title: self.title, source: self.source, evidence })
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Value as Json, json};
+use vstar::document::{Block, Document};
 use vstar::input::{Family, Sign};
 use vstar::report::{ConstitutionCard, PLACEBO, Provenance, Report, to_markdown};
 use vstar::theory::{Control, Estimate, Quantity};
@@ -225,9 +226,31 @@ pub fn set(e: &mut Estimate, value: f64) {
     e.z = e.se.map(|se| value / se);
 }
 
-/// The page without the escapes of Markdown.
+/// The page with the evidence behind each statement, without the escapes of Markdown.
 pub fn page(report: &Report) -> String {
-    to_markdown(report).replace('\\', "")
+    (to_markdown(report) + &evidence(report)).replace('\\', "")
+}
+
+/// What only the HTML page shows of each statement, as Markdown under `### TITLE`.
+pub fn evidence(report: &Report) -> String {
+    let mut out = String::new();
+    for block in vstar::report::page(report).blocks {
+        let Block::Section { blocks, .. } = block else { continue };
+        for claim in blocks
+            .into_iter()
+            .filter_map(|b| if let Block::Statements(all) = b { Some(all) } else { None })
+            .flatten()
+        {
+            let of = claim.evidence;
+            let mut blocks: Vec<Block> = of.notes.into_iter().map(Block::Note).collect();
+            blocks
+                .extend(of.tables.into_iter().filter_map(|(title, table)| Block::titled_table(title, table)));
+            let page =
+                Document { title: claim.title.into(), lead: vec![of.verdict], blocks, ..Document::default() };
+            out += &format!("\n##{}", page.to_markdown().replace("\n## ", "\n#### "));
+        }
+    }
+    out
 }
 
 /// The sentence of a section of the page; `None` where there is no such section.

@@ -21,7 +21,8 @@ fn one(analysis: &Analysis, quantity: Quantity) -> &Estimate {
 }
 
 fn page(analysis: &Analysis) -> String {
-    to_markdown(&Report::new(serde_json::Map::new(), analysis, Vec::new()))
+    let report = Report::new(serde_json::Map::new(), analysis, Vec::new());
+    to_markdown(&report) + &crate::by_hand::evidence(&report)
 }
 
 /// A value that h fixes all but entirely, shown by labels of several kinds.

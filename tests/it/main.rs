@@ -57,6 +57,7 @@ mod state;
 mod steering;
 mod stories;
 mod theorems;
+mod token_readings;
 mod tokens;
 mod toy;
 mod verdict;

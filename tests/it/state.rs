@@ -3,8 +3,8 @@
 
 use std::collections::BTreeSet;
 
+use vstar::report::Report;
 use vstar::report::words::five_lines;
-use vstar::report::{Report, to_markdown};
 use vstar::simulate::{CONSTITUTION, Design, Line, Regime, Simulated, Table, Texts, simulate};
 use vstar::theory::state::{Agreement, Finding, Missing, Outcome, TABLE};
 use vstar::theory::{Analysis, Control, Options, analyse};
@@ -128,7 +128,7 @@ fn one(regime: Regime, seed: u64) -> (Simulated, Analysis) {
 
 /// A section of the page by its title.
 pub fn section_of(analysis: &Analysis, title: &str) -> String {
-    let text = to_markdown(&Report::new(Default::default(), analysis, Vec::new()));
+    let text = crate::by_hand::evidence(&Report::new(Default::default(), analysis, Vec::new()));
     let title = format!("### {title}");
     let at = text.find(&title).unwrap_or_else(|| panic!("no section: {text}"));
     let rest = &text[at + title.len()..];

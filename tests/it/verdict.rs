@@ -311,8 +311,8 @@ fn a_run_keeps_the_states_at_its_answers_and_they_carry_its_own_verdicts() {
         }
         assert!(reward.iter().any(|r| r.abs() > 1e-3), "the verdict varies");
     }
-    let report = fs::read_to_string(place.path("out/report.md")).expect("a report");
-    assert!(report.contains("### Where the verdict is made"), "{report}");
+    let report = fs::read_to_string(place.path("out/report.html")).expect("a report");
+    assert!(report.contains("<b>Where the verdict is made</b>"), "{report}");
 
     // Without them everything else is as it was, and nothing is said of them.
     let (ok, out, err) = place.vstar(&["run", "run.toml", "--judge-layers", "none", "--out", "without"]);
@@ -434,7 +434,7 @@ fn log_p_is_left_out_where_nothing_needs_it_and_what_needs_it_says_so() {
     assert_eq!(bare.row(3).expect("a row"), all.row(3).expect("a row"));
     let last = bare.rows() - 1;
     assert_eq!(bare.row(last).expect("a row"), all.row(last).expect("a row"));
-    let report = fs::read_to_string(place.path("bare/report.md")).expect("a report");
+    let report = fs::read_to_string(place.path("bare/report.html")).expect("a report");
     assert!(report.contains("generation under a constitution is not compared"), "{report}");
     likelihoods(&place);
     let args =

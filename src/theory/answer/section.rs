@@ -226,7 +226,7 @@ fn values(index: &Index<'_>) -> Table {
         ">angle to the verdict, cosine [95 %]",
     ]);
     for &value in &index.values {
-        for c in &index.constitutions {
+        for c in index.constitutions.iter().filter(|c| !c.is_placebo()) {
             let of = |q| index.get(q, Some(value), Some(c.name), Control::None);
             if of(Quantity::VerdictValueRho2).is_none() {
                 continue;

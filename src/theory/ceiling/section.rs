@@ -30,10 +30,10 @@ pub(crate) fn section(index: &Index<'_>) -> Option<Evidence> {
         apart += usize::from(latent && bound.is_some());
         let line = Line { value, latent, bound, ..Line::default() };
         lines.push(Line { name: "⟨h, v*⟩, left out", counted: get(Quantity::MeasuredRegret), ..line });
-        for c in &index.constitutions {
+        for c in index.constitutions.iter().filter(|c| !c.is_placebo()) {
             let cell = |quantity| index.cell(quantity, value, c.name, Control::None);
             let (counted, formula) = (cell(Quantity::MeasuredRegret), cell(Quantity::AttainedRegret));
-            lines.push(Line { name: c.name, tried: !c.is_placebo(), counted, formula, ..line });
+            lines.push(Line { name: c.name, tried: true, counted, formula, ..line });
         }
     }
     lines.retain(|l| l.counted.is_some() || l.formula.is_some());
@@ -137,7 +137,7 @@ pub(crate) fn section(index: &Index<'_>) -> Option<Evidence> {
 struct Line<'a> {
     value: &'a str,
     name: &'a str,
-    /// Whether it is of a constitution outside the placebo arm.
+    /// Whether it is of a constitution.
     tried: bool,
     latent: bool,
     counted: Option<&'a Estimate>,

@@ -13,7 +13,7 @@ use crate::theory::reading::quote::{counted, detail, quotable};
 use crate::theory::reading::together::interval_for_all;
 
 /// Curves of a plot.
-const CURVES: usize = 5;
+const CURVES: usize = 3;
 
 /// Agreement with the labels against confidence, a plot a value.
 pub(crate) fn section(index: &Index<'_>) -> Option<Evidence> {
@@ -24,16 +24,16 @@ pub(crate) fn section(index: &Index<'_>) -> Option<Evidence> {
         e.quantity == Quantity::JudgeOverconfidence && e.control == Control::None && e.judge.is_none()
     });
     let all: Vec<&Estimate> = of.collect();
-    for e in &all {
+    let placebo = |e: &Estimate| {
+        index.constitutions.iter().any(|c| c.is_placebo() && Some(c.name) == e.constitution.as_deref())
+    };
+    for e in all.iter().filter(|e| !placebo(e)) {
         out.rows.push(vec![
             Cell::name(e.value.as_deref().unwrap_or_default()),
             Cell::name(e.constitution.as_deref().unwrap_or_default()),
             Cell::number(detail(e)),
         ]);
     }
-    let placebo = |e: &Estimate| {
-        index.constitutions.iter().any(|c| c.is_placebo() && Some(c.name) == e.constitution.as_deref())
-    };
     let known: Vec<&Estimate> = all.into_iter().filter(|e| quotable(e) && !placebo(e)).collect();
     let sure =
         known.iter().filter(|e| interval_for_all(e, known.len()).is_some_and(|(lo, _)| lo > 0.0)).count();

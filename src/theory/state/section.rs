@@ -250,7 +250,9 @@ fn stories(stories: &[Story]) -> Table {
         "ρ²",
         "together",
     ]);
-    for story in stories {
+    // Pairs of which no route says anything are told by their number alone.
+    let silent = |story: &&Story| matches!(story.agreement, Agreement::Silent);
+    for story in stories.iter().filter(|s| !silent(s)) {
         let mut row = vec![Cell::name(&story.value), Cell::name(&story.constitution)];
         row.extend(ROUTES.iter().map(|route| {
             let sign = story.signs.iter().find(|s| s.route == *route);
@@ -290,6 +292,9 @@ fn route_name(route: Route) -> &'static str {
     }
 }
 
+/// Rows up to which the table of variances shows all of them.
+const ALL: usize = 16;
+
 fn details(cells: &[&Found]) -> Table {
     let mut table = Table::titled(&[
         "value",
@@ -306,7 +311,9 @@ fn details(cells: &[&Found]) -> Table {
         ">reliability of Δ_c",
         ">p adj. Δ_c, gain, ρ², turn, w_c",
     ]);
-    for c in cells {
+    // A table of many rows shows those that anything is clear of; the others are in the JSON file.
+    let clear = |c: &Found| READINGS.iter().any(|t| (t.get)(c).p_adjusted.is_some_and(|p| p < 0.05));
+    for c in cells.iter().filter(|c| cells.len() <= ALL || clear(c)) {
         let random =
             c.random.map(|(mean, sd)| format!("{} ({})", number(mean, Some(0.01)), number(sd, Some(0.01))));
         let plain = |v: Option<f64>| v.map_or_else(|| NOTHING.to_owned(), |v| number(v, Some(0.01)));

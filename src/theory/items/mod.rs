@@ -2,19 +2,18 @@
 //!
 //! Scores are predictions by a fit without the response's block, centred within the prompt, in units of the value.
 
+pub(crate) mod decks;
+pub mod readings;
+
 use serde::Serialize;
-use serde_json::Value as Json;
 
 use crate::document::Evidence;
-use crate::document::table::{Cell, Table};
-use crate::document::text;
 use crate::error::Result;
 use crate::theory::base::analysis::Analysis;
 use crate::theory::base::problem::Labels;
 use crate::theory::base::rows;
 use crate::theory::base::stage::Stage;
 use crate::theory::reading::index::Index;
-use crate::theory::reading::quote::{NOTHING, optional};
 use crate::theory::statement::{Measure, Rests, Statement};
 
 /// The statement.
@@ -23,7 +22,7 @@ pub(crate) const STATEMENT: Statement = Statement {
     title: "What v* reads in single responses",
     source: "Assumption 1",
     quantities: &[],
-    tables: &[TABLE],
+    tables: &[TABLE, readings::TABLE],
     rests: Rests::Otherwise,
     measures: &[Measure::Uncontrolled(measure)],
     section: Some(section),
@@ -112,69 +111,13 @@ pub(crate) fn measure(stage: &mut Stage<'_>, values: &[usize], out: &mut Analysi
     Ok(())
 }
 
-/// Between the pieces of a pooled text: where one token ends.
-const BETWEEN: &str = "·";
-
-/// Responses at both ends of each value's direction.
+/// What is listed; the responses themselves are cards of their own ([`decks`]).
 fn section(index: &Index<'_>) -> Option<Evidence> {
-    let rows = index.rows(TABLE)?;
-    let mut tables = Vec::new();
-    for value in &index.values {
-        let of: Vec<&Json> = rows.iter().filter(|r| r["value"] == **value).collect();
-        if !of.is_empty() {
-            tables.push((format!("Responses and “{}”", text::shortened(value, 60)), table(&of)));
-        }
-    }
-    (!tables.is_empty()).then(|| Evidence {
-                verdict: "The responses with the highest and lowest scores, and those whose labels the score misses most.".into(),
-        notes: vec![format!(
-            "Score: ⟨h, v*⟩ by a fit without the response’s block; label and score are relative to the mean of \
-             the prompt’s responses, in units of the value (for a preference: the better response is listed, the label is 1 and \
-             the score that of the difference over √2). Text: the tokens that were pooled, with {BETWEEN} between them, \
-             the middle of long ones left out."
-        )],
-        tables,
-        figures: vec![],
+    index.rows(TABLE).filter(|rows| !rows.is_empty())?;
+    Some(Evidence {
+        verdict: "The responses with the highest and lowest scores, and those whose labels the score misses most, are under “Single \
+                  responses”."
+            .into(),
+        ..Evidence::default()
     })
-}
-
-fn table(rows: &[&Json]) -> Table {
-    let mut out = Table::titled(&["why", "item", "response", ">score", ">label", "pooled tokens"]);
-    for row in rows {
-        let why = match row["end"].as_str() {
-            Some("highest") => "highest",
-            Some("lowest") => "lowest",
-            _ => "most wrong",
-        };
-        let figure = |key: &str| optional(row[key].as_f64(), Some(0.1));
-        let at = &row["row"];
-        let item = match at["item"].as_str() {
-            Some(id) => text::shortened(id, 40),
-            None => format!("row {}", at.get("row").unwrap_or(at)),
-        };
-        let mut pooled = pieces(at);
-        if let Some(worse) = row.get("against") {
-            pooled = format!("{pooled} — preferred to — {}", pieces(worse));
-        }
-        out.rows.push(vec![
-            Cell::plain(why),
-            Cell::plain(item),
-            Cell::plain(at["response"].as_u64().map_or_else(|| NOTHING.to_owned(), |r| r.to_string())),
-            Cell::number(figure("score")),
-            Cell::number(figure("label")),
-            Cell::plain(pooled),
-        ]);
-    }
-    out
-}
-
-fn pieces(row: &Json) -> String {
-    let Some(pieces) = row["pooled"].as_array() else { return NOTHING.to_owned() };
-    let shown: Vec<String> = pieces
-        .iter()
-        .filter_map(Json::as_str)
-        // Line breaks would be lost, and a token of blanks with them.
-        .map(|p| text::clean(&p.replace('\n', "⏎").replace(' ', "\u{a0}")))
-        .collect();
-    text::shortened(&shown.join(BETWEEN), 600)
 }

@@ -1,0 +1,221 @@
+//! The listed responses read again, token by token: what each direction of the report reads as the text goes on.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ndarray::ArrayView1;
+use serde_json::Value as Json;
+
+use crate::capture::Row;
+use crate::error::{Place, Result};
+use crate::fit::Fitted;
+use crate::forest::{self, Pool, Request, Settings};
+use crate::input::Role;
+use crate::observations::{Judgments, OBSERVATIONS, Observations};
+use crate::run::loaded::Loaded;
+use crate::run::progress::Progress;
+use crate::theory::items::TABLE as LISTED;
+use crate::theory::items::readings::{Choice, Readings, Response, TABLE};
+use crate::theory::{Control, Quantity};
+use crate::units::TokenSpan;
+
+/// Tokens of a response that are read.
+const MOST: usize = 160;
+/// Constitutions whose v_c is read beside a value: those with the clearest slopes.
+const CONSTITUTIONS: usize = 3;
+
+/// Reads the listed responses again and adds the table to the report; nothing where no response is listed.
+///
+/// # Errors
+/// What the forward or the observations refuse; what `progress` returns.
+pub fn read(run: &Loaded, fitted: &mut Fitted, progress: &mut dyn Progress) -> Result<()> {
+    let listed = listed(&fitted.report.tables);
+    let rows: Vec<usize> = listed.keys().copied().filter(|&row| row < run.job.rows.len()).collect();
+    let Some(at) =
+        fitted.directions.layers.iter().position(|l| *l == fitted.layer).filter(|_| !rows.is_empty())
+    else {
+        return Ok(());
+    };
+    let observations = Observations::open(&run.experiment.out.join(OBSERVATIONS))?;
+    let states = states(run, &rows, fitted, progress)?;
+    let directions = Directions { fitted, at };
+    let mut responses = Vec::with_capacity(rows.len());
+    for (&row, states) in rows.iter().zip(&states) {
+        let own = &run.job.rows[row];
+        let Some(span) = own.request.response else { continue };
+        let item = &run.prepared.items.items[own.item];
+        let shown = &own.request.tokens[span.start..span.start + states.len()];
+        let messages = item.prompt.messages();
+        let prompt = messages.iter().rev().find(|m| m.role == Role::User).or(messages.last());
+        let siblings: Vec<usize> =
+            run.job.rows.iter().enumerate().filter(|(_, r)| same_prompt(r, own)).map(|(i, _)| i).collect();
+        let pooled = observations.layer_rows(fitted.layer, &siblings)?;
+        let mut scores = BTreeMap::new();
+        for name in names(fitted, &listed[&row]) {
+            let Some(v) = directions.get(&name) else { continue };
+            let project = |h: ArrayView1<'_, f32>| -> f64 {
+                h.iter().zip(v).map(|(h, v)| f64::from(*h) * f64::from(*v)).sum()
+            };
+            let mean = pooled.rows().into_iter().map(project).sum::<f64>() / siblings.len() as f64;
+            let score = |h: &Vec<f32>| short(project(ArrayView1::from(h)) - mean);
+            scores.insert(name, states.iter().map(score).collect());
+        }
+        responses.push(Response {
+            item: item.id.clone(),
+            response: own.response,
+            prompt: prompt.map(|m| m.content.clone()).unwrap_or_default(),
+            pieces: run.prepared.model.encoder.pieces(shown, MOST),
+            left_out: span.len() - states.len(),
+            scores,
+            choices: choices(&observations.columns().judgments, row, &run.job.rows, &listed[&row], fitted),
+        });
+    }
+    let readings = Readings { layer: fitted.layer, responses };
+    if let Ok(table) = serde_json::to_value(readings) {
+        fitted.report.tables.insert(TABLE.to_owned(), table);
+    }
+    Ok(())
+}
+
+/// Rows of the listed responses, with the values for which each is listed.
+fn listed(tables: &BTreeMap<String, Json>) -> BTreeMap<usize, BTreeSet<String>> {
+    let mut out: BTreeMap<usize, BTreeSet<String>> = BTreeMap::new();
+    for entry in tables.get(LISTED).and_then(Json::as_array).into_iter().flatten() {
+        let Some(value) = entry["value"].as_str() else { continue };
+        for row in ["row", "against"].iter().filter_map(|key| entry[key]["row"].as_u64()) {
+            out.entry(row as usize).or_default().insert(value.to_owned());
+        }
+    }
+    out
+}
+
+fn same_prompt(a: &Row, b: &Row) -> bool {
+    (a.item, a.constitution) == (b.item, b.constitution)
+}
+
+/// Three digits: what a colour needs and a reader can use.
+fn short(v: f64) -> f64 {
+    format!("{v:.2e}").parse().unwrap_or(v)
+}
+
+/// The exported directions at one layer.
+struct Directions<'a> {
+    fitted: &'a Fitted,
+    at: usize,
+}
+
+impl Directions<'_> {
+    fn get(&self, name: &str) -> Option<&[f32]> {
+        let (all, d) = (&self.fitted.directions, self.fitted.directions.width);
+        all.arrays.get(name)?.get(self.at * d..(self.at + 1) * d)
+    }
+}
+
+/// The residual stream of the first tokens of each response, `[T][d]` a row: a sequence once for each of its tokens, of which
+/// the forest computes one.
+fn states(
+    run: &Loaded,
+    rows: &[usize],
+    fitted: &Fitted,
+    progress: &mut dyn Progress,
+) -> Result<Vec<Vec<Vec<f32>>>> {
+    let (mut requests, mut owners) = (Vec::new(), Vec::new());
+    for (n, &row) in rows.iter().enumerate() {
+        let request = &run.job.rows[row].request;
+        let Some(span) = request.response else { continue };
+        for start in span.start..span.end.min(span.start + MOST) {
+            let response = Some(TokenSpan { start, end: start + 1 });
+            requests.push(Request { response, logprob: false, ..request.clone() });
+            owners.push(n);
+        }
+    }
+    let prepared = &run.prepared;
+    let settings = Settings { layers: vec![fitted.layer], pool: Pool::Mean, ..prepared.settings.clone() };
+    let decoder = &prepared.model.decoder;
+    let plan = forest::plan_requests(decoder, &requests, settings.chunk_tokens);
+    progress.begin("read tokens", plan.packed_tokens);
+    let place = |i: usize| {
+        let row = &run.job.rows[rows[owners[i]]];
+        Place::default().id(&prepared.items.items[row.item].id)
+    };
+    let outputs = forest::run(decoder, &requests, &settings, &place, &mut |n| progress.advance(n));
+    progress.end();
+    let mut out = vec![Vec::new(); rows.len()];
+    for (output, owner) in outputs?.into_iter().zip(owners) {
+        out[owner].push(output.resid);
+    }
+    Ok(out)
+}
+
+/// The directions that are read of a response listed for these values: their v*, w, and v_c of the constitutions that do most
+/// to them.
+fn names(fitted: &Fitted, values: &BTreeSet<String>) -> Vec<String> {
+    let mut out: Vec<String> = values.iter().map(|value| format!("v_star.{value}")).collect();
+    out.push("w".into());
+    for value in values {
+        out.extend(clearest(fitted, value).into_iter().map(|name| format!("v_c.{name}")));
+    }
+    out
+}
+
+/// Constitutions outside the placebo arm by |z| of what they do to a value.
+fn clearest(fitted: &Fitted, value: &str) -> Vec<String> {
+    let report = &fitted.report;
+    let placebo = |name: &str| report.constitutions.iter().any(|c| c.is_placebo() && c.name == name);
+    let mut of: Vec<(f64, &str)> = report
+        .estimates
+        .iter()
+        .filter(|e| {
+            matches!(e.quantity, Quantity::OwnSlope | Quantity::EncodedSlope)
+                && e.control == Control::None
+                && e.judge.is_none()
+                && e.value.as_deref() == Some(value)
+        })
+        .filter_map(|e| Some((e.z?.abs(), e.constitution.as_deref()?)))
+        .filter(|(z, name)| z.is_finite() && !placebo(name))
+        .collect();
+    of.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(b.1)));
+    let mut out: Vec<String> = Vec::new();
+    for (_, name) in of {
+        if out.len() < CONSTITUTIONS && !out.iter().any(|n| n == name) {
+            out.push(name.to_owned());
+        }
+    }
+    out
+}
+
+/// Choices in which a row took part, under the constitutions that do most to its values.
+fn choices(
+    judgments: &BTreeMap<String, Judgments>,
+    row: usize,
+    rows: &[Row],
+    values: &BTreeSet<String>,
+    fitted: &Fitted,
+) -> Vec<Choice> {
+    let mut names: Vec<String> = Vec::new();
+    for name in values.iter().flat_map(|value| clearest(fitted, value)) {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    let mut out = Vec::new();
+    for constitution in names {
+        let Some(given) = judgments.get(&constitution) else { continue };
+        for (i, pair) in given.pairs.iter().enumerate() {
+            let Some(place) = pair.iter().position(|p| *p == row) else { continue };
+            // `ab` is for the pair's first row standing first, `ba` for its second row standing first.
+            let (ab, ba) = (given.ab[i], given.ba.as_ref().map(|ba| ba[i]));
+            let (first, second) = match place {
+                0 => (Some(ab), ba.map(|ba| -ba)),
+                _ => (ba, Some(-ab)),
+            };
+            let choice = Choice {
+                constitution: constitution.clone(),
+                against: rows[pair[1 - place]].response,
+                first: first.map(short),
+                second: second.map(short),
+            };
+            out.push(choice);
+        }
+    }
+    out
+}
