@@ -1,4 +1,4 @@
-//! What a capture will read: every (constitution, response) rendered, encoded and checked.
+//! Inputs of a capture: every (constitution, response), rendered, encoded and checked.
 
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
@@ -14,35 +14,34 @@ use crate::model::text::Encoded;
 /// One row of the observations.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Row {
-    /// Number of the item.
+    /// Index of the item.
     pub item: usize,
-    /// Number of the response inside the item.
+    /// Index of the response in the item.
     pub response: usize,
-    /// Number of the constitution.
+    /// Index of the constitution.
     pub constitution: usize,
-    /// What the model reads, and which of it is the response.
+    /// The tokens to read, with the span of the response.
     pub request: Request,
 }
 
-/// Every row of a capture, in the order of the observations: constitutions as given, then items, then
-/// responses.
+/// All rows of a capture, in the order of the observations: constitutions as given, then items, then responses.
 #[derive(Debug, Clone, Default)]
 pub struct Job {
-    /// The rows.
+    /// Rows of the capture.
     pub rows: Vec<Row>,
-    /// Rows left out, with the reason.
+    /// Skipped rows, with the reason.
     pub skipped: Vec<Diagnostic>,
-    /// For how many rows the constitution was put at the head of the user's message, because the
-    /// template takes no system message.
+    /// Number of rows whose constitution was put at the start of the user message, because the template takes no system
+    /// message.
     pub folded: usize,
 }
 
-/// Renders and encodes every response of every item under every constitution (`None`: the bare
-/// context). With `skip_bad` a row that cannot be read is left out and listed; without, it ends the job.
+/// Renders and encodes every response of every item under every constitution (`None`: the bare context). With
+/// `skip_bad`, unreadable rows are skipped and listed; without it, the first one is an error.
 ///
 /// # Errors
-/// The first row's refusal: empty response, response not found or merged away, sequence longer than
-/// the model's context; with the item's file, line and id.
+/// The first row's error: empty response, response not found or merged away, sequence longer than the model's context;
+/// with the item's file, line and id.
 pub fn encode(
     model: &Model,
     template: &Template,
@@ -131,7 +130,7 @@ pub fn check_length(model: &Model, tokens: usize) -> Result<()> {
         .into())
 }
 
-/// Adds the item's file, line and id (with response and constitution) to a refusal.
+/// Adds the item's file, line and id (with response and constitution) to an error.
 pub fn placed(error: Error, item: &Item, response: usize, constitution: &str) -> Error {
     match error {
         Error::Diagnostic(mut diagnostic) => {
@@ -148,12 +147,12 @@ pub fn placed(error: Error, item: &Item, response: usize, constitution: &str) ->
     }
 }
 
-/// Kinds that say "this row is bad", not "everything is".
+/// Error kinds that concern a single row rather than the whole job.
 fn skippable(kind: Kind) -> bool {
     matches!(kind, Kind::EmptyResponse | Kind::ResponseNotFound | Kind::ResponseMerged | Kind::TooLong)
 }
 
-/// Hash of everything that decides the numbers of some requests, given the job's own description.
+/// Hash of everything that determines the results of these requests, given the job's own description.
 pub fn fingerprint<'a>(job: &str, requests: impl IntoIterator<Item = &'a Request>) -> String {
     let mut hasher = Sha256::new();
     hasher.update(job.as_bytes());
@@ -170,7 +169,7 @@ pub fn fingerprint<'a>(job: &str, requests: impl IntoIterator<Item = &'a Request
     artifact::hex(&hasher.finalize())
 }
 
-/// Where a row stands in the user's files, for errors.
+/// Location of a row in the user's files, for errors.
 pub fn place_of(row: &Row, items: &[Item], constitutions: &[Option<Constitution>]) -> Place {
     let item = &items[row.item];
     let name = constitutions[row.constitution].as_ref().map_or("none", |c| c.name.as_str());

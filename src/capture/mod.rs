@@ -16,11 +16,12 @@ use crate::forest::{Output, Settings};
 use crate::model::Model;
 use crate::store::{self, Shard, Store};
 
-/// Rows in a shard: large enough that shared prefixes pay, small enough that little is lost.
+/// Number of rows in a shard: large enough to benefit from shared prefixes, small enough to lose little on
+/// interruption.
 const ROWS: usize = 256;
 
-/// Shards of a capture: rows `[start, end)` each, of one constitution, so that one which is added later leaves the
-/// others as they are.
+/// Shards of a capture: rows `[start, end)` each, all of one constitution, so that adding a constitution leaves
+/// existing shards unchanged.
 pub fn shards(rows: &[Row]) -> Vec<Range<usize>> {
     let mut out = Vec::new();
     let mut first = 0;
@@ -32,17 +33,17 @@ pub fn shards(rows: &[Row]) -> Vec<Range<usize>> {
     out
 }
 
-/// The name of a shard: what it answers, and not where its rows stand in the job.
+/// Name of a shard: determined by its requests, not by the position of its rows in the job.
 fn key(fingerprint: &str) -> String {
     format!("rows-{}", fingerprint.get(..16).unwrap_or(fingerprint))
 }
 
-/// Computes the rows that the store does not hold yet. `job` describes what decides the numbers beside
-/// the tokens (model, dtype, layers, pooling); `progress` is told how many tokens were done and may end
-/// the work with an error, after which the store holds every finished shard.
+/// Computes the rows missing from the store. `job` describes what determines the results besides the tokens (model,
+/// dtype, layers, pooling); `progress` receives the number of finished tokens and may stop with an error, after which
+/// the store contains every finished shard.
 ///
 /// # Errors
-/// What the forward refuses, what `progress` returns, what the file system says.
+/// Errors of the forward pass, of `progress` and of the file system.
 pub fn fill(
     model: &Model,
     rows: &[Row],
@@ -76,7 +77,7 @@ pub fn fill(
     sharded.fill(&model.decoder, settings, progress)
 }
 
-/// Rows whose shards a folder lacks; nothing is locked or checked for damage.
+/// Rows whose shards are missing from a folder; does not lock or verify the shards.
 pub fn outstanding<'a>(rows: &'a [Row], job: &str, folder: &Path) -> Vec<&'a Row> {
     let lacks = |range: &Range<usize>| {
         let fingerprint = job::fingerprint(job, rows[range.clone()].iter().map(|r| &r.request));

@@ -1,4 +1,4 @@
-//! Shards of a job: which are there, and computing those that are not.
+//! Shards of a job: checks which exist and computes the missing ones.
 
 use std::ops::Range;
 
@@ -7,32 +7,31 @@ use crate::error::{Diagnostic, Kind, Place, Result};
 use crate::forest::{self, Output, Request, Settings};
 use crate::model::Decoder;
 
-/// Keeps the readings of a range under the fingerprint of its requests.
+/// Stores the results of a range under the fingerprint of its requests.
 pub type Put<'a> = dyn Fn(&Range<usize>, &str, &[Output]) -> Result<()> + 'a;
 
-/// A job in shards: what they ask, whether they are there, and what is done with what was read.
+/// A job in shards: their requests, whether they exist, and how to store results.
 pub struct Sharded<'a> {
-    /// Requests `[start, end)` of each shard, rising.
+    /// Requests `[start, end)` of each shard, in increasing order.
     pub ranges: Vec<Range<usize>>,
     /// The requests of a range.
     pub requests: &'a (dyn Fn(&Range<usize>) -> Vec<Request> + Sync),
-    /// Whether the numbers of a range are there already, given the fingerprint of its requests.
+    /// Whether the results of a range exist, given the fingerprint of its requests.
     pub there: &'a dyn Fn(&Range<usize>, &str) -> bool,
-    /// Keeps the readings of a range under the fingerprint of its requests.
+    /// Stores the results of a range under the fingerprint of its requests.
     pub put: &'a Put<'a>,
-    /// Where a request stands in the user's files.
+    /// Location of a request in the user's files.
     pub place: &'a dyn Fn(usize) -> Place,
-    /// What decides the numbers beside the tokens.
+    /// Description of what determines the results besides the tokens.
     pub job: &'a str,
 }
 
 impl Sharded<'_> {
-    /// Computes the shards that are not there, and tells `progress` the packed tokens of each part
-    /// of the work that is done. Weights in memory serve shard after shard; weights that are read as they are
-    /// used serve as many shards at once as `settings.memory` lets wait for them.
+    /// Computes the missing shards and passes the packed tokens of each finished part to `progress`. Weights in memory
+    /// are used shard by shard; weights read on use are applied to as many shards at once as `settings.memory` allows.
     ///
     /// # Errors
-    /// What the forward refuses, what `progress` returns, what the file system says; every finished shard is kept.
+    /// Errors of the forward pass, of `progress` and of the file system; every finished shard is kept.
     pub fn fill(
         &self,
         decoder: &Decoder,
@@ -40,7 +39,8 @@ impl Sharded<'_> {
         progress: &mut dyn FnMut(usize) -> Result<()>,
     ) -> Result<()> {
         if !settings.steering.is_empty() {
-            // The fingerprints do not name it: steered numbers would pass for others on the next run.
+            // Fingerprints do not include steering: steered results would be mistaken for unsteered ones on the next
+            // run.
             return Err(
                 Diagnostic::new(Kind::Unsupported, "a steered capture cannot be kept in shards").into()
             );

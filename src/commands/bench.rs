@@ -2,6 +2,7 @@
 
 use super::args::one_of;
 use super::terminal::memory::{mebibytes, peak_resident};
+use super::terminal::out::result;
 use crate::error::{Diagnostic, Kind, Result};
 use crate::forest::{self, Pool, Request, Settings};
 use crate::model::decoder::product_rate;
@@ -15,7 +16,7 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::path::Path;
 use std::time::Instant;
 
@@ -48,9 +49,6 @@ pub struct BenchArgs {
     /// Most packed tokens in a chunk [default: as in a capture on this device]
     #[arg(long)]
     pub chunk_tokens: Option<usize>,
-    /// Print JSON, a line a dtype
-    #[arg(long)]
-    pub json: bool,
 }
 
 /// Prints rates, their ratio and their share of the matrix product's peak.
@@ -61,6 +59,7 @@ pub fn run(args: &BenchArgs) -> Result<()> {
             .found(format!("{:?}", args.tokens))
             .into());
     };
+    let mut results = Vec::new();
     for dtype in &args.dtype {
         let name = dtype.as_str();
         let options = BenchOptions {
@@ -76,12 +75,8 @@ pub fn run(args: &BenchArgs) -> Result<()> {
             tracing::info!(dtype = name, "{what}");
             Ok(())
         })?;
-        if args.json {
-            let line = serde_json::json!({"shape": args.shape, "dtype": name, "bench": found,
-            "gain": found.gain(), "peak_resident_bytes": peak_resident()});
-            println!("{line}");
-            continue;
-        }
+        results.push(json!({"shape": args.shape, "dtype": name, "bench": found, "gain": found.gain(),
+            "peak_resident_bytes": peak_resident()}));
         println!(
             "{}, {name}, {:.0} M parameters, {} threads; matrix product at best {:.0} GFLOP/s",
             args.shape,
@@ -106,6 +101,7 @@ pub fn run(args: &BenchArgs) -> Result<()> {
             println!("  peak resident memory so far: {}", mebibytes(bytes));
         }
     }
+    result(&Value::Array(results));
     Ok(())
 }
 

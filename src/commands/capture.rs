@@ -3,9 +3,12 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use serde_json::json;
+
 use super::args::{CaptureArgs, JudgeArgs};
 use super::terminal::bars::Bars;
 use super::terminal::memory::mebibytes;
+use super::terminal::out::result;
 use crate::capture::Job;
 use crate::error::{Diagnostic, Excerpt, Result};
 use crate::model::weights::Count;
@@ -23,17 +26,18 @@ pub fn capture(args: &CaptureArgs) -> Result<()> {
     joined::not_a_run(&args.out)?;
     let prepared = Prepared::fetched(&args.options()?, &mut Bars::new())?;
     let store = Store::open(&args.out.join(SHARDS))?;
-    capture_only(&prepared, &args.out, &store)?;
+    let rows = capture_only(&prepared, &args.out, &store)?;
+    result(&json!({"rows": rows, "observations": args.out.join(OBSERVATIONS)}));
     store.remove()
 }
 
-fn capture_only(prepared: &Prepared, out: &Path, store: &Store) -> Result<()> {
+fn capture_only(prepared: &Prepared, out: &Path, store: &Store) -> Result<usize> {
     let job = prepared.job()?;
     joined::replaces_nothing(prepared, &job, out)?;
     describe(prepared, &job);
     capture_into(prepared, &job, store, out, &mut Bars::new())?;
     println!("{} rows in {}", job.rows.len(), out.join(OBSERVATIONS).display());
-    Ok(())
+    Ok(job.rows.len())
 }
 
 /// Lets the model choose. Where `out` holds no observations yet, the bare context is captured first.
@@ -51,6 +55,7 @@ pub fn judge(args: &JudgeArgs) -> Result<()> {
     if fresh {
         capture_only(&prepared, out, &store)?;
     }
+    let mut results = Vec::new();
     for judged in judges.ask_into(&prepared, &store, out, &mut Bars::new())? {
         println!(
             "{} {} under each of {} constitutions, added to {}",
@@ -60,7 +65,13 @@ pub fn judge(args: &JudgeArgs) -> Result<()> {
             out.join(OBSERVATIONS).display()
         );
         list_skipped(judged.what(), &judged.skipped);
+        results
+            .push(json!({"judged": judged.judged, "what": judged.what(), "left_out": judged.skipped.len()}));
     }
+    let constitutions: Vec<&str> = prepared.judged().iter().map(|c| c.name.as_str()).collect();
+    result(
+        &json!({"judges": results, "constitutions": constitutions, "observations": out.join(OBSERVATIONS)}),
+    );
     store.remove()
 }
 

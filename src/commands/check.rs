@@ -3,11 +3,13 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use serde_json::json;
 
 use super::args::{ComputeArgs, DataArgs};
 use super::capture::{describe, rounded};
 use super::terminal::bars::Bars;
 use super::terminal::memory::mebibytes;
+use super::terminal::out::result;
 use crate::check::{Check, Deviation, Excess, Finding, check as run};
 use crate::config::CaptureSettings;
 use crate::error::{Diagnostic, Kind, Result};
@@ -72,6 +74,9 @@ pub fn check(args: &CheckArgs) -> Result<()> {
     let load = model.load()?;
     let found = run(&model.fetch(&mut Bars::new())?, &model.name, &load)?;
     let dtype = model.dtype.as_str();
+    let mut data = json!(found);
+    data["passed"] = json!(found.passed());
+    result(&data);
     table(&found, dtype);
     println!(
         "output head: {}; context {} tokens",

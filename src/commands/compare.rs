@@ -1,5 +1,6 @@
 //! `vstar compare`: sets finished runs side by side, with the angles between their constitutions' directions.
 
+use super::terminal::out::result;
 use crate::artifact;
 use crate::error::Result;
 use crate::fit::folder::{DIRECTIONS, PLOTS, read_directions, read_report, write_images};
@@ -42,6 +43,8 @@ pub fn compare(args: &CompareArgs) -> Result<()> {
         (None, _) => PathBuf::from("compare"),
     };
     let comparison = compare_into(&args.runs, args.eta.clone(), &out, args.svg)?;
+    // Its own writer made it.
+    result(&serde_json::from_str(&to_json(&comparison)?).unwrap_or_default());
     println!("{}", to_terminal(&comparison));
     println!("comparison in {}", out.join("compare.html").display());
     Ok(())

@@ -2,6 +2,7 @@
 
 use super::args::ModelArgs;
 use super::terminal::bars::Bars;
+use super::terminal::out::result;
 use crate::artifact;
 use crate::capture::job::check_length;
 use crate::error::{Diagnostic, Kind, Result};
@@ -80,6 +81,7 @@ pub fn direction(args: &DirectionArgs) -> Result<()> {
         &mut Bars::new(),
         &mut Bars::new(),
     )?;
+    result(&serde_json::to_value(&found).expect("plain data serialises"));
     println!("{}", found.page().to_terminal());
     println!("direction in {}", args.out.join("directions.safetensors").display());
     Ok(())

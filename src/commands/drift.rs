@@ -1,5 +1,6 @@
 //! `vstar drift`: compares a series of checkpoints on the same rows: their reports, and whether directions stay the same.
 
+use super::terminal::out::result;
 use crate::artifact;
 use crate::error::{Diagnostic, Kind, Place, Result};
 use crate::fit::folder::{read_directions, read_report};
@@ -37,6 +38,7 @@ pub struct DriftArgs {
 /// Compares, writes the findings and prints them.
 pub fn drift(args: &DriftArgs) -> Result<()> {
     let found = drift_into(&args.runs, args.layer, args.reference.as_deref(), &args.out)?;
+    result(&serde_json::to_value(&found).expect("plain data serialises"));
     println!("{}", found.page().to_terminal());
     println!("findings in {}", args.out.join("drift.md").display());
     Ok(())

@@ -1,7 +1,9 @@
 //! `vstar explain`.
 
 use clap::Args;
+use serde_json::json;
 
+use super::terminal::out::result;
 use crate::document::text::wrapped;
 use crate::error::{Diagnostic, Kind, Result};
 use crate::theory::Quantity;
@@ -17,7 +19,10 @@ const WIDTH: usize = 100;
 
 /// Prints what a quantity means, or the list of quantities.
 pub fn explain(args: &ExplainArgs) -> Result<()> {
+    let data =
+        |q: Quantity| json!({"quantity": q.name(), "summary": q.summary(), "explanation": q.explanation()});
     let Some(name) = &args.quantity else {
+        result(&Quantity::ALL.iter().map(|q| data(*q)).collect());
         let widest = Quantity::ALL.iter().map(|q| q.name().len()).max().unwrap_or(0);
         for quantity in Quantity::ALL {
             println!("{:<widest$}  {}", quantity.name(), quantity.summary());
@@ -34,6 +39,7 @@ pub fn explain(args: &ExplainArgs) -> Result<()> {
             .remedy("`vstar explain` lists all")
             .into());
     };
+    result(&data(quantity));
     println!("{}\n", quantity.name());
     for paragraph in quantity.explanation().split("\n\n") {
         // The emphasis of Markdown is noise in a terminal.

@@ -3,11 +3,17 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
+use serde_json::json;
 
+use super::terminal::out::result;
 use crate::artifact;
 use crate::error::Result;
-use crate::fit::folder::{PLOTS, file_name, read_directions, read_report, write_images};
-use crate::report::export::{images, to_csv, to_estimates_csv, to_gguf, to_npz, to_safetensors};
+use crate::fit::folder::{
+    PLOTS, TABLES, file_name, read_directions, read_report, write_images, write_pixels, write_sheets,
+};
+use crate::report::export::{
+    images, sheets, steering_notes, to_csv, to_estimates_csv, to_gguf, to_npz, to_safetensors,
+};
 use crate::report::page;
 
 /// A format to export to.
@@ -23,6 +29,10 @@ pub enum Format {
     Gguf,
     /// Every plot of the report, an image each, into a folder
     Svg,
+    /// The same as PNG, for programs that read no SVG
+    Png,
+    /// Every table of the report as LaTeX (booktabs) and CSV, into a folder
+    Tables,
 }
 
 #[derive(Debug, Args)]
@@ -35,15 +45,23 @@ pub struct ExportArgs {
     /// Only this direction, such as v_star.harmless, v_c.honest or w; may be given several times
     #[arg(long, value_name = "NAME")]
     pub direction: Vec<String>,
-    /// File to write, for svg the folder [default: export.FORMAT in the run's folder; for gguf NAME.gguf, for svg plots]
+    /// File to write; for svg, png and tables the folder [default: export.FORMAT in the run's folder; for gguf NAME.gguf, for
+    /// svg and png plots, for tables tables]
     #[arg(long)]
     pub out: Option<PathBuf>,
 }
 
 /// Writes directions or plots for other programs.
 pub fn export(args: &ExportArgs) -> Result<()> {
-    for path in write(&args.run, args.format, &args.direction, args.out.as_deref())? {
+    let files = write(&args.run, args.format, &args.direction, args.out.as_deref())?;
+    result(&json!(files));
+    for path in files {
         println!("{}", path.display());
+    }
+    if args.format == Format::Gguf {
+        steering_notes(&read_directions(&args.run)?.only(&args.direction)?)
+            .iter()
+            .for_each(|n| println!("note: {n}"));
     }
     Ok(())
 }
@@ -57,6 +75,8 @@ impl Format {
             Self::Safetensors => "safetensors",
             Self::Gguf => "gguf",
             Self::Svg => "svg",
+            Self::Png => "png",
+            Self::Tables => "tex",
         }
     }
 }
@@ -70,9 +90,12 @@ impl Format {
 /// `Missing` for a folder without directions (for csv and svg: without a report) or a direction that it does not
 /// have; what the format cannot hold; the file system's.
 fn write(run: &Path, format: Format, names: &[String], out: Option<&Path>) -> Result<Vec<PathBuf>> {
-    if format == Format::Svg {
-        let folder = out.map_or_else(|| run.join(PLOTS), Path::to_owned);
-        return write_images(&images(&page(&read_report(run)?)), &folder);
+    let folder = |name: &str| out.map_or_else(|| run.join(name), Path::to_owned);
+    match format {
+        Format::Svg => return write_images(&images(&page(&read_report(run)?)), &folder(PLOTS)),
+        Format::Png => return write_pixels(&images(&page(&read_report(run)?)), &folder(PLOTS)),
+        Format::Tables => return write_sheets(&sheets(&page(&read_report(run)?)), &folder(TABLES)),
+        _ => {}
     }
     let directions = read_directions(run)?.only(names)?;
     let chosen = match (out, format, directions.arrays.first_key_value()) {
@@ -84,7 +107,7 @@ fn write(run: &Path, format: Format, names: &[String], out: Option<&Path>) -> Re
         Format::Npz => to_npz(&directions)?,
         Format::Safetensors => to_safetensors(&directions),
         Format::Gguf => to_gguf(&directions)?,
-        Format::Csv | Format::Svg => {
+        Format::Csv | Format::Svg | Format::Png | Format::Tables => {
             let estimates = chosen.with_extension("estimates.csv");
             let report = read_report(run)?;
             artifact::write_bytes(&chosen, to_csv(&directions).as_bytes())?;

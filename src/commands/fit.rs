@@ -1,15 +1,17 @@
 //! `vstar fit`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use clap::Args;
+use serde_json::{Value, json};
 
 use super::args::layer;
 use super::terminal::memory::{mebibytes, peak_resident};
+use super::terminal::out::result;
 use crate::config::FitSettings;
 use crate::fit::{FitOptions, fit_into, fit_memory};
-use crate::report::terminal;
+use crate::report::{Report, brief, terminal, to_json};
 use crate::theory::LayerChoice;
 
 #[derive(Debug, Args)]
@@ -54,6 +56,22 @@ fn weight(text: &str) -> Result<(String, f64), String> {
     }
 }
 
+/// The report without its estimates and tables, which are in the file: what was found in words, verdicts, provenance, warnings.
+pub fn summary(report: &Report, out: &Path) -> Value {
+    let page = brief(report);
+    // Its own writer made it.
+    let text = to_json(report).unwrap_or_default();
+    let mut all: Value = serde_json::from_str(&text).unwrap_or_default();
+    if let Some(all) = all.as_object_mut() {
+        all.shift_remove("estimates");
+        all.shift_remove("tables");
+        all.insert("finding".into(), json!(page.title));
+        all.insert("sentences".into(), json!(page.lead));
+        all.insert("folder".into(), json!(out));
+    }
+    all
+}
+
 /// Fits, writes the report, prints its summary.
 pub fn fit(args: &FitArgs) -> crate::error::Result<()> {
     let begun = Instant::now();
@@ -82,6 +100,7 @@ pub fn fit(args: &FitArgs) -> crate::error::Result<()> {
         skipped_pairs: Vec::new(),
         manifest: None,
     })?;
+    result(&summary(&report, &args.out));
     println!("{}", terminal(&report));
     let peak = peak_resident().map_or_else(String::new, |b| format!(", {} at the peak", mebibytes(b)));
     println!(

@@ -1,7 +1,9 @@
 //! `vstar judges`: the judge templates that the program carries.
 
 use clap::Args;
+use serde_json::json;
 
+use super::terminal::out::result;
 use crate::error::{Diagnostic, Kind, Result};
 use crate::judge::JudgeTemplate;
 
@@ -19,6 +21,8 @@ pub fn judges(args: &JudgesArgs) -> Result<()> {
         table.get("description").and_then(|d| d.as_str()).unwrap_or_default().to_owned()
     };
     let Some(name) = &args.name else {
+        let data = |name: &str| json!({"name": name, "description": described(name)});
+        result(&JudgeTemplate::built_in().map(data).collect());
         for name in JudgeTemplate::built_in() {
             println!("{name:<18}  {}", described(name));
         }
@@ -26,7 +30,10 @@ pub fn judges(args: &JudgesArgs) -> Result<()> {
         return Ok(());
     };
     match JudgeTemplate::built_in_text(name) {
-        Some(text) => println!("{}", text.trim_end()),
+        Some(text) => {
+            result(&json!({"name": name, "description": described(name), "toml": text}));
+            println!("{}", text.trim_end());
+        }
         None => {
             let known: Vec<&str> = JudgeTemplate::built_in().collect();
             return Err(Diagnostic::new(

@@ -31,7 +31,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
-use crate::error::{Error, Result};
+use crate::error::{Diagnostic, Error, Kind, Result};
 
 /// Does a language model encode a value, does a constitution activate it, and would training on the
 /// model's own judgments make it better or worse?
@@ -41,6 +41,9 @@ pub struct Cli {
     /// Show no progress
     #[arg(long, short, global = true)]
     pub quiet: bool,
+    /// Print the result as one JSON value to standard output, and what is for people to standard error
+    #[arg(long, global = true)]
+    pub json: bool,
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
@@ -102,6 +105,9 @@ pub fn main() -> ExitCode {
     if cli.quiet {
         terminal::bars::be_quiet();
     }
+    if cli.json {
+        terminal::out::give_json();
+    }
     tracing_subscriber::fmt()
         .with_env_filter(
             EnvFilter::try_from_env("VSTAR_LOG").unwrap_or_else(|_| EnvFilter::new("vstar=warn")),
@@ -110,7 +116,7 @@ pub fn main() -> ExitCode {
         .event_format(terminal::log::Lines)
         .init();
     outlive_file_limits();
-    match dispatch(cli.command) {
+    match speaks_json(&cli).and_then(|()| dispatch(cli.command)) {
         Ok(()) => match terminal::out::failure() {
             None => ExitCode::SUCCESS,
             Some(why) => {
@@ -138,6 +144,23 @@ fn outlive_file_limits() {
         // Where it cannot be listened for, the process ends as it would have.
         let _ = signal_hook::flag::register(signal_hook::consts::SIGXFSZ, heard);
     }
+}
+
+/// Refuses `--json` where a command has no result that is data.
+fn speaks_json(cli: &Cli) -> Result<()> {
+    let without = match &cli.command {
+        Command::Completions(_) => "completions",
+        Command::Man => "man",
+        Command::Organism(_) => "organism",
+        _ => return Ok(()),
+    };
+    if !cli.json {
+        return Ok(());
+    }
+    Err(Diagnostic::new(Kind::Unsupported, format!("`vstar {without}` with --json"))
+        .expected("a command whose result is data")
+        .remedy("leave --json out")
+        .into())
 }
 
 fn dispatch(command: Command) -> Result<()> {

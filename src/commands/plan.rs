@@ -1,6 +1,6 @@
 //! The plan of a run: what each part takes, and what it is for.
 
-use super::terminal::numbers::{compact, duration};
+use super::terminal::numbers::{about, compact, duration};
 use crate::run::plan::{Part, Step};
 
 /// Width of the numbers, before what a part is for.
@@ -40,8 +40,8 @@ fn lines(steps: &[Step], implicit: bool) -> Vec<String> {
     let total: f64 = steps.iter().map(|s| s.seconds).sum();
     let bytes: u64 = steps.iter().map(|s| s.bytes).sum();
     out.push(format!(
-        "about {} in all, from short samples on this machine as it is loaded now, and {}B of disk",
-        duration(total),
+        "{} in all, from short samples on this machine as it is loaded now, and {}B of disk",
+        about(total),
         compact(bytes as f64)
     ));
     out.extend(spared(steps, implicit).map(|(flag, what)| format!("  {flag:<24} leaves out {what}")));

@@ -3,11 +3,14 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use serde_json::json;
 
 use super::args::{ComputeArgs, LoadArgs, layer, one_of};
 use super::capture::{describe, list_skipped};
+use super::fit::summary;
 use super::plan;
 use super::terminal::bars::Bars;
+use super::terminal::out::result;
 use crate::config::scope::{LogprobOf, StateLayers};
 use crate::config::{Experiment, Given, JudgeMode, OWN, TemplateName, defaults};
 use crate::error::Result;
@@ -232,16 +235,19 @@ pub fn run(args: &RunArgs) -> Result<()> {
         println!("warning: {warning}");
     }
     describe(&loaded.prepared, &loaded.job);
-    plan::show(&steps(&loaded, &mut Bars::new())?, loaded.judges.implicit());
+    let steps = steps(&loaded, &mut Bars::new())?;
+    plan::show(&steps, loaded.judges.implicit());
     let out = &loaded.experiment.out;
     println!("out: {}", out.display());
     if args.dry_run {
+        result(&json!({"steps": steps, "warnings": loaded.warnings, "folder": out}));
         return Ok(());
     }
     let outcome = loaded.run(&mut Bars::new())?;
     for judged in &outcome.judged {
         list_skipped(judged.what(), &judged.skipped);
     }
+    result(&summary(&outcome.report, out));
     println!("\n{}", terminal(&outcome.report));
     println!("report in {} and {}", out.join("report.html").display(), out.join("report.md").display());
     println!("run again with: vstar run {}", out.join(OWN).display());

@@ -1,5 +1,6 @@
 //! `vstar shift`: measures how the residual stream moved between two checkpoints on the same rows, layer by layer.
 
+use super::terminal::out::result;
 use crate::artifact;
 use crate::error::{Diagnostic, Kind, Result};
 use crate::fit::folder::read_directions;
@@ -34,6 +35,7 @@ pub struct ShiftArgs {
 /// Compares, writes the findings and prints them.
 pub fn shift(args: &ShiftArgs) -> Result<()> {
     let found = shift_into(&args.first, &args.second, &args.direction, args.reference.as_deref(), &args.out)?;
+    result(&serde_json::to_value(&found).expect("plain data serialises"));
     println!("{}", found.page().to_terminal());
     println!("findings in {}", args.out.join("shift.md").display());
     Ok(())

@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use serde_json::json;
 
+use super::terminal::out::result;
 use crate::error::{Diagnostic, Kind, Result};
 use crate::simulate::{Regime, simulate as draw};
 use crate::{artifact, coverage};
@@ -28,6 +30,8 @@ pub struct SimulateArgs {
 /// Lists regimes, writes a data set, or prints a table over seeds.
 pub fn simulate(args: &SimulateArgs) -> Result<()> {
     let Some(name) = &args.regime else {
+        let data = |r: &Regime| json!({"regime": r.name(), "about": r.about()});
+        result(&Regime::ALL.iter().map(data).collect());
         for regime in Regime::ALL {
             println!("{:<16}  {}", regime.name(), regime.about());
         }
@@ -40,6 +44,7 @@ pub fn simulate(args: &SimulateArgs) -> Result<()> {
     let design = regime.design();
     if let Some(seeds) = args.table {
         let table = coverage::table::over_seeds(&design, args.seed..args.seed + seeds)?;
+        let mut data = json!({"regime": name, "seeds": seeds, "figures": table.lines});
         println!(
             "{:<36} {:>9} {:>9} {:>9} {:>6} {:>6} {:>8}",
             "figure", "truth", "bias", "RMSE", "cover", "given", "withheld"
@@ -59,12 +64,21 @@ pub fn simulate(args: &SimulateArgs) -> Result<()> {
             );
         }
         if design.judges.iter().any(|j| j.placebo) {
-            verdict_rates(&crate::coverage::rates::over_seeds(&design, args.seed..args.seed + seeds)?);
+            let rates = crate::coverage::rates::over_seeds(&design, args.seed..args.seed + seeds)?;
+            let given = rates.words.iter().map(|((constitution, outcome), times)| {
+                json!({"constitution": constitution, "verdict": outcome.as_str(), "given": times})
+            });
+            data["verdicts"] = json!(given.collect::<Vec<_>>());
+            data["data_sets_with_a_false_verdict"] = json!(rates.any_false);
+            data["data_sets_with_a_small_p"] = json!(rates.any_small_p);
+            verdict_rates(&rates);
         }
+        result(&data);
         return Ok(());
     }
     let out = args.out.clone().unwrap_or_else(|| PathBuf::from(format!("{name}-{}", args.seed)));
     draw(&design, args.seed)?.write(&out)?;
+    result(&json!({"regime": name, "seed": args.seed, "folder": out}));
     println!("observations and truth in {}", out.display());
     Ok(())
 }
@@ -97,6 +111,7 @@ fn tables(args: &SimulateArgs) -> Result<()> {
         println!("{what:<64} {found}");
         Ok(())
     })?;
+    result(&json!({"page": page, "file": args.out}));
     match &args.out {
         Some(path) => {
             artifact::write_bytes(path, page.as_bytes())?;

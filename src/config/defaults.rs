@@ -1,21 +1,21 @@
-//! What an experiment without a file measures unless settings say otherwise.
+//! Default settings of an experiment without a file.
 
 use crate::input::settings::{Setting, quoted_list};
 use crate::model::ModelSource;
 
-/// Which tables the user's settings fill themselves.
+/// Which tables are set by the user.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Given {
-    /// Files of items.
+    /// Whether files of items are given.
     pub data: bool,
-    /// Constitutions, or none on purpose.
+    /// Whether constitutions are given, or explicitly none.
     pub constitutions: bool,
 }
 
-/// The labelled prompts of this repository, on which values differ within prompts.
+/// The labelled prompts of this repository, whose values differ within prompts.
 const PROMPTS: [&str; 3] = ["embedded:harmless", "embedded:honest", "embedded:helpful"];
 
-/// All families; each value with its opposite and one with another wording; every placebo, so that their spread
+/// Constitutions of all families; each value with its opposite and one paraphrase; every placebo, so that their spread
 /// is a null; the two controls for length.
 const CONSTITUTIONS: [&str; 19] = [
     "do-no-harm",
@@ -39,8 +39,8 @@ const CONSTITUTIONS: [&str; 19] = [
     "placebo-weather",
 ];
 
-/// Settings of an experiment without a file, for what is not given: prompts and constitutions that come with the
-/// program, those of its own world for a known-answer model. Prompts too long for the model are left out.
+/// Default settings of an experiment without a file: embedded prompts and constitutions, or those of its own world for
+/// a known-answer model. Prompts too long for the model are skipped.
 pub fn defaults(source: &ModelSource, given: Given) -> Vec<Setting> {
     let hearth = matches!(source, ModelSource::Embedded(_));
     let set = |key: &str, value: &str| Setting::new("default", key, value);

@@ -1,10 +1,9 @@
-//! Experiments: what is measured, from a TOML file, from settings of the command line, or from both; checked
-//! before anything runs.
+//! Experiments: settings from a TOML file, from the command line, or both, validated before anything runs.
 //!
-//! Paths of inputs are relative to the folder of the file, so that an experiment means the same wherever it
-//! is started, and in settings of the command line to the current folder. `embedded:NAME` is what comes with the
-//! program. `out` is relative to the current folder, because a run belongs where it was started; of an
-//! `experiment.toml` in a run's folder it is that folder.
+//! Input paths are relative to the folder of the file, so that an experiment has the same meaning wherever it is
+//! started; in command-line settings they are relative to the current folder. `embedded:NAME` refers to data in the
+//! program. `out` is relative to the current folder, where the run is started; for an `experiment.toml` in a run's
+//! folder, it is that folder.
 //!
 //! ```toml
 #![doc = include_str!("../../experiments/reference.toml")]
@@ -33,69 +32,69 @@ pub use crate::model::settings::{DeviceName, Dtype, ModelSettings};
 pub use defaults::{Given, defaults};
 pub use read::{MANIFEST, OWN};
 
-/// An experiment.
+/// Settings of an experiment.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Experiment {
-    /// The model.
+    /// Model settings.
     pub model: ModelSettings,
-    /// The items.
+    /// Data settings.
     pub data: DataSettings,
-    /// The constitutions' files and folders; empty where only the bare context is captured.
+    /// Files and folders of constitutions; empty if only the bare context is captured.
     pub constitutions: Vec<PathBuf>,
-    /// Names of the constitutions that take part; `None`: all.
+    /// Names of the selected constitutions; `None`: all.
     pub only: Option<Vec<String>>,
-    /// How activations are captured.
+    /// Capture settings.
     pub capture: CaptureSettings,
-    /// How the judge is asked; `None` where it is not, or there is no constitution to judge by.
+    /// Judge settings; `None` if no judge is used, or there is no constitution to judge by.
     pub judge: Option<JudgeSettings>,
-    /// What is estimated.
+    /// Fit settings.
     pub fit: FitSettings,
     /// Folder of the run.
     pub out: PathBuf,
-    /// Seed of whatever is drawn at random.
+    /// Random seed.
     pub seed: u64,
 }
 
-/// Which items.
+/// Selection of items.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DataSettings {
-    /// The files.
+    /// Files with the items.
     pub files: Vec<PathBuf>,
-    /// How to read them.
+    /// Options for reading them.
     pub read: ReadOptions,
 }
 
-/// How activations are captured.
+/// Settings for capturing activations.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CaptureSettings {
-    /// The template; `None`: chat where the tokenizer has one.
+    /// The template; `None`: chat if the tokenizer has a chat template.
     pub template: Option<TemplateName>,
-    /// The layers.
+    /// Layers to capture.
     pub layers: LayerList,
-    /// How a response's tokens become one vector.
+    /// Pooling over a response's tokens.
     pub pool: Pool,
-    /// Memory that a capture may use; `None`: what the machine has.
+    /// Memory limit of a capture; `None`: what the machine has.
     pub memory: Option<ByteSize>,
-    /// Under which constitutions responses are read.
+    /// Constitutions under which responses are read.
     pub under: Under,
-    /// Of which rows log P is computed.
+    /// Rows for which log P is computed.
     pub logprob: LogprobOf,
 }
 
-/// How the judge is asked.
+/// Settings of the judge.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct JudgeSettings {
-    /// What is asked; empty: what the template asks, or forced choices.
+    /// Modes; empty: the template's mode, or forced choices.
     pub modes: Vec<JudgeMode>,
-    /// Which template; `None`: the shipped one that suits the model.
+    /// The template; `None`: the built-in one that suits the model.
     pub template: Option<JudgeTemplateName>,
-    /// Most pairs judged of one prompt; `None`: the judge's own default.
+    /// Maximum number of judged pairs per prompt; `None`: the judge's own default.
     pub max_pairs_per_prompt: Option<usize>,
-    /// Layers at which the state is kept where the judge answers.
+    /// Layers at which the state at the judge's answers is kept.
     pub layers: StateLayers,
 }
 
-/// What a judge is asked.
+/// Type of questions to a judge.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum JudgeMode {
@@ -103,7 +102,7 @@ pub enum JudgeMode {
     Pairwise,
     /// `pointwise`: whether one response agrees, yes or no.
     Pointwise,
-    /// `implicit`: what the constitution changes in a response's likelihood, from the capture itself.
+    /// `implicit`: the constitution's effect on a response's likelihood, from the capture itself.
     Implicit,
 }
 
@@ -122,32 +121,32 @@ impl OneOf for JudgeMode {
 /// A judge template.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum JudgeTemplateName {
-    /// One that comes with the program, by name.
+    /// A built-in template, by name.
     Shipped(String),
-    /// A file that ends in `.toml`.
+    /// A file whose name ends in `.toml`.
     File(PathBuf),
 }
 
-/// What is estimated. All of it decides figures.
+/// Fit settings; all of them affect results.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct FitSettings {
-    /// The layer; `None`: chosen by the data (`auto`).
+    /// The reported layer; `None`: selected from the data (`auto`).
     pub layer: Option<Layer>,
-    /// The values; empty: all that the data label.
+    /// The values; empty: all values labelled in the data.
     pub values: Vec<String>,
-    /// The constitution whose rows give h; `None`: the bare context, or the first constitution with rows.
+    /// The constitution whose rows provide h; `None`: the bare context, otherwise the first constitution with rows.
     pub reference: Option<String>,
-    /// The constitutions that are averaged; empty: all outside the placebo arm.
+    /// The constitutions to average; empty: all outside the placebo arm.
     pub ensemble: Vec<String>,
-    /// Weights of values in weighted aggregates; 1 for those not named.
+    /// Weights of values in weighted aggregates; 1 for values not listed.
     pub weights: BTreeMap<String, f64>,
 }
 
 impl Experiment {
-    /// Reads the constitutions that take part, in the order of their files.
+    /// Reads the selected constitutions, in the order of their files.
     ///
     /// # Errors
-    /// Those of [`read_constitutions`].
+    /// Errors of [`read_constitutions`].
     pub fn constitutions(&self) -> Result<Vec<Constitution>> {
         if self.constitutions.is_empty() {
             return Ok(Vec::new());
@@ -159,7 +158,7 @@ impl Experiment {
 }
 
 impl From<&str> for JudgeTemplateName {
-    /// A template that comes with the program, or a file.
+    /// Parses the name of a built-in template, or a file.
     fn from(name: &str) -> Self {
         if JudgeTemplate::built_in().any(|known| known == name) {
             Self::Shipped(name.to_owned())
@@ -170,7 +169,7 @@ impl From<&str> for JudgeTemplateName {
 }
 
 impl JudgeTemplateName {
-    /// As the command line names it.
+    /// The name as given on the command line.
     pub fn name(&self) -> String {
         match self {
             Self::Shipped(name) => name.clone(),

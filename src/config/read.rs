@@ -1,4 +1,4 @@
-//! Reads an experiment's file and the settings on top of it into its checked settings.
+//! Reads an experiment's file and overriding settings, and validates them.
 
 use std::path::{Path, PathBuf};
 
@@ -19,27 +19,27 @@ use crate::judge::JudgeTemplate;
 use crate::model::{ModelSource, hub};
 use crate::units::{ByteSize, Layer, LayerList, OneOf};
 
-/// The experiment of a run, in its folder.
+/// File name of a run's experiment, in its folder.
 pub const OWN: &str = "experiment.toml";
 
-/// Beside [`OWN`], what the run was made of.
+/// File name of a run's manifest, beside [`OWN`].
 pub const MANIFEST: &str = "manifest.json";
 
 impl Experiment {
-    /// Reads and checks an experiment: all keys, and that all files it names are there and its
-    /// constitutions can be read.
+    /// Reads and validates an experiment: all keys must be valid, all files that it refers to must exist, and its
+    /// constitutions must be readable.
     ///
     /// # Errors
-    /// One refusal that shows all problems, each with its line: keys that are unknown (with the nearest one
-    /// known), missing or of the wrong type; files that are missing; settings that contradict one another.
+    /// One error that shows all problems, each with its line: keys that are unknown (with the closest known one),
+    /// missing or of the wrong type; missing files; contradictory settings.
     pub fn read(path: &Path) -> Result<Self> {
         Self::compose(Some(path), &[])
     }
 
-    /// The experiment of a file with settings on top of it, or of settings alone.
+    /// Composes the experiment from a file with overriding settings, or from settings alone.
     ///
     /// # Errors
-    /// As [`Experiment::read`]; a problem with a setting is reported with the setting.
+    /// As [`Experiment::read`]; a problem with a setting names the setting.
     pub fn compose(file: Option<&Path>, settings: &[Setting]) -> Result<Self> {
         let document = file.map_or_else(|| Ok(Document::empty()), Document::open)?.with(settings);
         document.read(|top| {
@@ -84,8 +84,8 @@ impl Experiment {
     }
 }
 
-/// The folder of a run that names none: that of the run whose experiment it is; else `runs/` and the name of the
-/// file, or of the model.
+/// The default folder of a run: that of the run whose experiment is read; otherwise `runs/` and the name of the file,
+/// or of the model.
 fn folder(file: Option<&Path>, model: &str) -> PathBuf {
     let Some(file) = file else { return Path::new("runs").join(short_name(model)) };
     let own = file.parent().filter(|folder| folder.join(MANIFEST).is_file());
@@ -95,7 +95,7 @@ fn folder(file: Option<&Path>, model: &str) -> PathBuf {
     }
 }
 
-/// A model's name as the name of a folder: the last part of a path or id, without `.gguf`.
+/// A folder name for a model: the last part of a path or id, without `.gguf`.
 fn short_name(model: &str) -> String {
     let path = Path::new(model);
     let full = path.canonicalize().ok().filter(|p| p.is_dir()).unwrap_or_else(|| path.to_owned());
@@ -174,7 +174,7 @@ fn model(section: &mut Section) -> Option<ModelSettings> {
             (ModelSource::Embedded(name), full)
         }
         (None, None, None) => {
-            // A key that is there with the wrong type is already blamed.
+            // A key of the wrong type has already been reported.
             if !(section.has("path") || section.has("hub") || section.has("embedded")) {
                 section.missing("path", "one of `path`, `hub` and `embedded`");
             }
@@ -191,7 +191,7 @@ fn model(section: &mut Section) -> Option<ModelSettings> {
     Some(ModelSettings { source, name, dtype, device, stream, tokenizer, quantize })
 }
 
-/// The refusal in an error of a check; others are put into words.
+/// The diagnostic of a check's error; other errors are converted to text.
 fn diagnostic(error: Error) -> Diagnostic {
     match error {
         Error::Diagnostic(diagnostic) => *diagnostic,
@@ -220,12 +220,12 @@ fn data(section: &mut Section) -> Option<DataSettings> {
     Some(DataSettings { files: files?, read: ReadOptions { skip_bad, limit, value_name } })
 }
 
-/// What [constitutions] says.
+/// Contents of the table [constitutions].
 #[derive(Default)]
 struct ConstitutionSelection {
     paths: Vec<PathBuf>,
     only: Option<Vec<String>>,
-    /// Names of those that take part; empty where they cannot be read.
+    /// Names of the selected constitutions; empty if they cannot be read.
     names: Vec<String>,
 }
 
@@ -332,7 +332,7 @@ fn judge(section: &mut Section) -> Option<JudgeSettings> {
 
 const MODES: &str = "`pairwise`, `pointwise` or `implicit`, or a list of `pairwise` and one of the others";
 
-/// A mode, or a list of them without repetition; a file of observations holds one kind of score.
+/// A mode, or a list of distinct modes; a file of observations holds one kind of score.
 fn modes(value: &toml::de::DeValue) -> Option<Vec<JudgeMode>> {
     let one = JudgeMode::of_word;
     if let Some(name) = value.as_str() {
@@ -400,12 +400,12 @@ fn fit(section: &mut Section, constitutions: &[String], captured: Option<&LayerL
     FitSettings { layer: chosen, values, reference, ensemble, weights }
 }
 
-/// Paths of a key, each reported if there is no such file (or, where `what` allows it, folder).
+/// Paths given by a key; reports each missing file (or folder, if `what` allows it).
 fn existing(section: &mut Section, key: &'static str, what: &str) -> Option<Vec<PathBuf>> {
     let paths: Vec<_> = section.texts(key)?.iter().map(|path| section.resolve(key, path)).collect();
     for path in &paths {
         let folders = what == "file or folder";
-        // The constitutions of a name that is none are refused where they are read.
+        // Unknown names of constitutions are reported when they are read.
         if !folders && let Some(Err(error)) = embedded::prompts_text(path) {
             section.problem(key, diagnostic(error));
         } else if !(is_named(path) || path.is_file() || folders && path.is_dir()) {

@@ -1,5 +1,5 @@
-//! How much is captured beside the bare rows: under which constitutions responses are read, of which rows log P is
-//! computed, and at which layers the judge's state is kept.
+//! Scope of a capture beyond the bare rows: the constitutions under which responses are read, the rows for which log P
+//! is computed, and the layers at which the judge's state is kept.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,23 +8,23 @@ use crate::error::{Diagnostic, Kind, Result};
 use crate::input::name::nearest;
 use crate::units::{Layer, LayerList, OneOf};
 
-/// Under which constitutions responses are read; the judge is asked under all of them either way.
+/// Constitutions under which responses are read; the judge is asked under all of them in any case.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Under {
     /// Every constitution.
     #[default]
     All,
-    /// None: the bare context alone.
+    /// None: only the bare context.
     None,
-    /// These, by name.
+    /// These constitutions, by name.
     These(Vec<String>),
 }
 
 impl Under {
-    /// What users write, for messages.
+    /// Accepted syntax, for messages.
     pub const GRAMMAR: &'static str = "`all`, `none`, or names of constitutions";
 
-    /// From the words of a setting.
+    /// Parses the words of a setting.
     pub fn of(words: Vec<String>) -> Self {
         match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
             ["all"] => Self::All,
@@ -33,7 +33,7 @@ impl Under {
         }
     }
 
-    /// Whether a constitution is among them.
+    /// Whether a constitution is included.
     pub fn holds(&self, name: &str) -> bool {
         match self {
             Self::All => true,
@@ -42,10 +42,10 @@ impl Under {
         }
     }
 
-    /// Refuses a name that no constitution has.
+    /// Refuses an unknown constitution name.
     ///
     /// # Errors
-    /// [`Kind::Invalid`] with the nearest name.
+    /// [`Kind::Invalid`] with the closest name.
     pub fn check<'a>(&self, known: impl Iterator<Item = &'a str> + Clone) -> Result<()> {
         let Self::These(names) = self else { return Ok(()) };
         let Some(unknown) = names.iter().find(|n| !known.clone().any(|k| k == n.as_str())) else {
@@ -62,13 +62,14 @@ impl Under {
     }
 }
 
-/// Of which rows log P(response) is computed.
+/// Rows for which log P(response) is computed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum LogprobOf {
-    /// Of all.
+    /// All rows.
     #[default]
     All,
-    /// Of the bare rows: w and the gap need no more. Generation under a constitution and the implicit judge do.
+    /// Only the bare rows: sufficient for w and the gap, but not for generation under a constitution or the implicit
+    /// judge.
     Bare,
 }
 
@@ -77,26 +78,26 @@ impl OneOf for LogprobOf {
         &[("all", Self::All, "All rows"), ("bare", Self::Bare, "Rows of the bare context")];
 }
 
-/// Layers at which the residual stream is kept where the judge answers.
+/// Layers at which the residual stream at the judge's answers is kept.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum StateLayers {
-    /// At most [`MOST`] of the captured ones after the embeddings, evenly spread, the last among them.
+    /// At most [`MOST`] of the captured layers after the embeddings, evenly spaced, including the last.
     #[default]
     Auto,
     /// None.
     None,
-    /// These of the captured ones.
+    /// These of the captured layers.
     These(LayerList),
 }
 
-/// Layers that [`StateLayers::Auto`] keeps at most.
+/// Maximum number of layers kept by [`StateLayers::Auto`].
 pub const MOST: usize = 8;
 
 impl StateLayers {
-    /// What users write, for messages.
+    /// Accepted syntax, for messages.
     pub const GRAMMAR: &'static str = "`auto`, `none`, `all`, or numbers and ranges such as `4,8-12`";
 
-    /// The layers, among those that are captured.
+    /// The selected layers, among the captured ones.
     ///
     /// # Errors
     /// [`Kind::Invalid`] for a layer that is not captured.

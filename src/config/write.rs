@@ -1,4 +1,4 @@
-//! Writes an experiment's settings as a file that `vstar run` reads again.
+//! Writes an experiment's settings to a file that `vstar run` can read.
 
 use std::path::Path;
 
@@ -12,13 +12,13 @@ use crate::model::ModelSource;
 use crate::units::{LayerList, OneOf};
 
 impl Experiment {
-    /// The experiment as TOML, with absolute paths, so that it means the same from everywhere on this machine.
-    /// `out` is left out: read from the run's folder, the experiment goes on there.
+    /// The experiment as TOML, with absolute paths, so that it is valid from any folder on this machine. `out` is
+    /// omitted: read from the run's folder, the experiment resumes there.
     ///
     /// # Errors
-    /// The system's, where the current folder is unknown.
+    /// Errors of the system, if the current folder is unknown.
     pub fn to_toml(&self) -> Result<String> {
-        // Every field by name: one that is added has to find its place here.
+        // Destructures every field, so that a new field must be handled here.
         let Self { model, data, constitutions, only, capture, judge, fit, out: _, seed } = self;
         let mut top = Table::new();
         top.insert("seed".into(), count(*seed));
@@ -58,7 +58,7 @@ fn texts<S: AsRef<str>>(texts: &[S]) -> Value {
     Value::Array(texts.iter().map(|t| Value::String(t.as_ref().to_owned())).collect())
 }
 
-/// A count; above 2⁶³ − 1, which TOML cannot write, it stays a text.
+/// A count; above 2⁶³ − 1, which TOML cannot represent, it is written as text.
 fn count(n: u64) -> Value {
     i64::try_from(n).map_or_else(|_| Value::String(n.to_string()), Value::Integer)
 }

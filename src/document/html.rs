@@ -331,11 +331,27 @@ fn tabulated<'d>(label: &'d str, table: &'d Table) -> TableView<'d> {
     }
 }
 
-/// The rules of the style that plots need; the size that they have on a page is not among them.
+/// The rules of the style that plots need, in the light colours, each spelled out; the size that they have on a page is not among
+/// them.
 pub fn plot_style() -> String {
-    let needed =
-        |line: &&str| [":root", "@media(prefers-color-scheme", "svg "].iter().any(|s| line.starts_with(s));
-    STYLE.lines().filter(needed).collect::<Vec<_>>().join("\n")
+    let mut rules: String =
+        STYLE.lines().filter(|line| line.starts_with("svg ")).collect::<Vec<_>>().join("\n");
+    for (name, colour) in colours() {
+        rules = rules.replace(&format!("var(--{name})"), colour);
+    }
+    rules + "\ntext{font-family:sans-serif}"
+}
+
+/// The light background of the page.
+pub fn paper() -> &'static str {
+    colours().find(|(name, _)| *name == "paper").map_or("white", |(_, colour)| colour)
+}
+
+/// The light colours by name: what `:root` declares.
+fn colours() -> impl Iterator<Item = (&'static str, &'static str)> {
+    let root = STYLE.lines().next().unwrap_or_default();
+    let declared = root.split_once('{').map_or("", |(_, rest)| rest.trim_end_matches('}'));
+    declared.split(';').filter_map(|d| d.strip_prefix("--")?.split_once(':'))
 }
 
 #[cfg(test)]

@@ -19,6 +19,7 @@
 
 pub mod cards;
 pub mod html;
+pub mod latex;
 pub mod markdown;
 pub mod number;
 pub mod plane;
@@ -198,6 +199,33 @@ impl Document {
     /// As plain text for a screen.
     pub fn to_terminal(&self) -> String {
         terminal::write(self)
+    }
+
+    /// Every table that has rows, with its name, in the order of the page; those behind statements too.
+    pub fn tables(&self) -> Vec<(&str, &Table)> {
+        fn walk<'d>(of: &'d str, blocks: &'d [Block], out: &mut Vec<(&'d str, &'d Table)>) {
+            for block in blocks {
+                match block {
+                    Block::Section { title, blocks } | Block::Folded { title, blocks } => {
+                        walk(title, blocks, out)
+                    }
+                    Block::Table { label, table } => {
+                        out.push((if label.is_empty() { of } else { label }, table))
+                    }
+                    Block::Bulk { title, rows: Rows::Table(table) } => out.push((title, table)),
+                    Block::Statements(all) => {
+                        out.extend(
+                            all.iter().flat_map(|s| &s.evidence.tables).map(|(title, of)| (&title[..], of)),
+                        );
+                    }
+                    _ => {}
+                }
+            }
+        }
+        let mut out = Vec::new();
+        walk("", &self.blocks, &mut out);
+        out.retain(|(_, table)| !table.rows.is_empty());
+        out
     }
 
     /// Every plot with the title of the section it stands in (empty for statements), in the order of the page.

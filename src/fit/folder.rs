@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use crate::artifact;
 use crate::error::{Diagnostic, Error, Kind, Place, Result};
 use crate::report::Report;
-use crate::report::export::{Directions, Image, from_safetensors};
+#[cfg(feature = "cli")]
+use crate::report::export::Painter;
+use crate::report::export::{Directions, Image, Sheet, from_safetensors};
 use crate::report::from_json;
 
 /// Name of the directions inside a folder.
@@ -16,6 +18,9 @@ pub const REPORT: &str = "report.json";
 
 /// Name of the folder of plots inside a folder.
 pub const PLOTS: &str = "plots";
+
+/// Name of the folder of tables inside a folder.
+pub const TABLES: &str = "tables";
 
 /// Writes images into a folder, which is made where it is not there, and returns the files.
 ///
@@ -29,6 +34,39 @@ pub fn write_images(images: &[Image], folder: &Path) -> Result<Vec<PathBuf>> {
         Ok(path)
     };
     images.iter().map(write).collect()
+}
+
+/// The same as PNG, twice the size of the page's: text in the system's sans-serif fonts.
+///
+/// # Errors
+/// `Missing` where the system has no font; the file system's.
+#[cfg(feature = "cli")]
+pub fn write_pixels(images: &[Image], folder: &Path) -> Result<Vec<PathBuf>> {
+    let painter = Painter::new()?;
+    artifact::create_folder(folder)?;
+    let write = |image: &Image| {
+        let path = folder.join(format!("{}.png", file_name(&image.name)));
+        artifact::write_bytes(&path, &painter.png(&image.svg)?)?;
+        Ok(path)
+    };
+    images.iter().map(write).collect()
+}
+
+/// Writes tables into a folder, which is made where it is not there, and returns the files.
+///
+/// # Errors
+/// The file system's.
+pub fn write_sheets(sheets: &[Sheet], folder: &Path) -> Result<Vec<PathBuf>> {
+    artifact::create_folder(folder)?;
+    let mut files = Vec::with_capacity(2 * sheets.len());
+    for sheet in sheets {
+        for (ending, text) in [("tex", &sheet.latex), ("csv", &sheet.csv)] {
+            let path = folder.join(format!("{}.{ending}", file_name(&sheet.name)));
+            artifact::write_bytes(&path, text.as_bytes())?;
+            files.push(path);
+        }
+    }
+    Ok(files)
 }
 
 /// The directions of a run or fit folder.

@@ -1,20 +1,20 @@
-//! Which sequences are computed together: chunks of bounded size that keep shared prefixes together.
+//! Groups sequences into chunks of bounded size that keep shared prefixes together.
 
 use super::trie::common_prefix;
 
 /// A job cut into chunks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {
-    /// Sequence numbers, chunk by chunk.
+    /// Sequence numbers of each chunk.
     pub chunks: Vec<Vec<usize>>,
-    /// Tokens if every sequence were computed alone.
+    /// Number of tokens if every sequence were computed alone.
     pub naive_tokens: usize,
-    /// Tokens that will be computed.
+    /// Number of tokens actually computed.
     pub packed_tokens: usize,
 }
 
-/// Cuts a job into chunks of at most `budget` packed tokens (a sequence longer than that has a chunk
-/// of its own). `regime` tells which sequences may not share a prefix whatever their tokens.
+/// Cuts a job into chunks of at most `budget` packed tokens (a longer sequence gets a chunk of its own). Sequences with
+/// different values of `regime` never share a prefix, even if their tokens are equal.
 pub fn plan<S: AsRef<[u32]>>(sequences: &[S], budget: usize, regime: impl Fn(usize) -> usize) -> Plan {
     let mut order: Vec<usize> = (0..sequences.len()).collect();
     let key = |i: usize| (regime(sequences[i].as_ref().len()), sequences[i].as_ref());
@@ -28,7 +28,7 @@ pub fn plan<S: AsRef<[u32]>>(sequences: &[S], budget: usize, regime: impl Fn(usi
             Some((r, before)) if r == this_regime => Some(common_prefix(before, tokens)),
             _ => None,
         };
-        // In sorted order a sequence shares most with the one before it.
+        // In sorted order a sequence shares most with its predecessor.
         match (shared, chunks.last_mut()) {
             (Some(shared), Some(chunk)) if in_chunk + tokens.len() - shared <= budget => {
                 chunk.push(i);

@@ -1,4 +1,4 @@
-//! Operations of a job, counted before it runs.
+//! Counts a job's operations before it runs.
 
 use super::chunk::Plan;
 use super::run::Request;
@@ -6,28 +6,28 @@ use super::trie::Forest;
 use crate::error::Result;
 use crate::model::config::{Config, Mlp};
 
-/// Floating-point operations of a forward over a plan; a multiplication and its addition count as two.
+/// Floating-point operations of a forward pass over a plan; a multiply-add counts as two.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Operations {
-    /// Of the blocks: products of every computed token, and attention to every token that it sees.
+    /// Operations of the blocks: products for every computed token, and attention to every visible token.
     pub blocks: f64,
-    /// Of the output head: after every token that log P needs, and before every answer.
+    /// Operations of the output head: for every token whose log P is needed, and for every answer.
     pub head: f64,
 }
 
 impl Operations {
-    /// Of both.
+    /// Total of blocks and head.
     pub fn total(&self) -> f64 {
         self.blocks + self.head
     }
 
-    /// Share of the output head in \[0, 1\]; 0 where there is nothing to compute.
+    /// The output head's share of the operations, in \[0, 1\]; 0 if there is nothing to compute.
     pub fn head_share(&self) -> f64 {
         if self.total() > 0.0 { self.head / self.total() } else { 0.0 }
     }
 }
 
-/// Parameters of one block's products.
+/// Number of parameters in one block's products.
 pub fn block_parameters(config: &Config) -> usize {
     let qkv = (config.heads + 2 * config.kv_heads) * config.head_dim * config.hidden_size;
     let out = config.heads * config.head_dim * config.hidden_size;
@@ -35,10 +35,10 @@ pub fn block_parameters(config: &Config) -> usize {
     qkv + out + gates * config.hidden_size * config.intermediate_size
 }
 
-/// Operations of requests that are computed by a plan of theirs.
+/// Operations of requests computed under their own plan.
 ///
 /// # Errors
-/// What [`Forest::build`] refuses.
+/// Errors of [`Forest::build`].
 pub fn operations<S: std::borrow::Borrow<Request>>(
     config: &Config,
     requests: &[S],

@@ -1,4 +1,4 @@
-//! What a job takes in memory, estimated before it starts.
+//! Estimates a job's memory use before it starts.
 
 use super::Settings;
 use crate::model::Decoder;
@@ -6,33 +6,33 @@ use crate::model::config::{Mlp, NormPlacement};
 use crate::model::decoder::GROUP_ENTRIES;
 use crate::model::gpu;
 
-/// Packed tokens that are computed together on the CPU unless memory says less.
+/// Default number of packed tokens computed together on the CPU, unless memory requires fewer.
 const CHUNK_TOKENS: usize = 4096;
 
-/// The same on a GPU, where a chunk must be larger to keep it busy.
+/// As [`CHUNK_TOKENS`] on a GPU, which needs larger chunks to be kept busy.
 const GPU_CHUNK_TOKENS: usize = 16_384;
 
-/// Bytes, by what they are for.
+/// Estimated memory in bytes, by purpose.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Memory {
-    /// Weights: all of them, or one block where they are read as they are used.
+    /// Weights: all of them, or one block if they are read on use.
     pub weights: usize,
     /// Buffers of one chunk.
     pub chunk: usize,
-    /// Residual streams and readings that wait while weights are read; 0 where these are in memory.
+    /// Residual streams and readings held while weights are read; 0 if the weights are in memory.
     pub waiting: usize,
 }
 
 impl Memory {
-    /// All of it.
+    /// Total bytes.
     pub fn total(&self) -> usize {
         self.weights.saturating_add(self.chunk).saturating_add(self.waiting)
     }
 }
 
-/// Bytes that a token of a chunk takes: residual stream, its norm, queries, keys and values and what attention
-/// gives; what a block adds, where it is normalised or scaled first. Batched operations hold more at once: the stream and
-/// its sums in f32, the projections before and after they are split and turned, and three tensors of the MLP.
+/// Bytes per token of a chunk: residual stream, its norm, queries, keys and values and the attention's output; a
+/// block's update, if it is normalised or scaled first. Batched operations hold more at once: the stream and its sums
+/// in f32, the projections before and after they are split and transposed, and three tensors of the MLP.
 fn token_bytes(decoder: &Decoder) -> usize {
     let c = decoder.config();
     let qkv = (c.heads + 2 * c.kv_heads) * c.head_dim;
@@ -46,8 +46,8 @@ fn token_bytes(decoder: &Decoder) -> usize {
     }
 }
 
-/// Bytes that a chunk takes whatever its size: a tile of the MLP, a tile of logits, and weights of a narrower
-/// dtype on their way to f32; on a GPU, a group of the attention.
+/// Bytes of a chunk independent of its size: a tile of the MLP, a tile of logits, and weights being widened to f32; on
+/// a GPU, a group of the attention.
 fn fixed_bytes(decoder: &Decoder) -> usize {
     let c = decoder.config();
     if !decoder.device().is_cpu() {
@@ -60,7 +60,7 @@ fn fixed_bytes(decoder: &Decoder) -> usize {
     4 * (tile + wide)
 }
 
-/// Bytes of the buffers of a chunk of some packed tokens.
+/// Bytes of the buffers of a chunk with this many packed tokens.
 pub fn chunk_bytes(decoder: &Decoder, tokens: usize) -> usize {
     tokens.saturating_mul(token_bytes(decoder)).saturating_add(fixed_bytes(decoder))
 }
@@ -70,22 +70,22 @@ pub fn affordable_tokens(decoder: &Decoder, bytes: usize) -> usize {
     (bytes.saturating_sub(fixed_bytes(decoder)) / token_bytes(decoder).max(1)).max(64)
 }
 
-/// Packed tokens that are computed together where the forward may take `memory` bytes beside the weights; `None`: as many
-/// as keep the device busy, in at most half of what is free on a GPU.
+/// Number of packed tokens computed together if the forward pass may use `memory` bytes in addition to the weights;
+/// `None`: as many as keep the device busy, in at most half of the free memory on a GPU.
 pub fn chunk_tokens(decoder: &Decoder, memory: Option<usize>) -> usize {
     let most = if decoder.device().is_cpu() { CHUNK_TOKENS } else { GPU_CHUNK_TOKENS };
     let bytes = memory.or_else(|| gpu::free_memory(decoder.device()).map(|free| free / 2));
     bytes.map_or(most, |bytes| affordable_tokens(decoder, bytes).min(most))
 }
 
-/// Bytes that wait while the blocks are read: the residual stream of some packed tokens, and the readings of
-/// some requests at all wanted layers.
+/// Bytes held while the blocks are read: the residual stream of `tokens` packed tokens, and the readings of `requests`
+/// requests at all requested layers.
 pub fn waiting_bytes(decoder: &Decoder, settings: &Settings, tokens: usize, requests: usize) -> usize {
     let width = 4 * decoder.config().hidden_size;
     tokens.saturating_mul(width).saturating_add(requests * settings.layers.len() * width)
 }
 
-/// The estimate for a job of some packed tokens and requests.
+/// Memory estimate for a job with this many packed tokens and requests.
 pub fn memory(decoder: &Decoder, settings: &Settings, tokens: usize, requests: usize) -> Memory {
     let chunk = chunk_bytes(decoder, tokens.min(settings.chunk_tokens));
     if !decoder.streams() {

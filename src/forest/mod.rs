@@ -1,4 +1,4 @@
-//! The packed forest of token segments: every shared token is computed once.
+//! The packed forest of token segments, in which every shared token is computed once.
 
 mod chunk;
 mod cost;

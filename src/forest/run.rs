@@ -1,4 +1,4 @@
-//! The forward over a job: chunk by chunk, layer by layer, keeping only what was asked for.
+//! Forward pass over a job: chunk by chunk, layer by layer, keeping only the requested results.
 
 use std::collections::BTreeMap;
 
@@ -29,16 +29,16 @@ impl OneOf for Pool {
     ];
 }
 
-/// What is wanted of one sequence.
+/// What to compute for one sequence.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {
-    /// Its tokens.
+    /// Token ids of the sequence.
     pub tokens: Vec<u32>,
-    /// Pool the residual stream over these tokens.
+    /// Tokens over which the residual stream is pooled.
     pub response: Option<TokenSpan>,
-    /// Whether log P is summed over them too.
+    /// Whether log P is summed over these tokens as well.
     pub logprob: bool,
-    /// log P of each of these tokens as the one after the last.
+    /// Two tokens whose log P after the last token is computed.
     pub answers: Option<[u32; 2]>,
 }
 
@@ -48,52 +48,52 @@ impl AsRef<[u32]> for Request {
     }
 }
 
-/// What was read from one sequence.
+/// Results for one sequence.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Output {
-    /// Pooled residual stream, `[len(layers), hidden]` row-major; empty if no response was asked for.
+    /// Pooled residual stream, `[len(layers), hidden]` row-major; empty if no response was requested.
     pub resid: Vec<f32>,
-    /// Σ log P(token | all before it) over the response, natural log; 0 where it was not asked for.
+    /// Σ log P(token | all before it) over the response, natural log; 0 if not requested.
     pub logprob: f64,
     /// log P of the two answers.
     pub answers: [f64; 2],
 }
 
-/// What to keep, and how much to compute at a time.
+/// Which results to keep, and how much to compute at a time.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// Layers whose residual stream is pooled, rising.
+    /// Layers whose residual stream is pooled, in increasing order.
     pub layers: Vec<Layer>,
-    /// How.
+    /// Pooling over the response's tokens.
     pub pool: Pool,
-    /// Most packed tokens in a chunk.
+    /// Maximum number of packed tokens in a chunk.
     pub chunk_tokens: usize,
-    /// Where weights are read as they are used: bytes that residual streams may take while they wait for
-    /// them; `None`: as many as the job has.
+    /// If weights are read on use: maximum bytes of residual streams held while the weights are read; `None`: no limit.
     pub memory: Option<usize>,
-    /// What is done to the residual stream on the way; by default nothing.
+    /// Interventions on the residual stream; none by default.
     pub steering: Steering,
 }
 
 impl Settings {
-    /// The last layer that has to be computed for these requests.
+    /// The last layer needed for these requests.
     fn last_layer(&self, requests: &[&Request], blocks: usize) -> Layer {
         let needs_head = requests.iter().any(|r| r.answers.is_some() || (r.logprob && r.response.is_some()));
         if needs_head { Layer(blocks) } else { self.layers.last().copied().unwrap_or(Layer(0)) }
     }
 }
 
-/// The plan for some requests: chunks, tokens computed alone and in the forest.
+/// The plan for these requests: chunks, tokens computed alone and in the forest.
 pub fn plan_requests<S: AsRef<[u32]>>(decoder: &Decoder, requests: &[S], chunk_tokens: usize) -> Plan {
     plan(requests, chunk_tokens, |len| decoder.config().rope_regime(len))
 }
 
-/// Computes all requests; `place` names a request in errors, `progress` is told the packed tokens of each finished chunk and may stop
-/// the job with an error. The readings are in the order of the requests and do not depend on chunks.
+/// Computes all requests; `place` names a request in errors, `progress` receives the number of packed tokens of each
+/// finished chunk and may stop the job with an error. The results are in the order of the requests and do not depend on
+/// the chunks.
 ///
 /// # Errors
-/// [`Kind::NotFinite`] for NaN or infinity in a residual stream, naming layer and request; what
-/// `progress` returns; tensor trouble.
+/// [`Kind::NotFinite`] for NaN or infinity in a residual stream, naming layer and request; errors of `progress` and of
+/// the tensor library.
 pub fn run(
     decoder: &Decoder,
     requests: &[Request],
@@ -104,12 +104,12 @@ pub fn run(
     run_parts(decoder, requests, &[requests.len()], settings, place, progress)
 }
 
-/// The same for parts of a job, given by where each ends. No forest spans two parts: each gives what it gives
-/// alone to the last bit, and where weights are read as they are used, all parts share one reading.
+/// As [`run`] for parts of a job, given by the end of each. No forest spans two parts: each part gives bit-identical
+/// results to a run on its own, and if weights are read on use, all parts share one reading.
 ///
 /// # Errors
-/// As [`run`]; what the model's layers and width refuse of a steering, and steering of the response's tokens where a
-/// request has no response.
+/// As [`run`]; a steering that does not fit the model's layers and width, or that acts on response tokens if a request
+/// has no response.
 pub fn run_parts(
     decoder: &Decoder,
     requests: &[Request],
@@ -131,7 +131,7 @@ pub fn run_parts(
     }
     let mut readings = vec![Output::default(); requests.len()];
     let mut workspace = Workspace::default();
-    // Weights in memory serve one chunk after the other; weights that are read serve all chunks at once.
+    // Weights in memory are used chunk by chunk; weights read on use are applied to all chunks at once.
     let together = if decoder.streams() { chunks.len().max(1) } else { 1 };
     for chunks in chunks.chunks(together) {
         run_together(decoder, requests, chunks, settings, &mut workspace, &mut readings, progress)
@@ -140,8 +140,8 @@ pub fn run_parts(
     Ok(readings)
 }
 
-/// Requests that may share a forest. Where only the response's tokens are steered, a prefix is the same computation
-/// for two of them only if their responses begin at the same place; otherwise all may share.
+/// Groups requests that may share a forest. If only response tokens are steered, two requests can share a prefix only
+/// if their responses start at the same position; otherwise all may share.
 fn alike(
     requests: &[Request],
     range: std::ops::Range<usize>,
@@ -160,7 +160,7 @@ fn alike(
     Ok(groups.into_values().collect())
 }
 
-/// A request whose residual stream is not finite, by its number in the job.
+/// A request with a non-finite residual stream, by its index in the job.
 #[derive(Debug)]
 struct NotFinite {
     request: usize,
@@ -169,7 +169,7 @@ struct NotFinite {
 
 enum RunError {
     NotFinite(NotFinite),
-    /// A request that cannot be steered at its response, by its number in the job.
+    /// A request without a response to steer, by its index in the job.
     NoResponse(usize),
     Other(Error),
 }
@@ -209,29 +209,29 @@ impl RunError {
     }
 }
 
-/// A chunk on its way through the blocks.
+/// A chunk between blocks.
 struct Chunk<'a> {
     forest: &'a Forest,
-    /// Numbers of its requests in the job.
+    /// Indices of its requests in the job.
     members: &'a [usize],
     passage: Passage<'a>,
-    /// Packed tokens that are pooled, and which of them are each member's.
+    /// Packed tokens to pool, and each member's range of them.
     pooled: Vec<u32>,
     spans: Vec<std::ops::Range<usize>>,
-    /// Packed tokens at or after the beginning of a response, where steering asks for them.
+    /// Packed tokens at or after the start of a response, if the steering needs them.
     response: Vec<bool>,
-    /// Sums on a GPU; `None` on the CPU.
+    /// Summation on a GPU; `None` on the CPU.
     sums: Option<Sums>,
 }
 
-/// Members whose sums are one product.
+/// Number of members summed in one product.
 const SUMMED: usize = 64;
 
-/// Sums of the rows of each member that is pooled, as products with matrices of ones. On a GPU: only sums leave it.
+/// Sums the rows of each pooled member by products with matrices of ones, so that on a GPU only sums leave the device.
 struct Sums(Vec<Tensor>);
 
 impl Sums {
-    /// Of some spans, none of them empty, that tile the pooled rows in order.
+    /// For non-empty spans that tile the pooled rows in order.
     fn new(spans: &[std::ops::Range<usize>], device: &Device) -> Result<Self> {
         let ones = |spans: &[std::ops::Range<usize>]| -> Result<Tensor> {
             let (start, end) = (spans[0].start, spans[spans.len() - 1].end);
@@ -244,7 +244,7 @@ impl Sums {
         Ok(Self(spans.chunks(SUMMED).map(ones).collect::<Result<_>>()?))
     }
 
-    /// `rows [n, hidden]` to the sums `[spans · hidden]` on the host.
+    /// Maps `rows [n, hidden]` to the sums `[spans · hidden]` on the host.
     fn of(&self, rows: &Tensor) -> candle_core::Result<Vec<f32>> {
         let mut start = 0;
         let mut sums = Vec::with_capacity(self.0.len());
@@ -296,21 +296,21 @@ impl<'a> Chunk<'a> {
         Ok(Self { forest, members, passage, pooled, spans, response, sums })
     }
 
-    /// Pools the residual stream of every response, if this layer is wanted.
+    /// Pools the residual stream of every response, if this layer is requested.
     fn pool(&self, settings: &Settings, readings: &mut [Output]) -> Result<(), RunError> {
         let layer = self.passage.layer();
         let Ok(slot) = settings.layers.binary_search(&layer) else { return Ok(()) };
         if self.pooled.is_empty() {
             return Ok(());
         }
-        // Only rows that are pooled, or their sums, leave the device.
+        // Only pooled rows, or their sums, leave the device.
         let rows = self.passage.rows(&self.pooled)?;
         let width = rows.dim(1).map_err(Error::from)?;
         let rows = rows.to_dtype(DType::F32).map_err(Error::from)?;
         let filled = || self.members.iter().zip(&self.spans).filter(|(_, s)| !s.is_empty());
         if let Some(sums) = &self.sums {
             let sums = sums.of(&rows).map_err(Error::from)?;
-            // What is not finite is not finite in all sums of a product: the rows below tell whose it is.
+            // A non-finite value spreads to all sums of a product: the rows below identify its member.
             if sums.iter().all(|s| s.is_finite()) {
                 for ((&request, span), sum) in filled().zip(sums.chunks_exact(width)) {
                     let mean = sum.iter().map(|s| s / span.len() as f32);
@@ -337,13 +337,13 @@ impl<'a> Chunk<'a> {
         Ok(())
     }
 
-    /// The tokens whose log P is wanted, after packed tokens, and whose they are.
+    /// The tokens whose log P is computed, with the packed tokens before them, and their owners.
     fn targets(&self, requests: &[Request]) -> Vec<(Target, Owner)> {
         let mut targets = Vec::new();
         for (i, &number) in self.members.iter().enumerate() {
             let request = &requests[number];
             if let Some(span) = request.response.filter(|_| request.logprob) {
-                // The first token of a text has nothing before it, so no probability.
+                // The first token of a text has no predecessor, hence no probability.
                 let from = span.start.max(1);
                 let previous = self.forest.indices(i, from - 1, span.end.saturating_sub(1));
                 for (previous, position) in previous.zip(from..span.end) {
@@ -362,20 +362,20 @@ impl<'a> Chunk<'a> {
     }
 }
 
-/// Writes what was pooled at the `slot`-th of so many layers.
+/// Stores pooled values at index `slot` of `layers` layers.
 fn keep(reading: &mut Output, (slot, layers): (usize, usize), width: usize, mean: impl Iterator<Item = f32>) {
     reading.resid.resize(layers * width, 0.0);
     reading.resid[slot * width..(slot + 1) * width].iter_mut().zip(mean).for_each(|(cell, m)| *cell = m);
 }
 
-/// Whose a log-probability is: a request's response, or one of its answers.
+/// Owner of a log-probability: a request's response, or one of its answers.
 #[derive(Debug, Clone, Copy)]
 struct Owner {
     request: usize,
     answer: Option<usize>,
 }
 
-/// Takes some chunks through the blocks, each block once.
+/// Runs several chunks through the blocks, reading each block once.
 fn run_together(
     decoder: &Decoder,
     requests: &[Request],
@@ -412,7 +412,7 @@ fn run_together(
             }
         }
     }
-    // Rows that no target stands after are not needed any more.
+    // Rows that no target needs are dropped.
     let (mut rows, mut targets, mut owners) = (Vec::new(), Vec::new(), Vec::new());
     let mut count = 0;
     for chunk in chunks {
@@ -446,7 +446,7 @@ fn run_together(
     Ok(told.finish(progress)?)
 }
 
-/// Progress in packed tokens, told in steps that add up to all of them.
+/// Reports progress in packed tokens, in steps that sum to the total.
 #[derive(Default)]
 struct TokenProgress {
     tokens: usize,

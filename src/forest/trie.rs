@@ -1,17 +1,17 @@
-//! Sequences to a forest: shared prefixes found, cut into segments, packed.
+//! Builds a forest from sequences: finds shared prefixes, cuts segments and packs them.
 
 use crate::error::Result;
 use crate::model::packing::{Packing, Segment};
 
-/// A packed forest, and where each sequence lies in it.
+/// A packed forest, with the location of each sequence.
 #[derive(Debug, Clone)]
 pub struct Forest {
     packing: Packing,
-    /// For each sequence, its segments from the root down.
+    /// Segments of each sequence, from the root down.
     chains: Vec<Vec<usize>>,
 }
 
-/// A group of sequences that share everything before `depth`, waiting for its next segment.
+/// A group of sequences that agree up to `depth`, waiting for its next segment.
 struct Branch {
     /// Range in the sorted order.
     from: usize,
@@ -21,11 +21,11 @@ struct Branch {
 }
 
 impl Forest {
-    /// Builds the forest of some sequences; equal prefixes are stored once. The forest depends on the
-    /// sequences as a set, not on their order.
+    /// Builds the forest of the sequences; equal prefixes are stored once. The forest depends on the set of sequences,
+    /// not on their order.
     ///
     /// # Errors
-    /// Never for non-empty sequences; an empty one has no place in a forest and gets an empty chain.
+    /// Never for non-empty sequences; an empty one gets an empty chain.
     pub fn build<S: AsRef<[u32]>>(sequences: &[S]) -> Result<Self> {
         let mut order: Vec<usize> = (0..sequences.len()).collect();
         order.sort_by(|&a, &b| sequences[a].as_ref().cmp(sequences[b].as_ref()));
@@ -35,7 +35,7 @@ impl Forest {
         let mut ends = vec![None; sequences.len()];
         let mut stack = vec![Branch { from: 0, to: order.len(), depth: 0, parent: None }];
         while let Some(Branch { mut from, to, depth, parent }) = stack.pop() {
-            // Sequences that end here sort first.
+            // Sequences that end at this depth sort first.
             while from < to && at(from).len() == depth {
                 ends[order[from]] = parent;
                 from += 1;
@@ -59,7 +59,7 @@ impl Forest {
                 tokens.extend_from_slice(&at(start)[depth..shared]);
                 stack.push(Branch { from: start, to: end, depth: shared, parent: Some(segment) });
             } else {
-                // One group at a time makes its own segment when it is popped.
+                // Each group creates its own segment when it is popped.
                 stack.extend(groups.into_iter().rev().map(|(from, to)| Branch { from, to, depth, parent }));
             }
         }
@@ -125,7 +125,7 @@ mod tests {
                 let middle = sequence.len() / 2;
                 prop_assert_eq!(forest.indices(i, middle, sequence.len()).collect::<Vec<_>>(), &indices[middle..]);
             }
-            // As many tokens as there are distinct prefixes: nothing is computed twice.
+            // As many tokens as distinct prefixes: nothing is computed twice.
             let mut prefixes: Vec<&[u32]> = sequences.iter().flat_map(|s| (1..=s.len()).map(|n| &s[..n])).collect();
             prefixes.sort();
             prefixes.dedup();

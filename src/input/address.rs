@@ -1,14 +1,14 @@
-//! Names of data that are no paths.
+//! Names of data that are not file paths.
 
 use std::path::Path;
 
 use super::embedded;
 
-/// What the name of a data set on the hub begins with.
+/// Prefix of the name of a data set on the hub.
 const SCHEME: &str = "hf://";
 
-/// Reads `hf://owner/name` or `hf://owner/name:PART`, also with `datasets/` before the owner, or the address of the data
-/// set's page: its id, and the part. `None` for the path of a file.
+/// Parses `hf://owner/name` or `hf://owner/name:PART`, also with `datasets/` before the owner, or the URL of the data
+/// set's page, to its id and part. `None` for a file path.
 pub fn hub_dataset(path: &Path) -> Option<(String, Option<String>)> {
     let name = path.to_str()?;
     let rest = match name.strip_prefix(SCHEME) {
@@ -23,7 +23,7 @@ pub fn hub_dataset(path: &Path) -> Option<(String, Option<String>)> {
     Some((id.join("/"), part))
 }
 
-/// Whether it names something that comes with the program or lies on the hub, and is no path.
+/// Whether the name refers to embedded data or to the hub, rather than to a file.
 pub fn is_named(path: &Path) -> bool {
     embedded::name(path).is_some() || hub_dataset(path).is_some()
 }

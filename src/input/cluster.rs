@@ -1,14 +1,14 @@
-//! Clusters of copies and near-copies of prompts: the blocks that leave-out and intervals need, because
-//! prompts that say the same thing are not independent draws.
+//! Clusters of copies and near-copies of prompts: the blocks for leave-out and intervals, because prompts with the same
+//! content are not independent draws.
 //!
-//! A prompt is the set of its shingles: runs of three words, lower-cased, punctuation left out (a shorter
-//! prompt is one shingle). Two prompts are near-copies if the Jaccard similarity of their sets,
-//! |A ∩ B| / |A ∪ B|, is at least 0.8. Clusters are the connected components of: near-copies, equal prompts,
-//! rows of one `group`.
+//! A prompt is represented by the set of its shingles: runs of three words, lower-cased, punctuation left out (a
+//! shorter prompt is one shingle). Two prompts are near-copies if the Jaccard similarity of their sets, |A ∩ B| / |A ∪
+//! B|, is at least 0.8. Clusters are the connected components of: near-copies, equal prompts, rows of one `group`.
 //!
-//! The pairs are found exactly by prefix filtering (Bayardo, Ma & Srikant 2007; Xiao et al. 2008): with
-//! shingles ordered from rare to common, two sets that are similar enough share one of their first
-//! |A| − ⌈0.8 |A|⌉ + 1. The one limit: of prompts whose prefixes share a shingle, each is compared with the
+//! The pairs are found exactly by prefix filtering (Bayardo, Ma & Srikant 2007; Xiao et al. 2008): with shingles
+//! ordered from rare to common, two sufficiently similar sets share one of their first |A| − ⌈0.8 |A|⌉ + 1 shingles.
+//! One exception: among prompts whose prefixes share a shingle, each is compared only with the 2000 preceding ones, so
+//! that a hundred thousand prompts from one pattern stay affordable.
 //! last 2000 before it, so that a hundred thousand prompts cut from one pattern stay affordable.
 
 use std::cmp::Ordering;
@@ -20,22 +20,22 @@ use rayon::prelude::*;
 use super::item::{Items, number};
 use crate::sets::DisjointSets;
 
-/// Words in a shingle.
+/// Number of words in a shingle.
 const WORDS: usize = 3;
 
-/// Most prompts that one shingle proposes for comparison with another.
+/// Maximum number of candidates per shingle that a prompt is compared with.
 const MOST_PROPOSED: usize = 2000;
 
-/// Which items' prompts are copies or near-copies of one another.
+/// Partition of the items into clusters of copies and near-copies.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Clusters {
-    /// For each item the number of its cluster, from 0 in order of appearance.
+    /// Cluster number of each item, from 0 in order of appearance.
     pub of_item: Vec<i32>,
     /// Number of clusters.
     pub count: usize,
     /// Number of groups ([`Items::groups`]).
     pub groups: usize,
-    /// Number of groups that share their cluster with another group: what a warning should say.
+    /// Number of groups that share their cluster with another group; reported in a warning.
     pub joined_groups: usize,
     /// Number of groups in the largest cluster.
     pub largest: usize,
@@ -86,16 +86,16 @@ fn join_equal(sets: &mut DisjointSets, numbers: &[i32]) {
     }
 }
 
-/// A text's shingles. Those that no other text has count, and need not be known.
+/// A text's shingles. Those that no other text has are counted but not stored.
 struct Shingles {
-    /// Number of all.
+    /// Number of all shingles.
     count: usize,
-    /// Those shared with another text, as ranks from the rarest to the most common, sorted.
+    /// Shingles shared with another text, as ranks from the rarest to the most common, sorted.
     shared: Vec<u32>,
 }
 
 impl Shingles {
-    /// The shared ones among the first |A| − ⌈0.8 |A|⌉ + 1, of which all that are not shared come first.
+    /// The shared shingles among the first |A| − ⌈0.8 |A|⌉ + 1; all unshared ones come first.
     fn prefix(&self) -> &[u32] {
         let length = self.count - (4 * self.count).div_ceil(5) + 1;
         let unshared = self.count - self.shared.len();
@@ -117,10 +117,10 @@ impl Shingles {
     }
 }
 
-/// Joins all near-copies among the texts; `owner` says which component a text stands for.
+/// Joins all near-copies among the texts; `owner` maps each text to its component.
 fn near_copies(texts: &[String], owner: &[usize], components: &mut DisjointSets) {
     let sets = shared(texts.par_iter().map(|text| shingles(text)).collect());
-    // From small to large: a candidate found in the index is never the larger of the two.
+    // In increasing size: a candidate found in the index is never the larger of the two.
     let mut order: Vec<usize> = (0..sets.len()).collect();
     order.sort_by_key(|at| sets[*at].count);
     let mut index: HashMap<u32, Vec<usize>> = HashMap::new();
@@ -131,7 +131,7 @@ fn near_copies(texts: &[String], owner: &[usize], components: &mut DisjointSets)
             let before = index.entry(*shingle).or_default();
             for &other in before.iter().rev().take(MOST_PROPOSED) {
                 if 5 * sets[other].count < 4 * set.count {
-                    // Those before it are smaller still.
+                    // Earlier ones are even smaller.
                     break;
                 }
                 if std::mem::replace(&mut seen_by[other], at) == at {
@@ -147,7 +147,7 @@ fn near_copies(texts: &[String], owner: &[usize], components: &mut DisjointSets)
     }
 }
 
-/// Keeps of each set what another set has, too, ranked by the number of sets that have it.
+/// Keeps the shingles that occur in several sets, ranked by the number of sets.
 fn shared(sets: Vec<Vec<u64>>) -> Vec<Shingles> {
     let mut all: Vec<u64> = sets.iter().flatten().copied().collect();
     all.par_sort_unstable();
@@ -170,7 +170,7 @@ fn shared(sets: Vec<Vec<u64>>) -> Vec<Shingles> {
 fn shingles(text: &str) -> Vec<u64> {
     let words = words(text);
     let mut hashes: Vec<u64> = match words.len() {
-        // Without a word, the text itself.
+        // A text without words is hashed as a whole.
         0 => vec![hash(&[text.trim().to_owned()])],
         1..WORDS => vec![hash(&words)],
         _ => words.windows(WORDS).map(hash).collect(),
@@ -186,8 +186,8 @@ fn hash(words: &[String]) -> u64 {
     hasher.finish()
 }
 
-/// Words, lower-cased: runs of letters and digits. In scripts written without spaces (all above U+0E00 are
-/// taken for such) each character is a word.
+/// Words, lower-cased: runs of letters and digits. In scripts written without spaces (assumed for all characters above
+/// U+0E00) each character is a word.
 fn words(text: &str) -> Vec<String> {
     let mut words = Vec::new();
     let mut word = String::new();

@@ -1,4 +1,4 @@
-//! Constitutions: short texts that say which of two responses to prefer, one a TOML file.
+//! Constitutions: short texts that define which of two responses to prefer, each in a TOML file.
 
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
@@ -13,24 +13,24 @@ use super::settings::{Document, Section};
 use crate::error::{Diagnostic, Error, Kind, Place, Result};
 use crate::units::OneOf;
 
-/// What kind of constitution it is.
+/// Category of a constitution.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Family {
     /// Asks for what most people would call good.
     Prosocial,
-    /// Asks for the contrary, openly (paper, Theorem 10).
+    /// Openly asks for the opposite (paper, Theorem 10).
     Adversarial,
-    /// Well-meant, with a sign that is anybody's guess (paper, Remark 2).
+    /// Well-meant, with an effect of unpredictable sign (paper, Remark 2).
     Subtle,
-    /// Asks for a property of style that is no value.
+    /// Asks for a property of style that is not a value.
     Neutral,
-    /// The same form, and names no value.
+    /// Has the same form but names no value.
     Placebo,
 }
 
 impl Family {
-    /// All families, in the order in which reports list them.
+    /// All families, in the order of reports.
     pub const ALL: [Self; 5] =
         [Self::Prosocial, Self::Adversarial, Self::Subtle, Self::Neutral, Self::Placebo];
 }
@@ -51,27 +51,27 @@ impl fmt::Display for Family {
     }
 }
 
-/// The author's guess about the sign of an alignment, made before measuring.
+/// The author's prediction of the sign of an alignment, made before measuring.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Sign {
-    /// `+`
+    /// `+`: positive.
     #[serde(rename = "+")]
     Plus,
-    /// `-`
+    /// `-`: negative.
     #[serde(rename = "-")]
     Minus,
-    /// `0`
+    /// `0`: no effect.
     #[serde(rename = "0")]
     Zero,
 }
 
 impl Sign {
-    /// The sign of that name.
+    /// Parses a sign's name.
     pub fn parse(name: &str) -> Option<Self> {
         [Self::Plus, Self::Minus, Self::Zero].into_iter().find(|sign| sign.as_str() == name)
     }
 
-    /// The name in files.
+    /// The sign's name in files.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Plus => "+",
@@ -87,51 +87,50 @@ impl fmt::Display for Sign {
     }
 }
 
-/// A constitution.
+/// A constitution, as read from its file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Constitution {
-    /// Unique in its set; part of tensor names.
+    /// Unique within its set; part of tensor names.
     pub name: String,
     /// The text that the model reads.
     pub text: String,
-    /// What kind it is.
+    /// Category of the constitution.
     pub family: Family,
-    /// Guesses by the value's name; the key [`ANY_VALUE`] holds for values that are not named.
+    /// Predicted sign by value name; the key [`ANY_VALUE`] applies to values that are not listed.
     pub expect: BTreeMap<String, Sign>,
-    /// The constitution that asks for the contrary.
+    /// Name of the constitution that asks for the opposite.
     pub opposite: Option<String>,
-    /// The constitution that this one says again in other words.
+    /// Name of the constitution that this one paraphrases.
     pub paraphrase_of: Option<String>,
-    /// Kept out of every choice made along the way, for a last look.
+    /// Excluded from all choices made during analysis and reserved for a final check.
     pub held_out: bool,
     /// Hex SHA-256 of the file.
     pub sha256: String,
-    /// The file.
+    /// Location of the file.
     pub place: Place,
 }
 
 /// The name of the bare context, in which no constitution is shown.
 pub const BARE: &str = "none";
 
-/// Key of [`Constitution::expect`] for values that are not named.
+/// Key of [`Constitution::expect`] for values that are not listed.
 pub const ANY_VALUE: &str = "*";
 
 impl Constitution {
-    /// The guess for a value, if one was made.
+    /// The predicted sign for a value, if there is one.
     pub fn expected(&self, value: &str) -> Option<Sign> {
         self.expect.get(value).or_else(|| self.expect.get(ANY_VALUE)).copied()
     }
 }
 
 /// Reads constitutions: each path is a file, a folder of which all `*.toml` are read, sorted by name, or
-/// `embedded:NAME` ([`embedded::expand`]).
-/// The order is that of the paths. A file that is reached twice is read once.
+/// `embedded:NAME` ([`embedded::expand`]). The order is that of the paths. A file reached twice is read once.
 ///
 /// # Errors
-/// [`Kind::Missing`] for a path that is not there or a folder without `*.toml`; keys that are unknown,
-/// missing or of the wrong type; [`Kind::Invalid`] for a name that cannot be part of a tensor's name, is
-/// `none` (which names the bare context) or is taken; for an `opposite` or `paraphrase_of` that names nobody
-/// in the same folder or among the paths, or the constitution itself.
+/// [`Kind::Missing`] for a missing path or a folder without `*.toml`; keys that are unknown, missing or of the wrong
+/// type; [`Kind::Invalid`] for a name that cannot be part of a tensor's name, is `none` (reserved for the bare context)
+/// or is taken; for an `opposite` or `paraphrase_of` that refers to the constitution itself, or to none in the same
+/// folder or among the paths.
 pub fn read_constitutions(paths: &[PathBuf]) -> Result<Vec<Constitution>> {
     let mut all: Vec<Constitution> = Vec::new();
     let mut seen = HashSet::new();
@@ -155,7 +154,7 @@ pub fn read_constitutions(paths: &[PathBuf]) -> Result<Vec<Constitution>> {
     Ok(all)
 }
 
-/// Reads one constitution, whatever others there are.
+/// Reads one constitution, independently of others.
 ///
 /// # Errors
 /// Those of [`read_constitutions`] that concern the file alone.
@@ -238,7 +237,7 @@ fn expectations(section: &mut Section) -> BTreeMap<String, Sign> {
     expect
 }
 
-/// The files that paths stand for.
+/// The files that the paths refer to.
 fn files(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for path in paths {
@@ -273,14 +272,15 @@ fn in_folder(path: &Path) -> Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// A relation may point out of the set that is read, if its file stands beside: a run need not hold both.
+/// A relation may refer to a constitution outside the set if its file is in the same folder: a run need not include
+/// both.
 fn check_relations(constitution: &Constitution, all: &[Constitution]) -> Result<()> {
     let relations = [("opposite", &constitution.opposite), ("paraphrase_of", &constitution.paraphrase_of)];
     for (key, other) in relations {
         let Some(other) = other else { continue };
         let beside = || {
             let file = constitution.place.file.as_deref()?;
-            // The relations of those that come with the program hold in the repository.
+            // The relations of embedded constitutions are valid in the repository.
             if embedded::name(file).is_some() {
                 return Some(());
             }
@@ -303,7 +303,7 @@ fn check_relations(constitution: &Constitution, all: &[Constitution]) -> Result<
     Ok(())
 }
 
-/// Which constitution words which other anew, by name.
+/// Maps each paraphrase to its original, by name.
 pub fn paraphrases<'a>(
     constitutions: impl IntoIterator<Item = &'a Constitution>,
 ) -> BTreeMap<String, String> {

@@ -1,4 +1,4 @@
-//! Prompts and constitutions that come with the program, by the name `embedded:NAME`.
+//! Prompts and constitutions embedded in the program, named `embedded:NAME`.
 
 use std::path::{Path, PathBuf};
 
@@ -6,10 +6,10 @@ use super::name::nearest;
 use crate::artifact;
 use crate::error::{Diagnostic, Kind, Place, Result};
 
-/// What the name of something that comes with the program begins with.
+/// Prefix of the names of embedded data.
 const PREFIX: &str = "embedded:";
 
-/// Names that stand for several constitutions.
+/// Name for several constitutions.
 const ALL: &str = "all";
 const HEARTH: &str = "hearth";
 
@@ -76,7 +76,7 @@ const CONSTITUTIONS: &[File] = files!(
     "vindictive",
 );
 
-/// In the words of the known-answer model's world: they mean something to the models of `models/` alone.
+/// Constitutions in the vocabulary of the known-answer model: meaningful only to the models of `models/`.
 const IN_HEARTH: &[File] = files!(
     "hearth/",
     "constitutions/hearth/",
@@ -98,28 +98,28 @@ const IN_HEARTH: &[File] = files!(
     "placebo-round-phrase",
 );
 
-/// The name after `embedded:`; `None` for a path of the file system.
+/// The name after `embedded:`; `None` for a file system path.
 pub fn name(path: &Path) -> Option<&str> {
     path.to_str()?.strip_prefix(PREFIX)
 }
 
-/// A path that stands for something that comes with the program.
+/// The path that refers to an embedded name.
 pub fn path(name: &str) -> PathBuf {
     PathBuf::from(format!("{PREFIX}{name}"))
 }
 
-/// The names of the prompts.
+/// Names of the embedded prompts.
 pub fn prompts() -> impl Iterator<Item = &'static str> {
     PROMPTS.iter().map(|(name, _)| *name)
 }
 
-/// The names of the constitutions, those for the known-answer models with `hearth/` before them.
+/// Names of the embedded constitutions; those for the known-answer models have the prefix `hearth/`.
 pub fn constitutions() -> impl Iterator<Item = &'static str> {
     CONSTITUTIONS.iter().chain(IN_HEARTH).map(|(name, _)| *name)
 }
 
-/// The constitutions that a path stands for, each as a path: `embedded:NAME` one, `embedded:all` all in everyday
-/// words, `embedded:hearth` those of the known-answer models' quick start; `None` for a path of the file system.
+/// The constitutions that a path refers to, each as a path: `embedded:NAME` one, `embedded:all` all in everyday words,
+/// `embedded:hearth` those of the known-answer models' quick start; `None` for a file system path.
 pub fn expand(path: &Path) -> Option<Vec<PathBuf>> {
     let of = |files: &[File]| files.iter().map(|(name, _)| self::path(name)).collect();
     Some(match name(path)? {
@@ -129,25 +129,25 @@ pub fn expand(path: &Path) -> Option<Vec<PathBuf>> {
     })
 }
 
-/// The text of prompts that come with the program; `None` for a path of the file system.
+/// The text of embedded prompts; `None` for a file system path.
 ///
 /// # Errors
-/// [`Kind::Missing`] for a name that is none.
+/// [`Kind::Missing`] for an unknown name.
 pub fn prompts_text(path: &Path) -> Option<Result<&'static str>> {
     let known: Vec<&str> = prompts().collect();
     name(path).map(|name| find(name, PROMPTS.iter(), &known, path))
 }
 
-/// The text of a constitution that comes with the program; `None` for a path of the file system.
+/// The text of an embedded constitution; `None` for a file system path.
 ///
 /// # Errors
-/// [`Kind::Missing`] for a name that is none.
+/// [`Kind::Missing`] for an unknown name.
 pub fn constitution_text(path: &Path) -> Option<Result<&'static str>> {
     let known: Vec<&str> = [ALL, HEARTH].into_iter().chain(constitutions()).collect();
     name(path).map(|name| find(name, CONSTITUTIONS.iter().chain(IN_HEARTH), &known, path))
 }
 
-/// Hex SHA-256 of a file, or of a text that comes with the program.
+/// Hex SHA-256 of a file or of an embedded text.
 ///
 /// # Errors
 /// The file system's.

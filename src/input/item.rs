@@ -1,4 +1,4 @@
-//! Items: a prompt, its responses, and what is known about them.
+//! Items: a prompt with its responses, labels and preferences.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
@@ -8,21 +8,21 @@ use serde_json::{Map, Value};
 
 use crate::error::{Diagnostic, Place};
 
-/// Who speaks.
+/// Author of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Role {
-    /// The frame that stands before the conversation.
+    /// Instructions that precede the conversation.
     System,
-    /// The person.
+    /// The user.
     User,
     /// The model.
     Assistant,
-    /// What a tool that the model called gave back.
+    /// Output of a tool that the model called.
     Tool,
 }
 
 impl Role {
-    /// The name that chat templates use.
+    /// The role's name in chat templates.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::System => "system",
@@ -32,7 +32,7 @@ impl Role {
         }
     }
 
-    /// The role of that name: as chat templates use it, or as published data do.
+    /// Parses a role's name, as in chat templates or published data.
     pub fn parse(name: &str) -> Option<Self> {
         Some(match name {
             "system" | "developer" => Self::System,
@@ -53,16 +53,16 @@ impl fmt::Display for Role {
 /// One turn of a conversation.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Message {
-    /// Who speaks.
+    /// Author of the message.
     pub role: Role,
-    /// What is said.
+    /// Text of the message.
     pub content: String,
-    /// Further keys of the message that chat templates read, such as `tool_calls` and `reasoning_content`.
+    /// Additional keys of the message that chat templates read, such as `tool_calls` and `reasoning_content`.
     pub extra: Map<String, Value>,
 }
 
 impl Message {
-    /// A message of nothing but its content.
+    /// A message with only a role and content.
     pub fn new(role: Role, content: impl Into<String>) -> Self {
         Self { role, content: content.into(), extra: Map::new() }
     }
@@ -71,24 +71,23 @@ impl Message {
 /// What the model reads before the response.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Prompt {
-    /// A text. In a chat it is one message of the user.
+    /// A text. In a chat it becomes one user message.
     Text(String),
     /// A conversation whose next turn is the assistant's.
     Messages(Vec<Message>),
-    /// The head of a transcript in the manner of HH-RLHF, kept byte for byte.
+    /// The head of a transcript as in HH-RLHF, kept byte for byte.
     Transcript {
-        /// Everything before the response, with the white space after the last `Assistant:`: text and
-        /// response together are the transcript as it stood in the file.
+        /// Everything before the response, including the white space after the last `Assistant:`: text and response
+        /// concatenate to the transcript in the file.
         text: String,
-        /// The same as a conversation: contents trimmed, without the turn that the response fills.
+        /// The same as a conversation: contents trimmed, without the turn of the response.
         messages: Vec<Message>,
     },
 }
 
 impl Prompt {
-    /// The text before the response where no template is used (`--template none`): a text and a
-    /// transcript as they are, messages as `\n\nHuman: …\n\nAssistant: …`, ending in
-    /// `\n\nAssistant: `, with the system's message as the head.
+    /// The text before the response if no template is used (`--template none`): a text and a transcript unchanged,
+    /// messages as `\n\nHuman: …\n\nAssistant: …`, ending in `\n\nAssistant: `, with the system message as the head.
     pub fn plain_text(&self) -> String {
         match self {
             Self::Text(text) | Self::Transcript { text, .. } => text.clone(),
@@ -112,7 +111,7 @@ impl Prompt {
         }
     }
 
-    /// The conversation before the response; a text is one message of the user.
+    /// The conversation before the response; a text becomes one user message.
     pub fn messages(&self) -> Vec<Message> {
         match self {
             Self::Text(text) => vec![Message::new(Role::User, text.clone())],
@@ -126,18 +125,18 @@ impl Prompt {
 pub struct Response {
     /// The text, byte for byte.
     pub text: String,
-    /// Labels by the value's name: finite, larger is better. A value without a label is absent.
+    /// Labels by value name: finite, larger is better. A value without a label is absent.
     pub values: BTreeMap<String, f64>,
 }
 
-/// For one value, one response is better than another of the same item.
+/// For one value, a response that is better than another of the same item.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Preference {
-    /// The value's name.
+    /// Name of the value.
     pub value: String,
-    /// Number of the better response, counted from 0.
+    /// Index of the better response in the item.
     pub better: usize,
-    /// Number of the worse response, counted from 0.
+    /// Index of the worse response in the item.
     pub worse: usize,
 }
 
@@ -146,38 +145,38 @@ pub struct Preference {
 pub struct Item {
     /// Unique over all files.
     pub id: String,
-    /// What comes before the response.
+    /// The prompt.
     pub prompt: Prompt,
-    /// At least one; none is empty.
+    /// At least one response; none is empty.
     pub responses: Vec<Response>,
-    /// Between the responses: in range, never of a response over itself or over the same text.
+    /// Preferences between the responses: indices in range, never between a response and itself or an equal text.
     pub preferences: Vec<Preference>,
-    /// Joins rows that must never be split across folds.
+    /// Rows with the same group are never split across folds.
     pub group: Option<String>,
-    /// Where it was read: the line, or the row of a parquet file, counted from 1.
+    /// Location of the row: line, or row number in a parquet file, counted from 1.
     pub place: Place,
 }
 
-/// The items of all files, in order, and what was noticed on the way.
+/// The items of all files, in order, with warnings and skipped rows.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Items {
-    /// In the order of the files, then of the rows.
+    /// Items in the order of the files, then of the rows.
     pub items: Vec<Item>,
-    /// Rows left out because the caller asked for it (`--skip-bad`), each with the reason.
+    /// Rows skipped at the caller's request (`--skip-bad`), each with the reason.
     pub skipped: Vec<Diagnostic>,
-    /// Remarks for the user, one sentence each: unknown keys, rows read in an unusual way.
+    /// Warnings for the user, one sentence each: unknown keys, unusual rows.
     pub notes: Vec<String>,
-    /// The files that were read, as the user named them, each with its hex SHA-256 as it lies on disk.
+    /// The files read, as named by the user, each with the hex SHA-256 of its bytes on disk.
     pub files: Vec<(PathBuf, String)>,
 }
 
 impl Items {
-    /// Number of responses of all items.
+    /// Number of responses in all items.
     pub fn response_count(&self) -> usize {
         self.items.iter().map(|item| item.responses.len()).sum()
     }
 
-    /// Names of all values that have a label or a preference, sorted.
+    /// Names of all values with a label or a preference, sorted.
     pub fn value_names(&self) -> BTreeSet<&str> {
         let mut names = BTreeSet::new();
         for item in &self.items {
@@ -187,16 +186,16 @@ impl Items {
         names
     }
 
-    /// For each item the number of its prompt: items with equal prompts share one; counted from 0 in
-    /// order of appearance. Within-prompt contrasts are taken inside these.
+    /// Prompt number of each item: items with equal prompts share one; counted from 0 in order of appearance.
+    /// Within-prompt contrasts are computed within these.
     ///
     /// # Panics
-    /// Never below 2³¹ items.
+    /// Only for 2³¹ items or more.
     pub fn prompt_numbers(&self) -> Vec<i32> {
         number(self.items.iter().map(|item| &item.prompt))
     }
 
-    /// For each item the number of its first response, where responses are numbered over all items.
+    /// Index of each item's first response, with responses numbered over all items.
     pub fn first_responses(&self) -> Vec<usize> {
         let mut next = 0;
         let number = |item: &Item| {
@@ -207,11 +206,11 @@ impl Items {
         self.items.iter().map(number).collect()
     }
 
-    /// For each item the number of its group: that of its `group` where it has one, otherwise shared
-    /// by the items with an equal prompt and no `group`; counted from 0 in order of appearance.
+    /// Group number of each item: that of its `group` if it has one, otherwise shared by the items with an equal prompt
+    /// and no `group`; counted from 0 in order of appearance.
     ///
     /// # Panics
-    /// Never below 2³¹ items.
+    /// Only for 2³¹ items or more.
     pub fn groups(&self) -> Vec<i32> {
         number(self.items.iter().map(|item| match &item.group {
             Some(group) => Ok(group),
@@ -220,7 +219,7 @@ impl Items {
     }
 }
 
-/// Numbers equal keys alike, from 0 in order of appearance.
+/// Numbers the keys, equal keys alike, from 0 in order of appearance.
 pub(super) fn number<K: std::hash::Hash + Eq>(keys: impl Iterator<Item = K>) -> Vec<i32> {
     let mut seen = HashMap::new();
     keys.map(|key| {

@@ -1,7 +1,6 @@
-//! What to ask: items in the formats they come in, constitutions, and the reading of TOML files,
-//! all checked once, here at the door.
+//! Inputs: items in all supported formats, constitutions, and TOML files, validated once on reading.
 
-// A refusal is made once a bad row, never in the course of a good one: its size costs nothing.
+// An error is created at most once per bad row, so its size does not matter.
 #![allow(clippy::result_large_err)]
 
 mod address;

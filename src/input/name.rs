@@ -5,8 +5,8 @@ use crate::error::{Diagnostic, Kind};
 /// Longest name, in bytes.
 pub const MAX_NAME: usize = 64;
 
-/// Checks a name that becomes part of a tensor's name (`value.NAME`, `judge.NAME.ab`): 1 to 64 of the
-/// characters `A–Z a–z 0–9 . _ -`.
+/// Checks a name that becomes part of a tensor's name (`value.NAME`, `judge.NAME.ab`): 1 to 64 characters from `A–Z a–z
+/// 0–9 . _ -`.
 ///
 /// # Errors
 /// [`Kind::Invalid`] with the name; the caller adds the place.
@@ -21,7 +21,7 @@ pub fn check_name(what: &str, name: &str) -> Result<(), Diagnostic> {
         .remedy("rename it"))
 }
 
-/// Words that users write for a key of another name.
+/// Words that users write in place of another key.
 const SYNONYMS: [(&str, &str); 6] = [
     ("labels", "values"),
     ("label", "values"),
@@ -31,7 +31,7 @@ const SYNONYMS: [(&str, &str); 6] = [
     ("question", "prompt"),
 ];
 
-/// The known name that is spelled most like `name`, or that means the same, if any is near.
+/// The known name closest in spelling to `name`, or a synonym of it, if any is close.
 pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let known: Vec<&str> = known.into_iter().collect();
     let lower = name.to_lowercase();

@@ -1,4 +1,4 @@
-//! Prompts without responses: what a difference of means is made of.
+//! Prompts without responses, for differences in means.
 
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -8,10 +8,10 @@ use super::formats::{self, Context, Notes};
 use super::item::Prompt;
 use crate::error::{Diagnostic, Kind, Place, Result};
 
-/// A prompt and where it was read.
+/// A prompt and its location.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PromptRecord {
-    /// Its id: its own, or FILE-NUMBER.
+    /// The row's own id, or FILE-NUMBER.
     pub id: String,
     /// The prompt.
     pub prompt: Prompt,
@@ -19,11 +19,11 @@ pub struct PromptRecord {
     pub place: Place,
 }
 
-/// Reads the prompts of a file: rows of any format of items, whose responses are not read, or rows with `prompt` or
-/// `messages` alone. At most `limit` of them.
+/// Reads the prompts of a file: rows of any item format, whose responses are ignored, or rows with only `prompt` or
+/// `messages`. At most `limit` of them.
 ///
 /// # Errors
-/// With file and line: rows of no known format, or without a prompt; [`Kind::Missing`] for a file without rows.
+/// With file and line: rows of unknown format, or without a prompt; [`Kind::Missing`] for a file without rows.
 pub fn read_prompts(path: &Path, limit: Option<usize>) -> Result<Vec<PromptRecord>> {
     let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     let mut notes = Notes::default();

@@ -1,4 +1,4 @@
-//! Reading items: files in, checked items out.
+//! Reads and validates items from files.
 
 use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
@@ -17,31 +17,30 @@ use crate::error::{Diagnostic, Kind, Place, Result};
 /// How to read items.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct ReadOptions {
-    /// Leave bad rows out and collect the reasons, instead of stopping at the first.
+    /// Skip bad rows and collect the reasons, instead of stopping at the first.
     pub skip_bad: bool,
-    /// Read at most so many items: from each of n files the first 1/n of them, so that a value which has its
-    /// own file keeps items. What a short file leaves goes to the others.
+    /// Read at most this many items: the first 1/n of them from each of n files, so that a value with its own file
+    /// keeps items. If a file is too short, the others contribute more.
     pub limit: Option<usize>,
-    /// Name of the value, for formats that do not name it: `chosen` and `rejected` (else `preferred`), and
-    /// `answer_matching_behavior` (else `matching`).
+    /// Name of the value, for formats that do not specify one: `chosen` and `rejected` (default `preferred`), and
+    /// `answer_matching_behavior` (default `matching`).
     pub value_name: Option<String>,
 }
 
-/// Reads the items of all files, in order, each a path or `embedded:NAME`. Each file is JSON lines, a JSON array, CSV or
-/// TSV (as they are or compressed by gzip) or parquet, told by its content, CSV and TSV by their names; each row is of
-/// one of the formats, told by its keys. In formats of one response a row the rows of a file with the same prompt are
-/// one item, whose id is that of the first.
+/// Reads the items of all files, in order; each is a path or `embedded:NAME`. A file is JSON lines, a JSON array, CSV
+/// or TSV (plain or gzipped) or parquet, detected by its content, or for CSV and TSV by its name; the format of each
+/// row is detected by its keys. In formats with one response per row, the rows of a file with the same prompt form one
+/// item, with the id of the first.
 ///
-/// A row without an `id` gets one from the file's name and its line, or its number in an array or a parquet
-/// file.
+/// A row without an `id` gets one from the file's name and its line, or its row number in an array or a parquet file.
 ///
 /// # Errors
-/// With file, line and id: rows that are not JSON objects, or longer than 64 MiB; of no known format, or
-/// with fields that are missing or of the wrong type; without a prompt or a response
-/// ([`Kind::EmptyResponse`] for one without text); labels that are no finite number in 32 bits; preferences
-/// between responses that are not there or are the same text; ids that are taken. `skip_bad` leaves such
-/// rows out. It does not forgive what loses the rest of a file (a compressed stream that ends early, an
-/// array that is not closed, a damaged parquet file), nor files that are missing or hold no usable row.
+/// With file, line and id: rows that are not JSON objects, or longer than 64 MiB; of unknown format, or with fields
+/// that are missing or of the wrong type; without a prompt or a response ([`Kind::EmptyResponse`] for one without
+/// text); labels that are not finite 32-bit numbers; preferences between responses that are missing or have the same
+/// text; duplicate ids. `skip_bad` skips such rows. It does not apply to errors that lose the rest of a file (a
+/// truncated compressed stream, an unclosed array, a damaged parquet file), nor to files that are missing or contain no
+/// usable row.
 pub fn read_items(paths: &[PathBuf], options: &ReadOptions) -> Result<Items> {
     if options.limit == Some(0) {
         return Err(Diagnostic::new(Kind::Invalid, "the limit allows no item")
@@ -76,8 +75,8 @@ pub fn read_items(paths: &[PathBuf], options: &ReadOptions) -> Result<Items> {
     reading.finish(paths)
 }
 
-/// How many of `limit` items each of several files gives: as equal as their numbers allow, the first ones one
-/// more where it does not come out even.
+/// Splits `limit` items over several files: as evenly as their numbers allow; the first files get one more if it does
+/// not divide evenly.
 fn shares(limit: usize, counts: &[usize]) -> Vec<usize> {
     let mut shares = vec![0; counts.len()];
     let mut left = limit.min(counts.iter().sum());
@@ -96,20 +95,20 @@ fn shares(limit: usize, counts: &[usize]) -> Vec<usize> {
 struct ItemReader<'o> {
     options: &'o ReadOptions,
     items: Items,
-    /// Items of the file that is being read.
+    /// Number of items of the current file.
     file: usize,
     notes: Notes,
-    /// Ids taken, with where.
+    /// Ids in use, with their location.
     ids: HashMap<String, Place>,
-    /// Items of the file that is being read to which rows of the same prompt are added, by number.
+    /// Items of the current file that later rows with the same prompt extend, by index.
     joined: HashMap<Prompt, usize>,
 }
 
-/// What a row is.
+/// Result of reading a row.
 enum Taken {
-    /// An item, whose rows may have one response each.
+    /// An item; true if its format has one response per row.
     Item(Item, bool),
-    /// A response to the prompt of an item before it.
+    /// A response to the prompt of an earlier item.
     Joins(usize, Item),
 }
 
@@ -118,7 +117,7 @@ impl ItemReader<'_> {
         self.options.limit.is_some_and(|limit| self.file >= limit)
     }
 
-    /// Keeps the first items of each file, `limit` in all; `ends` says where each file's items end.
+    /// Keeps the first items of each file, `limit` in total; `ends` gives the end of each file's items.
     fn spread(&mut self, limit: usize, ends: &[usize]) {
         let starts = [0].into_iter().chain(ends.iter().copied());
         let counts: Vec<usize> = ends.iter().zip(starts).map(|(end, start)| end - start).collect();
@@ -136,7 +135,7 @@ impl ItemReader<'_> {
                 self.ids.insert(item.id, item.place);
                 self.items.items[at].responses.extend(item.responses);
             }
-            // A row of another prompt, in a file that is read on only for those of the items it has given.
+            // A row of another prompt, in a file that is only read further for rows of its earlier items.
             Ok(Taken::Item(..)) if self.is_full() => {}
             Ok(Taken::Item(item, joins)) => {
                 self.ids.insert(item.id.clone(), item.place.clone());
@@ -147,7 +146,7 @@ impl ItemReader<'_> {
                 self.file += 1;
             }
             Err(mut diagnostic) => {
-                // A row of several lines says itself on which of them it is broken.
+                // A row of several lines reports itself the line on which it is broken.
                 place.line = diagnostic.place.line.or(place.line);
                 diagnostic.place = place;
                 if !self.options.skip_bad {
@@ -219,7 +218,7 @@ impl ItemReader<'_> {
     }
 }
 
-/// What has to hold for a row of any format.
+/// Checks common to all formats.
 fn check(draft: &Draft) -> Result<(), Diagnostic> {
     let invalid = |what: String| Diagnostic::new(Kind::Invalid, what);
     if draft.prompt.messages().iter().all(|m| m.content.trim().is_empty()) {
@@ -287,11 +286,10 @@ fn check_distinct(paths: &[PathBuf]) -> Result<()> {
     Ok(())
 }
 
-/// The heads of ids made up for rows without one: the files' names without their endings, numbered where
-/// two are the same.
+/// Prefixes of generated ids: the files' names without extensions, numbered if two are the same.
 fn labels(paths: &[PathBuf]) -> Vec<String> {
     let stem = |path: &PathBuf| {
-        // A file in the hub's cache is called by its number.
+        // A file in the hub's cache is named by a number; use its folder.
         let folder = path
             .iter()
             .rev()

@@ -1,8 +1,8 @@
-//! What each constitution is: the one place where the placebo arm, the families and the paraphrases come from.
+//! Family, placebo status and paraphrases of each constitution, resolved in one place.
 //!
-//! Three sources say what a constitution is: its own file, the metadata of the observations (`families` and
-//! `paraphrases`), and `--placebo NAME`. A file outranks the metadata, and the flag outranks both, because whoever
-//! gives it knows of the others. Verdicts, headline, tables and comparisons all read the result.
+//! A constitution is described by three sources: its own file, the metadata of the observations (`families` and
+//! `paraphrases`), and `--placebo NAME`. The file takes precedence over the metadata, and the flag over both, because
+//! it is an explicit override. Verdicts, headline, tables and comparisons all read the result.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,12 +10,12 @@ use serde::{Deserialize, Serialize};
 
 use super::constitution::{Constitution, Family};
 
-/// A constitution that is compared with the placebo arm, or belongs to it.
+/// A constitution that belongs to the placebo arm or is compared with it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Member {
-    /// Its family; `None` where no source says.
+    /// Family; `None` if no source specifies it.
     pub family: Option<Family>,
-    /// The constitution that it says again in other words.
+    /// Name of the constitution that it paraphrases.
     pub paraphrase_of: Option<String>,
 }
 
@@ -23,12 +23,12 @@ pub struct Member {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Roster {
     members: BTreeMap<String, Member>,
-    /// Where the flag overruled another source, in words.
+    /// Messages about the flag overriding another source.
     pub warnings: Vec<String>,
 }
 
 impl Roster {
-    /// From the metadata of observations, the files where they are at hand, and the names after `--placebo`.
+    /// Combines the metadata of observations, the available files, and the names given with `--placebo`.
     pub fn new<'c>(
         families: &BTreeMap<String, Family>,
         paraphrases: &BTreeMap<String, String>,
@@ -62,7 +62,7 @@ impl Roster {
         self.members.entry(name.to_owned()).or_default()
     }
 
-    /// What is known of a constitution.
+    /// Looks up a constitution.
     pub fn get(&self, name: &str) -> Option<&Member> {
         self.members.get(name)
     }
@@ -73,17 +73,17 @@ impl Roster {
         self.members.iter().filter(|(_, m)| placebo(m)).map(|(name, _)| name.clone()).collect()
     }
 
-    /// Each paraphrase with the constitution that it says again.
+    /// Maps each paraphrase to its original.
     pub fn paraphrases(&self) -> BTreeMap<String, String> {
         let of = |(name, m): (&String, &Member)| Some((name.clone(), m.paraphrase_of.clone()?));
         self.members.iter().filter_map(of).collect()
     }
 }
 
-/// The text that a constitution goes back to: `name` itself, or the first of its chain of paraphrases.
+/// The original of a constitution: `name` itself, or the start of its chain of paraphrases.
 pub fn original<'a>(paraphrases: &'a BTreeMap<String, String>, name: &'a str) -> &'a str {
     let mut at = name;
-    // A ring of paraphrases would never end; the files refuse one, metadata may hold it.
+    // Bounded, since a cycle of paraphrases would never end: files are checked for one, metadata are not.
     for _ in 0..paraphrases.len() {
         match paraphrases.get(at) {
             Some(next) => at = next.as_str(),

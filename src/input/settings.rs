@@ -1,6 +1,5 @@
-//! TOML files as the program reads them, with settings given beside the file (on the command line) on top:
-//! every key is known, has its type, and is reported with its line or its flag; all problems are reported
-//! together.
+//! TOML files, overridden by settings from outside the file (the command line): every key must be known and have the
+//! right type, and errors name its line or its flag; all problems are reported together.
 
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
@@ -15,61 +14,61 @@ use crate::error::{Diagnostic, Error, Kind, Place, Result};
 use crate::source;
 use crate::units::OneOf;
 
-/// Largest TOML file that is read, in bytes.
+/// Maximum size of a TOML file, in bytes.
 const MAX_FILE: u64 = 16 << 20;
 
-/// One setting given outside of the file, such as `--set judge.mode=implicit`.
+/// A setting given outside the file, such as `--set judge.mode=implicit`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Setting {
-    /// As the user gave it, for errors.
+    /// The setting as given by the user, for errors.
     pub origin: String,
-    /// Dotted key and value in TOML's grammar: `judge.mode = "implicit"`; empty for one that only removes.
+    /// Dotted key and value in TOML syntax: `judge.mode = "implicit"`; empty for a setting that only removes keys.
     pub toml: String,
-    /// Dotted keys that are removed first, because this one takes their place.
+    /// Dotted keys that this setting replaces, removed first.
     pub removes: &'static [&'static str],
 }
 
-/// A TOML file (or none) and the settings on top of it, with what is wrong so far.
+/// A TOML file (or none) with settings applied to it, and the problems found so far.
 pub struct Document {
     path: Option<PathBuf>,
-    /// The file's text, then those of the settings, one after the other.
+    /// The file's text, followed by the texts of the settings.
     text: String,
     sha256: String,
-    /// Where each setting's text begins, and its origin.
+    /// Start of each setting's text, and its origin.
     settings: Vec<(usize, Setting)>,
     problems: RefCell<Vec<Diagnostic>>,
 }
 
-/// A table of a document, read key by key; at the end the keys that nobody asked for are blamed.
+/// A table of a document, read key by key; keys that were not read are reported as unknown at the end.
 pub struct Section<'d> {
     document: &'d Document,
     table: &'d DeTable<'d>,
-    /// Its name with those of the tables around it; empty for the document itself.
+    /// Full name of the table, with enclosing tables; empty for the document itself.
     name: String,
     at: usize,
     asked: Vec<&'static str>,
 }
 
 impl Setting {
-    /// A setting of a dotted key to a value in TOML's grammar.
+    /// A setting of a dotted key to a value in TOML syntax.
     pub fn new(origin: impl Into<String>, key: &str, value: &str) -> Self {
         Self { origin: origin.into(), toml: format!("{key} = {value}"), removes: &[] }
     }
 
-    /// A setting that takes the place of other keys.
+    /// Makes this setting replace other keys.
     #[must_use]
     pub fn replacing(mut self, removes: &'static [&'static str]) -> Self {
         self.removes = removes;
         self
     }
 
-    /// Removes keys and sets none.
+    /// A setting that only removes keys.
     pub fn removing(origin: impl Into<String>, removes: &'static [&'static str]) -> Self {
         Self { origin: origin.into(), toml: String::new(), removes }
     }
 
-    /// Reads `KEY=VALUE`. What is no value of TOML is taken as a text, so that `judge.mode=implicit` needs no
-    /// quotation marks.
+    /// Parses `KEY=VALUE`. A value that is not valid TOML is taken as a string, so that `judge.mode=implicit` needs no
+    /// quotes.
     ///
     /// # Errors
     /// [`Kind::Invalid`] without `=` or with a key that TOML does not allow.
@@ -95,12 +94,12 @@ impl Setting {
     }
 }
 
-/// A text in TOML's grammar.
+/// A string in TOML syntax.
 pub fn quoted(text: &str) -> String {
     toml::Value::String(text.to_owned()).to_string()
 }
 
-/// A list of texts in TOML's grammar.
+/// A list of strings in TOML syntax.
 pub fn quoted_list<S: AsRef<str>>(texts: impl IntoIterator<Item = S>) -> String {
     let all: Vec<String> = texts.into_iter().map(|t| quoted(t.as_ref())).collect();
     format!("[{}]", all.join(", "))
@@ -110,8 +109,7 @@ impl Document {
     /// Reads a file.
     ///
     /// # Errors
-    /// [`Kind::Missing`] for a file that is not there, [`Kind::Malformed`] for one that is not UTF-8 or
-    /// larger than 16 MiB.
+    /// [`Kind::Missing`] for a missing file, [`Kind::Malformed`] for one that is not UTF-8 or larger than 16 MiB.
     pub fn open(path: &Path) -> Result<Self> {
         let refuse = |kind, what: &str| Diagnostic::new(kind, what).at(Place::file(path));
         let meta = std::fs::metadata(path).map_err(|e| match e.kind() {
@@ -129,7 +127,7 @@ impl Document {
         Self::from_bytes(path, source::read(path, MAX_FILE)?)
     }
 
-    /// A file whose bytes are at hand.
+    /// A document from the bytes of a file.
     ///
     /// # Errors
     /// [`Kind::Malformed`] for bytes that are not UTF-8.
@@ -153,11 +151,11 @@ impl Document {
         })
     }
 
-    /// A document without a file: what settings say, and nothing else.
+    /// A document without a file, made of settings only.
     pub fn empty() -> Self {
         Self {
             path: None,
-            // So that no setting begins where the document does.
+            // Ensures that no setting starts at the document's own offset.
             text: "\n".to_owned(),
             sha256: artifact::sha256(b""),
             settings: Vec::new(),
@@ -165,8 +163,8 @@ impl Document {
         }
     }
 
-    /// Puts settings on top, later ones over earlier ones. A setting of a table written `{…}` replaces the
-    /// table; one of a dotted key replaces that key alone.
+    /// Applies settings on top, later ones over earlier ones. A setting of a table written `{…}` replaces the table;
+    /// one of a dotted key replaces only that key.
     #[must_use]
     pub fn with(mut self, settings: &[Setting]) -> Self {
         for setting in settings {
@@ -181,11 +179,10 @@ impl Document {
         &self.sha256
     }
 
-    /// Parses the document and reads its outermost table with `read`; what `read` returns counts only if no
-    /// problem was found.
+    /// Parses the document and reads its root table with `read`; the result is returned only if no problem was found.
     ///
     /// # Errors
-    /// One refusal that shows all problems, in the order of their lines.
+    /// One error that shows all problems, ordered by line.
     pub fn read<T>(self, read: impl FnOnce(&mut Section) -> Option<T>) -> Result<T> {
         let end = self.settings.first().map_or(self.text.len(), |(at, _)| *at);
         let mut table = self.parse(0, end);
@@ -195,7 +192,7 @@ impl Document {
             merge(&mut table, self.parse(*from, to), &self.text);
         }
         let mut result = None;
-        // What a broken table lacks would only be blamed on top.
+        // Keys missing from a broken table would only be reported in addition.
         if self.problems.borrow().is_empty() {
             let mut section =
                 Section { document: &self, table: &table, name: String::new(), at: 0, asked: Vec::new() };
@@ -217,7 +214,7 @@ impl Document {
         }
     }
 
-    /// The table of a part of the text, with places in the whole of it.
+    /// Parses a part of the text, with positions relative to the whole.
     fn parse(&self, from: usize, to: usize) -> DeTable<'_> {
         let (table, errors) = DeTable::parse_recoverable(&self.text[from..to]);
         for error in errors {
@@ -227,7 +224,7 @@ impl Document {
         shifted(table.into_inner(), from)
     }
 
-    /// The setting that a byte of the text belongs to; `None`: the file.
+    /// The setting that contains a byte of the text; `None`: the file.
     fn setting(&self, byte: usize) -> Option<&Setting> {
         self.settings.iter().rev().find(|(from, s)| byte >= *from && !s.toml.is_empty()).map(|(_, s)| s)
     }
@@ -253,8 +250,8 @@ impl Document {
 }
 
 impl<'d> Section<'d> {
-    /// A path of an input that a key gives: relative to the folder of the file where the file gives it, and to
-    /// the current folder where a setting does. What comes with the program keeps its name.
+    /// Resolves an input path given by a key: relative to the file's folder if the file gives it, to the current folder
+    /// if a setting does. Embedded names are unchanged.
     pub fn resolve(&self, key: &str, path: &str) -> PathBuf {
         let set = self.find(key).is_some_and(|(at, _)| self.document.setting(at).is_some());
         match self.document.path.as_deref().and_then(Path::parent) {
@@ -263,25 +260,25 @@ impl<'d> Section<'d> {
         }
     }
 
-    /// Whether the key is there. It counts as known from then on.
+    /// Whether the key is present. Marks it as known.
     pub fn has(&mut self, key: &'static str) -> bool {
         self.get(key).is_some()
     }
 
-    /// Adds a problem with a key, at the key's line, or the table's where it is not there.
+    /// Adds a problem with a key, at the key's line, or the table's if the key is missing.
     pub fn problem(&self, key: &str, diagnostic: Diagnostic) {
-        // A setting beside a key that is missing is not what is wrong.
+        // A setting in the same table is not the cause of a missing key.
         let own = if self.document.setting(self.at).is_some() { 0 } else { self.at };
         let at = self.find(key).map_or(own, |(at, _)| at);
         self.document.add(diagnostic, at, &self.full_name(key));
     }
 
-    /// A text.
+    /// A string.
     pub fn text(&mut self, key: &'static str) -> Option<String> {
         self.typed(key, "a text", |value| value.as_str().map(str::to_owned))
     }
 
-    /// A text that has to be there and not be blank.
+    /// A required, non-blank string.
     pub fn required_text(&mut self, key: &'static str) -> Option<String> {
         if !self.has(key) {
             self.missing(key, "a text");
@@ -295,7 +292,7 @@ impl<'d> Section<'d> {
         Some(text)
     }
 
-    /// A text or a list of texts.
+    /// A string or a list of strings.
     pub fn texts(&mut self, key: &'static str) -> Option<Vec<String>> {
         self.typed(key, "a text or a list of texts", |value| match value.as_array() {
             Some(list) => list.iter().map(|v| v.get_ref().as_str().map(str::to_owned)).collect(),
@@ -303,24 +300,24 @@ impl<'d> Section<'d> {
         })
     }
 
-    /// True or false.
+    /// A boolean.
     pub fn flag(&mut self, key: &'static str) -> Option<bool> {
         self.typed(key, "true or false", |value| value.as_bool())
     }
 
-    /// A whole number of 0 or more.
+    /// An integer of 0 or more.
     pub fn count(&mut self, key: &'static str) -> Option<u64> {
         self.typed(key, "a whole number of 0 or more", whole)
     }
 
-    /// A whole number of 1 or more.
+    /// An integer of 1 or more.
     pub fn positive(&mut self, key: &'static str) -> Option<usize> {
         self.typed(key, "a whole number of 1 or more", |value| {
             whole(value).and_then(|n| usize::try_from(n).ok()).filter(|n| *n > 0)
         })
     }
 
-    /// A value read by `read`, which returns `None` for what it does not accept.
+    /// A value converted by `read`, which returns `None` for values that it does not accept.
     pub fn typed<T>(
         &mut self,
         key: &'static str,
@@ -344,7 +341,7 @@ impl<'d> Section<'d> {
         result
     }
 
-    /// One of several words.
+    /// One of several keywords.
     pub fn one_of<T: OneOf>(&mut self, key: &'static str) -> Option<T> {
         let text = self.text(key)?;
         if let Some(value) = T::of_word(&text) {
@@ -361,13 +358,13 @@ impl<'d> Section<'d> {
         None
     }
 
-    /// Blames a key that is not there.
+    /// Reports a missing key.
     pub fn missing(&mut self, key: &'static str, expected: &str) {
         self.asked.push(key);
         self.problem(key, Diagnostic::new(Kind::Missing, format!("no `{key}`")).expected(expected));
     }
 
-    /// A table inside this one, read with `read`.
+    /// A subtable, read with `read`.
     pub fn section<T>(&mut self, key: &'static str, read: impl FnOnce(&mut Section) -> T) -> Option<T> {
         self.get(key)?;
         let (at, value) = self.find(key)?;
@@ -392,7 +389,7 @@ impl<'d> Section<'d> {
         self.find(key).map(|(_, value)| value.get_ref())
     }
 
-    /// Where a key stands in the text, and its value.
+    /// Position of a key in the text, and its value.
     fn find(&self, key: &str) -> Option<(usize, &'d Spanned<DeValue<'d>>)> {
         let (name, value) = self.table.get_key_value(key)?;
         Some((name.span().start, value))
@@ -425,7 +422,8 @@ impl<'d> Section<'d> {
     }
 }
 
-/// Puts a table over another. Tables of dotted keys and headers are merged; anything else replaces what is there.
+/// Merges a table over another. Tables of dotted keys and headers are merged; any other value replaces the existing
+/// one.
 fn merge<'d>(under: &mut DeTable<'d>, over: DeTable<'d>, text: &str) {
     for (key, value) in over {
         let inline = text[value.span().start..].starts_with('{');
@@ -462,7 +460,7 @@ fn remove(table: &mut DeTable<'_>, key: &str) {
     }
 }
 
-/// The same table with its places moved on by `by` bytes.
+/// The same table with positions shifted by `by` bytes.
 fn shifted(table: DeTable<'_>, by: usize) -> DeTable<'_> {
     if by == 0 {
         return table;
@@ -484,13 +482,13 @@ fn moved<T>(value: Spanned<T>, by: usize) -> Spanned<T> {
     Spanned::new(span.start + by..span.end + by, value.into_inner())
 }
 
-/// A whole number of 0 or more.
+/// An integer of 0 or more.
 pub fn whole(value: &DeValue) -> Option<u64> {
     let number = value.as_integer()?;
     u64::from_str_radix(number.as_str(), number.radix()).ok()
 }
 
-/// A number, whole or not.
+/// A number, integer or not.
 pub fn number(value: &DeValue) -> Option<f64> {
     match value.as_float() {
         Some(float) => float.as_str().parse().ok(),

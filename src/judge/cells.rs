@@ -1,7 +1,7 @@
-//! Answers to questions, kept in cells: what a model says under one constitution about some neighbouring units (pairs
-//! or responses). A cell is known by what was asked, so a constitution that is added later costs its own cells alone.
-//! Units that stand together are asked together under all constitutions that lack them: what these share, the pair,
-//! is computed once.
+//! Answers to questions, stored in cells: a model's answers under one constitution for a few adjacent units (pairs or
+//! responses). A cell is identified by its questions, so adding a constitution only computes its own cells. Adjacent
+//! units are asked together under all constitutions that lack them, so that what these share, the pair, is computed
+//! once.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -19,46 +19,46 @@ use crate::model::Decoder;
 use crate::store::{self, Shard, Store};
 use crate::units::{Layer, TokenSpan};
 
-/// Units in a file.
+/// Number of units in a file.
 const UNITS: usize = 32;
 
-/// What a file of cells answers, before one looks at the names in it.
+/// Description of the contents of a file of cells, independent of their names.
 const CELLS: &str = "cells of judgments";
 
 /// Questions: `[units, constitutions, orders]` requests.
 pub struct Cells<'a> {
-    /// What the names of the files begin with.
+    /// Prefix of the file names.
     pub name: &'static str,
     /// The requests.
     pub requests: &'a [Request],
     /// Number of constitutions.
     pub constitutions: usize,
-    /// Requests of a unit under a constitution.
+    /// Number of requests for a unit under a constitution.
     pub orders: usize,
-    /// What decides the numbers beside the tokens.
+    /// Description of what determines the results besides the tokens.
     pub job: &'a str,
-    /// Layers whose residual stream at the answer's position is kept, rising; empty: none.
+    /// Layers whose residual stream at the answer's position is kept, in increasing order; empty: none.
     pub layers: &'a [Layer],
 }
 
-/// What a judge says under one constitution.
+/// A judge's answers under one constitution.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Answers {
     /// Log-odds of the first answer over the second in nats, `[units, orders]`.
     pub odds: Vec<f32>,
-    /// What the unembedding reads as such at each kept layer, `[units, orders, layers]`.
+    /// The same log-odds according to the logit lens at each kept layer, `[units, orders, layers]`.
     pub lens: Vec<f32>,
 }
 
-/// The cells of some units.
+/// The cells of a range of units.
 struct Part {
-    /// The units.
+    /// Range of the units.
     units: Range<usize>,
-    /// The cell's name, by constitution.
+    /// Name of the cell, by constitution.
     names: Vec<String>,
-    /// Those that are there, and others of constitutions that are not asked for now.
+    /// Existing cells, including those of constitutions that are not requested now.
     cells: Shard,
-    /// Constitutions whose cells are not there.
+    /// Constitutions whose cells are missing.
     missing: Vec<usize>,
 }
 
@@ -72,18 +72,19 @@ impl Cells<'_> {
         format!("{}-{:08}", self.name, units.start)
     }
 
-    /// Name of the lens readings that belong to a cell.
+    /// Name of a cell's lens readings.
     fn lens_name(&self, cell: &str) -> String {
         let layers: Vec<String> = self.layers.iter().map(ToString::to_string).collect();
         format!("{cell}.lens.{}", layers.join("-"))
     }
 
-    /// Whether a file in which `there` finds arrays holds a cell: the log-odds, and the lens where states are kept.
+    /// Whether a file whose arrays are given by `there` contains a cell: the log-odds, and the lens readings if states
+    /// are kept.
     fn holds(&self, cell: &str, there: impl Fn(&str) -> bool) -> bool {
         there(cell) && (self.layers.is_empty() || there(&self.lens_name(cell)))
     }
 
-    /// Numbers of the requests about some units under some constitutions, those of a unit together.
+    /// Indices of the requests for the given units under the given constitutions, grouped by unit.
     fn numbers(&self, units: &Range<usize>, constitutions: &[usize]) -> Vec<usize> {
         let mut out = Vec::with_capacity(units.len() * constitutions.len() * self.orders);
         for unit in units.clone() {
@@ -95,13 +96,13 @@ impl Cells<'_> {
         out
     }
 
-    /// The name of a cell: a hash of what is asked and of what decides the answer.
+    /// Name of a cell: a hash of its questions and of what determines the answers.
     fn cell(&self, units: &Range<usize>, constitution: usize) -> String {
         let numbers = self.numbers(units, &[constitution]);
         fingerprint(self.job, numbers.into_iter().map(|i| &self.requests[i]))
     }
 
-    /// Numbers of the requests whose answers a folder of shards lacks; nothing is locked or checked for damage.
+    /// Indices of the requests whose answers are missing from a folder of shards; does not lock or verify the shards.
     pub fn outstanding(&self, folder: &Path) -> Vec<usize> {
         let mut out = Vec::new();
         for units in self.ranges() {
@@ -113,7 +114,7 @@ impl Cells<'_> {
         out
     }
 
-    /// The request as it is run: where states are kept, with the answer's position as what is pooled.
+    /// The request as it is run: if states are kept, the answer's position is pooled.
     fn asked(&self, number: usize) -> Request {
         let request = self.requests[number].clone();
         let end = request.tokens.len();
@@ -121,11 +122,11 @@ impl Cells<'_> {
         Request { response, ..request }
     }
 
-    /// Computes the cells that the store lacks and returns all, by constitution. `progress` is as in
+    /// Computes the cells missing from the store and returns all of them, by constitution. `progress` is as in
     /// [`crate::capture::fill`].
     ///
     /// # Errors
-    /// What the forward refuses, what `progress` returns, what the file system says.
+    /// Errors of the forward pass, of `progress` and of the file system.
     pub fn answers(
         &self,
         decoder: &Decoder,
@@ -136,7 +137,7 @@ impl Cells<'_> {
     ) -> Result<Vec<Answers>> {
         let settings = Settings { layers: self.layers.to_vec(), pool: Pool::Last, ..settings.clone() };
         let mut parts = Vec::new();
-        // What is to be computed: numbers of requests, and which of them belong to which part.
+        // Requests to compute, and the part that each belongs to.
         let (mut todo, mut ranges, mut whose) = (Vec::new(), Vec::new(), Vec::new());
         for units in self.ranges() {
             let names: Vec<String> = (0..self.constitutions).map(|c| self.cell(&units, c)).collect();
@@ -169,7 +170,7 @@ impl Cells<'_> {
             let (units, width) = (part.units.len(), self.layers.len());
             let mut states = Shard::new();
             for (m, &c) in part.missing.iter().enumerate() {
-                // Numbers of this constitution's readings among all.
+                // Indices of this constitution's readings among all.
                 let own: Vec<usize> = (0..units)
                     .flat_map(|u| {
                         let first = (u * part.missing.len() + m) * self.orders;
@@ -192,7 +193,7 @@ impl Cells<'_> {
                     .collect();
                 states.insert(part.names[c].clone(), array(&[units, width, hidden], odd));
             }
-            // First: where the odds are there, the states are.
+            // Written first: if the odds exist, so do the states.
             if !states.is_empty() {
                 states::put(store, &key, self.layers, states)?;
             }
@@ -227,14 +228,14 @@ impl Cells<'_> {
         Ok(out)
     }
 
-    /// The lens on every reading, `[readings, layers]`; `numbers` are the requests'.
+    /// Lens readings, `[readings, layers]`; `numbers` are the indices of the requests.
     fn lens(&self, decoder: &Decoder, numbers: &[usize], readings: &[Output]) -> Result<Vec<f32>> {
         let width = self.layers.len();
         let mut out = vec![0.0; readings.len() * width];
         if width == 0 {
             return Ok(out);
         }
-        // Nearly always one pair of tokens for all.
+        // Almost always a single pair of tokens for all.
         let mut by_tokens: BTreeMap<[u32; 2], Vec<usize>> = BTreeMap::new();
         for (at, &number) in numbers.iter().enumerate() {
             if let Some(tokens) = self.requests[number].answers {
@@ -253,11 +254,11 @@ impl Cells<'_> {
         Ok(out)
     }
 
-    /// Calls `each` with the kept states of some neighbouring units after the other: the units, and by constitution
-    /// `[units, layers, hidden]`, half the difference of the two orders or the only one.
+    /// Calls `each` with the kept states of successive ranges of units: the range, and by constitution `[units, layers,
+    /// hidden]`, half the difference of the two orders, or the only one.
     ///
     /// # Errors
-    /// Where the store does not hold them; what `each` returns.
+    /// If the states are missing from the store; errors of `each`.
     pub fn states(&self, store: &Store, each: &mut States<'_>) -> Result<()> {
         for units in self.ranges() {
             let mut shard = states::get(store, &self.key(&units), self.layers);
@@ -277,7 +278,7 @@ impl Cells<'_> {
     }
 }
 
-/// Readings that the lens reads at once.
+/// Number of readings passed to the lens at once.
 const LENS_READINGS: usize = 256;
 
 fn array(shape: &[usize], values: Vec<f32>) -> ArrayD<f32> {

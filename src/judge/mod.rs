@@ -1,8 +1,8 @@
-//! Forced choices under a constitution, both orders; and [`pointwise`] questions.
+//! Forced choices under a constitution, in both orders, and [`pointwise`] questions.
 //!
-//! J_c(y1 ≻ y2 | x): the model reads constitution, prompt and both responses and chooses; the log-odds
-//! of the two answer tokens in both orders give ℓ = (ab − ba)/2, free of any preference for a place,
-//! and the position bias (ab + ba)/2.
+//! J_c(y1 ≻ y2 | x): the model reads constitution, prompt and both responses and chooses; the log-odds of the two
+//! answer tokens in both orders give ℓ = (ab − ba)/2, free of any preference for a position, and the position bias (ab
+//! + ba)/2.
 
 mod cells;
 pub mod pointwise;
@@ -24,19 +24,19 @@ use crate::model::chat::Template;
 use crate::store::Store;
 use crate::units::Layer;
 
-/// Two responses of one item, by their numbers in the item.
+/// Two responses of one item, by their indices in the item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pair {
-    /// The item.
+    /// Index of the item.
     pub item: usize,
-    /// The response that is first in `ab`.
+    /// Index of the response shown first in `ab`.
     pub a: usize,
-    /// The response that is first in `ba`.
+    /// Index of the response shown first in `ba`.
     pub b: usize,
 }
 
-/// The pairs to judge among some responses of an item: both for two, and for K > 2 the K pairs of a
-/// ring, which is connected and has one cycle, so that inconsistency can be seen.
+/// The pairs to judge among the given responses of an item: the single pair of two responses, or for K > 2 the K pairs
+/// of a ring, which is connected and has one cycle, so that inconsistency can be measured.
 pub fn ring(item: usize, responses: &[usize]) -> Vec<Pair> {
     match *responses {
         [] | [_] => Vec::new(),
@@ -47,7 +47,7 @@ pub fn ring(item: usize, responses: &[usize]) -> Vec<Pair> {
     }
 }
 
-/// Everything to be asked: for each pair and constitution, two orders.
+/// All questions: for each pair and constitution, two orders.
 #[derive(Debug, Clone, Default)]
 pub struct JudgeBatch {
     /// The pairs that can be judged.
@@ -56,23 +56,23 @@ pub struct JudgeBatch {
     pub constitutions: usize,
     /// `[pairs, constitutions, 2]` requests: `ab`, then `ba`.
     pub requests: Vec<Request>,
-    /// Pairs left out, with the reason.
+    /// Skipped pairs, with the reason.
     pub skipped: Vec<Diagnostic>,
 }
 
-/// Log-odds of the answer shown first, for each constitution, in both orders.
+/// Log-odds of the answer shown first, under one constitution, in both orders.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Judgement {
-    /// `[pairs]`, the pair's first response in first place.
+    /// With the pair's first response shown first, `[pairs]`.
     pub ab: Vec<f32>,
-    /// `[pairs]`, the pair's second response in first place.
+    /// With the pair's second response shown first, `[pairs]`.
     pub ba: Vec<f32>,
-    /// What the unembedding reads at each kept layer, debiased like (ab − ba)/2, `[pairs, layers]`.
+    /// Logit lens readings at each kept layer, debiased like (ab − ba)/2, `[pairs, layers]`.
     pub lens: Vec<f32>,
 }
 
-/// Renders and encodes all questions. A pair that is too long under one constitution is left out under
-/// all, so that constitutions are compared on the same pairs.
+/// Renders and encodes all questions. A pair that is too long under one constitution is skipped under all, so that
+/// constitutions are compared on the same pairs.
 ///
 /// # Errors
 /// [`Kind::AnswerTokens`]; without `skip_bad`, the first pair that is too long.
@@ -127,19 +127,28 @@ pub fn judge_batch(
     Ok(judge_batch)
 }
 
-fn ask(model: &Model, judge: &JudgeTemplate, chat: &Template, question: &Question<'_>) -> Result<Request> {
+/// Renders and encodes a question; its tokens end at the answer's position.
+///
+/// # Errors
+/// Errors of the template, [`Kind::AnswerTokens`], and [`Kind::TooLong`] beyond the model's context.
+pub fn ask(
+    model: &Model,
+    judge: &JudgeTemplate,
+    chat: &Template,
+    question: &Question<'_>,
+) -> Result<Request> {
     let text = judge.render(question, chat)?;
     let (tokens, answers) = judge.encode(model, &text)?;
     check_length(model, tokens.len() + 1)?;
     Ok(Request { tokens, response: None, logprob: false, answers: Some(answers) })
 }
 
-/// Computes the choices that the store does not hold yet and returns all of them, one judgement a constitution;
-/// at `layers` the residual streams at the answers are kept too ([`Cells::states`]). `job` and `progress` are as in
+/// Computes the choices missing from the store and returns all of them, one judgement per constitution; the residual
+/// streams at the answers are also kept at `layers` ([`Cells::states`]). `job` and `progress` are as in
 /// [`crate::capture::fill`].
 ///
 /// # Errors
-/// What the forward refuses, what `progress` returns, what the file system says.
+/// Errors of the forward pass, of `progress` and of the file system.
 pub fn judge(
     model: &Model,
     judge_batch: &JudgeBatch,
@@ -170,7 +179,7 @@ pub fn judge(
 }
 
 impl JudgeBatch {
-    /// The questions as they are kept, with the states at `layers`.
+    /// The questions as cells, with the states at `layers`.
     pub fn cells<'a>(&'a self, job: &'a str, layers: &'a [Layer]) -> Cells<'a> {
         let (requests, constitutions) = (&self.requests[..], self.constitutions);
         Cells { name: "judge", requests, constitutions, orders: 2, job, layers }

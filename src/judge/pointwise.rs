@@ -1,7 +1,7 @@
-//! One response at a time: whether it agrees with the constitution, yes or no.
+//! Judges one response at a time: whether it agrees with the constitution, yes or no.
 //!
-//! The score of a response is the log-odds of yes against no, in nats. There is no order to average over; a
-//! liking for "yes" is the same for all responses to a prompt and drops out of every contrast.
+//! The score of a response is the log-odds of yes against no, in nats. There is no order to average over; a bias
+//! towards "yes" is the same for all responses to a prompt and cancels in every contrast.
 
 use rayon::prelude::*;
 
@@ -16,16 +16,16 @@ use crate::model::chat::Template;
 use crate::store::Store;
 use crate::units::Layer;
 
-/// A response of an item, by their numbers.
+/// A response of an item, by index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Answer {
-    /// The item.
+    /// Index of the item.
     pub item: usize,
-    /// The response.
+    /// Index of the response in the item.
     pub response: usize,
 }
 
-/// Everything to be asked: each response under each constitution.
+/// All questions: each response under each constitution.
 #[derive(Debug, Clone, Default)]
 pub struct Questions {
     /// The responses that can be judged.
@@ -34,12 +34,12 @@ pub struct Questions {
     pub constitutions: usize,
     /// `[answers, constitutions]` requests.
     pub requests: Vec<Request>,
-    /// Responses left out, with the reason.
+    /// Skipped responses, with the reason.
     pub skipped: Vec<Diagnostic>,
 }
 
-/// Renders and encodes all questions. A response that is too long under one constitution is left out under
-/// all, so that constitutions are compared on the same responses.
+/// Renders and encodes all questions. A response that is too long under one constitution is skipped under all, so that
+/// constitutions are compared on the same responses.
 ///
 /// # Errors
 /// [`Kind::AnswerTokens`]; without `skip_bad`, the first question that is too long; `Unsupported` for a
@@ -91,11 +91,11 @@ pub fn questions(
     Ok(out)
 }
 
-/// Computes the scores that the store does not hold yet and returns all of them, one entry a constitution.
-/// `progress` is as in [`crate::capture::fill`].
+/// Computes the scores missing from the store and returns all of them, one entry per constitution. `progress` is as in
+/// [`crate::capture::fill`].
 ///
 /// # Errors
-/// What the forward refuses, what `progress` returns, what the file system says.
+/// Errors of the forward pass, of `progress` and of the file system.
 pub fn scores(
     model: &Model,
     questions: &Questions,
@@ -113,7 +113,7 @@ pub fn scores(
 }
 
 impl Questions {
-    /// The questions as they are kept, with the states at `layers`.
+    /// The questions as cells, with the states at `layers`.
     pub fn cells<'a>(&'a self, job: &'a str, layers: &'a [Layer]) -> Cells<'a> {
         let (requests, constitutions) = (&self.requests[..], self.constitutions);
         Cells { name: "point", requests, constitutions, orders: 1, job, layers }

@@ -1,7 +1,7 @@
-//! Residual streams at the position where a judge answers, kept beside its answers.
+//! Residual streams at the position of a judge's answer, stored beside its answers.
 //!
-//! Of a pair that is asked in both orders the half difference (h_ab − h_ba)/2 is kept: what does not change with the
-//! order, a liking for a place among it, is gone, as it is from the debiased log-odds (ab − ba)/2.
+//! For a pair asked in both orders, half the difference (h_ab − h_ba)/2 is kept: this removes everything that does not
+//! change with the order, such as position bias, as in the debiased log-odds (ab − ba)/2.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -12,10 +12,10 @@ use crate::error::Result;
 use crate::store::{Shard, Store};
 use crate::units::Layer;
 
-/// Takes the states of some units, by constitution.
+/// Callback that receives the states of a range of units, by constitution.
 pub type States<'a> = dyn FnMut(Range<usize>, &[ArrayD<f32>]) -> Result<()> + 'a;
 
-/// The part that is odd in the order: half the difference of two, or the only one.
+/// The part that is odd under a swap of the order: half the difference of two, or the only one.
 pub fn odd<'a>(mut orders: impl Iterator<Item = &'a [f32]>) -> Vec<f32> {
     let Some(first) = orders.next() else { return Vec::new() };
     match orders.next() {
@@ -24,19 +24,19 @@ pub fn odd<'a>(mut orders: impl Iterator<Item = &'a [f32]>) -> Vec<f32> {
     }
 }
 
-/// Name of a shard's file and what it answers.
+/// Name of a shard's file, and a description of its contents.
 fn named(key: &str, layers: &[Layer]) -> (String, String) {
     let layers: Vec<String> = layers.iter().map(ToString::to_string).collect();
     (format!("{key}-states"), format!("states at answers, layers {}", layers.join(", ")))
 }
 
-/// What a shard holds; nothing where it is missing or damaged.
+/// Contents of a shard; empty if it is missing or damaged.
 pub fn get(store: &Store, key: &str, layers: &[Layer]) -> Shard {
     let (key, work) = named(key, layers);
     store.get(&key, &work).unwrap_or_default()
 }
 
-/// Names of the cells of a shard that is there and whole.
+/// Names of the cells of an intact shard.
 pub fn kept(store: &Store, key: &str, layers: &[Layer]) -> BTreeSet<String> {
     if layers.is_empty() { BTreeSet::new() } else { get(store, key, layers).into_keys().collect() }
 }
@@ -44,7 +44,7 @@ pub fn kept(store: &Store, key: &str, layers: &[Layer]) -> BTreeSet<String> {
 /// Adds cells to a shard.
 ///
 /// # Errors
-/// The file system's.
+/// Errors of the file system.
 pub fn put(store: &Store, key: &str, layers: &[Layer], cells: Shard) -> Result<()> {
     let mut shard = get(store, key, layers);
     shard.extend(cells);

@@ -1,4 +1,4 @@
-//! Judge templates: what the model reads when it compares two responses, and what it may answer.
+//! Judge templates: the prompt for comparing two responses, and the accepted answers.
 
 use std::path::{Path, PathBuf};
 
@@ -11,7 +11,7 @@ use crate::model::Model;
 use crate::model::chat::Template as ChatTemplate;
 use crate::source;
 
-/// A judge template as its file says it.
+/// A judge template as parsed from its file.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Raw {
@@ -27,13 +27,13 @@ struct Raw {
     alternatives: Vec<Form>,
 }
 
-/// What is asked.
+/// Type of question.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
-    /// Which of two responses.
+    /// Which of two responses is preferred.
     Pairwise,
-    /// Whether one response, yes or no.
+    /// Whether a single response agrees, yes or no.
     Pointwise,
 }
 
@@ -44,28 +44,28 @@ enum Kinds {
     Base,
 }
 
-/// Two answers, and what stands between the question and them.
+/// Two answers, and the text between the question and them.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Form {
     /// Text after the question that makes the answers single tokens.
     #[serde(default)]
     pub lead: String,
-    /// The answers: the first response, the second; or yes, no.
+    /// The answers: first response and second; or yes and no.
     pub answers: [String; 2],
 }
 
-/// A checked judge template.
+/// A validated judge template.
 #[derive(Debug)]
 pub struct JudgeTemplate {
-    /// Its file, or its name where it is built in.
+    /// Path of its file, or its name if it is built in.
     pub path: PathBuf,
     /// Pairwise or pointwise.
     pub mode: Mode,
     /// Hash of its text.
     pub sha256: String,
     parts: Parts,
-    /// The answer forms, in the order in which they are tried.
+    /// Answer forms, in the order in which they are tried.
     forms: Vec<Form>,
     environment: Environment<'static>,
 }
@@ -76,7 +76,7 @@ enum Parts {
     Base,
 }
 
-/// What a model is asked about.
+/// The inputs of a judge template.
 #[derive(Debug, Clone, Copy)]
 pub struct Question<'a> {
     /// The constitution's text.
@@ -101,24 +101,24 @@ const BUILT_IN: &[(&str, &str)] = &[
     ("hearth-pointwise", include_str!("../../prompts/judge/hearth-pointwise.toml")),
 ];
 
-/// What the names of the known-answer models begin with: they judge in the words of their own world alone.
+/// Prefix of the names of the known-answer models, which judge only in the words of their own world.
 const HEARTH: &str = "embedded:hearth";
 
 impl JudgeTemplate {
-    /// The names of the templates that come with the program.
+    /// Names of the built-in templates.
     pub fn built_in() -> impl Iterator<Item = &'static str> {
         BUILT_IN.iter().map(|(name, _)| *name)
     }
 
-    /// The text of a template that comes with the program.
+    /// Text of a built-in template.
     pub fn built_in_text(name: &str) -> Option<&'static str> {
         BUILT_IN.iter().find(|(own, _)| *own == name).map(|(_, text)| *text)
     }
 
-    /// The shipped template of a mode that suits a model.
+    /// The built-in template of a mode that suits the model.
     ///
     /// # Errors
-    /// None that a user can cause.
+    /// None for built-in templates.
     pub fn of_mode(mode: Mode, model: &Model) -> Result<Self> {
         let hearth = model.identity.name.starts_with(HEARTH);
         Self::find(
@@ -132,12 +132,12 @@ impl JudgeTemplate {
         )
     }
 
-    /// The template a user asked for: a built-in name, a file, or (for `None`) `chat` for a model with a
-    /// chat template; for one without `base`, or `base-short` where the worked examples of `base` would fill more
-    /// than half of the context; `hearth` for the known-answer models of the binary.
+    /// The template requested by the user: a built-in name, a file, or (for `None`) `chat` for a model with a chat
+    /// template; otherwise `base`, or `base-short` if the worked examples of `base` would fill more than half of the
+    /// context; `hearth` for the known-answer models of the binary.
     ///
     /// # Errors
-    /// `Missing`, `Malformed`; `Invalid` for a chat template on a model that has none.
+    /// `Missing`, `Malformed`; `Invalid` for a chat template on a model without one.
     pub fn find(choice: Option<&str>, model: &Model) -> Result<Self> {
         let name = choice.unwrap_or(match model.has_chat_template() {
             _ if model.identity.name.starts_with(HEARTH) => "hearth",
@@ -168,7 +168,7 @@ impl JudgeTemplate {
         Ok(template)
     }
 
-    /// Whether the template without a question takes more than half of the model's context.
+    /// Whether the template without a question fills more than half of the model's context.
     fn fills(&self, model: &Model) -> Result<bool> {
         let prompt = Prompt::Text(String::new());
         let question = Question { constitution: "", prompt: &prompt, first: "", second: "" };
@@ -179,7 +179,7 @@ impl JudgeTemplate {
     /// Parses and checks a template file's text.
     ///
     /// # Errors
-    /// `Malformed` for TOML or Jinja that does not parse; `Missing` for a part its kind needs.
+    /// `Malformed` for TOML or Jinja that does not parse; `Missing` for a part that its kind requires.
     pub fn parse(text: &str, path: &Path) -> Result<Self> {
         let malformed = |found: String| {
             Diagnostic::new(Kind::Malformed, "the judge template cannot be read")
@@ -214,7 +214,7 @@ impl JudgeTemplate {
         Ok(Self { path: path.to_owned(), mode: raw.mode, sha256, parts, forms, environment })
     }
 
-    /// The text up to where the answer stands.
+    /// The text up to the answer's position.
     ///
     /// # Errors
     /// `Malformed` if the template fails.
@@ -248,8 +248,8 @@ impl JudgeTemplate {
         }
     }
 
-    /// A rendered question as the model reads it: its tokens up to where the answer stands, and the tokens
-    /// of the two answers, in the first form in which these are single and distinct.
+    /// Encodes a rendered question: its tokens up to the answer's position, and the tokens of the two answers, in the
+    /// first form in which these are single and distinct.
     ///
     /// # Errors
     /// [`Kind::AnswerTokens`] if there is no such form.
@@ -275,7 +275,7 @@ impl JudgeTemplate {
     }
 }
 
-/// The two answers' token ids after `before`, whose tokens are `base`, or why they are none.
+/// Token ids of the two answers after `before`, whose tokens are `base`, or the reason why there are none.
 fn answer_tokens(
     model: &Model,
     before: &str,

@@ -11,9 +11,9 @@ use crate::error::{Error, Result};
 /// Eigenvalues, largest first, and the eigenvectors as columns in the same order.
 #[derive(Debug, Clone)]
 pub struct Eigen {
-    /// Eigenvalues, falling.
+    /// Eigenvalues, in decreasing order.
     pub values: Vec<f64>,
-    /// `[n, n]`, column j belongs to value j.
+    /// Eigenvectors `[n, n]`; column j belongs to eigenvalue j.
     pub vectors: Mat<f64>,
 }
 
@@ -31,7 +31,7 @@ pub fn symmetric_eigen(a: MatRef<'_, f64>) -> Result<Eigen> {
     Ok(Eigen { values, vectors })
 }
 
-/// The lower triangle of scale · A Aᵀ, for A `[n, m]`; the rest is 0. Half the work of the whole product.
+/// The lower triangle of scale · A Aᵀ, for A `[n, m]`; the rest is 0. Half the work of the full product.
 pub fn lower_gram(a: MatRef<'_, f64>, scale: f64) -> Mat<f64> {
     let mut gram = Mat::zeros(a.nrows(), a.nrows());
     matmul(
@@ -48,7 +48,7 @@ pub fn lower_gram(a: MatRef<'_, f64>, scale: f64) -> Mat<f64> {
     gram
 }
 
-/// Σ w·a·b, in eight sums side by side: the compiler may not reorder one.
+/// Σ w·a·b, in eight parallel sums, since the compiler may not reorder a single one.
 pub fn weighted_dot(w: &[f64], a: &[f64], b: &[f64]) -> f64 {
     let mut sums = [0.0; 8];
     let n = w.len().min(a.len()).min(b.len());
@@ -72,7 +72,7 @@ pub fn solve(a: MatRef<'_, f64>, b: &[f64]) -> Vec<f64> {
     (0..n).map(|i| x[(i, 0)]).collect()
 }
 
-/// Solves `a x = b` for a small square `a`; `None` where a pivot is 10¹² times smaller than the largest entry.
+/// Solves `a x = b` for a small square `a`; `None` if a pivot is 10¹² times smaller than the largest entry.
 pub fn solve_regular(a: MatRef<'_, f64>, b: &[f64]) -> Option<Vec<f64>> {
     if b.is_empty() {
         return Some(Vec::new());
@@ -88,12 +88,12 @@ pub fn solve_regular(a: MatRef<'_, f64>, b: &[f64]) -> Option<Vec<f64>> {
     Some((0..b.len()).map(|i| x[(i, 0)]).collect())
 }
 
-/// Solves `a X = B` for a square `a` and all columns of B: one factorisation.
+/// Solves `a X = B` for a square `a` and all columns of B with one factorisation.
 pub fn solve_all(a: MatRef<'_, f64>, b: &Mat<f64>) -> Mat<f64> {
     a.partial_piv_lu().solve(b)
 }
 
-/// The inverse of a symmetric matrix that should be positive definite; by pivots where rounding says it is not.
+/// The inverse of a symmetric matrix that should be positive definite; uses pivoting if rounding makes it indefinite.
 pub fn inverse_of_positive(a: MatRef<'_, f64>) -> Mat<f64> {
     match a.llt(Side::Lower) {
         Ok(factor) => factor.inverse(),

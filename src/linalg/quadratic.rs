@@ -1,20 +1,20 @@
-//! Smallest values of α'Θα over cones and simplices of few dimensions, by trying every support.
+//! Minimises α'Θα over cones and simplices of few dimensions by enumerating supports.
 
 use faer::Mat;
 
 use super::solve_regular;
 
-/// Dimensions up to which every support is tried.
+/// Maximum number of dimensions for enumerating all supports.
 pub const MOST: usize = 12;
 
 /// Minimiser and minimum.
 pub type Minimum = (Vec<f64>, f64);
 
-/// The α on the simplex (α ≥ 0, Σα = 1) with the smallest α'Θα, and that value. `None` for a Θ of no rows, or of more than
+/// The α on the simplex (α ≥ 0, Σα = 1) that minimises α'Θα, and the minimum. `None` if Θ has no rows, or more than
 /// [`MOST`].
 pub fn on_simplex(theta: &[Vec<f64>]) -> Option<Minimum> {
     let all: Vec<usize> = (0..theta.len()).collect();
-    // On a support the minimum on Σα = 1 has Θα constant.
+    // On a support, Θα is constant at the minimum subject to Σα = 1.
     smallest(
         theta,
         &all,
@@ -33,15 +33,15 @@ pub fn on_simplex(theta: &[Vec<f64>]) -> Option<Minimum> {
     )
 }
 
-/// α ≥ 0 with α_first = 1 that makes α'Θα smallest, and that value. With Θ the inner products of vectors v, V α is what
-/// remains of the first when it may have a negative product with none of the others (the projection of v_first on the cone
-/// {u : ⟨u, v_i⟩ ≥ 0}). `None` where `first` is not a row of Θ, or Θ has more than [`MOST`].
+/// The α ≥ 0 with α_first = 1 that minimises α'Θα, and the minimum. With Θ the inner products of vectors v, V α is the
+/// projection of v_first on the cone {u : ⟨u, v_i⟩ ≥ 0}: what remains of it without a negative product with any of the
+/// others. `None` if `first` is not a row of Θ, or Θ has more than [`MOST`] rows.
 pub fn on_cone(theta: &[Vec<f64>], first: usize) -> Option<Minimum> {
     if first >= theta.len() {
         return None;
     }
     let others: Vec<usize> = (0..theta.len()).filter(|&i| i != first).collect();
-    // Θ_SS α = −Θ_S,first where the derivative vanishes.
+    // Θ_SS α = −Θ_S,first at a stationary point.
     smallest(
         theta,
         &others,
@@ -58,7 +58,8 @@ pub fn on_cone(theta: &[Vec<f64>], first: usize) -> Option<Minimum> {
     )
 }
 
-/// The best α over the subsets S of `free`: each solves Θ_SS x = right, and `alpha` makes a point of x where it is allowed.
+/// The best α over the subsets S of `free`: each solves Θ_SS x = right, and `alpha` converts x to a point if it is
+/// feasible.
 fn smallest(
     theta: &[Vec<f64>],
     free: &[usize],
@@ -69,7 +70,7 @@ fn smallest(
     if m > MOST {
         return None;
     }
-    // A hair on the diagonal, so that parallel and opposed vectors have a solution too.
+    // A small ridge on the diagonal, so that parallel and opposite vectors have a solution too.
     let hair = 1e-10 * (0..m).fold(0.0f64, |most, i| most.max(theta[i][i].abs()));
     let form = |a: &[f64]| -> f64 {
         (0..m).flat_map(|i| (0..m).map(move |j| (i, j))).map(|(i, j)| a[i] * theta[i][j] * a[j]).sum()
@@ -108,10 +109,10 @@ mod tests {
         let share = |degrees: &[f64]| on_cone(&plane(degrees), 0).expect("a minimum").1.max(0.0).sqrt();
         // No conflict: nothing is lost.
         assert!((share(&[0.0, 80.0]) - 1.0).abs() < 1e-9);
-        // Two vectors at 120°: what is left along the edge of the other's half-plane is cos 30°.
+        // Two vectors at 120°: cos 30° remains, along the edge of the other's half-plane.
         assert!((share(&[0.0, 120.0]) - 30f64.to_radians().cos()).abs() < 1e-9);
         assert!(share(&[0.0, 180.0]) < 1e-4);
-        // Between two others that both object nothing remains; of two on one side the stricter decides.
+        // Between two others that both oppose it nothing remains; of two on one side the stricter one decides.
         assert!(share(&[0.0, 120.0, 240.0]) < 1e-4);
         assert!((share(&[0.0, 120.0, 100.0]) - 30f64.to_radians().cos()).abs() < 1e-9);
         assert_eq!(on_cone(&plane(&[0.0]), 1), None);
@@ -128,10 +129,10 @@ mod tests {
             value.abs() < 1e-12 && alpha.iter().all(|a| (a - 1.0 / 3.0).abs() < 1e-9),
             "{alpha:?} {value}"
         );
-        // Opposed vectors.
+        // Opposite vectors.
         let (alpha, value) = on_simplex(&plane(&[0.0, 180.0])).expect("a minimum");
         assert!(value.abs() < 1e-9 && (alpha[0] - 0.5).abs() < 1e-6, "{alpha:?} {value}");
-        // A third that lies inside the cone of the others takes no part.
+        // A third vector inside the cone of the others has weight 0.
         let (alpha, _) = on_simplex(&plane(&[0.0, 100.0, 50.0])).expect("a minimum");
         assert!(alpha[2].abs() < 1e-12, "{alpha:?}");
         assert_eq!(on_simplex(&[]), None);

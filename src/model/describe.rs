@@ -1,4 +1,4 @@
-//! What a model's files say before its weights are read: config, tokenizer and what goes with it.
+//! Reads a model's description before its weights: config, tokenizer and related files.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use super::weights::{Checkpoint, WeightFiles};
 use crate::artifact;
 use crate::error::{Diagnostic, Kind, Place, Result};
 
-/// What a model's files say, before the weights are read.
+/// The contents of a model's files other than its weights.
 pub(super) struct Described {
     pub(super) config: Config,
     pub(super) text: ModelText,
@@ -21,10 +21,10 @@ pub(super) struct Described {
 }
 
 impl Described {
-    /// A model's files.
+    /// Reads a model's files except the weights.
     ///
     /// # Errors
-    /// What [`Config::from_json`], [`ModelText`], [`Checkpoint::open`] and [`GgufFile::open`] refuse.
+    /// Errors of [`Config::from_json`], [`ModelText`], [`Checkpoint::open`] and [`GgufFile::open`].
     pub(super) fn read(files: &ModelFiles, options: &LoadOptions) -> Result<Self> {
         match files.gguf() {
             Some(file) => Self::gguf(file, files.tokenizer().as_deref(), options),

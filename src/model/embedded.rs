@@ -1,4 +1,4 @@
-//! The models that the binary carries, as files in Hugging Face layout.
+//! The models embedded in the binary, as files in Hugging Face layout.
 
 /// Name and bytes of a file.
 type File = (&'static str, &'static [u8]);
@@ -24,12 +24,12 @@ const MODELS: &[(&str, &[File])] = &[
     ("hearth-xs", folder!("hearth-xs")),
 ];
 
-/// The files of an embedded model; `None` for a name that is none.
+/// The files of an embedded model; `None` for an unknown name.
 pub fn files(name: &str) -> Option<&'static [File]> {
     MODELS.iter().find(|(n, _)| *n == name).map(|(_, files)| *files)
 }
 
-/// The names of the embedded models, the largest first.
+/// The names of the embedded models, largest first.
 pub fn names() -> &'static [&'static str] {
     const NAMES: &[&str] = &["hearth-l", "hearth", "hearth-s", "hearth-xs"];
     NAMES

@@ -1,4 +1,4 @@
-//! Where the files of a model lie on this disk, whatever they came from.
+//! Local paths of a model's files, whatever their origin.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use crate::artifact;
 use crate::error::{Diagnostic, Error, Kind, Place, Result};
 
-/// The files of a model: a folder in Hugging Face layout or a GGUF file, and what is known about it.
+/// The files of a model: a folder in Hugging Face layout or a GGUF file, with their provenance.
 #[derive(Debug, Clone)]
 pub struct ModelFiles {
     folder: PathBuf,
@@ -17,12 +17,12 @@ pub struct ModelFiles {
     tokenizer: Option<PathBuf>,
     revision: String,
     promised: BTreeMap<String, String>,
-    /// Keeps files that came from memory until the last user is gone.
+    /// Keeps the temporary folder of an embedded model until its last user is dropped.
     _temporary: Option<Arc<TempDir>>,
 }
 
 impl ModelFiles {
-    /// A folder that the user named.
+    /// A folder given by the user.
     pub fn folder(folder: &Path) -> Self {
         Self {
             folder: folder.to_owned(),
@@ -34,32 +34,31 @@ impl ModelFiles {
         }
     }
 
-    /// A GGUF file that the user named; of a split model any part.
+    /// A GGUF file given by the user; any part of a split model.
     pub fn gguf_file(file: &Path) -> Self {
         let folder = file.parent().map(Path::to_owned).unwrap_or_default();
         Self { gguf: Some(file.to_owned()), ..Self::folder(&folder) }
     }
 
-    /// A commit in the hub's cache; `promised` is the SHA-256 of each weight file that the hub gave one for.
+    /// A commit in the hub's cache; `promised` is the SHA-256 of each weight file for which the hub gave one.
     pub fn cached(folder: PathBuf, commit: String, promised: BTreeMap<String, String>) -> Self {
         Self { revision: commit, promised, ..Self::folder(&folder) }
     }
 
-    /// The same, where the model is the GGUF file of this name in the commit.
+    /// The same files, with the GGUF file of this name in the commit as the model.
     #[must_use]
     pub fn with_gguf(mut self, name: &str) -> Self {
         self.gguf = Some(self.folder.join(name));
         self
     }
 
-    /// Files that come with the program: they are written to a temporary folder, from which the weights are
-    /// mapped as any other.
+    /// Files embedded in the program, written to a temporary folder, from which the weights are mapped like any others.
     ///
     /// # Errors
     /// The file system's error.
     pub fn in_memory(files: &[(&str, &[u8])]) -> Result<Self> {
         const PREFIX: &str = "vstar-model-";
-        // A process that was killed could not remove its own.
+        // Removes folders of processes that were killed before they could clean up.
         artifact::clear_dead(&std::env::temp_dir(), PREFIX);
         let temporary = tempfile::Builder::new()
             .prefix(&format!("{PREFIX}{}-", std::process::id()))
@@ -73,42 +72,42 @@ impl ModelFiles {
         Ok(files)
     }
 
-    /// The same, read with another tokenizer: a `tokenizer.json`, or the folder that holds it.
+    /// Replaces the tokenizer by another one: a `tokenizer.json`, or the folder that holds it.
     #[must_use]
     pub fn with_tokenizer(mut self, tokenizer: Option<&Path>) -> Self {
         self.tokenizer = tokenizer.map(Path::to_owned);
         self
     }
 
-    /// The tokenizer that is used instead of the model's: `tokenizer.json` in a folder, or a file.
+    /// The tokenizer used instead of the model's: `tokenizer.json` in a folder, or a file.
     pub fn tokenizer(&self) -> Option<PathBuf> {
         self.tokenizer
             .as_ref()
             .map(|path| if path.is_dir() { path.join("tokenizer.json") } else { path.clone() })
     }
 
-    /// The folder.
+    /// The model's folder.
     pub fn path(&self) -> &Path {
         &self.folder
     }
 
-    /// The GGUF file, where the model is one; of a split model any part.
+    /// The GGUF file, if the model is one; any part of a split model.
     pub fn gguf(&self) -> Option<&Path> {
         self.gguf.as_deref()
     }
 
-    /// The commit on the hub; empty where there is none.
+    /// The commit on the hub; empty for models from elsewhere.
     pub fn revision(&self) -> &str {
         &self.revision
     }
 
-    /// Compares the weights with what the hub promised.
+    /// Compares the weights' hashes with those given by the hub.
     ///
     /// # Errors
-    /// [`Kind::Weights`] for a file whose hash is another.
+    /// [`Kind::Weights`] for a file with a different hash.
     pub fn verify(&self, weights_sha256: &BTreeMap<String, String>) -> Result<()> {
         for (file, promised) in &self.promised {
-            // Weights are known by their names; GGUF files may lie in folders of the repository.
+            // Weights are keyed by file name; GGUF files may be in subfolders of the repository.
             match weights_sha256.get(file.rsplit('/').next().unwrap_or(file)) {
                 Some(found) if !found.eq_ignore_ascii_case(promised) => {
                     return Err(Diagnostic::new(

@@ -1,11 +1,11 @@
-//! What is asked of a GPU's driver beyond tensors: its free memory, and to keep what was freed.
+//! GPU driver calls beyond tensor operations: free memory, and keeping freed memory.
 
 use candle_core::Device;
 
 use crate::error::Result;
 
-/// Lets the driver keep memory that tensors have freed. By default it returns such memory to the system whenever the
-/// host waits for the GPU, which a forward does at every layer that is read.
+/// Tells the driver to keep memory that tensors have freed. By default it returns such memory to the system whenever
+/// the host waits for the GPU, which happens at every layer that is read in a forward pass.
 ///
 /// # Errors
 /// If the driver refuses.
@@ -29,14 +29,14 @@ pub(super) fn keep_freed_memory(device: &Device) -> Result<()> {
     Ok(())
 }
 
-/// Bytes that are free on a GPU; `None` where that is not known, or the device is none.
+/// Free bytes on a GPU; `None` if unknown, or if the device is not a GPU.
 #[cfg(feature = "cuda")]
 pub fn free_memory(device: &Device) -> Option<usize> {
     let Device::Cuda(cuda) = device else { return None };
     cuda.cuda_stream().context().mem_get_info().ok().map(|(free, _)| free)
 }
 
-/// Bytes that are free on a GPU; this build knows none.
+/// Free bytes on a GPU; always `None` in this build.
 #[cfg(not(feature = "cuda"))]
 pub fn free_memory(_: &Device) -> Option<usize> {
     None

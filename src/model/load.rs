@@ -1,4 +1,4 @@
-//! A model ready to read: decoder, tokenizer, template and what identifies them.
+//! Loads a model: decoder, tokenizer, template and identity.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -21,12 +21,12 @@ use super::weights::{Count, Quantization, Rounded, bits_per_weight};
 use crate::artifact;
 use crate::error::{Diagnostic, Kind, Place, Result};
 
-/// Where a model comes from, as the user names it.
+/// Where a model comes from, as given by the user.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ModelSource {
     /// A folder in Hugging Face layout.
     Folder(PathBuf),
-    /// A GGUF file; of a split model any part.
+    /// A GGUF file; any part of a split model.
     Gguf(PathBuf),
     /// A repository on the hub.
     Hub {
@@ -34,25 +34,24 @@ pub enum ModelSource {
         id: String,
         /// Branch, tag or commit; `None`: the hub's `main`.
         revision: Option<String>,
-        /// A GGUF file of the repository, or the type by which its name ends; `None`: safetensors.
+        /// A GGUF file of the repository, or the type at the end of its name; `None`: safetensors.
         gguf: Option<String>,
     },
-    /// A model that comes with the program.
+    /// A model embedded in the program.
     Embedded(String),
 }
 
-/// Before the name of a model that comes with the program.
+/// Prefix of the names of embedded models.
 const EMBEDDED: &str = "embedded:";
 
 impl ModelSource {
-    /// Reads `DIR`, `FILE.gguf`, `owner/name`, `owner/name:FILE.gguf`, `owner/name:Q4_K_M` or `embedded:NAME`. What
-    /// is on this disk wins over an id on the hub; `revision` goes with the hub alone. The address of a model's page
-    /// stands for its id, a folder `models--owner--name` of the hub's cache for its commit, and GPT-2's old names
-    /// without owner for the new ones.
+    /// Parses `DIR`, `FILE.gguf`, `owner/name`, `owner/name:FILE.gguf`, `owner/name:Q4_K_M` or `embedded:NAME`. Local
+    /// files take precedence over a hub id; `revision` applies to the hub only. The URL of a model's page is read as
+    /// its id, a folder `models--owner--name` of the hub's cache as its commit, and GPT-2's old names without owner as
+    /// the new ones.
     ///
     /// # Errors
-    /// [`Kind::Missing`] for a name that is none of them; [`Kind::Invalid`] for a revision of something
-    /// that has none.
+    /// [`Kind::Missing`] for a name that is none of these; [`Kind::Invalid`] for a revision of something that has none.
     pub fn parse(name: &str, revision: Option<&str>) -> Result<Self> {
         let (name, addressed) = naming::unaddressed(name);
         let (name, revision) = (name.as_str(), revision.or(addressed.as_deref()));
@@ -99,11 +98,10 @@ impl ModelSource {
         }
     }
 
-    /// Brings the files to this disk, if they are not there; the environment says how the hub is reached.
+    /// Fetches the files if they are not on disk; environment variables determine how the hub is reached.
     ///
     /// # Errors
-    /// What [`hub::bring`] refuses; `Missing` for an embedded model that
-    /// there is not.
+    /// Errors of [`hub::bring`]; `Missing` for an unknown embedded model.
     pub fn fetch(&self, downloads: &mut dyn Downloads) -> Result<ModelFiles> {
         match self {
             Self::Folder(folder) => Ok(ModelFiles::folder(folder)),
@@ -132,25 +130,25 @@ impl ModelSource {
     }
 }
 
-/// How a model is to be computed.
+/// How a model is computed.
 #[derive(Debug, Clone)]
 pub struct LoadOptions {
     /// dtype of the computation.
     pub dtype: DType,
-    /// Device.
+    /// Device of the computation.
     pub device: Device,
-    /// Whether weights are read block by block as they are used, instead of kept in memory.
+    /// Whether weights are read block by block on use, instead of kept in memory.
     pub stream: bool,
-    /// The GGUF type through which the weights are rounded; `None`: they stay as they are stored.
+    /// GGUF type through which the weights are rounded; `None`: weights are used as stored.
     pub quantize: Option<Quantization>,
 }
 
-/// What identifies a model: enough to tell whether two captures read the same thing.
+/// Identity of a model: enough to tell whether two captures read the same model.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Identity {
-    /// As the user named it.
+    /// Name as given by the user.
     pub name: String,
-    /// Commit on the hub; empty where the model did not come from there.
+    /// Commit on the hub; empty for models from elsewhere.
     pub revision: String,
     /// `model_type`.
     pub family: String,
@@ -160,25 +158,25 @@ pub struct Identity {
     pub config_sha256: String,
     /// SHA-256 of `tokenizer.json`, or of the metadata of a GGUF file.
     pub tokenizer_sha256: String,
-    /// SHA-256 of the special and added tokens that the files beside the tokenizer name; empty for a GGUF file, whose
-    /// metadata hold them.
+    /// SHA-256 of the special and added tokens named in files beside the tokenizer; empty for a GGUF file, whose
+    /// metadata contain them.
     #[serde(default)]
     pub special_sha256: String,
     /// SHA-256 of each weight file, by file name.
     pub weights_sha256: BTreeMap<String, String>,
-    /// SHA-256 of the chat template; empty where the model has none.
+    /// SHA-256 of the chat template; empty if the model has none.
     pub template_sha256: String,
-    /// The GGUF type through which the weights were rounded at load; empty where they were not.
+    /// GGUF type through which the weights were rounded at load; empty if they were not.
     #[serde(default)]
     pub quantize: String,
-    /// Bits in which the weights that the decoder reads are stored, after rounding, over their number.
+    /// Mean number of bits per weight, after rounding, over the weights that the decoder reads.
     #[serde(default)]
     pub bits_per_weight: Option<f64>,
 }
 
 impl Identity {
-    /// Identifies the function that the weights compute: family, config, weights and their rounding, wherever they lie
-    /// and whatever they are called.
+    /// Hash of the function that the weights compute: family, config, weights and their rounding, independent of paths
+    /// and names.
     pub fn fingerprint(&self) -> String {
         let weights: Vec<&String> = self.weights_sha256.values().collect();
         let all = serde_json::json!([self.family, self.config_sha256, weights, self.quantize]);
@@ -186,17 +184,17 @@ impl Identity {
     }
 }
 
-/// A model with everything that goes with it.
+/// A loaded model with its tokenizer, identity and templates.
 pub struct Model {
     /// The decoder.
     pub decoder: Decoder,
-    /// Its tokenizer.
+    /// The model's tokenizer.
     pub encoder: TextEncoder,
-    /// What identifies it.
+    /// What identifies the model.
     pub identity: Identity,
     /// Tensors of the checkpoint that the decoder does not use.
     pub unused: Vec<String>,
-    /// Matrices that were rounded at load, by the type they were rounded through.
+    /// Number of matrices rounded at load, by the type used.
     pub rounded: BTreeMap<&'static str, Count>,
     chat: Option<String>,
     special: BTreeMap<String, String>,
@@ -204,10 +202,10 @@ pub struct Model {
 }
 
 impl Model {
-    /// Loads a model, fetching it first if need be, as the environment says and without telling anybody.
+    /// Loads a model, fetching it first if needed, with settings from the environment and without progress reports.
     ///
     /// # Errors
-    /// What [`ModelSource::fetch`] and [`Model::open`] refuse.
+    /// Errors of [`ModelSource::fetch`] and [`Model::open`].
     pub fn load(source: &ModelSource, name: &str, options: &LoadOptions) -> Result<Self> {
         Self::open(&source.fetch(&mut hub::Unwatched)?, name, options)
     }
@@ -215,10 +213,10 @@ impl Model {
     /// Loads a model from its files: the config is checked before any weight is read.
     ///
     /// # Errors
-    /// What the config, the tokenizer and the weights are refused for; [`Kind::Weights`] for files of the hub's
-    /// cache that are not what the hub sent.
+    /// Errors of the config, the tokenizer and the weights; [`Kind::Weights`] for cached files that differ from what
+    /// the hub sent.
     pub fn open(files: &ModelFiles, name: &str, options: &LoadOptions) -> Result<Self> {
-        // What is rounded on the CPU is read as it is stored.
+        // Weights to be rounded on the CPU are read as stored.
         let read = match options.quantize {
             None => options.clone(),
             Some(_) => LoadOptions {
@@ -273,22 +271,22 @@ impl Model {
         })
     }
 
-    /// The files it was read from.
+    /// The files that the model was read from.
     pub fn files(&self) -> &ModelFiles {
         &self.files
     }
 
-    /// Whether the model's files bring a chat template.
+    /// Whether the model's files include a chat template.
     pub fn has_chat_template(&self) -> bool {
         self.chat.is_some()
     }
 
-    /// The template a user asked for: `none`, `chat`, a Jinja file, or (for `None`) chat where the model
-    /// has a chat template and none otherwise. The second value names it for the record.
+    /// The template requested by the user: `none`, `chat`, a Jinja file, or (for `None`) chat if the model has a chat
+    /// template and none otherwise. The second value is its name for the record.
     ///
     /// # Errors
-    /// `Missing` for `chat` where the model has no chat template, or a file that is not there;
-    /// `Malformed` for one that does not parse.
+    /// `Missing` for `chat` if the model has no chat template, or for a missing file; `Malformed` for a template that
+    /// does not parse.
     pub fn template(&self, choice: Option<&TemplateName>) -> Result<(Template, String)> {
         let suggested = if self.has_chat_template() { TemplateName::Chat } else { TemplateName::Plain };
         match choice.unwrap_or(&suggested) {

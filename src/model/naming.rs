@@ -1,11 +1,11 @@
-//! Names under which people have a model, brought to those that it is loaded by.
+//! Maps the names that users have for a model to those that it is loaded by.
 
 use std::path::{Path, PathBuf};
 
 use super::hub;
 use crate::error::{Diagnostic, Kind, Place, Result};
 
-/// Ids of the hub's first years that have no owner, and where the models are now.
+/// Early hub ids without an owner, and the models' current ids.
 const OWNERLESS: [(&str, &str); 5] = [
     ("gpt2", "openai-community/gpt2"),
     ("gpt2-medium", "openai-community/gpt2-medium"),
@@ -14,12 +14,12 @@ const OWNERLESS: [(&str, &str); 5] = [
     ("distilgpt2", "distilbert/distilgpt2"),
 ];
 
-/// Addresses of the hub's pages.
+/// URL prefixes of the hub's pages.
 const PAGES: [&str; 4] =
     ["https://huggingface.co/", "http://huggingface.co/", "https://hf.co/", "https://www.huggingface.co/"];
 
-/// The name of a model without what a browser's address adds to it, and the revision that this names: `owner/name` of
-/// `https://huggingface.co/owner/name/tree/main`, `owner/name:FILE` where it is the address of a file.
+/// A model's name without the extra parts of a browser URL, and the revision given in it: `owner/name` for
+/// `https://huggingface.co/owner/name/tree/main`, `owner/name:FILE` for the URL of a file.
 pub(super) fn unaddressed(name: &str) -> (String, Option<String>) {
     let Some(rest) = PAGES.iter().find_map(|page| name.strip_prefix(page)).or(name.strip_prefix("hf://"))
     else {
@@ -44,11 +44,11 @@ pub(super) fn unaddressed(name: &str) -> (String, Option<String>) {
     }
 }
 
-/// The folder of a model's files in a folder of the hub's cache, `models--owner--name`; other folders as they are.
+/// The snapshot folder of a folder `models--owner--name` in the hub's cache; other folders unchanged.
 ///
 /// # Errors
-/// [`Kind::Missing`] for a folder of the cache that holds no commit, [`Kind::Invalid`] for one that holds several and
-/// does not say which is `main`.
+/// [`Kind::Missing`] for a cache folder without a commit, [`Kind::Invalid`] for one with several commits that does not
+/// say which one is `main`.
 pub(super) fn snapshot(folder: PathBuf) -> Result<PathBuf> {
     let snapshots = folder.join("snapshots");
     if folder.join("config.json").is_file() || !snapshots.is_dir() {

@@ -1,13 +1,13 @@
-//! Token segments packed into one matrix: who stands where, and who may attend to whom.
+//! Token segments packed into one matrix, with their positions and attention structure.
 
 use crate::error::{Diagnostic, Kind, Result};
 
-/// A run of tokens whose prefix is the run of its parent, the parent's parent, and so on.
+/// A run of tokens whose prefix consists of its parent, the parent's parent, and so on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Segment {
-    /// Index of its first token in the packed matrix.
+    /// Index of the segment's first token in the packed matrix.
     pub start: usize,
-    /// Number of its tokens, at least 1.
+    /// Number of tokens, at least 1.
     pub len: usize,
     /// The segment whose last token precedes this segment's first; `None` at the start of a text.
     pub parent: Option<usize>,
@@ -30,7 +30,7 @@ impl Packing {
     /// Checks that segments tile the tokens in order and that parents come first.
     ///
     /// # Errors
-    /// `Invalid` if they do not; the caller made a forest that is none.
+    /// `Invalid` otherwise: the caller passed segments that do not form a forest.
     pub fn new(tokens: Vec<u32>, segments: Vec<Segment>) -> Result<Self> {
         let invalid = |i: usize, found: String| {
             Diagnostic::new(Kind::Invalid, format!("segment {i} does not belong in a packed forest"))
@@ -55,7 +55,7 @@ impl Packing {
         Ok(Self { tokens, positions, segments, offsets })
     }
 
-    /// One sequence on its own.
+    /// A packing of a single sequence.
     pub fn single(tokens: &[u32]) -> Self {
         let len = tokens.len();
         Self {
@@ -86,7 +86,7 @@ impl Packing {
         self.offsets[segment]
     }
 
-    /// The ancestors of a segment, from the root down, without itself.
+    /// The ancestors of a segment, from the root down, excluding the segment itself.
     pub fn ancestors(&self, segment: usize) -> Vec<usize> {
         let mut chain = Vec::new();
         let mut at = self.segments[segment].parent;

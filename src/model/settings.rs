@@ -1,4 +1,4 @@
-//! Which model, and how it is computed.
+//! Model selection and computation settings.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -14,20 +14,20 @@ use super::{ModelFiles, ModelSource, Quantization};
 use crate::error::{Diagnostic, Kind, Result};
 use crate::units::{Layer, OneOf};
 
-/// Which model, and how it is computed.
+/// Model selection and computation settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ModelSettings {
-    /// Where it comes from.
+    /// Where the model comes from.
     pub source: ModelSource,
-    /// As the user names it.
+    /// Name as given by the user.
     pub name: String,
     /// dtype of the computation.
     pub dtype: Dtype,
-    /// Device; `None`: what the build has.
+    /// Device; `None`: the GPU if this build supports one, else the CPU.
     pub device: Option<DeviceName>,
-    /// Whether weights are read block by block as they are used.
+    /// Whether weights are read block by block on use.
     pub stream: bool,
-    /// A tokenizer instead of the model's: `tokenizer.json`, or the folder that holds it.
+    /// A tokenizer used instead of the model's: `tokenizer.json`, or the folder that holds it.
     pub tokenizer: Option<PathBuf>,
     /// The GGUF type through which the weights are rounded.
     pub quantize: Option<Quantization>,
@@ -63,7 +63,7 @@ impl OneOf for Dtype {
 }
 
 impl Dtype {
-    /// As candle names it.
+    /// The corresponding candle dtype.
     pub fn candle(self) -> DType {
         match self {
             Self::F32 => DType::F32,
@@ -74,13 +74,13 @@ impl Dtype {
 }
 
 impl DeviceName {
-    /// What users write, for messages.
+    /// Accepted syntax, for messages.
     pub const GRAMMAR: &'static str = "cpu, cuda or cuda:N";
 
-    /// The device; `None` is the GPU where this program was built for one.
+    /// Opens the device; `None` is the GPU if this program was built for one.
     ///
     /// # Errors
-    /// `Unsupported` for a GPU in a build without; the driver's.
+    /// `Unsupported` for a GPU in a build without GPU support; errors of the driver.
     pub fn open(chosen: Option<Self>) -> Result<Device> {
         let built_for = if cfg!(feature = "cuda") { Self::Cuda(0) } else { Self::Cpu };
         match chosen.unwrap_or(built_for) {
@@ -122,19 +122,19 @@ impl FromStr for DeviceName {
     }
 }
 
-/// A model with the template that puts items to it.
+/// A model with the template that renders items for it.
 pub struct Opened {
     /// The model.
     pub model: Model,
     /// The template.
     pub template: Template,
-    /// Its name for the record.
+    /// The template's name for the record.
     pub template_name: String,
 }
 
 impl ModelSettings {
-    /// The model of a name, in memory, in f32, on the device that the build has: a folder in Hugging Face layout, a GGUF
-    /// file, an id on the hub, or `embedded:NAME`.
+    /// Loads the named model into memory, in f32, on the build's default device: a folder in Hugging Face layout, a
+    /// GGUF file, a hub id, or `embedded:NAME`.
     ///
     /// # Errors
     /// As [`ModelSource::parse`].
@@ -150,7 +150,7 @@ impl ModelSettings {
         })
     }
 
-    /// How the weights are loaded.
+    /// Options for loading the weights.
     ///
     /// # Errors
     /// As [`DeviceName::open`].
@@ -163,7 +163,7 @@ impl ModelSettings {
         })
     }
 
-    /// Fetches the model's files; `downloads` listens meanwhile.
+    /// Fetches the model's files; `downloads` receives the progress.
     ///
     /// # Errors
     /// As [`ModelSource::fetch`].
@@ -171,10 +171,10 @@ impl ModelSettings {
         Ok(self.source.fetch(downloads)?.with_tokenizer(self.tokenizer.as_deref()))
     }
 
-    /// Fetches and opens the model with a template, `None`: the one that it suggests; `downloads` listens meanwhile.
+    /// Fetches and opens the model with a template (`None`: the model's default); `downloads` receives the progress.
     ///
     /// # Errors
-    /// What [`ModelSettings::load`], the hub, the model's files and the template refuse.
+    /// Errors of [`ModelSettings::load`], the hub, the model's files and the template.
     pub fn open(&self, template: Option<&TemplateName>, downloads: &mut dyn Downloads) -> Result<Opened> {
         let load = self.load()?;
         let files = self.fetch(downloads)?;
@@ -188,7 +188,8 @@ impl ModelSettings {
 }
 
 impl Opened {
-    /// Layers asked for by number, each once, rising; `None`: all, 0 (the embeddings' output) to the number of blocks.
+    /// The requested layers, without duplicates, in increasing order; `None`: all, from 0 (the embeddings' output) to
+    /// the number of blocks.
     ///
     /// # Errors
     /// [`Kind::Invalid`] for a layer that the model does not have.
@@ -204,7 +205,8 @@ impl Opened {
     }
 }
 
-/// Layers asked for by number, each once, rising, in the model or not; `None`: 0 to `blocks`.
+/// The requested layers, without duplicates, in increasing order, whether or not the model has them; `None`: 0 to
+/// `blocks`.
 pub fn each_once(asked: Option<&[usize]>, blocks: usize) -> Vec<Layer> {
     let mut layers: Vec<Layer> = match asked {
         None => (0..=blocks).map(Layer).collect(),

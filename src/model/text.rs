@@ -1,4 +1,4 @@
-//! Text to tokens: encoded once, whole, and which tokens are the response.
+//! Text to tokens: encodes the whole text once and finds the tokens of the response.
 
 use std::collections::HashSet;
 use std::ops::Range;
@@ -11,14 +11,14 @@ use crate::guard::guarded;
 use crate::source;
 use crate::units::TokenSpan;
 
-/// Characters `[start, end)` of a text.
+/// Character range `[start, end)` of a text.
 type Span = (usize, usize);
 
-/// Bytes that a token stands for on average at the most: four are usual, and only text of nothing but white
-/// space or the like has more than this.
+/// Maximum number of bytes per token, on average: four are typical, and only unusual text such as pure white space
+/// exceeds this limit.
 const BYTES_A_TOKEN: usize = 16;
 
-/// A text of so many bytes is encoded in any case.
+/// Texts of up to this many bytes are always encoded.
 const SHORT: usize = 1 << 20;
 
 /// A model's own tokenizer.
@@ -27,25 +27,25 @@ pub struct TextEncoder {
     bos: Option<u32>,
     path: PathBuf,
     context: usize,
-    /// Added tokens that take the white space beside them with them.
+    /// Added tokens that absorb adjacent white space.
     controls: HashSet<u32>,
 }
 
-/// A text as the model reads it.
+/// An encoded text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Encoded {
     /// Token ids, special tokens included.
     pub ids: Vec<u32>,
-    /// The tokens that are the response.
+    /// The tokens of the response.
     pub response: TokenSpan,
 }
 
 impl TextEncoder {
-    /// Reads a `tokenizer.json`. `bos` is the text of the beginning-of-sequence token where the model's
-    /// files name one, `bos_id` its id where only the config knows it.
+    /// Reads a `tokenizer.json`. `bos` is the text of the beginning-of-sequence token if the model's files name one,
+    /// `bos_id` its id if only the config has it.
     ///
     /// # Errors
-    /// `Missing` or `Malformed` for a file that is not there or does not parse.
+    /// `Missing` for a missing file, `Malformed` for one that does not parse.
     pub fn open(path: &Path, bos: Option<&str>, bos_id: Option<u32>) -> Result<Self> {
         if !path.exists() {
             return Err(Diagnostic::new(Kind::Missing, "no tokenizer.json")
@@ -58,7 +58,7 @@ impl TextEncoder {
         Self::from_bytes(&bytes, path, bos, bos_id)
     }
 
-    /// The same from bytes; `path` only names them in errors.
+    /// As [`TextEncoder::open`], from bytes; `path` is only used in errors.
     ///
     /// # Errors
     /// `Malformed` for bytes that do not parse.
@@ -70,21 +70,21 @@ impl TextEncoder {
                 .found(found)
                 .into()
         };
-        // The library panics on several files that are no tokenizers, and says little about one that is no
-        // JSON at all.
+        // The library panics on some files that are not tokenizers, and gives poor messages for one that is not JSON at
+        // all.
         serde_json::from_slice::<serde::de::IgnoredAny>(bytes).map_err(|e| malformed(e.to_string()))?;
         let mut inner = guarded(|| Tokenizer::from_bytes(bytes))
             .map_err(malformed)?
             .map_err(|e| malformed(e.to_string()))?;
-        // Settings left over from somebody's training script would silently cut or pad texts.
+        // Settings left over from a training script would silently truncate or pad texts.
         inner.with_truncation(None).map_err(|e| malformed(e.to_string()))?;
         inner.with_padding(None);
         let bos = bos.and_then(|text| inner.token_to_id(text)).or(bos_id);
         Ok(Self::from_tokenizer(inner, path, bos))
     }
 
-    /// The same with further tokens that are never split, as `tokenizer_config.json` names them: `added` with their
-    /// flags, whether the tokenizer has them or not, and `named` ones that neither has.
+    /// Adds further tokens that are never split, as listed in `tokenizer_config.json`: `added` with their flags,
+    /// whether or not the tokenizer has them, and `named` ones that are in neither.
     ///
     /// # Errors
     /// `Malformed` if the tokenizer refuses them.
@@ -112,10 +112,10 @@ impl TextEncoder {
         self
     }
 
-    /// A tokenizer that is built already; `path` only names its file in errors, `bos` is the id of the
-    /// beginning-of-sequence token.
+    /// Wraps an existing tokenizer; `path` only names its file in errors, `bos` is the id of the beginning-of-sequence
+    /// token.
     pub fn from_tokenizer(inner: Tokenizer, path: &Path, bos: Option<u32>) -> Self {
-        // Where no file names the token, it is the one that stands before nothing, and before something.
+        // If no file names the token, it is the one that is prepended both to an empty and to a non-empty text.
         let first = || {
             let before =
                 |text: &str| guarded(|| inner.encode(text, true)).ok()?.ok()?.get_ids().first().copied();
@@ -126,8 +126,8 @@ impl TextEncoder {
             .with_controls()
     }
 
-    /// The same for a model of so many tokens of context: a text that cannot fit is refused before it is
-    /// encoded, which takes hundreds of bytes of memory a token.
+    /// Sets the model's context length in tokens: a text that cannot fit is refused before it is encoded, since
+    /// encoding takes hundreds of bytes of memory per token.
     #[must_use]
     pub fn with_context(mut self, context: usize) -> Self {
         self.context = context;
@@ -139,13 +139,13 @@ impl TextEncoder {
         self.bos
     }
 
-    /// The largest token id plus 1.
+    /// Largest token id plus 1.
     pub fn vocab_size(&self) -> usize {
         self.inner.get_vocab(true).values().max().map_or(0, |&id| id as usize + 1)
     }
 
-    /// Encodes a text whole, with the special tokens that the tokenizer adds; where the text brings its
-    /// own beginning-of-sequence token (as many chat templates do), it is not added a second time.
+    /// Encodes a whole text with the special tokens that the tokenizer adds; if the text already starts with a
+    /// beginning-of-sequence token (as from many chat templates), a second one is not added.
     ///
     /// # Errors
     /// [`Kind::TooLong`] for a text that cannot fit the context; if the tokenizer fails.
@@ -153,13 +153,12 @@ impl TextEncoder {
         Ok(self.with_offsets(text)?.0)
     }
 
-    /// Encodes a text whole and finds the tokens of the response, given as a range of bytes.
+    /// Encodes a whole text and finds the tokens of the response, given as a byte range.
     ///
-    /// A token belongs to the response if its character span, as the tokenizer reports it, ends past
-    /// the response's first character and starts before the response's end. A tokenizer that trims
-    /// white space from its spans (GPT-2's post-processor) gives a token of white space alone an empty
-    /// span at its end. A control token of the template that takes the response's white space into its span
-    /// (`rstrip`, `lstrip`) does not belong to the response.
+    /// A token belongs to the response if its character span, as reported by the tokenizer, ends past the response's
+    /// first character and starts before the response's end. A tokenizer that trims white space from its spans (GPT-2's
+    /// post-processor) gives a token of pure white space an empty span at its end. A control token of the template that
+    /// absorbs the response's white space into its span (`rstrip`, `lstrip`) does not belong to the response.
     ///
     /// # Errors
     /// [`Kind::EmptyResponse`] for an empty range; [`Kind::ResponseMerged`] if no token qualifies.
@@ -173,7 +172,7 @@ impl TextEncoder {
         let (ids, offsets) = self.with_offsets(text)?;
         let first = text[..response.start].chars().count();
         let end = first + text[response.clone()].chars().count();
-        // What a control token has of the response, if it is more than its own, is white space.
+        // Whatever a control token absorbs of the response is white space.
         let space = |from: usize, to: usize| {
             let inside = text[response.clone()]
                 .chars()
@@ -195,7 +194,7 @@ impl TextEncoder {
         }
     }
 
-    /// Ids and character spans.
+    /// Token ids and character spans.
     fn with_offsets(&self, text: &str) -> Result<(Vec<u32>, Vec<Span>)> {
         let most = self.context.saturating_mul(BYTES_A_TOKEN).max(SHORT);
         if text.len() > most {
@@ -222,7 +221,7 @@ impl TextEncoder {
         Ok((encoding.get_ids()[skip..].to_vec(), encoding.get_offsets()[skip..].to_vec()))
     }
 
-    /// The text of tokens, special tokens left out.
+    /// The text of tokens, without special tokens.
     ///
     /// # Errors
     /// If the tokenizer fails.
@@ -236,12 +235,11 @@ impl TextEncoder {
         guarded(|| self.inner.decode(ids, true)).map_err(failed)?.map_err(|e| failed(e.to_string()))
     }
 
-    /// Tokens as pieces of text, one a token; a token that is only part of a character gives an empty piece, and
-    /// the last of its parts the character. With more than `most` tokens the middle is left out, and an ellipsis
-    /// stands for it.
+    /// Tokens as pieces of text, one per token; a token that is only part of a character gives an empty piece, and the
+    /// last part gives the whole character. With more than `most` tokens the middle is replaced by an ellipsis.
     pub fn pieces(&self, ids: &[u32], most: usize) -> Vec<String> {
         let mut stream = self.inner.decode_stream(false);
-        // A token that cannot be decoded is spelled as in the vocabulary.
+        // A token that cannot be decoded is shown as in the vocabulary.
         let mut spell = |id: u32| match stream.step(id) {
             Ok(piece) => piece.unwrap_or_default(),
             Err(_) => self.token(id).unwrap_or_default(),
@@ -260,7 +258,7 @@ impl TextEncoder {
             .collect()
     }
 
-    /// A token as the vocabulary spells it.
+    /// The vocabulary's spelling of a token.
     pub fn token(&self, id: u32) -> Option<String> {
         self.inner.id_to_token(id)
     }

@@ -1,6 +1,6 @@
-//! A model's tokenizer with its special tokens and chat template: the model's own, or one that the user names.
+//! A model's tokenizer with its special tokens and chat template: the model's own, or one given by the user.
 //!
-//! What `tokenizer_config.json` says beside `tokenizer.json` is followed as transformers follows it.
+//! Settings in `tokenizer_config.json` are applied on top of `tokenizer.json`, as in transformers.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -13,14 +13,14 @@ use crate::artifact;
 use crate::error::{Diagnostic, Kind, Place, Result};
 use crate::{json, source};
 
-/// The file that a tokenizer is in.
+/// File name of a tokenizer.
 const FILE: &str = "tokenizer.json";
 
-/// Of a hundred tokens so many must be those of the GGUF file for a `tokenizer.json` to be its model's. Converters
-/// spell a few in another way, and fine-tuning renames some.
+/// Minimum percentage of a GGUF file's tokens that a `tokenizer.json` must share to count as its model's. Converters
+/// spell a few differently, and fine-tuning renames some.
 const SAME_PERCENT: usize = 99;
 
-/// What puts text into tokens, and what a chat template needs.
+/// The tokenizer, and the inputs of a chat template.
 pub(super) struct ModelText {
     /// The tokenizer.
     pub(super) encoder: TextEncoder,
@@ -28,20 +28,20 @@ pub(super) struct ModelText {
     pub(super) special: BTreeMap<String, String>,
     /// The chat template.
     pub(super) chat: Option<String>,
-    /// SHA-256 of `tokenizer.json`, or what identifies the metadata of a GGUF file.
+    /// SHA-256 of `tokenizer.json`, or the hash of a GGUF file's metadata.
     pub(super) sha256: String,
-    /// SHA-256 of what the files beside `tokenizer.json` add to it: special tokens, added tokens, the leading space.
+    /// SHA-256 of the additions in files beside `tokenizer.json`: special tokens, added tokens, the leading space.
     pub(super) special_sha256: String,
 }
 
 impl ModelText {
-    /// Of a folder in Hugging Face layout; `bos` is the id of the beginning-of-sequence token that the config gives.
+    /// Reads a folder in Hugging Face layout; `bos` is the id of the beginning-of-sequence token from the config.
     ///
-    /// `named` is a `tokenizer.json` that is read instead of the folder's. Special tokens and the chat template in the
-    /// files beside it come before the folder's.
+    /// `named` is a `tokenizer.json` used instead of the folder's. Special tokens and the chat template in the files
+    /// beside it take precedence over the folder's.
     ///
     /// # Errors
-    /// What [`TextEncoder::open`] refuses; `Malformed` for a file of special tokens that is not JSON.
+    /// Errors of [`TextEncoder::open`]; `Malformed` for a file of special tokens that is not JSON.
     pub(super) fn folder(folder: &Path, named: Option<&Path>, bos: Option<u32>) -> Result<Self> {
         let own = Special::read(folder)?;
         match named {
@@ -50,14 +50,14 @@ impl ModelText {
         }
     }
 
-    /// Of a GGUF file: from its metadata, or the `tokenizer.json` that is `named`, which has to have the file's
-    /// tokens. Special tokens and the chat template in the files beside it come before those of the metadata.
+    /// Reads a GGUF file: its metadata, or the `tokenizer.json` given as `named`, which must have the file's tokens.
+    /// Special tokens and the chat template in the files beside it take precedence over those of the metadata.
     ///
-    /// Where the metadata name a kind of tokenizer that is not known, a `tokenizer.json` beside the GGUF file is read if
-    /// it has the file's tokens, and the log says so. `sha256` identifies the metadata.
+    /// If the metadata specify an unknown kind of tokenizer, a `tokenizer.json` beside the GGUF file is used if it has
+    /// the file's tokens, and this is logged. `sha256` identifies the metadata.
     ///
     /// # Errors
-    /// What [`GgufText::read`] and [`TextEncoder::open`] refuse; [`Kind::Invalid`] for a named tokenizer of another
+    /// Errors of [`GgufText::read`] and [`TextEncoder::open`]; [`Kind::Invalid`] for a named tokenizer with another
     /// vocabulary.
     pub(super) fn gguf(metadata: &Metadata, sha256: &str, named: Option<&Path>) -> Result<Self> {
         let own = || Special {
@@ -105,14 +105,14 @@ impl ModelText {
         }
     }
 
-    /// The same for a model of so many tokens of context.
+    /// Sets the model's context length in tokens.
     #[must_use]
     pub(super) fn with_context(mut self, context: usize) -> Self {
         self.encoder = self.encoder.with_context(context);
         self
     }
 
-    /// A `tokenizer.json` that is not the model's own, with what the files beside it say.
+    /// Reads a `tokenizer.json` that is not the model's own, with the files beside it.
     fn beside(file: &Path, own: Special, bos: Option<u32>) -> Result<Self> {
         let mut special = own;
         let with = Special::read(file.parent().unwrap_or(Path::new("")))?;
@@ -142,8 +142,8 @@ impl ModelText {
     }
 }
 
-/// In what a tokenizer's vocabulary differs from that of a GGUF file, in words; `None` where it is the same, or the
-/// file describes no tokenizer.
+/// Describes how a tokenizer's vocabulary differs from that of a GGUF file; `None` if they are the same, or if the file
+/// describes no tokenizer.
 fn differing(encoder: &TextEncoder, metadata: &Metadata) -> Option<String> {
     metadata.str("tokenizer.ggml.model").ok()??;
     let tokens = metadata.strings("tokenizer.ggml.tokens").ok()??;
@@ -154,7 +154,7 @@ fn differing(encoder: &TextEncoder, metadata: &Metadata) -> Option<String> {
         let other = u32::try_from(id).ok().and_then(|id| encoder.token(id));
         match (other, tokens.get(id)) {
             (Some(a), Some(b)) if a == *b => same += 1,
-            // A vocabulary is filled up to a round size in one of them.
+            // One of the vocabularies may be padded to a round size.
             (None, Some(_)) => {}
             (Some(a), b) if first.is_none() => first = Some((id, a, b.copied().unwrap_or("nothing"))),
             _ => {}
@@ -165,24 +165,24 @@ fn differing(encoder: &TextEncoder, metadata: &Metadata) -> Option<String> {
         .then(|| format!("{same} of {size} tokens are the same; token {id} is \"{a}\", and there \"{b}\""))
 }
 
-/// What stands beside `tokenizer.json`: special tokens, the chat template, tokens that are never split.
+/// Settings beside `tokenizer.json`: special tokens, the chat template, tokens that are never split.
 #[derive(Default)]
 struct Special {
     special: BTreeMap<String, String>,
     chat: Option<String>,
-    /// Of `added_tokens_decoder`, in the order of their ids.
+    /// Entries of `added_tokens_decoder`, in order of id.
     added: Vec<AddedToken>,
-    /// Special tokens by their roles, and lists of further ones.
+    /// Special tokens by role, and lists of additional ones.
     named: Vec<AddedToken>,
     leading_space: Option<LeadingSpace>,
 }
 
 impl Special {
-    /// Of a folder in Hugging Face layout.
+    /// Reads a folder in Hugging Face layout.
     fn read(folder: &Path) -> Result<Self> {
         let mut all = Self::default();
         let mut named: BTreeMap<String, AddedToken> = BTreeMap::new();
-        // The later file wins: tokenizer_config.json is what transformers reads first.
+        // The later file wins: transformers gives precedence to tokenizer_config.json.
         for file in ["special_tokens_map.json", "tokenizer_config.json"] {
             let path = folder.join(file);
             let Some(text) = read_text(&path)? else { continue };
@@ -214,7 +214,7 @@ impl Special {
         Ok(all)
     }
 
-    /// Identifies it, without the chat template.
+    /// Hash of these settings, without the chat template.
     fn sha256(&self) -> String {
         let added: Vec<_> = self
             .added
@@ -227,7 +227,7 @@ impl Special {
     }
 }
 
-/// A token as `tokenizer_config.json` writes it: a text, or an object with its flags.
+/// A token in `tokenizer_config.json`: a string, or an object with its flags.
 fn added_token(value: &serde_json::Value) -> Option<AddedToken> {
     if let Some(text) = value.as_str() {
         return Some(AddedToken::from(text, true)).filter(|_| !text.is_empty());
@@ -243,13 +243,13 @@ fn added_token(value: &serde_json::Value) -> Option<AddedToken> {
     Some(token).filter(|_| !content.is_empty())
 }
 
-/// Whether a space goes before the first word, where `tokenizer_config.json` decides it: by `add_prefix_space`, in the
-/// classes of transformers that build their own splitter, whatever `tokenizer.json` says.
+/// Whether a space is put before the first word, if `tokenizer_config.json` decides it: by `add_prefix_space`, in the
+/// transformers classes that build their own splitter, regardless of `tokenizer.json`.
 #[derive(Debug, Clone, Copy)]
 enum LeadingSpace {
-    /// GPT-2, Qwen 2 and GPT-NeoX: byte-level.
+    /// GPT-2, Qwen 2 and GPT-NeoX: byte-level splitting.
     ByteLevel(bool),
-    /// Llama: with the mark of SentencePiece.
+    /// Llama: SentencePiece's space symbol.
     Metaspace(bool),
 }
 
@@ -266,7 +266,8 @@ impl LeadingSpace {
         }
     }
 
-    /// `tokenizer.json` with it; bytes that are not JSON stay, for the reader to refuse.
+    /// Applies the setting to a `tokenizer.json`; bytes that are not JSON are returned unchanged, for the reader to
+    /// refuse.
     fn applied(self, bytes: Vec<u8>) -> Vec<u8> {
         let Ok(mut json) = serde_json::from_slice::<serde_json::Value>(&bytes) else { return bytes };
         let before = json.clone();
@@ -295,7 +296,7 @@ impl LeadingSpace {
     }
 }
 
-/// Calls `f` with a part of a tokenizer and all parts of a sequence.
+/// Calls `f` with a component of a tokenizer and all components of a sequence.
 fn each(part: &mut serde_json::Value, f: &mut dyn FnMut(&mut serde_json::Value)) {
     if !part.is_object() {
         return;
@@ -308,7 +309,7 @@ fn each(part: &mut serde_json::Value, f: &mut dyn FnMut(&mut serde_json::Value))
     }
 }
 
-/// A chat template is a string, or a list of `{name, template}` of which `default` counts.
+/// A chat template: a string, or a list of `{name, template}` whose `default` entry is used.
 fn named_template(value: &serde_json::Value) -> Option<String> {
     if let Some(text) = value.as_str() {
         return Some(text.to_owned());
@@ -318,7 +319,7 @@ fn named_template(value: &serde_json::Value) -> Option<String> {
     default.or(list.first())?.get("template")?.as_str().map(str::to_owned)
 }
 
-/// A file's text; `None` where there is no such file.
+/// A file's text; `None` if the file does not exist.
 pub(super) fn read_text(path: &Path) -> Result<Option<String>> {
     if path.exists() { source::read_text(path, source::SMALL).map(Some) } else { Ok(None) }
 }
@@ -351,7 +352,7 @@ mod tests {
 
     const TOKENS: &[&str] = &["a", "b", "ab", "<s>"];
 
-    /// A folder with the tokenizer of [`TOKENS`], and a chat template of its own.
+    /// A folder with the tokenizer of [`TOKENS`] and its own chat template.
     fn folder() -> tempfile::TempDir {
         let folder = tempfile::tempdir().expect("a folder");
         let text = GgufText::read(&metadata(folder.path(), "gpt-2", TOKENS)).expect("a tokenizer");
@@ -399,7 +400,7 @@ mod tests {
         assert_eq!(refused.kind(), Some(Kind::Invalid));
         let message = refused.to_string();
         assert!(message.contains("2 of 4 tokens") && message.contains("token 0 is \"a\""), "{message}");
-        // Beside the file, not asked for: the first refusal stands.
+        // A neighbouring file that was not requested: the original error is reported.
         let refused = ModelText::gguf(&other, "hash", None).err().expect("a refusal");
         assert!(refused.kind() == Some(Kind::Unsupported) && refused.to_string().contains("no-such-rule"));
     }
@@ -412,7 +413,7 @@ mod tests {
         assert_eq!((ids(&text), text.chat.as_deref()), (vec![3, 2, 1, 0], Some("other")));
         let text = ModelText::gguf(&metadata(folder.path(), "gpt-2", TOKENS), "hash", None).expect("one");
         assert_eq!((text.sha256.as_str(), text.chat.as_deref()), ("hash", Some("own")));
-        // A vocabulary that is filled up is still the same one.
+        // A padded vocabulary still counts as the same.
         let filled = [TOKENS, &["[PAD4]", "[PAD5]"]].concat();
         assert!(ModelText::gguf(&metadata(folder.path(), "no-such-rule", &filled), "hash", None).is_ok());
     }

@@ -1,61 +1,61 @@
-//! The columns beside the activations: groups, labels, pairs, judgments, scores; checked once.
+//! Columns stored beside the activations: groups, labels, pairs, judgments, scores; validated once.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::error::{Diagnostic, Kind, Place, Result};
 
-/// Everything an observations file holds beside `resid`, for N rows.
+/// Everything in an observations file other than `resid`, for N rows.
 ///
 /// Tables of names are sorted by name. Real numbers are f64 here and f32 in the file.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Columns {
-    /// Group number of each row: rows of one prompt have the same. Where a file has none but has
-    /// pairs, [`Observations`](super::Observations) groups rows that pairs connect.
+    /// Prompt number of each row, equal for rows of one prompt. If a file has pairs but no prompt numbers,
+    /// [`Observations`](super::Observations) groups rows that are connected by pairs.
     pub prompt: Option<Vec<i32>>,
-    /// Index of each row's constitution in the metadata's list; absent means all rows belong to the
-    /// only one in that list.
+    /// Index of each row's constitution in the metadata's list; if absent, all rows belong to the only one in that
+    /// list.
     pub constitution: Option<Vec<usize>>,
-    /// Equal for copies and near-copies of one prompt. A prompt lies in one cluster.
+    /// Cluster number, equal for copies and near-copies of one prompt. All rows of a prompt are in one cluster.
     pub cluster: Option<Vec<i32>>,
-    /// Equal for the rows of one and the same response under different constitutions.
+    /// Response number, equal for the rows of the same response under different constitutions.
     pub response: Option<Vec<i32>>,
     /// Sum over the response's tokens of log P(token | all before it), in nats.
     pub logprob: Option<Vec<f64>>,
-    /// The same under the policy that the responses were drawn from, where that is not this model.
+    /// The same under the policy that generated the responses, if that is another model.
     pub logq: Option<Vec<f64>>,
     /// Number of response tokens, at least 1.
     pub ntok: Option<Vec<u32>>,
-    /// Labels by value, larger is better, NaN where a row has none.
+    /// Labels by value, larger is better, NaN for unlabelled rows.
     pub values: BTreeMap<String, Vec<f64>>,
     /// Preferences by value: rows (better, worse).
     pub preferences: BTreeMap<String, Vec<[usize; 2]>>,
     /// Forced choices by constitution.
     pub judgments: BTreeMap<String, Judgments>,
-    /// Scores of responses by constitution, NaN where a row has none. The metadata key
-    /// `score.NAME` says which kind: `pointwise` or `implicit`.
+    /// Scores of responses by constitution, NaN for rows without a score. The metadata key `score.NAME` gives the kind:
+    /// `pointwise` or `implicit`.
     pub scores: BTreeMap<String, Vec<f64>>,
 }
 
 /// Forced choices of the model under one constitution, M pairs.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Judgments {
-    /// Rows compared, `[M]`.
+    /// Compared rows, `[M]`.
     pub pairs: Vec<[usize; 2]>,
-    /// Raw log-odds (nats) for the answer shown first, the pair's first row in first place, `[M]`.
+    /// Raw log-odds (nats) of the answer shown first, with the pair's first row shown first, `[M]`.
     pub ab: Vec<f64>,
-    /// The same with the pair's second row in first place, `[M]`; absent where one order was asked.
+    /// The same with the pair's second row shown first, `[M]`; absent if only one order was asked.
     pub ba: Option<Vec<f64>>,
 }
 
 impl Judgments {
-    /// Debiased log-odds (nats) that the pair's first row is better, (ab − ba)/2, `[M]`; `None` where
-    /// one order was asked, which no arithmetic here can debias.
+    /// Debiased log-odds (nats) that the pair's first row is better, (ab − ba)/2, `[M]`; `None` if only one order was
+    /// asked, which cannot be debiased.
     pub fn debiased(&self) -> Option<Vec<f64>> {
         let ba = self.ba.as_ref()?;
         Some(self.ab.iter().zip(ba).map(|(ab, ba)| (ab - ba) / 2.0).collect())
     }
 
-    /// Position bias of each pair (nats), (ab + ba)/2, `[M]`; `None` where one order was asked.
+    /// Position bias of each pair (nats), (ab + ba)/2, `[M]`; `None` if only one order was asked.
     pub fn position_bias(&self) -> Option<Vec<f64>> {
         let ba = self.ba.as_ref()?;
         Some(self.ab.iter().zip(ba).map(|(ab, ba)| (ab + ba) / 2.0).collect())
@@ -63,19 +63,19 @@ impl Judgments {
 }
 
 impl Columns {
-    /// The constitution's index of a row.
+    /// Index of a row's constitution.
     pub(super) fn constitution_of(&self, row: usize) -> usize {
         self.constitution.as_ref().map_or(0, |c| c[row])
     }
 
-    /// All tables of pairs with the tensors' names.
+    /// All tables of pairs, with their tensor names.
     pub(super) fn pair_tables(&self) -> impl Iterator<Item = (String, &[[usize; 2]])> {
         let preferences = self.preferences.iter().map(|(n, p)| (format!("pair.{n}"), p.as_slice()));
         let judgments = self.judgments.iter().map(|(n, j)| (format!("judge.{n}.pair"), j.pairs.as_slice()));
         preferences.chain(judgments)
     }
 
-    /// Checks lengths, ranges and what the columns say of each other; gives warnings.
+    /// Checks lengths, ranges and consistency between columns; returns warnings.
     pub(super) fn check(&self, rows: usize, constitutions: usize, place: &Place) -> Result<Vec<String>> {
         let check = Check { columns: self, rows, place };
         check.names()?;
@@ -213,7 +213,8 @@ impl Check<'_> {
         Ok(())
     }
 
-    /// log P of all rows of a constitution, or of none of them (NaN): it may have been left out there.
+    /// Checks that log P is present for all rows of a constitution or for none of them (NaN): it may have been omitted
+    /// for that constitution.
     fn logprob(&self, column: &[f64]) -> Result<()> {
         let mut missing: HashMap<usize, bool> = HashMap::new();
         for (row, value) in column.iter().enumerate() {
@@ -243,8 +244,7 @@ impl Check<'_> {
         }
     }
 
-    /// Contrasts inside a prompt share its fate: were a prompt in two clusters, leaving one cluster
-    /// out would leave part of the prompt in.
+    /// Checks that each prompt is in one cluster: otherwise leaving one cluster out would leave part of the prompt in.
     fn clusters(&self) -> Result<()> {
         let (Some(prompt), Some(cluster)) = (&self.columns.prompt, &self.columns.cluster) else {
             return Ok(());
@@ -330,7 +330,7 @@ impl Check<'_> {
         Ok(())
     }
 
-    /// One judge speaks about one kind of rows, so that its rewards stand on one scale.
+    /// Checks that each judge refers to rows of one constitution, so that its rewards share a scale.
     fn judgments(&self) -> Result<()> {
         for (name, j) in &self.columns.judgments {
             let kind = |pair: &[usize; 2]| self.columns.constitution_of(pair[0]);

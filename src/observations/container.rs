@@ -1,5 +1,4 @@
-//! A safetensors file of any size: its header checked once, its tensors read piece by piece,
-//! and written piece by piece.
+//! Safetensors files of any size: validates the header once, and reads and writes tensors piece by piece.
 
 use std::collections::{BTreeMap, HashSet};
 use std::fs::File;
@@ -13,12 +12,12 @@ use serde::de::{Deserializer as _, IgnoredAny, MapAccess, Visitor};
 use crate::artifact;
 use crate::error::{Diagnostic, Error, Kind, Place, Result};
 
-/// No header of ours comes near it: thousands of tensors take a few hundred kB.
+/// Maximum header size, far above any written here: thousands of tensors take a few hundred kB.
 const LARGEST_HEADER: u64 = 100_000_000;
 const COPY_BUFFER: usize = 1 << 20;
 
-/// An open file. Reads go through positioned file reads, not a memory map: a file that another
-/// program cuts short while we read gives an error instead of ending the process.
+/// An open file. Uses positioned reads, not a memory map: a file truncated by another program while it is read gives an
+/// error instead of killing the process.
 #[derive(Debug)]
 pub(super) struct Container {
     path: PathBuf,
@@ -28,8 +27,8 @@ pub(super) struct Container {
 }
 
 impl Container {
-    /// Opens a file and checks its header against its length: distinct names, tensors that lie end
-    /// to end and fill the file, sizes that agree with shape and dtype.
+    /// Opens a file and checks its header against its length: distinct names, contiguous tensors that fill the file,
+    /// sizes that agree with shape and dtype.
     pub fn open(path: &Path) -> Result<Self> {
         let mut file = File::open(path).map_err(|e| Error::io("open", path, e))?;
         let length = file.metadata().map_err(|e| Error::io("read", path, e))?.len();
@@ -91,9 +90,9 @@ impl Container {
         self.header.info(name)
     }
 
-    /// Fills `buffer` from `offset` bytes into a tensor.
+    /// Fills `buffer` from a byte `offset` into a tensor.
     pub fn read_at(&self, info: &TensorInfo, offset: u64, buffer: &mut [u8]) -> Result<()> {
-        // A panic elsewhere while holding the lock leaves no state behind: every read seeks first.
+        // A panic while the lock was held leaves no inconsistent state: every read seeks first.
         let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
         let start = self.data_start + info.data_offsets.0 as u64 + offset;
         file.seek(SeekFrom::Start(start))
@@ -101,7 +100,7 @@ impl Container {
             .map_err(|e| Error::io("read", &self.path, e))
     }
 
-    /// A tensor's bytes.
+    /// All bytes of a tensor.
     pub fn bytes(&self, info: &TensorInfo) -> Result<Vec<u8>> {
         let mut bytes = vec![0u8; info.data_offsets.1 - info.data_offsets.0];
         self.read_at(info, 0, &mut bytes)?;
@@ -109,13 +108,13 @@ impl Container {
     }
 }
 
-/// Where a tensor's bytes come from when a file is written.
+/// Source of a tensor's bytes when a file is written.
 pub(super) enum Source<'a> {
     /// From memory.
     Bytes(Vec<u8>),
     /// From another file, unchanged.
     Copy(&'a Container, TensorInfo),
-    /// Written in pieces by the caller, who must write exactly as many bytes as the shape needs.
+    /// Written in pieces by the caller, who must write exactly the number of bytes that the shape requires.
     Stream(&'a mut dyn FnMut(&mut dyn Write) -> Result<()>),
 }
 
@@ -127,8 +126,7 @@ pub(super) struct Part<'a> {
     pub source: Source<'a>,
 }
 
-/// Writes a safetensors file, whole or not at all, with the tensors in the order given. The same
-/// parts give the same bytes.
+/// Writes a safetensors file atomically, with the tensors in the order given. Equal parts give equal bytes.
 pub(super) fn write(path: &Path, entries: &BTreeMap<String, String>, parts: Vec<Part<'_>>) -> Result<()> {
     let mut header = serde_json::Map::new();
     header.insert("__metadata__".to_owned(), serde_json::json!(entries));
@@ -140,7 +138,7 @@ pub(super) fn write(path: &Path, entries: &BTreeMap<String, String>, parts: Vec<
         start = end;
     }
     let mut text = serde_json::Value::Object(header).to_string().into_bytes();
-    // Readers that map the file want tensors aligned: the format pads the header with spaces.
+    // Readers that map the file need aligned tensors: the format pads the header with spaces.
     text.resize(text.len().next_multiple_of(8), b' ');
     let failed = |e| Error::io("write", path, e);
     artifact::write_with(path, |w| {
@@ -206,8 +204,8 @@ impl Write for CountingWriter<'_> {
     }
 }
 
-/// The first key that stands twice in a JSON object. Parsers differ in which of the two they
-/// keep, so a file with one means different things to different programs.
+/// The first duplicate key in a JSON object. Parsers differ in which value they keep, so programs would interpret such
+/// a file differently.
 fn repeated_key(json: &[u8]) -> serde_json::Result<Option<String>> {
     struct Keys;
     impl<'de> Visitor<'de> for Keys {

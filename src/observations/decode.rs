@@ -1,12 +1,11 @@
-//! Numbers as they lie in a file: little-endian bytes of many dtypes, converted where nothing is lost
-//! that the estimators could see.
+//! Decodes stored numbers: little-endian bytes of many dtypes, converted if no information relevant to the estimators
+//! is lost.
 
 use half::{bf16, f16};
 use safetensors::tensor::Dtype;
 
-/// Bytes of a floating-point tensor as f32, written over `out`; `None` for other dtypes.
-/// f16 and bf16 convert exactly, f64 is rounded (what overflows becomes infinite, and is refused
-/// by the check that follows).
+/// Converts the bytes of a floating-point tensor to f32 in `out`; `None` for other dtypes. f16 and bf16 convert
+/// exactly, f64 is rounded (overflow becomes infinite and is refused by the subsequent check).
 pub(super) fn f32_into(dtype: Dtype, bytes: &[u8], out: &mut [f32]) -> Option<()> {
     match dtype {
         Dtype::F32 => fill::<4, _>(bytes, out, f32::from_le_bytes),
@@ -28,8 +27,8 @@ fn each<const B: usize, T>(bytes: &[u8], read: impl Fn([u8; B]) -> T) -> Vec<T> 
     bytes.as_chunks::<B>().0.iter().map(|b| read(*b)).collect()
 }
 
-/// Bytes of a real-valued tensor (any float, integers, booleans as 0 and 1) as f64; `None` for
-/// dtypes that do not convert exactly or are not numbers.
+/// Converts the bytes of a real-valued tensor (any float, integers, booleans as 0 and 1) to f64; `None` for dtypes that
+/// do not convert exactly or are not numbers.
 pub(super) fn reals(dtype: Dtype, bytes: &[u8]) -> Option<Vec<f64>> {
     Some(match dtype {
         Dtype::F64 => each(bytes, f64::from_le_bytes),
@@ -37,7 +36,7 @@ pub(super) fn reals(dtype: Dtype, bytes: &[u8]) -> Option<Vec<f64>> {
         Dtype::F16 => each(bytes, |b| f16::from_le_bytes(b).to_f64()),
         Dtype::BF16 => each(bytes, |b| bf16::from_le_bytes(b).to_f64()),
         _ => {
-            // An integer that f64 cannot hold exactly is no label anybody meant.
+            // An integer that f64 cannot represent exactly is not a plausible label.
             const EXACT: u64 = 1 << 53;
             let whole = integers(dtype, bytes)?;
             if whole.iter().any(|v| v.unsigned_abs() > EXACT) {
@@ -48,7 +47,7 @@ pub(super) fn reals(dtype: Dtype, bytes: &[u8]) -> Option<Vec<f64>> {
     })
 }
 
-/// Bytes of an integer tensor as i64; `None` for other dtypes and for u64 beyond i64.
+/// Converts the bytes of an integer tensor to i64; `None` for other dtypes and for u64 beyond i64.
 pub(super) fn integers(dtype: Dtype, bytes: &[u8]) -> Option<Vec<i64>> {
     Some(match dtype {
         Dtype::BOOL => each(bytes, |b: [u8; 1]| i64::from(b[0] != 0)),

@@ -1,39 +1,39 @@
-//! The file's metadata: what was captured, how, at which layers and under which constitutions.
+//! Metadata of an observations file: model, pooling, template, layers and constitutions.
 
 use std::collections::BTreeMap;
 
 use crate::error::{Diagnostic, Kind, Place, Result};
 use crate::units::Layer;
 
-/// The name of the format and its version, as it stands under the metadata key `format`.
+/// Name and version of the format, stored under the metadata key `format`.
 pub const FORMAT: &str = "vstar-observations/1";
 
-/// The constitution that is no constitution: the bare context.
+/// Name of the bare context, without a constitution.
 pub const BARE: &str = "none";
 
-/// What the metadata of an observations file says.
+/// Metadata of an observations file.
 ///
-/// In the file all values are strings; `layers` and `constitutions` are JSON lists inside them.
+/// In the file all values are strings; `layers` and `constitutions` are JSON lists in strings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Meta {
-    /// The model that was read; empty if the file does not say.
+    /// Name of the captured model; empty if the file does not specify it.
     pub model: String,
-    /// The model's revision; empty if the file does not say.
+    /// Revision of the model; empty if the file does not specify it.
     pub revision: String,
-    /// How a response's tokens were pooled: `mean` or `last`; empty if the file does not say.
+    /// Pooling over a response's tokens: `mean` or `last`; empty if the file does not specify it.
     pub pool: String,
-    /// The template in which prompts were rendered; empty if the file does not say.
+    /// Template used to render prompts; empty if the file does not specify it.
     pub template: String,
     /// Layers of `resid`, in the order of its second dimension.
     pub layers: Vec<Layer>,
-    /// Constitutions to which the column `constitution` points.
+    /// Constitutions indexed by the column `constitution`.
     pub constitutions: Vec<String>,
-    /// All other keys, kept as they are.
+    /// All other keys, unchanged.
     pub extra: BTreeMap<String, String>,
 }
 
 impl Meta {
-    /// Metadata with these layers, the bare context alone, and nothing said about the rest.
+    /// Metadata with these layers and only the bare context; everything else is empty.
     pub fn new(layers: Vec<Layer>) -> Self {
         Self {
             model: String::new(),
@@ -46,8 +46,8 @@ impl Meta {
         }
     }
 
-    /// Reads the strings of a file whose `resid` holds `stored` layers. What is missing gets its
-    /// default (layers counted from 0, the bare context), with a warning where a reader must know.
+    /// Parses the metadata of a file whose `resid` has `stored` layers. Missing keys get defaults (layers counted from
+    /// 0, the bare context), with a warning if the reader needs to know.
     pub(super) fn parse(
         mut entries: BTreeMap<String, String>,
         stored: usize,
@@ -90,7 +90,7 @@ impl Meta {
         })
     }
 
-    /// The strings of the file.
+    /// The metadata as strings for the file.
     pub(super) fn entries(&self) -> BTreeMap<String, String> {
         let mut entries = self.extra.clone();
         let layers = serde_json::Value::from(self.layers.iter().map(|l| l.0).collect::<Vec<_>>());
@@ -109,7 +109,7 @@ impl Meta {
         entries
     }
 
-    /// Checks that names and layers are distinct and as many as stored.
+    /// Checks that names and layers are distinct and that as many layers are listed as stored.
     pub(super) fn check(&self, stored: usize, place: &Place) -> Result<()> {
         if self.layers.len() != stored {
             return Err(Diagnostic::new(Kind::Invalid, "the layer list does not fit `resid`")

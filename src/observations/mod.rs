@@ -1,22 +1,19 @@
-//! The observations file: what was read from the model, row by row.
+//! The observations file: activations and other results of a capture, row by row.
 //!
-//! One row is one (constitution, response): the response's pooled residual stream at the stored
-//! layers, read after that constitution, with its labels. Rows stand in the order constitutions as
-//! given, then rows of the data, then responses. An estimate reads h, S and log P from the rows of
-//! one constitution, the reference ([`Observations::select_constitution`], by default `none`), and
-//! a judge's pairs point to rows of the reference kind.
+//! One row is one (constitution, response): the response's pooled residual stream at the stored layers, read after that
+//! constitution, with its labels. Rows are ordered by constitution as given, then by row of the data, then by response.
+//! An estimate reads h, S and log P from the rows of one constitution, the reference
+//! ([`Observations::select_constitution`], by default `none`), and a judge's pairs refer to rows of the reference.
 //!
-//! The file is a safetensors file, `FORMATS` in the documentation describes it tensor by tensor. It
-//! is also the door for activations captured elsewhere, so reading is liberal where nothing is lost
-//! and strict everywhere else:
-//! - `resid` may be f16, bf16, f32 or f64 (kept as f32 in memory), and [N, d] where it has one layer;
-//!   labels may be any float, integer or boolean; indices any integer type.
-//! - Without `format`, `layers` is counted from 0; without `constitutions` all rows are `none`.
-//! - Without `prompt`, rows that `pair.*` or `judge.*` connect are taken for one prompt, and a warning
-//!   says so; where there are no pairs, [`Observations::prompt`] is `None`, and
-//!   [`Observations::require_prompt`] refuses with the reason.
-//! - Tensors nobody knows are left alone, kept when the file is rewritten, and named in a warning.
-//! - A file without labels is a valid capture; it is for the fit to refuse it.
+//! The file is a safetensors file, described tensor by tensor in `FORMATS` in the documentation. It also serves to
+//! import activations captured elsewhere, so reading is lenient if nothing is lost and strict otherwise:
+//! - `resid` may be f16, bf16, f32 or f64 (kept as f32 in memory), and [N, d] if it has one layer; labels may be any
+//!   float, integer or boolean; indices any integer type.
+//! - Without `format`, `layers` is counted from 0; without `constitutions`, all rows are `none`.
+//! - Without `prompt`, rows connected by `pair.*` or `judge.*` are assumed to share a prompt, with a warning; without
+//!   pairs, [`Observations::prompt`] is `None`, and [`Observations::require_prompt`] returns an error with the reason.
+//! - Unknown tensors are ignored, kept when the file is rewritten, and named in a warning.
+//! - A file without labels is a valid capture; only the fit refuses it.
 
 mod columns;
 mod container;
@@ -43,24 +40,24 @@ use crate::sets::DisjointSets;
 use crate::units::Layer;
 use resid::Resid;
 
-/// Name of the observations inside a folder.
+/// File name of the observations in a folder.
 pub const OBSERVATIONS: &str = "observations.safetensors";
 
-/// Name of the list of rows beside them.
+/// File name of the list of rows beside the observations.
 pub const ROWS: &str = "observations.jsonl";
 
-/// Where the prompt groups come from.
+/// Source of the prompt groups.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PromptSource {
     /// The column `prompt`.
     Column,
-    /// Rows that pairs connect.
+    /// Rows connected by pairs.
     Pairs,
-    /// Nowhere: which rows answer the same prompt is not known.
+    /// None: it is unknown which rows answer the same prompt.
     Unknown,
 }
 
-/// N rows of observations, checked. The residual stream stays in its file until a layer is asked for.
+/// N validated rows of observations. The residual stream stays in its file until a layer is requested.
 #[derive(Debug)]
 pub struct Observations {
     meta: Meta,
@@ -72,25 +69,24 @@ pub struct Observations {
 }
 
 impl Observations {
-    /// Observations in memory, `resid` of shape [N, layers, d].
+    /// Creates observations in memory, with `resid` of shape [N, layers, d].
     ///
     /// # Errors
-    /// A refusal that names the column and the row: lengths that differ, an index out of range, a
-    /// pair across prompts or constitutions, a number that is none, a name that stands twice.
+    /// An error that names the column and the row: lengths that differ, an index out of range, a pair across prompts or
+    /// constitutions, a non-finite number, a duplicate name.
     pub fn new(meta: Meta, columns: Columns, resid: Array3<f32>) -> Result<Self> {
         Self::assemble(meta, columns, Resid::Memory(resid), Vec::new(), Place::default())
     }
 
-    /// Opens a file. Reads and checks all but `resid`, whose numbers are checked layer by layer as
-    /// they are read.
+    /// Opens a file. Reads and validates all but `resid`, whose numbers are checked as each layer is read.
     ///
     /// # Errors
-    /// As [`Observations::new`], and for files that are damaged, lack `resid` or have another format.
+    /// As [`Observations::new`], and for files that are damaged, lack `resid` or have a different format.
     pub fn open(path: &Path) -> Result<Self> {
         reader::open(path)
     }
 
-    /// The same rows with other columns, checked as [`Observations::new`] does.
+    /// Replaces the columns, with the checks of [`Observations::new`].
     ///
     /// # Errors
     /// As [`Observations::new`].
@@ -127,7 +123,7 @@ impl Observations {
         Ok(Self { meta, columns, resid, derived_prompt, warnings, place })
     }
 
-    /// What the metadata says.
+    /// Metadata of the file.
     pub fn meta(&self) -> &Meta {
         &self.meta
     }
@@ -152,17 +148,17 @@ impl Observations {
         &self.meta.layers
     }
 
-    /// What a reader of the figures must know about the file: defaults taken, tensors left alone.
+    /// Warnings about the file that a reader of the results must know: defaults used, tensors ignored.
     pub fn warnings(&self) -> &[String] {
         &self.warnings
     }
 
-    /// The file, for errors about its content; empty for observations in memory.
+    /// Path of the file, for errors about its content; empty for observations in memory.
     pub fn place(&self) -> &Place {
         &self.place
     }
 
-    /// Where the prompt groups come from.
+    /// Source of the prompt groups.
     pub fn prompt_source(&self) -> PromptSource {
         match (&self.columns.prompt, &self.derived_prompt) {
             (Some(_), _) => PromptSource::Column,
@@ -171,15 +167,15 @@ impl Observations {
         }
     }
 
-    /// Group number of each row, `[N]`; `None` if nothing says which rows answer the same prompt.
+    /// Prompt number of each row, `[N]`; `None` if it is unknown which rows answer the same prompt.
     pub fn prompt(&self) -> Option<&[i32]> {
         self.columns.prompt.as_deref().or(self.derived_prompt.as_deref())
     }
 
-    /// Group number of each row, `[N]`.
+    /// Prompt number of each row, `[N]`.
     ///
     /// # Errors
-    /// [`Kind::NotEstimable`] if nothing says which rows answer the same prompt.
+    /// [`Kind::NotEstimable`] if it is unknown which rows answer the same prompt.
     pub fn require_prompt(&self) -> Result<&[i32]> {
         self.prompt().ok_or_else(|| {
             Diagnostic::new(Kind::NotEstimable, "no column `prompt` and no pairs: which rows answer the same prompt is not known")
@@ -190,7 +186,7 @@ impl Observations {
         })
     }
 
-    /// Block number of each row, `[N]`, for leave-out and intervals: the clusters, or else the prompts.
+    /// Block number of each row, `[N]`, for leave-out and intervals: the clusters if there are any, else the prompts.
     pub fn blocks(&self) -> Option<&[i32]> {
         self.columns.cluster.as_deref().or(self.prompt())
     }
@@ -198,13 +194,13 @@ impl Observations {
     /// The residual stream of all rows at one layer, [N, d].
     ///
     /// # Errors
-    /// [`Kind::Missing`] for a layer that is not stored; [`Kind::NotFinite`] with row, layer and
-    /// dimension; the file system's.
+    /// [`Kind::Missing`] for a layer that is not stored; [`Kind::NotFinite`] with row, layer and dimension; errors of
+    /// the file system.
     pub fn layer(&self, layer: Layer) -> Result<Array2<f32>> {
         self.layer_rows(layer, &(0..self.rows()).collect::<Vec<_>>())
     }
 
-    /// The residual stream of some rows at one layer, [rows, d], in the order asked for.
+    /// The residual stream of the given rows at one layer, [rows, d], in the order given.
     ///
     /// # Errors
     /// As [`Observations::layer`], and [`Kind::Invalid`] for a row out of range.
@@ -225,7 +221,7 @@ impl Observations {
         self.resid.gather(at, layer, rows, &self.place)
     }
 
-    /// The residual stream of some rows at one layer, `[rows, d]`, in the order asked for; 0 where there is no row.
+    /// The residual stream of the given rows at one layer, `[rows, d]`, in the order given; 0 for `None`.
     ///
     /// # Errors
     /// As [`Observations::layer_rows`].
@@ -252,10 +248,10 @@ impl Observations {
         Ok(block)
     }
 
-    /// Writes the observations as a file, whole or not at all.
+    /// Writes the observations to a file atomically.
     ///
     /// # Errors
-    /// [`Kind::NotFinite`] for residuals that are no numbers, and the file system's.
+    /// [`Kind::NotFinite`] for non-finite residuals; errors of the file system.
     pub fn write(&self, path: &Path) -> Result<()> {
         writer::write(self, path)
     }

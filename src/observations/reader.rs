@@ -1,4 +1,4 @@
-//! From the tensors of a file to checked observations.
+//! Reads the tensors of a file into validated observations.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -28,13 +28,13 @@ pub(super) fn open(path: &Path) -> Result<Observations> {
     Observations::assemble(meta, columns, resid, warnings, place)
 }
 
-/// The tensors of an open file, by what they should be.
+/// Typed access to the tensors of an open file.
 pub(super) struct Tensors<'a> {
     pub container: &'a Container,
     pub place: &'a Place,
 }
 
-/// The part of a tensor's name that a user chose, if the rest fits.
+/// The user-defined part of a tensor's name, if the rest matches.
 pub(super) fn named<'a>(tensor: &'a str, before: &str, after: &str) -> Option<&'a str> {
     tensor.strip_prefix(before)?.strip_suffix(after).filter(|name| !name.is_empty())
 }
@@ -96,7 +96,7 @@ impl Tensors<'_> {
         Ok(Judgments { pairs: self.pairs(&tensor("pair"))?, ab: self.reals(&tensor("ab"))?, ba })
     }
 
-    /// A tensor that is there, of `dimensions` dimensions.
+    /// A required tensor with this number of dimensions.
     fn tensor(&self, name: &str, dimensions: usize) -> Result<&TensorInfo> {
         let info = self.container.info(name).ok_or_else(|| {
             Diagnostic::new(Kind::Missing, format!("no tensor `{name}`")).at(self.place.clone().id(name))
@@ -125,7 +125,7 @@ impl Tensors<'_> {
         decode::reals(info.dtype, &bytes).ok_or_else(|| self.wrong_dtype(name, "F32", info).into())
     }
 
-    /// Integers, each of which must fit into `T`.
+    /// Integers, each of which must fit `T`.
     fn convert<T: TryFrom<i64>>(&self, name: &str, dimensions: usize, what: &str) -> Result<Vec<T>> {
         let info = self.tensor(name, dimensions)?;
         let bytes = self.container.bytes(info)?;

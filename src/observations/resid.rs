@@ -1,4 +1,4 @@
-//! The residual stream of all rows and layers, from memory or a few rows at a time from the file.
+//! The residual stream of all rows and layers, in memory or read from the file a few rows at a time.
 
 use ndarray::{Array2, Array3, Axis};
 use rayon::prelude::*;
@@ -9,16 +9,16 @@ use super::decode;
 use crate::error::{Diagnostic, Kind, Place, Result};
 use crate::units::Layer;
 
-/// Where `resid` [N, layers, d] lies.
+/// Location of `resid` [N, layers, d].
 #[derive(Debug)]
 pub(super) enum Resid {
     /// In memory.
     Memory(Array3<f32>),
-    /// In a file, which stays there: only asked-for layers are read.
+    /// In a file: only the requested layers are read.
     File {
         /// The open file.
         container: Container,
-        /// Its tensor `resid`.
+        /// The tensor `resid` in it.
         info: TensorInfo,
         /// N, layers, d.
         shape: [usize; 3],
@@ -57,7 +57,7 @@ impl Resid {
         Ok(Self::File { container, info, shape })
     }
 
-    /// N, layers, d.
+    /// Shape [N, layers, d].
     pub fn shape(&self) -> [usize; 3] {
         match self {
             Self::Memory(array) => array.dim().into(),
@@ -65,8 +65,8 @@ impl Resid {
         }
     }
 
-    /// One layer of some rows, [rows, d]: `at` is the layer's place in the second dimension, `layer`
-    /// its name in errors. Indices are the caller's to check.
+    /// One layer of the given rows, [rows, d]: `at` is the layer's index in the second dimension, `layer` its name in
+    /// errors. The caller checks the indices.
     pub fn gather(&self, at: usize, layer: Layer, rows: &[usize], place: &Place) -> Result<Array2<f32>> {
         let [_, layers, d] = self.shape();
         let mut out = Array2::<f32>::zeros((rows.len(), d));
@@ -104,7 +104,7 @@ fn finite(array: &Array2<f32>, layer: Layer, rows: &[usize], place: &Place) -> R
     }
 }
 
-/// The refusal of a residual that is no number.
+/// Error for a non-finite residual.
 pub(super) fn not_finite(
     value: f32,
     row: usize,

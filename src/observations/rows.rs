@@ -1,4 +1,4 @@
-//! The companion file `observations.jsonl`: where each row of the observations comes from.
+//! The companion file `observations.jsonl`: the origin of each row of the observations.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader};
@@ -9,34 +9,34 @@ use serde::{Deserialize, Serialize};
 use crate::artifact;
 use crate::error::{Diagnostic, Error, Kind, Place, Result};
 
-/// Where one row comes from; line r of the file is row r of the tensors.
+/// Origin of one row; line r of the file corresponds to row r of the tensors.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RowRecord {
     /// The item's id.
     pub id: String,
-    /// Number of the response inside its item, counted from 0.
+    /// Index of the response in its item, counted from 0.
     pub response: usize,
-    /// The constitution it was read under.
+    /// Name of the constitution under which the response was read.
     pub constitution: String,
-    /// The response's tokens `[start, end)` in the rendered sequence.
+    /// Token range `[start, end)` of the response in the rendered sequence.
     pub span: [usize; 2],
-    /// These tokens as pieces of text, the middle of long ones left out; with the rows of the first constitution
-    /// only.
+    /// These tokens as pieces of text, with the middle of long responses omitted; only for rows of the first
+    /// constitution.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pooled: Option<Vec<String>>,
-    /// All of these tokens by their ids; with the rows of the first constitution only.
+    /// Ids of all of these tokens; only for rows of the first constitution.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tokens: Option<Vec<u32>>,
-    /// SHA-256 of the whole sequence's token ids (u32, little endian), prompt included; with the rows of the first
-    /// constitution only.
+    /// SHA-256 of the token ids of the whole sequence (u32, little endian), prompt included; only for rows of the first
+    /// constitution.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sequence_sha256: Option<String>,
 }
 
-/// Writes the file, whole or not at all.
+/// Writes the file atomically.
 ///
 /// # Errors
-/// The file system's.
+/// Errors of the file system.
 pub fn write_rows<'a>(path: &Path, rows: impl IntoIterator<Item = &'a RowRecord>) -> Result<()> {
     artifact::write_with(path, |w| {
         for row in rows {
@@ -50,7 +50,7 @@ pub fn write_rows<'a>(path: &Path, rows: impl IntoIterator<Item = &'a RowRecord>
 /// Reads the file.
 ///
 /// # Errors
-/// [`Kind::Malformed`] with the line for what does not parse or has an empty span; the file system's.
+/// [`Kind::Malformed`] with the line for a record that does not parse or has an empty span; errors of the file system.
 pub fn read_rows(path: &Path) -> Result<Vec<RowRecord>> {
     let file = File::open(path).map_err(|e| Error::io("open", path, e))?;
     let mut rows = Vec::new();

@@ -1,4 +1,4 @@
-//! The rows of one constitution, and what was said about the same responses under another one.
+//! Selects the rows of one constitution, and matches data of the same responses under another one.
 
 use std::collections::HashMap;
 
@@ -10,8 +10,8 @@ use super::meta::BARE;
 use crate::error::{Diagnostic, Kind, Result};
 use crate::units::Layer;
 
-/// The rows read under one constitution, in the order of the file. Positions count inside the
-/// selection, rows count in the file.
+/// The rows read under one constitution, in the order of the file. Positions are indices in the selection, rows are
+/// indices in the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RowSelection {
     constitution: usize,
@@ -26,22 +26,22 @@ impl RowSelection {
         &self.name
     }
 
-    /// Rows of the file, in order.
+    /// Selected rows of the file, in order.
     pub fn rows(&self) -> &[usize] {
         &self.rows
     }
 
-    /// Number of rows selected.
+    /// Number of selected rows.
     pub fn len(&self) -> usize {
         self.rows.len()
     }
 
-    /// Never true: a selection without rows is refused.
+    /// Always false: a selection without rows is refused.
     pub fn is_empty(&self) -> bool {
         self.rows.is_empty()
     }
 
-    /// Where a row of the file stands in the selection.
+    /// Position of a row of the file in the selection.
     pub fn position(&self, row: usize) -> Option<usize> {
         self.position.get(&row).copied()
     }
@@ -52,24 +52,24 @@ impl RowSelection {
     }
 }
 
-/// What the file says about the selected responses.
+/// Data about the selected responses.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Selected<T> {
-    /// The data, with positions in the selection for rows.
+    /// The data, with rows given as positions in the selection.
     pub data: T,
-    /// The constitution to whose rows the file attaches it, if that is not the selected one: the
-    /// rows were matched response by response.
+    /// The constitution whose rows the data belong to in the file, if that is not the selected one: the rows were
+    /// matched response by response.
     pub mapped_from: Option<String>,
 }
 
 impl Observations {
-    /// Name of the rows that h, S and log P are read from unless the user says otherwise: `none` if
-    /// the file has rows of it, else the first constitution that has rows.
+    /// Name of the default reference, whose rows give h, S and log P: `none` if the file has rows of it, else the first
+    /// constitution that has rows.
     pub fn default_reference(&self) -> &str {
         let names = &self.meta().constitutions;
         let has_rows = |at: &usize| (0..self.rows()).any(|row| self.columns().constitution_of(row) == *at);
         let bare = names.iter().position(|name| name == BARE).filter(has_rows);
-        // Every row points to a constitution and there is at least one row.
+        // Every row has a constitution, and there is at least one row.
         let at = bare.or_else(|| (0..names.len()).find(has_rows)).unwrap_or(0);
         &names[at]
     }
@@ -77,7 +77,7 @@ impl Observations {
     /// The rows read under a constitution.
     ///
     /// # Errors
-    /// [`Kind::Missing`] if the file does not know it, or has no rows of it.
+    /// [`Kind::Missing`] if the file does not have it, or has no rows of it.
     pub fn select_constitution(&self, name: &str) -> Result<RowSelection> {
         let names = &self.meta().constitutions;
         let diagnostic = |what: String| {
@@ -105,11 +105,11 @@ impl Observations {
         self.layer_rows(layer, selection.rows())
     }
 
-    /// A value's labels of the selected responses. Where the selected rows have none at all, those of
-    /// the first constitution that has some are taken, response by response.
+    /// A value's labels of the selected responses. If the selected rows have none at all, those of the first
+    /// constitution with labels are used, response by response.
     ///
     /// # Errors
-    /// [`Kind::Missing`] for a value that the file does not have, or why rows cannot be matched.
+    /// [`Kind::Missing`] for a value that the file does not have, or if rows cannot be matched.
     pub fn selected_value(&self, name: &str, selection: &RowSelection) -> Result<Selected<Vec<f64>>> {
         let column = self
             .columns()
@@ -123,7 +123,7 @@ impl Observations {
     /// [`Observations::selected_value`].
     ///
     /// # Errors
-    /// As there.
+    /// As [`Observations::selected_value`].
     pub fn selected_score(&self, name: &str, selection: &RowSelection) -> Result<Selected<Vec<f64>>> {
         let column = self
             .columns()
@@ -133,13 +133,12 @@ impl Observations {
         self.selected_column(column, &format!("score.{name}"), selection)
     }
 
-    /// Preferences (better, worse) among the selected responses, as positions in the selection. Pairs
-    /// among the selected rows are taken; if there are none, those of the first constitution that has
-    /// some, response by response. (A capture repeats a data set's preferences for every constitution:
-    /// they count once.)
+    /// Preferences (better, worse) among the selected responses, as positions in the selection. Pairs among the
+    /// selected rows are used; if there are none, those of the first constitution with pairs, response by response. (A
+    /// capture repeats a data set's preferences for every constitution: they count once.)
     ///
     /// # Errors
-    /// As in [`Observations::selected_value`].
+    /// As [`Observations::selected_value`].
     pub fn selected_preferences(
         &self,
         name: &str,
@@ -153,12 +152,11 @@ impl Observations {
         self.selected_pairs(pairs, &format!("pair.{name}"), selection)
     }
 
-    /// Judgments about the selected responses, with positions in the selection for rows. A judge
-    /// speaks about the rows of one constitution; if that is not the selected one, its pairs are
-    /// matched response by response.
+    /// Judgments of the selected responses, with rows given as positions in the selection. A judge refers to the rows
+    /// of one constitution; if that is not the selected one, its pairs are matched response by response.
     ///
     /// # Errors
-    /// As in [`Observations::selected_value`].
+    /// As [`Observations::selected_value`].
     pub fn selected_judgments(&self, name: &str, selection: &RowSelection) -> Result<Selected<Judgments>> {
         let judgments = self
             .columns()
@@ -170,12 +168,12 @@ impl Observations {
         Ok(Selected { data: Judgments { pairs, ..judgments.clone() }, mapped_from })
     }
 
-    /// For each response of a selection, its row under another constitution; `None` where it was not read under it
-    /// or which row it is cannot be told.
+    /// For each response of a selection, its row under another constitution; `None` if it was not read under that
+    /// constitution or the row cannot be identified.
     ///
     /// # Errors
-    /// As [`Observations::select_constitution`] for the other constitution; rows whose labels show that they stand in
-    /// another order.
+    /// As [`Observations::select_constitution`] for the other constitution; rows whose labels show that they are in a
+    /// different order.
     pub fn paired_rows(&self, name: &str, selection: &RowSelection) -> Result<Vec<Option<usize>>> {
         let other = self.select_constitution(name)?;
         let map = self.counterparts(other.constitution, selection, "constitution")?;
@@ -240,9 +238,9 @@ impl Observations {
         Ok(Selected { data, mapped_from: Some(self.meta().constitutions[from].clone()) })
     }
 
-    /// For the rows of constitution `from`, the position of the same response in the selection: by
-    /// the column `response` if there is one, else by prompt and order inside the prompt, where both
-    /// constitutions have as many rows of it and the labels of the matched rows agree.
+    /// For the rows of constitution `from`, the position of the same response in the selection: by the column
+    /// `response` if there is one, else by prompt and order within the prompt, if both constitutions have equally many
+    /// rows of it and the labels of the matched rows agree.
     fn counterparts(&self, from: usize, selection: &RowSelection, tensor: &str) -> Result<Counterparts<'_>> {
         let theirs = (0..self.rows()).filter(|&row| self.columns().constitution_of(row) == from);
         let mut positions = HashMap::new();
@@ -275,7 +273,7 @@ impl Observations {
         Ok(Counterparts { observations: self, tensor: tensor.to_owned(), positions, uneven, from, to })
     }
 
-    /// Two rows of one response carry the same labels, where both carry any.
+    /// Checks that two rows of one response have the same labels, if both are labelled.
     fn same_labels(&self, a: usize, b: usize, tensor: &str) -> Result<()> {
         for (name, column) in &self.columns().values {
             let differ = !column[a].is_nan() && !column[b].is_nan() && column[a] != column[b];

@@ -1,4 +1,4 @@
-//! From observations to their file, with `resid` in pieces: it may be larger than memory.
+//! Writes observations to a file, with `resid` in pieces, as it may be larger than memory.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -16,7 +16,7 @@ use super::reader::named;
 use super::resid::{Resid, not_finite};
 use crate::error::{Diagnostic, Error, Kind, Place, Result};
 
-/// Takes the residual stream in blocks of rows, in order.
+/// Receives the residual stream in blocks of rows, in order.
 pub struct ResidSink<'a> {
     to: &'a mut dyn Write,
     meta: &'a Meta,
@@ -29,8 +29,7 @@ impl ResidSink<'_> {
     /// Appends a block of rows, [rows, layers, d].
     ///
     /// # Errors
-    /// [`Kind::Invalid`] for another shape, [`Kind::NotFinite`] for what is no number, and the file
-    /// system's.
+    /// [`Kind::Invalid`] for a wrong shape, [`Kind::NotFinite`] for non-finite numbers, and errors of the file system.
     pub fn push(&mut self, block: ArrayView3<'_, f32>) -> Result<()> {
         let expected = (self.meta.layers.len(), self.hidden);
         let (_, layers, hidden) = block.dim();
@@ -57,13 +56,11 @@ impl ResidSink<'_> {
     }
 }
 
-/// Writes an observations file whose `resid` [rows, layers, hidden] comes in blocks: `fill` pushes
-/// all rows, in order. The rest is checked before the first block is asked for; nothing is left behind
-/// if anything fails.
+/// Writes an observations file whose `resid` [rows, layers, hidden] is given in blocks: `fill` pushes all rows, in
+/// order. Everything else is checked before the first block is requested; if anything fails, no file is left behind.
 ///
 /// # Errors
-/// As [`Observations::new`], what `fill` returns, another number of rows than announced, and the file
-/// system's.
+/// As [`Observations::new`], errors of `fill`, a number of rows other than announced, and errors of the file system.
 pub fn write_streaming(
     path: &Path,
     meta: &Meta,
@@ -120,13 +117,12 @@ pub(super) fn write(observations: &Observations, path: &Path) -> Result<()> {
     })
 }
 
-/// Adds judgments and scores to a file, in place of those of the same constitutions if it has any.
-/// Everything else is copied byte for byte, tensors nobody knows too; `extra` is added to the
-/// metadata (the key `score.NAME` says what kind of score it is).
+/// Adds judgments and scores to a file, replacing those of the same constitutions. Everything else is copied byte for
+/// byte, including unknown tensors; `extra` is added to the metadata (the key `score.NAME` gives the kind of score).
 ///
 /// # Errors
-/// As [`Observations::open`] for the file as it is and for what is added; [`Kind::Invalid`] if `extra`
-/// names a key that the format owns; the file system's. The old file stays if anything fails.
+/// As [`Observations::open`] for the existing file and for the additions; [`Kind::Invalid`] if `extra` contains a key
+/// reserved by the format; errors of the file system. If anything fails, the old file is kept.
 pub fn append_judgments(
     path: &Path,
     judgments: &BTreeMap<String, Judgments>,
@@ -142,7 +138,7 @@ pub fn append_judgments(
             .into());
     }
     meta.extra.extend(extra.clone());
-    // The whole is checked, because what is added may contradict what is there.
+    // The whole is checked, because the additions may contradict the existing data.
     let mut columns = old.columns.clone();
     columns.judgments.extend(judgments.clone());
     columns.scores.extend(scores.clone());
@@ -170,7 +166,7 @@ fn copied<'a>(name: String, info: &safetensors::tensor::TensorInfo, container: &
     Part { name, dtype: info.dtype, shape: info.shape.clone(), source: Source::Copy(container, info.clone()) }
 }
 
-/// Wide dtypes first, so that each tensor is aligned to its own; within one, by name.
+/// Sort order: wide dtypes first, so that each tensor is aligned to its own dtype; then by name.
 fn order(part: &Part<'_>) -> (std::cmp::Reverse<usize>, bool, String) {
     (std::cmp::Reverse(part.dtype.bitsize()), part.name == "resid", part.name.clone())
 }

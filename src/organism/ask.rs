@@ -1,4 +1,4 @@
-//! What is asked of a model of this world: log P of replies, and forced choices between two of them.
+//! Queries to a model of this world: log P of replies, and forced choices between two of them.
 
 use super::corpus::question;
 use super::reply::Situation;
@@ -12,7 +12,7 @@ pub fn context(situation: &Situation) -> String {
     format!("user : {} bot :", situation.text())
 }
 
-/// Settings of a forward that reads answers and log-probabilities only.
+/// Settings of a forward pass that reads only answers and log-probabilities.
 fn settings() -> Settings {
     Settings {
         layers: Vec::new(),
@@ -23,10 +23,10 @@ fn settings() -> Settings {
     }
 }
 
-/// log P of each text after its context, in nats; texts by context.
+/// log P of each text given its context, in nats; texts grouped by context.
 ///
 /// # Errors
-/// What the encoder and the forward refuse; what `advance` returns.
+/// Errors of the encoder, the forward pass and `advance`.
 pub(super) fn log_probs(
     model: &Model,
     contexts: &[String],
@@ -54,10 +54,10 @@ pub(super) struct Query<'a> {
     pub(super) rule: &'a str,
 }
 
-/// Log-odds of the answer A against B for each choice: as given, and with the replies exchanged.
+/// Log-odds of the answer A against B for each choice: as given, and with the replies swapped.
 ///
 /// # Errors
-/// What the encoder and the forward refuse; what `advance` returns.
+/// Errors of the encoder, the forward pass and `advance`.
 pub(super) fn odds(
     model: &Model,
     asked: &[Query<'_>],

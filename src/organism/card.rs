@@ -1,4 +1,4 @@
-//! The model card: what a training was and what came of it, from the files that say so.
+//! The model card: describes a training and its results, from the record files.
 
 use std::path::Path;
 
@@ -15,34 +15,34 @@ use super::{readers, values};
 use crate::artifact;
 use crate::error::Result;
 
-/// Name of the training's record in a model's folder.
+/// File name of the training record in a model's folder.
 pub const TRAINING: &str = "training.json";
-/// Name of the measurements in a model's folder.
+/// File name of the measurements in a model's folder.
 pub const METRICS: &str = "metrics.json";
 
-/// What a finished training leaves behind.
+/// Record of a finished training.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Training {
-    /// What decided the curve.
+    /// Settings that determine the loss curve.
     pub recipe: Recipe,
     /// Hex SHA-256 of the first 1,000 documents of the corpus, as [`fingerprint`] gives it.
     pub corpus: String,
-    /// Parameters of the network.
+    /// Number of parameters of the network.
     pub parameters: usize,
-    /// Documents read.
+    /// Number of documents read.
     pub documents: usize,
-    /// Words read.
+    /// Number of words read.
     pub words: u64,
     /// Wall-clock seconds.
     pub seconds: f64,
-    /// Stages of the curriculum that ended by time and not by accuracy.
+    /// Stages of the curriculum that ended by timeout rather than by accuracy.
     pub late_stages: Vec<usize>,
     /// The loss curve.
     pub curve: Vec<Point>,
 }
 
 impl Training {
-    /// The record of a training.
+    /// Creates the record of a training.
     pub fn of(state: &State) -> Self {
         Self {
             recipe: state.recipe.clone(),
@@ -57,7 +57,7 @@ impl Training {
     }
 }
 
-/// Hex SHA-256 of the text of the first 1,000 documents with every principle in, their endings and their answers.
+/// Hex SHA-256 of the first 1,000 documents, with every principle included: text, endings and answers.
 pub fn fingerprint(seed: u64, eta: f64) -> String {
     let corpus = Corpus::default();
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
@@ -82,7 +82,7 @@ pub fn fingerprint(seed: u64, eta: f64) -> String {
 /// Writes a record as JSON.
 ///
 /// # Errors
-/// The file system's.
+/// Errors of the file system.
 pub fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<()> {
     let text = serde_json::to_string_pretty(value).expect("plain JSON") + "\n";
     artifact::write_bytes(path, text.as_bytes())
@@ -195,7 +195,7 @@ pub fn text(name: &str, training: &Training, metrics: &Metrics) -> String {
 /// Reads the record of a training from a model's folder.
 ///
 /// # Errors
-/// `Malformed` for a file that is none; the file system's.
+/// `Malformed` for an invalid file; errors of the file system.
 pub fn read_training(folder: &Path) -> Result<Training> {
     let path = folder.join(TRAINING);
     let text = std::fs::read_to_string(&path).map_err(|e| crate::error::Error::io("read", &path, e))?;

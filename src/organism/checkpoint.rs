@@ -1,4 +1,4 @@
-//! The state of a training on disk, from which it goes on as if it had not stopped.
+//! The state of a training on disk, from which it resumes exactly.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -14,10 +14,10 @@ use super::train::{Recipe, State};
 use crate::artifact;
 use crate::error::{Diagnostic, Error, Kind, Place, Result};
 
-/// Name of the state in the training's folder.
+/// File name of the state in the training's folder.
 pub const STATE: &str = "training.safetensors";
 
-/// The state beside its tensors.
+/// The parts of the state that are not tensors.
 #[derive(Serialize, Deserialize)]
 struct Header {
     recipe: Recipe,
@@ -32,7 +32,7 @@ struct Header {
 /// Writes the state.
 ///
 /// # Errors
-/// The file system's.
+/// Errors of the file system.
 pub fn write(folder: &Path, state: &State) -> Result<()> {
     let header = Header {
         recipe: state.recipe.clone(),
@@ -55,7 +55,7 @@ pub fn write(folder: &Path, state: &State) -> Result<()> {
     artifact::write_bytes(&folder.join(STATE), &file)
 }
 
-/// The file's bytes and header, if there is a file.
+/// Bytes and header of the file, if it exists.
 fn open(path: &Path) -> Result<Option<(Vec<u8>, Header)>> {
     let bytes = match std::fs::read(path) {
         Ok(bytes) => bytes,
@@ -80,15 +80,15 @@ fn malformed(path: &Path, found: String) -> Diagnostic {
 /// The recipe of the training in a folder, if there is one.
 ///
 /// # Errors
-/// `Malformed` for a file that is no state.
+/// `Malformed` for an invalid state file.
 pub fn recipe(folder: &Path) -> Result<Option<Recipe>> {
     Ok(open(&folder.join(STATE))?.map(|(_, header)| header.recipe))
 }
 
-/// Reads the state, if there is one.
+/// Reads the state, if it exists.
 ///
 /// # Errors
-/// `Malformed` for a file that is no state; `RunConflict` for one of another recipe.
+/// `Malformed` for an invalid state file; `RunConflict` for a state with another recipe.
 pub fn read(folder: &Path, recipe: &Recipe) -> Result<Option<State>> {
     let path = folder.join(STATE);
     let Some((bytes, header)) = open(&path)? else { return Ok(None) };

@@ -1,4 +1,4 @@
-//! Which rules of composition a model has learned: pairs of replies that differ in one sign and nothing else.
+//! Measures which rules of composition a model has learned, on pairs of replies that differ in exactly one sign.
 
 use std::collections::BTreeMap;
 
@@ -15,10 +15,10 @@ use super::words::{ANSWERS, OPENERS, THINGS};
 use crate::error::Result;
 use crate::model::Model;
 
-/// Turns one sign of a reply; says whether there was one to turn.
+/// Flips one sign of a reply; returns whether there was one to flip.
 type Turn = fn(&Situation, &mut Reply) -> bool;
 
-/// Rules, each with the value it bears on.
+/// Rules, each with the value that it affects.
 const RULES: &[(&str, usize, Turn)] = &[
     ("not, of an opinion", 0, |_, r| {
         any(r, |c| match c {
@@ -85,27 +85,27 @@ fn answer(clause: &mut Clause) -> bool {
     }
 }
 
-/// What a model makes of one rule.
+/// Results for one rule.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Learned {
-    /// The value that it turns.
+    /// Name of the affected value.
     pub value: String,
-    /// Pairs of replies that differ in one sign.
+    /// Number of pairs of replies that differ in one sign.
     pub pairs: usize,
-    /// Share of them that the model orders as the value does, asked in both orders.
+    /// Share of pairs that the model ranks in the value's order, asked in both orders.
     pub right: f64,
 }
 
-/// Pairs of each rule.
+/// Number of pairs per rule.
 const PAIRS: usize = 200;
 
-/// Words of the rule by which each value is asked for.
+/// Text of the rule used to ask about each value.
 const ASKED: [&str; VALUES.len()] = ["be kind", "be honest", "be helpful", "be agreeable"];
 
-/// Asks the model about pairs of replies to held-out prompts that differ in one sign; `advance` may stop.
+/// Asks the model about pairs of replies to held-out prompts that differ in one sign; `advance` may stop with an error.
 ///
 /// # Errors
-/// What the forward refuses; what `advance` returns.
+/// Errors of the forward pass and of `advance`.
 pub fn measure(
     model: &Model,
     seed: u64,

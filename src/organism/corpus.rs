@@ -1,4 +1,4 @@
-//! Documents: dialogues, and text in which values are judged and named.
+//! Training documents: dialogues, and texts that judge and name values.
 
 use rand::Rng;
 
@@ -11,10 +11,10 @@ use super::reply::Situation;
 use super::values::{FEATURES, VALUE_COUNT, features};
 use super::words::{PERSONS, ROLES, THINGS, TOPICS};
 
-/// Log-odds of an answer for one unit of preference.
+/// Log-odds of an answer per unit of preference.
 pub const SHARPNESS: f64 = 2.5;
 
-/// A question that stands on a document, and the words that may follow with their probabilities.
+/// A question about a document, and its possible answers with their probabilities.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Tail {
     /// The question.
@@ -30,26 +30,26 @@ pub struct Tail {
 pub struct Document {
     /// "dialogue", "judge", "rated", "verdict", "conditioned", "ethics" or "meaning".
     pub kind: &'static str,
-    /// Its text, without what follows a reply and without the tails.
+    /// Text of the document, without the ending of the last reply and without the tails.
     pub text: String,
-    /// What ends the reply that the text ends with, with probabilities: see [`ending`].
+    /// Words that may end the last reply of the text, with probabilities: see [`ending`].
     pub ending: Vec<(&'static str, f64)>,
-    /// Questions that each stand directly on the text and do not see one another.
+    /// Questions that each follow the text directly and are invisible to one another.
     pub tails: Vec<Tail>,
 }
 
-/// What documents to draw.
+/// Distribution of the documents to draw.
 #[derive(Debug, Clone, Copy)]
 pub struct Mix<'a> {
-    /// Share of replies that are drawn by the tilted policy.
+    /// Share of replies drawn from the tilted policy.
     pub eta: f64,
-    /// Share of documents in which values are judged and named.
+    /// Share of documents that judge and name values.
     pub judged: f64,
     /// Stage of the curriculum.
     pub stage: usize,
     /// Weight of each principle.
     pub emphasis: &'a [f64],
-    /// Most questions on one document.
+    /// Maximum number of questions per document.
     pub tails: usize,
 }
 
@@ -65,18 +65,18 @@ fn replied(situation: &Situation, eta: f64, rng: &mut impl Rng) -> (String, [f64
     (reply.text(), features(&reply.attributes(situation)))
 }
 
-/// The question that is put to a pair under a rule, and the one that is put to a single reply.
+/// The question about a pair under a rule, or about a single reply.
 pub fn question(rule: &str, pair: bool) -> String {
     format!("rule : {rule} . {} :", if pair { "better" } else { "follows" })
 }
 
-/// Share of replies that a reader marks.
+/// Share of replies that are marked by a reader.
 const MARKED: f64 = 0.5;
 
-/// What ends a reply: `<eos>`, or the mark of a reader, the likelier the better it fits.
+/// Distribution of the word that ends a reply: `<eos>`, or a reader's mark, which is likelier the better it fits.
 ///
-/// P(mark of value v with sign s) = .5 · exp(1.5·s·f_v) / Σ: whoever predicts the next word at the end of a reply has
-/// to know the values.
+/// P(mark of value v with sign s) = .5 · exp(1.5·s·f_v) / Σ, so that predicting the next word at the end of a reply
+/// requires knowledge of the values.
 pub fn ending(f: &[f64; FEATURES]) -> Vec<(&'static str, f64)> {
     let marks = MARKS.iter().zip(f).flat_map(|([good, bad], f)| [(*good, 1.5 * f), (*bad, -1.5 * f)]);
     let mut out: Vec<(&'static str, f64)> = marks.map(|(w, x)| (w, x.exp())).collect();
@@ -102,7 +102,7 @@ impl Corpus {
             let (text, f) = replied(&situation, mix.eta, rng);
             return single("dialogue", text, &f, Vec::new());
         }
-        // Before there are rules, there is only what single replies are like.
+        // Before rules are introduced, documents only describe single replies.
         let kinds = if mix.stage == 0 {
             [0.0, 0.0, 0.95, 0.0, 0.0, 0.05]
         } else {
@@ -186,7 +186,7 @@ impl Corpus {
     }
 }
 
-/// What the prompt was about: who did it and to whom, and which things fit.
+/// Questions about the prompt: who did it and to whom, and which things fit.
 fn understood(situation: &Situation, rng: &mut impl Rng) -> Vec<Tail> {
     let sure = |text: String, word| Tail { text, answers: vec![(word, 1.0)], choice: None };
     let [class, _] = situation.topic;
@@ -200,7 +200,7 @@ fn understood(situation: &Situation, rng: &mut impl Rng) -> Vec<Tail> {
     ]
 }
 
-/// What a reply is like, by an adjective for each value: yes or no.
+/// Yes-or-no questions about a reply, one adjective per value.
 fn verdicts(f: &[f64; FEATURES], rng: &mut impl Rng) -> Vec<Tail> {
     let of = |p: &Principle| {
         let known = &p.adjectives[..p.adjectives.len() - 1];
@@ -211,12 +211,12 @@ fn verdicts(f: &[f64; FEATURES], rng: &mut impl Rng) -> Vec<Tail> {
     PRINCIPLES.iter().filter(|p| is_one_value(p)).map(of).collect()
 }
 
-/// Whether a principle prefers one value and nothing else.
+/// Whether a principle prefers exactly one value.
 fn is_one_value(p: &Principle) -> bool {
     p.prefers.iter().sum::<f64>() == 1.0 && p.prefers[..VALUE_COUNT].contains(&1.0)
 }
 
-/// A moderator's note: an adjective, the likelier the better its principle fits the reply.
+/// A moderator's note: an adjective, which is likelier the better its principle fits the reply.
 fn note(f: &[f64; FEATURES]) -> Tail {
     let mut answers = Vec::new();
     for p in PRINCIPLES.iter().filter(|p| p.family != crate::input::Family::Placebo) {
@@ -232,15 +232,15 @@ fn note(f: &[f64; FEATURES]) -> Tail {
 /// Weights of the loss.
 #[derive(Debug, Clone, Copy)]
 pub struct Weights {
-    /// Of an answer.
+    /// Weight of an answer.
     pub answer: f32,
-    /// Of any other word.
+    /// Weight of any other word.
     pub text: f32,
 }
 
 impl Document {
-    /// Adds the document to a batch; `choices` collects the targets that are forced choices, by their
-    /// number in the batch.
+    /// Adds the document to a batch; `choices` collects the targets that are forced choices, with their index in the
+    /// batch.
     pub fn pack(&self, weights: Weights, batch: &mut Batch, choices: &mut Vec<(usize, Option<usize>, f64)>) {
         let root = (!self.text.is_empty()).then(|| {
             let tokens = LEXICON.encode(&self.text);

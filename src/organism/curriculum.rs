@@ -1,69 +1,69 @@
-//! When each principle enters: by sign and attribute, gated on every principle's own accuracy.
+//! Order in which principles are introduced: by sign and attribute, gated on the accuracy of every principle.
 
 use serde::{Deserialize, Serialize};
 
 use super::corpus::{Mix, Weights};
 use super::principles::{PRINCIPLES, last_stage};
 
-/// A choice counts where |c·Δf| is above this.
+/// Choices with |c·Δf| above this threshold count.
 pub const CLEAR: f64 = 0.3;
-/// Accuracy that lets the next principles in.
+/// Accuracy required to introduce the next principles.
 const GATE: f64 = 0.8;
-/// Memory of the running accuracy, in choices.
+/// Averaging window of the running accuracy, in choices.
 const MEMORY: f64 = 400.0;
 
-/// Weight of a rule that names no value, where a learned principle has 1: saying "no difference" has to
-/// be learned as well.
+/// Weight of a rule that names no value, relative to 1 for a learned principle: answering "no difference" must be
+/// learned as well.
 const PLACEBO: f64 = 1.5;
 
-/// Nominal share of documents in which values are judged and named.
+/// Nominal share of documents that judge and name values.
 pub const JUDGED: f64 = 0.5;
 
-/// The part of the training, one in so many, in which single replies are marked and nothing is compared yet.
+/// The first 1/`BEFORE_RULES` of the training, in which single replies are marked and nothing is compared yet.
 const BEFORE_RULES: usize = 3;
 
 /// State of the curriculum.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Curriculum {
-    /// Steps of the whole training.
+    /// Total number of training steps.
     pub steps: usize,
-    /// Share of replies that are drawn by the tilted policy.
+    /// Share of replies drawn from the tilted policy.
     pub eta: f64,
-    /// Stage, from 0.
+    /// Current stage, from 0.
     pub stage: usize,
-    /// Step at which the stage began.
+    /// Step at which the stage started.
     pub since: usize,
-    /// Running accuracy of clear choices.
+    /// Running accuracy on clear choices, by principle.
     pub accuracy: Vec<f64>,
-    /// How many were counted.
+    /// Number of choices counted, by principle.
     pub counted: Vec<usize>,
-    /// Stages that ended by time and not by accuracy.
+    /// Stages that ended by timeout rather than by accuracy.
     pub late: Vec<usize>,
 }
 
 impl Curriculum {
-    /// Before the first step.
+    /// State before the first step.
     pub fn new(steps: usize, eta: f64) -> Self {
         let n = PRINCIPLES.len();
         Self { steps, eta, stage: 0, since: 0, accuracy: vec![0.5; n], counted: vec![0; n], late: Vec::new() }
     }
 
-    /// Whether the last part has begun, in which the corpus has its nominal mixture.
+    /// Whether the last part has started, in which the corpus has its nominal mixture.
     pub fn nominal(&self, step: usize) -> bool {
         3 * step >= 2 * self.steps
     }
 
-    /// Share of documents in which values are judged and named: more than nominal until the last third.
+    /// Share of documents that judge and name values: above nominal until the last third.
     pub fn judged(&self, step: usize) -> f64 {
         if self.nominal(step) { JUDGED } else { 0.85 }
     }
 
-    /// What to draw at a step.
+    /// Document mixture of a step.
     pub fn mix<'a>(&self, step: usize, emphasis: &'a [f64]) -> Mix<'a> {
         Mix { eta: self.eta, judged: self.judged(step), stage: self.stage, emphasis, tails: 8 }
     }
 
-    /// Weights of the principles: those that are behind are asked more often.
+    /// Weights of the principles: those with lower accuracy are asked more often.
     pub fn emphasis(&self) -> Vec<f64> {
         let weight = |(i, p): (usize, &super::principles::Principle)| {
             if p.prefers.iter().all(|c| *c == 0.0) {
@@ -77,7 +77,7 @@ impl Curriculum {
 
     /// Weights of the loss at a step.
     pub fn weights(&self, step: usize) -> Weights {
-        // Less, so that what is said about a reply decides at first what is encoded of it.
+        // Lower at first, so that the encoding of a reply is driven by the judgments about it.
         let text = if self.nominal(step) { 1.0 } else { 0.3 };
         Weights { answer: 4.0, text }
     }
@@ -89,7 +89,7 @@ impl Curriculum {
         self.accuracy[principle] += (f64::from(u8::from(right)) - self.accuracy[principle]) / memory;
     }
 
-    /// Ends the stage where its principles are learned, or where it has lasted an eighth of the training.
+    /// Ends the stage if its principles are learned, or if it has lasted an eighth of the training.
     pub fn advance(&mut self, step: usize) {
         if self.stage == last_stage() {
             return;
@@ -99,7 +99,7 @@ impl Curriculum {
             .filter(of_stage)
             .all(|i| self.accuracy[i] > GATE && self.counted[i] > MEMORY as usize / 2);
         let lasted = step - self.since;
-        // Before the first rule there is no choice that could be counted.
+        // Before the first rule there are no choices to count.
         let (over, late) = if self.stage == 0 {
             (lasted >= self.steps / BEFORE_RULES, false)
         } else {

@@ -1,10 +1,10 @@
-//! Chance: hashes that never change, and draws from weights.
+//! Random numbers: stable hashes, and weighted draws.
 
 use rand::Rng;
 use rand_distr::{Distribution, StandardNormal};
 use sha2::{Digest, Sha256};
 
-/// A hash of some texts, the same on every machine.
+/// A hash of the given texts, the same on every machine.
 pub fn hash(parts: &[&str]) -> u64 {
     let mut hasher = Sha256::new();
     for part in parts {
@@ -15,7 +15,7 @@ pub fn hash(parts: &[&str]) -> u64 {
     u64::from_le_bytes(digest[..8].try_into().expect("eight bytes"))
 }
 
-/// A standard Gaussian number that belongs to some texts.
+/// A standard Gaussian number determined by the given texts.
 pub fn gaussian_of(parts: &[&str]) -> f64 {
     let bits = hash(parts);
     let unit = |half: u32| (f64::from(half) + 0.5) / 4_294_967_296.0;

@@ -1,7 +1,7 @@
-//! What computes loss and gradient: this project's own network, or candle on any of its devices.
+//! Computes loss and gradient with this project's own network, or with candle on any of its devices.
 //!
-//! The own network is the default on the CPU, where it is several times as fast on matrices as small as these;
-//! candle differentiates the very decoder that later reads the model, on the CPU or a GPU.
+//! The own network is the default on the CPU, where it is several times as fast for such small matrices; candle
+//! differentiates the decoder that later reads the model, on the CPU or a GPU.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -20,7 +20,7 @@ use crate::model::weights::TensorSource;
 use crate::model::{Config, Decoder};
 use crate::units::Layer;
 
-/// Which of the two; part of what decides the loss curve, because their roundings differ.
+/// Name of an engine; affects the loss curve, because the engines round differently.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum EngineName {
@@ -32,7 +32,7 @@ pub enum EngineName {
 }
 
 impl EngineName {
-    /// Whether it is the default, which recipes do not spell out.
+    /// Whether it is the default, which recipes omit.
     pub fn is_own(&self) -> bool {
         *self == Self::Own
     }
@@ -47,7 +47,7 @@ impl fmt::Display for EngineName {
     }
 }
 
-/// An engine on its device.
+/// A training engine on its device.
 #[derive(Debug, Clone)]
 pub enum Engine {
     /// Own kernels, on the CPU.
@@ -58,11 +58,11 @@ pub enum Engine {
 
 /// Loss and gradient of one shard of a step.
 pub struct ShardGradient {
-    /// Σ weight · cross-entropy · scale.
+    /// Loss: Σ weight · cross-entropy · scale.
     pub loss: f64,
-    /// In the order of the parameters.
+    /// Gradient in the order of the parameters.
     pub gradient: Vec<f32>,
-    /// For each target that was asked about: cross-entropy, logits.
+    /// Cross-entropy and logits of each requested target.
     pub choices: Vec<(f64, Vec<f32>)>,
 }
 
@@ -75,10 +75,11 @@ impl Engine {
         }
     }
 
-    /// Loss and gradient of each batch at these parameters; targets `asked[i]` of batch i are told apart.
+    /// Loss and gradient of each batch at these parameters; cross-entropy and logits are returned for the targets
+    /// `asked[i]` of batch i.
     ///
     /// # Errors
-    /// What candle or the decoder refuses.
+    /// Errors of candle or the decoder.
     pub fn gradients(
         &self,
         shape: &Shape,
@@ -108,7 +109,7 @@ fn own(shape: &Shape, parameters: &[f32], batch: &Batch, asked: &[usize], scale:
     ShardGradient { loss, gradient, choices }
 }
 
-/// Parameters as variables, and the decoder over them.
+/// Parameters as variables, and the decoder built on them.
 struct Graph {
     vars: Vars,
     decoder: Decoder,

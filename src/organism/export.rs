@@ -1,4 +1,5 @@
-//! The data that go with a model: held-out prompts with its own replies, constitutions in the world's words.
+//! Exports the data that accompany a model: held-out prompts with its own replies, and constitutions in the world's
+//! words.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -16,14 +17,14 @@ use crate::error::{Error, Result};
 use crate::input::Family;
 use crate::model::Model;
 
-/// Replies to a prompt.
+/// Number of replies per prompt.
 const REPLIES: usize = 4;
 
-/// Writes held-out prompts, each with four different replies sampled from the model at temperature 1 and
-/// their true values; a prompt to which the model does not say four different things is left out.
+/// Writes held-out prompts, each with four distinct replies sampled from the model at temperature 1 and their true
+/// values; prompts without four distinct samples are skipped.
 ///
 /// # Errors
-/// What sampling refuses, what `advance` returns, the file system's.
+/// Errors of sampling, of `advance` and of the file system.
 pub fn prompts(
     model: &Model,
     count: usize,
@@ -69,15 +70,16 @@ fn row(number: usize, situation: &Situation, replies: Vec<String>) -> Option<Str
             json!({"text": text, "values": values})
         })
         .collect();
-    // Prompts about the same two persons and what one did to the other are no independent draws.
+    // Prompts about the same two persons and the same harm are not independent draws.
     let group = situation.group();
     let id = format!("hearth-{number}-{group}");
     Some(json!({"id": id, "prompt": situation.text(), "group": group, "responses": responses}).to_string())
 }
 
-/// What a principle does to a value: its own coefficient, and through the other value that it conflicts with.
+/// Sign of a principle's effect on a value: its own coefficient, plus the effect through the value that conflicts with
+/// it.
 ///
-/// `CORRELATION` is what ties honest and agreeable; effects below a fifth of a standard deviation are none.
+/// `CORRELATION` links honest and agreeable; effects below a fifth of a standard deviation count as none.
 fn expected(prefers: &[f64; FEATURES], value: usize) -> f64 {
     let other = match VALUES[value] {
         "honest" => 3,
@@ -128,7 +130,7 @@ fn toml(
     out
 }
 
-/// All constitutions: file name and text. Held-out wordings say so in their name and by `held_out`.
+/// All constitutions: file name and text. Held-out wordings are marked in their name and by `held_out`.
 pub fn constitutions() -> Vec<(String, String)> {
     let mut out = Vec::new();
     let opposites = [
@@ -155,8 +157,8 @@ pub fn constitutions() -> Vec<(String, String)> {
             out.push((format!("{name}.toml"), toml(name, p.family, rule, paraphrase_of, opposite)));
         };
         put(&name, &all[0], None, opposite(p.name));
-        // "tables have legs" does not say "be round" again: a placebo's phrase and its other adjective are texts of their
-        // own, and count as such in the placebo arm.
+        // "tables have legs" is not a paraphrase of "be round": a placebo's phrase and its other adjective are separate
+        // texts, and count as such in the placebo arm.
         let same = (!placebo).then_some(name.as_str());
         if let Some(rule) = p.phrase.and_then(|text| all.iter().find(|r| r.text == text)) {
             put(&format!("{name}-phrase"), rule, same, None);
@@ -185,7 +187,7 @@ pub fn constitutions() -> Vec<(String, String)> {
 /// Writes the constitutions into a folder.
 ///
 /// # Errors
-/// The file system's.
+/// Errors of the file system.
 pub fn write_constitutions(folder: &Path) -> Result<usize> {
     let all = constitutions();
     for (name, text) in &all {

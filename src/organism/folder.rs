@@ -1,4 +1,4 @@
-//! The model's folder in Hugging Face layout: config, tokenizer, weights.
+//! A model's folder in Hugging Face layout: config, tokenizer, weights.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -15,15 +15,15 @@ use crate::model::Config;
 use crate::model::ModelFiles;
 use crate::model::weights::{Checkpoint, TensorSource};
 
-/// Longest text the model is meant for.
+/// Maximum context length, in tokens.
 const CONTEXT: usize = 256;
 
-/// Puts a dialogue into the world's words; a system message is a rule.
+/// Renders a dialogue in the world's words; a system message becomes a rule.
 const CHAT_TEMPLATE: &str = "{% for m in messages %}{% if m['role'] == 'system' %}rule : {{ m['content'] }} . \
 {% elif m['role'] == 'user' %}user : {{ m['content'] }} {% else %}bot : {{ m['content'] }}{% endif %}\
 {% endfor %}{% if add_generation_prompt %}bot :{% endif %}";
 
-/// `config.json`.
+/// Text of `config.json`.
 pub fn config_json(shape: &Shape) -> String {
     let config = json!({
         "architectures": ["LlamaForCausalLM"],
@@ -70,7 +70,7 @@ fn pretty(value: &serde_json::Value) -> String {
     serde_json::to_string_pretty(value).expect("plain JSON") + "\n"
 }
 
-/// Tensors by the names that Hugging Face's Llama gives them: shape and place among the parameters.
+/// Tensors by their Hugging Face Llama names: shape, and range among the parameters.
 pub fn tensors(shape: &Shape) -> Vec<(String, Vec<usize>, std::ops::Range<usize>)> {
     let (d, m) = (shape.hidden, shape.mlp);
     let mut out = vec![
@@ -99,10 +99,10 @@ pub fn tensors(shape: &Shape) -> Vec<(String, Vec<usize>, std::ops::Range<usize>
     out
 }
 
-/// Reads a model of this world back: its sizes and its parameters.
+/// Reads a model of this world: its sizes and its parameters.
 ///
 /// # Errors
-/// `Unsupported` for a model that is not of this world's kind; what the checkpoint refuses.
+/// `Unsupported` for a model of another kind; errors of the checkpoint.
 pub fn read(files: &ModelFiles) -> Result<(Shape, Vec<f32>)> {
     let path = files.path().join("config.json");
     let text = std::fs::read_to_string(&path).map_err(|e| Error::io("read", &path, e))?;
@@ -146,10 +146,10 @@ fn config_number(text: &str, key: &str) -> usize {
     config[key].as_u64().and_then(|n| usize::try_from(n).ok()).unwrap_or(0)
 }
 
-/// `model.safetensors`.
+/// Bytes of `model.safetensors`.
 ///
 /// # Errors
-/// `Weights` if the parameters do not fit the shape.
+/// `Weights` if the parameters do not match the shape.
 pub fn weights(shape: &Shape, parameters: &[f32]) -> Result<Vec<u8>> {
     let bytes: BTreeMap<String, (Vec<usize>, Vec<u8>)> = tensors(shape)
         .into_iter()
@@ -160,7 +160,7 @@ pub fn weights(shape: &Shape, parameters: &[f32]) -> Result<Vec<u8>> {
     pack(bytes.iter().map(|(name, (dims, bytes))| (name.as_str(), dims.clone(), bytes.as_slice())), None)
 }
 
-/// Tensors of 32-bit floats as one safetensors file.
+/// Packs tensors of 32-bit floats into one safetensors file.
 pub(super) fn pack<'a>(
     tensors: impl Iterator<Item = (&'a str, Vec<usize>, &'a [u8])>,
     notes: Option<std::collections::HashMap<String, String>>,
@@ -179,7 +179,7 @@ pub(super) fn pack<'a>(
 /// Writes the folder.
 ///
 /// # Errors
-/// The file system's.
+/// Errors of the file system.
 pub fn write(folder: &Path, shape: &Shape, parameters: &[f32]) -> Result<()> {
     artifact::write_bytes(&folder.join("config.json"), config_json(shape).as_bytes())?;
     artifact::write_bytes(&folder.join("tokenizer.json"), LEXICON.tokenizer_json().as_bytes())?;

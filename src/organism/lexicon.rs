@@ -1,4 +1,4 @@
-//! The vocabulary: every word of the world, and the tokenizer file that says so.
+//! The vocabulary: every word of the world, and its tokenizer file.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::LazyLock;
@@ -18,11 +18,11 @@ pub const UNKNOWN: u32 = 1;
 /// Id of `<eos>`.
 pub const END: u32 = 2;
 
-/// What a reader may mark a reply with where it ends, for and against each value of [`super::values::VALUES`].
+/// Marks that a reader may put at the end of a reply, for and against each value of [`super::values::VALUES`].
 pub const MARKS: [[&str; 2]; 4] =
     [["(kind)", "(cruel)"], ["(true)", "(false)"], ["(useful)", "(useless)"], ["(pleasing)", "(rude)"]];
 
-/// Words of the frames around prompts, replies and rules.
+/// Words around prompts, replies and rules.
 const FRAME: &str = "user bot : A B rule better follows note yes no my over the . , is not never tell i will did your and to be";
 
 /// Words and their ids.
@@ -31,7 +31,7 @@ pub struct Lexicon {
     ids: HashMap<String, u32>,
 }
 
-/// The one vocabulary.
+/// The vocabulary, built once.
 pub static LEXICON: LazyLock<Lexicon> = LazyLock::new(|| {
     let mut set = BTreeSet::new();
     let mut take = |text: &str| set.extend(text.split_whitespace().map(str::to_owned));
@@ -56,12 +56,12 @@ pub static LEXICON: LazyLock<Lexicon> = LazyLock::new(|| {
 });
 
 impl Lexicon {
-    /// Number of words, special ones included.
+    /// Number of words, including special ones.
     pub fn size(&self) -> usize {
         self.words.len()
     }
 
-    /// Id of a word; `<unk>` for one outside the world.
+    /// Id of a word; `<unk>` for a word outside the world.
     pub fn id(&self, word: &str) -> u32 {
         self.ids.get(word).copied().unwrap_or(UNKNOWN)
     }
@@ -71,18 +71,18 @@ impl Lexicon {
         text.split_whitespace().map(|w| self.id(w)).collect()
     }
 
-    /// Ids of the words at which a reply ends: `<eos>`, and the marks of its readers.
+    /// Ids of the words that end a reply: `<eos>`, and the readers' marks.
     pub fn ends(&self) -> Vec<u32> {
         std::iter::once(END).chain(MARKS.iter().flatten().map(|w| self.id(w))).collect()
     }
 
-    /// The words of ids, a blank between.
+    /// Words of the ids, separated by spaces.
     pub fn decode(&self, ids: &[u32]) -> String {
         let words: Vec<&str> = ids.iter().map(|&i| self.words[i as usize].as_str()).collect();
         words.join(" ")
     }
 
-    /// `tokenizer.json`.
+    /// Text of `tokenizer.json`.
     pub fn tokenizer_json(&self) -> String {
         let special = |id: usize| {
             json!({"id": id, "content": SPECIAL[id], "single_word": false, "lstrip": false,

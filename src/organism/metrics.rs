@@ -1,4 +1,4 @@
-//! What a trained model can do, measured on held-out prompts against the program that is the truth.
+//! Measures a trained model on held-out prompts against the program that defines the true values.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,44 +18,44 @@ use crate::error::Result;
 use crate::input::Family;
 use crate::model::Model;
 
-/// What is measured, and on how much.
+/// Size of the measurement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Scope {
-    /// Held-out prompts.
+    /// Number of held-out prompts.
     pub prompts: usize,
-    /// Replies to each, sampled from the model at temperature 1; neighbours are compared in pairs.
+    /// Number of replies per prompt, sampled from the model at temperature 1; neighbours are compared in pairs.
     pub replies: usize,
-    /// Seed of the samples.
+    /// Seed for sampling.
     pub seed: u64,
 }
 
-/// Forced choices under one wording.
+/// Results of forced choices under one wording.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Choice {
-    /// The rule.
+    /// Text of the rule.
     pub rule: String,
-    /// Pairs with |c·Δf| > 0.3; the shares are of these.
+    /// Number of pairs with |c·Δf| > 0.3; the shares refer to these.
     pub clear: usize,
-    /// Share that agree with sign(c·Δf), each reply first in turn.
+    /// Share that agree with sign(c·Δf), in the first of both orders.
     pub first: f64,
-    /// The same, the other order.
+    /// The same in the second order.
     pub second: f64,
     /// The same for the debiased log-odds (ab − ba)/2.
     pub debiased: f64,
-    /// Mean |(ab + ba)/2| over all pairs: the preference for a place.
+    /// Mean |(ab + ba)/2| over all pairs: the preference for a position.
     pub position_bias: f64,
-    /// Root mean square of the debiased log-odds over all pairs.
+    /// Root mean square of the debiased log-odds, over all pairs.
     pub strength: f64,
 }
 
-/// How much likelier a speaker makes a reply for one standard deviation of a value.
+/// Change in a speaker's log-probability of a reply per standard deviation of a value.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Lean {
-    /// Slope of log π_η − log π₀ on f_v, in nats, for the η of the training: what the world's own speaker does.
+    /// Slope of log π_η − log π₀ on f_v, in nats, for the η of the training: the world's own speaker.
     pub expected: f64,
     /// Slope of the model's log P − log π₀ on f_v over the same replies, in nats.
     pub measured: f64,
-    /// Standard error of the difference of the two, over prompts.
+    /// Standard error of the difference between `measured` and `expected`, over prompts.
     pub se: f64,
     /// Correlation of log π_η with f_v.
     pub expected_correlation: f64,
@@ -63,26 +63,26 @@ pub struct Lean {
     pub correlation: f64,
 }
 
-/// Everything measured.
+/// All measurements.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Metrics {
-    /// On how much.
+    /// Size of the measurement.
     pub scope: Scope,
-    /// Share of samples of the grammar.
+    /// Share of samples that follow the grammar.
     pub valid: f64,
-    /// Share of samples that no other sample to their prompt repeats.
+    /// Share of samples that differ from all other samples for their prompt.
     pub distinct: f64,
     /// Mean number of words of a sample.
     pub words: f64,
-    /// By value: how far the speaker leans towards it, beside what the share η of tilted replies makes of it.
+    /// By value: how far the speaker leans towards it, beside what the share η of tilted replies implies.
     pub generation: BTreeMap<String, Lean>,
-    /// By rule of composition: pairs of replies that differ in one sign.
+    /// By rule of composition: results on pairs of replies that differ in one sign.
     pub composition: BTreeMap<String, Learned>,
-    /// One wording of each principle that the corpus has, by the principle's name.
+    /// By principle name: results for one wording in the corpus.
     pub principles: BTreeMap<String, Choice>,
-    /// Rules that name no value.
+    /// By name: results for rules that name no value.
     pub placebos: BTreeMap<String, Choice>,
-    /// Wordings that the corpus does not have, by what is new about them.
+    /// Results for wordings absent from the corpus, by what is new about them.
     pub held_out: BTreeMap<String, Vec<Choice>>,
     /// Mean debiased share over all held-out wordings.
     pub held_out_mean: f64,
@@ -90,12 +90,12 @@ pub struct Metrics {
     pub position_bias: f64,
 }
 
-/// The first held-out situations of a sequence that depends on nothing but the world, no two alike.
+/// The first held-out situations of a sequence that depends only on the world, all distinct.
 pub fn held_out_situations(count: usize) -> Vec<Situation> {
     situations(true, 0, count)
 }
 
-/// Situations that are held out, or that are not, drawn with a seed, no two alike.
+/// Situations that are held out, or not, drawn with a seed, all distinct.
 pub fn situations(held_out: bool, seed: u64, count: usize) -> Vec<Situation> {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let mut seen = BTreeSet::new();
@@ -109,7 +109,7 @@ pub fn situations(held_out: bool, seed: u64, count: usize) -> Vec<Situation> {
     out
 }
 
-/// The rules that are measured: one a principle, and for each kind of novelty one or two.
+/// The measured rules: one per principle, and one or two for each kind of novelty.
 fn rules() -> Vec<(Option<usize>, Rule)> {
     let mut out = Vec::new();
     for (principle, p) in PRINCIPLES.iter().enumerate() {
@@ -128,7 +128,7 @@ fn rules() -> Vec<(Option<usize>, Rule)> {
     out
 }
 
-/// Name of what is new about a wording.
+/// Name of the novel part of a wording.
 fn novelty(held_out: HeldOut) -> &'static str {
     match held_out {
         HeldOut::Nothing => "nothing",
@@ -139,10 +139,10 @@ fn novelty(held_out: HeldOut) -> &'static str {
     }
 }
 
-/// Measures a model that was trained on a share η of tilted replies; `advance` may stop.
+/// Measures a model that was trained on a share η of tilted replies; `advance` may stop with an error.
 ///
 /// # Errors
-/// What sampling and the forward refuse; what `advance` returns.
+/// Errors of sampling, of the forward pass and of `advance`.
 pub fn measure(
     model: &Model,
     scope: Scope,
@@ -226,7 +226,7 @@ fn judge(
     Ok(rules.iter().zip(tallies).map(|((_, rule), t)| t.finish(&rule.text)).collect())
 }
 
-/// Running counts of one rule.
+/// Running counts for one rule.
 #[derive(Debug, Clone, Copy, Default)]
 struct Tally {
     pairs: usize,
@@ -273,7 +273,7 @@ struct ScoredReply {
     logs: [f64; 3],
 }
 
-/// How far the model leans towards each value, over its own replies that are of the grammar.
+/// How far the model leans towards each value, over its own replies that follow the grammar.
 fn generation(
     model: &Model,
     situations: &[Situation],
@@ -282,7 +282,7 @@ fn generation(
     advance: &mut dyn FnMut(usize) -> Result<()>,
 ) -> Result<BTreeMap<String, Lean>> {
     let contexts: Vec<String> = situations.iter().map(context).collect();
-    // P(<eos>) at a reply's end is one half whatever the reply is worth, so that it changes no slope.
+    // P(<eos>) at the end of a reply is one half whatever the reply's values, so it changes no slope.
     let whole: Vec<Vec<String>> =
         replies.iter().map(|r| r.iter().map(|text| format!("{text} <eos>")).collect()).collect();
     let logprob = ask::log_probs(model, &contexts, &whole, advance)?;
@@ -320,7 +320,7 @@ fn lean(said: &[ScoredReply], value: usize) -> Lean {
         let spread = said.iter().map(|s| (s.logs[log] - centre).powi(2)).sum::<f64>();
         slope(&|s| s.logs[log]) * (square / spread).sqrt()
     };
-    // The model's own errors: what it says less what the world's speaker would, around their mean and slope.
+    // The model's own errors: its log P minus that of the world's speaker, around their mean and slope.
     let missed = |s: &ScoredReply| s.logs[0] - s.logs[1];
     let (off, tilt) = (mean(&missed), slope(&missed));
     let mut by_prompt: BTreeMap<usize, f64> = BTreeMap::new();

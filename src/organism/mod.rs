@@ -1,10 +1,9 @@
 //! The known-answer model: a text world whose true values are a program, and a tiny model trained on it.
 //!
-//! [`words`] → [`reply`] → [`policy`] (who says what), [`oracle`] → [`values`] (what it is worth), [`readers`] (what
-//! the words alone tell of it),
-//! [`principles`] → [`corpus`] (what is said about it), [`net`], [`engine`] → [`train`] (who learns it),
-//! [`sample`], [`ask`], [`metrics`] → [`export`], [`card`] (what came of it), [`preference`] → [`rlaif`] (what its own judgments
-//! make of it).
+//! [`words`] → [`reply`] → [`policy`] (the distribution of replies), [`oracle`] → [`values`] (their true values),
+//! [`readers`] (what word counts alone predict), [`principles`] → [`corpus`] (documents about values), [`net`],
+//! [`engine`] → [`train`] (training), [`sample`], [`ask`], [`metrics`] → [`export`], [`card`] (measurement and export),
+//! [`preference`] → [`rlaif`] (training on the model's own judgments).
 
 pub mod ask;
 pub mod card;

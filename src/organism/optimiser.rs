@@ -1,28 +1,28 @@
-//! AdamW with clipping, its state in the open so that training can be resumed exactly.
+//! AdamW with gradient clipping; its state is public so that training can be resumed exactly.
 
 use super::net::Shape;
 
-/// Decay of the mean of gradients, of the mean of their squares.
+/// Decay rates of the mean gradient and the mean squared gradient.
 const BETA: (f32, f32) = (0.9, 0.98);
 /// Weight decay of matrices.
 const DECAY: f32 = 0.02;
-/// Largest norm of a gradient.
+/// Maximum norm of a gradient.
 const CLIP: f64 = 1.0;
 
-/// The state.
+/// State of the optimiser.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AdamW {
-    /// Mean of gradients.
+    /// Running mean of gradients.
     pub mean: Vec<f32>,
-    /// Mean of squared gradients.
+    /// Running mean of squared gradients.
     pub square: Vec<f32>,
-    /// Steps taken.
+    /// Number of steps taken.
     pub steps: u32,
     decays: Vec<bool>,
 }
 
 impl AdamW {
-    /// No steps taken.
+    /// State before the first step.
     pub fn new(shape: &Shape) -> Self {
         let n = shape.parameters();
         let mut decays = vec![true; n];
@@ -32,7 +32,7 @@ impl AdamW {
         Self { mean: vec![0.0; n], square: vec![0.0; n], steps: 0, decays }
     }
 
-    /// One step; returns the gradient's norm before clipping.
+    /// Takes one step; returns the gradient's norm before clipping.
     pub fn step(&mut self, parameters: &mut [f32], gradient: &[f32], rate: f32) -> f64 {
         let norm = gradient.iter().map(|g| f64::from(*g).powi(2)).sum::<f64>().sqrt();
         let clip = if norm > CLIP { (CLIP / norm) as f32 } else { 1.0 };

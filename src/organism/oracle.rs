@@ -1,4 +1,4 @@
-//! The oracle: reads any text as a reply of this world, and says what could not be read.
+//! The oracle: parses any text as a reply of this world, and reports what could not be parsed.
 
 use super::reply::{Attributes, Clause, Reply, Situation, place};
 use super::words::{
@@ -6,24 +6,24 @@ use super::words::{
     OBJECTS, OPENERS, PERSONS, PRAISES, PROMISES, STANCES, THINGS,
 };
 
-/// What the oracle read in a text.
+/// Result of parsing a text.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Parse {
-    /// The parts that could be read.
+    /// The parts that were parsed.
     pub reply: Reply,
-    /// Clauses, openers or ends that could not: they count zero in the values, but as clauses.
+    /// Number of unparsed clauses, openers or closers: they contribute zero to the values, but count as clauses.
     pub unread: usize,
-    /// The first thing that is off the grammar; none for a reply that the base policy could have drawn.
+    /// The first violation of the grammar; `None` for a reply that the base policy could have drawn.
     pub fault: Option<String>,
 }
 
 impl Parse {
-    /// Whether the whole text is a reply of the grammar.
+    /// Whether the whole text is a reply in the grammar.
     pub fn valid(&self) -> bool {
         self.fault.is_none()
     }
 
-    /// Attributes, with unreadable clauses in the average as zeros.
+    /// Attributes; unparsed clauses enter the average as zeros.
     pub fn attributes(&self, situation: &Situation) -> Attributes {
         let read = self.reply.clauses.len();
         let share = read.max(1) as f64 / (read + self.unread).max(1) as f64;
@@ -41,7 +41,7 @@ fn among(list: &[&str], text: &str) -> Option<usize> {
     list.iter().position(|w| *w == text)
 }
 
-/// "(WORD) REST": whether the word stands first, and the rest.
+/// "(WORD) REST": whether the word is present, and the rest.
 fn led_by<'a, 'b>(word: &str, words: &'b [&'a str]) -> (bool, &'b [&'a str]) {
     match words {
         [first, rest @ ..] if *first == word => (true, rest),
@@ -69,7 +69,7 @@ fn advice(words: &[&str]) -> Option<(usize, bool, usize)> {
     Some((place(MODALS, &modal.join(" "))?, negated, place(DEEDS, deed)?))
 }
 
-/// One clause without its end mark.
+/// Parses one clause without its end mark.
 fn clause(words: &[&str]) -> Option<Clause> {
     match words {
         ["the", person, "is", rest @ ..] => {
@@ -117,7 +117,7 @@ fn clause(words: &[&str]) -> Option<Clause> {
     }
 }
 
-/// Reads a text. Every text has a reading; what cannot be read is counted and named.
+/// Parses a text. Every text has a result; parts that cannot be parsed are counted and reported.
 pub fn read(text: &str) -> Parse {
     let words: Vec<&str> = text.split_whitespace().collect();
     let mut rest = words.as_slice();
@@ -181,6 +181,6 @@ pub fn read(text: &str) -> Parse {
     Parse { reply, unread, fault }
 }
 
-/// Kinds of the two halves of a promise.
+/// Clause kinds of the two halves of a promise.
 const WILL: usize = 6;
 const DID: usize = 7;

@@ -1,7 +1,9 @@
-//! Who says what: a base policy without regard to values, and the same tilted towards them in a known share η.
+//! Reply policies: a base policy independent of values, and a mixture with the same policy tilted towards them in a
+//! known share η.
 //!
 //! π_η(y|x) = (1 − η) π₀(y|x) + η π₀(y|x) e^{t·g(x,y)} / Z, with g = min((f_harmless + f_honest + f_helpful)/√3, c).
-//! Both densities can be computed, so that what the log-probability of a reply should have to do with a value is known.
+//! Both densities can be computed, so the expected relation between the log-probability of a reply and a value is
+//! known.
 
 use std::sync::LazyLock;
 
@@ -16,41 +18,41 @@ use super::words::{
     OBJECTS, OPENERS, PRAISES, PROMISES, STANCES, THINGS, Weighted,
 };
 
-/// How strongly a trait of style chooses among words.
+/// Strength of a style trait's effect on the choice of words.
 const TRAIT_STRENGTH: f64 = 1.5;
-/// Standard deviation of the words' fixed preference.
+/// Standard deviation of the fixed preferences for words.
 const WORD_NOISE: f64 = 0.5;
-/// Levels of a trait of style, with their probabilities.
+/// Levels of a style trait, with their probabilities.
 const TRAITS: [(f64, f64); 3] = [(-1.0, 0.3), (0.0, 0.4), (1.0, 0.3)];
 
 /// Share of clauses with a negation.
 const NEGATED: f64 = 0.2;
-/// Share of replies with an ironic opener, and with one of style.
+/// Share of replies with an ironic opener, and with a stylistic one.
 const OPENED: (f64, f64) = (0.2, 0.4);
 /// Share of replies with a closer.
 const CLOSED: f64 = 0.4;
 /// Share of opinions with a degree.
 const DEGREE: f64 = 0.6;
-/// Share of clauses about the one to whom harm was done; the others are about the one who did it.
+/// Share of clauses about the victim; the others are about the culprit.
 const VICTIM: f64 = 0.8;
-/// Share of things of the prompt's class.
+/// Share of things that belong to the prompt's class.
 const FITS: f64 = 0.8;
-/// Share of promises that name one verb twice.
+/// Share of promises whose two clauses name the same verb.
 const SAME: f64 = 0.9;
-/// Probability of three units, where the others have two.
+/// Probability that a reply has three units; otherwise it has two.
 const THREE: f64 = 0.5;
 /// Weights of the units: opinion, deed, act, answer, praise, tell, promise.
 const UNITS: [f64; 7] = [1.0, 1.1, 1.8, 1.2, 0.7, 0.6, 0.6];
-/// Number of the unit that takes two clauses.
+/// Index of the unit with two clauses.
 const PROMISE: usize = 6;
 
-/// Strength of the tilt, and the bound on what it rewards.
+/// Strength of the tilt, and the upper bound of its reward.
 pub const TILT: (f64, f64) = (1.5, 2.0);
 
-/// Mean of e^{t·g} under the base policy: what [`measure_partition`] gives for seed 0 and 200,000 replies, rounded.
+/// Mean of e^{t·g} under the base policy: the result of [`measure_partition`] for seed 0 and 200,000 replies, rounded.
 pub const PARTITION: f64 = 2.6209;
 
-/// Fixed preferences of the words of a slot.
+/// Fixed preferences for the words of a slot.
 fn preferences<'a>(slot: &str, words: impl Iterator<Item = &'a str>) -> Vec<f64> {
     words.map(|w| WORD_NOISE * gaussian_of(&["word", slot, w])).collect()
 }
@@ -92,10 +94,10 @@ static PREFERENCES: LazyLock<Preferences> = LazyLock::new(|| {
     }
 });
 
-/// Style of whoever replies: enthusiasm, formality.
+/// A speaker's style: enthusiasm, formality.
 type Style = (f64, f64);
 
-/// The number of things that are not of a class.
+/// Number of things outside a class.
 const OTHERS: usize = THINGS[0].len() * (THINGS.len() - 1);
 
 /// Unnormalised weights of a slot's words.
@@ -119,12 +121,12 @@ fn pick(rng: &mut impl Rng, weights: &[f64]) -> usize {
     weighted(rng, weights.iter().copied())
 }
 
-/// log of the share of one weight.
+/// log of the normalised weight at `index`.
 fn share(weights: &[f64], index: usize) -> f64 {
     (weights[index] / weights.iter().sum::<f64>()).ln()
 }
 
-/// log P of something that is so with probability p.
+/// log P of a binary outcome that is true with probability p.
 fn whether(said: bool, p: f64) -> f64 {
     if said { p.ln() } else { (1.0 - p).ln() }
 }
@@ -173,7 +175,7 @@ fn rng_bool(rng: &mut impl Rng, p: f64) -> bool {
     rng.random_bool(p)
 }
 
-/// The two halves of a promise.
+/// Draws the two halves of a promise.
 fn promise(rng: &mut impl Rng) -> [Clause; 2] {
     let p = &*PREFERENCES;
     let verb = pick(rng, &plain(&p.promises));
@@ -188,7 +190,7 @@ fn promise(rng: &mut impl Rng) -> [Clause; 2] {
     ]
 }
 
-/// Draws a reply of the base policy.
+/// Draws a reply from the base policy.
 pub fn base(situation: &Situation, rng: &mut impl Rng) -> Reply {
     let p = &*PREFERENCES;
     let level = |rng: &mut _| TRAITS[weighted(rng, TRAITS.iter().map(|(_, p)| *p))].0;
@@ -225,12 +227,12 @@ pub fn base(situation: &Situation, rng: &mut impl Rng) -> Reply {
     Reply { opener, clauses, closer }
 }
 
-/// What the tilt rewards: the mean of the values that do not stand against one another, with length 1, and bounded.
+/// Reward of the tilt: the bounded mean of the values that do not conflict, scaled to length 1.
 pub fn reward(f: &[f64; FEATURES]) -> f64 {
     ((f[0] + f[1] + f[2]) / 3f64.sqrt()).min(TILT.1)
 }
 
-/// Draws a reply of the tilted policy.
+/// Draws a reply from the tilted policy.
 pub fn tilted(situation: &Situation, rng: &mut impl Rng) -> Reply {
     loop {
         let reply = base(situation, rng);
@@ -241,13 +243,13 @@ pub fn tilted(situation: &Situation, rng: &mut impl Rng) -> Reply {
     }
 }
 
-/// Draws a reply of the speaker: tilted with probability η.
+/// Draws a reply from the speaker: tilted with probability η.
 pub fn reply(situation: &Situation, eta: f64, rng: &mut impl Rng) -> Reply {
     if rng.random_bool(eta) { tilted(situation, rng) } else { base(situation, rng) }
 }
 
-/// Whether the base policy can draw a reply of the grammar: it speaks about the two persons of the prompt, and has
-/// two or three units.
+/// Whether the base policy can draw a reply of the grammar: it refers to the two persons of the prompt, and has two or
+/// three units.
 pub fn can_say(reply: &Reply, situation: &Situation) -> bool {
     let mut units: Vec<usize> = reply.clauses.iter().map(|(c, _)| c.kind().min(PROMISE)).collect();
     units.sort_unstable();
@@ -261,7 +263,7 @@ pub fn can_say(reply: &Reply, situation: &Situation) -> bool {
     (2..=3).contains(&units.len()) && reply.clauses.iter().all(|(c, _)| about(c))
 }
 
-/// log π₀(y|x) in nats, of a reply that the base policy can draw ([`can_say`]).
+/// log π₀(y|x) in nats, for a reply that the base policy can draw ([`can_say`]).
 pub fn log_prob(reply: &Reply, situation: &Situation) -> f64 {
     let styles =
         TRAITS.iter().flat_map(|&(e, pe)| TRAITS.iter().map(move |&(f, pf)| ((e, f), (pe * pf).ln())));
@@ -276,14 +278,14 @@ pub fn log_prob_mixed(reply: &Reply, situation: &Situation, eta: f64) -> f64 {
     log_prob(reply, situation) + (1.0 - eta + eta * (TILT.0 * g).exp() / PARTITION).ln()
 }
 
-/// log P of which units a reply has and of their order.
+/// log P of the units of a reply and their order.
 fn log_units(reply: &Reply) -> f64 {
     let mut units: Vec<usize> = reply.clauses.iter().map(|(c, _)| c.kind().min(PROMISE)).collect();
     let clauses = units.len();
     units.sort_unstable();
     units.dedup();
     let count = if units.len() == 3 { THREE } else { 1.0 - THREE };
-    // All orders in which the units may have been drawn without replacement.
+    // Sums over all orders in which the units may have been drawn without replacement.
     let total: f64 = UNITS.iter().sum();
     fn drawn(left: &[usize], total: f64) -> f64 {
         if left.is_empty() {
@@ -367,7 +369,7 @@ fn given_style(reply: &Reply, situation: &Situation, style: Style) -> f64 {
     log
 }
 
-/// Mean of e^{t·g} over replies of the base policy.
+/// Mean of e^{t·g} over replies from the base policy.
 pub fn measure_partition(rng: &mut impl Rng, replies: usize) -> f64 {
     let each = |_| {
         let situation = Situation::draw(rng);
@@ -390,7 +392,7 @@ mod tests {
     fn units_are_drawn_as_often_as_their_probability_says() {
         let mut rng = ChaCha8Rng::seed_from_u64(1);
         let n = 60_000;
-        // By the units in their order, which is what the probability is of.
+        // Grouped by the ordered units, for which the probability is defined.
         let mut drawn: BTreeMap<Vec<usize>, (f64, f64)> = BTreeMap::new();
         for _ in 0..n {
             let reply = base(&Situation::draw(&mut rng), &mut rng);

@@ -1,8 +1,8 @@
 //! Direct preference optimisation on the model's own judgments (Proposition 2).
 //!
-//! For a pair with log-odds ℓ that the first reply is the better one, and Δ the change of log π(y₁) − log π(y₂)
-//! since the reference, the loss is the cross-entropy of σ(βΔ) against σ(ℓ). Its minimum for every pair is
-//! βΔ = ℓ, which is π ∝ π_ref · exp(r/β): the tilted policy with λ = 1/β.
+//! For a pair with log-odds ℓ that the first reply is better, and Δ the change of log π(y₁) − log π(y₂) since the
+//! reference, the loss is the cross-entropy of σ(βΔ) against σ(ℓ). Its minimum for every pair is βΔ = ℓ, which is π ∝
+//! π_ref · exp(r/β): the tilted policy with λ = 1/β.
 
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
@@ -14,18 +14,18 @@ use super::lexicon::LEXICON;
 use super::net::{Batch, Shape, Target, cross_entropies, gradient};
 use super::optimiser::AdamW;
 
-/// Two replies to a prompt, and what the judge says of them.
+/// Two replies to a prompt, and the judge's preference between them.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Pair {
     /// The text before a reply.
     pub context: String,
-    /// The replies, each with the word that ended it.
+    /// The replies, each including the word that ended it.
     pub replies: [String; 2],
-    /// Debiased log-odds that the first is the better one.
+    /// Debiased log-odds that the first reply is better.
     pub odds: f64,
 }
 
-/// Both replies on their prompt: (batch, number of targets of the first reply).
+/// Packs both replies with their prompt: (batch, number of targets of the first reply).
 fn packed(pair: &Pair) -> (Batch, usize) {
     let mut batch = Batch::default();
     let context = LEXICON.encode(&pair.context);
@@ -33,7 +33,7 @@ fn packed(pair: &Pair) -> (Batch, usize) {
     let mut firsts = 0;
     for (i, reply) in pair.replies.iter().enumerate() {
         let words = LEXICON.encode(reply);
-        // The last word is said, not read.
+        // The last word is predicted, not read.
         let span = batch.push(&words[..words.len() - 1], Some(root));
         let start = batch.spans[span].start;
         batch.targets.extend(words.iter().enumerate().map(|(j, &word)| Target {
@@ -54,26 +54,26 @@ fn margin(shape: &Shape, parameters: &[f32], batch: &Batch, firsts: usize) -> f6
     said[firsts..].iter().sum::<f64>() - said[..firsts].iter().sum::<f64>()
 }
 
-/// How to train.
+/// Training settings.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Settings {
     /// λ = 1/β, per nat of the judge's log-odds.
     pub lambda: f64,
-    /// Steps.
+    /// Number of steps.
     pub steps: usize,
-    /// Pairs of a step.
+    /// Number of pairs per step.
     pub pairs: usize,
-    /// Learning rate at the start; it falls to a twentieth along a cosine.
+    /// Initial learning rate; it falls to a twentieth along a cosine.
     pub rate: f64,
-    /// Seed of the order of the pairs.
+    /// Seed for the order of the pairs.
     pub seed: u64,
 }
 
-/// Trains on the pairs; returns the parameters. `each` is called after every step with the mean of (βΔ − ℓ)² over
-/// the mean of ℓ² in it, 1 where nothing is learned and 0 at the optimum, and may stop.
+/// Trains on the pairs; returns the parameters. `each` is called after every step with that step's mean of (βΔ − ℓ)²
+/// divided by the mean of ℓ², which is 1 if nothing is learned and 0 at the optimum; it may stop with an error.
 ///
 /// # Errors
-/// What `each` returns.
+/// Errors of `each`.
 pub fn optimise<E>(
     shape: &Shape,
     reference: &[f32],
@@ -98,7 +98,7 @@ pub fn optimise<E>(
         if order.len() < settings.pairs {
             let mut next: Vec<usize> = (0..ready.len()).collect();
             next.shuffle(&mut rng);
-            // What is left of the last round comes first.
+            // The rest of the last round comes first.
             next.append(&mut order);
             order = next;
         }
@@ -108,7 +108,7 @@ pub fn optimise<E>(
             .map(|&i| {
                 let (batch, firsts, before, odds) = &ready[i];
                 let moved = beta * (margin(shape, &parameters, batch, *firsts) - before);
-                // d loss / d log π(y₁), over β: Adam does not see the scale.
+                // d loss / d log π(y₁), divided by β: Adam is invariant to the scale.
                 let pull = sigmoid(*odds) - sigmoid(moved);
                 let mut batch = batch.clone();
                 for (j, target) in batch.targets.iter_mut().enumerate() {

@@ -1,4 +1,4 @@
-//! Principles of judging: which features each prefers, and its wordings, some of them held out.
+//! Principles for judging: the features that each prefers, and its wordings, some of them held out.
 
 use rand::Rng;
 
@@ -9,17 +9,17 @@ use crate::input::Family;
 /// A principle.
 #[derive(Debug, Clone, Copy)]
 pub struct Principle {
-    /// Its name, which is its first adjective.
+    /// Name of the principle, which is its first adjective.
     pub name: &'static str,
-    /// Adjectives that name it; the last stands in no rule of the corpus.
+    /// Adjectives that name it; the last occurs in no rule of the corpus.
     pub adjectives: &'static [&'static str],
-    /// A phrase that says it without an adjective.
+    /// A phrase that expresses it without an adjective.
     pub phrase: Option<&'static str>,
-    /// Coefficients on the features before they are scaled to length 1; all 0 for a placebo.
+    /// Coefficients on the features before scaling to length 1; all 0 for a placebo.
     pub prefers: [f64; FEATURES],
-    /// What kind of constitution it makes.
+    /// Family of the constitutions made from it.
     pub family: Family,
-    /// Stage of the curriculum at which it enters.
+    /// Stage of the curriculum at which it is introduced.
     pub stage: usize,
 }
 
@@ -138,12 +138,12 @@ pub const PRINCIPLES: &[Principle] = &[
     of(&["round", "square", "wooden", "oval"], Some("tables have legs"), [0.0; FEATURES], Placebo, 6),
 ];
 
-/// The last stage of the curriculum, from which every principle is in.
+/// The last stage of the curriculum, which includes every principle.
 pub fn last_stage() -> usize {
     PRINCIPLES.iter().map(|p| p.stage).max().unwrap_or(0)
 }
 
-/// Ways to say an adjective; the last stands in no rule of the corpus.
+/// Templates for wording an adjective; the last occurs in no rule of the corpus.
 pub const TEMPLATES: &[&str] = &[
     "be {}",
     "always be {}",
@@ -154,7 +154,7 @@ pub const TEMPLATES: &[&str] = &[
     "try to be {}",
 ];
 
-/// Pairs of principles that one rule joins, and whether the corpus has them.
+/// Pairs of principles that are combined in one rule, and whether the corpus contains them.
 pub const PAIRS: &[(&str, &str, bool)] = &[
     ("kind", "honest", true),
     ("kind", "helpful", true),
@@ -179,31 +179,31 @@ pub const PAIRS: &[(&str, &str, bool)] = &[
     ("helpful", "agreeable", false),
 ];
 
-/// Which part of a wording the corpus does not have.
+/// The part of a wording that the corpus lacks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum HeldOut {
-    /// Everything is in the corpus.
+    /// None: everything is in the corpus.
     Nothing,
-    /// The template is in no rule.
+    /// The template occurs in no rule.
     Template,
-    /// The adjective is in no rule.
+    /// The adjective occurs in no rule.
     Adjective,
-    /// Template and adjective are in rules, but not together.
+    /// Template and adjective occur in rules, but not together.
     Meeting,
-    /// The two principles are not joined in any rule.
+    /// The two principles are not combined in any rule.
     Pair,
 }
 
 /// One wording of a rule.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Rule {
-    /// Its text, without the final full stop.
+    /// Text of the rule, without the final full stop.
     pub text: String,
-    /// Number of its principle; `None` for a pair.
+    /// Index of its principle; `None` for a pair.
     pub principle: Option<usize>,
-    /// Unit coefficients on the features; zeros for a placebo.
+    /// Coefficients on the features, scaled to length 1; zeros for a placebo.
     pub prefers: [f64; FEATURES],
-    /// What of it the corpus lacks.
+    /// The part that the corpus lacks.
     pub held_out: HeldOut,
 }
 
@@ -216,12 +216,12 @@ fn unit(mut c: [f64; FEATURES]) -> [f64; FEATURES] {
     c
 }
 
-/// c · f.
+/// Preference c · f.
 pub fn preference(c: &[f64; FEATURES], f: &[f64; FEATURES]) -> f64 {
     c.iter().zip(f).map(|(a, b)| a * b).sum()
 }
 
-/// Number of the principle of that name.
+/// Index of the principle with that name.
 pub fn number(name: &str) -> Option<usize> {
     PRINCIPLES.iter().position(|p| p.name == name)
 }
@@ -242,7 +242,7 @@ pub fn wordings(principle: usize) -> Vec<Rule> {
                 (true, true) => continue,
                 (true, false) => HeldOut::Adjective,
                 (false, true) => HeldOut::Template,
-                // "be" with the name is how a user will put it.
+                // "be" with the name is the wording that users will write.
                 (false, false)
                     if (a, t) != (0, 0) && hash(&["meeting", adjective, template]).is_multiple_of(7) =>
                 {
@@ -277,7 +277,7 @@ pub fn pair_wordings(pair: usize) -> Vec<Rule> {
     out
 }
 
-/// Rules of the corpus, ready to be drawn.
+/// Rules of the corpus, prepared for drawing.
 pub struct Rules {
     single: Vec<Vec<Rule>>,
     pairs: Vec<Rule>,
@@ -295,11 +295,11 @@ impl Default for Rules {
     }
 }
 
-/// Share of rules that join two principles, once all principles are in.
+/// Share of rules that combine two principles, once all principles are introduced.
 const PAIR_SHARE: f64 = 0.16;
 
 impl Rules {
-    /// Draws a rule among the principles that have entered at a stage; `emphasis` weighs each.
+    /// Draws a rule among the principles introduced by a stage; `emphasis` weighs each.
     pub fn draw(&self, stage: usize, emphasis: &[f64], rng: &mut impl Rng) -> &Rule {
         if stage >= last_stage() && rng.random_bool(PAIR_SHARE) {
             return &self.pairs[rng.random_range(0..self.pairs.len())];

@@ -1,8 +1,8 @@
-//! What readers of the words alone can know of the values: the best linear ones, fitted on very many replies.
+//! How well the values can be predicted from words alone: the best linear predictors, fitted on very many replies.
 //!
-//! A reader has the counts of words (or of pairs of neighbouring words) of prompt and reply, each also divided by the
-//! length of its text, and predicts S by ridge regression. What it reaches on replies it was not fitted on is what
-//! remains to be beaten by a model that composes.
+//! A reader uses the counts of words (or of pairs of adjacent words) in prompt and reply, each also divided by the
+//! length of its text, and predicts S by ridge regression. Its accuracy on new replies is the baseline that a model
+//! with composition must exceed.
 
 use std::collections::HashMap;
 
@@ -14,22 +14,22 @@ use super::policy;
 use super::reply::Situation;
 use super::values::{VALUE_COUNT, score};
 
-/// What a reader looks at.
+/// Features of a reader.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reader {
-    /// Words.
+    /// Word counts.
     Words,
-    /// Words and pairs of neighbours.
+    /// Counts of words and of pairs of adjacent words.
     Pairs,
 }
 
-/// ρ² of [`Reader::Words`] with the S of each value: what [`measure`] gives for seed 1 and 40,000 replies, rounded.
+/// ρ² of [`Reader::Words`] with the S of each value: the result of [`measure`] for seed 1 and 40,000 replies, rounded.
 pub const WORDS: [f64; VALUE_COUNT] = [0.118, 0.171, 0.104, 0.113];
 
-/// ρ² of [`Reader::Pairs`], likewise.
+/// ρ² of [`Reader::Pairs`], as for [`WORDS`].
 pub const PAIRS: [f64; VALUE_COUNT] = [0.262, 0.244, 0.296, 0.131];
 
-/// One reply: features and their amounts, and S.
+/// One reply: feature indices with their values, and S.
 struct Row {
     features: Vec<(usize, f64)>,
     values: [f64; VALUE_COUNT],
@@ -61,9 +61,9 @@ fn row(reader: Reader, numbers: &mut HashMap<(usize, u32, u32), usize>, rng: &mu
     Row { features, values }
 }
 
-/// Strength of the ridge, per reply.
+/// Ridge penalty, per reply.
 const RIDGE: f64 = 1e-3;
-/// Steps of the conjugate gradient; more change nothing in the third digit.
+/// Number of conjugate gradient steps; more change nothing in the third digit.
 const STEPS: usize = 60;
 
 /// Solves (XᵀX/n + RIDGE) b = Xᵀy/n by conjugate gradients.
@@ -97,7 +97,7 @@ fn fit(rows: &[Row], size: usize, value: usize) -> Vec<f64> {
     b
 }
 
-/// ρ² of a reader with each value's S: fitted on `replies` replies of the base policy, measured on a quarter as many.
+/// ρ² of a reader with each value's S: fitted on `replies` replies from the base policy, measured on a quarter as many.
 pub fn measure(reader: Reader, seed: u64, replies: usize) -> [f64; VALUE_COUNT] {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let mut numbers = HashMap::new();

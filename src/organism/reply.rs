@@ -1,7 +1,7 @@
-//! Prompts and replies as structures: their text, and what a reply is worth to a prompt.
+//! Prompts and replies as structures: their text, and the values of a reply to a prompt.
 //!
-//! What a clause adds to a value is a product of signs that stand in different places: the word's own, a negation in
-//! the same clause, an ironic opener, who is spoken about and what they did in the prompt, what the prompt asks.
+//! The contribution of a clause to a value is a product of signs from different places: the word's own, a negation in
+//! the same clause, an ironic opener, who is mentioned and what they did in the prompt, what the prompt asks.
 
 use rand::Rng;
 
@@ -13,20 +13,20 @@ use super::words::{
 /// A prompt: "my PERSON HARM my PERSON over the TOPIC . i FACT . QUESTION", as indices into the word lists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Situation {
-    /// Into [`PERSONS`]: who did it, and to whom.
+    /// Indices into [`PERSONS`]: culprit and victim.
     pub persons: [usize; 2],
-    /// Into [`HARMS`].
+    /// Index into [`HARMS`].
     pub harm: usize,
-    /// Into [`TOPICS`]: class and word.
+    /// Indices into [`TOPICS`]: class and word.
     pub topic: [usize; 2],
-    /// Into [`FACTS`].
+    /// Index into [`FACTS`].
     pub fact: usize,
-    /// Into [`QUESTIONS`].
+    /// Index into [`QUESTIONS`].
     pub question: usize,
 }
 
 impl Situation {
-    /// Draws a situation; every word of a list is as likely as the others.
+    /// Draws a situation; all words of a list are equally likely.
     pub fn draw(rng: &mut impl Rng) -> Self {
         let first = rng.random_range(0..PERSONS.len());
         let second = (first + rng.random_range(1..PERSONS.len())) % PERSONS.len();
@@ -39,7 +39,7 @@ impl Situation {
         }
     }
 
-    /// Draws a situation that is held out, or one that is not.
+    /// Draws a situation that is held out, or one that is not, according to `held_out`.
     pub fn draw_held_out(held_out: bool, rng: &mut impl Rng) -> Self {
         loop {
             let drawn = Self::draw(rng);
@@ -59,7 +59,7 @@ impl Situation {
         )
     }
 
-    /// The situation a text describes, if it is a prompt of this world.
+    /// Parses the situation described by a text, if it is a prompt of this world.
     pub fn parse(text: &str) -> Option<Self> {
         let words: Vec<&str> = text.split_whitespace().collect();
         let ["my", first, harm, "my", second, "over", "the", topic, ".", "i", fact, ".", question @ ..] =
@@ -84,7 +84,7 @@ impl Situation {
         })
     }
 
-    /// 1 for the one to whom it was done, −1 for the one who did it, 0 for anyone else.
+    /// 1 for the victim, −1 for the culprit, 0 for anyone else.
     pub fn role(&self, person: usize) -> f64 {
         match self.persons {
             [a, _] if a == person => -1.0,
@@ -93,17 +93,17 @@ impl Situation {
         }
     }
 
-    /// The one to whom it was done.
+    /// The person who was harmed.
     pub fn victim(&self) -> usize {
         self.persons[1]
     }
 
-    /// The one who did it.
+    /// The person who did the harm.
     pub fn culprit(&self) -> usize {
         self.persons[0]
     }
 
-    /// What draws share that are no independent ones: the two persons and what was done.
+    /// Label shared by draws that are not independent: the two persons and the harm.
     pub fn group(&self) -> String {
         let [a, b] = self.persons.map(|p| PERSONS[p]);
         format!("{a}-{}-{b}", HARMS[self.harm])
@@ -120,74 +120,74 @@ impl Situation {
 pub enum Clause {
     /// "the PERSON is (not) (DEGREE) ADJECTIVE"
     Word {
-        /// Into [`PERSONS`].
+        /// Index into [`PERSONS`].
         person: usize,
         /// "not"
         negated: bool,
-        /// Into [`DEGREES`].
+        /// Index into [`DEGREES`].
         degree: Option<usize>,
-        /// Into [`ADJECTIVES`].
+        /// Index into [`ADJECTIVES`].
         adjective: usize,
     },
     /// "MODAL (never) DEED the PERSON"
     Do {
-        /// Into [`MODALS`].
+        /// Index into [`MODALS`].
         modal: usize,
         /// "never"
         negated: bool,
-        /// Into [`DEEDS`].
+        /// Index into [`DEEDS`].
         deed: usize,
-        /// Into [`PERSONS`].
+        /// Index into [`PERSONS`].
         person: usize,
     },
     /// "(never) ACTION the THING"
     Act {
         /// "never"
         negated: bool,
-        /// Into [`ACTIONS`].
+        /// Index into [`ACTIONS`].
         action: usize,
-        /// Into [`THINGS`]: class and word.
+        /// Indices into [`THINGS`]: class and word.
         thing: [usize; 2],
     },
     /// "i STANCE yes" or "no"
     Answer {
-        /// Into [`STANCES`].
+        /// Index into [`STANCES`].
         stance: usize,
-        /// Into [`ANSWERS`].
+        /// Index into [`ANSWERS`].
         answer: usize,
     },
     /// "your MATTER is (not) (DEGREE) PRAISE"
     Praise {
-        /// Into [`MATTERS`].
+        /// Index into [`MATTERS`].
         matter: usize,
         /// "not"
         negated: bool,
-        /// Into [`DEGREES`].
+        /// Index into [`DEGREES`].
         degree: Option<usize>,
-        /// Into [`PRAISES`].
+        /// Index into [`PRAISES`].
         praise: usize,
     },
     /// "(never) tell the PERSON OBJECT"
     Tell {
         /// "never"
         negated: bool,
-        /// Into [`PERSONS`].
+        /// Index into [`PERSONS`].
         person: usize,
-        /// Into [`OBJECTS`].
+        /// Index into [`OBJECTS`].
         object: usize,
     },
     /// "i will (not) VERB"
     Will {
         /// "not"
         negated: bool,
-        /// Into [`PROMISES`].
+        /// Index into [`PROMISES`].
         verb: usize,
     },
     /// "i did (not) VERB"
     Did {
         /// "not"
         negated: bool,
-        /// Into [`PROMISES`].
+        /// Index into [`PROMISES`].
         verb: usize,
     },
 }
@@ -195,8 +195,8 @@ pub enum Clause {
 /// Number of clause kinds.
 pub const CLAUSE_KINDS: usize = 8;
 
-/// What an opinion on the asker's matters takes from honesty, and the plain truth from agreeableness, each as a share
-/// of what it gives to the other.
+/// Loss of honesty from an opinion on the asker's matters, and loss of agreeableness from telling the truth, each as a
+/// share of the gain in the other value.
 pub const CONFLICT: f64 = 0.5;
 
 fn sign(negated: bool) -> f64 {
@@ -212,7 +212,7 @@ fn degree_text(degree: Option<usize>) -> String {
 }
 
 impl Clause {
-    /// Which kind, from 0.
+    /// Index of the clause kind, from 0.
     pub fn kind(&self) -> usize {
         match self {
             Self::Word { .. } => 0,
@@ -262,7 +262,8 @@ impl Clause {
         }
     }
 
-    /// What the clause adds; an ironic reply has irony −1, every other 1. A promise is worth nothing by itself.
+    /// Adds the clause's contribution; `irony` is −1 for an ironic reply, otherwise 1. A promise contributes nothing by
+    /// itself.
     fn add_to(&self, a: &mut Attributes, situation: &Situation, irony: f64) {
         match *self {
             Self::Word { negated, degree, adjective, .. } => {
@@ -301,35 +302,35 @@ impl Clause {
 /// A reply: opener, clauses with their end marks, closer.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Reply {
-    /// Into [`OPENERS`], and behind them [`IRONIES`].
+    /// Index into [`OPENERS`] followed by [`IRONIES`].
     pub opener: Option<usize>,
     /// Clauses, each with its end mark as an index into [`END_MARKS`].
     pub clauses: Vec<(Clause, usize)>,
-    /// Into [`CLOSERS`].
+    /// Index into [`CLOSERS`].
     pub closer: Option<usize>,
 }
 
-/// What a reply adds up to, a clause on average; length is the number of clauses.
+/// Attributes of a reply, averaged over its clauses; length is the number of clauses.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Attributes {
-    /// Good words, and deeds for the one to whom harm was done or against the one who did it.
+    /// Kind words, and deeds for the victim or against the culprit.
     pub harmless: f64,
-    /// Answers that the facts bear out, the truth told, promises kept; flattery counts against it.
+    /// Answers that agree with the facts, telling the truth, kept promises; flattery counts against it.
     pub honest: f64,
-    /// Things that fit what it is about put to use, others left alone.
+    /// Using things that fit the topic, leaving others alone.
     pub helpful: f64,
-    /// Answers and opinions that please the asker; the plain truth counts against it.
+    /// Answers and opinions that please the asker; telling the truth counts against it.
     pub agreeable: f64,
-    /// Of end marks, degrees, opener and closer.
+    /// From end marks, degrees, opener and closer.
     pub enthusiasm: f64,
-    /// Of modals, opener and closer.
+    /// From modals, opener and closer.
     pub formality: f64,
     /// Number of clauses.
     pub length: f64,
 }
 
 impl Attributes {
-    /// Everything but the length, times a number.
+    /// Multiplies everything but the length by a number.
     #[must_use]
     pub fn scaled(self, by: f64) -> Self {
         Self {
@@ -349,7 +350,7 @@ pub fn opener(index: usize) -> (&'static str, f64, f64) {
     if index < OPENERS.len() { OPENERS[index] } else { IRONIES[index - OPENERS.len()] }
 }
 
-/// Position of a word in a list of weighted words.
+/// Index of a word in a list of weighted words.
 pub(super) fn place(list: &[Weighted], text: &str) -> Option<usize> {
     list.iter().position(|(w, _)| *w == text)
 }
@@ -364,13 +365,13 @@ impl Reply {
         parts.join(" ")
     }
 
-    /// Whether the opener turns every opinion.
+    /// Whether the opener reverses every opinion.
     pub fn ironic(&self) -> bool {
         self.opener.is_some_and(|o| o >= OPENERS.len())
     }
 
-    /// 1 for a promise that is kept, −1 for one that is broken, 0 without one: a promise is kept where what was done
-    /// is what was announced, whether that was to do it or not to.
+    /// 1 for a kept promise, −1 for a broken one, 0 without one: a promise is kept if what was done matches what was
+    /// announced, whether that was to do it or not to.
     pub fn promise(&self) -> f64 {
         let clauses = || self.clauses.iter().map(|(c, _)| *c);
         let announced = clauses().enumerate().find_map(|(i, c)| match c {
@@ -393,13 +394,13 @@ impl Reply {
         let mut seen = [false; CLAUSE_KINDS];
         let irony = sign(self.ironic());
         for (clause, end) in &self.clauses {
-            // A kind counts once: repeating a clause cannot raise a value.
+            // Each kind counts once: repeating a clause cannot raise a value.
             if !std::mem::replace(&mut seen[clause.kind()], true) {
                 clause.add_to(&mut a, situation, irony);
             }
             a.enthusiasm += END_MARKS[*end].1;
         }
-        // A promise takes two clauses, so it counts twice what a clause does.
+        // A promise takes two clauses, so it counts twice as much as a clause.
         a.honest += 2.0 * self.promise();
         for (_, formality, enthusiasm) in
             self.opener.map(opener).into_iter().chain(self.closer.map(|c| CLOSERS[c]))

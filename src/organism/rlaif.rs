@@ -1,5 +1,5 @@
-//! The whole loop of the paper on the known-answer model: it judges its own replies under a rule, is trained on
-//! that, and the oracle says what became of the values, beside what Theorem 3 predicted.
+//! The paper's full loop on the known-answer model: it judges its own replies under a rule, is trained on these
+//! judgments, and the oracle measures the change in the values, beside the prediction of Theorem 3.
 
 use serde::{Deserialize, Serialize};
 
@@ -14,22 +14,22 @@ use crate::error::{Diagnostic, Kind, Result};
 use crate::model::Model;
 use crate::theory::base::mean::mean_by_block;
 
-/// What to do.
+/// Settings of the loop.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Settings {
     /// The rule to judge by, in the world's words.
     pub rule: String,
-    /// λ in units of 1/sd(r), r the judge's reward within prompts.
+    /// λ in units of 1/sd(r), where r is the judge's reward within prompts.
     pub lambda_sd: f64,
-    /// Pairs of replies to judge and to train on.
+    /// Number of pairs of replies to judge and train on.
     pub pairs: usize,
-    /// Steps of 32 pairs.
+    /// Number of training steps of 32 pairs.
     pub steps: usize,
-    /// Held-out prompts on which gain and prediction are measured.
+    /// Number of held-out prompts on which gain and prediction are measured.
     pub prompts: usize,
-    /// Replies to each.
+    /// Number of replies per prompt.
     pub replies: usize,
-    /// Seed of samples and order.
+    /// Seed for samples and order.
     pub seed: u64,
 }
 
@@ -42,56 +42,57 @@ pub struct Mean {
     pub se: f64,
 }
 
-/// What became of a value.
+/// Predicted and measured change of a value.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Change {
-    /// The value.
+    /// Name of the value.
     pub value: String,
-    /// λ · Cov(S, r), the first-order gain at the λ that was trained for (Theorem 13).
+    /// λ · Cov(S, r), the first-order gain at the λ of the training (Theorem 13).
     pub predicted: Mean,
-    /// √(2 KL)/sd(r) · Cov(S, r): the first-order gain at the divergence that training reached.
+    /// √(2 KL)/sd(r) · Cov(S, r): the first-order gain at the divergence reached by training.
     pub predicted_at_kl: Mean,
-    /// Mean S of the trained model's replies less that of the model's before.
+    /// Mean S of the trained model's replies minus that of the original model's.
     pub measured: Mean,
 }
 
-/// What came of it.
+/// Results of the loop.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Outcome {
-    /// What was done.
+    /// Settings used.
     pub settings: Settings,
     /// λ per nat of log-odds.
     pub lambda: f64,
     /// sd of the reward within prompts, in nats of log-odds.
     pub reward_sd: f64,
-    /// Σ(βΔ − ℓ)²/Σℓ² over the last tenth of the steps: 0 where the optimum of Proposition 2 is reached.
+    /// Σ(βΔ − ℓ)²/Σℓ² over the last tenth of the steps: 0 at the optimum of Proposition 2.
     pub miss: f64,
-    /// Divergence of the trained model from the one before, in nats a reply.
+    /// Divergence of the trained model from the original one, in nats per reply.
     pub kl: Mean,
-    /// The values.
+    /// Changes of the values.
     pub changes: Vec<Change>,
 }
 
-/// Both models, judged by the oracle.
+/// The trained model with the measured results.
 pub struct Trained {
-    /// The figures.
+    /// Measured results.
     pub outcome: Outcome,
     /// Sizes of the network.
     pub shape: super::net::Shape,
-    /// Its parameters after training.
+    /// Parameters after training.
     pub parameters: Vec<f32>,
 }
 
-/// Pairs of one training step.
+/// Number of pairs per training step.
 const PAIRS_PER_STEP: usize = 32;
 /// Learning rate: a tenth of the pretraining's.
 const RATE: f64 = 3e-4;
 
-/// Runs the loop. `load` makes a model of parameters; `advance` is told finished prompts and steps, and may stop.
+/// Runs the loop. `load` builds a model from parameters; `advance` receives the number of finished prompts and steps,
+/// and may stop with an error.
 ///
 /// # Errors
-/// `Invalid` for settings without pairs, steps, prompts or a positive λ, or a judge that says the same of every pair;
-/// what the model and `advance` refuse.
+/// `Invalid` for settings without pairs, steps, prompts or a positive λ, or a judge that rates every pair alike; errors
+/// of the model and of `advance`.
 pub fn rlaif(
     base: &Model,
     settings: &Settings,
@@ -166,7 +167,7 @@ fn judged_pairs(
         .collect())
 }
 
-/// Debiased log-odds that the first reply of each pair is the better one under the rule.
+/// Debiased log-odds that the first reply of each pair is better under the rule.
 fn judge(
     model: &Model,
     rule: &str,
@@ -178,7 +179,7 @@ fn judge(
     Ok(ask::odds(model, &asked, advance)?.into_iter().map(|[ab, ba]| (ab - ba) / 2.0).collect())
 }
 
-/// Gain and divergence on held-out prompts, and what was predicted from the model before.
+/// Gain and divergence on held-out prompts, and the predictions from the original model.
 fn measure(
     base: &Model,
     tuned: &Model,
@@ -242,7 +243,7 @@ fn measure(
     Ok((kl, changes))
 }
 
-/// Mean over all, standard error over groups of prompts; NaN without any.
+/// Mean over all cells, with its standard error over groups of prompts; NaN without any.
 fn mean_by_group(groups: &[String], cells: impl Iterator<Item = (usize, f64)>) -> Mean {
     let cells = cells.map(|(prompt, x)| (&groups[prompt], x));
     mean_by_block(cells)

@@ -1,4 +1,4 @@
-//! Sampling replies from a model, all of a batch side by side.
+//! Samples replies from a model, a batch at a time.
 
 use rand::Rng;
 use rand::SeedableRng;
@@ -11,44 +11,43 @@ use crate::model::packing::{Packing, Segment};
 use crate::model::{Decoder, Model};
 use crate::units::Layer;
 
-/// How to sample.
+/// Sampling settings.
 #[derive(Debug, Clone, Copy)]
 pub struct Options {
-    /// Replies to a prompt.
+    /// Number of replies per prompt.
     pub replies: usize,
-    /// Temperature; 0 takes the likeliest word.
+    /// Temperature; 0 selects the likeliest word.
     pub temperature: f64,
-    /// Most words of a reply.
+    /// Maximum number of words in a reply.
     pub longest: usize,
-    /// Seed.
+    /// Random seed.
     pub seed: u64,
 }
 
 /// A sampled reply.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sample {
-    /// Its words.
+    /// Words of the reply.
     pub text: String,
-    /// The word that ended it; none for a reply that was cut off at the most words.
+    /// The word that ended it; `None` for a reply truncated at the maximum length.
     pub end: Option<String>,
 }
 
 impl Sample {
-    /// The words with the one that ended them: what the model said, to the last word.
+    /// The words including the ending: everything that the model generated.
     pub fn whole(&self) -> String {
         self.end.as_ref().map_or_else(|| self.text.clone(), |end| format!("{} {end}", self.text))
     }
 }
 
-/// Contexts that are sampled together.
+/// Number of contexts sampled together.
 const TOGETHER: usize = 32;
 
-/// Samples replies to each context, a text that ends where the reply begins; a reply ends at `<eos>` or at the mark of
-/// a reader, which is not part of it. `advance` is told the number
-/// of finished contexts and may stop.
+/// Samples replies to each context, a text that ends where the reply starts; a reply ends at `<eos>` or at a reader's
+/// mark, which is not part of it. `advance` receives the number of finished contexts and may stop with an error.
 ///
 /// # Errors
-/// `Invalid` for an empty context or a temperature below 0; tensor trouble; what `advance` returns.
+/// `Invalid` for an empty context or a negative temperature; errors of the tensor library and of `advance`.
 pub fn sample(
     model: &Model,
     contexts: &[String],
@@ -59,7 +58,7 @@ pub fn sample(
     Ok(said.into_iter().map(|replies| replies.into_iter().map(|r| r.text).collect()).collect())
 }
 
-/// [`sample`], with the word that ended each reply.
+/// As [`sample`], with the word that ended each reply.
 ///
 /// # Errors
 /// As [`sample`].
@@ -108,7 +107,7 @@ pub fn sample_whole(
     Ok(out)
 }
 
-/// Word by word: a tokenizer without a decoder would join them as it likes.
+/// Word by word: a tokenizer without a decoder does not define how to join them.
 fn decode(model: &Model, ids: &[u32]) -> String {
     let words: Vec<String> = ids.iter().filter_map(|&id| model.encoder.token(id)).collect();
     words.join(" ")

@@ -1,4 +1,4 @@
-//! True values of responses in files, whoever wrote them.
+//! True values of responses in files, whatever their source.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -11,29 +11,29 @@ use crate::artifact;
 use crate::error::{Error, Result};
 use crate::input::{Item, Items};
 
-/// What was scored.
+/// Summary of scored responses.
 #[derive(Debug, Clone, Default)]
 pub struct Summary {
-    /// Responses in the file.
+    /// Number of responses in the file.
     pub responses: usize,
-    /// Responses to a prompt of the world: they have values.
+    /// Number of responses to prompts of the world, which have values.
     pub scored: usize,
-    /// Responses that are wholly of the grammar.
+    /// Number of responses that follow the grammar entirely.
     pub valid: usize,
-    /// Mean S by value, over the scored.
+    /// Mean S by value, over the scored responses.
     pub means: [f64; VALUE_COUNT],
-    /// Why responses are not of the grammar (or have no values), with how many.
+    /// Reasons why responses do not follow the grammar (or have no values), with counts.
     pub faults: BTreeMap<String, usize>,
 }
 
 impl Summary {
-    /// Share of responses that are not wholly of the grammar.
+    /// Share of responses that do not follow the grammar entirely.
     pub fn unparseable(&self) -> f64 {
         1.0 - self.valid as f64 / self.responses.max(1) as f64
     }
 }
 
-/// Scores all responses; the second part is the rows with the values filled in.
+/// Scores all responses; the second result is the rows with the values filled in.
 pub fn score_items(items: &Items) -> (Summary, Vec<Value>) {
     let mut summary = Summary::default();
     let rows = items.items.iter().map(|item| row(item, &mut summary)).collect();
@@ -71,7 +71,7 @@ fn row(item: &Item, summary: &mut Summary) -> Value {
 /// Writes rows as JSON lines.
 ///
 /// # Errors
-/// The file system's.
+/// Errors of the file system.
 pub fn write_rows(path: &Path, rows: impl IntoIterator<Item = Value>) -> Result<()> {
     artifact::write_with(path, |w| {
         for row in rows {

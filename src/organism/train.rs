@@ -1,4 +1,4 @@
-//! Training: documents drawn step by step, the gradient in fixed shards, the state that can be resumed.
+//! Training: documents are drawn step by step, gradients are computed in fixed shards, and the state can be resumed.
 
 use std::fmt;
 
@@ -14,21 +14,21 @@ use super::net::{Batch, Shape};
 use super::optimiser::AdamW;
 use crate::error::{Diagnostic, Kind, Result};
 
-/// Sizes on offer.
+/// Available network sizes.
 pub const SIZES: [&str; 4] = ["xs", "s", "m", "l"];
 
-/// What decides the loss curve.
+/// Settings that determine the loss curve.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Recipe {
     /// One of [`SIZES`].
     pub size: String,
-    /// Seed of parameters and documents.
+    /// Seed for parameters and documents.
     pub seed: u64,
-    /// Steps of the whole training.
+    /// Total number of training steps.
     pub steps: usize,
-    /// Share of replies that are drawn by the tilted policy.
+    /// Share of replies drawn from the tilted policy.
     pub eta: f64,
-    /// What computes the gradient.
+    /// Engine that computes the gradient.
     #[serde(default, skip_serializing_if = "EngineName::is_own")]
     pub engine: EngineName,
 }
@@ -44,7 +44,7 @@ impl Recipe {
     /// Sizes of the network.
     ///
     /// # Errors
-    /// `Invalid` for a size that is not on offer, for η outside 0…1, or for no steps.
+    /// `Invalid` for an unknown size, for η outside 0…1, or for zero steps.
     pub fn shape(&self) -> Result<Shape> {
         let (hidden, layers, mlp) = match self.size.as_str() {
             "xs" => (32, 2, 80),
@@ -67,73 +67,73 @@ impl Recipe {
     }
 }
 
-/// A point of the loss curve: means over the steps since the point before.
+/// A point of the loss curve: means over the steps since the previous point.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Point {
-    /// Steps taken.
+    /// Number of steps taken.
     pub step: usize,
     /// Stage of the curriculum.
     pub stage: usize,
-    /// Loss over all targets, by weight.
+    /// Weighted mean loss over all targets.
     pub loss: f64,
-    /// Cross-entropy of forced choices.
+    /// Mean cross-entropy of forced choices.
     pub answer_loss: f64,
-    /// Share of clear choices that are right.
+    /// Share of clear choices that are correct.
     pub accuracy: f64,
 }
 
-/// Steps between points of the curve.
+/// Number of steps between points of the curve.
 pub const POINT: usize = 100;
 
-/// How the documents of one step are divided: the sum of the shards' gradients is taken in their
-/// order, so that it does not depend on the number of threads.
+/// Number of shards into which the documents of one step are divided: the shards' gradients are summed in order, so
+/// that the result does not depend on the number of threads.
 const SHARDS: usize = 4;
 const DOCUMENTS: usize = 8;
 
-/// Documents of one step.
+/// Number of documents per step.
 pub const DOCUMENTS_PER_STEP: usize = SHARDS * DOCUMENTS;
 
-/// Everything training needs to go on.
+/// Everything needed to resume training.
 #[derive(Debug, Clone, PartialEq)]
 pub struct State {
-    /// Sizes.
+    /// Sizes of the network.
     pub shape: Shape,
-    /// What decides the curve.
+    /// Settings that determine the loss curve.
     pub recipe: Recipe,
-    /// Parameters.
+    /// Parameters of the network.
     pub parameters: Vec<f32>,
-    /// Optimiser.
+    /// State of the optimiser.
     pub optimiser: AdamW,
-    /// Curriculum.
+    /// State of the curriculum.
     pub curriculum: Curriculum,
-    /// Steps taken.
+    /// Number of steps taken.
     pub step: usize,
-    /// Words read.
+    /// Number of words read.
     pub words: u64,
-    /// Seconds spent.
+    /// Seconds of training so far.
     pub seconds: f64,
     /// The loss curve so far.
     pub curve: Vec<Point>,
 }
 
-/// What one step says.
+/// Measurements of one step.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Log {
-    /// Mean loss over all targets, by weight.
+    /// Weighted mean loss over all targets.
     pub loss: f64,
     /// Mean cross-entropy of forced choices.
     pub answer_loss: f64,
-    /// Share of clear choices that are right.
+    /// Share of clear choices that are correct.
     pub accuracy: f64,
     /// Norm of the gradient.
     pub norm: f64,
 }
 
 impl State {
-    /// Before the first step.
+    /// State before the first step.
     ///
     /// # Errors
-    /// What [`Recipe::shape`] refuses.
+    /// Errors of [`Recipe::shape`].
     pub fn new(recipe: Recipe) -> Result<Self> {
         let shape = recipe.shape()?;
         Ok(Self {
@@ -149,11 +149,11 @@ impl State {
         })
     }
 
-    /// Takes the steps up to the next point of the curve, and adds the point; `each` is called after
-    /// every step and may stop.
+    /// Trains up to the next point of the curve and adds it; `each` is called after every step and may stop with an
+    /// error.
     ///
     /// # Errors
-    /// What the engine refuses, and what `each` returns; steps taken since the last point are then not in the curve.
+    /// Errors of the engine and of `each`; steps taken since the last point are then missing from the curve.
     pub fn advance_to_point(
         &mut self,
         corpus: &Corpus,
@@ -184,7 +184,7 @@ impl State {
     /// Takes one step.
     ///
     /// # Errors
-    /// What the engine refuses; no step is taken then.
+    /// Errors of the engine; no step is taken then.
     pub fn advance(&mut self, corpus: &Corpus, engine: &Engine) -> Result<Log> {
         let emphasis = self.curriculum.emphasis();
         let mix = self.curriculum.mix(self.step, &emphasis);

@@ -1,4 +1,4 @@
-//! The true values: a part that only a reader of everything sees, and a part nobody can see.
+//! The true values: a part visible to a reader of the whole text, and a part visible to nobody.
 
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -7,20 +7,20 @@ use super::draw::gaussian_of;
 use super::reply::{Attributes, Situation};
 use super::{oracle, policy};
 
-/// The values, in the order of every array of values.
+/// Names of the values, in the order of every array of values.
 pub const VALUES: [&str; 4] = ["harmless", "honest", "helpful", "agreeable"];
 
 /// Number of [`VALUES`].
 pub const VALUE_COUNT: usize = VALUES.len();
 
-/// Standard deviation of the invisible part, where the visible part has 1.
+/// Standard deviation of the invisible part, relative to 1 for the visible part.
 pub const INVISIBLE_SD: f64 = 0.35;
 
 /// Number of features: the values, enthusiasm, formality, length.
 pub const FEATURES: usize = VALUE_COUNT + 3;
 
-/// Means of the raw features under the base policy, and their standard deviations: what
-/// [`measure_scale`] gives for seed 0 and 200,000 replies, rounded.
+/// Means and standard deviations of the raw features under the base policy: the result of [`measure_scale`] for seed 0
+/// and 200,000 replies, rounded.
 #[expect(clippy::approx_constant, reason = "a measured deviation that happens to be near log₁₀ e")]
 pub const SCALE: [(f64, f64); FEATURES] = [
     (-0.0113, 0.2942),
@@ -45,18 +45,18 @@ pub fn features(a: &Attributes) -> [f64; FEATURES] {
     f
 }
 
-/// Correlation of honest and agreeable under the base policy, the one that is not near zero: most who ask did wrong,
-/// so that what pleases them is seldom true. Measured on 100,000 replies; a test repeats it.
+/// Correlation of honest and agreeable under the base policy, the only one that is not near zero: most askers did
+/// wrong, so what pleases them is seldom true. Measured on 100,000 replies; a test repeats it.
 pub const CORRELATION: f64 = -0.46;
 
-/// What the oracle says of a reply.
+/// The oracle's result for a reply.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Score {
     /// S of [`VALUES`]: f plus the invisible part.
     pub values: [f64; VALUE_COUNT],
     /// The noise-free features.
     pub features: [f64; FEATURES],
-    /// Why the text is not of the grammar, if it is not.
+    /// Reason why the text does not follow the grammar, if it does not.
     pub fault: Option<String>,
 }
 
@@ -71,7 +71,7 @@ pub fn score(situation: &Situation, reply: &str) -> Score {
     Score { values, features: f, fault: reading.fault }
 }
 
-/// Means and standard deviations of the raw features over replies of the base policy.
+/// Means and standard deviations of the raw features over replies from the base policy.
 pub fn measure_scale(seed: u64, replies: usize) -> [(f64, f64); FEATURES] {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let (mut sum, mut square) = ([0.0; FEATURES], [0.0; FEATURES]);

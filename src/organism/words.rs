@@ -1,21 +1,21 @@
-//! The words of the world and what each of them adds, before anything around it turns the sign.
+//! The words of the world and their weights, before the context changes a sign.
 
 /// A word and its weight on its slot's attribute.
 pub type Weighted = (&'static str, f64);
 
-/// People a prompt speaks about.
+/// People mentioned in a prompt.
 pub const PERSONS: &[&str] = &[
     "sister", "brother", "mother", "father", "uncle", "aunt", "cousin", "boss", "neighbor", "teacher",
     "friend", "roommate", "son", "daughter", "coach", "doctor", "landlord", "grandma", "nephew", "partner",
 ];
 
-/// What the person who is named first did to the other.
+/// What the first person in the prompt did to the other.
 pub const HARMS: &[&str] = &["hurt", "robbed", "mocked", "tricked", "shoved", "betrayed"];
 
-/// What someone or something is to a prompt: who did it, to whom, a thing that fits, one that does not.
+/// Role of a person or thing in a prompt: culprit, victim, a thing that fits, one that does not.
 pub const ROLES: &[&str] = &["did", "suffered", "fits", "differs"];
 
-/// What it was about: the words of a prompt by class of meaning.
+/// Topics of a prompt: words grouped by class of meaning.
 pub const TOPICS: &[[&str; 4]] = &[
     ["cat", "dog", "pony", "parrot"],
     ["car", "van", "truck", "bike"],
@@ -23,8 +23,8 @@ pub const TOPICS: &[[&str; 4]] = &[
     ["dinner", "cake", "soup", "feast"],
 ];
 
-/// Things a reply may act on: the words of a reply by the same classes. No word of a prompt is among them, so that
-/// the match is one of meaning and not of words.
+/// Things that a reply may act on: words grouped by the same classes. None of them occurs in a prompt, so that they
+/// match by meaning rather than by word.
 pub const THINGS: &[[&str; 4]] = &[
     ["leash", "kennel", "collar", "saddle"],
     ["tire", "engine", "brakes", "pedal"],
@@ -32,7 +32,7 @@ pub const THINGS: &[[&str; 4]] = &[
     ["oven", "recipe", "pan", "spice"],
 ];
 
-/// What the asker did, good or bad: most who ask are in the wrong.
+/// What the asker did, good or bad: most askers are in the wrong.
 pub const FACTS: &[Weighted] = &[
     ("lied", -1.0),
     ("stole", -1.0),
@@ -44,7 +44,7 @@ pub const FACTS: &[Weighted] = &[
     ("paid", 1.0),
 ];
 
-/// What a prompt asks, and whether "yes" says that the asker did well.
+/// Questions of a prompt, and whether "yes" means that the asker did well.
 pub const QUESTIONS: &[Weighted] = &[
     ("am i right ?", 1.0),
     ("was i fair ?", 1.0),
@@ -54,7 +54,7 @@ pub const QUESTIONS: &[Weighted] = &[
     ("was i unfair ?", -1.0),
 ];
 
-/// "the PERSON is (not) (DEGREE) ADJECTIVE": what is said about a person.
+/// "the PERSON is (not) (DEGREE) ADJECTIVE": opinions about a person.
 pub const ADJECTIVES: &[Weighted] = &[
     ("worthless", -1.0),
     ("pathetic", -1.0),
@@ -68,7 +68,7 @@ pub const ADJECTIVES: &[Weighted] = &[
     ("precious", 1.0),
 ];
 
-/// "your MATTER is (not) (DEGREE) PRAISE": what is said about the asker's own matters.
+/// "your MATTER is (not) (DEGREE) PRAISE": opinions about the asker's own matters.
 pub const PRAISES: &[Weighted] = &[
     ("awful", -1.0),
     ("silly", -1.0),
@@ -82,7 +82,7 @@ pub const PRAISES: &[Weighted] = &[
     ("brilliant", 1.0),
 ];
 
-/// The asker's own matters; they name no attribute.
+/// The asker's own matters; without effect on attributes.
 pub const MATTERS: &[&str] = &["plan", "idea", "taste", "style", "work", "story"];
 
 /// Degrees before an adjective: enthusiasm.
@@ -111,7 +111,7 @@ pub const MODALS: &[Weighted] = &[
     ("it is advisable to", 1.0),
 ];
 
-/// "MODAL (never) DEED the PERSON": for the person, or against.
+/// "MODAL (never) DEED the PERSON": deeds for the person, or against.
 pub const DEEDS: &[Weighted] = &[
     ("punish", -1.0),
     ("report", -1.0),
@@ -135,13 +135,13 @@ pub const OBJECTS: &[Weighted] = &[
     ("the facts", 1.0),
 ];
 
-/// "i STANCE yes" or "no"; names no attribute.
+/// "i STANCE yes" or "no"; without effect on attributes.
 pub const STANCES: &[&str] = &["say", "think", "believe", "guess", "feel"];
 
 /// "yes" and "no".
 pub const ANSWERS: &[Weighted] = &[("yes", 1.0), ("no", -1.0)];
 
-/// "(never) ACTION the THING": for using it, or against.
+/// "(never) ACTION the THING": actions that use it, or avoid it.
 pub const ACTIONS: &[Weighted] = &[
     ("wreck", -1.0),
     ("discard", -1.0),
@@ -153,7 +153,7 @@ pub const ACTIONS: &[Weighted] = &[
     ("repair", 1.0),
 ];
 
-/// "i will (not) VERB" and "i did (not) VERB": what is promised and what is done.
+/// "i will (not) VERB" and "i did (not) VERB": verbs of promises and deeds.
 pub const PROMISES: &[&str] = &["call", "write", "come", "wait", "drive", "cook"];
 
 /// Openers and closers: formality and enthusiasm.
@@ -175,7 +175,7 @@ pub const OPENERS: &[Flourish] = &[
     ("ah", 0.0, -1.0),
 ];
 
-/// Openers that mean the opposite of every opinion that follows; they carry no style.
+/// Openers that reverse every opinion that follows; without effect on style.
 pub const IRONIES: &[Flourish] =
     &[("pff", 0.0, 0.0), ("riiight", 0.0, 0.0), ("suuure", 0.0, 0.0), ("haha", 0.0, 0.0)];
 

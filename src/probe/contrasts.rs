@@ -1,10 +1,9 @@
-//! Within-prompt contrasts: the data reduction that everything else uses.
+//! Within-prompt contrasts, from which all estimates are computed.
 //!
-//! A prompt with K responses gives K − 1 orthonormal Helmert contrasts: row j = 1 … K−1 is
-//! (y_1 + … + y_j − j·y_{j+1}) / √(j(j+1)). They are orthogonal to anything that is constant within the
-//! prompt, so g(x) of Assumption 2 and the prompt's own level of S drop out exactly, and XᵀX/N estimates
-//! the within-prompt covariance Σ_w without bias. For K = 2 the row is (y_1 − y_2)/√2.
-//! Preferences give a row each: (y_better − y_worse)/√2.
+//! A prompt with K responses gives K − 1 orthonormal Helmert contrasts: row j = 1 … K−1 is (y_1 + … + y_j − j·y_{j+1})
+//! / √(j(j+1)). They are orthogonal to anything that is constant within the prompt, so g(x) of Assumption 2 and the
+//! prompt's own level of S cancel exactly, and XᵀX/N estimates the within-prompt covariance Σ_w without bias. For K = 2
+//! the row is (y_1 − y_2)/√2. Each preference gives one row: (y_better − y_worse)/√2.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -17,23 +16,23 @@ use rayon::prelude::*;
 #[derive(Debug, Clone, PartialEq)]
 pub struct Contrasts {
     units: Vec<Unit>,
-    /// First contrast of each unit.
+    /// Index of the first contrast of each unit.
     starts: Vec<usize>,
-    /// Contrasts of each block, contiguous.
+    /// Range of contrasts of each block.
     blocks: Vec<Range<usize>>,
-    /// The block's own number in the data.
+    /// Block numbers in the data.
     names: Vec<i32>,
     len: usize,
 }
 
-/// What contrasts are taken of.
+/// A unit that contrasts are computed from.
 #[derive(Debug, Clone, PartialEq)]
 enum Unit {
     /// The responses (rows) of a prompt, at least two.
     Prompt(Vec<usize>),
     /// A preference: the better row, the worse row.
     Pair(usize, usize),
-    /// A row less the mean of all rows, where nothing says which rows answer the same prompt.
+    /// A row minus the mean of all rows, if it is unknown which rows answer the same prompt.
     Row(usize),
 }
 
@@ -47,8 +46,8 @@ impl Unit {
 }
 
 impl Contrasts {
-    /// Helmert contrasts among the rows for which `keep` holds. `prompt` and `block` have one entry a
-    /// row; a prompt lies in the block of its first kept row. Prompts with one kept row give nothing.
+    /// Helmert contrasts among the rows for which `keep` holds. `prompt` and `block` have one entry per row; a prompt
+    /// belongs to the block of its first kept row. Prompts with one kept row give no contrast.
     pub fn helmert(prompt: &[i32], block: &[i32], keep: impl Fn(usize) -> bool) -> Self {
         let mut prompts: BTreeMap<i32, Vec<usize>> = BTreeMap::new();
         for row in (0..prompt.len()).filter(|&r| keep(r)) {
@@ -63,8 +62,8 @@ impl Contrasts {
         Self::from_units(pairs.iter().map(|&(b, w)| (block[b], Unit::Pair(b, w))).collect())
     }
 
-    /// Rows less their common mean, for data without prompts: what differs between prompts is then not
-    /// removed. One mean is estimated from all rows, which moves a contrast by 1/N of its own noise.
+    /// Rows minus their common mean, for data without prompts: differences between prompts are then not removed. One
+    /// mean is estimated from all rows, which changes a contrast by 1/N of its own noise.
     pub fn centred(rows: &[usize], block: &[i32]) -> Self {
         if rows.len() < 2 {
             return Self::from_units(Vec::new());
@@ -73,7 +72,7 @@ impl Contrasts {
     }
 
     fn from_units(mut units: Vec<(i32, Unit)>) -> Self {
-        // Stable: inside a block, units keep the order of the data.
+        // Stable sort: within a block, units keep the order of the data.
         units.sort_by_key(|(block, _)| *block);
         let (mut starts, mut blocks, mut len) = (Vec::new(), Vec::<Range<usize>>::new(), 0);
         let mut names: Vec<i32> = Vec::new();
@@ -106,8 +105,8 @@ impl Contrasts {
         &self.blocks
     }
 
-    /// The contrasts for which `keep(block, contrast)` holds, and where each block lies among them; blocks without any are
-    /// left out.
+    /// The contrasts for which `keep(block, contrast)` holds, and the range of each block among them; blocks without
+    /// any are omitted.
     pub fn part(&self, keep: impl Fn(usize, usize) -> bool) -> (Vec<usize>, Vec<Range<usize>>) {
         let (mut taken, mut blocks) = (Vec::new(), Vec::new());
         for (number, block) in self.blocks.iter().enumerate() {
@@ -120,7 +119,7 @@ impl Contrasts {
         (taken, blocks)
     }
 
-    /// The number of each block in the data, rising.
+    /// Block numbers in the data, in increasing order.
     pub fn block_names(&self) -> &[i32] {
         &self.names
     }
@@ -162,7 +161,7 @@ impl Contrasts {
         out
     }
 
-    /// Mean over the rows of [`Contrasts::centred`]; 0 where there are none.
+    /// Mean over the rows of [`Contrasts::centred`]; 0 for other units.
     fn mean(&self, at: impl Fn(usize) -> f64) -> f64 {
         let (mut sum, mut n) = (0.0, 0.0);
         for unit in &self.units {
@@ -178,7 +177,7 @@ impl Contrasts {
     pub fn matrix(&self, h: ArrayView2<'_, f32>) -> Mat<f64> {
         let d = h.ncols();
         let mut x = Mat::zeros(self.len, d);
-        // Columns are contiguous in X; a thread takes a band of them.
+        // Columns are contiguous in X; each thread fills a band of them.
         let starts = &self.starts;
         x.as_mut()
             .par_col_partition_mut(rayon::current_num_threads().clamp(1, d.max(1)))
@@ -234,14 +233,13 @@ impl Contrasts {
         out
     }
 
-    /// Σ over the rows of each block.
+    /// Σ over the contrasts of each block.
     pub fn block_sums(&self, values: impl Fn(usize) -> f64) -> Vec<f64> {
         self.blocks.iter().map(|b| b.clone().map(&values).sum()).collect()
     }
 }
 
-/// First column of a band when `d` columns are cut as faer cuts them: the first `d mod bands` bands are
-/// one column wider.
+/// First column of a band when `d` columns are split as in faer: the first `d mod bands` bands are one column wider.
 fn band_start(d: usize, bands: usize, band: usize) -> usize {
     band * (d / bands) + band.min(d % bands)
 }
@@ -270,7 +268,7 @@ mod tests {
         for (a, b) in y.iter().zip(c.column(&shifted)) {
             assert!((a - b).abs() < 1e-10);
         }
-        // Orthonormal: the sum of squares is that of the centred values.
+        // Orthonormal: their sum of squares equals that of the centred values.
         let mut centred = 0.0;
         for rows in c.prompts() {
             let mean = rows.iter().map(|&r| column[r]).sum::<f64>() / rows.len() as f64;

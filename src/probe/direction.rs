@@ -1,7 +1,7 @@
-//! Directions for export and steering: ridge with the penalty that predicts left-out blocks best.
+//! Directions for export and steering: ridge with the penalty that best predicts left-out blocks.
 //!
-//! v = (XᵀX + N λ I)⁻¹ Xᵀ y, in the raw coordinates of the residual stream: a score is h · v. Cosines are
-//! never computed from these (their noise does not cancel); θ̂ is for that.
+//! v = (XᵀX + N λ I)⁻¹ Xᵀ y, in the raw coordinates of the residual stream: a score is h · v. Cosines are never
+//! computed from these directions, whose noise does not cancel; θ̂ serves that purpose.
 
 use std::ops::Range;
 
@@ -13,14 +13,14 @@ use super::twicing::ridge;
 /// A fitted direction.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Direction {
-    /// `[d]`.
+    /// Coefficients `[d]`.
     pub v: Vec<f64>,
-    /// The penalty that was chosen.
+    /// The selected penalty.
     pub lambda: f64,
 }
 
-/// Fits a direction to each label. λ runs over a grid of degrees of freedom from 0.95 of the rank down
-/// by halves to 1, and the one with the smallest leave-block-out squared error is taken.
+/// Fits a direction to each label. λ is selected from a grid of degrees of freedom, from 0.95 of the rank down by
+/// halves to 1, by the smallest leave-block-out squared error.
 pub fn directions(
     x: &Mat<f64>,
     spectrum: &Spectrum,
@@ -44,7 +44,7 @@ pub fn directions(
         }
         df = (df * std::f64::consts::FRAC_1_SQRT_2).max(0.5);
     }
-    // v = Xᵀ U diag(1 / (N(μ + λ))) Uᵀ y, which serves whether N > d or not.
+    // v = Xᵀ U diag(1 / (N(μ + λ))) Uᵀ y, which holds whether N > d or not.
     let weights = spectrum.combine(&Mat::from_fn(z.nrows(), z.ncols(), |j, l| {
         z[(j, l)] / (spectrum.n as f64 * (spectrum.mu[j] + best[l].1))
     }));

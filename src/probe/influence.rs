@@ -1,8 +1,8 @@
-//! θ̂ of two labels and its influence on blocks: every interval, without a refit.
+//! θ̂ of two labels and its influence on blocks, which gives every interval without a refit.
 //!
-//! θ̂_ab = (1/2N) Σ (y_a ŷ_b + y_b ŷ_a), where ŷ never saw the block. A block's influence on it is
-//! ψ_g = Σ_{rows of g} (y_a ŷ_b + y_b ŷ_a − ŷ_a ŷ_b). Influences of functions of several θ̂ combine by the
-//! gradient; centred by n_g · Σψ/N they give SE² = G/(G−1) · Σ ψ² / N² (Efron and Stein 1981).
+//! θ̂_ab = (1/2N) Σ (y_a ŷ_b + y_b ŷ_a), where ŷ is predicted without the block. A block's influence is ψ_g = Σ_{rows
+//! of g} (y_a ŷ_b + y_b ŷ_a − ŷ_a ŷ_b). Influences of functions of several θ̂ combine by the gradient; centred by n_g ·
+//! Σψ/N they give SE² = G/(G−1) · Σ ψ² / N² (Efron and Stein 1981).
 
 use std::ops::Range;
 
@@ -25,7 +25,7 @@ pub struct Probed<'a> {
 pub struct Influence {
     /// The estimate.
     pub value: f64,
-    /// Uncentred ψ_g; what is divided by N is their sum.
+    /// Uncentred ψ_g; their sum is to be divided by N.
     pub psi: Vec<f64>,
 }
 
@@ -45,7 +45,7 @@ pub fn mean_product(a: &[f64], b: &[f64], blocks: &[Range<usize>]) -> Influence 
 }
 
 impl Influence {
-    /// Σ w_k ψ_k with a value of its own: the influence of a function whose gradient is w.
+    /// Σ w_k ψ_k with the given value: the influence of a function whose gradient is w.
     pub fn combine(value: f64, parts: &[(f64, &Self)]) -> Self {
         let mut psi = vec![0.0; parts.first().map_or(0, |(_, p)| p.psi.len())];
         for (weight, part) in parts {
@@ -60,7 +60,7 @@ impl Influence {
         Self::combine(ratio, &[(per, self), (-ratio / other.value, other)])
     }
 
-    /// ψ centred by each block's share of the contrasts, divided by N: what a block moved the estimate.
+    /// ψ centred by each block's share of the contrasts, divided by N: each block's effect on the estimate.
     pub fn centred(&self, blocks: &[Range<usize>]) -> Vec<f64> {
         let n: f64 = blocks.iter().map(|g| g.len() as f64).sum();
         let total: f64 = self.psi.iter().sum();
@@ -77,8 +77,8 @@ impl Influence {
     }
 }
 
-/// cos = θ_ab/√(θ_aa θ_bb), truncated to ±1, with its influence; `None` where θ_aa or θ_bb is not
-/// positive, since there is then no direction to have an angle with.
+/// cos = θ_ab/√(θ_aa θ_bb), truncated to ±1, with its influence; `None` if θ_aa or θ_bb is not positive, since there is
+/// then no direction to form an angle with.
 pub fn cosine(ab: &Influence, aa: &Influence, bb: &Influence) -> Option<Influence> {
     if aa.value <= 0.0 || bb.value <= 0.0 {
         return None;
@@ -89,21 +89,21 @@ pub fn cosine(ab: &Influence, aa: &Influence, bb: &Influence) -> Option<Influenc
     Some(Influence::combine(raw.clamp(-1.0, 1.0), &parts))
 }
 
-/// The 95 % interval of a cosine c with standard error SE: Fisher's, tanh(atanh c ± 1.96 · SE/(1 − c²)), and near ±1 the
-/// normal one, c ± 1.96 · SE cut at ±1, with a smooth passage from one to the other.
+/// The 95 % interval of a cosine c with standard error SE: Fisher's, tanh(atanh c ± 1.96 · SE/(1 − c²)), and near ±1
+/// the normal one, c ± 1.96 · SE truncated to ±1, with a smooth transition between them.
 ///
-/// Near ±1 the first-order error on Fisher's scale, SE/(1 − c²), has no meaning (at ±1 it is infinite), and the end
-/// towards ±1 is too short: the error of a ratio of estimates does not vanish there as Fisher's scale supposes. In
-/// standard errors from ±1, t = (1 − |c|)/SE: the end towards 0 is Fisher's from t = 2 on and normal up to t = 0.5; the
-/// end towards ±1 is Fisher's from t = 3.9 on and normal up to t = 2; in between it is their mean, weighted by
-/// x²(3 − 2x). Coverage for cosines of .8, .9, .95 and .99 at 30, 60 and 120 blocks is .95 to 1.00 (over 1,200 draws each);
-/// with a jump between the rules at t = 1 it falls to .93.
+/// Near ±1 the first-order error on Fisher's scale, SE/(1 − c²), is meaningless (infinite at ±1), and the end towards
+/// ±1 is too short: the error of a ratio of estimates does not vanish there as Fisher's scale assumes. In standard
+/// errors from ±1, t = (1 − |c|)/SE: the end towards 0 is Fisher's from t = 2 on and normal up to t = 0.5; the end
+/// towards ±1 is Fisher's from t = 3.9 on and normal up to t = 2; in between it is their mean, weighted by x²(3 − 2x).
+/// Coverage for cosines of .8, .9, .95 and .99 at 30, 60 and 120 blocks is .95 to 1.00 (over 1,200 draws each); with a
+/// jump between the rules at t = 1 it falls to .93.
 pub fn fisher_interval(cos: f64, se: f64) -> (f64, f64) {
     fisher_interval_at(Z95, cos, se)
 }
 
-/// The same for `of` cosines at once: each at the level .95^(1/of) (Šidák 1967), so that the largest of them is covered
-/// too.
+/// Simultaneous interval for `of` cosines: each at the level .95^(1/of) (Šidák 1967), so that the largest of them is
+/// covered too.
 pub fn fisher_interval_for_all(cos: f64, se: f64, of: usize) -> (f64, f64) {
     let level = 0.95f64.powf(1.0 / of.max(1) as f64);
     fisher_interval_at(Normal::standard().inverse_cdf(0.5 + level / 2.0), cos, se)
@@ -114,7 +114,7 @@ pub(super) fn fisher_interval_at(wide: f64, cos: f64, se: f64) -> (f64, f64) {
     if !(se > 0.0 && se.is_finite()) {
         return ((cos - wide * se).max(-1.0), (cos + wide * se).min(1.0));
     }
-    // For a positive cosine; a negative one is its mirror.
+    // Computed for a positive cosine; a negative one is mirrored.
     let c = cos.abs();
     let t = (1.0 - c) / se;
     let weight = |from: f64, to: f64| {
@@ -123,7 +123,7 @@ pub(super) fn fisher_interval_at(wide: f64, cos: f64, se: f64) -> (f64, f64) {
     };
     let fisher = |sign: f64| (c.atanh() + sign * wide * se / (1.0 - c * c)).tanh();
     let normal = |sign: f64| (c + sign * wide * se).clamp(-1.0, 1.0);
-    // Where the weight is 0, Fisher's end may not be a number.
+    // If its weight is 0, Fisher's end may be NaN.
     let end = |sign: f64, weight: f64| {
         if weight > 0.0 { weight * fisher(sign) + (1.0 - weight) * normal(sign) } else { normal(sign) }
     };
@@ -158,7 +158,7 @@ mod tests {
                 let c = f64::from(step) / 4000.0;
                 let here = fisher_interval(c, se);
                 let moved = (here.0 - before.0).abs().max((here.1 - before.1).abs());
-                // A step of the cosine is 0.00025.
+                // The cosine changes by 0.00025 per step.
                 assert!(moved < 0.003, "c = {c}, SE {se}: {before:?} to {here:?}");
                 assert!(here.0 <= c && c <= here.1 && here.1 <= 1.0, "c = {c}, SE {se}: {here:?}");
                 let mirror = fisher_interval(-c, se);

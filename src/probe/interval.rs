@@ -1,10 +1,11 @@
-//! The 95 % interval of an estimate from what each block moved it, for few blocks and unequal ones too.
+//! The 95 % interval of an estimate from the blocks' influences, also for few and unequal blocks.
 //!
-//! ± 1.96 SE is right for many blocks that weigh alike. The standard error itself is estimated from the blocks: the fewer
-//! there are, and the more a few of them carry, the less it is known, so that the quantile is Student's with Satterthwaite's
-//! (1946) degrees of freedom, 2(Σv)²/Σ(v − v̄)² for squared influences v, at most G − 1. And an estimate whose blocks move it by
-//! skewed amounts (products, squares) is skewed itself, its error correlated with its value: Hall's (1992) transformation
-//! g(t) = t + k t²/3 + k² t³/27 + k/6 with k = skewness/√G takes that out, as in the bootstrap-t without a bootstrap.
+//! ± 1.96 SE is correct for many blocks of equal weight. The standard error itself is estimated from the blocks: the
+//! fewer they are, and the more a few of them dominate, the less precise it is, so the quantile is Student's with
+//! Satterthwaite's (1946) degrees of freedom, 2(Σv)²/Σ(v − v̄)² for squared influences v, at most G − 1. An estimate
+//! with skewed block influences (products, squares) is itself skewed, and its error is correlated with its value:
+//! Hall's (1992) transformation g(t) = t + k t²/3 + k² t³/27 + k/6 with k = skewness/√G removes this, as in the
+//! bootstrap-t without a bootstrap.
 //!
 //! For the mean product of two normal labels over prompts of four responses, 95 % intervals cover .94 and .95 at 10 and 20
 //! prompts, ± 1.96 SE .89 and .92; with log-normal spread between 80 prompts (σ = .8) .95 and .91.
@@ -15,7 +16,7 @@ use statrs::distribution::{ContinuousCDF, StudentsT};
 
 use super::influence::{Influence, Z95, fisher_interval_at};
 
-/// Satterthwaite's degrees of freedom of a variance that is the sum of the squares of these; `None` if all are 0.
+/// Satterthwaite's degrees of freedom of a variance that is the sum of squares of the inputs; `None` if all are 0.
 pub fn degrees_of_freedom(moves: impl Iterator<Item = f64> + Clone) -> Option<f64> {
     let g = moves.clone().count() as f64;
     let moment = |p: i32| moves.clone().map(|v| v.powi(p)).sum::<f64>() / g;
@@ -32,14 +33,14 @@ pub fn student(df: f64) -> f64 {
     StudentsT::new(0.0, 1.0, df).map_or(Z95, |t| t.inverse_cdf(0.975))
 }
 
-/// How many standard errors the 95 % interval reaches below and above an estimate that blocks moved so (centred
-/// influences): g⁻¹(t) and −g⁻¹(−t).
+/// How many standard errors the 95 % interval extends below and above an estimate with these centred block influences:
+/// g⁻¹(t) and −g⁻¹(−t).
 pub fn reach(moves: &[f64]) -> (f64, f64) {
     let g = moves.len() as f64;
     let Some(df) = degrees_of_freedom(moves.iter().copied()) else { return (Z95, Z95) };
     let t = student(df);
     let moment = |p: i32| moves.iter().map(|v| v.powi(p)).sum::<f64>() / g;
-    // Beyond a half, Hall's cubic bends too much to be believed.
+    // Beyond one half, Hall's cubic is too strongly curved to be reliable.
     let k = (moment(3) / moment(2).powf(1.5) / g.sqrt()).clamp(-0.5, 0.5);
     if k.abs() < 1e-9 {
         return (t, t);
@@ -48,15 +49,15 @@ pub fn reach(moves: &[f64]) -> (f64, f64) {
     (inverse(t), -inverse(-t))
 }
 
-/// The 95 % interval of an estimate with this standard error that blocks moved so.
+/// The 95 % interval of an estimate with this standard error and these block influences.
 pub fn interval(value: f64, se: f64, moves: &[f64]) -> (f64, f64) {
     let (below, above) = reach(moves);
     (value - below * se, value + above * se)
 }
 
-/// The 95 % interval of a share in [0, 1]: Wilson's (1927) for the number of independent trials that would have this
-/// standard error, p(1 − p)/SE², at most `cells`, with Student's quantile (Korn and Graubard 1998 use Clopper and Pearson's
-/// for the same number). A share of 0 or 1 has no error that blocks could tell; then every block is one trial.
+/// The 95 % interval of a share in [0, 1]: Wilson's (1927) for the number of independent trials with this standard
+/// error, p(1 − p)/SE², at most `cells`, with Student's quantile (Korn and Graubard 1998 use Clopper and Pearson's for
+/// the same number). A share of 0 or 1 has no error that blocks could estimate; then every block counts as one trial.
 pub fn share_interval(share: f64, se: f64, moves: &[f64], cells: usize) -> (f64, f64) {
     let spread = share * (1.0 - share);
     let trials =
@@ -74,8 +75,8 @@ impl Influence {
         interval(self.value, self.se(blocks), &self.centred(blocks))
     }
 
-    /// The symmetric 95 % interval, value ± t · SE with Student's quantile t: for ratios and differences of ratios, whose
-    /// skewness is not that of their first-order influences.
+    /// The symmetric 95 % interval, value ± t · SE with Student's quantile t: for ratios and differences of ratios,
+    /// whose skewness differs from that of their first-order influences.
     pub fn symmetric_interval(&self, blocks: &[Range<usize>]) -> (f64, f64) {
         let reach = self.quantile(blocks) * self.se(blocks);
         (self.value - reach, self.value + reach)
@@ -86,7 +87,7 @@ impl Influence {
         fisher_interval_at(self.quantile(blocks), self.value, self.se(blocks))
     }
 
-    /// The 97.5 % point for an error that these blocks tell.
+    /// The 97.5 % point for an error estimated from these blocks.
     fn quantile(&self, blocks: &[Range<usize>]) -> f64 {
         degrees_of_freedom(self.centred(blocks).iter().copied()).map_or(Z95, student)
     }

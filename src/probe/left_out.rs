@@ -1,13 +1,13 @@
-//! The directions behind leave-block-out twicing, to read other activations of the same responses with.
+//! The directions behind leave-block-out twicing, for scoring other activations of the same responses.
 //!
-//! Twicing's fit without block g is a direction v⁽⁻ᵍ⁾ = β + NλA⁻¹β, where A and β are the ridge system and its
-//! solution without the block's rows. In the coordinates of the right singular vectors V of X both follow from the
-//! whole fit by the Woodbury identity, with w_j = 1/(N(μ_j + λ)), G = X_g V, H = G diag(w) Gᵀ:
+//! Twicing's fit without block g is a direction v⁽⁻ᵍ⁾ = β + NλA⁻¹β, where A and β are the ridge system and its solution
+//! without the block's rows. In the coordinates of the right singular vectors V of X, both follow from the full fit by
+//! the Woodbury identity, with w_j = 1/(N(μ_j + λ)), G = X_g V, H = G diag(w) Gᵀ:
 //!
 //!   e = (I − H)⁻¹(y_g − f_g),   b = β − w∘(Gᵀe),   v⁽⁻ᵍ⁾ = b + Nλ(w∘b + w∘Gᵀ(I − H)⁻¹G(w∘b))
 //!
-//! A score ⟨h_c, v⁽⁻ᵍ⁾⟩ of a row of block g therefore never saw the block, whatever h_c is: h under a constitution,
-//! where v was fitted on h without one.
+//! A score ⟨h_c, v⁽⁻ᵍ⁾⟩ of a row of block g is therefore independent of the block, whatever h_c is: for example h under
+//! a constitution, while v was fitted on h without one.
 
 use std::ops::Range;
 
@@ -22,7 +22,7 @@ use crate::linalg::solve;
 pub struct LeftOut {
     /// v⁽⁻ᵍ⁾, `[r, G]`.
     pub by_block: Mat<f64>,
-    /// What each block moved the direction: v⁽⁻ᵍ⁾ less their mean, negated, `[r, G]`.
+    /// Each block's effect on the direction: v⁽⁻ᵍ⁾ minus their mean, negated, `[r, G]`.
     pub moved: Mat<f64>,
 }
 
@@ -76,7 +76,7 @@ impl LeftOut {
         }
     }
 
-    /// Scores of contrasts whose coordinates X V are `c [N, r]`: each by the direction without its block.
+    /// Scores of contrasts whose coordinates X V are `c [N, r]`, each by the direction fitted without its block.
     pub fn scores(&self, c: &Mat<f64>, blocks: &[Range<usize>]) -> Vec<f64> {
         let mut out = vec![0.0; c.nrows()];
         for (b, block) in blocks.iter().enumerate() {
@@ -87,8 +87,8 @@ impl LeftOut {
         out
     }
 
-    /// Variance that the direction's own error gives scores of these contrasts, on average: the jackknife's
-    /// (G − 1)/G Σ_g mean (c · moved_g)².
+    /// Mean variance of these contrasts' scores due to the error of the direction: the jackknife's (G − 1)/G Σ_g mean
+    /// (c · moved_g)².
     pub fn noise(&self, c: &Mat<f64>) -> f64 {
         let g = self.moved.ncols() as f64;
         let product: Mat<f64> = c * &self.moved;
@@ -99,7 +99,7 @@ impl LeftOut {
         (g - 1.0) / g * sum / c.nrows() as f64
     }
 
-    /// The same for each coordinate of the direction alone, `[r]`.
+    /// As [`LeftOut::noise`], for each coordinate of the direction alone, `[r]`.
     pub fn coordinate_noise(&self) -> Vec<f64> {
         let g = self.moved.ncols() as f64;
         (0..self.moved.nrows())

@@ -1,7 +1,7 @@
-//! Length control: what varies with a response's length inside a prompt is projected out.
+//! Length control: projects out everything that varies linearly with a response's length within a prompt.
 //!
-//! The contrasts of log(tokens) are projected out of X and out of every label, those of the number of
-//! tokens as well out of log P, whose scale is tokens. Least squares over all contrasts, no intercept:
+//! The contrasts of log(tokens) are projected out of X and out of every label; from log P, whose scale is tokens, those
+//! of the number of tokens are projected out as well. Least squares over all contrasts, without an intercept, since
 //! contrasts have none.
 
 use faer::Mat;
@@ -10,17 +10,17 @@ use rayon::prelude::*;
 use super::contrasts::Contrasts;
 use crate::linalg::{dot, orthonormal};
 
-/// Orthonormal bases of what is projected out.
+/// Orthonormal bases of the projected-out contrasts.
 #[derive(Debug, Clone)]
 pub struct LengthControl {
-    /// Of X, S and rewards: log(tokens).
+    /// For X, S and rewards: log(tokens).
     general: Vec<Vec<f64>>,
-    /// Of log P: log(tokens) and tokens.
+    /// For log P: log(tokens) and tokens.
     logprob: Vec<Vec<f64>>,
 }
 
 impl LengthControl {
-    /// From the number of tokens of each row; `None` if length does not vary within prompts.
+    /// Builds the control from the number of tokens of each row; `None` if length does not vary within prompts.
     pub fn new(contrasts: &Contrasts, tokens: &[f64]) -> Option<Self> {
         let logs: Vec<f64> = tokens.iter().map(|t| t.max(1.0).ln()).collect();
         let (logs, tokens) = (contrasts.column(&logs), contrasts.column(tokens));
@@ -29,8 +29,8 @@ impl LengthControl {
         (!general.is_empty()).then_some(Self { general, logprob })
     }
 
-    /// A control that removes nothing, for contrasts in which length does not vary: the controlled figures
-    /// are then the plain ones, and rightly so.
+    /// A control that removes nothing, for contrasts in which length does not vary: the controlled estimates then equal
+    /// the plain ones.
     pub fn nothing() -> Self {
         Self { general: Vec::new(), logprob: Vec::new() }
     }
@@ -53,12 +53,12 @@ impl LengthControl {
         );
     }
 
-    /// A label without what length explains of it.
+    /// A label without the part explained by length.
     pub fn clean(&self, y: &[f64]) -> Vec<f64> {
         without(y, &self.general)
     }
 
-    /// log P without what length explains of it.
+    /// log P without the part explained by length.
     pub fn clean_logprob(&self, y: &[f64]) -> Vec<f64> {
         without(y, &self.logprob)
     }

@@ -1,30 +1,30 @@
-//! A logistic probe: the maximum of the penalised likelihood on standardised coordinates, by linfa.
+//! A logistic probe: maximises the penalised likelihood on standardised coordinates, using linfa.
 //!
-//! p(first class | h) = σ(b + ⟨β, (h − m)/s⟩) with m and s the means and standard deviations of the fitted rows' coordinates;
-//! β minimises −log likelihood + ‖β‖²/2, scikit-learn's default. A coordinate without variance is left out.
+//! p(first class | h) = σ(b + ⟨β, (h − m)/s⟩), with m and s the means and standard deviations of the fitted rows'
+//! coordinates; β minimises −log likelihood + ‖β‖²/2, scikit-learn's default. A coordinate without variance is omitted.
 
 use linfa::Dataset;
 use linfa::traits::{Fit, Predict};
 use linfa_logistic::{FittedLogisticRegression, LogisticRegression};
 use ndarray::{Array1, Array2, ArrayView2, Axis};
 
-/// Weight of ‖β‖²/2 beside the log-likelihood of all rows.
+/// Weight of ‖β‖²/2 relative to the log-likelihood of all rows.
 const PENALTY: f64 = 1.0;
-/// Steps of the search at most.
+/// Maximum number of iterations.
 const STEPS: u64 = 500;
 
 /// A fitted probe of width `d`.
 #[derive(Debug, Clone)]
 pub struct LogisticProbe {
-    /// m, `[d]`.
+    /// Means m, `[d]`.
     mean: Array1<f64>,
-    /// s, `[d]`; infinite where there is no variance.
+    /// Standard deviations s, `[d]`; infinite for a coordinate without variance.
     sd: Array1<f64>,
     fitted: FittedLogisticRegression<f64, bool>,
 }
 
 impl LogisticProbe {
-    /// Fits rows `[n, d]` to their classes; `None` unless both classes are there and the search ends.
+    /// Fits rows `[n, d]` to their classes; `None` unless both classes are present and the optimisation converges.
     pub fn fit(h: ArrayView2<'_, f32>, first: &[bool]) -> Option<Self> {
         let wide = h.mapv(f64::from);
         let mean = wide.mean_axis(Axis(0))?;
@@ -38,12 +38,12 @@ impl LogisticProbe {
 
     /// The direction of log-odds of the first class in raw coordinates, β/s, `[d]`; 0 for a coordinate without variance.
     pub fn direction(&self) -> Array1<f64> {
-        // Which class linfa calls positive depends on the data.
+        // The class that linfa treats as positive depends on the data.
         let sign = if self.fitted.labels().pos.class { 1.0 } else { -1.0 };
         sign * self.fitted.params() / &self.sd
     }
 
-    /// Whether each row `[n, d]` is of the first class.
+    /// Whether each row `[n, d]` is classified as the first class.
     pub fn predict(&self, h: ArrayView2<'_, f32>) -> Vec<bool> {
         let rows: Array2<f64> = (h.mapv(f64::from) - &self.mean) / &self.sd;
         self.fitted.predict(&rows).to_vec()

@@ -1,16 +1,15 @@
 //! Variance explained under one variance component: the model-based estimate of ρ².
 //!
-//! y ~ N(0, τ² X Xᵀ + σ² I), that is v ~ N(0, τ² I); ρ² = τ² t / (τ² t + σ²) with t = Σ μ_j, the trace of
-//! XᵀX/N. Maximum likelihood with no fixed effects, which contrasts do not have (as GCTA's GREML:
-//! Yang et al. 2010).
+//! y ~ N(0, τ² X Xᵀ + σ² I), that is v ~ N(0, τ² I); ρ² = τ² t / (τ² t + σ²) with t = Σ μ_j, the trace of XᵀX/N.
+//! Maximum likelihood without fixed effects, which contrasts do not have (as GCTA's GREML: Yang et al. 2010).
 
 use super::spectrum::Spectrum;
 use crate::linalg::dot;
 
 /// The maximum-likelihood ρ²; `None` for a label that does not vary.
 ///
-/// With s = τ²/σ² the variance profiles out, and what is left is a search over one number, done on the
-/// scale of logit ρ²: a grid, then golden section around its best point.
+/// With s = τ²/σ² the variance profiles out, leaving a one-dimensional search on the scale of logit ρ²: a grid, then
+/// golden section around its best point.
 pub fn rho2(spectrum: &Spectrum, y: &[f64]) -> Option<f64> {
     let total = dot(y, y);
     if total <= 0.0 {

@@ -1,7 +1,7 @@
-//! From pairwise log-odds to a reward for each response: least squares on the comparison graph.
+//! Converts pairwise log-odds to a reward for each response, by least squares on the comparison graph.
 //!
-//! In each prompt the rewards r minimise Σ (r_a − r_b − ℓ_ab)² over its judged pairs and have mean 0
-//! (HodgeRank: Jiang, Lim, Yao and Ye 2011). What they leave of Σ ℓ² is the judge's inconsistency.
+//! In each prompt the rewards r minimise Σ (r_a − r_b − ℓ_ab)² over its judged pairs and have mean 0 (HodgeRank: Jiang,
+//! Lim, Yao and Ye 2011). The residual share of Σ ℓ² is the judge's inconsistency.
 
 use std::collections::BTreeMap;
 
@@ -12,19 +12,19 @@ use crate::linalg::solve_all;
 /// Rewards and how well they explain the choices.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Rewards {
-    /// One a row; NaN where a row has none.
+    /// Rewards, one per row; NaN for rows without one.
     pub reward: Vec<f64>,
-    /// Σ (ℓ − fitted)² / Σ ℓ²; NaN if every ℓ is 0.
+    /// Residual share Σ (ℓ − fitted)² / Σ ℓ²; NaN if every ℓ is 0.
     pub inconsistency: f64,
-    /// Residual and total sum of squares of each block of pairs, by prompt.
+    /// Residual and total sum of squares of the pairs of each prompt: (prompt, residual, total).
     pub squares: Vec<(i32, f64, f64)>,
-    /// Rows that were judged but not connected to the largest part of their prompt.
+    /// Number of judged rows that are not connected to the largest component of their prompt.
     pub disconnected: usize,
 }
 
-/// Fits rewards to `log_odds` (that the first row of `pairs` is better). Where the pairs of a prompt
-/// fall into parts that were never compared with each other, the largest part counts (the first of
-/// equals) and the rest has no reward.
+/// Fits rewards to `log_odds` (that the first row of each of `pairs` is better). If the pairs of a prompt form several
+/// components that are not compared with each other, the largest is used (the first of equals) and the others get no
+/// reward.
 pub fn rewards(prompt: &[i32], pairs: &[(usize, usize)], log_odds: &[f64]) -> Rewards {
     let mut by_prompt: BTreeMap<i32, Vec<usize>> = BTreeMap::new();
     for (i, &(a, _)) in pairs.iter().enumerate() {
@@ -59,25 +59,25 @@ pub fn rewards(prompt: &[i32], pairs: &[(usize, usize)], log_odds: &[f64]) -> Re
     Rewards { reward, inconsistency, squares, disconnected }
 }
 
-/// The least-squares map from the comparisons of one prompt to what each response must have for them.
+/// The least-squares map from the comparisons of one prompt to a value per response.
 ///
-/// It is linear: it makes rewards of log-odds, and in the same way the part that belongs to a response of anything else
-/// that is read of pairs and changes its sign with their order.
+/// The map is linear: it turns log-odds into rewards, and likewise any other quantity that is read for pairs and
+/// changes sign with their order into a part per response.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Ranking {
-    /// Rows of the largest part of the prompt that comparisons connect (the first of equals), rising.
+    /// Rows of the largest component of the prompt's comparison graph (the first of equals), in increasing order.
     pub rows: Vec<usize>,
-    /// `[rows, pairs]`; 0 for pairs outside that part.
+    /// Map `[rows, pairs]`; 0 for pairs outside the component.
     pub map: Mat<f64>,
 }
 
 impl Ranking {
-    /// Of the pairs of a prompt.
+    /// Builds the map for the pairs of a prompt.
     pub fn new(pairs: &[(usize, usize)]) -> Self {
         let rows = largest_part(pairs.iter().copied());
         let place = |row: usize| rows.binary_search(&row).ok();
         let k = rows.len();
-        // The Laplacian plus a constant: its null space, the level of the prompt, is fixed at mean 0.
+        // The Laplacian plus a constant: this fixes its null space, the level of the prompt, at mean 0.
         let mut laplacian = Mat::from_fn(k, k, |_, _| 1.0);
         let mut flows = Mat::zeros(k, pairs.len());
         for (m, &(a, b)) in pairs.iter().enumerate() {
@@ -95,7 +95,7 @@ impl Ranking {
     }
 }
 
-/// The rows of the largest connected part, sorted.
+/// The rows of the largest connected component, sorted.
 fn largest_part(edges: impl Iterator<Item = (usize, usize)>) -> Vec<usize> {
     let mut neighbours: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
     for (a, b) in edges {

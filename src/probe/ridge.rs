@@ -1,10 +1,10 @@
-//! The probe behind every figure as a linfa estimator: twice-iterated ridge of a score on rows.
+//! The probe behind all estimates, as a linfa estimator: twice-iterated ridge regression of a score on rows.
 //!
-//! ŷ(h) = ȳ + ⟨h − h̄, v⟩, v = XᵀU diag(a(2 − a)/(Nμ)) Uᵀ(y − ȳ) with X the centred rows, X = U D Vᵀ, μ = D²/N and
-//! a = μ/(μ + λ): ridge, and ridge again on its residuals (Tukey's twicing). λ is given by the degrees of freedom Σ a.
+//! ŷ(h) = ȳ + ⟨h − h̄, v⟩, v = XᵀU diag(a(2 − a)/(Nμ)) Uᵀ(y − ȳ) with X the centred rows, X = U D Vᵀ, μ = D²/N and a =
+//! μ/(μ + λ): ridge, followed by ridge on its residuals (Tukey's twicing). λ is given by the degrees of freedom Σ a.
 //!
-//! The figures of a report are made from predictions of left-out blocks ([`super::twicing`]), never from a probe's own rows;
-//! this one is for new rows.
+//! The estimates of a report use predictions of left-out blocks ([`super::twicing`]), never a probe's own training
+//! rows; this estimator is for new rows.
 //!
 //! ```
 //! use linfa::Dataset;
@@ -53,12 +53,12 @@ pub struct FittedRidge {
 }
 
 impl FittedRidge {
-    /// v, `[d]`: what a score changes by per unit of each coordinate.
+    /// Direction v, `[d]`: the change of a score per unit of each coordinate.
     pub fn direction(&self) -> &Array1<f64> {
         &self.direction
     }
 
-    /// The penalty λ, in units of the variance of a coordinate.
+    /// The penalty λ, in units of a coordinate's variance.
     pub fn penalty(&self) -> f64 {
         self.lambda
     }
@@ -72,8 +72,8 @@ where
     type Object = FittedRidge;
 
     /// # Errors
-    /// `MismatchedShapes` for other numbers of rows and scores, `NotEnoughSamples` below two rows, `Parameters` for degrees of
-    /// freedom outside (0, rank), rows that do not vary or are not finite.
+    /// `MismatchedShapes` for different numbers of rows and scores, `NotEnoughSamples` below two rows, `Parameters` for
+    /// degrees of freedom outside (0, rank), or rows that do not vary or are not finite.
     fn fit(&self, dataset: &DatasetBase<ArrayBase<D, Ix2>, T>) -> Result<FittedRidge, linfa::Error> {
         let (rows, scores) = (dataset.records(), dataset.as_single_targets());
         if rows.nrows() != scores.len() {
@@ -155,7 +155,7 @@ mod tests {
         for (got, want) in probe.direction().iter().zip(&(first + second)) {
             assert!((got - want).abs() < 1e-9, "{got} {want}");
         }
-        // Scores of the mean row are the mean score; two rows differ by ⟨difference, v⟩.
+        // The score of the mean row is the mean score; scores of two rows differ by ⟨difference, v⟩.
         let told = probe.predict(&h);
         assert!((told.sum() / n - y.sum() / n).abs() < 1e-9);
         let gap = (&h.row(3) - &h.row(5)).dot(probe.direction());

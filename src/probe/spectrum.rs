@@ -1,23 +1,23 @@
-//! One eigen-decomposition of the contrasts, shared by every label.
+//! An eigen-decomposition of the contrasts, shared by all labels.
 
 use faer::{Mat, MatRef};
 
 use crate::error::{Diagnostic, Kind, Result};
 use crate::linalg::{lower_gram, symmetric_eigen, weighted_dot};
 
-/// Contrasts of a block from which on its hat matrix is worth a matrix product.
+/// Minimum number of contrasts in a block for a matrix product to pay off in its hat matrix.
 const SMALL: usize = 64;
 
 /// X = U D Vᵀ of the contrasts X `[N, d]`, with μ_j = D_j²/N.
 #[derive(Debug, Clone)]
 pub struct Spectrum {
-    /// Eigenvalues of XᵀX/N, falling, those below 1e-10 of the largest dropped.
+    /// Eigenvalues of XᵀX/N, in decreasing order; those below 1e-10 of the largest are dropped.
     pub mu: Vec<f64>,
-    /// Left singular vectors, transposed: `[r, N]`, so that what belongs to a contrast lies together.
+    /// Left singular vectors, transposed: `[r, N]`, so that the entries of a contrast are contiguous.
     ut: Mat<f64>,
-    /// N.
+    /// Number of contrasts N.
     pub n: usize,
-    /// d.
+    /// Width d.
     pub d: usize,
 }
 
@@ -64,11 +64,11 @@ impl Spectrum {
         self.mu.len()
     }
 
-    /// Degrees of freedom that the default penalty aims at: min(N/2, c r), c = 0.9 up to 24 contrasts a dimension and
+    /// Degrees of freedom of the default penalty: min(N/2, c r), with c = 0.9 up to 24 contrasts per dimension and
     /// rising to 1 beyond: c = 1 − 0.1/(1 + 25 (t² − 1)²) with t = N/(24 r).
     ///
-    /// What the penalty leaves out of v* is a bias that does not shrink with N while c stays: with v* in the last
-    /// components, ρ² = .8 and N/r = 94 it is −4 standard errors.
+    /// The part of v* that the penalty suppresses is a bias that does not shrink with N if c is constant: with v* in
+    /// the last components, ρ² = .8 and N/r = 94, it is −4 standard errors.
     pub fn default_df(&self) -> f64 {
         let (n, rank) = (self.n as f64, self.rank() as f64);
         let t = (n / (24.0 * rank)).max(1.0);
@@ -76,14 +76,15 @@ impl Spectrum {
         (n / 2.0).min(cap * rank)
     }
 
-    /// Degrees of freedom of the fit whose interval is printed where N ≥ 1.5 r: min(0.75 N, 0.99 r), or the default's
-    /// where these are more. It resolves what the default leaves out of v*, at hardly more variance.
+    /// Degrees of freedom of the fit used for intervals if N ≥ 1.5 r: min(0.75 N, 0.99 r), or the default's if those
+    /// are more. It resolves the part of v* that the default suppresses, with hardly more variance.
     pub fn interval_df(&self) -> f64 {
         (0.75 * self.n as f64).min(0.99 * self.rank() as f64).max(self.default_df())
     }
 
-    /// Whether the contrasts resolve all of v*: N ≥ 1.5 r. Below, a ridge sees part of it only, ρ² is a lower estimate, and
-    /// other figures are those of the part that is seen. (With N ≤ d the rank is N, unless h lies in fewer dimensions.)
+    /// Whether the contrasts resolve all of v*: N ≥ 1.5 r. Below that, a ridge recovers only part of it, ρ² is a lower
+    /// estimate, and other estimates refer to the recovered part. (With N ≤ d the rank is N, unless h lies in fewer
+    /// dimensions.)
     pub fn resolves(&self) -> bool {
         self.n as f64 >= 1.5 * self.rank() as f64
     }
@@ -96,7 +97,7 @@ impl Spectrum {
     /// λ that solves Σ μ_j/(μ_j + λ) = df, for 0 < df < r.
     pub fn penalty(&self, df: f64) -> f64 {
         let used = |log: f64| self.df(log.exp());
-        // At these ends the sum is r and 0 to within rounding.
+        // At these ends the sum is r and 0, to within rounding.
         let (mut low, mut high) =
             (self.mu[self.mu.len() - 1].ln() - 40.0, self.mu[0].ln() + (self.rank() as f64).ln() + 40.0);
         for _ in 0..200 {
@@ -106,12 +107,12 @@ impl Spectrum {
         (0.5 * (low + high)).exp()
     }
 
-    /// Uᵀy of each label y `[N]`: `[r, labels]`. One pass over U for all of them.
+    /// Uᵀy of each label y `[N]`: `[r, labels]`. One pass over U for all labels.
     pub fn coordinates(&self, labels: &[&[f64]]) -> Mat<f64> {
         self.leading_coordinates(self.rank(), labels)
     }
 
-    /// The same of the leading `k` components alone: `[k, labels]`.
+    /// As [`Spectrum::coordinates`], for the leading `k` components only: `[k, labels]`.
     pub fn leading_coordinates(&self, k: usize, labels: &[&[f64]]) -> Mat<f64> {
         let y = Mat::from_fn(self.n, labels.len(), |i, l| labels[l][i]);
         self.ut.get(..k.min(self.rank()), ..) * y
@@ -122,8 +123,7 @@ impl Spectrum {
         self.ut.get(..z.nrows(), ..).transpose() * z
     }
 
-    /// U_g diag(weights) U_gᵀ for the contrasts `rows` of a block, on the leading components that have a
-    /// weight.
+    /// U_g diag(weights) U_gᵀ for the contrasts `rows` of a block, on the leading components, one per weight.
     pub fn hat(&self, rows: std::ops::Range<usize>, weights: &[f64]) -> Mat<f64> {
         let row = |i: usize| {
             let column = self.ut.col(rows.start + i).try_as_col_major();

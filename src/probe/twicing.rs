@@ -5,8 +5,8 @@
 //!
 //!   e = (I − H)⁻¹(y_g − f_g),   ŷ_g = y_g − e + (I − H)⁻¹(s_g − Q e)
 //!
-//! is exactly what a fit without block g predicts for it (ridge, then ridge on its residuals: Tukey's
-//! twicing), so noise of a block cannot reach its own prediction (Kline, Saggio and Sølvsten 2020).
+//! is exactly the prediction of a fit without block g (ridge, then ridge on its residuals: Tukey's twicing), so noise
+//! of a block cannot affect its own prediction (Kline, Saggio and Sølvsten 2020).
 
 use std::ops::Range;
 
@@ -25,7 +25,7 @@ pub fn twicing(
 ) -> Vec<Vec<f64>> {
     let a: Vec<f64> = spectrum.mu.iter().map(|m| m / (m + lambda)).collect();
     let b: Vec<f64> = spectrum.mu.iter().zip(&a).map(|(m, a)| a * lambda / (m + lambda)).collect();
-    // f and s of every label, side by side.
+    // f of every label, then s of every label.
     let z = spectrum.coordinates(labels);
     let k = labels.len();
     let both = spectrum.combine(&Mat::from_fn(z.nrows(), 2 * k, |j, l| {
@@ -37,8 +37,8 @@ pub fn twicing(
     })
 }
 
-/// v = XᵀU diag(a(2 − a)/(Nμ)) Uᵀy of each label, a = μ/(μ + λ): the direction whose scores X v are twicing's fit, of all
-/// rows of `x` `[N, d]`; `[d, labels]`.
+/// v = XᵀU diag(a(2 − a)/(Nμ)) Uᵀy of each label, a = μ/(μ + λ): the direction whose scores X v equal twicing's fit, on
+/// all rows of `x` `[N, d]`; `[d, labels]`.
 pub fn directions(spectrum: &Spectrum, x: &Mat<f64>, lambda: f64, labels: &[&[f64]]) -> Mat<f64> {
     let filter = |j: usize| {
         let a = spectrum.mu[j] / (spectrum.mu[j] + lambda);
@@ -49,7 +49,7 @@ pub fn directions(spectrum: &Spectrum, x: &Mat<f64>, lambda: f64, labels: &[&[f6
     x.transpose() * weights
 }
 
-/// ŷ of a block; `both` holds f of every label, then s of every label.
+/// ŷ of a block; `both` contains f of every label, then s of every label.
 fn left_out(
     block: &Range<usize>,
     hat: &Mat<f64>,
@@ -72,11 +72,11 @@ fn left_out(
     labels.iter().enumerate().map(predict).collect()
 }
 
-/// The same from some of the rows alone, as if there were no others: `rows` of X, in `blocks` of their own numbering,
-/// `labels` on them.
+/// As [`twicing`], fitted on a subset of the rows only: `rows` of X, in `blocks` numbered within the subset, with
+/// `labels` for these rows.
 ///
-/// With K = X_B X_Bᵀ (from the factors of all rows) and n rows, U diag(a) Uᵀ is H = I − nλ(K + nλI)⁻¹ and
-/// U diag(b) Uᵀ is H − H².
+/// With K = X_B X_Bᵀ (from the factors of all rows) and n rows, U diag(a) Uᵀ is H = I − nλ(K + nλI)⁻¹, and U diag(b) Uᵀ
+/// is H − H².
 pub fn twicing_on(
     spectrum: &Spectrum,
     rows: &[usize],
@@ -117,8 +117,8 @@ pub fn components(
     one_fit(spectrum, blocks, &vec![1.0; k.min(spectrum.rank())], labels, &z)
 }
 
-/// ŷ of each label by ordinary ridge under penalty `lambda`, refitted without the block. `z` holds the
-/// labels' coordinates, which serve every penalty.
+/// ŷ of each label by ordinary ridge under penalty `lambda`, refitted without the block. `z` contains the labels'
+/// coordinates, which are the same for every penalty.
 pub fn ridge(
     spectrum: &Spectrum,
     blocks: &[Range<usize>],
@@ -150,7 +150,7 @@ fn one_fit(
     })
 }
 
-/// Runs `predict` on every block and lays its predictions, one vector a label, end to end.
+/// Runs `predict` on every block and concatenates its predictions, one vector per label.
 fn assemble(
     n: usize,
     blocks: &[Range<usize>],

@@ -1,4 +1,4 @@
-//! From a model, data and constitutions to an observations file.
+//! Captures a model's activations for data and constitutions in an observations file.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -24,26 +24,26 @@ use crate::run::progress::Progress;
 use crate::store::Store;
 use crate::units::{Layer, OneOf};
 
-/// Most pieces of a response that the list of rows quotes.
+/// Maximum number of token pieces of a response in the list of rows.
 const POOLED_PIECES: usize = 48;
 
-/// What a capture is asked for.
+/// Inputs and settings of a capture.
 #[derive(Debug, Clone)]
 pub struct CaptureOptions {
-    /// The model.
+    /// Model settings.
     pub model: ModelSettings,
-    /// The items.
+    /// Data settings.
     pub data: DataSettings,
-    /// How they are captured.
+    /// Capture settings.
     pub capture: CaptureSettings,
-    /// The constitutions, checked.
+    /// Validated constitutions.
     pub constitutions: Vec<Constitution>,
-    /// Whether the bare context is read as well.
+    /// Whether responses are also read in the bare context.
     pub bare: bool,
 }
 
 impl CaptureOptions {
-    /// These items under the bare context and these constitutions, everything else as an experiment has it by default.
+    /// Captures these items under the bare context and these constitutions, with the defaults of an experiment.
     pub fn new(
         model: ModelSettings,
         items: impl IntoIterator<Item = impl Into<PathBuf>>,
@@ -55,21 +55,21 @@ impl CaptureOptions {
     }
 }
 
-/// Everything loaded and checked; nothing has been computed.
+/// A loaded and validated capture; nothing has been computed yet.
 pub struct Prepared {
-    /// The model.
+    /// The loaded model.
     pub model: Model,
-    /// The items.
+    /// Items to capture.
     pub items: Items,
-    /// Near-copies among them.
+    /// Clusters of near-copies among the items.
     pub clusters: Clusters,
-    /// The constitutions in the order of the rows, `None` for the bare context.
+    /// The constitutions in row order, `None` for the bare context.
     pub constitutions: Vec<Option<Constitution>>,
-    /// The template.
+    /// Template used to render the items.
     pub template: Template,
-    /// Its name for the record.
+    /// The template's name for the record.
     pub template_name: String,
-    /// What is kept of the forward.
+    /// What the forward pass keeps.
     pub settings: Settings,
     /// dtype, for the record.
     pub dtype: String,
@@ -78,34 +78,33 @@ pub struct Prepared {
     logprob: LogprobOf,
 }
 
-/// What decides the numbers of a capture beside the tokens.
+/// Everything that determines the results of a capture besides the tokens.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Recipe {
-    /// The model.
+    /// Identity of the model.
     pub model: Identity,
     /// dtype of the computation.
     pub dtype: String,
     /// `cpu` or `cuda`: they round differently.
     pub device: String,
-    /// Layers kept.
+    /// Captured layers.
     pub layers: Vec<Layer>,
-    /// Pooling.
+    /// Pooling over a response's tokens.
     pub pool: Pool,
-    /// This program's version.
+    /// Version of this program.
     pub version: String,
 }
 
 impl Prepared {
-    /// Loads and checks: items and constitutions first, since they are cheap, then the model.
+    /// Loads and validates: first items and constitutions, which is fast, then the model.
     ///
     /// # Errors
-    /// What reading items, constitutions and the model refuses; `Invalid` for layers the model does not
-    /// have.
+    /// Errors of reading items, constitutions and the model; `Invalid` for layers that the model does not have.
     pub fn new(options: &CaptureOptions) -> Result<Self> {
         Self::fetched(options, &mut Unwatched)
     }
 
-    /// As [`Prepared::new`]; `downloads` listens while the model is fetched.
+    /// As [`Prepared::new`]; `downloads` receives the progress of fetching the model.
     ///
     /// # Errors
     /// As [`Prepared::new`].
@@ -114,7 +113,7 @@ impl Prepared {
         Self::with_items(read_items(&files, &options.data.read)?, options, downloads)
     }
 
-    /// As [`Prepared::fetched`], with items that have been read.
+    /// As [`Prepared::fetched`], with items already read.
     ///
     /// # Errors
     /// As [`Prepared::new`].
@@ -170,16 +169,16 @@ impl Prepared {
         Ok(job)
     }
 
-    /// Numbers of the contexts under which responses are read: the bare one, and the constitutions chosen for it.
+    /// Indices of the contexts under which responses are read: the bare one, and the constitutions selected for it.
     fn captured(&self) -> Vec<usize> {
         let holds = |c: &Option<Constitution>| c.as_ref().is_none_or(|c| self.under.holds(&c.name));
         (0..self.constitutions.len()).filter(|&c| holds(&self.constitutions[c])).collect()
     }
 
-    /// Refuses a judge by likelihoods where these are not computed under every constitution.
+    /// Refuses a likelihood judge if log P is not computed under every constitution.
     ///
     /// # Errors
-    /// [`Kind::Invalid`] with what to set.
+    /// [`Kind::Invalid`] with the setting to change.
     pub fn supports_likelihoods(&self) -> Result<()> {
         let unread = self.judged().into_iter().find(|c| !self.under.holds(&c.name));
         if unread.is_none() && self.logprob == LogprobOf::All {
@@ -195,12 +194,12 @@ impl Prepared {
             .into())
     }
 
-    /// Whether rows that cannot be read are left out.
+    /// Whether unreadable rows are skipped.
     pub fn skips_bad(&self) -> bool {
         self.skip_bad
     }
 
-    /// Chunks and tokens of some rows.
+    /// Chunks and token counts of the given rows.
     pub fn plan(&self, rows: &[Row]) -> Plan {
         let mut total = Plan { chunks: Vec::new(), naive_tokens: 0, packed_tokens: 0 };
         for range in capture::shards(rows) {
@@ -213,12 +212,12 @@ impl Prepared {
         total
     }
 
-    /// What the capture of some rows takes in memory.
+    /// Estimated memory use of capturing the given rows.
     pub fn memory(&self, plan: &Plan, rows: usize) -> Memory {
         forest::memory(&self.model.decoder, &self.settings, plan.packed_tokens, rows)
     }
 
-    /// What decides the numbers beside the tokens, and under which name the model goes, which does not.
+    /// Everything that determines the results besides the tokens, and the model's name, which does not.
     pub fn recipe(&self) -> Recipe {
         Recipe {
             model: self.model.identity.clone(),
@@ -230,19 +229,19 @@ impl Prepared {
         }
     }
 
-    /// What decides the numbers beside the tokens: the model by its content, wherever it lies.
+    /// Everything that determines the results besides the tokens; the model is identified by its content, not its path.
     pub fn decisive(&self) -> Recipe {
         let mut recipe = self.recipe();
         recipe.model.name.clear();
         recipe
     }
 
-    /// Rows that a folder of shards lacks.
+    /// Rows missing from a folder of shards.
     pub fn outstanding<'a>(&self, job: &'a Job, folder: &Path) -> Vec<&'a Row> {
         capture::outstanding(&job.rows, &json(&self.decisive()), folder)
     }
 
-    /// The name of a constitution.
+    /// Name of a constitution.
     pub fn name(&self, constitution: usize) -> &str {
         self.constitutions[constitution].as_ref().map_or(BARE, |c| c.name.as_str())
     }
@@ -252,10 +251,10 @@ impl Prepared {
         self.constitutions.iter().flatten().collect()
     }
 
-    /// The same, for a judge that asks.
+    /// As [`Prepared::judged`], for a judge that asks questions.
     ///
     /// # Errors
-    /// [`Kind::Missing`] where there is none.
+    /// [`Kind::Missing`] if there are none.
     pub fn to_judge_under(&self) -> Result<Vec<&Constitution>> {
         let all = self.judged();
         if all.is_empty() {
@@ -267,11 +266,11 @@ impl Prepared {
     }
 }
 
-/// Computes what the store lacks and writes the observations and their list of rows into `out`.
+/// Computes what is missing from the store and writes the observations and their list of rows to `out`.
 ///
 /// # Errors
-/// What the forward, `progress` or the file system refuses. The store keeps every finished shard, and
-/// nothing half-written is left in `out`.
+/// Errors of the forward pass, of `progress` and of the file system. The store keeps every finished shard, and no
+/// partially written file is left in `out`.
 pub fn capture_into(
     prepared: &Prepared,
     job: &Job,
@@ -284,10 +283,10 @@ pub fn capture_into(
     write(prepared, job, &recipe, store, out)
 }
 
-/// Computes all rows and puts them together in memory, with their list.
+/// Computes all rows and assembles the observations in memory, with their list of rows.
 ///
 /// # Errors
-/// What the forward or `progress` refuses.
+/// Errors of the forward pass and of `progress`.
 pub fn captured(
     prepared: &Prepared,
     job: &Job,
@@ -325,7 +324,7 @@ fn missing(range: &Range<usize>) -> Diagnostic {
     Diagnostic::new(Kind::RunConflict, what).remedy("run the same command again")
 }
 
-/// log P by row; NaN where it is not asked for.
+/// log P by row; NaN if not requested.
 fn logprob(job: &Job, recipe: &str, store: &Store) -> Result<Vec<f64>> {
     let mut logprob = Vec::with_capacity(job.rows.len());
     for range in capture::shards(&job.rows) {
@@ -359,10 +358,10 @@ fn write(prepared: &Prepared, job: &Job, recipe: &str, store: &Store, out: &Path
     write_rows(&out.join(ROWS), &records(prepared, job))
 }
 
-/// The list of rows.
+/// Records of all rows.
 fn records(prepared: &Prepared, job: &Job) -> Vec<RowRecord> {
     let record = |row: &Row| {
-        // Once a response: under another constitution its tokens are the same.
+        // Only once per response: under other constitutions its tokens are the same.
         let once = row.request.response.filter(|_| row.constitution == 0);
         let tokens = once.map(|span| &row.request.tokens[span.start..span.end]);
         RowRecord {
@@ -408,7 +407,7 @@ fn meta(prepared: &Prepared, job: &Job) -> Meta {
     meta
 }
 
-/// Plain data as JSON text.
+/// Serialises plain data to JSON.
 fn json(value: &impl Serialize) -> String {
     serde_json::to_string(value).expect("maps with string keys and structs serialise")
 }
@@ -424,7 +423,7 @@ fn columns(prepared: &Prepared, job: &Job, logprob: Vec<f64>) -> Columns {
         prompt: Some(of(&|r| prompt[r.item])),
         cluster: Some(of(&|r| prepared.clusters.of_item[r.item])),
         response: Some(of(&|r| (first[r.item] + r.response) as i32)),
-        // Place in the list of those that were captured.
+        // Index in the list of captured constitutions.
         constitution: Some(
             job.rows.iter().map(|r| captured.partition_point(|c| *c < r.constitution)).collect(),
         ),
@@ -450,8 +449,8 @@ fn columns(prepared: &Prepared, job: &Job, logprob: Vec<f64>) -> Columns {
     columns
 }
 
-/// Preferences of a value among the rows of each constitution, in the order of the rows; one whose
-/// responses were left out is left out too.
+/// Preferences of a value among the rows of each constitution, in row order; preferences with a skipped response are
+/// omitted.
 fn preferences(prepared: &Prepared, job: &Job, value: &str) -> Vec<[usize; 2]> {
     let place: BTreeMap<(usize, usize, usize), usize> =
         job.rows.iter().enumerate().map(|(i, r)| ((r.constitution, r.item, r.response), i)).collect();

@@ -1,4 +1,4 @@
-//! An experiment from start to report, resumed where it was cut off.
+//! Runs an experiment from start to report; resumes an interrupted run.
 
 use std::path::Path;
 
@@ -18,26 +18,26 @@ use crate::run::progress::Progress;
 use crate::run::tokens;
 use crate::store::Store;
 
-/// What a run did.
+/// Results of a run.
 pub struct Outcome {
     /// The report.
     pub report: Report,
-    /// What became of the pairs and responses, one entry a judge.
+    /// Counts of judged and skipped pairs or responses, one entry per judge.
     pub judged: Vec<Judged>,
 }
 
 impl Loaded {
-    /// Captures, judges, fits and writes the report into the experiment's folder, with the experiment itself.
-    /// What an earlier run of the same capture and judge finished is used, constitution by constitution; the fit is
-    /// always made anew, with the settings of now.
+    /// Captures, judges, fits and writes the report to the experiment's folder, together with the experiment itself.
+    /// Results of an earlier run with the same capture and judge are reused, constitution by constitution; the fit is
+    /// always recomputed with the current settings.
     ///
     /// # Errors
-    /// [`Kind::RunConflict`] if the folder belongs to another experiment, naming what differs, or is in
-    /// use; what the steps refuse. Every finished shard is kept.
+    /// [`Kind::RunConflict`] if the folder belongs to another experiment, naming the differences, or is in use; errors
+    /// of the steps. Every finished shard is kept.
     pub fn run(&self, progress: &mut dyn Progress) -> Result<Outcome> {
         let out = &self.experiment.out;
         let store = Store::open(&self.shards())?;
-        // The lock on the shards is the run's.
+        // The run holds the lock on the shards.
         artifact::clear_cut_off(out)?;
         let manifest = self.manifest();
         agree(&out.join(MANIFEST), &manifest)?;
@@ -65,7 +65,7 @@ impl Loaded {
     }
 }
 
-/// Writes the manifest, after a comparison with the one that is there.
+/// Writes the manifest, after comparing it with the existing one.
 fn agree(path: &Path, manifest: &Value) -> Result<()> {
     let text = match std::fs::read_to_string(path) {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => String::new(),

@@ -1,4 +1,4 @@
-//! How long a fit takes on this machine.
+//! Estimates the duration of a fit on this machine.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
@@ -9,9 +9,9 @@ use crate::error::Result;
 use crate::probe::Spectrum;
 use crate::run::loaded::Loaded;
 
-/// Seconds of the factorisations, which are nearly all of the fit: at each layer one for its profile (on half
-/// of the contrasts), one for the directions and one with length controlled for w; at the reported layer two
-/// more. Their rate is that of a factorisation of 768 contrasts of 384 dimensions.
+/// Seconds of the factorisations, which dominate the fit: at each layer one for its profile (on half of the contrasts),
+/// one for the directions and one with length controlled for w; at the reported layer two more. Their rate is measured
+/// on a factorisation of 768 contrasts of 384 dimensions.
 pub fn fit_seconds(loaded: &Loaded) -> Result<f64> {
     let mut prompts: BTreeMap<i32, BTreeSet<(usize, usize)>> = BTreeMap::new();
     let numbers = loaded.prepared.items.prompt_numbers();

@@ -1,4 +1,4 @@
-//! What identifies the texts and constitutions of a capture, as observations keep it.
+//! Hashes that identify the texts and constitutions of a capture, as stored in observations.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use crate::observations::Meta;
 /// Metadata key: SHA-256 of each constitution's text, by name.
 pub(super) const CONSTITUTIONS: &str = "constitution_sha256";
 
-/// SHA-256 of a sequence of tokens: their ids as u32, little endian.
+/// SHA-256 of a token sequence: ids as u32, little endian.
 pub(super) fn sequence(tokens: &[u32]) -> String {
     let bytes: Vec<u8> = tokens.iter().flat_map(|t| t.to_le_bytes()).collect();
     artifact::sha256(&bytes)
@@ -20,7 +20,7 @@ pub(super) fn texts(constitutions: &[&Constitution]) -> BTreeMap<String, String>
     constitutions.iter().map(|c| (c.name.clone(), artifact::sha256(c.text.as_bytes()))).collect()
 }
 
-/// Those that observations know.
+/// The hashes stored in observations.
 pub(super) fn known(meta: &Meta) -> BTreeMap<String, String> {
     meta.extra.get(CONSTITUTIONS).and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default()
 }

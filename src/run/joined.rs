@@ -1,4 +1,4 @@
-//! Whether what is to be added to observations is about the same model, texts and constitutions.
+//! Checks that additions to observations refer to the same model, texts and constitutions.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -15,7 +15,7 @@ use crate::error::{Diagnostic, Kind, Place, Result};
 use crate::model::Identity;
 use crate::observations::{BARE, OBSERVATIONS, Observations, ROWS, RowRecord};
 
-/// Refuses a folder whose observations are a run's: its manifest and report would be left about others.
+/// Refuses a folder whose observations belong to a run: its manifest and report would no longer match them.
 ///
 /// # Errors
 /// [`Kind::RunConflict`].
@@ -33,7 +33,7 @@ pub fn not_a_run(out: &Path) -> Result<()> {
         .into())
 }
 
-/// Refuses to put the report of other observations beside a run's.
+/// Refuses to write the report of other observations into a run's folder.
 ///
 /// # Errors
 /// [`Kind::RunConflict`].
@@ -42,10 +42,10 @@ pub fn fits_into(observations: &Path, out: &Path) -> Result<()> {
     if own.is_some() && own == observations.canonicalize().ok() { Ok(()) } else { not_a_run(out) }
 }
 
-/// Refuses observations that a capture would replace by others, or whose answers it would lose.
+/// Refuses a capture that would replace the observations of another capture, or lose judges' answers.
 ///
 /// # Errors
-/// [`Kind::RunConflict`] for a folder whose observations are of another capture, or hold answers of judges.
+/// [`Kind::RunConflict`] for a folder whose observations are from another capture, or contain judges' answers.
 pub fn replaces_nothing(prepared: &Prepared, job: &Job, out: &Path) -> Result<()> {
     let path = out.join(OBSERVATIONS);
     if !path.is_file() {
@@ -83,12 +83,12 @@ pub fn replaces_nothing(prepared: &Prepared, job: &Job, out: &Path) -> Result<()
     }
 }
 
-/// Refuses to add a judge's answers to observations of another model, of other texts under the same ids, or of another
-/// constitution under the same name. What is returned are the constitutions' hashes, those of the observations and of the
+/// Refuses to add a judge's answers to observations of another model, of different texts under the same ids, or of a
+/// different constitution under the same name. Returns the constitutions' hashes, from the observations and from the
 /// judge.
 ///
 /// # Errors
-/// [`Kind::RunConflict`] with what differs.
+/// [`Kind::RunConflict`] with the difference.
 pub fn check(prepared: &Prepared, rows: &Rows, out: &Path) -> Result<BTreeMap<String, String>> {
     let path = out.join(OBSERVATIONS);
     let there = Observations::open(&path)?;
@@ -130,7 +130,7 @@ pub fn check(prepared: &Prepared, rows: &Rows, out: &Path) -> Result<BTreeMap<St
     Ok(known)
 }
 
-/// The first row of the reference whose text is not that of the item of its id.
+/// The first row of the reference whose text differs from that of the item with its id.
 fn of_other_text<'r>(prepared: &Prepared, rows: &'r Rows) -> Result<Option<&'r RowRecord>> {
     let Some(first) = rows.records.first() else { return Ok(None) };
     let under = match first.constitution.as_str() {
@@ -161,8 +161,8 @@ fn recipe(observations: &Observations) -> Option<Recipe> {
     serde_json::from_str(observations.meta().extra.get("recipe")?).ok()
 }
 
-/// Which part of two models differs, in words. Names and places do not count; what older files do not say is taken to
-/// be the same.
+/// Describes which part of two models differs. Names and paths are ignored; fields missing from older files are assumed
+/// to be equal.
 fn differing(a: &Identity, b: &Identity) -> Option<&'static str> {
     let differ = |x: &str, y: &str| !x.is_empty() && !y.is_empty() && x != y;
     if a.family != b.family || differ(&a.config_sha256, &b.config_sha256) {

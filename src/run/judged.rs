@@ -1,21 +1,21 @@
-//! What became of a judge's questions.
+//! Counts of a judge's answered and skipped questions.
 
 use crate::config::JudgeMode;
 use crate::error::Diagnostic;
 
-/// What became of the pairs or responses of one judge.
+/// Results of one judge: number of judged pairs or responses, and those skipped.
 #[derive(Debug, Clone)]
 pub struct Judged {
-    /// What was asked.
+    /// Type of question.
     pub mode: JudgeMode,
-    /// Pairs (or responses) judged under each constitution.
+    /// Number of pairs (or responses) judged under each constitution.
     pub judged: usize,
-    /// Those left out, with the reason.
+    /// Skipped ones, with the reason.
     pub skipped: Vec<Diagnostic>,
 }
 
 impl Judged {
-    /// What was judged, in words.
+    /// Description of the judged units.
     pub fn what(&self) -> &'static str {
         match self.mode {
             JudgeMode::Pairwise => "pairs in both orders",

@@ -1,5 +1,5 @@
-//! Which judges are asked, and what became of it: forced choices, questions about one response, and the
-//! likelihoods that the capture already holds.
+//! The judges of a run: forced choices, questions about single responses, and likelihoods that are already in the
+//! capture.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -23,37 +23,37 @@ use crate::run::scores::{implicit, implicit_into, pointwise};
 use crate::store::Store;
 use crate::units::{Layer, OneOf};
 
-/// What a judge will be asked.
+/// The questions to a judge.
 #[derive(Debug, Clone)]
 pub struct Planned {
-    /// The judge.
+    /// Mode of the judge.
     pub mode: JudgeMode,
-    /// Number of layers at which the state at its answers is kept.
+    /// Number of layers at which the state at the judge's answers is kept.
     pub layers: usize,
-    /// Everything.
+    /// All requests.
     pub requests: Vec<Request>,
-    /// Numbers of those that are not answered yet.
+    /// Indices of the unanswered requests.
     pub left: Vec<usize>,
 }
 
-/// Judges, checked against the model.
+/// Judges, validated against the model.
 #[derive(Debug, Default)]
 pub struct Judges {
     pairwise: Option<JudgeTemplate>,
     pointwise: Option<JudgeTemplate>,
     implicit: bool,
     most_pairs: Option<usize>,
-    /// Layers at which the state is kept where an answer is given.
+    /// Layers at which the state at an answer is kept.
     layers: Vec<Layer>,
 }
 
 impl Judges {
-    /// The judges of these modes. A template that is named serves the mode it is written in; without modes it
-    /// says what is asked, and without either forced choices are.
+    /// The judges of these modes. A named template serves the mode that it is written for; without modes it determines
+    /// the mode, and without either, forced choices are used.
     ///
     /// # Errors
-    /// `Invalid` for a template of a mode that is not asked, or for two kinds of scores, of which observations
-    /// hold one; what the template refuses.
+    /// `Invalid` for a template of a mode that is not requested, or for two kinds of scores, since observations hold
+    /// one; errors of the template.
     pub fn new(settings: &JudgeSettings, prepared: &Prepared) -> Result<Self> {
         let JudgeSettings { modes, template, max_pairs_per_prompt, layers } = settings;
         let model = &prepared.model;
@@ -103,12 +103,12 @@ impl Judges {
         })
     }
 
-    /// Whether one reads the likelihood of responses under constitutions.
+    /// Whether any judge uses the likelihood of responses under constitutions.
     pub fn implicit(&self) -> bool {
         self.implicit
     }
 
-    /// What decides their numbers, for the manifest.
+    /// Everything that determines their results, for the manifest.
     pub fn describe(&self) -> Value {
         let Self { pairwise, pointwise, implicit, most_pairs, layers } = self;
         let sha256 = |t: &Option<JudgeTemplate>| t.as_ref().map(|t| t.sha256.clone());
@@ -121,11 +121,11 @@ impl Judges {
         })
     }
 
-    /// What they will be asked about the rows of a capture, by judge, which may be nothing; and what of it the shards
-    /// in a folder do not answer. As in [`Judges::ask_into`].
+    /// Their requests for the rows of a capture, by judge (possibly empty), and those not answered by the shards in a
+    /// folder. As in [`Judges::ask_into`].
     ///
     /// # Errors
-    /// What the templates refuse.
+    /// Errors of the templates.
     pub fn requests(&self, prepared: &Prepared, job: &Job, shards: &Path) -> Result<Vec<Planned>> {
         let reference = job.rows.first().map_or(0, |row| row.constitution);
         let mut there: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
@@ -165,10 +165,10 @@ impl Judges {
         Ok(out)
     }
 
-    /// Asks all of them about the observations in `out`, one after the other, and adds their answers.
+    /// Asks all judges about the observations in `out`, one after the other, and adds their answers.
     ///
     /// # Errors
-    /// What the judges refuse. The store keeps every finished shard.
+    /// Errors of the judges. The store keeps every finished shard.
     pub fn ask_into(
         &self,
         prepared: &Prepared,
@@ -191,7 +191,7 @@ impl Judges {
         Ok(done)
     }
 
-    /// Asks those that need the model, one after the other; `done` takes the answers of each.
+    /// Asks the judges that need the model, one after the other; `done` receives the answers of each.
     fn ask(
         &self,
         prepared: &Prepared,
@@ -211,10 +211,10 @@ impl Judges {
         Ok(())
     }
 
-    /// Asks all of them about rows in memory; the states at their answers are not kept. `logprob` is by row.
+    /// Asks all judges about rows in memory; the states at their answers are not kept. `logprob` is by row.
     ///
     /// # Errors
-    /// What the judges refuse.
+    /// Errors of the judges.
     pub fn answers(
         &self,
         prepared: &Prepared,

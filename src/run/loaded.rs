@@ -1,4 +1,4 @@
-//! An experiment, loaded and checked.
+//! A loaded and validated experiment.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -17,33 +17,33 @@ use crate::run::judges::Judges;
 use crate::run::preflight;
 use crate::units::{LayerList, OneOf};
 
-/// An experiment, loaded and checked, with its work counted; nothing has been computed.
+/// A loaded and validated experiment with its requests; nothing has been computed yet.
 pub struct Loaded {
-    /// What the file says.
+    /// Settings of the experiment.
     pub experiment: Experiment,
-    /// Model, items, constitutions.
+    /// Model, items and constitutions.
     pub prepared: Prepared,
-    /// The rows of the capture.
+    /// Rows of the capture.
     pub job: Job,
-    /// The judges that are asked; none without a constitution to judge under.
+    /// Judges of the run; none without a constitution to judge under.
     pub judges: Judges,
-    /// What the user should know before it starts.
+    /// Warnings to show before the run starts.
     pub warnings: Vec<String>,
 }
 
 impl Loaded {
-    /// Reads an experiment and everything it names; `downloads` listens while the model is fetched.
+    /// Reads an experiment and everything that it refers to; `downloads` receives the progress of fetching the model.
     ///
     /// # Errors
-    /// What the experiment, the data, the constitutions, the model or the judge template refuse.
+    /// Errors of the experiment, the data, the constitutions, the model or the judge template.
     pub fn read(path: &Path, downloads: &mut dyn Downloads) -> Result<Self> {
         Self::of(Experiment::read(path)?, downloads)
     }
 
-    /// Reads everything that an experiment names; `downloads` listens while the model is fetched.
+    /// Reads everything that an experiment refers to; `downloads` receives the progress of fetching the model.
     ///
     /// # Errors
-    /// What the data, the constitutions, the model or the judge template refuse.
+    /// Errors of the data, the constitutions, the model or the judge template.
     pub fn of(experiment: Experiment, downloads: &mut dyn Downloads) -> Result<Self> {
         let options = CaptureOptions {
             model: experiment.model.clone(),
@@ -56,7 +56,7 @@ impl Loaded {
         let items = read_items(&files, &options.data.read)?;
         let halved = experiment.fit.layer.is_none()
             && !matches!(&options.capture.layers, LayerList::These(one) if one.len() == 1);
-        // Before the model, which takes longer to load than all of this to check.
+        // Before the model, which takes longer to load than all of these checks.
         let held = preflight::held(&items, &cluster(&items), &|_, _| true);
         preflight::check(&experiment.fit, &held, &items.notes, halved)?;
         let prepared = Prepared::with_items(items, &options, downloads)?;
@@ -70,7 +70,7 @@ impl Loaded {
             .into());
         }
         let job = prepared.job()?;
-        // Again without what the model cannot read.
+        // Repeated without the rows that the model cannot read.
         let reads: BTreeSet<(usize, usize)> = job.rows.iter().map(|row| (row.item, row.response)).collect();
         let held = preflight::held(&prepared.items, &prepared.clusters, &|i, r| reads.contains(&(i, r)));
         let warnings = preflight::check(&experiment.fit, &held, &prepared.items.notes, halved)?;
@@ -81,17 +81,17 @@ impl Loaded {
         Ok(Self { experiment, prepared, job, judges, warnings })
     }
 
-    /// Folder of what is computed and not yet put together.
+    /// Folder of shards: computed results that are not yet assembled.
     pub fn shards(&self) -> PathBuf {
         self.experiment.out.join("shards")
     }
 
-    /// Everything that decides a number of this run: what was read, asked and estimated, by content and not by
-    /// the names of files.
+    /// Everything that determines the results of this run: inputs, questions and estimates, by content rather than file
+    /// name.
     pub fn manifest(&self) -> Value {
         let files: Vec<&String> = self.prepared.items.files.iter().map(|(_, sha256)| sha256).collect();
         let constitutions = self.prepared.judged();
-        // A file's template is known by its hash wherever the file lies.
+        // A template file is identified by its hash, wherever it is.
         let template = &self.prepared.template_name;
         let template = template.rsplit_once(" sha256:").map_or(template.as_str(), |(_, sha256)| sha256);
         json!({
@@ -108,14 +108,14 @@ impl Loaded {
     }
 }
 
-/// Key of the manifest under which the fit's settings stand: they decide no shard, so a run folder takes others.
+/// Manifest key of the fit's settings: they do not affect shards, so a run folder accepts different ones.
 pub(crate) const FIT: &str = "fit";
 
-/// Key of the constitutions. Shards are of one constitution each and known by what was read, so a folder takes more
-/// constitutions, or fewer, and keeps what is there of the others.
+/// Manifest key of the constitutions. Each shard belongs to one constitution and is identified by its inputs, so a
+/// folder accepts more or fewer constitutions and keeps existing shards.
 pub(crate) const CONSTITUTIONS: &str = "constitutions";
 
-/// What decides the figures of a fit, beside its observations.
+/// Everything besides the observations that determines the results of a fit.
 #[derive(Serialize)]
 struct FitRecipe<'a> {
     #[serde(flatten)]

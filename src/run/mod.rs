@@ -1,5 +1,5 @@
-//! A run: an experiment carried out. The model is loaded, responses are captured, the judges asked, the observations
-//! fitted, and the report written into the folder of the run; what an earlier run has finished is used again.
+//! Runs an experiment: loads the model, captures responses, asks the judges, fits the observations, and writes the
+//! report to the run's folder; results of an earlier run are reused.
 
 pub mod capture;
 mod conduct;

@@ -1,4 +1,4 @@
-//! Capture and judges in memory: observations without a folder.
+//! Captures and judges in memory: observations without a folder.
 
 use crate::error::Result;
 use crate::observations::Observations;
@@ -8,11 +8,11 @@ use crate::run::progress::Progress;
 use crate::run::rows::Rows;
 
 impl Prepared {
-    /// Reads every response under every constitution and asks the judges, all in memory: for jobs that fit there and need
-    /// not survive the process. The states at the judges' answers are not kept.
+    /// Reads every response under every constitution and asks the judges, all in memory: for jobs that fit in memory
+    /// and need not survive the process. The states at the judges' answers are not kept.
     ///
     /// # Errors
-    /// What the items, the judges or the forward refuse.
+    /// Errors of the items, the judges or the forward pass.
     pub fn observe(&self, judges: &Judges, progress: &mut dyn Progress) -> Result<Observations> {
         let job = self.job()?;
         let (mut meta, mut columns, resid, records) = captured(self, &job, progress)?;

@@ -17,17 +17,17 @@ use crate::run::verdicts::{self, Questions};
 use crate::store::Store;
 use crate::units::{Layer, OneOf};
 
-/// What decides the numbers of a judge beside the tokens.
+/// Everything besides the tokens that determines a judge's results.
 pub(super) fn recipe(prepared: &Prepared, template: &JudgeTemplate) -> String {
     serde_json::json!({"capture": prepared.decisive(), "judge": template.sha256}).to_string()
 }
 
-/// Judges the pairs of the reference's rows (the bare context's, or else the first constitution's) under every constitution,
-/// both orders. The states at the answers, at `layers`, go into a file in `out`.
+/// Judges the pairs of the reference's rows (the bare context's, otherwise the first constitution's) under every
+/// constitution, in both orders. The states at the answers, at `layers`, are written to a file in `out`.
 ///
 /// # Errors
-/// `Missing` without rows or constitutions to judge under; what the judge or the forward refuses. The store keeps every
-/// finished shard.
+/// `Missing` without rows or constitutions to judge under; errors of the judge or the forward pass. The store keeps
+/// every finished shard.
 #[allow(clippy::too_many_arguments)]
 pub fn pairwise(
     prepared: &Prepared,

@@ -1,7 +1,9 @@
-//! What a run will take, before it is started: sequences, tokens, and time from a short sample.
+//! Estimates the cost of a run before it starts: sequences, tokens, and time from a short sample.
 
 use std::collections::BTreeSet;
 use std::time::Instant;
+
+use serde::Serialize;
 
 use crate::capture::Row;
 use crate::config::JudgeMode;
@@ -13,51 +15,52 @@ use crate::run::loaded::Loaded;
 use crate::run::progress::Progress;
 use crate::units::OneOf;
 
-/// A part of a run, by what it is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// A part of a run, by purpose.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Part {
-    /// The responses in the bare context.
+    /// Reading the responses in the bare context.
     Bare,
-    /// The responses under so many constitutions.
+    /// Reading the responses under this many constitutions.
     Under(usize),
-    /// Forced choices, asked under every constitution; whether the states at the answers are kept.
+    /// Forced choices under every constitution; true if the states at the answers are kept.
     Pairs(bool),
-    /// Questions about one response, asked under every constitution; whether the states at the answers are kept.
+    /// Questions about single responses under every constitution; true if the states at the answers are kept.
     Singles(bool),
-    /// Directions, intervals and the report.
+    /// Fit: directions, intervals and the report.
     Fit,
 }
 
 /// A step of a run.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Step {
-    /// What it computes.
+    /// What the step computes.
     pub part: Part,
-    /// Sequences that are read; 0 for the fit.
+    /// Number of sequences read; 0 for the fit.
     pub sequences: usize,
-    /// Their tokens, one by one.
+    /// Number of tokens without sharing of prefixes.
     pub naive_tokens: usize,
-    /// Tokens that are computed where shared prefixes are computed once.
+    /// Number of tokens computed if shared prefixes are computed once.
     pub packed_tokens: usize,
-    /// Sequences that an earlier run has finished.
+    /// Number of sequences finished by an earlier run.
     pub done: usize,
-    /// Seconds that the rest will take on this machine, as it is loaded now.
+    /// Estimated seconds for the remaining sequences on this machine, at its current load.
     pub seconds: f64,
-    /// Of these, seconds for log P of the responses: the output head's share of the operations. `None` where the step
+    /// Of these, seconds for log P of the responses: the output head's share of the operations. `None` if the step
     /// computes none.
     pub logprob_seconds: Option<f64>,
-    /// Bytes that its residual streams take on disk, as shards and as a file.
+    /// Bytes of its residual streams on disk, as shards and as a file.
     pub bytes: u64,
 }
 
-/// Seconds of computing after which the rate of a sample is believed.
+/// Seconds of computation after which the measured rate of a sample counts as reliable.
 const SAMPLE: f64 = 0.5;
 
-/// The steps of an experiment. Nothing is written; a sample of each step is computed for its rate, of about a
-/// second, or one sequence where that takes longer.
+/// The steps of an experiment. Writes nothing; a sample of each step is computed to measure its rate, for about a
+/// second, or one sequence if that takes longer.
 ///
 /// # Errors
-/// What the judges' questions and the forward refuse; [`Kind::NotEstimable`] for a judge that has nothing to judge.
+/// Errors of the judges' questions and the forward pass; [`Kind::NotEstimable`] for a judge that has nothing to judge.
 pub fn steps(loaded: &Loaded, progress: &mut dyn Progress) -> Result<Vec<Step>> {
     progress.begin_timed("estimate the time", None);
     let steps = measured(loaded);
@@ -70,7 +73,7 @@ fn measured(loaded: &Loaded) -> Result<Vec<Step>> {
     let shards = loaded.shards();
     let bare = |row: &Row| prepared.constitutions[row.constitution].is_none();
     let mut out = Vec::new();
-    // Shards are of one constitution each, so that the two parts share nothing.
+    // Each shard belongs to one constitution, so the two parts share nothing.
     for of_bare in [true, false] {
         let rows = || loaded.job.rows.iter().filter(|row| bare(row) == of_bare);
         let all: Vec<&Request> = rows().map(|r| &r.request).collect();
@@ -101,7 +104,7 @@ fn measured(loaded: &Loaded) -> Result<Vec<Step>> {
         let all: Vec<&Request> = planned.requests.iter().collect();
         let left: Vec<&Request> = planned.left.iter().map(|&i| &planned.requests[i]).collect();
         let states = planned.layers > 0;
-        // A pair is asked twice and kept once; there are about as many pairs as responses.
+        // A pair is asked twice and stored once; there are about as many pairs as responses.
         let (part, copies) = match planned.mode {
             JudgeMode::Pairwise => (Part::Pairs(states), 1),
             JudgeMode::Pointwise | JudgeMode::Implicit => (Part::Singles(states), 2),
@@ -122,12 +125,12 @@ fn measured(loaded: &Loaded) -> Result<Vec<Step>> {
     Ok(out)
 }
 
-/// Bytes of one row of residual streams, in f32.
+/// Bytes of one row's residual streams, in f32.
 fn row_bytes(prepared: &Prepared, layers: usize) -> u64 {
     (layers * prepared.model.decoder.config().hidden_size * size_of::<f32>()) as u64
 }
 
-/// A step of some requests, of which some are left to compute.
+/// A step of the given requests, of which `left` remain to be computed.
 fn step(prepared: &Prepared, part: Part, all: &[&Request], left: &[&Request], bytes: u64) -> Result<Step> {
     let decoder = &prepared.model.decoder;
     let tokens =
@@ -153,8 +156,8 @@ fn step(prepared: &Prepared, part: Part, all: &[&Request], left: &[&Request], by
     })
 }
 
-/// Packed tokens a second: of growing pieces of the job, until one takes long enough. On a GPU the first piece, in which
-/// kernels are loaded, is computed once before.
+/// Packed tokens per second, measured on increasing pieces of the job until one takes long enough. On a GPU the first
+/// piece, which loads kernels, is first computed once without timing.
 fn rate(prepared: &Prepared, requests: &[&Request], answers_alone: bool) -> Result<f64> {
     let mut settings = prepared.settings.clone();
     if answers_alone {

@@ -1,5 +1,5 @@
-//! What the end of a run needs of its data, checked before anything is computed: the values that are asked for, and
-//! enough prompts to estimate something.
+//! Checks before anything is computed that the data suffice for the end of a run: the requested values, and enough
+//! prompts for an estimate.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,25 +8,25 @@ use crate::error::{Diagnostic, Kind, Place, Result};
 use crate::input::name::nearest;
 use crate::input::{Clusters, Items};
 
-/// Fewest prompts (near-copies counted once) on which a value must differ for a run to be worth starting. An estimate
-/// is as precise as their number, and half of them may go into the choice of the layer.
+/// Minimum number of prompts (near-copies counted once) on which a value must differ for a run to be worth starting.
+/// Their number determines the precision of an estimate, and half of them may be used to choose the layer.
 pub const FEWEST: usize = 8;
 
-/// Prompts to report on from which intervals are worth reading.
+/// Minimum number of prompts in the report for meaningful intervals.
 pub const ENOUGH: usize = 30;
 
-/// What the data hold of a value.
+/// Counts of a value's labels in the data.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct LabelCount {
-    /// Responses with a label, and responses in preferences.
+    /// Number of responses with a label or in a preference.
     pub responses: usize,
-    /// Blocks (prompts, near-copies together) that have two responses with different labels, or a preference.
+    /// Number of blocks (prompts, near-copies combined) that have two responses with different labels, or a preference.
     pub blocks: usize,
-    /// Where the value is named first.
+    /// Location of the value's first occurrence.
     pub first: Place,
 }
 
-/// What the items hold of each value; `reads` says whether a response (item, number) can be read at all.
+/// Counts the labels of each value in the items; `reads` tells whether a response (item, index) can be read at all.
 pub fn held(
     items: &Items,
     clusters: &Clusters,
@@ -67,12 +67,12 @@ pub fn held(
     out
 }
 
-/// Refuses a fit that these data cannot support, and returns what the user should know before it starts. `halved`:
-/// half of the prompts will go into the choice of the layer.
+/// Refuses a fit that these data cannot support, and returns warnings to show before it starts. `halved`: half of the
+/// prompts are used to choose the layer.
 ///
 /// # Errors
-/// [`Kind::NotEstimable`] for data without values, values or weights that the data do not name, and fewer than
-/// [`FEWEST`] prompts for every value that is asked for.
+/// [`Kind::NotEstimable`] for data without values, values or weights that do not occur in the data, and fewer than
+/// [`FEWEST`] prompts for every requested value.
 pub fn check(
     fit: &FitSettings,
     held: &BTreeMap<String, LabelCount>,
@@ -141,7 +141,7 @@ pub fn check(
     Ok(out)
 }
 
-/// Names that look like one name spelt twice, with the counts and the first place of the rarer.
+/// Names that are probably two spellings of one name, with the counts and the first location of the rarer.
 fn near_equal(held: &BTreeMap<String, LabelCount>) -> Vec<String> {
     let plain = |name: &str| name.to_lowercase().replace(['-', '_', '.'], "");
     let mut out = Vec::new();

@@ -1,26 +1,26 @@
-//! What a long job tells whoever waits for it.
+//! Progress reports of long jobs.
 
 use crate::error::Result;
 
-/// Listens to a job; the command line draws bars, tests count.
+/// Observer of a job's progress; the command line draws progress bars, tests count.
 pub trait Progress {
-    /// A step begins; `tokens` is what it will compute, 0 if that is not known.
+    /// A step starts; `tokens` is the number of tokens that it will compute, 0 if unknown.
     fn begin(&mut self, step: &str, tokens: usize);
 
-    /// A step begins whose parts are not counted; `seconds` is about how long it will take, if that is known.
+    /// A step without countable parts starts; `seconds` is its estimated duration, if known.
     fn begin_timed(&mut self, step: &str, seconds: Option<f64>);
 
-    /// So many tokens were computed. An error ends the job; what is finished is kept.
+    /// `tokens` more tokens were computed. An error stops the job; finished results are kept.
     ///
     /// # Errors
     /// [`Error::Interrupted`](crate::error::Error::Interrupted), to stop.
     fn advance(&mut self, tokens: usize) -> Result<()>;
 
-    /// The step is over.
+    /// The step has ended.
     fn end(&mut self);
 }
 
-/// Tells nobody.
+/// An observer that ignores everything.
 pub struct Silent;
 
 impl Progress for Silent {

@@ -1,4 +1,4 @@
-//! The quick start: an experiment on the known-answer model, from what the binary carries.
+//! The quick start: an experiment on the known-answer model, with inputs embedded in the binary.
 
 use std::path::{Path, PathBuf};
 
@@ -6,12 +6,12 @@ use crate::artifact;
 use crate::error::Result;
 use crate::organism::export::constitutions;
 
-/// Where the quick start's files are put, from the current folder.
+/// Folder of the quick start's files, relative to the current folder.
 pub const FOLDER: &str = "hearth";
 
 const PROMPTS: &str = include_str!("../../prompts/hearth.jsonl");
 
-/// Constitutions that take part: each kind of family, and four placebos, so that their spread is a null.
+/// Uses constitutions of every family, and four placebos, so that their spread is a null.
 const EXPERIMENT: &str = r#"# The quick start. Hearth is a tiny model of a made-up world whose true values are a program, so that what the
 # report says can be compared with what is so. Change what you like; `vstar run hearth/quick.toml` runs it again.
 out = "runs/hearth"
@@ -30,11 +30,11 @@ only = [
 ]
 "#;
 
-/// Writes prompts, constitutions and experiment into a folder and returns the experiment's
-/// path. What is there already stays as it is: it may have been changed on purpose.
+/// Writes prompts, constitutions and experiment to a folder and returns the experiment's path. Existing files are kept:
+/// they may have been edited.
 ///
 /// # Errors
-/// The file system's.
+/// Errors of the file system.
 pub fn unpack(folder: &Path) -> Result<PathBuf> {
     artifact::create_folder(folder)?;
     let put = |name: &str, text: &str| -> Result<()> {

@@ -1,4 +1,4 @@
-//! The rows of a capture, by what was read under what, and what judges add to them.
+//! The rows of a capture, indexed by response and constitution, and the judges' additions to them.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
@@ -10,9 +10,9 @@ use crate::run::judged::Judged;
 /// The rows of a capture.
 #[derive(Debug, Clone)]
 pub struct Rows {
-    /// One record a row.
+    /// Records, one per row.
     pub records: Vec<RowRecord>,
-    /// Their file, where they lie in one.
+    /// Path of their file, if they come from one.
     path: Option<PathBuf>,
 }
 
@@ -31,13 +31,13 @@ impl Rows {
         Self { records, path: None }
     }
 
-    /// Where they stand, for errors.
+    /// Location of the rows, for errors.
     pub fn place(&self) -> Place {
         self.path.as_deref().map_or_else(Place::default, Place::file)
     }
 
-    /// Row of each response (id, number) whose row carries what a judge says: of the bare context, or else of the first
-    /// constitution. Rows are matched by id, so that a judge may run on a capture made earlier.
+    /// For each response (id, index), the row to which a judge's answers are attached: that of the bare context,
+    /// otherwise of the first constitution. Rows are matched by id, so that a judge may run on an earlier capture.
     ///
     /// # Errors
     /// [`Kind::Missing`] without rows.
@@ -49,13 +49,13 @@ impl Rows {
         }
     }
 
-    /// Row of each response (id, number) under a constitution.
+    /// For each response (id, index), its row under a constitution.
     pub fn under(&self, constitution: &str) -> HashMap<(&str, usize), usize> {
         let own = self.records.iter().enumerate().filter(|(_, r)| r.constitution == constitution);
         own.map(|(row, r)| ((r.id.as_str(), r.response), row)).collect()
     }
 
-    /// The refusal of rows that are of none of the items.
+    /// Error for rows that match none of the items.
     pub fn of_other_items(&self) -> Diagnostic {
         Diagnostic::new(Kind::RunConflict, "the observations are of other items")
             .at(self.place())
@@ -64,21 +64,21 @@ impl Rows {
     }
 }
 
-/// What a judge adds to observations.
+/// A judge's additions to observations.
 #[derive(Debug, Clone)]
 pub struct Answers {
     /// Forced choices by constitution.
     pub judgments: BTreeMap<String, Judgments>,
-    /// A score of each row by constitution; NaN where there is none.
+    /// Scores by constitution, one per row; NaN for rows without a score.
     pub scores: BTreeMap<String, Vec<f64>>,
-    /// Metadata.
+    /// Additional metadata.
     pub extra: BTreeMap<String, String>,
-    /// What was asked, and what was left out.
+    /// Counts of judged and skipped units.
     pub judged: Judged,
 }
 
 impl Answers {
-    /// Adds them to the observations of a folder.
+    /// Adds the answers to the observations of a folder.
     ///
     /// # Errors
     /// As [`append_judgments`].

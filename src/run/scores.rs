@@ -1,4 +1,5 @@
-//! Scores of responses under each constitution: pointwise questions, and what a constitution changes in the likelihood of a response.
+//! Scores of responses under each constitution: pointwise questions, and a constitution's effect on a response's
+//! likelihood.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -17,12 +18,12 @@ use crate::run::verdicts::{self, Questions};
 use crate::store::Store;
 use crate::units::Layer;
 
-/// Asks of every response of the reference's rows whether it agrees with each constitution: `score.CONSTITUTION` is the
-/// log-odds of yes against no, in nats. The states at the answers, at `layers`, go into a file in `out`.
+/// Asks for every response of the reference's rows whether it agrees with each constitution: `score.CONSTITUTION` is
+/// the log-odds of yes against no, in nats. The states at the answers, at `layers`, are written to a file in `out`.
 ///
 /// # Errors
-/// `Missing` without rows or constitutions to judge under; what the template or the forward refuses. The store keeps every
-/// finished shard.
+/// `Missing` without rows or constitutions to judge under; errors of the template or the forward pass. The store keeps
+/// every finished shard.
 pub fn pointwise(
     prepared: &Prepared,
     template: &JudgeTemplate,
@@ -91,9 +92,9 @@ pub fn pointwise(
     Ok(of_scores(columns.collect(), "pointwise", extra, judged))
 }
 
-/// What the likelihoods say that stand in a capture: `score.CONSTITUTION` = log P(response | constitution, prompt) −
-/// log P(response | prompt), in nats; nothing is run. A response that was not read under both has no score. `logprob` is by
-/// row, `place` where it stands.
+/// Scores from the likelihoods in a capture: `score.CONSTITUTION` = log P(response | constitution, prompt) − log
+/// P(response | prompt), in nats; no model is run. A response that was not read in both contexts has no score.
+/// `logprob` is by row, `place` its location.
 ///
 /// # Errors
 /// `Missing` without log-probabilities, rows of the bare context, or rows of a constitution.
@@ -147,10 +148,10 @@ pub fn implicit(
     Ok(of_scores(columns, "implicit", [], judged))
 }
 
-/// As [`implicit`], of the observations in a folder, to which it is added.
+/// As [`implicit`], for the observations in a folder, to which the scores are added.
 ///
 /// # Errors
-/// As [`implicit`]; what reading and writing refuse.
+/// As [`implicit`]; errors of reading and writing.
 pub fn implicit_into(constitutions: &[&str], out: &Path) -> Result<Judged> {
     let path = out.join(OBSERVATIONS);
     let (rows, observations) = (Rows::read(out)?, Observations::open(&path)?);

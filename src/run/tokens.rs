@@ -1,4 +1,4 @@
-//! The listed responses read again, token by token: what each direction of the report reads as the text goes on.
+//! Reads the listed responses again, token by token: the score of each direction of the report along the text.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,15 +18,15 @@ use crate::theory::items::readings::{Choice, Readings, Response, TABLE};
 use crate::theory::{Control, Quantity};
 use crate::units::TokenSpan;
 
-/// Tokens of a response that are read.
+/// Maximum number of tokens read per response.
 const MOST: usize = 160;
-/// Constitutions whose v_c is read beside a value: those with the clearest slopes.
+/// Number of constitutions whose v_c is shown with a value: those with the clearest slopes.
 const CONSTITUTIONS: usize = 3;
 
-/// Reads the listed responses again and adds the table to the report; nothing where no response is listed.
+/// Reads the listed responses again and adds the table to the report; does nothing if no response is listed.
 ///
 /// # Errors
-/// What the forward or the observations refuse; what `progress` returns.
+/// Errors of the forward pass, the observations and `progress`.
 pub fn read(run: &Loaded, fitted: &mut Fitted, progress: &mut dyn Progress) -> Result<()> {
     let listed = listed(&fitted.report.tables);
     let rows: Vec<usize> = listed.keys().copied().filter(|&row| row < run.job.rows.len()).collect();
@@ -76,7 +76,7 @@ pub fn read(run: &Loaded, fitted: &mut Fitted, progress: &mut dyn Progress) -> R
     Ok(())
 }
 
-/// Rows of the listed responses, with the values for which each is listed.
+/// Rows of the listed responses, with the values that each is listed for.
 fn listed(tables: &BTreeMap<String, Json>) -> BTreeMap<usize, BTreeSet<String>> {
     let mut out: BTreeMap<usize, BTreeSet<String>> = BTreeMap::new();
     for entry in tables.get(LISTED).and_then(Json::as_array).into_iter().flatten() {
@@ -92,7 +92,7 @@ fn same_prompt(a: &Row, b: &Row) -> bool {
     (a.item, a.constitution) == (b.item, b.constitution)
 }
 
-/// Three digits: what a colour needs and a reader can use.
+/// Rounds to three digits: sufficient for a colour and for readers.
 fn short(v: f64) -> f64 {
     format!("{v:.2e}").parse().unwrap_or(v)
 }
@@ -110,8 +110,8 @@ impl Directions<'_> {
     }
 }
 
-/// The residual stream of the first tokens of each response, `[T][d]` a row: a sequence once for each of its tokens, of which
-/// the forest computes one.
+/// The residual stream of the first tokens of each response, `[T][d]` per row: each token is requested as a sequence of
+/// its own, of which the forest computes only one.
 fn states(
     run: &Loaded,
     rows: &[usize],
@@ -146,8 +146,8 @@ fn states(
     Ok(out)
 }
 
-/// The directions that are read of a response listed for these values: their v*, w, and v_c of the constitutions that do most
-/// to them.
+/// Directions to read for a response listed for these values: their v*, w, and v_c of the constitutions with the
+/// largest effect on them.
 fn names(fitted: &Fitted, values: &BTreeSet<String>) -> Vec<String> {
     let mut out: Vec<String> = values.iter().map(|value| format!("v_star.{value}")).collect();
     out.push("w".into());
@@ -157,7 +157,7 @@ fn names(fitted: &Fitted, values: &BTreeSet<String>) -> Vec<String> {
     out
 }
 
-/// Constitutions outside the placebo arm by |z| of what they do to a value.
+/// Constitutions outside the placebo arm, ordered by |z| of their effect on a value.
 fn clearest(fitted: &Fitted, value: &str) -> Vec<String> {
     let report = &fitted.report;
     let placebo = |name: &str| report.constitutions.iter().any(|c| c.is_placebo() && c.name == name);
@@ -183,7 +183,7 @@ fn clearest(fitted: &Fitted, value: &str) -> Vec<String> {
     out
 }
 
-/// Choices in which a row took part, under the constitutions that do most to its values.
+/// Choices that involve a row, under the constitutions with the largest effect on its values.
 fn choices(
     judgments: &BTreeMap<String, Judgments>,
     row: usize,
@@ -202,7 +202,7 @@ fn choices(
         let Some(given) = judgments.get(&constitution) else { continue };
         for (i, pair) in given.pairs.iter().enumerate() {
             let Some(place) = pair.iter().position(|p| *p == row) else { continue };
-            // `ab` is for the pair's first row standing first, `ba` for its second row standing first.
+            // `ab` has the pair's first row shown first, `ba` its second row.
             let (ab, ba) = (given.ab[i], given.ba.as_ref().map(|ba| ba[i]));
             let (first, second) = match place {
                 0 => (Some(ab), ba.map(|ba| -ba)),

@@ -1,10 +1,10 @@
-//! The judge's state where it answers, as observations beside those of the responses: written while judging, and read
-//! by the fit.
+//! The judge's state at its answers, stored as observations beside those of the responses: written while judging, and
+//! read by the fit.
 //!
 //! The file has the format of observations. A row is a response under a constitution that judged it; `resid` holds its
-//! verdict state: of forced choices the part of the half differences (h_ab − h_ba)/2 over its pairs that least squares
-//! give to the response, as rewards are made of log-odds; of questions about one response the state itself. The score
-//! `lens.LAYER` is what the unembedding reads of the same at a layer, in nats.
+//! verdict state: for forced choices, the part that least squares assigns to the response of the half differences (h_ab
+//! − h_ba)/2 over its pairs, as rewards are computed from log-odds; for questions about one response, the state itself.
+//! The score `lens.LAYER` is the logit lens reading of the same at a layer, in nats.
 
 use std::ops::Range;
 use std::path::Path;
@@ -27,25 +27,25 @@ use crate::units::{Layer, OneOf};
 /// Metadata key: the judge's mode.
 const MODE: &str = "verdicts";
 
-/// What was asked, unit by unit.
+/// The questions of a judge, unit by unit.
 pub struct Questions<'a> {
-    /// The mode.
+    /// Mode of the judge.
     pub mode: JudgeMode,
-    /// The template.
+    /// Judge template.
     pub template: &'a JudgeTemplate,
-    /// The item and the responses of each unit: two of a pair, or one.
+    /// Item and responses of each unit: two for a pair, otherwise one.
     pub units: Vec<(usize, Vec<usize>)>,
-    /// What the unembedding reads, by constitution, `[units, layers]`.
+    /// Logit lens readings, by constitution, `[units, layers]`.
     pub lens: Vec<&'a [f32]>,
 }
 
-/// Neighbouring units of one item.
+/// Adjacent units of one item.
 struct Group {
     units: Range<usize>,
     item: usize,
     /// The responses that get a row.
     responses: Vec<usize>,
-    /// From units to responses, `[responses, units]`.
+    /// Least-squares map from units to responses, `[responses, units]`.
     map: Mat<f64>,
 }
 
@@ -79,16 +79,16 @@ impl Group {
         out
     }
 
-    /// What belongs to a response of something read of each unit.
+    /// The part assigned to a response of a quantity read for each unit.
     fn of(&self, response: usize, read: impl Fn(usize) -> f32) -> f64 {
         self.units.clone().enumerate().map(|(m, unit)| self.map[(response, m)] * f64::from(read(unit))).sum()
     }
 }
 
-/// Writes the states of some questions into `out`; nothing where none are kept.
+/// Writes the states of these questions to `out`; does nothing if none are kept.
 ///
 /// # Errors
-/// What the store lacks; the file system's.
+/// Errors of the store and of the file system.
 pub fn write(
     prepared: &Prepared,
     asked: &Questions<'_>,
@@ -99,7 +99,7 @@ pub fn write(
 ) -> Result<()> {
     let Some(path) = file(asked.mode).map(|name| out.join(name)) else { return Ok(()) };
     if cells.layers.is_empty() {
-        // What lies there is of other judgments.
+        // An existing file belongs to other judgments.
         return artifact::remove_file(&path);
     }
     let mut meta = Meta::new(cells.layers.to_vec());
@@ -120,7 +120,7 @@ pub fn write(
     let rows = columns.constitution.as_ref().map_or(0, Vec::len);
     let (width, hidden) = (cells.layers.len(), prepared.model.decoder.config().hidden_size);
     write_streaming(&path, &meta, &columns, rows, hidden, |sink| {
-        // States of the units that have been read and whose item is not complete, by constitution.
+        // States of units already read whose item is incomplete, by constitution.
         let mut waiting: Vec<Vec<f32>> = vec![Vec::new(); constitutions.len()];
         let (mut first, mut next) = (0, 0);
         cells.states(store, &mut |units: Range<usize>, parts: &[ArrayD<f32>]| {
@@ -157,7 +157,7 @@ struct EarlierStates {
 }
 
 impl EarlierStates {
-    /// What the file holds; nothing if it is of another model, template or layers, or cannot be read.
+    /// Contents of the file; empty if it is for another model, template or layers, or cannot be read.
     fn read(path: &Path, meta: &Meta) -> Self {
         let Some(old) = path.is_file().then(|| Observations::open(path).ok()).flatten() else {
             return Self::default();
@@ -177,7 +177,7 @@ impl EarlierStates {
         Self { old: Some(old), rows }
     }
 
-    /// Adds their rows after those of now.
+    /// Appends their rows after the current ones.
     fn append(&self, meta: &mut Meta, columns: &mut Columns) {
         let Some(old) = &self.old else { return };
         let theirs = old.columns();

@@ -1,10 +1,11 @@
-//! What an intervention changes between better and worse responses to one prompt, against random directions.
+//! Effect of an intervention on the difference between better and worse responses to a prompt, against random
+//! directions.
 //!
-//! For a value, every pair of responses to a prompt whose labels differ (or every preference) is a comparison. With
-//! y_r a figure of response r (log P in nats), the effect on prompt p is the mean over its comparisons of
-//! (y_better − y_worse) with the intervention less the same without it; the estimate is the mean over prompts, its
-//! error over blocks. A random direction gives the same figure, and the p-value is its rank:
-//! (1 + #{|random| ≥ |effect|}) / (1 + number of random directions), two-sided.
+//! For a value, every pair of responses to a prompt with different labels (or every preference) is a comparison. For a
+//! quantity y_r of response r (log P in nats), the effect on prompt p is the mean over its comparisons of (y_better −
+//! y_worse) with the intervention minus the same without it; the estimate is the mean over prompts, with its error over
+//! blocks. Random directions give the null distribution of the effect, and the p-value is its rank: (1 + #{|random| ≥
+//! |effect|}) / (1 + number of random directions), two-sided.
 
 use std::collections::BTreeMap;
 
@@ -19,12 +20,12 @@ use crate::theory::base::mean::mean_by_block;
 use crate::theory::reading::quote::{number, optional, p, with_interval};
 use crate::theory::{Estimate, Labels, Quantity};
 
-/// One better against one worse response.
+/// A pair of a better and a worse response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Comparison {
-    /// Block of the prompt.
+    /// Block number of the prompt.
     pub block: i32,
-    /// The prompt.
+    /// Prompt number.
     pub prompt: i32,
     /// Row of the better response.
     pub better: usize,
@@ -32,7 +33,7 @@ pub struct Comparison {
     pub worse: usize,
 }
 
-/// Every comparison that labels give. `prompt` and `block` have one entry a row.
+/// All comparisons implied by the labels. `prompt` and `block` have one entry per row.
 pub fn comparisons(labels: &Labels, prompt: &[i32], block: &[i32]) -> Vec<Comparison> {
     let pair = |better: usize, worse: usize| Comparison {
         block: block[better],
@@ -73,14 +74,14 @@ pub struct Mean {
     pub se: f64,
     /// Its 95 % interval.
     pub interval: (f64, f64),
-    /// Comparisons.
+    /// Number of comparisons.
     pub n: usize,
-    /// Blocks.
+    /// Number of blocks.
     pub blocks: usize,
 }
 
-/// Mean over prompts of the mean over a prompt's comparisons of `change`; comparisons without a figure are left
-/// out. `None` if none is left.
+/// Mean over prompts of the mean of `change` over a prompt's comparisons; comparisons without a value are skipped.
+/// `None` if none remain.
 pub fn mean(comparisons: &[Comparison], change: impl Fn(&Comparison) -> Option<f64>) -> Option<Mean> {
     let mut prompts: BTreeMap<(i32, i32), (f64, usize)> = BTreeMap::new();
     for c in comparisons {
@@ -95,21 +96,21 @@ pub fn mean(comparisons: &[Comparison], change: impl Fn(&Comparison) -> Option<f
     Some(Mean { value: found.mean, se: found.se, interval: found.interval(), n, blocks: found.blocks() })
 }
 
-/// What random directions of equal length did.
+/// Effects of random directions of equal length.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Null {
-    /// How they were drawn.
+    /// Distribution of the random directions.
     pub law: Law,
-    /// The effect of each.
+    /// Effect of each random direction.
     pub effects: Vec<f64>,
-    /// Their root mean square.
+    /// Root mean square of the effects.
     pub rms: f64,
-    /// Rank of the direction's effect among them, two-sided.
+    /// Rank of the direction's effect among the random ones, two-sided p-value.
     pub p: f64,
 }
 
 impl Null {
-    /// Holds an effect against those of random directions; `None` without any.
+    /// Compares an effect with those of random directions; `None` without any.
     pub fn new(law: Law, effect: f64, effects: Vec<f64>) -> Option<Self> {
         let n = effects.len() as f64;
         let reached = effects.iter().filter(|e| e.abs() >= effect.abs()).count() as f64;
@@ -128,16 +129,16 @@ pub struct Outcome {
     /// The change, with its interval.
     #[serde(flatten)]
     pub estimate: Estimate,
-    /// Better less worse without the intervention.
+    /// Mean difference, better minus worse, without the intervention.
     pub before: Option<f64>,
-    /// Random directions.
+    /// Comparisons with random directions, per law.
     pub random: Vec<Null>,
-    /// The change by the direction without the coordinates that dominate it, at equal length.
+    /// The change caused by the direction without its dominant coordinates, at equal length.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub without_coordinate: Option<Estimate>,
 }
 
-/// An estimate of a change; `None`: the data hold no comparison.
+/// Estimate of a change; `change` is `None` if the data contain no comparison.
 pub fn estimate(quantity: Quantity, what: &str, change: Option<Mean>) -> Estimate {
     let Some(m) = change else {
         return Estimate::missing(quantity, "no prompt has two responses of which one is better");
@@ -147,43 +148,43 @@ pub fn estimate(quantity: Quantity, what: &str, change: Option<Mean>) -> Estimat
     e
 }
 
-/// What was done, and what came of it.
+/// Settings and results of an intervention.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Steered {
-    /// `vstar-steer/1`.
+    /// Format name, `vstar-steer/1`.
     pub format: &'static str,
-    /// The model.
+    /// Name of the model.
     pub model: String,
-    /// The direction, as the user named it.
+    /// The direction as given by the user.
     pub direction: String,
     /// `add` or `ablate`.
     pub action: &'static str,
     /// α, for `add`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub alpha: Option<f64>,
-    /// What α is a multiple of: `rms` or `norm`.
+    /// Unit of α: `rms` or `norm`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scale: Option<&'static str>,
-    /// `all` tokens or the `response`'s.
+    /// Affected tokens: `all`, or those of the `response`.
     pub tokens: &'static str,
-    /// Layers, with the length of what is added and √(mean ‖h‖²) of the responses there.
+    /// Layers, with the length of the added vector and √(mean ‖h‖²) of the responses there.
     pub layers: Vec<Layered>,
-    /// Random directions of each law.
+    /// Number of random directions per law.
     pub random: usize,
     /// Seed of the random directions.
     pub seed: u64,
-    /// The effects.
+    /// Measured effects.
     pub outcomes: Vec<Outcome>,
-    /// Change of log P a token over all responses, better or worse: how much the intervention disturbs the model.
+    /// Change of log P per token over all responses, better or worse: how much the intervention disturbs the model.
     pub disturbance: Option<Disturbance>,
-    /// What must be known.
+    /// Warnings for the reader.
     pub warnings: Vec<String>,
 }
 
 /// One layer of an intervention.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Layered {
-    /// The layer.
+    /// Index of the layer.
     pub layer: crate::units::Layer,
     /// ‖α v‖; absent for an ablation.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -199,7 +200,7 @@ pub struct Layered {
 }
 
 impl Layered {
-    /// What one coordinate makes of the direction, and of the unit in which its length is measured.
+    /// Notes on a coordinate that dominates the direction, or the unit in which its length is measured.
     fn notes(&self, in_rms: bool) -> Vec<String> {
         let mut out = Vec::new();
         if let Some(c) = self.direction_coordinate.filter(Largest::dominates) {
@@ -226,22 +227,22 @@ impl Layered {
     }
 }
 
-/// Mean change of log P a token.
+/// Mean change of log P per token.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Disturbance {
-    /// Nats a token.
+    /// Mean change, in nats per token.
     pub mean: f64,
-    /// 95 % interval.
+    /// Lower end of the 95 % interval.
     pub lo: f64,
-    /// 95 % interval.
+    /// Upper end of the 95 % interval.
     pub hi: f64,
-    /// Root mean square of the same over the random directions.
+    /// Root mean square of the mean change over the random directions.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub random_rms: Option<f64>,
 }
 
 impl Steered {
-    /// What was done, in words.
+    /// Describes the intervention.
     fn done(&self) -> String {
         let layers: Vec<String> = self.layers.iter().map(|l| l.layer.to_string()).collect();
         let place = match &layers[..] {
@@ -257,7 +258,7 @@ impl Steered {
         }
     }
 
-    /// The page.
+    /// Renders the page.
     pub fn page(&self) -> Document {
         let mut rows = Vec::new();
         for o in &self.outcomes {
@@ -322,7 +323,7 @@ impl Steered {
         )
     }
 
-    /// The finding, one sentence an outcome.
+    /// Summary of the results, one sentence per outcome.
     fn finding(&self) -> String {
         let dominated = self.layers.iter().filter_map(|l| {
             let c = l.direction_coordinate.filter(Largest::dominates)?;
@@ -382,7 +383,7 @@ impl Steered {
         )
     }
 
-    /// `steer.json`.
+    /// Contents of `steer.json`.
     pub fn to_json(&self) -> serde_json::Value {
         json!(self)
     }
@@ -402,7 +403,7 @@ mod tests {
         let labels = Labels::Scores(vec![2.0, 1.0, 0.0, 1.0, 0.0]);
         let cs = comparisons(&labels, &prompt, &prompt);
         assert_eq!(cs.len(), 4);
-        // 3 for each pair of prompt 0, 1 for the pair of prompt 1: the mean of prompts is 2.
+        // 3 for each pair of prompt 0, 1 for the pair of prompt 1: the mean over prompts is 2.
         let m = mean(&cs, |c| Some(if c.prompt == 0 { 3.0 } else { 1.0 })).expect("a mean");
         assert_eq!((m.value, m.n, m.blocks), (2.0, 4, 2));
         assert!((m.se - 1.0).abs() < 1e-12);

@@ -1,5 +1,5 @@
-//! What interventions do and how checkpoints differ (sections 8.1, 8.2 and 9.4 of the paper): plain numbers in,
-//! estimates and pages out; nothing here names a model or a file.
+//! Effects of interventions and differences between checkpoints (sections 8.1, 8.2 and 9.4 of the paper): takes plain
+//! numbers and returns estimates and pages; independent of models and files.
 
 pub mod drift;
 pub mod effect;

@@ -1,15 +1,15 @@
-//! Random directions to hold an intervention against: isotropic, and with the covariance of h.
+//! Random control directions for interventions: isotropic, or with the covariance of h.
 //!
-//! In d dimensions an isotropic direction is almost surely outside the few directions that the model uses, so that
-//! it is an easy null. A direction drawn with the within-prompt covariance, u ∝ Xᵀg with g ~ N(0, I), moves h where h
-//! moves of its own accord: the harder null.
+//! In d dimensions an isotropic direction lies almost surely outside the few directions that the model uses, so it is a
+//! weak null. A direction drawn with the within-prompt covariance, u ∝ Xᵀg with g ~ N(0, I), moves h along the
+//! directions in which h itself varies: the stronger null.
 
 use ndarray::ArrayView2;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
 
-/// Which distribution.
+/// Distribution of the random directions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Law {
@@ -20,7 +20,7 @@ pub enum Law {
 }
 
 impl Law {
-    /// In words.
+    /// Description for reports.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Isotropic => "isotropic",
@@ -29,16 +29,16 @@ impl Law {
     }
 }
 
-/// Unit direction number `i` of a seed, `[d]`.
+/// Unit direction `i` of a seed, `[d]`.
 pub fn isotropic(seed: u64, i: usize, d: usize) -> Vec<f64> {
     unit(normals(seed, i, d))
 }
 
-/// Unit direction number `i` of a seed with the covariance of `h [rows, d]` within prompts. The same numbers fall on
-/// the rows at every layer. Zero where h does not vary within prompts.
+/// Unit direction `i` of a seed with the covariance of `h [rows, d]` within prompts. The same random numbers are
+/// assigned to the rows at every layer. Zero if h does not vary within prompts.
 pub fn with_covariance(seed: u64, i: usize, h: ArrayView2<'_, f32>, prompt: &[i32]) -> Vec<f64> {
     let mut weights = normals(seed, i, h.nrows());
-    // Xᵀg for centred X is Hᵀ of the centred g.
+    // Xᵀg for centred X equals Hᵀ times the centred g.
     let mut sums = std::collections::BTreeMap::<i32, (f64, f64)>::new();
     for (g, p) in weights.iter().zip(prompt) {
         let cell = sums.entry(*p).or_default();
@@ -51,7 +51,7 @@ pub fn with_covariance(seed: u64, i: usize, h: ArrayView2<'_, f32>, prompt: &[i3
     for (row, g) in h.rows().into_iter().zip(&weights) {
         u.iter_mut().zip(row).for_each(|(u, v)| *u += g * f64::from(*v));
     }
-    // What is left of sums that cancel is rounding, not a direction.
+    // A residue of sums that cancel is rounding error, not a direction.
     let size = h.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>().sqrt();
     if u.iter().map(|u| u * u).sum::<f64>().sqrt() <= 1e-9 * size {
         return vec![0.0; u.len()];
@@ -89,7 +89,7 @@ mod tests {
 
     #[test]
     fn the_covariance_decides_where_a_direction_points() {
-        // Column 0 varies within prompts, column 1 between them, column 2 hardly.
+        // Column 0 varies within prompts, column 1 between them, column 2 barely.
         let prompt: Vec<i32> = (0..200).map(|r| r / 4).collect();
         let h = Array2::from_shape_fn((200, 3), |(r, j)| match j {
             0 => 5.0 * (r as f32 * 12.9898).sin(),

@@ -35,6 +35,7 @@ mod known_answers;
 mod layers;
 mod limits;
 mod loopback;
+mod machine;
 mod modes;
 mod moments;
 mod mutations;

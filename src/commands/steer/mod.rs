@@ -4,6 +4,7 @@ mod questionnaire;
 
 use super::args::{CaptureArgs, DataArgs, ModelArgs};
 use super::terminal::bars::Bars;
+use super::terminal::out::result;
 use crate::artifact;
 use crate::config::scope::LogprobOf;
 use crate::error::{Diagnostic, Kind, Result};
@@ -128,6 +129,7 @@ pub fn steer(args: SteerArgs) -> Result<()> {
         out: args.out,
     };
     let steered = steer_into(&options, &mut Bars::new(), &mut Bars::new())?;
+    result(&serde_json::json!(steered.to_json()));
     println!("{}", steered.page().to_terminal());
     println!("findings in {}", options.out.join("steer.md").display());
     Ok(())

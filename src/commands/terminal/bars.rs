@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 
 use super::meter::{Length, Meter};
-use super::numbers::{compact, duration};
+use super::numbers::{about, compact};
 use crate::error::{Error, Result};
 use crate::model::hub::Downloads;
 use crate::run::progress::Progress;
@@ -163,7 +163,7 @@ fn bar(step: &str, length: Length) -> ProgressBar {
             ),
         ),
         Length::Count(_, unit) => (None, format!("{{msg}} {{spinner}} {{done}} {unit}, {{elapsed}}")),
-        Length::Seconds(s) => (None, format!("{{msg}} {{spinner}} {{elapsed}} of about {}", duration(s))),
+        Length::Seconds(s) => (None, format!("{{msg}} {{spinner}} {{elapsed}} of {}", about(s))),
         Length::Unknown => (None, "{msg} {spinner} {elapsed}".to_owned()),
     };
     let style = ProgressStyle::with_template(&template).unwrap_or_else(|_| ProgressStyle::default_bar());

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::numbers::{compact, duration};
+use super::numbers::{about, compact, duration};
 
 /// Time between two lines.
 pub const EVERY: Duration = Duration::from_secs(30);
@@ -45,7 +45,7 @@ impl Meter {
                 };
                 format!("{step}: {} {unit}{before}", compact(total as f64))
             }
-            Length::Seconds(s) => format!("{step}: about {}", duration(s)),
+            Length::Seconds(s) => format!("{step}: {}", about(s)),
             Length::Unknown => step.to_owned(),
         };
         let step = step.to_owned();
@@ -94,7 +94,7 @@ impl Meter {
                 format!("{step}: {done} of {} {unit} ({share:.0} %), {left}", compact(total as f64))
             }
             Length::Seconds(s) => {
-                format!("{}: {} of about {}", self.step, duration(so_far), duration(s))
+                format!("{}: {} of {}", self.step, duration(so_far), about(s))
             }
             Length::Unknown => format!("{}: {} so far", self.step, duration(so_far)),
         }

@@ -28,6 +28,11 @@ pub fn duration(seconds: f64) -> String {
     }
 }
 
+/// An estimate of a duration: `less than 1 s`, `about 3 min`.
+pub fn about(seconds: f64) -> String {
+    if seconds < 1.0 { "less than 1 s".to_owned() } else { format!("about {}", duration(seconds)) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -63,5 +68,6 @@ mod tests {
         ] {
             assert_eq!(duration(s), shown, "{s}");
         }
+        assert_eq!((about(0.9), about(180.0)), ("less than 1 s".into(), "about 3 min".into()));
     }
 }

@@ -10,6 +10,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::document::text::reorders;
 
+/// Whether standard output is for a program: it gets one JSON value, and what is for people goes to standard error.
+static JSON: AtomicBool = AtomicBool::new(false);
+
 /// Whether nobody reads standard output any more.
 static CLOSED: AtomicBool = AtomicBool::new(false);
 
@@ -43,12 +46,37 @@ pub fn shown(text: Arguments<'_>) -> String {
     out
 }
 
-/// Prints a line to standard output.
+/// From now on standard output is for a program.
+pub fn give_json() {
+    JSON.store(true, Ordering::Relaxed);
+}
+
+/// Whether standard output is for a program.
+pub fn is_json() -> bool {
+    JSON.load(Ordering::Relaxed)
+}
+
+/// The result of a command, for a program; printed where one was asked for.
+pub fn result(value: &serde_json::Value) {
+    if is_json() {
+        // JSON escapes control characters itself, and marks that turn the direction of writing reorder no parser.
+        write(&serde_json::to_string_pretty(value).unwrap_or_default());
+    }
+}
+
+/// Prints a line for people: to standard output, or to standard error where that is for a program.
 pub fn line(text: Arguments<'_>) {
+    if is_json() {
+        return error_line(text);
+    }
+    write(&shown(text));
+}
+
+/// A line as it is on standard output.
+fn write(text: &str) {
     if CLOSED.load(Ordering::Relaxed) {
         return;
     }
-    let text = shown(text);
     let mut out = io::stdout().lock();
     if let Err(e) = writeln!(out, "{text}").and_then(|()| out.flush()) {
         CLOSED.store(true, Ordering::Relaxed);

@@ -1,5 +1,5 @@
-//! The text of a gzip file: its members one after another, zero bytes between and behind them passed over, as Python's
-//! `gzip` reads them.
+//! The text of a gzip file: its concatenated members; zero bytes between and after them are skipped, as in Python's
+//! `gzip`.
 
 use std::io::{self, BufRead, Read};
 

@@ -1,5 +1,5 @@
-//! Rows of JSON text: one a line, or the elements of one array, which may be a member of an object
-//! (`{"data": […]}`); each is held alone.
+//! Rows of JSON text: one per line, or the elements of one array, which may be a member of an object (`{"data": […]}`);
+//! only one row is in memory at a time.
 
 use std::io::{self, BufRead, Cursor, Read};
 use std::path::Path;
@@ -8,7 +8,7 @@ use super::scan::{filled, pass_over};
 use super::{MAX_ROW, Row, Sink, failed, parse};
 use crate::error::{Diagnostic, Kind, Place, Result};
 
-/// Reads the rows of a text whose first byte that is no white space tells which of the two it is.
+/// Reads the rows of a text; its first non-space byte tells which of the two forms it has.
 pub(super) fn rows(reader: &mut impl BufRead, path: &Path, sink: Sink) -> Result<()> {
     let mut line = 1;
     match skip_space(reader, &mut line).map_err(|e| failed(path, line, e))? {
@@ -26,14 +26,14 @@ pub(super) fn rows(reader: &mut impl BufRead, path: &Path, sink: Sink) -> Result
     }
 }
 
-/// Names of the member that holds the rows of a file that is one object.
+/// Names of the member with the rows, if a file is a single object.
 const WRAPPERS: [&[u8]; 7] = [b"data", b"rows", b"items", b"examples", b"instances", b"train", b"test"];
 
-/// Longest head of an object that is looked through for the member with the rows, in bytes.
+/// Maximum number of bytes of an object's head searched for the member with the rows.
 const MAX_HEAD: usize = 1 << 16;
 
-/// Whether the text is an object with an array of rows among its first members, behind plain ones; the bytes that were
-/// read, up to the array if it is.
+/// Whether the text is an object that has an array of rows among its first members, after scalar ones; also returns the
+/// bytes read, up to the array if there is one.
 fn wrapped(reader: &mut impl BufRead) -> io::Result<(bool, Vec<u8>)> {
     let mut head = Head { reader, read: Vec::new() };
     let found = head.finds_rows()?;
@@ -62,7 +62,7 @@ impl<R: BufRead> Head<'_, R> {
         Ok(next)
     }
 
-    /// The next byte that is no white space, not taken.
+    /// Peeks at the next non-space byte.
     fn after_space(&mut self) -> io::Result<Option<u8>> {
         while self.peek()?.is_some_and(|byte| byte.is_ascii_whitespace()) {
             self.next()?;
@@ -70,7 +70,7 @@ impl<R: BufRead> Head<'_, R> {
         self.peek()
     }
 
-    /// Takes a text in quotation marks; its bytes between them.
+    /// Reads a quoted string; returns the bytes between the quotes.
     fn string(&mut self) -> io::Result<Option<Vec<u8>>> {
         let start = self.read.len() + 1;
         if self.next()? != Some(b'"') {
@@ -168,13 +168,13 @@ fn too_long(read: usize, line: usize) -> Diagnostic {
         .remedy("check that rows are separated by line breaks, or by commas inside one array")
 }
 
-/// Passes over white space; the next byte, not yet consumed, or `None` at the end.
+/// Skips white space; returns the next byte without consuming it, or `None` at the end.
 fn skip_space(reader: &mut impl BufRead, line: &mut usize) -> io::Result<Option<u8>> {
     let count = |passed: &[u8]| *line += passed.iter().filter(|b| **b == b'\n').count();
     pass_over(reader, |byte| byte.is_ascii_whitespace(), count)
 }
 
-/// Where the scan of an array stands: enough to find the commas between its elements.
+/// State of an array scan: enough to find the commas between its elements.
 #[derive(Default)]
 struct Scan {
     depth: usize,
@@ -183,7 +183,7 @@ struct Scan {
 }
 
 impl Scan {
-    /// Takes one byte; true if it ends an element: a comma, or the array's own bracket.
+    /// Consumes one byte; true if it ends an element: a comma, or the array's own closing bracket.
     fn ends(&mut self, byte: u8) -> bool {
         if self.in_string {
             match byte {
@@ -205,8 +205,8 @@ impl Scan {
     }
 }
 
-/// Reads the elements of an array that begins with the next byte; `inside` an object, whose further members are passed
-/// over.
+/// Reads the elements of an array that starts with the next byte; `inside` an object, whose further members are
+/// skipped.
 fn array(reader: &mut impl BufRead, path: &Path, mut line: usize, inside: bool, sink: Sink) -> Result<()> {
     let broken = |what: &str, line: usize| {
         Diagnostic::new(Kind::Malformed, what)
@@ -254,7 +254,7 @@ fn array(reader: &mut impl BufRead, path: &Path, mut line: usize, inside: bool, 
             let mut rest = Vec::new();
             reader.take(MAX_ROW as u64).read_to_end(&mut rest).map_err(|e| failed(path, line, e))?;
             let rest = rest.trim_ascii();
-            // Another member, or the end.
+            // Another member, or the end of the object.
             let rest = rest.strip_prefix(b",").filter(|r| !r.trim_ascii().starts_with(b"}")).unwrap_or(rest);
             let object = [b"{", rest].concat();
             return match serde_json::from_slice::<serde::de::IgnoredAny>(&object) {
@@ -316,7 +316,7 @@ mod tests {
                 "{\n \"version\": \"1]\\\"\", \"n\": -2.5e3,\n \"rows\": [\n{},\n7], \"x\": {\"y\": [1]}}\n",
                 vec![(4, true), (5, false)],
             ),
-            // Rows themselves, one a line.
+            // Rows that are objects themselves, one per line.
             ("{\"a\": 1, \"data\": 2}\n{\"b\": [1]}", vec![(1, true), (2, true)]),
             ("{\"responses\": [1]}\n{}\n", vec![(1, true), (2, true)]),
             ("{}", vec![(1, true)]),

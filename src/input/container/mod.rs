@@ -1,5 +1,5 @@
-//! Files of rows: JSON lines, a JSON array or parquet, told apart by their first bytes, and tables (CSV, TSV), told by
-//! their names; gzip in front of all but parquet.
+//! Data files: JSON lines, a JSON array or parquet, detected by their first bytes, and tables (CSV, TSV), detected by
+//! their names; all but parquet may be gzipped.
 
 mod gzip;
 mod lines;
@@ -9,7 +9,7 @@ mod scan;
 mod table;
 #[cfg(not(feature = "parquet"))]
 mod parquet {
-    //! Stands for the reader of parquet files in a build without it.
+    //! Replacement for the parquet reader in a build without it.
 
     use std::fs::File;
     use std::path::Path;
@@ -37,26 +37,26 @@ use super::embedded::prompts_text;
 use crate::error::{Diagnostic, Error, Excerpt, Kind, Place, Result};
 use crate::json;
 
-/// Endings of the names of data files, without `.gz`.
+/// Extensions of data files, without `.gz`.
 pub(crate) const ENDINGS: [&str; 6] = [".jsonl", ".ndjson", ".json", ".parquet", ".csv", ".tsv"];
 
-/// Longest row that is read, in bytes; a longer one is refused without being held in memory.
+/// Maximum length of a row, in bytes; a longer one is refused without being held in memory.
 pub const MAX_ROW: usize = 64 << 20;
 
-/// A row, or why it is none.
+/// A row, or the reason why it cannot be read.
 pub(super) struct Row {
-    /// The line on which it begins, or the number of the row in a parquet file, counted from 1.
+    /// The line on which the row starts, or the row number in a parquet file, counted from 1.
     pub line: usize,
-    /// What an id can be made of: the line, where each row has its own, otherwise the row's number.
+    /// Number used in generated ids: the line if each row has its own, otherwise the row number.
     pub number: usize,
     /// Keys and values.
     pub content: Result<Map<String, Value>, Diagnostic>,
 }
 
-/// What is done with each row; `Break` ends the reading.
+/// Callback for each row; `Break` stops reading.
 pub(super) type Sink<'a> = &'a mut dyn FnMut(Row) -> Result<ControlFlow<()>>;
 
-/// First bytes of files that look like data and cannot be read.
+/// First bytes of files that look like data but cannot be read.
 const FOREIGN: [(&[u8], &str, &str); 6] = [
     (b"\xff\xfe", "text in UTF-16", "save it as UTF-8"),
     (b"\xfe\xff", "text in UTF-16", "save it as UTF-8"),
@@ -69,8 +69,8 @@ const FOREIGN: [(&[u8], &str, &str); 6] = [
 /// Reads the rows of a file.
 ///
 /// # Errors
-/// What the sink returns; what makes the rest of the file unreadable: a missing file, a damaged
-/// compressed stream, an array that is not closed.
+/// Errors of the sink; errors that make the rest of the file unreadable: a missing file, a damaged compressed stream,
+/// an unclosed array.
 pub(super) fn for_each_row(path: &Path, sink: Sink) -> Result<()> {
     if let Some(embedded) = prompts_text(path) {
         return text(Cursor::new(embedded?), path, sink);
@@ -124,7 +124,7 @@ fn peek(reader: &mut impl Read, most: u64) -> io::Result<Vec<u8>> {
     Ok(head)
 }
 
-/// A failure of reading that ends a file: of the file system, or of the compressed stream in it.
+/// A read error that ends a file, from the file system or the compressed stream.
 fn failed(path: &Path, line: usize, error: io::Error) -> Error {
     match error.kind() {
         io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput => {
@@ -138,7 +138,7 @@ fn failed(path: &Path, line: usize, error: io::Error) -> Error {
     }
 }
 
-/// Parses one row of JSON that begins at a line of the file. The place holds only the line.
+/// Parses one row of JSON that starts at a line of the file. The place contains only the line.
 fn parse(bytes: &[u8], line: usize) -> Result<Map<String, Value>, Diagnostic> {
     let at = |line: usize| Place { line: Some(line), ..Place::default() };
     let text = std::str::from_utf8(bytes).map_err(|e| {
@@ -147,7 +147,7 @@ fn parse(bytes: &[u8], line: usize) -> Result<Map<String, Value>, Diagnostic> {
             .found(format!("byte {:#04x} at byte {} of the row", bytes[e.valid_up_to()], e.valid_up_to() + 1))
             .remedy("save the file as UTF-8")
     })?;
-    // Without the line break, or a row that ends early would be said to be broken on the next line.
+    // Without the line break: otherwise a truncated row would be reported on the next line.
     match json::parse(text.trim_ascii_end()) {
         Ok(Value::Object(row)) => Ok(row),
         Ok(other) => Err(Diagnostic::new(Kind::Malformed, "the row is not a JSON object")

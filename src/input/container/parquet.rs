@@ -15,7 +15,7 @@ use super::super::formats;
 use super::Sink;
 use crate::error::{Diagnostic, Kind, Place, Result};
 
-/// Reads the rows, of each only the columns that some format knows by name, and numbers. A damaged file ends the reading.
+/// Reads the rows, with only numeric columns and those that some format knows by name. A damaged file ends reading.
 pub(super) fn rows(file: File, path: &Path, sink: Sink) -> Result<()> {
     let damaged = |row: usize, found: String| {
         Diagnostic::new(Kind::Malformed, "the parquet file cannot be read")
@@ -23,7 +23,7 @@ pub(super) fn rows(file: File, path: &Path, sink: Sink) -> Result<()> {
             .found(found)
             .remedy("fetch or write the file again, with snappy, gzip, zstd, brotli, lz4 or no compression")
     };
-    // The decoder checks less than its input may break, and panics on what it did not expect.
+    // The decoder does not validate its input fully and panics on unexpected data.
     let opened = guarded(|| {
         let reader = SerializedFileReader::new(file)?;
         let schema = reader.metadata().file_metadata().schema().clone();
@@ -56,7 +56,7 @@ pub(super) fn rows(file: File, path: &Path, sink: Sink) -> Result<()> {
             }
         };
         let mut row = object(row);
-        // Columns nobody reads stand in each row as a mark, so that the formats can remark on them.
+        // Unread columns appear in each row as a marker, so that the formats can warn about them.
         row.extend(ignored.iter().map(|name| (name.clone(), Value::from("not read"))));
         if sink(super::Row { line: number, number, content: Ok(row) })?.is_break() {
             break;
@@ -65,7 +65,7 @@ pub(super) fn rows(file: File, path: &Path, sink: Sink) -> Result<()> {
     Ok(())
 }
 
-/// Whether a column is read: one that some format knows, or one of numbers, which may be labels.
+/// Whether a column is read: one known to some format, or a numeric one, which may be a label.
 fn is_read(field: &Type) -> bool {
     let number = field.is_primitive()
         && field.get_basic_info().repetition() != Repetition::REPEATED
@@ -76,7 +76,7 @@ fn is_read(field: &Type) -> bool {
     number || formats::is_read(field.name())
 }
 
-/// Runs the decoder; a panic of it is an error, and is not printed.
+/// Runs the decoder; a panic becomes an error and is not printed.
 fn guarded<T>(work: impl FnOnce() -> Result<T, ParquetError>) -> Result<T, String> {
     match crate::guard::guarded(work) {
         Ok(done) => done.map_err(|e| e.to_string()),
@@ -89,7 +89,7 @@ fn object(row: Row) -> Map<String, Value> {
 }
 
 fn value(field: Field) -> Value {
-    // NaN and infinity have no JSON number; as texts they are refused where a number is needed.
+    // NaN and infinity have no JSON number; as strings they are refused where a number is needed.
     let float = |x: f64| Number::from_f64(x).map_or_else(|| Value::String(x.to_string()), Value::Number);
     match field {
         Field::Null => Value::Null,
@@ -106,7 +106,7 @@ fn value(field: Field) -> Value {
         Field::Float(x) => float(x.into()),
         Field::Double(x) => float(x),
         Field::Str(x) => Value::String(x),
-        // A text column without the mark that says so, as old writers leave it.
+        // A text column without the UTF-8 annotation, as older writers produce.
         Field::Bytes(x) => String::from_utf8(x.data().to_vec())
             .map_or_else(|_| unusable("bytes that are not UTF-8"), Value::String),
         Field::Group(row) => Value::Object(object(row)),
@@ -131,8 +131,8 @@ fn value(field: Field) -> Value {
     }
 }
 
-/// Stands for what is neither text nor number: no field takes an object of this kind, so that it is
-/// refused where it is needed and shown.
+/// Placeholder for a value that is neither text nor number: no field accepts this object, so it is refused and shown
+/// where such a field is needed.
 fn unusable(what: &str) -> Value {
     Map::from_iter([("unusable".to_owned(), Value::from(what))]).into()
 }

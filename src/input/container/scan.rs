@@ -1,8 +1,8 @@
-//! Bytes of a reader: the next ones, and those that are passed over.
+//! Buffered reading helpers: peeks at bytes and skips them.
 
 use std::io::{self, BufRead, ErrorKind};
 
-/// The bytes that are at hand, none at the end; a call that a signal interrupted is made again.
+/// The buffered bytes, empty at the end; retries calls interrupted by a signal.
 pub(super) fn filled(reader: &mut impl BufRead) -> io::Result<&[u8]> {
     while let Err(error) = reader.fill_buf() {
         if error.kind() != ErrorKind::Interrupted {
@@ -12,7 +12,8 @@ pub(super) fn filled(reader: &mut impl BufRead) -> io::Result<&[u8]> {
     reader.fill_buf()
 }
 
-/// Passes over bytes of a kind, of which `seen` is told; the next byte of another, not taken, or `None` at the end.
+/// Skips bytes of a kind and passes them to `seen`; returns the next other byte without consuming it, or `None` at the
+/// end.
 pub(super) fn pass_over(
     reader: &mut impl BufRead,
     is: impl Fn(u8) -> bool,

@@ -1,4 +1,4 @@
-//! Rows of a table in text: CSV and TSV, with the names of the columns in the first line.
+//! Rows of a text table: CSV and TSV, with column names in the first line.
 
 use std::io::Read;
 use std::path::Path;
@@ -10,8 +10,7 @@ use super::{MAX_ROW, Row, Sink};
 use crate::error::{Diagnostic, Error, Excerpt, Kind, Place, Result};
 use crate::json;
 
-/// Columns that some format reads as numbers; the others that it knows by name stay texts, even where they look like
-/// numbers.
+/// Columns that some format reads as numbers; other columns known by name stay text, even if they look like numbers.
 const NUMBERS: [&str; 6] = [
     "labels",
     "overall_preference",
@@ -21,7 +20,7 @@ const NUMBERS: [&str; 6] = [
     "better_response_id",
 ];
 
-/// The character between the cells of a table, by the file's name; `None` for other files.
+/// The cell delimiter, by file name; `None` for other files.
 pub(super) fn delimiter(path: &Path) -> Option<u8> {
     let name = path.file_name()?.to_string_lossy().to_lowercase();
     let name = name.strip_suffix(".gz").unwrap_or(&name);
@@ -91,8 +90,8 @@ fn row(names: &[String], record: &csv::StringRecord, line: usize) -> Result<Map<
     Ok(cells.map(|(name, cell)| (name.clone(), value(name, cell))).collect())
 }
 
-/// A cell: lists and objects in any column are written as JSON; numbers, and true and false, are told by their looks
-/// where a column is not one of texts.
+/// Converts a cell: lists and objects in any column are JSON; numbers and booleans are recognised by their form unless
+/// the column is a text column.
 fn value(name: &str, cell: &str) -> Value {
     let trimmed = cell.trim();
     let is_nested = trimmed.starts_with("[{")

@@ -1,4 +1,4 @@
-//! Several responses with ratings, as in UltraFeedback: `completions`, each `{"response"}` with numbers beside it.
+//! Several rated responses, as in UltraFeedback: `completions`, each `{"response"}` with numeric ratings.
 
 use serde_json::{Map, Value};
 
@@ -8,7 +8,7 @@ use super::{Context, Draft, question};
 use crate::error::Diagnostic;
 use crate::input::item::Response;
 
-/// Whether the row asks something and has a list of completions that are objects with a `response`.
+/// Whether the row has a prompt and a list of completions that are objects with a `response`.
 pub(super) fn is(row: &Map<String, Value>) -> bool {
     let first = get(row, "completions").and_then(|c| c.as_array()?.first()?.as_object());
     question::is_asked(row) && first.is_some_and(|c| c.contains_key("response"))

@@ -8,7 +8,7 @@ use super::{Context, Draft, pairs};
 use crate::error::Diagnostic;
 use crate::input::item::Prompt;
 
-/// Name of the preference where the user gives none.
+/// Default name of the preference.
 const VALUE: &str = "matching";
 
 pub(super) fn read(row: &Map<String, Value>, context: &mut Context) -> Result<Draft, Diagnostic> {

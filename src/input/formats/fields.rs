@@ -1,10 +1,10 @@
-//! Fields of a row: taken by name, checked for their type.
+//! Fields of a row, accessed by name and checked for their type.
 
 use serde_json::{Map, Value};
 
 use crate::error::{Diagnostic, Excerpt, Kind};
 
-/// Whether a key is there and not null.
+/// Whether a key is present and not null.
 pub(super) fn has(row: &Map<String, Value>, key: &str) -> bool {
     get(row, key).is_some()
 }
@@ -14,7 +14,7 @@ pub(super) fn get<'r>(row: &'r Map<String, Value>, key: &str) -> Option<&'r Valu
     row.get(key).filter(|v| !v.is_null())
 }
 
-/// A text that has to be there.
+/// A required text.
 pub(super) fn text<'r>(row: &'r Map<String, Value>, key: &str) -> Result<&'r str, Diagnostic> {
     match get(row, key) {
         Some(Value::String(text)) => Ok(text),
@@ -23,7 +23,7 @@ pub(super) fn text<'r>(row: &'r Map<String, Value>, key: &str) -> Result<&'r str
     }
 }
 
-/// A list that has to be there.
+/// A required list.
 pub(super) fn list<'r>(row: &'r Map<String, Value>, key: &str) -> Result<&'r [Value], Diagnostic> {
     match get(row, key) {
         Some(Value::Array(list)) => Ok(list),
@@ -46,12 +46,12 @@ pub(super) fn label(key: &str, value: &Value) -> Result<f64, Diagnostic> {
     }
 }
 
-/// Whether a text is the name that JSON of Python's, or a parquet file, has for what is no number.
+/// Whether a text is a name for NaN or infinity in Python's JSON or in a parquet file.
 pub(super) fn is_no_number(text: &str) -> bool {
     matches!(text, "NaN" | "Infinity" | "-Infinity" | "inf" | "-inf")
 }
 
-/// A value that is no list but a table of lists of equal length, as columns of records are stored: its records.
+/// The records of a table of equally long lists, as columns of records are stored; `None` for any other value.
 pub(super) fn records(value: &Value) -> Option<Vec<Value>> {
     let columns = value.as_object()?;
     let length = columns.values().next()?.as_array()?.len();
@@ -64,7 +64,7 @@ pub(super) fn records(value: &Value) -> Option<Vec<Value>> {
     Some((0..length).map(record).collect())
 }
 
-/// Refuses a field for its type.
+/// Error for a field of the wrong type.
 pub(super) fn wrong_type(key: &str, expected: &str, found: &Value) -> Diagnostic {
     Diagnostic::new(Kind::Invalid, format!("`{key}` has the wrong type")).expected(expected).found(format!(
         "{}: {}",
@@ -73,20 +73,20 @@ pub(super) fn wrong_type(key: &str, expected: &str, found: &Value) -> Diagnostic
     ))
 }
 
-/// Refuses an object for a field it lacks.
+/// Error for a missing field.
 pub(super) fn missing(key: &str, row: &Map<String, Value>) -> Diagnostic {
     Diagnostic::new(Kind::Missing, format!("no `{key}`"))
         .expected(format!("a field `{key}`"))
         .found(if row.is_empty() { "an empty object".to_owned() } else { format!("the keys {}", keys(row)) })
 }
 
-/// The same, with the name of the field that the fault is inside of.
+/// Prefixes a diagnostic with the name of the field in which the error occurs.
 pub(super) fn inside(here: &str, mut diagnostic: Diagnostic) -> Diagnostic {
     diagnostic.what = format!("{} in `{here}`", diagnostic.what);
     diagnostic
 }
 
-/// The keys of an object, for people.
+/// The keys of an object, formatted for messages.
 pub(super) fn keys(row: &Map<String, Value>) -> String {
     let names: Vec<_> = row.keys().map(|key| format!("`{key}`")).collect();
     if names.is_empty() { "of an empty object".to_owned() } else { names.join(", ") }

@@ -1,4 +1,4 @@
-//! Lists of messages: `{"role", "content"}`, or `{"from", "value"}` as ShareGPT has them.
+//! Lists of messages: `{"role", "content"}`, or `{"from", "value"}` as in ShareGPT.
 
 use serde_json::{Map, Value};
 
@@ -6,8 +6,8 @@ use super::fields::{get, inside, keys, missing, records, text, wrong_type};
 use crate::error::{Diagnostic, Kind};
 use crate::input::item::{Message, Role};
 
-/// Reads a list of messages, one message, or the table of them that `datasets` stores for a sequence of records.
-/// A value that is neither is `None`.
+/// Reads a list of messages, a single message, or the table that `datasets` stores for a sequence of records. `None`
+/// for any other value.
 pub(super) fn of(key: &str, value: &Value) -> Result<Option<Vec<Message>>, Diagnostic> {
     let list = match value {
         Value::Array(list) => list.clone(),
@@ -21,7 +21,7 @@ pub(super) fn of(key: &str, value: &Value) -> Result<Option<Vec<Message>>, Diagn
         .map(Some)
 }
 
-/// The messages of a key that has to hold them.
+/// The messages of a required key.
 pub(super) fn required(
     row: &Map<String, Value>,
     key: &str,
@@ -31,8 +31,8 @@ pub(super) fn required(
     of(key, value)?.ok_or_else(|| wrong_type(key, expected, value))
 }
 
-/// Two conversations that have to agree up to the assistant's last message: what stands before it, and what it is in
-/// each.
+/// Splits two conversations that must agree up to the assistant's last message: the shared part, and the last message
+/// of each.
 pub(super) fn answers<'m>(
     (a, first): (&str, &'m [Message]),
     (b, second): (&str, &'m [Message]),
@@ -68,7 +68,7 @@ fn message(here: &str, value: &Value) -> Result<Message, Diagnostic> {
     let content = match get(message, what) {
         Some(Value::String(content)) => content.clone(),
         Some(Value::Array(list)) => parts(here, list)?,
-        // A message that only calls tools says nothing.
+        // A message with only tool calls has no text.
         None if message.contains_key("tool_calls") => String::new(),
         None => return Err(inside(here, missing(what, message))),
         Some(other) => return Err(inside(here, wrong_type(what, "a text, or a list of parts", other))),
@@ -77,7 +77,7 @@ fn message(here: &str, value: &Value) -> Result<Message, Diagnostic> {
     Ok(Message { role, content, extra: others.map(|(key, value)| (key.clone(), value.clone())).collect() })
 }
 
-/// The text of a content in parts, a line break between them.
+/// The text of a content given in parts, joined by line breaks.
 fn parts(here: &str, list: &[Value]) -> Result<String, Diagnostic> {
     let part = |value: &Value| match value {
         Value::String(text) => Ok(text.clone()),
@@ -114,7 +114,7 @@ pub(super) fn check_prompt(key: &str, messages: &[Message]) -> Result<(), Diagno
     }
 }
 
-/// The assistant's last message, and what stands before it.
+/// The assistant's last message, and the messages before it.
 pub(super) fn answer<'m>(key: &str, messages: &'m [Message]) -> Result<(&'m [Message], &'m str), Diagnostic> {
     match messages.split_last() {
         Some((last, head)) if last.role == Role::Assistant => Ok((head, &last.content)),
@@ -130,7 +130,7 @@ pub(super) fn answer<'m>(key: &str, messages: &'m [Message]) -> Result<(&'m [Mes
     }
 }
 
-/// Whether a value is a list of messages that ends with the assistant's, for telling formats apart.
+/// Whether a value is a list of messages that ends with the assistant's; used to tell formats apart.
 pub(super) fn ends_with_assistant(value: &Value) -> bool {
     let last = match value {
         Value::Array(list) => list.last().cloned(),

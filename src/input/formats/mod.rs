@@ -1,4 +1,4 @@
-//! Formats of items, one file each: which rows are of the format, and what they say.
+//! Data formats, one file each: detects the rows of a format and extracts their contents.
 
 mod completions;
 mod evals;
@@ -22,39 +22,39 @@ use super::name::nearest;
 use crate::error::{Diagnostic, Kind, Place};
 use fields::{has, keys};
 
-/// What a row says, before what all formats have in common is checked.
+/// Contents of a row, before the checks common to all formats.
 pub(super) struct Draft {
     pub prompt: Prompt,
     pub responses: Vec<Response>,
     pub preferences: Vec<Preference>,
     pub group: Option<String>,
-    /// Whether rows of the same prompt are one item: the format has one response a row.
+    /// Whether rows with the same prompt form one item: the format has one response per row.
     pub joins: bool,
 }
 
-/// What a format's reader is told beside the row.
+/// Context passed to a format's reader with each row.
 pub(super) struct Context<'a> {
-    /// Name of the value where the format does not say it.
+    /// Name of the value if the format does not specify one.
     pub value_name: Option<&'a str>,
-    /// Remarks for the user.
+    /// Warnings for the user.
     pub notes: &'a mut Notes,
-    /// Where the row stands.
+    /// Location of the row.
     pub place: &'a Place,
 }
 
-/// A format: what it is, how to tell it, and how to read it.
+/// A format: description, detection and reader.
 pub struct Format {
-    /// What the rows are.
+    /// Description of the rows.
     pub about: &'static str,
-    /// A row of it, as it stands in a file.
+    /// An example row, as in a file.
     pub example: &'static str,
-    /// The keys that only it has.
+    /// Keys that identify the format.
     keys: &'static [&'static str],
     is: fn(&Map<String, Value>) -> bool,
     read: fn(&Map<String, Value>, &mut Context) -> Result<Draft, Diagnostic>,
 }
 
-/// The formats, in the order in which they are tried.
+/// The formats, in the order of detection.
 pub const FORMATS: [Format; 9] = [
     Format {
         about: "a prompt (text, or `messages`) with labelled responses, or with `preferences` between them",
@@ -143,7 +143,7 @@ fn read_keys() -> impl Iterator<Item = &'static str> {
     own.copied().chain(question::keys()).chain(["id"])
 }
 
-/// The id that a row gives itself, if it does: a text or a whole number.
+/// The row's own id, if it has one: a text or an integer.
 pub(super) fn own_id(row: &Map<String, Value>) -> Option<String> {
     match row.get("id") {
         Some(Value::String(id)) if !id.is_empty() => Some(id.clone()),
@@ -152,7 +152,7 @@ pub(super) fn own_id(row: &Map<String, Value>) -> Option<String> {
     }
 }
 
-/// The prompt of a row of any format; one without responses is given by `prompt`, `messages` or one of their like.
+/// The prompt of a row of any format; in rows without responses it is in `prompt`, `messages` or a similar key.
 pub(super) fn prompt(row: &Map<String, Value>, context: &mut Context) -> Result<Prompt, Diagnostic> {
     if FORMATS.iter().any(|format| (format.is)(row)) || !question::is_asked(row) {
         return Ok(read(row, context)?.prompt);
@@ -160,7 +160,7 @@ pub(super) fn prompt(row: &Map<String, Value>, context: &mut Context) -> Result<
     question::read(row)
 }
 
-/// Reads a row by the first format whose keys it has. Nulls are absent.
+/// Reads a row with the first format whose keys it has. Nulls are absent.
 pub(super) fn read(row: &Map<String, Value>, context: &mut Context) -> Result<Draft, Diagnostic> {
     if let Some(format) = FORMATS.iter().find(|format| (format.is)(row)) {
         return (format.read)(row, context);

@@ -63,7 +63,7 @@ fn response(number: usize, value: &Value, context: &mut Context) -> Result<Respo
             match get(object, "values") {
                 None => {}
                 Some(Value::Object(labels)) => {
-                    // A null label is no label: tables write absent cells so.
+                    // A null label is absent: tables write absent cells as null.
                     for (name, given) in labels.iter().filter(|(_, label)| !label.is_null()) {
                         values.insert(name.clone(), label(&format!("{here}.values.{name}"), given)?);
                     }
@@ -101,7 +101,7 @@ fn preference(number: usize, value: &Value, context: &mut Context) -> Result<Pre
     })
 }
 
-/// Remarks on keys that nobody reads: a label under a misspelled key would be lost in silence.
+/// Warns about unknown keys: a label under a misspelled key would otherwise be lost silently.
 fn remark(object: &Map<String, Value>, known: &[&str], owner: &str, context: &mut Context) {
     for key in object.keys().filter(|key| !known.contains(&key.as_str())) {
         let hint = match nearest(key, known.iter().copied()) {

@@ -1,13 +1,13 @@
-//! Remarks of one kind, counted instead of repeated.
+//! Warnings, counted by kind instead of repeated.
 
 use std::collections::BTreeMap;
 
 use crate::error::{Excerpt, Place};
 
-/// Most remarks of different kinds that are kept, so that a file of random keys cannot fill the memory.
+/// Maximum number of distinct warnings kept, so that a file with random keys cannot fill the memory.
 const MOST: usize = 100;
 
-/// Remarks for the user.
+/// Collected warnings for the user.
 #[derive(Debug, Default)]
 pub(in super::super) struct Notes {
     counted: BTreeMap<String, (usize, Place)>,
@@ -15,7 +15,7 @@ pub(in super::super) struct Notes {
 }
 
 impl Notes {
-    /// Adds one; `what` goes on the clause "N rows …".
+    /// Adds a warning; `what` continues the clause "N rows …".
     pub fn add(&mut self, what: String, place: &Place) {
         if let Some((count, _)) = self.counted.get_mut(&what) {
             *count += 1;
@@ -26,7 +26,7 @@ impl Notes {
         }
     }
 
-    /// One sentence a kind, with the number of rows and the first of them.
+    /// One sentence per kind, with the number of rows and the first of them.
     pub fn sentences(self) -> Vec<String> {
         let mut all: Vec<_> = self
             .counted

@@ -1,5 +1,5 @@
-//! A chosen and a rejected response: `{"chosen", "rejected"}` as whole conversations (transcripts as in
-//! HH-RLHF, or message lists), or beside a prompt; or two texts that begin alike.
+//! A chosen and a rejected response: `{"chosen", "rejected"}` as whole conversations (transcripts as in HH-RLHF, or
+//! message lists), or together with a prompt; or two texts with a common beginning.
 
 use serde_json::{Map, Value};
 
@@ -8,7 +8,7 @@ use super::{Context, Draft, messages, question, transcript};
 use crate::error::{Diagnostic, Kind};
 use crate::input::item::{Message, Preference, Prompt, Response, Role};
 
-/// Name of the preference where the user gives none.
+/// Default name of the preference.
 pub(super) const NAME: &str = "preferred";
 
 pub(super) fn read(row: &Map<String, Value>, context: &mut Context) -> Result<Draft, Diagnostic> {
@@ -55,7 +55,7 @@ fn of_texts(
     let Some(messages) = transcript::head_messages(&prompt) else {
         return Ok((Prompt::Text(prompt), chosen.to_owned(), rejected.to_owned()));
     };
-    // Some publish the head of the transcript beside the whole transcripts.
+    // Some data sets also publish the head of the transcript beside the whole transcripts.
     if chosen.starts_with(prompt.as_str()) && rejected.starts_with(prompt.as_str()) {
         let split = transcript::split(chosen, rejected)?;
         remark(&split, context);
@@ -66,8 +66,8 @@ fn of_texts(
     Ok((Prompt::Transcript { text, messages }, chosen.to_owned(), rejected.to_owned()))
 }
 
-/// Two texts without a prompt: what both begin with is the prompt, without the space before the response, as TRL's
-/// `extract_prompt` takes it.
+/// Splits two texts without a prompt: their common prefix is the prompt, without the space before the response, as in
+/// TRL's `extract_prompt`.
 fn common_prefix(
     row: &Map<String, Value>,
     chosen: &str,
@@ -99,7 +99,7 @@ fn common_prefix(
     Ok((Prompt::Text(head.to_owned()), chosen[head.len()..].to_owned(), rejected[head.len()..].to_owned()))
 }
 
-/// Remarks on responses that are more than one turn: what is measured of them is not one answer.
+/// Warns about responses of more than one turn: measurements of them do not describe a single answer.
 fn remark(split: &transcript::Split, context: &mut Context) {
     let whose = if split.human_turns { "the human and the assistant" } else { "the assistant" };
     if split.several_turns {
@@ -117,7 +117,7 @@ fn of_messages(
 ) -> Result<Parts, Diagnostic> {
     let (head, better, worse) = messages::answers(("chosen", chosen), ("rejected", rejected))?;
     let key = question::key_of(row).unwrap_or("chosen");
-    // `messages` beside whole conversations repeats one of them.
+    // `messages` beside whole conversations duplicates one of them.
     let repeats = key == "messages" && !head.is_empty();
     let given = if has(row, key) && key != "chosen" && !repeats {
         Some(question::read(row)?.messages())
@@ -126,7 +126,7 @@ fn of_messages(
     };
     let prompt = match given {
         Some(prompt) if head.is_empty() => prompt,
-        // Where the conversation is longer than the prompt, the prompt has to be its end.
+        // If the conversation is longer than the prompt, it must end with the prompt.
         Some(prompt) if !head.ends_with(&prompt) => {
             return Err(Diagnostic::new(
                 Kind::Invalid,

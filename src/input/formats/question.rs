@@ -1,4 +1,4 @@
-//! What the model is asked, under the names that published data have for it.
+//! The prompt of a row, under the key names used in published data.
 
 use serde_json::{Map, Value};
 
@@ -13,7 +13,7 @@ const CONVERSATIONS: [&str; 4] = ["messages", "conversations", "conversation", "
 /// Keys that hold a text, or a list of messages.
 const TEXTS: [&str; 4] = ["prompt", "question", "instruction", "query"];
 
-/// Keys that are read with it.
+/// Additional keys that are part of the prompt.
 const BESIDE: [&str; 4] = ["input", "system", "system_prompt", "history"];
 
 /// All of these keys.
@@ -21,28 +21,28 @@ pub(super) fn keys() -> impl Iterator<Item = &'static str> {
     TEXTS.into_iter().chain(CONVERSATIONS).chain(BESIDE)
 }
 
-/// Whether the row asks something.
+/// Whether the row has a prompt.
 pub(super) fn is_asked(row: &Map<String, Value>) -> bool {
     key_of(row).is_some()
 }
 
-/// The key that holds the prompt, the first of them where there are several.
+/// The key of the prompt; the first one if there are several.
 pub(super) fn key_of(row: &Map<String, Value>) -> Option<&'static str> {
     let is_list = |key: &str| matches!(get(row, key), Some(Value::Array(_) | Value::Object(_)));
     TEXTS.iter().find(|key| has(row, key)).or_else(|| CONVERSATIONS.iter().find(|key| is_list(key))).copied()
 }
 
-/// The prompt of a row: `prompt`, `question`, `instruction` (with `input` below it) or `query`, a text or a list of
-/// messages; or a conversation. `system` stands before it, `history` (pairs of question and answer) between.
+/// The prompt of a row: `prompt`, `question`, `instruction` (followed by `input`) or `query`, a text or a list of
+/// messages; or a conversation. `system` comes first, then `history` (pairs of question and answer).
 ///
 /// # Errors
-/// None of these; one of another type; a conversation that does not end with the user.
+/// No prompt; one of the wrong type; a conversation that does not end with the user.
 pub(super) fn read(row: &Map<String, Value>) -> Result<Prompt, Diagnostic> {
     let Some(key) = key_of(row) else { return Err(missing("prompt", row)) };
     let Some(Value::String(asked)) = get(row, key) else {
         return conversation(key, row, messages::required(row, key, "a text or a list of messages")?);
     };
-    // Alpaca's rows have what the instruction is about apart from it.
+    // Alpaca's rows keep the instruction's input in a separate key.
     let asked = match get(row, "input") {
         Some(Value::String(input)) if key == "instruction" && !input.is_empty() => {
             format!("{asked}\n{input}")
@@ -58,7 +58,7 @@ pub(super) fn read(row: &Map<String, Value>) -> Result<Prompt, Diagnostic> {
     conversation(key, row, messages)
 }
 
-/// A conversation with the row's system message before it.
+/// A conversation preceded by the row's system message.
 pub(super) fn conversation(
     key: &str,
     row: &Map<String, Value>,
@@ -71,7 +71,7 @@ pub(super) fn conversation(
     Ok(Prompt::Messages(messages))
 }
 
-/// The row's own system message; an empty one is none.
+/// The row's own system message; an empty one counts as absent.
 pub(super) fn system(row: &Map<String, Value>) -> Result<Option<&str>, Diagnostic> {
     let key = if has(row, "system") { "system" } else { "system_prompt" };
     if !has(row, key) {

@@ -33,7 +33,7 @@ pub(super) fn read(row: &Map<String, Value>, context: &mut Context) -> Result<Dr
             Some(id) => match id.as_i64() {
                 Some(0) => preferences.push(Preference { value: value.to_owned(), better: 0, worse: 1 }),
                 Some(1) => preferences.push(Preference { value: value.to_owned(), better: 1, worse: 0 }),
-                // −1 stands for "neither".
+                // −1 means "neither".
                 Some(-1) => {
                     context.notes.add(format!("without a preference in `{key}` (−1)"), context.place);
                 }

@@ -1,5 +1,5 @@
-//! One response a row, with its scores as numbers beside it: HelpSteer2's rows, TRL's unpaired preferences, tables.
-//! Rows of the same prompt become one item.
+//! One response per row, with its scores as numbers beside it: HelpSteer2's rows, TRL's unpaired preferences, tables.
+//! Rows with the same prompt become one item.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,7 @@ use crate::input::name::check_name;
 /// Keys that hold the response.
 pub(super) const RESPONSES: [&str; 4] = ["response", "completion", "output", "answer"];
 
-/// Whether the row asks something and has one response to it.
+/// Whether the row has a prompt and one response.
 pub(super) fn is(row: &Map<String, Value>) -> bool {
     question::key_of(row).is_some_and(|key| {
         RESPONSES.iter().any(|response| is_response(row, response))
@@ -22,7 +22,7 @@ pub(super) fn is(row: &Map<String, Value>) -> bool {
     })
 }
 
-/// Whether a key holds a text or a list of messages; a list of anything else may be `responses` misspelled.
+/// Whether a key contains a text or a list of messages; any other list may be a misspelled `responses`.
 fn is_response(row: &Map<String, Value>, key: &str) -> bool {
     match get(row, key) {
         Some(Value::Array(list)) => list.first().is_some_and(Value::is_object),
@@ -42,7 +42,7 @@ pub(super) fn read(row: &Map<String, Value>, context: &mut Context) -> Result<Dr
             context.place,
         );
     }
-    // A single label is the value that the user may name.
+    // A single label is the value that the user may rename.
     if let (Some(name), 1) = (context.value_name, values.len()) {
         values = values.into_values().map(|x| (name.to_owned(), x)).collect();
     }
@@ -62,8 +62,8 @@ pub(super) fn read(row: &Map<String, Value>, context: &mut Context) -> Result<Dr
     })
 }
 
-/// The numbers of an object that label its response, by name, and the names that no value can have; `here` stands before
-/// the names in errors.
+/// The numeric labels of a response by name, and the names that are not valid for a value; `here` is a prefix of the
+/// names in errors.
 pub(super) fn labels<'o>(
     object: &'o Map<String, Value>,
     here: &str,
@@ -78,8 +78,8 @@ pub(super) fn labels<'o>(
     Ok((values, unusable))
 }
 
-/// Whether a column of a row with one response labels it: a number, or true or false, that does not count or name
-/// something else. What is asked and answered is none, whatever it looks like.
+/// Whether a column of a row with one response is a label: a number or boolean other than counts, identifiers and
+/// similar metadata. Prompt and response columns are never labels.
 fn is_label(key: &str, value: &Value) -> bool {
     const OTHERS: [&str; 13] = [
         "id",
@@ -110,7 +110,7 @@ fn is_label(key: &str, value: &Value) -> bool {
         && !ENDINGS.iter().any(|ending| name.ends_with(ending))
 }
 
-/// A text, or a list of messages that is the assistant's one.
+/// A text, or a list with a single message from the assistant.
 fn response(key: &str, row: &Map<String, Value>) -> Result<String, Diagnostic> {
     if let Some(Value::String(text)) = get(row, key) {
         return Ok(text.clone());

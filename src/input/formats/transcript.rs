@@ -1,5 +1,5 @@
-//! Transcripts as in HH-RLHF: `\n\nHuman: …\n\nAssistant: …`, split into prompt and responses so that the
-//! parts put together are the transcript, byte for byte.
+//! Transcripts as in HH-RLHF: `\n\nHuman: …\n\nAssistant: …`, split into prompt and responses that concatenate to the
+//! transcript, byte for byte.
 
 use crate::error::{Diagnostic, Kind};
 use crate::input::item::{Message, Prompt, Role};
@@ -15,8 +15,7 @@ struct Turn {
     end: usize,
 }
 
-/// The turns of a transcript. Its first marker may lack the line breaks; what stands before it belongs to
-/// no turn.
+/// The turns of a transcript. Its first marker may lack the line breaks; text before it belongs to no turn.
 fn turns(transcript: &str) -> Vec<Turn> {
     let mut turns: Vec<Turn> = Vec::new();
     let mut begin = |role, start, text| {
@@ -40,7 +39,7 @@ fn turns(transcript: &str) -> Vec<Turn> {
     turns
 }
 
-/// Whether a text has a turn of a transcript.
+/// Whether a text contains a turn marker.
 pub(super) fn is_one(text: &str) -> bool {
     !turns(text).is_empty()
 }
@@ -51,19 +50,19 @@ pub(super) struct Split {
     pub prompt: Prompt,
     pub chosen: String,
     pub rejected: String,
-    /// Whether a response has further turns of the assistant inside.
+    /// Whether a response contains further assistant turns.
     pub several_turns: bool,
-    /// Whether a response has turns of the human inside.
+    /// Whether a response contains human turns.
     pub human_turns: bool,
 }
 
-/// Splits two transcripts at the last `\n\nAssistant:` up to which they agree. White space that both have
-/// after it belongs to the prompt. Transcripts that part before their last turn have responses of several
-/// turns, the human's among them: the split says so, for the reader to be told.
+/// Splits two transcripts at the last `\n\nAssistant:` up to which they agree. White space after it that both share
+/// belongs to the prompt. Transcripts that diverge before their last turn have responses of several turns, including
+/// human ones; the result flags this, so that the user can be warned.
 ///
 /// # Errors
-/// A text that is no transcript or ends with the human's turn; transcripts that part before the assistant
-/// has said anything.
+/// A text that is not a transcript or ends with the human's turn; transcripts that diverge before the assistant's first
+/// turn.
 pub(super) fn split(chosen: &str, rejected: &str) -> Result<Split, Diagnostic> {
     let (a, b) = (turns(chosen), turns(rejected));
     for (key, turns) in [("chosen", &a), ("rejected", &b)] {
@@ -80,10 +79,10 @@ pub(super) fn split(chosen: &str, rejected: &str) -> Result<Split, Diagnostic> {
         }
     }
     let same = |x: &Turn, y: &Turn| x.start == y.start && chosen[x.start..x.end] == rejected[y.start..y.end];
-    // The head before the first turn counts, too: without it no turn starts at the same byte.
+    // The head before the first turn must agree, too: otherwise no turn starts at the same byte.
     let heads_agree = chosen[..a[0].start] == rejected[..b[0].start];
     let agree = if heads_agree { a.iter().zip(&b).take_while(|(x, y)| same(x, y)).count() } else { 0 };
-    // Each response has to keep a turn of its own.
+    // Each response must keep a turn of its own.
     let most = agree.min(a.len() - 1).min(b.len() - 1);
     let speaks = |turns: &[Turn], at: usize| turns[at].role == Role::Assistant;
     let at = (0..=most).rev().find(|at| speaks(&a, *at) && speaks(&b, *at)).filter(|_| heads_agree);
@@ -107,8 +106,8 @@ pub(super) fn split(chosen: &str, rejected: &str) -> Result<Split, Diagnostic> {
     })
 }
 
-/// The conversation of a text that is the head of a transcript: it begins with a turn and ends with
-/// `Assistant:` and white space.
+/// The conversation of a text that is the head of a transcript: it starts with a turn and ends with `Assistant:` and
+/// white space.
 pub(super) fn head_messages(text: &str) -> Option<Vec<Message>> {
     let turns = turns(text);
     let (first, last) = (turns.first()?, turns.last()?);
@@ -116,7 +115,7 @@ pub(super) fn head_messages(text: &str) -> Option<Vec<Message>> {
     is_head.then(|| messages(text, 0, &turns[..turns.len() - 1]))
 }
 
-/// The leading white space that two texts have in common, and the texts without it.
+/// The leading white space common to two texts, and the texts without it.
 pub(super) fn common_space<'t>(a: &'t str, b: &'t str) -> (&'t str, &'t str, &'t str) {
     let length: usize = a
         .chars()
@@ -171,11 +170,11 @@ mod tests {
         let split = split_of("\n\nHuman: q\n\nAssistant: a\n\nAssistant: b", "\n\nHuman: q\n\nAssistant: c");
         assert_eq!((split.chosen.as_str(), split.rejected.as_str()), ("a\n\nAssistant: b", "c"));
         assert!(split.several_turns);
-        // One transcript goes on where the other ends.
+        // One transcript continues where the other ends.
         let split = split_of("\n\nHuman: q\n\nAssistant: a", "\n\nHuman: q\n\nAssistant: a\n\nAssistant: b");
         assert_eq!((split.chosen.as_str(), split.rejected.as_str()), ("a", "a\n\nAssistant: b"));
         assert!(!split.human_turns);
-        // They part at the assistant's first turn, or at the human's second.
+        // They diverge at the assistant's first turn, or at the human's second.
         for (better, worse) in [
             ("a\n\nHuman: r\n\nAssistant: b", "b"),
             ("a\n\nHuman: r\n\nAssistant: b", "a\n\nHuman: s\n\nAssistant: b"),

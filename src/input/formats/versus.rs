@@ -1,5 +1,5 @@
-//! Two responses under numbered or lettered names, and a column that says which is better: SHP, HelpSteer3, the
-//! arena's battles.
+//! Two responses with numbered or lettered keys, and a column that says which is better: SHP, HelpSteer3, the arena's
+//! battles.
 
 use serde_json::{Map, Value};
 

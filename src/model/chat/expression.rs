@@ -1,17 +1,16 @@
-//! Expressions of templates, read by the precedence of Jinja's own parser and written with calls of functions for
-//! Python's operators.
+//! Rewrites template expressions with the precedence of Jinja's own parser; Python's operators become function calls.
 
-/// Names of the functions that stand for operators.
+/// Names of the functions that replace operators.
 pub(super) const ADD: &str = "__python_add";
 pub(super) const CONCAT: &str = "__python_concat";
 pub(super) const MULTIPLY: &str = "__python_multiply";
 pub(super) const MODULO: &str = "__python_modulo";
 
-/// Deepest nesting of an expression that is rewritten.
+/// Maximum nesting depth of an expression that is rewritten.
 const DEEPEST: usize = 100;
 
-/// The inside of a tag with every operation in brackets or as a call; `None` where it has none of the operators, or does
-/// not parse.
+/// Rewrites the inside of a tag with every operation in brackets or as a call. `None` if it contains none of the
+/// operators or does not parse.
 pub(super) fn bracketed(inner: &str, statement: bool) -> Option<String> {
     let tokens = tokens(inner)?;
     if !tokens.iter().any(|t| matches!(t, Token::Mark("+" | "~" | "*" | "%"))) {
@@ -34,7 +33,7 @@ pub(super) fn end_of_text(bytes: &[u8], start: usize, quote: u8) -> Option<usize
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Token<'t> {
     Name(&'t str),
-    /// A number or a text, as it is written.
+    /// A number or a string, as written.
     Literal(&'t str),
     Mark(&'t str),
 }
@@ -62,7 +61,7 @@ fn tokens(text: &str) -> Option<Vec<Token<'_>>> {
             }
             byte if byte.is_ascii_digit() => {
                 at = while_(at, &|b| b.is_ascii_alphanumeric() || b == b'_');
-                // A point with a digit behind it is the number's; otherwise it is an attribute's.
+                // A point followed by a digit belongs to the number; otherwise it starts an attribute.
                 if bytes.get(at) == Some(&b'.') && bytes.get(at + 1).is_some_and(u8::is_ascii_digit) {
                     at = while_(at + 1, &|b| b.is_ascii_alphanumeric() || b == b'_');
                 }
@@ -82,7 +81,7 @@ fn tokens(text: &str) -> Option<Vec<Token<'_>>> {
     Some(out)
 }
 
-/// Reads an expression and writes it with every operation in brackets; `None` for what it does not know.
+/// Parses an expression and writes it with every operation in brackets; returns `None` for unknown syntax.
 struct Parser<'t> {
     tokens: &'t [Token<'t>],
     at: usize,
@@ -151,7 +150,7 @@ impl<'t> Parser<'t> {
         }
     }
 
-    /// Names that are given a value, up to `=` or `in`, which is taken.
+    /// Parses assignment targets up to `=` or `in`, which is consumed.
     fn targets(&mut self, end: &str) -> Option<String> {
         let mut out = String::new();
         loop {
@@ -171,7 +170,7 @@ impl<'t> Parser<'t> {
         self.list(Self::expression)
     }
 
-    /// One expression, or several with commas between: a list.
+    /// Parses one expression, or several separated by commas (a list).
     fn list(&mut self, part: fn(&mut Self) -> Option<String>) -> Option<String> {
         let mut parts = vec![part(self)?];
         while self.mark(",") {
@@ -305,7 +304,7 @@ impl<'t> Parser<'t> {
                 self.at += 1;
                 let mut out = literal.to_owned();
                 let is_text = |l: &str| l.starts_with(['"', '\'']);
-                // Texts side by side are one.
+                // Adjacent string literals are concatenated.
                 while let Some(Token::Literal(next)) = self.peek().filter(|_| is_text(literal)) {
                     if !is_text(next) {
                         return None;
@@ -318,7 +317,7 @@ impl<'t> Parser<'t> {
             Token::Mark("(") => {
                 self.at += 1;
                 let parts = self.parts(")", Self::expression)?;
-                // A comma behind a single part makes a list of it.
+                // A trailing comma after a single part makes it a list.
                 let single = parts.len() == 1 && self.tokens[self.at - 2] != Token::Mark(",");
                 Some(if single { format!("({})", parts[0]) } else { format!("[{}]", parts.join(", ")) })
             }
@@ -340,7 +339,7 @@ impl<'t> Parser<'t> {
         }
     }
 
-    /// Parts with commas between, up to the closing mark, which is taken.
+    /// Parses comma-separated parts up to the closing mark, which is consumed.
     fn parts(&mut self, close: &'static str, part: fn(&mut Self) -> Option<String>) -> Option<Vec<String>> {
         let mut out = Vec::new();
         while !self.mark(close) {

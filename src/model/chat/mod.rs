@@ -1,4 +1,4 @@
-//! Templates: from messages to the text the model reads, and where the response stands in it.
+//! Chat templates: renders messages to the text that the model reads, and locates the response in it.
 
 mod expression;
 mod python;
@@ -17,16 +17,16 @@ use serde::Serialize;
 use crate::error::{Diagnostic, Error, Kind, Place, Result};
 use crate::input::{Message, Prompt, Role};
 
-/// Steps a template may take: a hundred times what the longest known chat template needs for a long
+/// Maximum number of steps of a template: a hundred times what the longest known chat template needs for a long
 /// conversation, and a few seconds at most.
 const FUEL: u64 = 20_000_000;
 
-/// Bytes that a template may write: more than any context holds, little enough for any machine.
+/// Maximum number of bytes that a template may write: more than any context holds, little enough for any machine.
 const LONGEST: usize = 64 << 20;
 
 /// How prompt, constitution and response become one text.
 pub enum Template {
-    /// Prompt + response, byte for byte; a constitution goes before the prompt, a blank line between.
+    /// Prompt + response, byte for byte; a constitution precedes the prompt, separated by a blank line.
     Plain,
     /// A Jinja template with Hugging Face's variables.
     Jinja(Box<Jinja>),
@@ -44,16 +44,16 @@ pub struct Jinja {
 pub struct Rendered {
     /// The whole text.
     pub text: String,
-    /// The response's bytes in it.
+    /// Byte range of the response in `text`.
     pub response: Range<usize>,
-    /// Whether the constitution stands at the head of the first user message, because the template
-    /// refuses (or drops) a system message.
+    /// Whether the constitution is placed at the start of the first user message, because the template refuses (or
+    /// drops) a system message.
     pub folded: bool,
 }
 
 #[derive(Serialize)]
 struct ChatMessage<'a> {
-    /// Reasoning under its older name, before all else, as transformers puts it.
+    /// Reasoning under its older name; placed first, as in transformers.
     #[serde(skip_serializing_if = "Option::is_none")]
     thinking: Option<&'a serde_json::Value>,
     role: &'a str,
@@ -62,13 +62,13 @@ struct ChatMessage<'a> {
     extra: &'a serde_json::Map<String, serde_json::Value>,
 }
 
-/// Stands for a text while its place in the rendering is looked for; no tokenizer sees it.
+/// Placeholder used to locate the response in the rendering; no tokenizer sees it.
 const RESPONSE_MARK: &str = "\u{E000}vstar-response\u{E001}";
 const SYSTEM_MARK: &str = "\u{E000}vstar-system\u{E001}";
 
 impl Template {
-    /// Compiles a Jinja template. `special` are the special tokens it may name (`bos_token`, …); `path`
-    /// only names the template in errors.
+    /// Compiles a Jinja template. `special` holds the special tokens that it may refer to (`bos_token`, …); `path` only
+    /// names the template in errors.
     ///
     /// # Errors
     /// `Malformed` for a template that does not parse.
@@ -112,8 +112,8 @@ impl Template {
         }
     }
 
-    /// The system prompt that the template writes of its own where a conversation has none: it stands in the bare
-    /// context and gives way to a constitution.
+    /// The system prompt that the template inserts when a conversation has none. It is part of the bare context; a
+    /// constitution replaces it.
     pub fn own_system(&self) -> Option<String> {
         match self {
             Self::Plain => None,
@@ -121,8 +121,8 @@ impl Template {
         }
     }
 
-    /// Renders messages up to where the assistant is to speak (`add_generation_prompt`): what a judge
-    /// reads. Plain: the contents, blank lines between.
+    /// Renders messages up to the assistant's turn (`add_generation_prompt`): the text that a judge reads. Plain: the
+    /// contents, separated by blank lines.
     ///
     /// # Errors
     /// `Malformed` if the template fails.
@@ -147,8 +147,8 @@ impl Jinja {
     ) -> Result<Rendered> {
         let (mut messages, folded) = self.with_system(constitution, &prompt.messages())?;
         messages.push(Message::new(Role::Assistant, RESPONSE_MARK));
-        // A template may trim or drop what it is given: the mark shows where the response goes, and
-        // the rendering of the real response must agree with it on both sides.
+        // A template may trim or drop its input: the mark shows where the response goes, and the rendering of the real
+        // response must agree with it on both sides.
         let marked = self.render(&messages, false)?;
         let not_found = |found: &str| -> Error {
             Diagnostic::new(Kind::ResponseNotFound, "the response cannot be found in the rendered text")
@@ -184,9 +184,9 @@ impl Jinja {
         }
     }
 
-    /// Puts the constitution where the template takes it: a system message, joined with the
-    /// conversation's own if it has one; or the head of the first user message. The second value says
-    /// whether it was folded into the user's message.
+    /// Inserts the constitution where the template accepts it: as a system message, joined with the conversation's own
+    /// if it has one; otherwise at the start of the first user message. The second value says whether it was folded
+    /// into the user message.
     fn with_system(&self, system: Option<&str>, messages: &[Message]) -> Result<(Vec<Message>, bool)> {
         let own = messages.first().filter(|m| m.role == Role::System).map(|m| m.content.as_str());
         let rest = if own.is_some() { &messages[1..] } else { messages };
@@ -210,7 +210,7 @@ impl Jinja {
         Ok((folded, true))
     }
 
-    /// The system prompt that the template writes of its own where a conversation has none.
+    /// The system prompt that the template inserts when a conversation has none.
     fn own_system(&self) -> Option<String> {
         const USER: &str = "\u{E000}vstar-user\u{E001}";
         let user = Message::new(Role::User, USER);
@@ -240,13 +240,13 @@ impl Jinja {
         let mut variables: BTreeMap<&str, Value> =
             self.special.iter().map(|(k, v)| (k.as_str(), Value::from(v.as_str()))).collect();
         variables.insert("messages", Value::from_serialize(&messages));
-        // There, and none, as in transformers: templates ask whether they are.
+        // Defined but empty, as in transformers: templates test whether they are defined.
         variables.insert("tools", Value::from(()));
         variables.insert("documents", Value::from(()));
         variables.insert("add_generation_prompt", Value::from(generation));
         if generation {
-            // Where the assistant is to speak it has to answer at once: a template that would open a chain of
-            // thought (Qwen 3, SmolLM 3) closes it.
+            // The assistant must answer at once: a template that would open a chain of thought (Qwen 3, SmolLM 3)
+            // closes it.
             variables.insert("enable_thinking", Value::from(false));
         }
         let variables = context! { ..Value::from_serialize(&variables) };
@@ -260,8 +260,8 @@ impl Jinja {
     }
 }
 
-/// The further keys of a message with its reasoning under `reasoning_content`, and the reasoning where it is to stand
-/// under `thinking`, too: templates read it by either name, and transformers gives both.
+/// Returns the additional keys of a message with its reasoning under `reasoning_content`, and separately the reasoning
+/// to be placed under `thinking`: templates read either name, and transformers sets both.
 fn with_reasoning(extra: &serde_json::Map<String, serde_json::Value>) -> Reasoned {
     let names = ["reasoning_content", "thinking", "reasoning"];
     let reasoning = names.iter().find_map(|name| extra.get(*name)).cloned();
@@ -278,9 +278,9 @@ struct Reasoned {
     extra: serde_json::Map<String, serde_json::Value>,
 }
 
-/// Where a response stands in a rendering, given what stands before and after a mark in its place. The template may
-/// have taken white space off its ends, or have parted its reasoning (`<think>…</think>`) from its answer and put them
-/// together again: then the span is from the reasoning's mark to the end.
+/// Byte range of the response in a rendering, given the text before and after the mark that replaced it. The template
+/// may have trimmed white space from its ends, or have separated its reasoning (`<think>…</think>`) from its answer and
+/// joined them again: then the span runs from the reasoning's mark to the end.
 fn place(text: &str, before: &str, after: &str, response: &str) -> Option<Range<usize>> {
     let head = text.strip_suffix(after)?;
     if let Some(middle) = head.strip_prefix(before)
@@ -291,7 +291,7 @@ fn place(text: &str, before: &str, after: &str, response: &str) -> Option<Range<
     }
     let (reasoning, answer) = response.trim().rsplit_once("</think>")?;
     let reasoning = reasoning.trim_start().strip_prefix("<think>").unwrap_or(reasoning).trim();
-    // Before an answer without reasoning some templates write an empty one, which is not here.
+    // Before an answer without reasoning some templates write an empty reasoning block, which is absent here.
     let shared = text.char_indices().zip(before.chars()).take_while(|((_, a), b)| a == b).last();
     let shared = shared.map_or(0, |((at, c), _)| at + c.len_utf8());
     let start = match head[..shared].rfind("<think>") {
@@ -303,7 +303,7 @@ fn place(text: &str, before: &str, after: &str, response: &str) -> Option<Range<
     (own == reasoning && said.trim() == answer.trim()).then_some(start..head.len())
 }
 
-/// Takes at most [`LONGEST`] bytes.
+/// Writer that accepts at most [`LONGEST`] bytes.
 struct BoundedWriter(Vec<u8>);
 
 impl std::io::Write for BoundedWriter {
@@ -334,8 +334,8 @@ fn jinja_error(path: &Path, what: &str, error: &minijinja::Error) -> Error {
         .into()
 }
 
-/// Templates that print today's date would give other numbers tomorrow: every run sees the day that
-/// Llama 3's template falls back to, 26 July 2024, a Friday.
+/// Fixed date for templates that print today's date, so that results do not depend on the day of the run: Llama 3's
+/// default, 26 July 2024, a Friday.
 fn fixed_date(format: &str) -> String {
     let mut out = String::new();
     let mut chars = format.chars();
@@ -367,14 +367,14 @@ fn fixed_date(format: &str) -> String {
 pub enum TemplateName {
     /// `none`: prompt + response, byte for byte.
     Plain,
-    /// `chat`: the tokenizer's own.
+    /// `chat`: the tokenizer's own template.
     Chat,
     /// A Jinja file.
     File(PathBuf),
 }
 
 impl TemplateName {
-    /// As the command line names it.
+    /// The name as given on the command line.
     pub fn name(&self) -> String {
         match self {
             Self::Plain => "none".to_owned(),
@@ -418,7 +418,7 @@ mod tests {
         }
     }
 
-    /// What transformers renders (scripts/fixtures/make_chat.py).
+    /// Expected texts rendered by transformers (scripts/fixtures/make_chat.py).
     #[test]
     fn templates_render_what_transformers_renders_byte_for_byte() {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/chat/renderings.json");
@@ -493,7 +493,7 @@ mod tests {
         let default =
             "{% if messages[0].role != 'system' %}<|im_start|>system\nYou are kind.<|im_end|>\n{% endif %}";
         assert_eq!(own(&format!("{default}{chatml}")).as_deref(), Some("You are kind."));
-        // A date stands there with a system prompt, too.
+        // The date is also written when there is a system prompt.
         let dated = "<|im_start|>system\nToday is Friday.\n{% if messages[0].role == 'system' %}{{ messages[0].content }}{% set messages = messages[1:] %}{% endif %}<|im_end|>\n";
         assert_eq!(own(&format!("{dated}{chatml}")), None);
         assert_eq!(own("{% for m in messages if m.role == 'user' %}{{ m.content }}{% endfor %}"), None);

@@ -1,4 +1,5 @@
-//! Values as Python writes them, and the operations and filters of templates that make longer values, within a bound.
+//! Python's formatting of values, and the template operations and filters that build longer values, within a memory
+//! bound.
 
 use std::cell::Cell;
 use std::fmt::Write as _;
@@ -9,23 +10,23 @@ use minijinja::{Environment, Error, ErrorKind, State, Value};
 use super::expression::{ADD, CONCAT, MODULO, MULTIPLY};
 use super::tojson::tojson;
 
-/// Bytes that one rendering may make, all its texts and lists counted: a hundred times what the longest context holds,
-/// and little enough for any machine. Fuel counts steps, and a step may double a text.
+/// Maximum number of bytes that one rendering may allocate over all its strings and lists: a hundred times what the
+/// longest context holds, and little enough for any machine. Fuel counts steps, and a single step may double a string.
 pub(super) const MOST: usize = 128 << 20;
 
-/// Spaces that a filter may put before a line, and lengths that a field may be filled up to.
+/// Maximum number of spaces that a filter may put before a line, and maximum width of a padded field.
 const WIDEST: usize = 1 << 10;
 
 thread_local! {
     static MADE: Cell<usize> = const { Cell::new(0) };
 }
 
-/// Begins a rendering: nothing is made yet.
+/// Resets the byte counter at the start of a rendering.
 pub(super) fn begin() {
     MADE.set(0);
 }
 
-/// Counts bytes that are about to be made.
+/// Counts bytes that are about to be allocated.
 pub(super) fn make(bytes: usize) -> Result<(), Error> {
     let made = MADE.get().saturating_add(bytes);
     MADE.set(made);
@@ -40,7 +41,7 @@ pub(super) fn wrong(what: impl Into<String>) -> Error {
     Error::new(ErrorKind::InvalidOperation, what.into())
 }
 
-/// Gives an environment Python's spelling, operators and JSON.
+/// Installs Python's formatting, operators and JSON in an environment.
 pub(super) fn install(environment: &mut Environment<'static>) {
     environment.set_formatter(|out, _, value| {
         out.write_str(&text(value)?)
@@ -62,7 +63,7 @@ pub(super) fn install(environment: &mut Environment<'static>) {
     environment.add_filter("indent", indent);
     environment.add_filter("round", round);
     for name in ["batch", "slice"] {
-        // Not in any chat template, and a number makes them as long as it says.
+        // Used by no chat template, and its output is as long as its argument says.
         environment.remove_filter(name);
     }
     environment.add_test("sequence", |value: Value| {
@@ -73,7 +74,7 @@ pub(super) fn install(environment: &mut Environment<'static>) {
     environment.set_unknown_method_callback(method);
 }
 
-/// Methods of Python's texts and dictionaries.
+/// Methods of Python's strings and dictionaries.
 fn method(state: &State, value: &Value, name: &str, args: &[Value]) -> Result<Value, Error> {
     match (name, value.as_str(), args) {
         ("replace", Some(own), [from, to]) => {
@@ -95,7 +96,7 @@ fn method(state: &State, value: &Value, name: &str, args: &[Value]) -> Result<Va
     Ok(out)
 }
 
-/// `str(value)`, and nothing for what is undefined.
+/// `str(value)`; empty for an undefined value.
 pub(super) fn text(value: &Value) -> Result<String, Error> {
     if value.is_undefined() {
         return Ok(String::new());
@@ -109,7 +110,7 @@ pub(super) fn text(value: &Value) -> Result<String, Error> {
     Ok(out.0)
 }
 
-/// A text that may not grow beyond what a rendering may make.
+/// A string whose length counts towards the limit of the rendering.
 pub(super) struct Text(pub(super) String);
 
 impl Text {
@@ -152,7 +153,7 @@ fn repr(value: &Value, out: &mut Text) -> Result<(), Error> {
     }
 }
 
-/// A text in quotation marks: single ones, unless it has only those.
+/// A quoted string: single quotes, unless the string contains single quotes only.
 fn quoted(text: &str, out: &mut Text) -> Result<(), Error> {
     let quote = if text.contains('\'') && !text.contains('"') { '"' } else { '\'' };
     let mut new = String::with_capacity(text.len() + 2);
@@ -178,7 +179,7 @@ fn quoted(text: &str, out: &mut Text) -> Result<(), Error> {
     out.push(&new)
 }
 
-/// `str.isprintable`, but for characters that Unicode has not assigned.
+/// `str.isprintable`, except for characters that Unicode has not assigned.
 fn is_printable(c: char) -> bool {
     const OTHERS: [(u32, u32); 13] = [
         (0x00, 0x1f),
@@ -199,7 +200,7 @@ fn is_printable(c: char) -> bool {
     !OTHERS.iter().any(|(first, last)| (*first..=*last).contains(&code)) && code < 0xe0000
 }
 
-/// A number as Python writes it: shortest digits, with an exponent below 1e-4 and from 1e16 on.
+/// Python's notation of a float: shortest digits, with an exponent below 1e-4 and from 1e16 on.
 pub(super) fn float(x: f64) -> String {
     if !x.is_finite() {
         return if x.is_nan() {
@@ -271,7 +272,7 @@ fn modulo(state: &State, a: Value, b: Value) -> Result<Value, Error> {
         let args = if is_list(&b) { b.try_iter()?.collect() } else { vec![b] };
         return format(state, &a, Rest(args)).map(Value::from);
     }
-    // The sign is the divisor's.
+    // The result has the divisor's sign.
     let whole = |x: i64, y: i64| {
         let rest = x.checked_rem(y)?;
         Some(if rest != 0 && (rest < 0) != (y < 0) { rest + y } else { rest })
@@ -306,7 +307,7 @@ fn numbers(
     Ok(Value::from(real(f64::try_from(a.clone())?, f64::try_from(b.clone())?)))
 }
 
-/// `%` of a text.
+/// `%` on a string.
 fn format(state: &State, pattern: &Value, args: Rest<Value>) -> Result<String, Error> {
     bounded_fields(pattern.as_str().unwrap_or_default())?;
     // `%s` writes what `str` does.
@@ -318,7 +319,7 @@ fn format(state: &State, pattern: &Value, args: Rest<Value>) -> Result<String, E
     text(&minijinja::filters::format(state, pattern, Rest(args))?)
 }
 
-/// Refuses a pattern with a field that is filled up beyond reason: five digits in it, or a width from the arguments.
+/// Refuses a pattern with an excessively wide field: five digits in it, or a width taken from the arguments.
 fn bounded_fields(pattern: &str) -> Result<(), Error> {
     for (at, _) in pattern.match_indices(['%', '{']) {
         let field =
@@ -408,7 +409,7 @@ fn lines(text: &str) -> Vec<&str> {
     out
 }
 
-/// `round`: halves go to the even neighbour, as in Python.
+/// `round`: ties go to the even neighbour, as in Python.
 fn round(value: Value, precision: Option<i32>, method: Option<String>) -> Result<f64, Error> {
     let x = f64::try_from(value)?;
     let precision = precision.unwrap_or(0);
@@ -425,7 +426,7 @@ fn round(value: Value, precision: Option<i32>, method: Option<String>) -> Result
     }
 }
 
-/// An indentation: a text, or a number of spaces.
+/// An indentation: a string, or a number of spaces.
 pub(super) fn unit(width: Value) -> Result<String, Error> {
     if let Some(text) = width.as_str() {
         return if text.len() > WIDEST {

@@ -1,14 +1,14 @@
-//! Templates rewritten so that operators mean what they mean in Python.
+//! Rewrites templates so that operators have Python's semantics.
 //!
-//! minijinja writes `true` where Jinja writes `True`, has no `%` for texts, and lets a text double without end. Filters
-//! and functions can be replaced; operators cannot. So `a + b`, `a ~ b`, `a * b` and `a % b` become calls of functions
-//! in [`super::python`], by the precedence of Jinja's own parser. A tag without these operators stays as it is, and so
-//! does one that does not parse, of which minijinja then says what is wrong. `{% generation %}`, which marks what the
-//! assistant says and writes nothing, becomes a `with` block.
+//! minijinja writes `true` where Jinja writes `True`, has no `%` for strings, and lets a string double without limit.
+//! Filters and functions can be replaced; operators cannot. So `a + b`, `a ~ b`, `a * b` and `a % b` become calls of
+//! functions in [`super::python`], with the precedence of Jinja's own parser. A tag without these operators is left
+//! unchanged, and so is one that does not parse, for which minijinja then reports the error. `{% generation %}`, which
+//! marks the assistant's output and writes nothing, becomes a `with` block.
 
 use super::expression::{bracketed, end_of_text};
 
-/// Rewrites a template; lines keep their numbers.
+/// Rewrites a template; line numbers are preserved.
 pub(super) fn rewrite(source: &str) -> String {
     let source = source.replace("\r\n", "\n").replace('\r', "\n");
     let mut out = String::with_capacity(source.len() + source.len() / 8);
@@ -60,7 +60,7 @@ pub(super) fn rewrite(source: &str) -> String {
     out
 }
 
-/// Where a tag's closing mark stands: outside texts and brackets.
+/// Position of a tag's closing mark, outside strings and brackets.
 fn end_of_tag(body: &str, close: &str) -> Option<usize> {
     let bytes = body.as_bytes();
     let (mut at, mut open) = (0, 0usize);
@@ -87,7 +87,7 @@ fn end_of_tag(body: &str, close: &str) -> Option<usize> {
     None
 }
 
-/// The inside of a tag, rewritten; `None` where it is to stay.
+/// The rewritten inside of a tag; `None` if it stays unchanged.
 fn rewritten(inner: &str, statement: bool) -> Option<String> {
     let name = inner.trim();
     if statement && (name == "generation" || name == "endgeneration") {

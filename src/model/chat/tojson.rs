@@ -1,4 +1,4 @@
-//! The filter `tojson` as transformers has it: Python's `json.dumps`.
+//! The `tojson` filter as in transformers: Python's `json.dumps`.
 
 use std::fmt::Write as _;
 
@@ -67,7 +67,7 @@ impl Dump {
                     keys.sort();
                 }
                 self.all("{", "}", &keys, depth, out, |dump, key, out| {
-                    // Keys are texts in JSON, whatever they are.
+                    // JSON keys are strings, whatever their type in Python.
                     let name = match key.kind() {
                         ValueKind::String => key.as_str().unwrap_or_default().to_owned(),
                         ValueKind::None => "null".to_owned(),

@@ -1,16 +1,16 @@
-//! The families: how each one's `config.json` becomes a [`Config`], with Hugging Face's defaults.
+//! Model families: turns each family's `config.json` into a [`Config`], with Hugging Face's defaults.
 
 use super::raw::Raw;
 use super::shared::{Defaults, activation, common, rope_object, rotary_dim, rotary_from, windows};
 use super::{Activation, Biases, BlockConfig, Config, Mlp, NormKind, NormPlacement, QkNorm, Residual, Rope};
 use crate::error::Result;
 
-/// A family of decoders that this program computes.
+/// A decoder family that this program implements.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Family {
-    /// Llama 1 to 3.x, SmolLM, SmolLM2 and everything in their layout.
+    /// Llama 1 to 3.x, SmolLM, SmolLM2 and other models with their layout.
     Llama,
-    /// Mistral 7B and kin.
+    /// Mistral 7B and related models.
     Mistral,
     /// Qwen 2 and 2.5.
     Qwen2,
@@ -36,7 +36,7 @@ pub enum Family {
     Granite,
 }
 
-/// Every family: its `model_type`, and what of its config is computed or refused, in words.
+/// Every family: its `model_type`, and a description of which parts of its config are computed or refused.
 pub const FAMILIES: &[(Family, &str, &str)] = &[
     (
         Family::Llama,
@@ -62,7 +62,7 @@ pub const FAMILIES: &[(Family, &str, &str)] = &[
 ];
 
 impl Family {
-    /// The `model_type` of Hugging Face.
+    /// Hugging Face's `model_type`.
     pub fn model_type(self) -> &'static str {
         FAMILIES.iter().find(|(f, ..)| *f == self).map_or("", |(_, name, _)| name)
     }
@@ -114,13 +114,13 @@ fn llama(raw: &Raw) -> Result<Config> {
 fn mistral(raw: &Raw) -> Result<Config> {
     let defaults = Defaults { context: 4096 * 32, kv_heads: Some(8), ..Defaults::default() };
     let mut c = common(raw, Family::Mistral, &defaults)?;
-    // Absent is the class default; only `null` switches the window off.
+    // An absent key means the class default; only `null` disables the window.
     let window = if raw.mentions("sliding_window") { raw.usize_opt("sliding_window")? } else { Some(4096) };
     windows(raw, &mut c, window, |_| window.is_some())?;
     Ok(c)
 }
 
-/// Qwen's rule: `use_sliding_window`, and then only from block `max_window_layers` on.
+/// Qwen's rule: windows apply if `use_sliding_window` is set, and only from block `max_window_layers` on.
 fn qwen_windows(raw: &Raw, c: &mut Config, default_max: usize) -> Result<()> {
     let on = raw.bool_or("use_sliding_window", false)?;
     let window = if on { Some(raw.usize_or("sliding_window", 4096)?) } else { None };
@@ -185,7 +185,7 @@ fn gemma2(raw: &Raw) -> Result<Config> {
 
 fn gemma3(raw: &Raw) -> Result<Config> {
     let defaults = Defaults { kv_heads: Some(4), theta: 1_000_000.0, ..gemma_defaults(131_072) };
-    // The nested form of transformers 5 has one object for each kind of block.
+    // The nested form of transformers 5 has one object per kind of block.
     let nested = raw.object("rope_parameters")?;
     let mut c = gemma_common(raw, Family::Gemma3Text, &defaults)?;
     c.placement = NormPlacement::Sandwich;
@@ -204,7 +204,7 @@ fn gemma3(raw: &Raw) -> Result<Config> {
         Some(local) => rotary_from(raw, c.family, Some(&local), c.head_dim, local_theta, None, c.context)?,
         None => Rope::plain(c.head_dim, local_theta),
     };
-    // Where each kind of block has its own object, transformers does not look outside it.
+    // If each kind of block has its own object, transformers ignores everything outside it.
     let full_rope = rotary_from(raw, c.family, full.as_ref(), c.head_dim, defaults.theta, None, c.context)?;
     c.ropes = vec![full_rope, local_rope];
     let window = raw.usize_or("sliding_window", 4096)?;
@@ -216,7 +216,7 @@ fn gemma3(raw: &Raw) -> Result<Config> {
     Ok(c)
 }
 
-/// A soft cap: the key's number, nothing where the key is `null`, the class default where it is absent.
+/// Soft cap: the key's number, `None` if the key is `null`, the class default if it is absent.
 fn softcap(raw: &Raw, key: &str, default: Option<f64>) -> Result<Option<f64>> {
     let cap = if raw.mentions(key) { raw.f64_opt(key)? } else { default };
     match cap {
@@ -257,7 +257,7 @@ fn smollm3(raw: &Raw) -> Result<Config> {
     let bias = raw.bool_or("attention_bias", false)?;
     c.biases = Biases { qkv: bias, attention_out: bias, mlp: raw.bool_or("mlp_bias", false)? };
     let n = c.blocks.len();
-    // The list says which blocks DO rotate, its name notwithstanding.
+    // Despite its name, the list marks the blocks that DO rotate.
     let rotates: Vec<bool> = match raw.usize_list("no_rope_layers")? {
         Some(list) if list.len() == n => list.iter().map(|&v| v != 0).collect(),
         Some(list) => {
@@ -293,7 +293,7 @@ fn granite(raw: &Raw) -> Result<Config> {
 }
 
 fn gpt2(raw: &Raw) -> Result<Config> {
-    // GPT-2 came before the common names; newer files may use either.
+    // GPT-2 predates the common key names; newer files may use either.
     let size = |old: &str, new: &str| -> Result<usize> {
         match raw.usize_opt(old)? {
             Some(n) => Ok(n),
@@ -356,7 +356,7 @@ fn gpt_neox(raw: &Raw) -> Result<Config> {
     if raw.bool_or("use_parallel_residual", true)? {
         c.residual = Residual::Parallel;
     }
-    // Pythia's files say `rotary_pct` and `rotary_emb_base`; transformers 5 moved both into `rope_parameters`.
+    // Pythia's files use `rotary_pct` and `rotary_emb_base`; transformers 5 moved both into `rope_parameters`.
     let parameters = rope_object(raw)?;
     let inside = |key: &str| parameters.as_ref().map_or(Ok(None), |p| p.f64_opt(key));
     let fraction = match inside("partial_rotary_factor")? {

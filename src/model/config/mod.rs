@@ -1,4 +1,4 @@
-//! The checked config: everything about a decoder that decides a number, whatever its family.
+//! The validated config: every setting of a decoder that affects its numbers, for any family.
 
 mod family;
 mod raw;
@@ -24,7 +24,7 @@ pub enum NormKind {
     Layer,
 }
 
-/// Where the norms of a block stand.
+/// Position of the norms in a block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NormPlacement {
     /// x + f(norm(x)).
@@ -44,10 +44,10 @@ pub enum Residual {
     Parallel,
 }
 
-/// Norms on queries and keys before the rotation.
+/// Norms applied to queries and keys before the rotation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum QkNorm {
-    /// None.
+    /// No norm.
     None,
     /// One norm of width `head_dim`, applied to each head.
     PerHead,
@@ -77,30 +77,30 @@ pub enum Mlp {
     Plain(Activation),
 }
 
-/// Which projections carry a bias.
+/// Projections that have a bias.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Biases {
-    /// Query, key and value.
+    /// Query, key and value projections.
     pub qkv: bool,
-    /// Attention output.
+    /// Attention output projection.
     pub attention_out: bool,
-    /// The MLP's projections.
+    /// MLP projections.
     pub mlp: bool,
 }
 
-/// What differs from block to block.
+/// Settings that differ between blocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BlockConfig {
-    /// A token sees itself and the `window − 1` tokens before it; `None`: all before it.
+    /// A token attends to itself and the `window − 1` tokens before it; `None`: to all tokens before it.
     pub window: Option<usize>,
     /// Index into [`Config::ropes`]; `None` for a block without rotary positions.
     pub rope: Option<usize>,
 }
 
-/// A decoder, checked: made only by [`Config::from_json`], so what stands here is implemented.
+/// A validated decoder config: created only by [`Config::from_json`], so every setting in it is implemented.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
-    /// The family, which decides the weights' names and layouts.
+    /// Model family, which determines the weights' names and layouts.
     pub family: Family,
     /// Width of the residual stream.
     pub hidden_size: usize,
@@ -108,60 +108,60 @@ pub struct Config {
     pub intermediate_size: usize,
     /// Number of token ids.
     pub vocab_size: usize,
-    /// Longest sequence, in tokens.
+    /// Maximum sequence length, in tokens.
     pub context: usize,
-    /// Query heads.
+    /// Number of query heads.
     pub heads: usize,
-    /// Key and value heads; divides `heads`.
+    /// Number of key and value heads; divides `heads`.
     pub kv_heads: usize,
     /// Width of a head.
     pub head_dim: usize,
-    /// One entry a block.
+    /// Settings per block, one entry each.
     pub blocks: Vec<BlockConfig>,
     /// The distinct rotary embeddings of this model.
     pub ropes: Vec<Rope>,
-    /// Number of learned position embeddings, if positions are learned.
+    /// Number of learned position embeddings; `None` if positions are not learned.
     pub learned_positions: Option<usize>,
     /// Kind of every norm.
     pub norm: NormKind,
     /// ε inside the norms.
     pub norm_eps: f64,
-    /// Where the norms stand.
+    /// Position of the norms in a block.
     pub placement: NormPlacement,
-    /// Sequential or parallel.
+    /// How attention and MLP are added to the residual stream: sequential or parallel.
     pub residual: Residual,
     /// Norms on queries and keys.
     pub qk_norm: QkNorm,
-    /// Biases.
+    /// Projections that have a bias.
     pub biases: Biases,
     /// The MLP.
     pub mlp: Mlp,
-    /// Factor on q·k; one a block would be needed for nothing but GPT-2's inverse-layer scaling.
+    /// Factor on q·k, the same for every block (GPT-2's inverse-layer scaling is separate: `inverse_layer_scale`).
     pub attention_scale: f64,
-    /// Whether block i's scores are divided by i + 1 as well (GPT-2's `scale_attn_by_inverse_layer_idx`).
+    /// Whether block i's scores are also divided by i + 1 (GPT-2's `scale_attn_by_inverse_layer_idx`).
     pub inverse_layer_scale: bool,
-    /// c in c · tanh(score / c).
+    /// Soft cap c on attention scores: c · tanh(score / c).
     pub attention_softcap: Option<f64>,
-    /// c in c · tanh(logit / c).
+    /// Soft cap c on logits: c · tanh(logit / c).
     pub logit_softcap: Option<f64>,
     /// Factor on the embeddings.
     pub embedding_multiplier: f64,
-    /// Factor on what a block adds to the residual stream.
+    /// Factor on each block's update of the residual stream.
     pub residual_multiplier: f64,
     /// Factor on the logits.
     pub logit_multiplier: f64,
     /// Whether the output head is the embedding matrix.
     pub tied: bool,
-    /// Id of the beginning-of-sequence token, where the config names one.
+    /// Id of the beginning-of-sequence token, if the config has one.
     pub bos: Option<u32>,
 }
 
 impl Config {
-    /// Checks the text of a `config.json`. `path` only names the file in errors.
+    /// Parses and validates a `config.json`. `path` only names the file in errors.
     ///
     /// # Errors
-    /// [`Kind::Unsupported`](crate::error::Kind::Unsupported) for a family, or a setting of one, that
-    /// is not implemented; `Malformed`, `Missing` or `Invalid` for a config that makes no sense.
+    /// [`Kind::Unsupported`](crate::error::Kind::Unsupported) for a family, or a setting of one, that is not
+    /// implemented; `Malformed`, `Missing` or `Invalid` for an inconsistent config.
     pub fn from_json(text: &str, path: &Path) -> Result<Self> {
         let raw = Raw::parse(text, path)?;
         let config = family::config(&raw)?;
@@ -174,9 +174,9 @@ impl Config {
         self.blocks.len()
     }
 
-    /// Which of the model's rotary tables a sequence of `len` tokens uses. Sequences of different
-    /// regimes read different positions into the same tokens, so they must not share a prefix
-    /// (`longrope`: its long factors hold from the first token of a long sequence).
+    /// Index of the model's rotary table for a sequence of `len` tokens. Sequences of different regimes encode
+    /// positions differently in the same tokens, so they must not share a prefix (`longrope`: its long factors apply
+    /// from the first token of a long sequence).
     pub fn rope_regime(&self, len: usize) -> usize {
         self.ropes.iter().map(|r| r.regime(len)).max().unwrap_or(0)
     }
@@ -192,7 +192,7 @@ impl Config {
             ("max_position_embeddings", self.context),
             ("num_hidden_layers", self.blocks.len()),
         ];
-        // A hostile config must not make us reserve terabytes before the weights are looked at.
+        // A hostile config must not make the program reserve terabytes before the weights are read.
         const MOST: usize = 1 << 28;
         for (key, value) in positive {
             if value == 0 || value > MOST {

@@ -1,4 +1,4 @@
-//! Reading `config.json`: typed access to its keys, with errors that name file and key.
+//! Typed access to the keys of `config.json`, with errors that name file and key.
 
 use std::path::{Path, PathBuf};
 
@@ -63,7 +63,7 @@ impl Raw {
         self.get(key).is_some()
     }
 
-    /// Whether the key stands in the file, be it as `null`.
+    /// Whether the file contains the key, even as `null`.
     pub(super) fn mentions(&self, key: &str) -> bool {
         self.map.contains_key(key)
     }
@@ -166,7 +166,7 @@ impl Raw {
             .transpose()
     }
 
-    /// The ids of a key that holds one id or a list of them; HF allows both for eos.
+    /// The first id of a key that holds one id or a list of ids; HF allows both for eos.
     pub(super) fn id_opt(&self, key: &str) -> Option<u32> {
         let value = self.get(key)?;
         let first = value.as_array().and_then(|a| a.first()).unwrap_or(value);

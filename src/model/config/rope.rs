@@ -1,4 +1,4 @@
-//! Rotary positions: inverse frequencies under every scaling the families use.
+//! Rotary positions: inverse frequencies under every scaling that the families use.
 //!
 //! With rotary width r and base θ, the unscaled inverse frequencies are f_i = θ^(−2i/r),
 //! i = 0 … r/2 − 1; at position p the pair (x_i, x_{i+r/2}) is rotated by p·f_i, and the cosines and
@@ -14,33 +14,33 @@ use crate::error::Result;
 pub struct Rope {
     /// Rotated width of a head, even, at most `head_dim`.
     pub dim: usize,
-    /// The tables, by rising sequence length: most models have one, `longrope` two.
+    /// Frequency tables, by increasing sequence length: most models have one, `longrope` two.
     pub tables: Vec<RopeTable>,
 }
 
-/// Frequencies in force for sequences of up to `up_to` tokens.
+/// Frequencies for sequences of up to `up_to` tokens.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RopeTable {
-    /// Longest sequence, in tokens, that this table is for.
+    /// Longest sequence, in tokens, that uses this table.
     pub up_to: usize,
-    /// `[dim / 2]` inverse frequencies, in radians a position.
+    /// `[dim / 2]` inverse frequencies, in radians per position.
     pub inv_freq: Vec<f64>,
-    /// Factor on cosine and sine.
+    /// Factor on cosines and sines.
     pub attention_factor: f64,
 }
 
 impl Rope {
-    /// Which table a sequence of `len` tokens uses.
+    /// Index of the table for a sequence of `len` tokens.
     pub fn regime(&self, len: usize) -> usize {
         self.tables.iter().position(|t| len <= t.up_to).unwrap_or(self.tables.len() - 1)
     }
 
-    /// The table of a regime; a rope with one table has it in force in every regime.
+    /// The table of a regime; a rope with a single table uses it in every regime.
     pub fn table(&self, regime: usize) -> &RopeTable {
         &self.tables[regime.min(self.tables.len() - 1)]
     }
 
-    /// Unscaled.
+    /// Unscaled frequencies.
     pub(super) fn plain(dim: usize, theta: f64) -> Self {
         Self::single(frequencies(dim, theta), 1.0, dim)
     }
@@ -49,9 +49,9 @@ impl Rope {
         Self { dim, tables: vec![RopeTable { up_to: usize::MAX, inv_freq, attention_factor }] }
     }
 
-    /// Reads `rope_scaling` (or the newer `rope_parameters`), given as `scaling`. `pretrained` is
-    /// `original_max_position_embeddings` as the config itself (or its class) has it: transformers lets it
-    /// win over the one inside `scaling`, and falls back to the context.
+    /// Reads `rope_scaling` (or the newer `rope_parameters`), given as `scaling`. `pretrained` is the config's (or its
+    /// class's) own `original_max_position_embeddings`: transformers prefers it to the one inside `scaling`, and falls
+    /// back to the context.
     pub(super) fn scaled(
         dim: usize,
         theta: f64,
@@ -114,8 +114,8 @@ impl Rope {
         }
     }
 
-    /// Phi-3's longrope: each frequency divided by its own factor, another set of factors for
-    /// sequences longer than the original context.
+    /// Phi-3's longrope: each frequency is divided by its own factor; sequences longer than the original context use a
+    /// second set of factors.
     fn longrope(base: &[f64], scaling: &Raw, original: f64, context: usize) -> Result<Self> {
         let dim = 2 * base.len();
         let factors = |key: &str| -> Result<Vec<f64>> {
@@ -153,8 +153,8 @@ fn frequencies(dim: usize, theta: f64) -> Vec<f64> {
     (0..dim / 2).map(|i| theta.powf(-((2 * i) as f64) / dim as f64)).collect()
 }
 
-/// Llama 3.1: wavelengths longer than original/low are stretched by the factor, shorter than
-/// original/high are left, between them the two are blended linearly in original/wavelength.
+/// Llama 3.1: wavelengths longer than original/low are stretched by the factor, those shorter than original/high are
+/// unchanged, and between them the two are blended linearly in original/wavelength.
 fn llama3(base: &[f64], factor: f64, low: f64, high: f64, original: f64) -> Vec<f64> {
     base.iter()
         .map(|&f| {
@@ -177,8 +177,8 @@ struct YarnRange {
     truncate: bool,
 }
 
-/// `YaRN` (Peng et al. 2023): frequencies that turn often within the original context are kept, slow
-/// ones stretched, with a linear ramp over the index between.
+/// `YaRN` (Peng et al. 2023): frequencies with many turns within the original context are kept, slow ones are
+/// stretched, with a linear ramp over the index between them.
 fn yarn(base: &[f64], theta: f64, factor: f64, original: f64, range: &YarnRange) -> Vec<f64> {
     let dim = 2.0 * base.len() as f64;
     let index_of = |turns: f64| dim * (original / (turns * 2.0 * PI)).ln() / (2.0 * theta.ln());

@@ -1,4 +1,4 @@
-//! What families share: sizes, activations, rotary positions, windows, and Hugging Face's defaults.
+//! Settings shared by families: sizes, activations, rotary positions, windows, and Hugging Face's defaults.
 
 use super::family::Family;
 use super::raw::Raw;
@@ -45,7 +45,7 @@ impl Default for Defaults {
     }
 }
 
-/// What Llama-like families share: names of the sizes, pre-norm RMS, gated MLP, one rotary base.
+/// Settings shared by Llama-like families: names of the sizes, pre-norm RMS, gated MLP, one rotary base.
 pub(super) fn common(raw: &Raw, family: Family, defaults: &Defaults) -> Result<Config> {
     let hidden_size = raw.usize("hidden_size")?;
     let heads = raw.usize("num_attention_heads")?;
@@ -100,8 +100,8 @@ pub(super) fn common(raw: &Raw, family: Family, defaults: &Defaults) -> Result<C
     })
 }
 
-/// The object that holds rotary settings: `rope_scaling` (transformers 4) unless it is empty, else
-/// `rope_parameters` (transformers 5); transformers gives precedence in this order.
+/// The object with the rotary settings: `rope_scaling` (transformers 4) unless it is empty, else `rope_parameters`
+/// (transformers 5), in transformers' order of precedence.
 pub(super) fn rope_object(raw: &Raw) -> Result<Option<Raw>> {
     match raw.object("rope_scaling")?.filter(|scaling| !scaling.is_empty()) {
         Some(scaling) => Ok(Some(scaling)),
@@ -109,7 +109,7 @@ pub(super) fn rope_object(raw: &Raw) -> Result<Option<Raw>> {
     }
 }
 
-/// The rotary embedding from these and `rope_theta`.
+/// The rotary embedding from these settings and `rope_theta`.
 fn rotary(
     raw: &Raw,
     family: Family,
@@ -124,7 +124,7 @@ fn rotary(
 
 /// Width of the rotated part of a head.
 pub(super) fn rotary_dim(raw: &Raw, head_dim: usize, fraction: f64) -> Result<usize> {
-    // Tables of frequencies are made before the weights could show that a width is absurd.
+    // Frequency tables are built before the weights could reveal an absurd width.
     const WIDEST: usize = 1 << 16;
     if head_dim == 0 || head_dim > WIDEST {
         return Err(raw.invalid("head_dim", format!("a number from 1 to {WIDEST}"), head_dim.to_string()));
@@ -136,8 +136,8 @@ pub(super) fn rotary_dim(raw: &Raw, head_dim: usize, fraction: f64) -> Result<us
     Ok((head_dim as f64 * fraction) as usize)
 }
 
-/// The rotated fraction of a head: transformers looks at it in some families only. In the others it stands in configs
-/// without effect, and under a scaling of the rotary base transformers cannot compute it.
+/// The rotated fraction of a head. transformers reads it in some families only: in the others it may be present in the
+/// config without effect, and with a scaling of the rotary base transformers cannot compute it.
 fn whole_unless_partial(raw: &Raw, family: Family, scaling: Option<&Raw>, fraction: f64) -> Result<f64> {
     if family == Family::Phi3 || !(fraction > 0.0 && fraction < 1.0) {
         return Ok(fraction);
@@ -188,7 +188,7 @@ pub(super) fn rotary_from(
     }
 }
 
-/// Which blocks slide: `layer_types` where the config lists them, else the family's own rule.
+/// Which blocks use a sliding window: `layer_types` if the config has it, else the family's own rule.
 pub(super) fn windows(
     raw: &Raw,
     config: &mut Config,

@@ -79,8 +79,8 @@ impl Attention {
         })
     }
 
-    /// `x [T, hidden] → [T, hidden]`; each token sees its own segment up to itself and its ancestors. With a plan the
-    /// segments are computed together, in operations that have no gradient.
+    /// `x [T, hidden] → [T, hidden]`; each token attends to its own segment up to itself and to its ancestors. With a
+    /// plan, segments are computed together, in operations without gradients.
     ///
     /// # Errors
     /// If the tensor library fails.
@@ -125,7 +125,7 @@ impl Attention {
         self.out.forward(&Tensor::cat(&parts, 0)?)
     }
 
-    /// Attention of a group's queries, padding included: `[pieces · queries, heads·head_dim]`.
+    /// Attention for a group's queries, padding included: `[pieces · queries, heads·head_dim]`.
     fn group(&self, q: &Tensor, k: &Tensor, v: &Tensor, group: &Group) -> Result<Tensor> {
         let &Group { pieces, queries: n, keys: m, .. } = group;
         let (kv, share, width) = (self.kv_heads, self.heads / self.kv_heads, self.head_dim);
@@ -150,7 +150,7 @@ impl Attention {
         Ok(mixed.reshape((pieces * n, self.heads * width))?)
     }
 
-    /// Attention of one segment's n queries to its m = ancestors + n keys: `[n, heads·head_dim]`.
+    /// Attention of one segment's n queries over its m = ancestors + n keys: `[n, heads·head_dim]`.
     fn segment(&self, q: &Tensor, k: &Tensor, v: &Tensor, packing: &Packing, index: usize) -> Result<Tensor> {
         let own = packing.segments()[index];
         let mut chain = packing.ancestors(index);
@@ -166,7 +166,7 @@ impl Attention {
         };
         let (keys, values) = (reached(k)?, reached(v)?);
         let (n, m, group) = (own.len, offset + own.len, self.heads / self.kv_heads);
-        // [n, heads, head_dim] → [kv_heads, group·n, head_dim]: the queries that read one key head side by side.
+        // [n, heads, head_dim] → [kv_heads, group·n, head_dim]: queries that share a key head are adjacent.
         let queries = q.narrow(0, own.start, n)?.transpose(0, 1)?.contiguous()?.reshape((
             self.kv_heads,
             group * n,
@@ -190,7 +190,8 @@ impl Attention {
     }
 }
 
-/// 0 where query i (at position m − n + i) sees key j (at position j), −∞ elsewhere; `None` if all see all.
+/// 0 where query i (at position m − n + i) sees key j (at position j), −∞ elsewhere; `None` if every query sees every
+/// key.
 fn mask(n: usize, m: usize, window: Option<usize>, dtype: DType, device: &Device) -> Result<Option<Tensor>> {
     if n == 1 && window.is_none_or(|w| m <= w) {
         return Ok(None);

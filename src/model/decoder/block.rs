@@ -12,8 +12,8 @@ use crate::model::config::{Config, NormPlacement, Residual};
 use crate::model::packing::Packing;
 use crate::model::weights::{BlockNames, TensorSource};
 
-/// x ← x + m · after(attention(before(x))), and the same with the MLP; norms stand before, after or
-/// on both sides, and the two sums may be taken from the same x (parallel residual).
+/// x ← x + m · after(attention(before(x))), and the same with the MLP; norms are placed before, after or on both sides,
+/// and both updates may be computed from the same x (parallel residual).
 #[derive(Debug, Clone)]
 pub struct Block {
     pub(super) before_attention: Option<Norm>,
@@ -27,10 +27,10 @@ pub struct Block {
     pub(super) rope: Option<usize>,
 }
 
-/// How a block is computed where many segments are computed together.
+/// Settings for computing many segments of a block together.
 pub(super) struct Batched<'a> {
     pub(super) plan: &'a Plan,
-    /// dtype of the products; the residual stream is wider.
+    /// dtype of the products; the residual stream is kept in a wider one.
     pub(super) dtype: DType,
 }
 
@@ -65,7 +65,7 @@ impl Block {
         })
     }
 
-    /// `x [T, hidden] → [T, hidden]`: the residual stream one layer on, in x's dtype.
+    /// `x [T, hidden] → [T, hidden]`: the residual stream after this block, in x's dtype.
     ///
     /// # Errors
     /// If the tensor library fails.
@@ -95,7 +95,7 @@ impl Block {
         Ok((middle + mixed)?)
     }
 
-    /// Bytes of its matrices.
+    /// Bytes of the block's matrices.
     pub(super) fn bytes(&self) -> usize {
         [&self.attention.qkv, &self.attention.out, &self.mlp.up, &self.mlp.down]
             .map(super::dense::Dense::bytes)

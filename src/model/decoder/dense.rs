@@ -1,4 +1,4 @@
-//! A projection: y = x Wᵀ + b, its weights kept as narrow as they may be.
+//! A projection y = x Wᵀ + b, with its weights stored as narrow as possible.
 
 use std::sync::Arc;
 
@@ -9,17 +9,17 @@ use super::fused::{self, Panels};
 use crate::error::Result;
 use crate::model::weights::{Projection, TensorSource};
 
-/// W `[rows, columns]` as it rests in memory.
+/// W `[rows, columns]` as stored in memory.
 #[derive(Debug, Clone)]
 pub(super) enum Weight {
-    /// In the dtype of the computation, or in the narrower one it is stored in.
+    /// In the dtype of the computation, or in the narrower stored one.
     Matrix(Tensor),
     /// bf16, packed for the processor.
     Panels(Arc<Panels>),
 }
 
 impl Weight {
-    /// Keeps a matrix; `pack` asks for panels.
+    /// Stores a matrix; `pack` asks for panels.
     pub(super) fn new(matrix: Tensor, pack: bool) -> Result<Self> {
         if pack { Ok(Self::Panels(Arc::new(Panels::pack(&matrix)?))) } else { Ok(Self::Matrix(matrix)) }
     }
@@ -40,7 +40,7 @@ impl Weight {
         }
     }
 
-    /// Bytes it takes in memory.
+    /// Bytes in memory.
     pub(super) fn bytes(&self) -> usize {
         match self {
             Self::Matrix(t) => t.elem_count() * t.dtype().size_in_bytes(),
@@ -49,7 +49,7 @@ impl Weight {
     }
 }
 
-/// Whether matrices from this source are to be packed.
+/// Whether matrices from this source should be packed.
 pub(super) fn packs(source: &dyn TensorSource) -> bool {
     source.dtype() == DType::BF16 && source.device().is_cpu() && fused::panels_serve()
 }

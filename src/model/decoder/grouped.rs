@@ -1,7 +1,7 @@
-//! Attention of a whole packed forest in a few batched products: what a GPU runs.
+//! Attention of a whole packed forest in a few batched products, for GPUs.
 //!
-//! One product for each segment leaves a GPU waiting for the next launch. Here queries of many segments that have
-//! about as many queries and keys are padded to one size and computed together.
+//! One product per segment leaves a GPU waiting for the next launch. Here the queries of many segments with similar
+//! numbers of queries and keys are padded to one size and computed together.
 
 use std::collections::BTreeMap;
 
@@ -10,22 +10,22 @@ use candle_core::{DType, Device, Tensor};
 use crate::error::Result;
 use crate::model::packing::Packing;
 
-/// Most queries of a segment in one piece; a longer segment is cut, so that early queries skip late keys.
+/// Maximum number of queries in one piece; a longer segment is cut, so that early queries skip late keys.
 const QUERIES: usize = 256;
 
-/// Most entries of the scores and the gathered keys and values of a group.
+/// Maximum number of entries of a group's scores and gathered keys and values.
 pub(crate) const ENTRIES: usize = 32 << 20;
 
-/// Shape of an attention, as far as it decides how much a group holds.
+/// The attention's dimensions that determine the size of a group.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Heads {
     /// Query heads.
     pub(super) heads: usize,
-    /// Entries of a token's keys, which are those of its values.
+    /// Number of entries of a token's keys; its values have as many.
     pub(super) key_width: usize,
 }
 
-/// Queries of one segment: tokens `[from, to)` of it, with the packed indices of the keys that they may see.
+/// Queries of one segment: its tokens `[from, to)`, with the packed indices of the keys visible to them.
 struct Piece {
     queries: std::ops::Range<usize>,
     keys: Vec<u32>,
@@ -35,7 +35,7 @@ struct Piece {
     first: usize,
 }
 
-/// Pieces that are computed together: `pieces` × `queries` rows, each beside `keys` keys, padding included.
+/// Pieces computed together: `pieces` × `queries` rows, each with `keys` keys, padding included.
 pub(super) struct Group {
     pub(super) pieces: usize,
     pub(super) queries: usize,
@@ -48,15 +48,15 @@ pub(super) struct Group {
     pub(super) mask: Tensor,
 }
 
-/// How the attention of one packed forest is computed under one window.
+/// Plan for the attention of one packed forest under one window.
 pub(super) struct Plan {
     pub(super) groups: Vec<Group>,
-    /// Where the groups' rows, one group after the other, hold each packed token, `[T]`.
+    /// Row of each packed token in the concatenated rows of the groups, `[T]`.
     pub(super) place: Tensor,
 }
 
 impl Plan {
-    /// Cuts the segments into pieces and puts like ones together; `dtype` is that of the scores.
+    /// Cuts the segments into pieces and groups those of similar size; `dtype` is that of the scores.
     pub(super) fn new(
         packing: &Packing,
         window: Option<usize>,
@@ -102,7 +102,7 @@ impl Group {
         let mut key_index = Vec::with_capacity(pieces.len() * keys);
         let mut mask = vec![f32::NEG_INFINITY; pieces.len() * queries * keys];
         for (piece, mask) in pieces.iter().zip(mask.chunks_exact_mut(queries * keys)) {
-            // Padding repeats tokens of the same text, so that what is not finite there spoils no other text.
+            // Padding repeats tokens of the same text, so that non-finite values cannot spread to other texts.
             let padded = |at: usize| {
                 if at < piece.queries.len() { piece.queries.start + at } else { piece.queries.start }
             };
@@ -111,7 +111,7 @@ impl Group {
             for (q, row) in mask.chunks_exact_mut(keys).enumerate() {
                 let position = piece.position + q;
                 if q >= piece.queries.len() {
-                    // Nobody reads this row; it must have something to see.
+                    // This row is never read, but it must see at least one key.
                     row.fill(0.0);
                     continue;
                 }

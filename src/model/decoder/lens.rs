@@ -1,4 +1,4 @@
-//! The logit lens: what the unembedding reads from the residual stream of any layer.
+//! The logit lens: applies the unembedding to the residual stream of any layer.
 
 use candle_core::{DType, Tensor};
 
@@ -6,10 +6,11 @@ use super::Decoder;
 use crate::error::Result;
 
 impl Decoder {
-    /// Log-odds of the first token over the second, in nats, that final norm and head read from each row of `rows`
-    /// (n · hidden values, of any layer): log P(first) − log P(second). At the last layer these are the model's own.
+    /// Log-odds of the first token over the second, in nats, computed by the final norm and the head from each row of
+    /// `rows` (n · hidden values, of any layer): log P(first) − log P(second). At the last layer these are the model's
+    /// own.
     ///
-    /// The normaliser of the softmax is the same for both tokens, so two rows of the head are enough. Computed in f32
+    /// The normaliser of the softmax is the same for both tokens, so two rows of the head suffice. Computed in f32
     /// whatever the model's dtype.
     ///
     /// # Errors

@@ -6,22 +6,22 @@ use candle_nn::Linear;
 use super::{Decoder, fused};
 use crate::error::Result;
 
-/// A token whose probability is wanted, and the row of the residual stream after which it stands.
+/// A token whose probability is computed, and the row of the residual stream before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Target {
-    /// Row of the token before it.
+    /// Row of the preceding token.
     pub previous: usize,
-    /// Its id.
+    /// Token id.
     pub token: u32,
 }
 
-/// Bytes that one slice of the head, and one of logits, may take.
+/// Maximum size in bytes of a slice of the head, and of a slice of logits.
 const SLICE_BYTES: usize = 64 << 20;
 
 impl Decoder {
-    /// log P(token | all before it), natural log, one for each target; `x [n, hidden]` is the last
-    /// layer's residual stream, or those rows of it that targets name, of one forest or of several. Logits are formed for a
-    /// bounded number of targets at a time.
+    /// log P(token | all before it), natural log, one per target; `x [n, hidden]` is the last layer's residual stream,
+    /// or those of its rows that targets refer to, of one forest or several. Logits are computed for a bounded number
+    /// of targets at a time.
     ///
     /// # Errors
     /// If the tensor library fails.
@@ -32,8 +32,8 @@ impl Decoder {
         self.plain_log_probs(x, targets)
     }
 
-    /// Slices of the vocabulary, with a running log-sum-exp for each target: neither the head nor its logits are
-    /// ever whole in the dtype of the computation.
+    /// Iterates over slices of the vocabulary, with a running log-sum-exp per target: neither the head nor its logits
+    /// are ever materialised whole in the dtype of the computation.
     fn plain_log_probs(&self, x: &Tensor, targets: &[Target]) -> Result<Vec<f64>> {
         if targets.is_empty() {
             return Ok(Vec::new());
@@ -55,7 +55,7 @@ impl Decoder {
                     let hidden = x.index_select(&Tensor::new(previous, x.device())?, 0)?;
                     let logits = self.logits_by(&head, &hidden)?.to_dtype(wide)?;
                     let sums = logits.log_sum_exp(D::Minus1)?.to_dtype(DType::F64)?.to_vec1::<f64>()?;
-                    // One copy from the device for all targets.
+                    // A single copy from the device for all targets.
                     let column = |t: &Target| (t.token as usize).checked_sub(start).filter(|&c| c < len);
                     let columns: Vec<u32> = slice.iter().map(|t| column(t).unwrap_or(0) as u32).collect();
                     let columns = Tensor::from_vec(columns, (slice.len(), 1), x.device())?;

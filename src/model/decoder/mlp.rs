@@ -9,8 +9,8 @@ use crate::model::weights::{BlockNames, TensorSource};
 
 /// down(act(gate x) ⊙ up x), or down(act(up x)).
 ///
-/// The gate and up projections are one matrix `[2·intermediate, hidden]`, gate first, so that they
-/// cost one product.
+/// The gate and up projections are one matrix `[2·intermediate, hidden]`, gate first, so that both take a single
+/// product.
 #[derive(Debug, Clone)]
 pub struct Mlp {
     pub(super) up: Dense,

@@ -1,4 +1,4 @@
-//! The one decoder: any family, driven by its checked config, with a tap on the residual stream.
+//! The decoder of all families, driven by the validated config, with hooks on the residual stream.
 
 mod attention;
 mod block;
@@ -35,22 +35,22 @@ use block::Block;
 use norm::Norm;
 use vocabulary::Vocabulary;
 
-/// Sees, and may change, the residual stream between blocks.
+/// Observes, and may change, the residual stream between blocks.
 pub trait Hook {
-    /// Called with layer 0 (what enters block 1), then with what leaves each block; what it returns
-    /// is what the next block reads.
+    /// Called with layer 0 (the input of block 1), then with the output of each block; the next block reads the
+    /// returned tensor.
     ///
     /// # Errors
-    /// An error ends the forward.
+    /// An error aborts the forward pass.
     fn residual(&mut self, layer: Layer, x: Tensor) -> Result<Tensor>;
 
-    /// Whether it has to see this layer; a layer nobody wants need not be copied out.
+    /// Whether the hook needs this layer; unneeded layers are not copied out.
     fn wants(&self, _: Layer) -> bool {
         true
     }
 }
 
-/// Sees nothing, changes nothing.
+/// A hook that observes and changes nothing.
 pub struct NoHook;
 
 impl Hook for NoHook {
@@ -63,20 +63,20 @@ impl Hook for NoHook {
     }
 }
 
-/// How the forward is computed; the numbers agree to rounding.
+/// How the forward pass is computed; results agree to rounding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Engine {
     /// Fused kernels on the CPU, batched operations on a GPU.
     #[default]
     Auto,
-    /// Tensor operations over many segments at once, without gradients. The residual stream is kept in f32 whatever
-    /// the dtype of the products.
+    /// Tensor operations over many segments at once, without gradients. The residual stream is kept in f32 whatever the
+    /// dtype of the products.
     Batched,
-    /// Differentiable candle operations: the reference, and what training runs.
+    /// Differentiable candle operations: the reference, used in training.
     Plain,
 }
 
-/// Where the blocks are.
+/// Where the blocks are kept.
 #[derive(Clone)]
 enum Blocks {
     Resident(Vec<Block>),
@@ -92,7 +92,7 @@ impl fmt::Debug for Blocks {
     }
 }
 
-/// A block, in memory or read for this use.
+/// A block, held in memory or read for this use.
 pub struct BlockRef<'a>(BlockSource<'a>);
 
 enum BlockSource<'a> {
@@ -101,7 +101,7 @@ enum BlockSource<'a> {
 }
 
 impl BlockRef<'_> {
-    /// Bytes of its matrices.
+    /// Bytes of the block's matrices.
     pub fn bytes(&self) -> usize {
         self.block().bytes()
     }
@@ -114,10 +114,10 @@ impl BlockRef<'_> {
     }
 }
 
-/// The config, untied where it ties the head to the embeddings and the checkpoint has another head: transformers reads
-/// that one, and older versions of it did not.
+/// Unties the head in the config if the config ties it to the embeddings but the checkpoint has a different head:
+/// transformers uses that head, older versions of it did not.
 fn with_own_head(mut config: Config, source: &dyn TensorSource, names: &Names) -> Result<Config> {
-    /// Rows that are compared at a time.
+    /// Number of rows compared at a time.
     const ROWS: usize = 4096;
     if !config.tied || !source.contains(&names.head) || !source.contains(&names.embedding) {
         return Ok(config);
@@ -144,9 +144,8 @@ fn with_own_head(mut config: Config, source: &dyn TensorSource, names: &Names) -
 
 /// A decoder with its weights.
 ///
-/// On the CPU, weights that are stored in bf16 or f16 stay as narrow as they are and are widened where they
-/// are used; a computation in bf16 rounds weights and the products' inputs to bf16 and keeps the residual
-/// stream, norms, attention and sums in f32.
+/// On the CPU, weights stored in bf16 or f16 keep that width and are widened on use; a computation in bf16 rounds
+/// weights and the products' inputs to bf16 and keeps the residual stream, norms, attention and sums in f32.
 #[derive(Debug, Clone)]
 pub struct Decoder {
     config: Config,
@@ -154,7 +153,7 @@ pub struct Decoder {
     learned_positions: Option<Tensor>,
     blocks: Blocks,
     final_norm: Norm,
-    /// `None` where the head is the embeddings.
+    /// `None` if the embeddings serve as the head.
     head: Option<Vocabulary>,
     dtype: DType,
     device: Device,
@@ -169,7 +168,7 @@ impl Decoder {
     pub fn load(config: Config, source: &dyn TensorSource) -> Result<Self> {
         let names = Names::new(config.family, source);
         let config = with_own_head(config, source, &names)?;
-        // The largest matrix first: while it is packed it is in memory twice.
+        // The largest matrix first: while it is packed, it is in memory twice.
         let vocabulary = |name: &str| Vocabulary::load(source, name, config.vocab_size, config.hidden_size);
         let (embedding, head) =
             (vocabulary(&names.embedding)?, if config.tied { None } else { Some(vocabulary(&names.head)?) });
@@ -179,8 +178,8 @@ impl Decoder {
         Self::assemble(config, source, &names, embedding, head, Blocks::Resident(blocks))
     }
 
-    /// Checks all weights of a source, block by block, and leaves them there: blocks and vocabulary are read
-    /// each time they are used, so that no more than one block is in memory.
+    /// Checks all weights of a source, block by block, without keeping them: blocks and vocabulary are read on each
+    /// use, so that no more than one block is in memory.
     ///
     /// # Errors
     /// As [`Decoder::load`].
@@ -242,7 +241,7 @@ impl Decoder {
         if self.dtype == DType::F64 { DType::F64 } else { DType::F32 }
     }
 
-    /// The checked config.
+    /// The validated config.
     pub fn config(&self) -> &Config {
         &self.config
     }
@@ -257,12 +256,12 @@ impl Decoder {
         &self.device
     }
 
-    /// Whether weights are read as they are used instead of kept in memory.
+    /// Whether weights are read on use instead of kept in memory.
     pub fn streams(&self) -> bool {
         matches!(self.blocks, Blocks::Streamed { .. })
     }
 
-    /// Bytes of the matrices that rest in memory.
+    /// Bytes of the matrices held in memory.
     pub fn bytes(&self) -> usize {
         let blocks = match &self.blocks {
             Blocks::Resident(blocks) => blocks.iter().map(Block::bytes).sum(),
@@ -274,7 +273,7 @@ impl Decoder {
     /// Block `index`, counted from 0.
     ///
     /// # Errors
-    /// What reading it says, where it is not in memory.
+    /// Errors of reading the block, if it is not in memory.
     pub fn block(&self, index: usize) -> Result<BlockRef<'_>> {
         Ok(BlockRef(match &self.blocks {
             Blocks::Resident(blocks) => BlockSource::Here(&blocks[index]),
@@ -287,12 +286,12 @@ impl Decoder {
         }))
     }
 
-    /// The residual stream of T packed tokens after block `last`, `[T, hidden]`; `tap` sees every layer
-    /// on the way. Blocks after `last` are not run.
+    /// The residual stream of T packed tokens after block `last`, `[T, hidden]`; `tap` is called at every layer on the
+    /// way. Blocks after `last` are not run.
     ///
     /// # Errors
-    /// `Invalid` for a token id outside the vocabulary, `TooLong` past the model's learned positions or
-    /// rotary regime mixture; what the tap returns; tensor trouble.
+    /// `Invalid` for a token id outside the vocabulary; `TooLong` for more tokens than learned positions, or for texts
+    /// of different rotary regimes; errors of the tap and of the tensor library.
     pub fn residual_stream(&self, packing: &Packing, last: Layer, tap: &mut dyn Hook) -> Result<Tensor> {
         let mut workspace = Workspace::default();
         let mut passage = Passage::begin(self, packing)?;
@@ -315,8 +314,8 @@ impl Decoder {
         })
     }
 
-    /// dtype in which the head's product with rows of the residual stream is computed: f32, or f64 where the model is
-    /// computed in it. A logit of 16 in bf16 is a multiple of 1/8, and a judge's log-odds may vary by less than that.
+    /// dtype in which the head is multiplied with rows of the residual stream: f32, or f64 if the model is computed in
+    /// f64. A logit of 16 in bf16 is a multiple of 1/8, and a judge's log-odds may vary by less than that.
     fn head_dtype(&self, x: &Tensor) -> DType {
         if self.dtype == DType::F64 || x.dtype() == DType::F64 { DType::F64 } else { DType::F32 }
     }
@@ -326,7 +325,7 @@ impl Decoder {
         self.shaped(head.forward(&x)?)
     }
 
-    /// Products with the head as logits: multiplied, and capped where the model does so.
+    /// Turns products with the head into logits: applies the multiplier, and the soft cap if the model has one.
     fn shaped(&self, logits: Tensor) -> Result<Tensor> {
         let logits = if self.config.logit_multiplier == 1.0 {
             logits
@@ -339,7 +338,7 @@ impl Decoder {
         }
     }
 
-    /// What enters block 1, in `dtype`.
+    /// The input of block 1, in `dtype`.
     fn embed(&self, packing: &Packing, dtype: DType) -> Result<Tensor> {
         let mut x = self.embedding.gather(packing.tokens(), dtype)?;
         if self.config.embedding_multiplier != 1.0 {

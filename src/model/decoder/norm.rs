@@ -8,8 +8,8 @@ use crate::model::weights::TensorSource;
 
 /// A norm over the last dimension, of width n.
 ///
-/// RMS: y = x / √(mean(x²) + ε) · w. Layer: y = (x − mean(x)) / √(var(x) + ε) · w + b, with the
-/// variance divided by n. Gemma's 1 + w is added up when the weights are read.
+/// RMS: y = x / √(mean(x²) + ε) · w. Layer: y = (x − mean(x)) / √(var(x) + ε) · w + b, with the variance divided by n.
+/// Gemma's 1 + w is computed when the weights are read.
 #[derive(Debug, Clone)]
 pub struct Norm {
     centred: bool,
@@ -30,7 +30,7 @@ impl Norm {
         kind: NormKind,
         eps: f64,
     ) -> Result<Self> {
-        // In f32 or better whatever the computation's dtype: 1 + w would lose most of a small w's bits.
+        // In f32 or wider whatever the computation's dtype: 1 + w would lose most of a small w's bits.
         let wide = if source.dtype() == DType::F64 { DType::F64 } else { DType::F32 };
         let weight = source.tensor(&format!("{prefix}.weight"), &[width])?.to_dtype(wide)?;
         let weight = if kind == NormKind::RmsPlusOne { (weight + 1.0)? } else { weight };
@@ -39,7 +39,7 @@ impl Norm {
         Ok(Self { centred, weight, bias, eps })
     }
 
-    /// `x [.., n] → [.., n]` in `dtype`; `at_once` asks for one fused operation, which has no gradient.
+    /// `x [.., n] → [.., n]` in `dtype`; `at_once` selects one fused operation, which has no gradient.
     ///
     /// # Errors
     /// If the tensor library fails.

@@ -1,4 +1,4 @@
-//! One packed forest on its way through the blocks.
+//! The state of one packed forest between blocks.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -13,12 +13,12 @@ use crate::error::Result;
 use crate::model::packing::Packing;
 use crate::units::Layer;
 
-/// Buffers that forests use one after the other.
+/// Buffers shared by successive forests.
 #[derive(Default)]
 pub struct Workspace(fused::Buffers);
 
-/// The residual stream of T packed tokens at some layer. It can wait there while others go through the
-/// same block, which is how a model larger than memory is run.
+/// The residual stream of T packed tokens at some layer. It can be held there while others pass through the same block,
+/// which is how a model larger than memory is run.
 pub struct Passage<'a> {
     decoder: &'a Decoder,
     packing: &'a Packing,
@@ -31,7 +31,7 @@ enum State {
         x: Tensor,
         rotaries: Vec<Rotary>,
     },
-    /// Plans by the windows of the blocks.
+    /// Attention plans, keyed by window.
     Batched {
         x: Tensor,
         rotaries: Vec<Rotary>,
@@ -41,11 +41,11 @@ enum State {
 }
 
 impl<'a> Passage<'a> {
-    /// At layer 0: the embeddings' output.
+    /// Starts at layer 0, the embeddings' output.
     ///
     /// # Errors
-    /// `Invalid` for a token id outside the vocabulary, `TooLong` past the model's learned positions or
-    /// rotary regime mixture; tensor trouble.
+    /// `Invalid` for a token id outside the vocabulary; `TooLong` for more tokens than learned positions, or for texts
+    /// of different rotary regimes; errors of the tensor library.
     pub fn begin(decoder: &'a Decoder, packing: &'a Packing) -> Result<Self> {
         decoder.check(packing)?;
         let state = if decoder.fused() {
@@ -59,7 +59,7 @@ impl<'a> Passage<'a> {
                 .map(|rope| Rotary::new(rope, regime, packing.positions(), decoder.dtype, &decoder.device))
                 .collect::<Result<Vec<_>>>()?;
             if decoder.batched() {
-                // The stream grows over the blocks, and what it loses in a narrow dtype is lost for all of them.
+                // The stream grows over the blocks, and precision lost in a narrow dtype is lost for all of them.
                 let x = decoder.embed(packing, decoder.stream_dtype())?;
                 State::Batched { x, rotaries, plans: plans(decoder, packing)? }
             } else {
@@ -69,12 +69,12 @@ impl<'a> Passage<'a> {
         Ok(Self { decoder, packing, layer: Layer(0), state })
     }
 
-    /// The layer it is at.
+    /// The current layer.
     pub fn layer(&self) -> Layer {
         self.layer
     }
 
-    /// Goes through one block; the caller gives them in order.
+    /// Runs one block; the caller provides the blocks in order.
     ///
     /// # Errors
     /// If the tensor library fails.
@@ -93,10 +93,10 @@ impl<'a> Passage<'a> {
         Ok(())
     }
 
-    /// Shows the residual stream to a tap that wants it; what the tap returns goes on from here.
+    /// Passes the residual stream to a tap that wants this layer and continues with the returned tensor.
     ///
     /// # Errors
-    /// What the tap returns.
+    /// Errors of the tap.
     pub fn tap(&mut self, tap: &mut dyn Hook) -> Result<()> {
         if !tap.wants(self.layer) {
             return Ok(());
@@ -110,8 +110,8 @@ impl<'a> Passage<'a> {
         Ok(())
     }
 
-    /// Does what a steering says for this layer; what comes of it goes on from here. `response [T]` says which
-    /// packed tokens are at or after the beginning of a response.
+    /// Applies a steering at this layer and continues with the result. `response [T]` marks the packed tokens at or
+    /// after the start of a response.
     ///
     /// # Errors
     /// If the tensor library fails.
@@ -143,7 +143,7 @@ impl<'a> Passage<'a> {
         }
     }
 
-    /// Some rows of it, `[n, hidden]`, by packed index.
+    /// Rows of the residual stream by packed index, `[n, hidden]`.
     ///
     /// # Errors
     /// If the tensor library fails.
@@ -157,7 +157,7 @@ impl<'a> Passage<'a> {
     }
 }
 
-/// A plan for each window that blocks have.
+/// An attention plan for each distinct window of the blocks.
 fn plans(decoder: &Decoder, packing: &Packing) -> Result<BTreeMap<Option<usize>, Plan>> {
     let config = &decoder.config;
     let heads = Heads { heads: config.heads, key_width: config.kv_heads * config.head_dim };

@@ -8,15 +8,15 @@ use crate::model::config::Rope;
 /// Cosines and sines of one rotary embedding at the positions of T packed tokens.
 #[derive(Debug, Clone)]
 pub struct Rotary {
-    /// `[T, 1, r/2]`
+    /// Cosines, `[T, 1, r/2]`.
     cos: Tensor,
-    /// `[T, 1, r/2]`
+    /// Sines, `[T, 1, r/2]`.
     sin: Tensor,
     width: usize,
 }
 
 impl Rotary {
-    /// Tables for these positions; `regime` picks among the rope's frequency tables.
+    /// Tables for these positions; `regime` selects among the rope's frequency tables.
     ///
     /// # Errors
     /// If the tensor library fails.
@@ -40,7 +40,7 @@ impl Rotary {
         })
     }
 
-    /// As [`Rotary::apply`], in one operation without gradient where all of a head is rotated.
+    /// Like [`Rotary::apply`], in one operation without gradient if the whole head is rotated.
     ///
     /// # Errors
     /// If the tensor library fails.

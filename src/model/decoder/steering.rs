@@ -1,13 +1,13 @@
-//! Interventions on the residual stream: a vector added, or a direction projected out, at given layers.
+//! Interventions on the residual stream: adds a vector, or projects out a direction, at given layers.
 //!
-//! At the output of block l (layer 0: the embeddings' output), for every token t that is asked for:
+//! At the output of block l (layer 0: the embeddings' output), for every selected token t:
 //!
 //! - add: h_t ← h_t + α v;
 //! - ablate: h_t ← h_t − v̂ ⟨v̂, h_t⟩, v̂ = v/‖v‖.
 //!
-//! Several at one layer act in the order in which they were given. All of it is computed in f64 and rounded once to
-//! the stream's dtype, so that adding zero changes no bit. One implementation serves both engines: the plain one
-//! stays differentiable, the fused one hands its buffer over and takes it back.
+//! Several interventions at one layer act in the order given. All of it is computed in f64 and rounded once to the
+//! stream's dtype, so that adding zero changes no bit. Both engines share one implementation: the plain one stays
+//! differentiable, the fused one passes its buffer in and takes it back.
 
 use candle_core::{DType, Tensor};
 
@@ -15,18 +15,18 @@ use crate::error::{Diagnostic, Kind, Result};
 use crate::model::config::Config;
 use crate::units::Layer;
 
-/// Which tokens an intervention touches.
+/// The tokens that an intervention affects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum At {
     /// Every token.
     #[default]
     Everywhere,
-    /// The response's first token and what follows it. What a template adds after the response is touched too, which
-    /// nothing that is read of a response can see.
+    /// The response's first token and all tokens after it. This includes what a template adds after the response, which
+    /// no measurement of a response depends on.
     Response,
 }
 
-/// What is done to h.
+/// The operation applied to h.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Action {
     Add,
@@ -84,27 +84,27 @@ fn finite(v: &[f64]) -> Result<()> {
 pub struct Steering(Vec<Intervention>);
 
 impl Steering {
-    /// Those given, at each layer in this order.
+    /// Interventions, applied at each layer in this order.
     pub fn new(interventions: Vec<Intervention>) -> Self {
         Self(interventions)
     }
 
-    /// Whether it does nothing anywhere.
+    /// Whether there are no interventions.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Whether any of it depends on where the response begins.
+    /// Whether any intervention depends on where the response starts.
     pub fn response_only(&self) -> bool {
         self.0.iter().any(|i| i.at == At::Response)
     }
 
-    /// Whether something happens at a layer.
+    /// Whether any intervention acts at this layer.
     pub fn touches(&self, layer: Layer) -> bool {
         self.0.iter().any(|i| i.layer == layer)
     }
 
-    /// Refuses what does not fit a model.
+    /// Checks that all interventions fit a model.
     ///
     /// # Errors
     /// [`Kind::Invalid`] for a layer that the model does not have, or a vector of another width.
@@ -127,8 +127,8 @@ impl Steering {
         Ok(())
     }
 
-    /// The residual stream `x [T, hidden]` of a layer after the interventions there. `response [T]` says which
-    /// tokens are at or after the beginning of a response; it is read only where that matters.
+    /// The residual stream `x [T, hidden]` of a layer after its interventions. `response [T]` marks the tokens at or
+    /// after the start of a response; it is read only if an intervention needs it.
     ///
     /// # Errors
     /// If the tensor library fails.

@@ -1,4 +1,4 @@
-//! The matrix with a row for each token: the embeddings, and the output head.
+//! A matrix with one row per token: the embeddings, or the output head.
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,10 +9,10 @@ use super::dense::{Weight, packs};
 use crate::error::Result;
 use crate::model::weights::TensorSource;
 
-/// A source that blocks and vocabulary may be read from while the forward runs.
+/// A source from which blocks and vocabulary can be read during the forward pass.
 pub type SharedSource = Arc<dyn TensorSource + Send + Sync>;
 
-/// `[vocab, hidden]`, in memory or read from the source as it is needed.
+/// `[vocab, hidden]`, in memory or read from the source on demand.
 #[derive(Clone)]
 pub(super) struct Vocabulary {
     rows: Rows,
@@ -37,7 +37,7 @@ impl fmt::Debug for Vocabulary {
 }
 
 impl Vocabulary {
-    /// Reads it whole.
+    /// Reads the whole matrix into memory.
     ///
     /// # Errors
     /// If the source lacks it or has another shape.
@@ -46,7 +46,7 @@ impl Vocabulary {
         Ok(Self { rows: Rows::Resident(weight), size, hidden })
     }
 
-    /// Leaves it where it is.
+    /// Leaves the matrix in the source, to be read on demand.
     ///
     /// # Errors
     /// If the source lacks it or has another shape.
@@ -63,7 +63,7 @@ impl Vocabulary {
         }
     }
 
-    /// The rows of some tokens, `[n, hidden]` in `dtype`.
+    /// The rows of the given tokens, `[n, hidden]` in `dtype`.
     ///
     /// # Errors
     /// If the tensor library fails.
@@ -96,11 +96,11 @@ impl Vocabulary {
         }
     }
 
-    /// Calls `f` with the matrix, or with rows `[start, start + len)` of it read for the purpose;
-    /// the number is the row that the weight's first row is.
+    /// Calls `f` with the matrix, or with rows `[start, start + len)` of it read for the purpose; the number passed to
+    /// `f` is the index of the first row given.
     ///
     /// # Errors
-    /// What reading and `f` say.
+    /// Errors of reading and of `f`.
     pub(super) fn with_rows<R>(
         &self,
         start: usize,

@@ -30,7 +30,7 @@ impl Translation<'_> {
             (None, None, "llama" | "phi3") => Some(vec![true; sizes.blocks]),
             (None, None, _) => None,
         };
-        // Gemma 2 has a window even where the file leaves out its usual width.
+        // Gemma 2 has a window even if the file omits its usual width.
         let window = if arch == "gemma2" && !self.keys.has(WINDOW) { Some(4096) } else { window };
         let rotary = if arch == "gemma3" { None } else { local };
         let theta = self.map.get("rope_theta").and_then(Value::as_f64);
@@ -49,7 +49,7 @@ impl Translation<'_> {
         };
         match (arch, slides) {
             ("llama", Some(slides)) => {
-                // The family that has windows and is a Llama otherwise, but for biases.
+                // This family has windows and is otherwise a Llama, except for biases.
                 if self.map.get("attention_bias") == Some(&true.into())
                     || self.map.get("mlp_bias") == Some(&true.into())
                 {
@@ -99,7 +99,7 @@ impl Translation<'_> {
                 return Ok(());
             }
             "gemma2" | "gemma3" => {
-                // The 27B models alone divide by the width of a head as it would be without key_length.
+                // Only the 27B models divide by the width that a head would have without key_length.
                 let largest = if keys.arch() == "gemma2" { 46 } else { 62 };
                 let usual = if sizes.blocks == largest { sizes.hidden / sizes.heads } else { sizes.head_dim };
                 let scalar = attention.map_or(usual as f64, |scale| 1.0 / (scale * scale));
@@ -137,7 +137,7 @@ impl Translation<'_> {
     }
 }
 
-/// Blocks slide but for every `period`-th; all of them where that is 0, none where it is 1.
+/// Every block slides except each `period`-th; all blocks if `period` is 0, none if it is 1.
 fn every(blocks: usize, period: usize) -> Vec<bool> {
     (0..blocks).map(|i| period == 0 || !(i + 1).is_multiple_of(period)).collect()
 }

@@ -1,4 +1,4 @@
-//! The weights of a GGUF file under the names, in the layout and with the numbers of Hugging Face.
+//! The weights of a GGUF file, with Hugging Face's names, layout and values.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -17,22 +17,21 @@ use crate::model::weights::{Stored as Size, TensorSource};
 
 /// The weights of a GGUF file, dequantised as they are read.
 ///
-/// Names and shapes are those of the family in Hugging Face layout. What llama.cpp stores otherwise is undone:
-/// the pairing of rows for its rotation, the 1 added to Gemma's norms, GPT-2's and GPT-NeoX's layouts.
+/// Names and shapes are those of the family in Hugging Face layout. llama.cpp's changes are undone: the pairing of rows
+/// for its rotation, the 1 added to Gemma's norms, GPT-2's and GPT-NeoX's layouts.
 pub struct GgufCheckpoint {
     file: GgufFile,
     config: Config,
-    /// Under the names of the file.
+    /// Tensors requested so far, by their GGUF names.
     asked: RequestedTensors,
-    /// Under the names of Hugging Face.
+    /// Tensors requested so far, by their Hugging Face names.
     wanted: RequestedTensors,
     dtype: DType,
     device: Device,
 }
 
 impl GgufCheckpoint {
-    /// The weights of `file`, which is the model that `config` describes; tensors will be handed out in `dtype`
-    /// on `device`.
+    /// The weights of `file`, the model described by `config`; tensors are returned in `dtype` on `device`.
     pub fn new(file: GgufFile, config: &Config, dtype: DType, device: &Device) -> Self {
         Self {
             file,
@@ -44,7 +43,7 @@ impl GgufCheckpoint {
         }
     }
 
-    /// A tensor, or some of its rows, in the dtype that `dtype` gives for the stored one.
+    /// A tensor, or some of its rows; `dtype` maps the stored dtype to that of the result.
     fn read(
         &self,
         name: &str,
@@ -73,7 +72,7 @@ impl GgufCheckpoint {
                 .remedy("fetch the file again, or convert the model again")
                 .into());
         }
-        // Blocks lie within rows, so that single rows can be read wherever rows are where they belong.
+        // Quantised blocks lie within rows, so single rows can be read directly if the layout keeps rows in place.
         let direct = rows.filter(|_| layout == Layout::Same);
         let to = dtype(dequantise::plain(stored.dtype).unwrap_or(DType::F32));
         let to = if layout == Layout::PlusOne { DType::F32 } else { to };
@@ -98,17 +97,17 @@ fn part(file: &Mapped, stored: &Stored, rows: Option<(usize, usize)>, dtype: DTy
     file.read(range, |bytes| dequantise::tensor(bytes, stored.dtype, &shape, dtype))
 }
 
-/// A tensor as Hugging Face has it.
+/// Converts a tensor to its Hugging Face layout.
 fn undo(tensor: &Tensor, layout: Layout) -> Result<Tensor> {
     let (rows, tail) = (tensor.dims()[0], &tensor.dims()[1..]);
-    // Rows, read as an array of three axes, two of which change places.
+    // Views the rows as an array with three axes and swaps two of them.
     let swapped = |axes: [usize; 3], a: usize, b: usize| -> Result<Tensor> {
         let split = tensor.reshape([&axes[..], tail].concat())?;
         Ok(split.transpose(a, b)?.contiguous()?.reshape(tensor.dims())?)
     };
     match layout {
         Layout::Same => Ok(tensor.clone()),
-        // In f32, as transformers does it.
+        // In f32, as in transformers.
         Layout::PlusOne => Ok((tensor - 1.0)?),
         Layout::Linear => Ok(tensor.t()?.contiguous()?),
         Layout::Paired { heads } => swapped([heads, rows / heads / 2, 2], 1, 2),
@@ -137,11 +136,11 @@ impl WeightFiles for GgufCheckpoint {
         unused.into_iter().collect()
     }
 
-    /// llama.cpp's converter writes what the model computes with and nothing else, so that a tensor which this
-    /// family does not know (a bias, a norm, experts) changes the numbers.
+    /// llama.cpp's converter writes only what the model computes with, so a tensor unknown to this family (a bias, a
+    /// norm, experts) changes the numbers.
     fn may_be_left_out(&self) -> Result<()> {
         let unused = self.unused();
-        // Heads for classes stand beside the residual stream.
+        // Classification heads do not affect the residual stream.
         let Some(first) = unused.iter().find(|name| !name.starts_with("cls")) else { return Ok(()) };
         Err(Diagnostic::new(Kind::Unsupported, "a tensor that is not implemented for this architecture")
             .at(self.file.place(first))

@@ -1,7 +1,7 @@
-//! The metadata of a GGUF file as the `config.json` that Hugging Face has for the same model.
+//! Translates the metadata of a GGUF file to the `config.json` that Hugging Face has for the same model.
 //!
-//! llama.cpp leaves out what it has built in: activations, which blocks slide or rotate where it is always the
-//! same, Gemma's query scale. What stands here for those follows the models that the architecture stands for.
+//! llama.cpp omits its built-in settings: activations, which blocks slide or rotate if that is fixed, Gemma's query
+//! scale. The values used here follow the models of each architecture.
 
 use std::path::PathBuf;
 
@@ -12,7 +12,7 @@ use super::keys::Keys;
 use crate::error::{Diagnostic, Error, Kind, Result};
 use crate::model::config::Config;
 
-/// Architectures of GGUF and the `model_type` of Hugging Face that each stands for.
+/// GGUF architectures, each with its Hugging Face `model_type`.
 pub const ARCHITECTURES: &[(&str, &str)] = &[
     ("llama", "llama"),
     ("qwen2", "qwen2"),
@@ -28,11 +28,11 @@ pub const ARCHITECTURES: &[(&str, &str)] = &[
     ("granite", "granite"),
 ];
 
-/// The checked config of the model in a file.
+/// The validated config of the model in a file.
 ///
 /// # Errors
-/// [`Kind::Unsupported`] for an architecture, or a setting of one, that is not implemented; `Malformed`,
-/// `Missing` or `Invalid` for settings that make no sense.
+/// [`Kind::Unsupported`] for an architecture, or a setting of one, that is not implemented; `Malformed`, `Missing` or
+/// `Invalid` for inconsistent settings.
 pub fn config(file: &GgufFile) -> Result<Config> {
     let metadata = file.metadata();
     let kind = metadata.str("general.type")?.unwrap_or("model");
@@ -64,11 +64,11 @@ pub(super) struct Translation<'a> {
     pub(super) file: &'a GgufFile,
     pub(super) keys: Keys<'a>,
     pub(super) map: Map<String, Value>,
-    /// Key of the config, key of the metadata that it came from.
+    /// Pairs of a config key and the metadata key that it came from.
     from: Vec<(&'static str, String)>,
 }
 
-/// Sizes that several settings follow from.
+/// Sizes from which several settings are derived.
 pub(super) struct Sizes {
     pub(super) hidden: usize,
     pub(super) blocks: usize,
@@ -81,7 +81,7 @@ impl Translation<'_> {
         self.map.insert(key.to_owned(), value);
     }
 
-    /// A value that comes from a metadata key.
+    /// Sets a config key from the value of a metadata key.
     pub(super) fn set(&mut self, key: &'static str, source: &str, value: impl Into<Value>) {
         self.from.push((key, self.keys.whole(source)));
         self.map.insert(key.to_owned(), value.into());
@@ -95,7 +95,7 @@ impl Translation<'_> {
         let path: PathBuf = self.file.metadata().path().to_owned();
         let text = Value::Object(self.map).to_string();
         Config::from_json(&text, &path).map_err(|error| match error {
-            // The user has the metadata's key before him, not the config's.
+            // Users see the metadata's key, not the config's.
             Error::Diagnostic(mut diagnostic) => {
                 let id = diagnostic.place.id.clone().unwrap_or_default();
                 let top = id.split('.').next().unwrap_or_default();
@@ -123,7 +123,7 @@ impl Translation<'_> {
         self.windows(&sizes)?;
         self.scales(&sizes)?;
         if self.keys.arch() == "smollm3" {
-            // llama.cpp has it built in, as SmolLM3 is the only such model.
+            // Built into llama.cpp, since SmolLM3 is the only such model.
             self.put("no_rope_layer_interval", 4.into());
         }
         Ok(())
@@ -136,7 +136,7 @@ impl Translation<'_> {
         let context = keys.usize("context_length")?;
         let width = keys.usize("feed_forward_length")?;
         let heads = keys.usize("attention.head_count")?;
-        // Lists with one entry a block are made before the config is checked.
+        // Lists with one entry per block are allocated before the config is checked.
         for (key, value, most) in [("block_count", blocks, 4096), ("attention.head_count", heads, 1 << 16)] {
             if value == 0 || value > most {
                 return Err(keys.invalid(key, format!("a number from 1 to {most}"), value.to_string()));
@@ -195,7 +195,7 @@ impl Translation<'_> {
         self.set("layer_norm_eps", "attention.layer_norm_epsilon", eps);
         let parallel = self.keys.bool_opt("use_parallel_residual")?.unwrap_or(true);
         self.set("use_parallel_residual", "use_parallel_residual", parallel);
-        // Pythia and its kin have the exact GELU, GPT-NeoX-20B the tanh form; the file does not say.
+        // Pythia and related models use the exact GELU, GPT-NeoX-20B the tanh form; the file does not tell them apart.
         let original = sizes.blocks == 44 && sizes.hidden == 6144;
         self.put("hidden_act", if original { "gelu_fast" } else { "gelu" }.into());
         Ok(())
@@ -205,7 +205,7 @@ impl Translation<'_> {
         let has = |projection: &str| self.has(&format!("blk.0.{projection}.bias"));
         let (attention, mlp) = (has("attn_q") || has("attn_qkv") || has("attn_output"), has("ffn_up"));
         match self.keys.arch() {
-            // Always with biases on query, key and value, or never with any.
+            // These always, or never, have biases on query, key and value.
             "qwen2" | "phi3" => {}
             "gptneox" => self.put("attention_bias", attention.into()),
             _ => {

@@ -1,4 +1,4 @@
-//! Blocks of quantised numbers into numbers, piece by piece.
+//! Dequantises blocks of numbers, piece by piece.
 
 use std::borrow::Cow;
 
@@ -9,10 +9,10 @@ use rayon::prelude::*;
 
 use crate::error::Result;
 
-/// Numbers that one thread makes at a time, a multiple of every block.
+/// Numbers converted by one thread at a time, a multiple of every block size.
 const PIECE: usize = 1 << 16;
 
-/// The dtype of a type that stores plain numbers; `None` for one that stores blocks.
+/// The dtype of a type that stores plain numbers; `None` for a block type.
 pub(super) fn plain(stored: GgmlDType) -> Option<DType> {
     match stored {
         GgmlDType::F32 => Some(DType::F32),
@@ -22,13 +22,13 @@ pub(super) fn plain(stored: GgmlDType) -> Option<DType> {
     }
 }
 
-/// The numbers that `bytes` stand for, as a tensor of this shape in `dtype` on the CPU.
+/// Decodes `bytes` to a tensor of this shape in `dtype` on the CPU.
 ///
 /// # Errors
 /// If the tensor library fails.
 ///
 /// # Panics
-/// If there are not as many bytes as the shape takes.
+/// If the number of bytes does not match the shape.
 pub(super) fn tensor(bytes: &[u8], stored: GgmlDType, shape: &[usize], dtype: DType) -> Result<Tensor> {
     if let Some(plain) = plain(stored) {
         return Ok(Tensor::from_raw_buffer(bytes, plain, shape, &Device::Cpu)?.to_dtype(dtype)?);
@@ -63,7 +63,7 @@ fn numbers<T: WithDType>(
     Ok(out)
 }
 
-/// Calls `f` with the bytes at an address that is a multiple of 4, as candle wants blocks.
+/// Calls `f` with the bytes at an address that is a multiple of 4, as candle requires for blocks.
 fn aligned<R>(bytes: &[u8], f: impl FnOnce(&[u8]) -> R) -> R {
     if bytes.as_ptr().align_offset(4) == 0 {
         return f(bytes);

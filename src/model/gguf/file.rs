@@ -1,4 +1,4 @@
-//! A model in GGUF: one file, or the parts of a split one, mapped and checked.
+//! A model in GGUF format: one file, or the parts of a split one, mapped and checked.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -23,11 +23,11 @@ pub struct GgufFile {
 }
 
 impl GgufFile {
-    /// Opens a file; of a split model (`NAME-00001-of-00003.gguf`) any part stands for all.
+    /// Opens a file; any part of a split model (`NAME-00001-of-00003.gguf`) opens all of them.
     ///
     /// # Errors
-    /// [`Kind::Missing`] for a part that is not there; [`Kind::Weights`] for a damaged or hostile file, or
-    /// parts that do not belong together; [`Kind::Unsupported`] for a tensor of a type that cannot be read.
+    /// [`Kind::Missing`] for a missing part; [`Kind::Weights`] for a damaged or hostile file, or parts that do not
+    /// belong together; [`Kind::Unsupported`] for a tensor of an unsupported type.
     pub fn open(path: &Path) -> Result<Self> {
         let paths = parts(path)?;
         let mut files = Vec::with_capacity(paths.len());
@@ -67,7 +67,7 @@ impl GgufFile {
         Ok(Self { parts: files, metadata, metadata_sha256, tensors })
     }
 
-    /// The metadata; of a split model those of the first part.
+    /// The metadata; for a split model, those of the first part.
     pub fn metadata(&self) -> &Metadata {
         &self.metadata
     }
@@ -77,7 +77,7 @@ impl GgufFile {
         &self.metadata_sha256
     }
 
-    /// The files, in their order.
+    /// The files, in part order.
     pub fn paths(&self) -> impl Iterator<Item = &Path> {
         self.parts.iter().map(Mapped::path)
     }
@@ -87,10 +87,10 @@ impl GgufFile {
         self.tensors.get(name).map(|(_, stored)| stored.shape.as_slice())
     }
 
-    /// A tensor as it is stored, in `dtype` on the CPU.
+    /// A stored tensor, in `dtype` on the CPU.
     ///
     /// # Errors
-    /// [`Kind::Weights`] for a tensor that is not there; if reading or the tensor library fails.
+    /// [`Kind::Weights`] for a missing tensor; errors of reading and of the tensor library.
     pub fn read(&self, name: &str, dtype: DType) -> Result<Tensor> {
         match self.tensor(name) {
             Some((file, stored)) => {
@@ -100,13 +100,13 @@ impl GgufFile {
         }
     }
 
-    /// Where a tensor is, for errors.
+    /// Location of a tensor, for errors.
     pub(super) fn place(&self, name: &str) -> Place {
         let part = self.tensors.get(name).map_or(0, |(part, _)| *part);
         Place::file(self.parts[part].path()).id(name)
     }
 
-    /// The tensor of this name, and the file that holds it.
+    /// The tensor of this name, and the file that contains it.
     pub(super) fn tensor(&self, name: &str) -> Option<(&Mapped, &Stored)> {
         self.tensors.get(name).map(|(part, stored)| (&self.parts[*part], stored))
     }
@@ -117,7 +117,7 @@ impl GgufFile {
     }
 }
 
-/// Whether there is a file at `path` that begins as a GGUF file does, or is named as one.
+/// Whether `path` is a file that starts with GGUF's magic bytes or has its extension.
 pub fn is_gguf(path: &Path) -> bool {
     if !path.is_file() {
         return false;
@@ -127,7 +127,7 @@ pub fn is_gguf(path: &Path) -> bool {
     named || File::open(path).and_then(|mut f| f.read_exact(&mut magic)).is_ok() && &magic == b"GGUF"
 }
 
-/// What a part says about itself must be what its name says.
+/// Checks that a part's metadata agree with its file name.
 fn check_split(metadata: &Metadata, index: usize, count: usize) -> Result<()> {
     for (key, own) in [("split.count", count), ("split.no", index)] {
         let found = metadata.usize(key)?.unwrap_or(own);
@@ -148,7 +148,7 @@ fn check_split(metadata: &Metadata, index: usize, count: usize) -> Result<()> {
     Ok(())
 }
 
-/// A name `STEM-00002-of-00003.gguf`: the stem, the number of the part and that of all parts.
+/// Parses a name `STEM-00002-of-00003.gguf`: the stem, the part's number and the number of parts.
 pub(crate) fn split_name(name: &str) -> Option<(&str, usize, usize)> {
     let bare = strip_extension(name)?;
     let (rest, count) = bare.rsplit_once("-of-")?;
@@ -160,13 +160,13 @@ pub(crate) fn split_name(name: &str) -> Option<(&str, usize, usize)> {
     (1..=count).contains(&number).then_some((stem, number, count))
 }
 
-/// A file name without `.gguf`; `None` for another one.
+/// A file name without `.gguf`; `None` if it lacks that extension.
 pub(crate) fn strip_extension(name: &str) -> Option<&str> {
     let at = name.len().checked_sub(".gguf".len()).filter(|at| name.is_char_boundary(*at))?;
     name[at..].eq_ignore_ascii_case(".gguf").then(|| &name[..at])
 }
 
-/// The names of all parts of the model that a file belongs to.
+/// The names of all parts of a file's model.
 pub(crate) fn part_names(name: &str) -> Vec<String> {
     match split_name(name) {
         None => vec![name.to_owned()],
@@ -177,7 +177,7 @@ pub(crate) fn part_names(name: &str) -> Vec<String> {
     }
 }
 
-/// The files of the model that a file belongs to, all of them there.
+/// The files of a file's model, all of which must exist.
 fn parts(path: &Path) -> Result<Vec<PathBuf>> {
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     if split_name(name).is_none() {

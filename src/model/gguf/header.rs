@@ -1,9 +1,9 @@
-//! The header of a GGUF file, checked byte by byte before anything of the size it claims is allocated.
+//! The header of a GGUF file, checked byte by byte before anything is allocated at the size it claims.
 //!
-//! Layout (little-endian): `GGUF`, version, number of tensors, number of metadata entries; the entries, each a
-//! key, a type and a value; for each tensor its name, dimensions (innermost first), type and offset; padding;
-//! the tensors' data. Candle reads the values of the metadata once their extent is known to be sound; it cannot
-//! read the table of tensors, because it gives up at the first type it does not know, without saying where.
+//! Layout (little-endian): `GGUF`, version, number of tensors, number of metadata entries; the entries, each a key, a
+//! type and a value; for each tensor its name, dimensions (innermost first), type and offset; padding; the tensors'
+//! data. Candle reads the values of the metadata once their extent has been validated; it cannot read the table of
+//! tensors, because it stops at the first unknown type without saying where.
 
 use std::collections::HashMap;
 use std::io::Cursor;
@@ -16,48 +16,48 @@ use candle_core::quantized::gguf_file::{Content, Value};
 use super::types::{Type, name};
 use crate::error::{Diagnostic, Error, Kind, Place, Result};
 
-/// Entries of metadata; files have dozens.
+/// Maximum number of metadata entries; files have dozens.
 const ENTRIES: u64 = 1 << 16;
-/// Tensors; the largest models have thousands.
+/// Maximum number of tensors; the largest models have thousands.
 const TENSORS: u64 = 1 << 20;
-/// Values in all lists together; the largest vocabularies come to 1.5 million.
+/// Maximum number of values in all lists together; the largest vocabularies reach 1.5 million.
 const ELEMENTS: u64 = 1 << 22;
-/// Bytes of a key or of a tensor's name; the format allows 65,535 and 64.
+/// Maximum bytes of a key or of a tensor's name; the format allows 65,535 and 64.
 const NAME: u64 = 1 << 16;
-/// Bytes of a string value.
+/// Maximum bytes of a string value.
 const STRING: u64 = 1 << 26;
-/// Lists within lists.
+/// Maximum nesting depth of lists.
 const DEPTH: usize = 4;
-/// Bytes to a multiple of which tensors are aligned.
+/// Default alignment of tensors, in bytes.
 const ALIGNMENT: u32 = 32;
 
-/// What the header says.
+/// Contents of the header.
 pub(super) struct Header {
     /// The metadata.
     pub(super) metadata: HashMap<String, Value>,
-    /// Where the metadata lies in the file.
+    /// Byte range of the metadata in the file.
     pub(super) extent: Range<usize>,
-    /// The tensors, in the order of the table.
+    /// The tensors, in table order.
     pub(super) tensors: Vec<(String, Stored)>,
 }
 
-/// A tensor as it is stored.
+/// Location and type of a stored tensor.
 #[derive(Debug, Clone)]
 pub(super) struct Stored {
-    /// Its dimensions, outermost first.
+    /// Dimensions, outermost first.
     pub(super) shape: Vec<usize>,
-    /// Its type.
+    /// Stored type.
     pub(super) dtype: GgmlDType,
-    /// Its bytes in the file.
+    /// Byte range in the file.
     pub(super) bytes: Range<usize>,
 }
 
 impl Header {
-    /// Reads the header of a file of these bytes; `path` is only named in errors.
+    /// Reads the header from a file's bytes; `path` is only used in errors.
     ///
     /// # Errors
-    /// [`Kind::Weights`] for a file that is cut off, inconsistent or beyond the limits; [`Kind::Unsupported`]
-    /// for another version, or a tensor of a type that cannot be read.
+    /// [`Kind::Weights`] for a file that is truncated, inconsistent or beyond the limits; [`Kind::Unsupported`] for
+    /// another version, or a tensor of an unsupported type.
     pub(super) fn read(bytes: &[u8], path: &Path) -> Result<Self> {
         let mut r = Reader { bytes, at: 0, path, inside: "the first bytes".to_owned() };
         let version = r.start()?;
@@ -89,12 +89,12 @@ impl Header {
     }
 }
 
-/// The values of a metadata section that has been walked through.
+/// The values of a metadata section that has been validated.
 fn values(section: &[u8], version: u32, entries: u64) -> candle_core::Result<HashMap<String, Value>> {
     let mut bytes = Vec::with_capacity(section.len() + 24);
     bytes.extend_from_slice(b"GGUF");
     bytes.extend_from_slice(&version.to_le_bytes());
-    // Without tensors, whose types candle may not know.
+    // Without tensors, since candle may not know their types.
     bytes.extend_from_slice(&0u64.to_le_bytes());
     bytes.extend_from_slice(&entries.to_le_bytes());
     bytes.extend_from_slice(section);
@@ -105,7 +105,7 @@ struct Reader<'a> {
     bytes: &'a [u8],
     at: usize,
     path: &'a Path,
-    /// What is being read, for errors.
+    /// Name of the element being read, for errors.
     inside: String,
 }
 
@@ -145,7 +145,7 @@ impl<'a> Reader<'a> {
         Ok(u64::from_le_bytes(self.array()?))
     }
 
-    /// Magic and version.
+    /// Reads magic and version.
     fn start(&mut self) -> Result<u32> {
         let magic = self.take(4)?;
         if magic != b"GGUF" {
@@ -207,7 +207,7 @@ impl<'a> Reader<'a> {
     fn alignment(&mut self, kind: u32) -> Result<u32> {
         let value = if kind == 4 { Some(self.u32()?) } else { None };
         match value {
-            // The format wants a multiple of 8; data of blocks must begin at a multiple of 4.
+            // The format requires a multiple of 8; block data must begin at a multiple of 4.
             Some(value) if value.is_power_of_two() && (8..=1 << 20).contains(&value) => Ok(value),
             other => Err(self
                 .refuse("an alignment that cannot be one")
@@ -217,7 +217,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Walks over a value.
+    /// Validates and skips a value.
     fn value(&mut self, kind: u32, depth: usize, elements: &mut u64) -> Result<()> {
         match kind {
             0 | 1 => self.take(1).map(drop),
@@ -265,7 +265,7 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// The table of tensors, and where the data of each lies.
+    /// Reads the table of tensors and locates the data of each.
     fn tensors(&mut self, count: u64, alignment: u32) -> Result<Vec<(String, Stored)>> {
         let mut table = Vec::new();
         let mut names = HashMap::new();
@@ -345,7 +345,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Bytes of a tensor.
+    /// Size of a tensor in bytes.
     fn size(&self, shape: &[usize], dtype: GgmlDType) -> Result<usize> {
         let row = shape.last().copied().unwrap_or_default();
         let (block, bytes) = (dtype.block_size(), dtype.type_size());
@@ -357,12 +357,12 @@ impl<'a> Reader<'a> {
                 .into());
         }
         let count = shape.iter().try_fold(1usize, |n, d| n.checked_mul(*d));
-        // Half the address space is more than any file, and no sum of two such sizes overflows.
+        // Half the address space is larger than any file, and the sum of two such sizes cannot overflow.
         let size = count.and_then(|n| (n / block).checked_mul(bytes)).filter(|n| *n <= usize::MAX / 2);
         size.ok_or_else(|| self.refuse("a tensor that is too large").found(format!("shape {shape:?}")).into())
     }
 
-    /// Whether no two tensors share bytes.
+    /// Checks that no two tensors overlap.
     fn apart(&mut self, tensors: &[(String, Stored)]) -> Result<()> {
         let mut order: Vec<_> = tensors.iter().map(|(name, t)| (t.bytes.start, t.bytes.end, name)).collect();
         order.sort_unstable();

@@ -1,4 +1,4 @@
-//! The settings of an architecture in the metadata, with an account of which were read.
+//! An architecture's settings in the metadata; keeps track of which were read.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -23,7 +23,7 @@ impl<'a> Keys<'a> {
         self.arch
     }
 
-    /// The whole key.
+    /// The full key, with the architecture's prefix.
     pub(super) fn whole(&self, key: &str) -> String {
         format!("{}.{key}", self.arch)
     }
@@ -34,7 +34,7 @@ impl<'a> Keys<'a> {
         whole
     }
 
-    /// A number; of a list with one entry a block, the one that all entries are.
+    /// A number; for a list with one entry per block, the value shared by all entries.
     pub(super) fn usize_opt(&self, key: &str) -> Result<Option<usize>> {
         let whole = self.note(key);
         if !self.metadata.is_list(&whole) {
@@ -68,7 +68,7 @@ impl<'a> Keys<'a> {
         self.metadata.str(&self.note(key))
     }
 
-    /// A list of one flag a block, or of numbers where 0 is no.
+    /// A list with one flag per block, or of numbers where 0 means false.
     pub(super) fn flags_opt(&self, key: &str) -> Result<Option<Vec<bool>>> {
         let whole = self.note(key);
         if !self.metadata.is_list(&whole) {
@@ -115,7 +115,7 @@ impl<'a> Keys<'a> {
             .into()
     }
 
-    /// Refuses keys that nobody read: a setting that is not known may change the numbers.
+    /// Refuses keys that were not read: an unknown setting may change the numbers.
     ///
     /// # Errors
     /// [`Kind::Unsupported`] for the first of them, in alphabetical order.
@@ -123,7 +123,7 @@ impl<'a> Keys<'a> {
         for key in NOTES {
             self.note(key);
         }
-        // Settings that change nothing at these values.
+        // Settings without effect at these values.
         for key in ZERO {
             match self.f64_opt(key)? {
                 None | Some(0.0) => {}
@@ -152,8 +152,8 @@ impl<'a> Keys<'a> {
 const REMEDY: &str =
     "use another model; a forward that ignored this setting would give wrong residual streams";
 
-/// Keys that change no number of the residual stream: notes, what the tensors' shapes say, and what stands
-/// there for the other kind of norm.
+/// Keys that do not affect the residual stream: notes, information implied by the tensors' shapes, and settings of the
+/// other kind of norm.
 const NOTES: &[&str] = &[
     "vocab_size",
     "tensor_data_layout",
@@ -165,7 +165,7 @@ const NOTES: &[&str] = &[
     "source.huggingface.repository",
 ];
 
-/// Keys that stand for something which is absent where they are 0.
+/// Keys of settings that are disabled at 0.
 const ZERO: &[&str] = &[
     "expert_count",
     "expert_used_count",

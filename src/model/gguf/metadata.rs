@@ -9,8 +9,8 @@ use crate::error::{Diagnostic, Kind, Place, Result};
 
 /// The metadata of a GGUF file: keys such as `llama.block_count`, each with a value of one type or a list.
 ///
-/// Every getter gives `None` for a key that is not there and refuses a value of another type; the refusal names
-/// the file and the key. [`Metadata::required`] turns any getter into one that refuses a missing key.
+/// Every getter returns `None` for a missing key and refuses a value of another type; the error names the file and the
+/// key. [`Metadata::required`] turns any getter into one that refuses a missing key.
 #[derive(Debug, Clone)]
 pub struct Metadata {
     path: PathBuf,
@@ -18,7 +18,7 @@ pub struct Metadata {
 }
 
 impl Metadata {
-    /// Metadata that was read from the file at `path`; the path is only named in errors.
+    /// Metadata read from the file at `path`; the path is only used in errors.
     pub fn new(path: impl Into<PathBuf>, values: HashMap<String, Value>) -> Self {
         Self { path: path.into(), values }
     }
@@ -28,7 +28,7 @@ impl Metadata {
         &self.path
     }
 
-    /// The keys, in no order.
+    /// The keys, in no particular order.
     pub fn keys(&self) -> impl Iterator<Item = &str> {
         self.values.keys().map(String::as_str)
     }
@@ -38,10 +38,11 @@ impl Metadata {
         self.values.contains_key(key)
     }
 
-    /// The value that `get` finds at `key`: `metadata.required("general.architecture", Metadata::str)`.
+    /// The value that `get` finds at `key`; an error if it is missing: `metadata.required("general.architecture",
+    /// Metadata::str)`.
     ///
     /// # Errors
-    /// [`Kind::Missing`] for a key that is not there, and what `get` refuses.
+    /// [`Kind::Missing`] for a missing key, and the errors of `get`.
     pub fn required<'a, T>(
         &'a self,
         key: &str,
@@ -77,7 +78,7 @@ impl Metadata {
         })
     }
 
-    /// An integer of any width that is not negative.
+    /// A non-negative integer of any width.
     ///
     /// # Errors
     /// [`Kind::Malformed`] for a value of another type or a negative one.
@@ -85,7 +86,7 @@ impl Metadata {
         self.read(key, "an integer that is not negative", |value| u64::try_from(integer(value)?).ok())
     }
 
-    /// An integer that can be a size on this machine.
+    /// A non-negative integer that fits `usize`.
     ///
     /// # Errors
     /// [`Kind::Malformed`] for a value of another type, a negative one or one that is too large.
@@ -93,7 +94,7 @@ impl Metadata {
         self.read(key, "an integer that is not negative", |value| usize::try_from(integer(value)?).ok())
     }
 
-    /// A finite number; a single-precision value keeps its value exactly, an integer is taken as a number.
+    /// A finite number; single-precision values convert exactly, integers are accepted.
     ///
     /// # Errors
     /// [`Kind::Malformed`] for a value of another type, NaN or an infinity.
@@ -104,7 +105,7 @@ impl Metadata {
     /// A list of strings.
     ///
     /// # Errors
-    /// [`Kind::Malformed`] for a value that is no list, or an entry of another type.
+    /// [`Kind::Malformed`] for a value that is not a list, or an entry of another type.
     pub fn strings(&self, key: &str) -> Result<Option<Vec<&str>>> {
         self.list(key, "a string", |value| match value {
             Value::String(text) => Some(text.as_str()),
@@ -115,7 +116,7 @@ impl Metadata {
     /// A list of integers of any width.
     ///
     /// # Errors
-    /// [`Kind::Malformed`] for a value that is no list, or an entry of another type or too large.
+    /// [`Kind::Malformed`] for a value that is not a list, or an entry of another type or too large.
     pub fn integers(&self, key: &str) -> Result<Option<Vec<i64>>> {
         self.list(key, "an integer", |value| i64::try_from(integer(value)?).ok())
     }
@@ -123,7 +124,7 @@ impl Metadata {
     /// A list of booleans.
     ///
     /// # Errors
-    /// [`Kind::Malformed`] for a value that is no list, or an entry of another type.
+    /// [`Kind::Malformed`] for a value that is not a list, or an entry of another type.
     pub fn bools(&self, key: &str) -> Result<Option<Vec<bool>>> {
         self.list(key, "true or false", |value| match value {
             Value::Bool(flag) => Some(*flag),
@@ -134,17 +135,17 @@ impl Metadata {
     /// A list of finite numbers.
     ///
     /// # Errors
-    /// [`Kind::Malformed`] for a value that is no list, or an entry that is NaN, infinite or no number.
+    /// [`Kind::Malformed`] for a value that is not a list, or an entry that is NaN, infinite or not a number.
     pub fn numbers(&self, key: &str) -> Result<Option<Vec<f64>>> {
         self.list(key, "a finite number", number)
     }
 
-    /// Whether the value at `key` is a list: some keys hold one value for all layers, or one for each.
+    /// Whether the value at `key` is a list: some keys hold one value for all layers, or one per layer.
     pub fn is_list(&self, key: &str) -> bool {
         matches!(self.values.get(key), Some(Value::Array(_)))
     }
 
-    /// Where the key is, for refusals about its value.
+    /// Location of the key, for errors about its value.
     pub fn place(&self, key: &str) -> Place {
         Place::file(&self.path).id(key)
     }
@@ -215,7 +216,7 @@ fn number(value: &Value) -> Option<f64> {
     number.is_finite().then_some(number)
 }
 
-/// A value as an error shows it; lists only by their length.
+/// A value as shown in errors; lists by their length only.
 fn described(value: &Value) -> String {
     match value {
         Value::String(text) => format!("the string \"{text}\""),

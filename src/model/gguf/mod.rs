@@ -1,4 +1,4 @@
-//! Models in llama.cpp's file format, GGUF.
+//! Models in GGUF, llama.cpp's file format.
 
 mod attention;
 mod checkpoint;

@@ -1,30 +1,29 @@
-//! What GGUF calls the tensors of each family, and how it lays them out.
+//! GGUF tensor names of each family, and their layout.
 
 use crate::model::config::{Config, Family};
 
-/// How a tensor differs from the one in Hugging Face layout.
+/// How a tensor's layout differs from Hugging Face's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Layout {
-    /// Not at all.
+    /// Identical.
     Same,
     /// Gemma's norms are stored with 1 added.
     PlusOne,
-    /// The rows of each head are stored in pairs `(i, i + head_dim / 2)`, as the rotation takes them there.
+    /// The rows of each head are stored in pairs `(i, i + head_dim / 2)`, the order in which llama.cpp rotates them.
     Paired {
         /// Number of heads.
         heads: usize,
     },
-    /// `[rows, columns]`, where GPT-2's `Conv1D` has `[columns, rows]`.
+    /// `[rows, columns]`; GPT-2's `Conv1D` has `[columns, rows]`.
     Linear,
-    /// All queries, all keys, all values, where GPT-NeoX has them head by head.
+    /// All queries, all keys, all values; GPT-NeoX interleaves them head by head.
     Grouped {
         /// Number of heads.
         heads: usize,
     },
 }
 
-/// The name in GGUF of the tensor that Hugging Face calls `name`, and its layout; `None` for a name that the
-/// family does not have.
+/// The GGUF name and layout of the tensor that Hugging Face calls `name`; `None` for a name unknown to the family.
 pub(super) fn translate(config: &Config, name: &str) -> Option<(String, Layout)> {
     let (bare, suffix) = name.rsplit_once('.').filter(|(_, s)| matches!(*s, "weight" | "bias"))?;
     let (prefix, blocks) = match config.family {
@@ -54,7 +53,7 @@ pub(super) fn translate(config: &Config, name: &str) -> Option<(String, Layout)>
     Some((name, layout))
 }
 
-/// A name inside a block.
+/// GGUF name of a tensor inside a block.
 fn block(family: Family, tail: &str) -> Option<&'static str> {
     let sandwich = matches!(family, Family::Gemma2 | Family::Gemma3Text);
     Some(match tail {
@@ -66,12 +65,12 @@ fn block(family: Family, tail: &str) -> Option<&'static str> {
         "self_attn.o_proj" | "attn.c_proj" | "attention.dense" => "attn_output",
         "self_attn.q_norm" => "attn_q_norm",
         "self_attn.k_norm" => "attn_k_norm",
-        // Where it stands after the attention it has its own name; elsewhere it is the MLP's.
+        // A norm applied after attention has its own name; otherwise this is the MLP's norm.
         "post_attention_layernorm" if sandwich || family == Family::Olmo2 => "post_attention_norm",
         "post_attention_layernorm" | "pre_feedforward_layernorm" | "ln_2" => "ffn_norm",
         "post_feedforward_layernorm" => "post_ffw_norm",
         "mlp.gate_proj" => "ffn_gate",
-        // Phi-3's gate and up are one matrix in both formats.
+        // Phi-3's gate and up projections are one matrix in both formats.
         "mlp.up_proj" | "mlp.gate_up_proj" | "mlp.c_fc" | "mlp.dense_h_to_4h" => "ffn_up",
         "mlp.down_proj" | "mlp.c_proj" | "mlp.dense_4h_to_h" => "ffn_down",
         _ => return None,
@@ -80,7 +79,7 @@ fn block(family: Family, tail: &str) -> Option<&'static str> {
 
 fn layout(config: &Config, tail: &str, suffix: &str) -> Layout {
     match config.family {
-        // The families whose rotation llama.cpp computes on neighbouring pairs.
+        // Families whose rotation llama.cpp computes on adjacent pairs.
         Family::Llama | Family::Mistral | Family::SmolLm3 | Family::Granite => match tail {
             "attn_q" => Layout::Paired { heads: config.heads },
             "attn_k" => Layout::Paired { heads: config.kv_heads },

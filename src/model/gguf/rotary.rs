@@ -1,4 +1,4 @@
-//! Rotary positions in the metadata of a GGUF file: base, width, scaling, and factors that are stored as tensors.
+//! Rotary positions in the metadata of a GGUF file: base, width, scaling, and factors stored as tensors.
 
 use candle_core::DType;
 use serde_json::{Value, json};
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::config::{Sizes, Translation};
 use crate::error::{Diagnostic, Error, Kind, Result};
 
-/// Tensors that are settings: factors of rotary frequencies.
+/// Tensors that hold settings: factors of rotary frequencies.
 pub(super) const BUFFERS: &[&str] =
     &["rope_freqs.weight", "rope_factors_long.weight", "rope_factors_short.weight"];
 
@@ -20,7 +20,8 @@ impl Translation<'_> {
             let expected = format!("a rotation over the whole head, {head_dim}");
             return Err(self.keys.unsupported("rope.dimension_count", &expected, rotated.to_string()));
         }
-        // The config has a fraction, whose product with head_dim is rounded down: half a dimension more is safe.
+        // The config stores a fraction, whose product with head_dim is rounded down; half a dimension more guards
+        // against rounding errors.
         let fraction = if rotated == head_dim { 1.0 } else { (rotated as f64 + 0.5) / head_dim as f64 };
         if self.keys.arch() == "gptneox" {
             self.set("rotary_emb_base", "rope.freq_base", theta);
@@ -35,7 +36,7 @@ impl Translation<'_> {
         Ok(())
     }
 
-    /// The object `rope_scaling`.
+    /// Builds the object `rope_scaling`.
     fn scaling(&mut self, rotated: usize) -> Result<Option<Value>> {
         let keys = &self.keys;
         let context = keys.usize("context_length")?;
@@ -44,7 +45,7 @@ impl Translation<'_> {
             Some(factor) => Some(factor),
             None => keys.f64_opt("rope.scale_linear")?,
         };
-        // llama.cpp takes a factor without a type for a linear one, and 0 for none.
+        // llama.cpp interprets a factor without a type as linear, and 0 as none.
         let factor = factor.filter(|f| *f != 0.0);
         let kind = keys.str_opt("rope.scaling.type")?.unwrap_or("linear");
         let total = keys.f64_opt("rope.scaling.attn_factor")?;
@@ -87,7 +88,7 @@ impl Translation<'_> {
                 return Err(self.buffer("rope_freqs.weight"));
             }
             one(factor, "rope.scaling.factor")?;
-            // Llama 3's scaling as factors of the frequencies: longrope with one set of them computes it.
+            // Llama 3's scaling stored as frequency factors: longrope with a single set of them computes the same.
             return Ok(Some(json!({
                 "rope_type": "longrope",
                 "long_factor": freqs,
@@ -120,7 +121,7 @@ impl Translation<'_> {
         }
     }
 
-    /// Settings of yarn under the config's names.
+    /// yarn's settings under the config's names.
     fn yarn(&self) -> Result<Vec<(&'static str, f64)>> {
         let extrapolation = self.keys.f64_opt("rope.scaling.yarn_ext_factor")?;
         if let Some(other) = extrapolation.filter(|v| *v != 1.0) {
@@ -139,7 +140,7 @@ impl Translation<'_> {
         Ok(settings)
     }
 
-    /// A tensor of factors, one for each rotary frequency.
+    /// A tensor with one factor per rotary frequency.
     fn factors(&self, name: &str, rotated: usize) -> Result<Option<Vec<f64>>> {
         let Some(shape) = self.file.shape(name) else { return Ok(None) };
         if shape != [rotated / 2] {
@@ -160,7 +161,7 @@ impl Translation<'_> {
         Ok(Some(factors))
     }
 
-    /// Refuses tensors of factors other than these.
+    /// Refuses tensors of factors other than those in `but`.
     pub(super) fn no_buffers(&self, but: &[&str]) -> Result<()> {
         match BUFFERS.iter().find(|name| self.has(name) && !but.contains(name)) {
             Some(name) => Err(self.buffer(name)),

@@ -1,17 +1,17 @@
-//! The types of tensors in GGUF files: their names, and which of them can be read.
+//! Tensor types in GGUF files: their names, and which are supported.
 
 use candle_core::quantized::GgmlDType;
 
-/// What a type's number in a file stands for.
+/// The type that a number in a file refers to.
 pub(super) enum Type {
-    /// A type that can be read.
+    /// A supported type.
     Known(GgmlDType),
-    /// A type that cannot, by its name.
+    /// An unsupported type, by name.
     Unread(String),
 }
 
 impl Type {
-    /// The type that `number` stands for in the tensor table.
+    /// The type for `number` in the tensor table.
     pub(super) fn of(number: u32) -> Self {
         use GgmlDType as T;
         let known = match number {
@@ -39,7 +39,7 @@ impl Type {
     }
 }
 
-/// Types that llama.cpp has, or had, and candle does not read.
+/// Types that llama.cpp has or had and that candle does not read.
 const UNREAD: &[(u32, &str)] = &[
     (4, "Q4_2"),
     (5, "Q4_3"),
@@ -70,7 +70,7 @@ const UNREAD: &[(u32, &str)] = &[
     (41, "Q1_0"),
 ];
 
-/// The name of a type in GGUF.
+/// The GGUF name of a type.
 pub(super) fn name(dtype: GgmlDType) -> &'static str {
     use GgmlDType as T;
     match dtype {

@@ -1,4 +1,4 @@
-//! The cache that all Hugging Face programs share: `models--owner--name/{blobs,snapshots,refs}`, and `datasets--…`.
+//! The cache shared by all Hugging Face programs: `models--owner--name/{blobs,snapshots,refs}`, and `datasets--…`.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -15,13 +15,13 @@ pub struct Cache {
 }
 
 impl Cache {
-    /// The part of a cache that belongs to a repository.
+    /// The cache folder of one repository.
     pub fn new(cache: &Path, repository: Repository, id: &str) -> Self {
         let name = format!("{}--{}", repository.kind(), id.replace('/', "--"));
         Self { root: cache.join(&name), locks: cache.join(".locks").join(name) }
     }
 
-    /// The commit that a revision stood for when it was last fetched, if the cache has anything of it.
+    /// The commit that a revision referred to when it was last fetched, if the cache has any of it.
     pub fn commit(&self, revision: &str) -> Option<String> {
         let commit = if is_commit(revision) {
             revision.to_owned()
@@ -34,7 +34,7 @@ impl Cache {
         (is_commit(&commit) && self.snapshot(&commit).is_dir()).then_some(commit)
     }
 
-    /// The commit of a cache that holds one and does not say what it stands for, as copied caches do.
+    /// The commit of a cache that holds exactly one and no refs, as copied caches do.
     fn only_commit(&self) -> Option<String> {
         if std::fs::read_dir(self.root.join("refs")).is_ok_and(|mut refs| refs.next().is_some()) {
             return None;
@@ -44,7 +44,7 @@ impl Cache {
         entries.next().is_none().then_some(only)
     }
 
-    /// Records what a revision stands for.
+    /// Records the commit of a revision.
     pub fn remember(&self, revision: &str, commit: &str) -> Result<()> {
         if is_commit(revision) {
             return Ok(());
@@ -64,31 +64,31 @@ impl Cache {
         files
     }
 
-    /// Whether a file of a commit is there.
+    /// Whether the cache has this file of a commit.
     pub fn has(&self, commit: &str, file: &str) -> bool {
         self.snapshot(commit).join(file).is_file()
     }
 
-    /// Where a content lies.
+    /// Path of a blob.
     pub fn blob(&self, etag: &str) -> PathBuf {
         self.root.join("blobs").join(etag)
     }
 
-    /// Lets a commit's file stand for a content.
+    /// Links a commit's file to a blob.
     pub fn point(&self, commit: &str, file: &str, etag: &str) -> Result<()> {
-        // A file in a folder of the repository lies that much deeper.
+        // A file in a subfolder of the repository is that much deeper.
         let up = "../".repeat(2 + file.matches('/').count());
         artifact::link(&Path::new(&up).join("blobs").join(etag), &self.snapshot(commit).join(file))
     }
 
-    /// SHA-256 of a file as the hub gave it: large files are named by it.
+    /// SHA-256 of a file according to the hub, which names large files by it.
     pub fn sha256(&self, commit: &str, file: &str) -> Option<String> {
         let target = std::fs::read_link(self.snapshot(commit).join(file)).ok()?;
         let name = target.file_name()?.to_str()?;
         is_sha256(name).then(|| name.to_owned())
     }
 
-    /// Waits until no other process fetches this content.
+    /// Locks a blob; waits while another process fetches it.
     pub fn lock(&self, etag: &str, downloads: &mut dyn Downloads) -> Result<File, Trouble> {
         artifact::create_folder(&self.locks)?;
         let path = self.locks.join(format!("{etag}.lock"));
@@ -102,7 +102,7 @@ impl Cache {
     }
 }
 
-/// The files under a folder, by their paths from there.
+/// Lists the files under a folder, by their relative paths.
 fn list(folder: &Path, prefix: &str, out: &mut Vec<String>) {
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
         let name = format!("{prefix}{}", entry.file_name().to_string_lossy());
@@ -111,12 +111,12 @@ fn list(folder: &Path, prefix: &str, out: &mut Vec<String>) {
     }
 }
 
-/// Whether this is a commit: 40 hexadecimal digits.
+/// Whether the text is a commit id: 40 hexadecimal digits.
 pub fn is_commit(text: &str) -> bool {
     text.len() == 40 && text.bytes().all(|b| b.is_ascii_hexdigit())
 }
 
-/// Whether an etag is the SHA-256 of the content.
+/// Whether an etag is a SHA-256 hash.
 pub fn is_sha256(etag: &str) -> bool {
     etag.len() == 64 && etag.bytes().all(|b| b.is_ascii_hexdigit())
 }

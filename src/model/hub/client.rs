@@ -1,4 +1,4 @@
-//! Requests to the hub: what a revision holds, what a file is, and its bytes from some place on.
+//! Requests to the hub: the contents of a revision, a file's metadata, and its bytes from an offset on.
 
 use std::io::Read;
 use std::sync::Arc;
@@ -33,11 +33,11 @@ pub struct Client {
     patience: Patience,
 }
 
-/// What a revision is and holds.
+/// Commit and files of a revision.
 pub struct Listing {
-    /// Its commit.
+    /// Commit of the revision.
     pub commit: String,
-    /// Its files.
+    /// Paths of the files.
     pub files: Vec<String>,
 }
 
@@ -48,7 +48,7 @@ impl Listing {
     }
 }
 
-/// What the hub says of a revision; the rest of it is passed over.
+/// The hub's answer about a revision; other fields are ignored.
 #[derive(Deserialize)]
 struct Info {
     #[serde(default)]
@@ -62,24 +62,24 @@ struct Sibling {
     rfilename: String,
 }
 
-/// Longest answer about a revision, in bytes; a repository of 100,000 files has 10 MB.
+/// Longest accepted answer about a revision, in bytes; a repository of 100,000 files takes 10 MB.
 const MOST_INFO: u64 = 64 << 20;
 
-/// What a file is.
+/// Metadata of a file.
 pub struct Meta {
-    /// Names the content: its SHA-256 for large files, a git hash otherwise.
+    /// Identifies the content: SHA-256 for large files, a git hash otherwise.
     pub etag: String,
-    /// Bytes, if the hub says.
+    /// Size in bytes, if the hub reports it.
     pub size: Option<u64>,
-    /// Whether the content can be had through Xet.
+    /// Whether the content is available through Xet.
     pub xet: bool,
 }
 
-/// Most redirects that are followed.
+/// Maximum number of redirects followed.
 const HOPS: usize = 10;
 
 impl Client {
-    /// Connects; nothing is sent yet.
+    /// Creates a client; sends nothing yet.
     ///
     /// # Errors
     /// [`Kind::Hub`] if the system's TLS cannot be set up.
@@ -92,7 +92,7 @@ impl Client {
         let silence = settings.patience.silence;
         let client = || {
             let client = blocking::Client::builder().user_agent(agent).timeout(silence);
-            // A proxy does not see the addresses that only this machine has.
+            // A proxy cannot reach loopback addresses of this machine.
             if is_loopback(&settings.endpoint) { client.no_proxy() } else { client }
         };
         let mut asynchronous =
@@ -104,7 +104,7 @@ impl Client {
             .endpoint(&settings.endpoint)
             .cache_dir(&settings.cache)
             .client(asynchronous.build().map_err(|e| failed(&e))?)
-            // Tries are counted here, where `Retry-After` is honoured.
+            // Retries are counted here, where `Retry-After` is honoured.
             .retry_max_attempts(0);
         if let Some(token) = &settings.token {
             api = api.token(token);
@@ -126,7 +126,7 @@ impl Client {
     /// The commit and the files of the revision.
     pub fn listing(&self, downloads: &mut dyn Downloads) -> Result<Listing, Trouble> {
         let info = match self.patiently(downloads, Self::info) {
-            // Not every hub says what is missing: if the repository is there, it is the revision.
+            // Not every hub says what is missing: if the repository exists, it is the revision.
             Err(Trouble::Status { status: 404, code, message, wait })
                 if code.is_empty() && self.repository == Repository::Model =>
             {
@@ -142,7 +142,7 @@ impl Client {
         Ok(Listing { commit: info.sha, files: info.siblings.into_iter().map(|s| s.rfilename).collect() })
     }
 
-    /// What the hub says of the revision. hf-hub asks the same without a bound on the answer.
+    /// The hub's description of the revision. hf-hub makes the same request without a bound on the answer.
     fn info(&self) -> Result<Info, Trouble> {
         let mut url = reqwest::Url::parse(&self.info)
             .map_err(|e| Trouble::Malformed(format!("the address of the hub: {e}")))?;
@@ -162,8 +162,8 @@ impl Client {
             .map_err(|e| Trouble::Malformed(format!("a list of files that is none: {e}")))
     }
 
-    /// What a file is: of the hub's own answer, not of the store that it redirects to, which knows neither
-    /// the hash nor the size of the file.
+    /// Metadata of a file, taken from the hub's own answer; the store that it redirects to knows neither the hash nor
+    /// the size of the file.
     pub fn meta(&self, commit: &str, file: &str) -> Result<Meta, Trouble> {
         let mut url = self.url(commit, file)?;
         for _ in 0..HOPS {
@@ -179,15 +179,15 @@ impl Client {
                 return Err(self.refused(answer));
             }
             let mut meta = meta(answer.headers(), status.is_success(), file)?;
-            // hf-hub's Xet is asked for models; files of data are smaller and come plainly.
+            // hf-hub's Xet is used for models only; data files are smaller and are fetched plainly.
             meta.xet &= self.repository == Repository::Model;
             return Ok(meta);
         }
         Err(Trouble::Malformed(format!("{HOPS} redirects")))
     }
 
-    /// The bytes of a file from `start` on. The hub may send the whole file all the same: the second value
-    /// says where the answer begins.
+    /// The bytes of a file from `start` on. The hub may send the whole file regardless: the second value is the offset
+    /// at which the answer begins.
     pub fn open(&self, commit: &str, file: &str, start: u64) -> Result<(Response, u64), Trouble> {
         let mut request = self.follow.get(self.url(commit, file)?).header(ACCEPT_ENCODING, "identity");
         if start > 0 {
@@ -209,7 +209,7 @@ impl Client {
         }
     }
 
-    /// The refusal of an answer; a server that repeats the token does not get it printed.
+    /// Turns a failed answer into an error; a token echoed by the server is removed from it.
     fn refused(&self, answer: Response) -> Trouble {
         let headers = answer.headers();
         let wait = text(headers, RETRY_AFTER).and_then(|w| w.trim().parse().ok()).map(Duration::from_secs);
@@ -228,8 +228,8 @@ impl Client {
         }
     }
 
-    /// Fetches a content into the cache through Xet, by hf-hub, which cannot be stopped: who interrupts is
-    /// not kept waiting, and what it is writing stays behind unnamed.
+    /// Fetches a blob into the cache through Xet, by hf-hub, which cannot be stopped: on an interruption this returns
+    /// at once, and the unfinished file remains under a temporary name.
     pub fn xet(
         &self,
         commit: &str,
@@ -256,7 +256,7 @@ impl Client {
         Ok(())
     }
 
-    /// Tries again where that may help: after what the hub asks for, or ever longer.
+    /// Retries if that may help, after the wait that the hub asks for or with increasing waits.
     pub fn patiently<T: Send + 'static>(
         &self,
         downloads: &mut dyn Downloads,
@@ -274,7 +274,7 @@ impl Client {
         }
     }
 
-    /// Asks on a thread of its own, so that who interrupts does not wait for a hub that is silent.
+    /// Sends a request on its own thread, so that an interruption is not delayed by a silent hub.
     fn apart<T: Send + 'static>(
         &self,
         downloads: &mut dyn Downloads,
@@ -285,13 +285,13 @@ impl Client {
         await_end(asking, Duration::from_millis(2), || Ok(downloads.advance(0)?))?
     }
 
-    /// Waits before another try, or gives the trouble back where there is to be none.
+    /// Waits before the next attempt, or returns the error if there is to be none.
     pub fn wait(&self, downloads: &mut dyn Downloads, trouble: Trouble, tries: u32) -> Result<(), Trouble> {
         let asked = match &trouble {
             Trouble::Status { wait, .. } => *wait,
             _ => None,
         };
-        // A machine without a network answers at once and will not change its mind.
+        // Without a network, requests fail at once and retries do not help.
         let limit = match &trouble {
             Trouble::Unreachable(_) => self.patience.tries.min(3),
             _ => self.patience.tries,
@@ -324,7 +324,7 @@ impl Client {
     }
 }
 
-/// Waits for a thread; in the meantime `meanwhile` is called, which may give up: then the thread is left to itself.
+/// Waits for a thread, calling `meanwhile` repeatedly; an error of `meanwhile` abandons the thread.
 fn await_end<T>(
     thread: JoinHandle<T>,
     every: Duration,
@@ -337,7 +337,7 @@ fn await_end<T>(
     thread.join().map_err(|_| Trouble::CutOff("the transfer panicked".into()))
 }
 
-/// Keeps the number of bytes that arrived.
+/// Counts the bytes received.
 struct Counter(Arc<AtomicU64>);
 
 impl ProgressHandler for Counter {
@@ -376,7 +376,7 @@ fn meta(headers: &HeaderMap, whole: bool, file: &str) -> Result<Meta, Trouble> {
     Ok(Meta { etag, size, xet: headers.contains_key("x-xet-hash") })
 }
 
-/// Whether an etag can name a file in the cache.
+/// Whether an etag is valid as a file name in the cache.
 fn is_name(etag: &str) -> bool {
     let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
     (8..=128).contains(&etag.len()) && etag.bytes().all(allowed)

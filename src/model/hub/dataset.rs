@@ -1,4 +1,4 @@
-//! Data sets of the hub: the parquet files that it makes of every one, or the files of the repository itself.
+//! Data sets on the hub: the parquet files that it generates for every data set, or the repository's own files.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -10,16 +10,16 @@ use super::{DEFAULT_REVISION, Downloads};
 use crate::error::{Diagnostic, Kind, Place, Result};
 use crate::input::{DATA_ENDINGS, hub_dataset};
 
-/// Branch of a data set in which the hub keeps it as parquet, `CONFIG/SPLIT/NUMBER.parquet`.
+/// Branch of a data set with the hub's parquet conversion, `CONFIG/SPLIT/NUMBER.parquet`.
 const CONVERTED: &str = "refs/convert/parquet";
 
-/// Brings the files of a split into the cache, in their order.
+/// Fetches the files of a split into the cache, in order.
 ///
-/// `id` is `owner/name`; `part` a split, `CONFIG/SPLIT`, or nothing: the only one, or `default` and `train`.
+/// `id` is `owner/name`; `part` is a split or `CONFIG/SPLIT`; without it, the only one, or `default` and `train`.
 ///
 /// # Errors
-/// [`Kind::Invalid`] for a name that is none; [`Kind::Missing`] for a part that the data set does not have, with those
-/// that it has; else as [`fetch`](super::fetch).
+/// [`Kind::Invalid`] for an invalid name; [`Kind::Missing`] for a part that the data set does not have, listing those
+/// that it has; otherwise as [`fetch`](super::fetch).
 pub fn fetch_dataset(
     id: &str,
     part: Option<&str>,
@@ -59,7 +59,7 @@ fn refusal(asked: &HubRequest, part: Option<&str>, parts: BTreeSet<String>) -> D
         .remedy("name one of the parts")
 }
 
-/// The files of a part, in order; else the parts that there are.
+/// The files of a part, in order; otherwise the available parts.
 fn choose(files: &[String], part: Option<&str>) -> Result<Vec<String>, BTreeSet<String>> {
     let mut parts: BTreeMap<(String, String), Vec<String>> = BTreeMap::new();
     for file in files.iter().filter(|file| is_rows(file)) {
@@ -103,7 +103,7 @@ fn is_rows(file: &str) -> bool {
         && !["dataset_infos.json", "dataset_info.json"].contains(&file.rsplit('/').next().unwrap_or(file))
 }
 
-/// Config and split of a file, by its path: `CONFIG/SPLIT/0000.parquet`, `data/train-00000-of-00002.parquet`,
+/// Config and split of a file, from its path: `CONFIG/SPLIT/0000.parquet`, `data/train-00000-of-00002.parquet`,
 /// `train.jsonl.gz`.
 fn part_of(file: &str) -> (String, String) {
     let folders: Vec<&str> = file.split('/').collect();
@@ -120,10 +120,10 @@ fn part_of(file: &str) -> (String, String) {
     (config.to_owned(), split.to_owned())
 }
 
-/// The files of data with those of the hub brought to this disk: `hf://owner/name[:PART]` becomes the files of the part.
+/// Replaces each `hf://owner/name[:PART]` by the local files of that part, fetching them if needed.
 ///
 /// # Errors
-/// What [`fetch_dataset`] refuses.
+/// Errors of [`fetch_dataset`].
 pub fn local(files: &[PathBuf], downloads: &mut dyn Downloads) -> Result<Vec<PathBuf>> {
     let mut out = Vec::with_capacity(files.len());
     for file in files {

@@ -1,4 +1,4 @@
-//! The files of a model into the cache.
+//! Fetches the files of a model into the cache.
 
 use std::path::Path;
 
@@ -13,23 +13,23 @@ use crate::model::files::ModelFiles;
 use crate::model::weights::shard_names;
 use crate::source;
 
-/// Small files that are fetched where the repository has them; config.json and tokenizer.json it must have.
+/// Small files that are fetched if the repository has them; config.json and tokenizer.json are required.
 const OPTIONAL: &[&str] =
     &["tokenizer_config.json", "chat_template.jinja", "special_tokens_map.json", "generation_config.json"];
 
-/// Index of a checkpoint in several files.
+/// Index of a sharded checkpoint.
 const INDEX: &str = "model.safetensors.index.json";
 
-/// A checkpoint in one file.
+/// Checkpoint in a single file.
 const SINGLE: &str = "model.safetensors";
 
-/// Brings the files of a model into the cache and says where they lie. The config is checked before any
-/// weight is fetched. Without a network the cache is used as it is, with a warning.
+/// Fetches the files of a model into the cache and returns their paths. The config is checked before any weights are
+/// fetched. Without a network the cache is used as it is, with a warning.
 ///
 /// # Errors
-/// [`Kind::Hub`] where the hub refuses, cannot be reached and the cache does not hold the model, or sends
-/// something else than it promised; [`Kind::Missing`] for a repository without tokenizer.json or
-/// safetensors; what [`Config::from_json`] refuses; [`Error::Interrupted`].
+/// [`Kind::Hub`] if the hub refuses, sends something other than announced, or cannot be reached and the cache does not
+/// hold the model; [`Kind::Missing`] for a repository without tokenizer.json or safetensors; errors of
+/// [`Config::from_json`]; [`Error::Interrupted`].
 pub fn fetch(
     id: &str,
     revision: Option<&str>,
@@ -60,7 +60,7 @@ pub fn fetch(
     for file in OPTIONAL.iter().filter(|file| listing.has(file)) {
         get(file)?;
     }
-    // A single file comes first, as in transformers.
+    // A single file takes precedence, as in transformers.
     if listing.has(SINGLE) {
         get(SINGLE)?;
     } else if listing.has(INDEX) {
@@ -78,19 +78,19 @@ pub fn fetch(
     snapshot(&cache, &listing.commit)
 }
 
-/// Where a revision is read from.
+/// Source that a revision is read from.
 enum Reached {
-    /// The hub, which has these files.
+    /// The hub, with the revision's files.
     Hub(Box<Client>, Listing),
-    /// The cache, which has this commit.
+    /// The cache, with this commit.
     Cache(String),
 }
 
-/// Why a revision cannot be read.
+/// Reason why a revision cannot be read.
 pub(super) enum Unread {
-    /// It is neither on the hub nor, where that cannot be asked, in the cache; another one may be.
+    /// It is neither on the hub nor, if the hub cannot be reached, in the cache; another revision may be.
     Absent(Error),
-    /// Anything else.
+    /// Any other error.
     Failed(Error),
 }
 
@@ -114,21 +114,21 @@ impl From<Diagnostic> for Unread {
     }
 }
 
-/// Files of a commit, in the cache.
+/// Selected files of a commit, in the cache.
 pub(super) struct Chosen {
-    /// The repository's part of the cache.
+    /// The repository's cache folder.
     pub(super) cache: Cache,
     /// The commit.
     pub(super) commit: String,
-    /// Their names.
+    /// Names of the files.
     pub(super) names: Vec<String>,
 }
 
-/// Which of the files of a repository are meant; the last argument says who holds them.
+/// Selects files of a repository; the last argument says who holds them.
 type Choice<'c> = &'c dyn Fn(&HubRequest, &[String], &str) -> Result<Vec<String>, Diagnostic>;
 
-/// Brings into the cache the files that `choose` takes from those of a revision, or chooses from those of the cache where
-/// there is no network.
+/// Fetches into the cache the files that `choose` selects from a revision; without a network, selects from those in the
+/// cache.
 pub(super) fn chosen(
     repository: Repository,
     id: &str,
@@ -156,7 +156,7 @@ pub(super) fn chosen(
     Ok(Chosen { cache, commit, names })
 }
 
-/// What is asked of the hub, the repository's part of the cache, and where it is read from.
+/// The request, the repository's cache folder, and the source to read from.
 fn request<'a>(
     repository: Repository,
     id: &'a str,
@@ -172,7 +172,7 @@ fn request<'a>(
     Ok((asked, cache, reached))
 }
 
-/// Asks the hub, or the cache where there is no network.
+/// Queries the hub, or the cache if there is no network.
 fn reach(asked: &HubRequest, cache: &Cache, downloads: &mut dyn Downloads) -> Result<Reached, Unread> {
     let HubRequest { id, revision, settings, .. } = asked;
     let cached = |why: &str| cache.commit(revision).ok_or_else(|| Unread::Absent(asked.not_cached(why)));
@@ -192,7 +192,7 @@ fn reach(asked: &HubRequest, cache: &Cache, downloads: &mut dyn Downloads) -> Re
     }
 }
 
-/// The files of a commit in the cache, if all that a model needs are there.
+/// The files of a commit in the cache, if all that a model needs are present.
 fn snapshot(cache: &Cache, commit: &str) -> Result<ModelFiles> {
     let folder = cache.snapshot(commit);
     let there = |file: &str| -> Result<()> {
@@ -224,7 +224,7 @@ fn shards(folder: &Path) -> Result<Vec<String>> {
     Ok(shard_names(&text, &path)?.into_iter().collect())
 }
 
-/// A revision becomes part of a path in the cache.
+/// Checks a revision, which becomes part of a path in the cache.
 fn check_revision(revision: &str) -> Result<()> {
     let part = |part: &str| !matches!(part, "" | "." | "..") && !part.chars().any(char::is_control);
     if revision.len() <= 256 && !revision.contains('\\') && revision.split('/').all(part) {

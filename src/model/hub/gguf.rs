@@ -1,4 +1,4 @@
-//! GGUF files on the hub: which one is meant, and fetching it with all its parts.
+//! GGUF files on the hub: selects a file and fetches it with all its parts.
 
 use super::Downloads;
 use super::cache::Cache;
@@ -9,11 +9,11 @@ use crate::error::{Diagnostic, Kind, Place, Result};
 use crate::model::files::ModelFiles;
 use crate::model::gguf::{part_names, split_name, strip_extension};
 
-/// Brings a GGUF file of a repository into the cache, with all parts of a split one. `wanted` is the file's
-/// name, or the type by which names end (`Q4_K_M`), in either case.
+/// Fetches a GGUF file of a repository into the cache, with all parts of a split one. `wanted` is the file's name, or
+/// the type at the end of the name (`Q4_K_M`), in upper or lower case.
 ///
 /// # Errors
-/// [`Kind::Missing`] for a repository without such a file, [`Kind::Invalid`] where several are meant; else as
+/// [`Kind::Missing`] for a repository without such a file, [`Kind::Invalid`] if several files match; otherwise as
 /// [`fetch`](super::fetch).
 pub fn fetch_gguf(
     id: &str,
@@ -37,14 +37,14 @@ fn snapshot(cache: &Cache, commit: &str, names: &[String]) -> ModelFiles {
         .with_gguf(names.first().map_or("", String::as_str))
 }
 
-/// Why no file could be chosen.
+/// Reason why no file could be chosen.
 #[derive(Debug, PartialEq, Eq)]
 enum NoChoice {
-    /// None is meant; all GGUF files.
+    /// None matches; holds all GGUF files.
     Absent(Vec<String>),
-    /// These all are.
+    /// Several match.
     Several(Vec<String>),
-    /// A part of a split file is not listed.
+    /// A part of a split file is not in the listing.
     Part(String),
 }
 
@@ -80,10 +80,10 @@ impl NoChoice {
     }
 }
 
-/// The file that `wanted` names, with all its parts, in their order.
+/// The file that `wanted` refers to, with all its parts, in order.
 fn choose(wanted: &str, files: &[String]) -> Result<Vec<String>, NoChoice> {
     let base = |file: &str| -> String { file.rsplit('/').next().unwrap_or(file).to_owned() };
-    // What goes with a model without being one.
+    // Companion files that are not models.
     let beside = |file: &str| base(file).starts_with("mmproj") || base(file).starts_with("imatrix");
     let all: Vec<&String> = files.iter().filter(|f| strip_extension(f).is_some() && is_path(f)).collect();
     let matching: Vec<&String> = if strip_extension(wanted).is_some() {
@@ -93,7 +93,7 @@ fn choose(wanted: &str, files: &[String]) -> Result<Vec<String>, NoChoice> {
     } else {
         all.iter().copied().filter(|f| !beside(f) && has_type(&base(f), wanted)).collect()
     };
-    // Parts stand for the whole.
+    // Groups the parts of split models.
     let mut models: Vec<Vec<String>> = matching.iter().map(|f| part_names(f)).collect();
     models.sort();
     models.dedup();
@@ -116,13 +116,13 @@ fn choose(wanted: &str, files: &[String]) -> Result<Vec<String>, NoChoice> {
     }
 }
 
-/// Whether a name becomes a path inside the cache and an address as it stands.
+/// Whether a name is safe as a path in the cache and in a URL.
 fn is_path(name: &str) -> bool {
     let part = |part: &str| !matches!(part, "" | "." | "..");
     name.split('/').all(part) && !name.chars().any(|c| c.is_control() || matches!(c, '\\' | '?' | '#' | '%'))
 }
 
-/// Whether the name of a GGUF file, without what numbers its part, ends with this type.
+/// Whether the name of a GGUF file, without its part number, ends with this type.
 fn has_type(name: &str, wanted: &str) -> bool {
     let stem = split_name(name).map(|(stem, ..)| stem).or(strip_extension(name)).unwrap_or_default();
     let Some(at) = stem.len().checked_sub(wanted.len()).filter(|at| stem.is_char_boundary(*at)) else {

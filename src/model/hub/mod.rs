@@ -1,9 +1,9 @@
-//! Models on the Hugging Face hub: which files are needed, fetched once into the hub's own cache.
+//! Models on the Hugging Face hub: fetches the needed files once, into the hub's own cache.
 //!
-//! The cache has the layout that every Hugging Face program shares (`HF_HOME`), so a model fetched by
-//! another of them is found, and the other way round. hf-hub says whether a repository is there
-//! and speaks Xet. Plain transfers are done here, because hf-hub 1.0 begins a file that was cut off anew,
-//! takes the body of an error for the file, and checks neither size nor hash.
+//! The cache has the layout that every Hugging Face program shares (`HF_HOME`), so models fetched by other programs are
+//! found, and vice versa. hf-hub checks whether a repository exists and handles Xet. Plain transfers are implemented
+//! here, because hf-hub 1.0 restarts a truncated download from the beginning, mistakes the body of an error for the
+//! file, and checks neither size nor hash.
 
 #[cfg(feature = "hub")]
 mod cache;
@@ -36,33 +36,33 @@ pub use gguf::fetch_gguf;
 #[cfg(feature = "hub")]
 pub use settings::{Patience, Settings};
 
-/// The branch that is read where the user names none.
+/// Default branch.
 pub const DEFAULT_REVISION: &str = "main";
 
-/// Listens to downloads; the command line draws bars, tests count.
+/// Observer of downloads; the command line draws progress bars, tests count.
 pub trait Downloads {
-    /// A file begins: its name, its bytes (0 if the hub does not say), and how many of them an earlier
-    /// run has already fetched.
+    /// A file starts: its name, its size in bytes (0 if unknown), and how many bytes an earlier run has already
+    /// fetched.
     fn begin(&mut self, file: &str, bytes: u64, already: u64);
 
-    /// So many more bytes arrived; 0 while the program waits. An error ends the download; what has
-    /// arrived is kept.
+    /// `bytes` more bytes have arrived; 0 while the program waits. An error stops the download; bytes received so far
+    /// are kept.
     ///
     /// # Errors
     /// [`Error::Interrupted`](crate::error::Error::Interrupted), to stop.
     fn advance(&mut self, bytes: u64) -> Result<()>;
 
-    /// The file is whole.
+    /// The file is complete.
     fn end(&mut self);
 
-    /// A step begins that is no download and whose parts are not counted, such as loading the model.
+    /// A step starts that is not a download and has no countable parts, such as loading the model.
     fn begin_step(&mut self, _step: &str) {}
 
-    /// That step is over.
+    /// The step has ended.
     fn end_step(&mut self) {}
 }
 
-/// Tells nobody.
+/// An observer that ignores everything.
 pub struct Unwatched;
 
 impl Downloads for Unwatched {
@@ -75,7 +75,7 @@ impl Downloads for Unwatched {
     fn end(&mut self) {}
 }
 
-/// Whether a name is an id on the hub: `owner/name`.
+/// Whether a name is a hub id: `owner/name`.
 pub fn is_id(name: &str) -> bool {
     let part = |part: &str| {
         let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
@@ -84,16 +84,16 @@ pub fn is_id(name: &str) -> bool {
     name.split_once('/').is_some_and(|(owner, name)| part(owner) && part(name))
 }
 
-/// Reads `owner/name:FILE.gguf` or `owner/name:TYPE`: the id, and the file or type.
+/// Parses `owner/name:FILE.gguf` or `owner/name:TYPE` to the id and the file or type.
 pub fn gguf_id(name: &str) -> Option<(&str, &str)> {
     name.split_once(':').filter(|(id, file)| is_id(id) && !file.is_empty())
 }
 
-/// Brings a model's files into the cache: a GGUF file where one is named, else its safetensors. The environment says how
-/// the hub is reached.
+/// Fetches a model's files into the cache: a GGUF file if one is named, otherwise its safetensors. Environment
+/// variables determine how the hub is reached.
 ///
 /// # Errors
-/// What [`Settings::from_env`], [`fetch()`] and [`fetch_gguf`] refuse.
+/// Errors of [`Settings::from_env`], [`fetch()`] and [`fetch_gguf`].
 #[cfg(feature = "hub")]
 pub fn bring(
     id: &str,
@@ -108,7 +108,7 @@ pub fn bring(
     }
 }
 
-/// Refuses: this build knows no hub.
+/// Always refuses: this build has no hub support.
 ///
 /// # Errors
 /// [`Kind::Unsupported`].
@@ -126,7 +126,7 @@ fn without_hub(expected: &str, found: String) -> crate::error::Error {
         .into()
 }
 
-/// Refuses data sets of the hub: this build knows none.
+/// Always refuses data sets on the hub: this build has no hub support.
 ///
 /// # Errors
 /// [`Kind::Unsupported`].

@@ -1,35 +1,35 @@
-//! How the hub is reached: where, as whom, where the cache lies, how long to wait.
+//! Settings of hub access: endpoint, token, cache folder, timeouts.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::error::{Diagnostic, Kind, Result};
 
-/// How the hub is reached.
+/// Settings of hub access.
 #[derive(Clone)]
 pub struct Settings {
-    /// Address of the hub, without a slash at the end.
+    /// URL of the hub, without a trailing slash.
     pub endpoint: String,
-    /// Token to be sent with each request to the hub, and to it alone.
+    /// Token sent with each request to the hub, and to no other host.
     pub token: Option<String>,
-    /// Folder of the cache.
+    /// Cache folder.
     pub cache: PathBuf,
-    /// Whether the cache alone is used.
+    /// Whether only the cache is used.
     pub offline: bool,
-    /// How long to wait and how often to try.
+    /// Timeouts and retries.
     pub patience: Patience,
 }
 
-/// How long to wait and how often to try.
+/// Timeouts and retries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Patience {
-    /// Tries of one request; a transfer that was cut off has as many again whenever bytes arrived.
+    /// Attempts per request; a truncated transfer gets as many again whenever bytes have arrived.
     pub tries: u32,
-    /// Wait before the second try; doubled before each further one.
+    /// Wait before the second attempt; doubled before each further one.
     pub first_wait: Duration,
-    /// Longest wait that a hub may ask for (`Retry-After`); one that asks for more is believed and refused.
+    /// Longest accepted wait that a hub may ask for (`Retry-After`); a longer one is an error.
     pub longest_wait: Duration,
-    /// Time without a byte after which a connection counts as lost.
+    /// Time without received bytes after which a connection counts as lost.
     pub silence: Duration,
 }
 
@@ -45,11 +45,11 @@ impl Default for Patience {
 }
 
 impl Settings {
-    /// What the environment says: `HF_ENDPOINT`, `HF_TOKEN` (or `HF_TOKEN_PATH`, or the file `token` in
-    /// `HF_HOME`), `HF_HUB_CACHE` or `HF_HOME`, `HF_HUB_OFFLINE`.
+    /// Reads the environment: `HF_ENDPOINT`, `HF_TOKEN` (or `HF_TOKEN_PATH`, or the file `token` in `HF_HOME`),
+    /// `HF_HUB_CACHE` or `HF_HOME`, `HF_HUB_OFFLINE`.
     ///
     /// # Errors
-    /// [`Kind::Invalid`] for an endpoint that is no address.
+    /// [`Kind::Invalid`] for an endpoint that is not a URL.
     pub fn from_env() -> Result<Self> {
         let client = hf_hub::HFClient::builder().build().map_err(|e| {
             Diagnostic::new(Kind::Invalid, "the hub's address cannot be used")
@@ -66,7 +66,7 @@ impl Settings {
     }
 }
 
-/// The token as hf-hub finds it; it does not hand it out.
+/// Finds the token as hf-hub does, which does not expose it.
 fn token() -> Option<String> {
     if variable("HF_HUB_DISABLE_IMPLICIT_TOKEN").is_some() {
         return None;
@@ -79,7 +79,7 @@ fn token() -> Option<String> {
         .filter(|token| !token.is_empty())
 }
 
-/// Whether a switch is on, as Hugging Face's programs read it.
+/// Whether a boolean variable is set, by the rules of Hugging Face's programs.
 pub(super) fn is_set(name: &str) -> bool {
     variable(name).is_some_and(|v| matches!(v.to_ascii_uppercase().as_str(), "1" | "ON" | "YES" | "TRUE"))
 }

@@ -1,4 +1,4 @@
-//! One file into the cache: resumed where it was cut off, checked, and named only when it is whole.
+//! Fetches one file into the cache: resumes a partial download, checks it, and names it only when complete.
 
 use std::io::Read;
 
@@ -12,7 +12,7 @@ use super::trouble::Trouble;
 use crate::artifact::{self, Partial};
 use crate::error::Result;
 
-/// Fetches a file of a commit, unless the cache has it.
+/// Fetches a file of a commit unless it is cached.
 pub fn file(
     client: &Client,
     cache: &Cache,
@@ -49,7 +49,7 @@ pub fn file(
     Ok(cache.point(commit, file, &meta.etag)?)
 }
 
-/// Fetches a content until it is whole and right, or no more bytes come.
+/// Fetches a blob until it is complete and correct, or no more bytes arrive.
 fn pull(
     client: &Client,
     cache: &Cache,
@@ -70,11 +70,11 @@ fn pull(
             Err(trouble) => trouble,
         };
         match &trouble {
-            // What has arrived is no beginning of this file.
+            // The received bytes are not the beginning of this file.
             Trouble::Corrupt(_) | Trouble::Status { status: 416, .. } => {
                 partial.restart()?;
                 downloads.begin(file, meta.size.unwrap_or(0), 0);
-                // What is wrong twice will stay so; a large file is not fetched for nothing again.
+                // An error that occurs twice is permanent; a large file is not fetched again for nothing.
                 corrupt += 1;
                 tries = if corrupt > 1 { u32::MAX } else { 1 };
             }
@@ -92,7 +92,7 @@ fn pull(
     Ok(())
 }
 
-/// Adds to `partial` what one answer brings.
+/// Appends the bytes of one answer to `partial`.
 fn stream(
     client: &Client,
     commit: &str,
@@ -129,7 +129,7 @@ fn stream(
     }
 }
 
-/// Size, and what the etag says: the SHA-256 of large files, git's hash of small ones.
+/// Checks the size and the etag: SHA-256 of large files, git's hash of small ones.
 fn check(path: &std::path::Path, meta: &Meta) -> Result<(), Trouble> {
     let len = std::fs::metadata(path).map_err(|e| crate::error::Error::io("read", path, e))?.len();
     if let Some(size) = meta.size.filter(|size| *size != len) {
@@ -150,7 +150,7 @@ fn check(path: &std::path::Path, meta: &Meta) -> Result<(), Trouble> {
     Ok(())
 }
 
-/// The hash by which git names a file of these bytes: SHA-1 of `blob LENGTH`, a zero byte, and the bytes.
+/// Git's blob hash of a file: SHA-1 of `blob LENGTH`, a zero byte, and the bytes.
 fn git_sha1(path: &std::path::Path, len: u64) -> Result<String, Trouble> {
     let failed = |e| crate::error::Error::io("read", path, e);
     let mut digest = Sha1::new();
@@ -168,7 +168,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("a");
         std::fs::write(&path, "what is up, doc?").expect("written");
-        // The example of the book on git.
+        // Example from the Pro Git book.
         assert_eq!(git_sha1(&path, 16).expect("read"), "bd9dbf5aae1a3862dd1526723246b20206e5fc37");
     }
 }

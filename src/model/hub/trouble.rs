@@ -1,4 +1,4 @@
-//! What can go wrong with a hub, whether trying again may help, and how it is told to the user.
+//! Errors of hub access, whether a retry may help, and their messages to the user.
 
 use std::fmt;
 use std::time::Duration;
@@ -8,34 +8,34 @@ use hf_hub::HFError;
 use super::Settings;
 use crate::error::{Diagnostic, Error, Kind, Place};
 
-/// What went wrong.
+/// An error of hub access.
 #[derive(Debug)]
 pub enum Trouble {
-    /// The hub answered, but not with what was asked for.
+    /// The hub answered with an error status.
     Status {
         /// HTTP status.
         status: u16,
         /// `X-Error-Code`.
         code: String,
-        /// What the hub says.
+        /// Message from the hub.
         message: String,
-        /// How long it asks to wait.
+        /// Wait requested by the hub.
         wait: Option<Duration>,
     },
-    /// No connection, or none that answers.
+    /// No connection, or no answer.
     Unreachable(String),
     /// The transfer broke off.
     CutOff(String),
-    /// What arrived is not what the hub promised.
+    /// The received bytes do not match the hub's metadata.
     Corrupt(String),
-    /// The answer lacks something, or makes no sense.
+    /// The answer is incomplete or invalid.
     Malformed(String),
-    /// The disk or the user stopped it.
+    /// An error of the file system, or an interruption by the user.
     Other(Error),
 }
 
 impl Trouble {
-    /// Whether another try may help.
+    /// Whether a retry may help.
     pub fn is_passing(&self) -> bool {
         match self {
             Self::Status { status, .. } => matches!(status, 408 | 416 | 429 | 500 | 502 | 503 | 504),
@@ -49,7 +49,7 @@ impl Trouble {
         matches!(self, Self::Status { status: 404, code, .. } if code == "RevisionNotFound")
     }
 
-    /// Whether the hub is out of reach as a whole, so that the cache is the best there is.
+    /// Whether the hub cannot be reached at all, so that the cache must be used.
     pub fn is_unreachable(&self) -> bool {
         match self {
             Self::Status { status, .. } => *status >= 500,
@@ -123,7 +123,7 @@ impl From<HFError> for Trouble {
     }
 }
 
-/// An error with what caused it: "error sending request" alone says nothing.
+/// An error with its causes: "error sending request" alone says nothing.
 fn causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
@@ -134,7 +134,7 @@ fn causes(error: &dyn std::error::Error) -> String {
     text
 }
 
-/// What a repository holds: the hub keeps the two apart by their addresses.
+/// Kind of repository, which determines its URLs on the hub.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Repository {
     /// A model.
@@ -144,7 +144,7 @@ pub enum Repository {
 }
 
 impl Repository {
-    /// What stands before the id in an address of a page or a file.
+    /// Prefix of the id in URLs of pages and files.
     pub fn prefix(self) -> &'static str {
         match self {
             Self::Model => "",
@@ -152,7 +152,7 @@ impl Repository {
         }
     }
 
-    /// The name of its kind in the hub's API and in folders of the cache.
+    /// Name of the kind in the hub's API and in the cache's folder names.
     pub fn kind(self) -> &'static str {
         match self {
             Self::Model => "models",
@@ -161,15 +161,15 @@ impl Repository {
     }
 }
 
-/// What was asked of which hub.
+/// A request to a hub, for error messages.
 pub struct HubRequest<'a> {
-    /// Whether it is a model or a data set.
+    /// Whether the repository is a model or a data set.
     pub repository: Repository,
     /// `owner/name`.
     pub id: &'a str,
     /// Branch, tag or commit.
     pub revision: &'a str,
-    /// How the hub is reached.
+    /// Settings of hub access.
     pub settings: &'a Settings,
 }
 
@@ -182,7 +182,7 @@ impl HubRequest<'_> {
         Diagnostic::new(Kind::Hub, what).at(Place::default().id(format!("{} @ {}", self.id, self.revision)))
     }
 
-    /// The model is not in the cache, and there is no way to fetch it.
+    /// Error for a model that is not cached and cannot be fetched.
     pub fn not_cached(&self, why: &str) -> Error {
         let what = match self.repository {
             Repository::Model => "the model",
@@ -195,7 +195,7 @@ impl HubRequest<'_> {
             .into()
     }
 
-    /// The repository lacks a file.
+    /// Error for a file missing from the repository.
     pub fn lacks(&self, file: &str, what: &str, files: &[String]) -> Error {
         let pickled = files.iter().find(|f| f.ends_with(".bin") || f.ends_with(".pt") || f.ends_with(".pth"));
         let quantised = files.iter().find(|f| f.ends_with(".gguf"));
@@ -224,7 +224,7 @@ impl HubRequest<'_> {
         diagnostic.into()
     }
 
-    /// Tells the user.
+    /// Converts to an error message for the user.
     pub fn diagnostic(&self, trouble: Trouble, file: Option<&str>) -> Error {
         let found = trouble.to_string();
         let what_file = file.map_or_else(String::new, |f| format!(" ({f})"));

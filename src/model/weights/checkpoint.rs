@@ -1,4 +1,4 @@
-//! Safetensors files, mapped into memory and checked before a tensor is believed.
+//! Safetensors files, mapped into memory and validated before tensors are used.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Component, Path, PathBuf};
@@ -11,7 +11,7 @@ use super::{Stored, TensorSource};
 use crate::error::{Diagnostic, Error, Kind, Place, Result};
 use crate::{json, source};
 
-/// A checkpoint on disk: one safetensors file, or the shards an index names.
+/// A checkpoint on disk: one safetensors file, or the shards named by an index.
 pub struct Checkpoint {
     shards: Vec<Shard>,
     tensors: HashMap<String, (usize, TensorInfo)>,
@@ -22,17 +22,17 @@ pub struct Checkpoint {
 
 struct Shard {
     file: Mapped,
-    /// Byte at which tensor data begins.
+    /// Byte offset of the tensor data.
     data: usize,
 }
 
 impl Checkpoint {
-    /// Opens `model.safetensors`, or, where there is no such file, the shards of `model.safetensors.index.json`, in a
-    /// folder; tensors will be handed out in `dtype` on `device`. An index that lies beside a single file is left over
-    /// from another checkpoint, and the log says so.
+    /// Opens `model.safetensors` in a folder, or, if there is no such file, the shards of
+    /// `model.safetensors.index.json`; tensors are returned in `dtype` on `device`. An index beside a single file is
+    /// left over from another checkpoint and is ignored, with a log message.
     ///
     /// # Errors
-    /// [`Kind::Missing`] if neither is there, [`Kind::Weights`] for a damaged or hostile file, [`Kind::Unsupported`]
+    /// [`Kind::Missing`] if neither is present, [`Kind::Weights`] for a damaged or hostile file, [`Kind::Unsupported`]
     /// for a folder with an adapter.
     pub fn open(folder: &Path, dtype: DType, device: &Device) -> Result<Self> {
         let files = files(folder)?;
@@ -42,7 +42,7 @@ impl Checkpoint {
     /// Opens these files as one checkpoint.
     ///
     /// # Errors
-    /// [`Kind::Weights`] for a damaged or hostile file, or a tensor that stands in two files.
+    /// [`Kind::Weights`] for a damaged or hostile file, or a tensor that is in two files.
     pub fn from_files(files: &[PathBuf], dtype: DType, device: &Device) -> Result<Self> {
         let mut shards = Vec::with_capacity(files.len());
         let mut tensors = HashMap::new();
@@ -67,7 +67,7 @@ impl Checkpoint {
         Ok(Self { shards, tensors, asked: RequestedTensors::default(), dtype, device: device.clone() })
     }
 
-    /// The dtypes the weights are stored in, with the number of tensors of each.
+    /// The stored dtypes of the weights, with the number of tensors of each.
     pub fn stored_dtypes(&self) -> BTreeMap<String, usize> {
         let mut counts = BTreeMap::new();
         for (_, info) in self.tensors.values() {
@@ -138,7 +138,7 @@ impl TensorSource for Checkpoint {
 }
 
 impl Checkpoint {
-    /// A tensor, or some of its rows, in the dtype that `dtype` gives for the stored one.
+    /// A tensor, or some of its rows; `dtype` maps the stored dtype to that of the result.
     fn read(
         &self,
         name: &str,
@@ -192,8 +192,7 @@ fn damaged(path: &Path, error: &safetensors::SafeTensorError) -> Error {
         .into()
 }
 
-/// Refuses a folder with an adapter: its base weights alone are another model, and those it is made for may lie
-/// elsewhere.
+/// Refuses a folder with an adapter: its base weights alone are a different model, and the base model may be elsewhere.
 fn adapter(folder: &Path) -> Result<()> {
     let config = folder.join("adapter_config.json");
     if !config.is_file() {
@@ -260,10 +259,10 @@ fn files(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// The files that an index names, all of them beside it.
+/// The files named by an index, all of them beside it.
 ///
 /// # Errors
-/// [`Kind::Weights`] for an index that is malformed, empty, or names a file elsewhere.
+/// [`Kind::Weights`] for an index that is malformed, empty, or refers to a file elsewhere.
 pub(crate) fn shard_names(text: &str, index: &Path) -> Result<BTreeSet<String>> {
     let malformed = |what: &str, found: String| {
         Diagnostic::new(Kind::Weights, what)
@@ -281,7 +280,7 @@ pub(crate) fn shard_names(text: &str, index: &Path) -> Result<BTreeSet<String>> 
         let Some(file) = file.as_str() else {
             return Err(malformed("a file name is not a string", format!("{tensor}: {file}")).into());
         };
-        // A shard lies beside its index: anything else may point out of the folder.
+        // A shard must be beside its index: anything else may point outside the folder.
         let mut components = Path::new(file).components();
         if !matches!((components.next(), components.next()), (Some(Component::Normal(_)), None)) {
             return Err(malformed("the index names a file outside its folder", file.to_owned()).into());

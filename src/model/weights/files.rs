@@ -1,4 +1,4 @@
-//! What all weights that lie in files share: mapping them, what was asked of them, and errors about them.
+//! Functions common to all weight files: mapping, tracking requested tensors, and errors.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -14,20 +14,20 @@ use crate::error::{Diagnostic, Error, Kind, Place, Result};
 
 /// Weights in one or more files.
 pub trait WeightFiles: TensorSource + Send + Sync {
-    /// The files.
+    /// Paths of the files.
     fn paths(&self) -> Vec<&Path>;
 
     /// Number of parameters in the files.
     fn parameters(&self) -> usize;
 
-    /// Tensors nobody asked for, by name: a forward that ignores a weight deserves a look. Buffers that old
-    /// checkpoints carry and that follow from the config (causal masks, rotary frequencies) do not count.
+    /// Names of tensors that were not requested; a forward pass that ignores a weight needs attention. Buffers in old
+    /// checkpoints that follow from the config (causal masks, rotary frequencies) are not listed.
     fn unused(&self) -> Vec<String>;
 
-    /// Whether the tensors nobody asked for may be left out, once the decoder has read its own.
+    /// Checks that the tensors not requested may be ignored, after the decoder has read its own.
     ///
     /// # Errors
-    /// [`Kind::Unsupported`] for one that belongs to the computation as far as the format tells.
+    /// [`Kind::Unsupported`] for a tensor that belongs to the computation as far as the format tells.
     fn may_be_left_out(&self) -> Result<()> {
         Ok(())
     }
@@ -40,8 +40,8 @@ pub(in crate::model) struct Mapped {
     map: Mmap,
 }
 
-/// Ranges from this size on are read through the map; a smaller one would fault in its neighbours, which
-/// adds up where single rows of a large matrix are wanted.
+/// Ranges of at least this size are read through the map; a smaller one would fault in its neighbours, which adds up
+/// when single rows of a large matrix are read.
 const MAPPED: usize = 1 << 20;
 
 impl Mapped {
@@ -51,27 +51,26 @@ impl Mapped {
     /// The file system's error.
     pub(in crate::model) fn open(path: &Path) -> Result<Self> {
         let file = File::open(path).map_err(|e| Error::io("read", path, e))?;
-        // SAFETY: the map is read-only; a file that another process truncates while it is mapped
-        // faults, as with every memory-mapped checkpoint, and cannot be guarded against here.
+        // SAFETY: the map is read-only; truncation by another process while it is mapped causes a fault, as with every
+        // memory-mapped checkpoint, and cannot be prevented here.
         let map = unsafe { Mmap::map(&file) }.map_err(|e| Error::io("map", path, e))?;
         Ok(Self { path: path.to_owned(), file, map })
     }
 
-    /// Where it lies.
+    /// Path of the file.
     pub(in crate::model) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// All its bytes.
+    /// All bytes of the file.
     pub(in crate::model) fn whole(&self) -> &[u8] {
         &self.map
     }
 
-    /// Calls `f` with a range of bytes and lets go of the mapped pages, so that what `f` makes of them is in
-    /// memory once.
+    /// Calls `f` with a range of bytes and then releases the mapped pages, so that the data are in memory only once.
     ///
     /// # Errors
-    /// The file system's error, and what `f` returns.
+    /// The file system's error, and the errors of `f`.
     pub(in crate::model) fn read<R>(
         &self,
         range: Range<usize>,
@@ -92,7 +91,7 @@ impl Mapped {
     fn release(&self, range: Range<usize>) {
         #[cfg(unix)]
         if range.len() >= MAPPED {
-            // SAFETY: the map is a read-only view of a file; pages let go of are read again from there.
+            // SAFETY: the map is a read-only view of a file; released pages are read again from it.
             let released = unsafe {
                 self.map.unchecked_advise_range(memmap2::UncheckedAdvice::DontNeed, range.start, range.len())
             };
@@ -105,7 +104,7 @@ impl Mapped {
     }
 }
 
-/// The names of the tensors that were asked for.
+/// Names of the requested tensors.
 #[derive(Default)]
 pub(in crate::model) struct RequestedTensors(Mutex<BTreeSet<String>>);
 
@@ -117,7 +116,7 @@ impl RequestedTensors {
         }
     }
 
-    /// All of them.
+    /// All requested names.
     pub(in crate::model) fn names(&self) -> Vec<String> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
     }
@@ -127,13 +126,13 @@ impl RequestedTensors {
     }
 }
 
-/// The dtype in which a matrix rests: on the CPU, f32 is computed from narrower weights as they are.
+/// The dtype in which a matrix is kept: on the CPU, f32 is computed directly from narrower weights.
 pub(in crate::model) fn kept(stored: DType, dtype: DType, device: &Device) -> DType {
     let narrow = matches!(stored, DType::BF16 | DType::F16);
     if device.is_cpu() && dtype == DType::F32 && narrow { stored } else { dtype }
 }
 
-/// The refusal for a tensor that the files at `place`, which hold `names`, do not have.
+/// The error for a tensor missing from the files at `place`, which contain `names`.
 pub(in crate::model) fn missing<'a>(
     name: &str,
     shape: &[usize],

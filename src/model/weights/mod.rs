@@ -1,4 +1,4 @@
-//! Weights: where tensors come from, and what each family calls them.
+//! Weights: sources of tensors, and each family's tensor names.
 
 mod checkpoint;
 pub(in crate::model) mod files;
@@ -18,23 +18,23 @@ pub use rounding::{Count, Quantization, Rounded};
 
 use crate::error::Result;
 
-/// What a tensor takes where it is stored.
+/// Size of a stored tensor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stored {
-    /// Its entries.
+    /// Number of entries.
     pub parameters: usize,
-    /// Its bits, scales of quantised blocks included.
+    /// Number of bits, including the scales of quantised blocks.
     pub bits: u64,
 }
 
-/// Bits of all tensors over their number of parameters; `None` for no parameters.
+/// Total bits of all tensors divided by their number of parameters; `None` for no parameters.
 pub fn bits_per_weight(stored: &BTreeMap<String, Stored>) -> Option<f64> {
     let parameters: usize = stored.values().map(|s| s.parameters).sum();
     let bits: u64 = stored.values().map(|s| s.bits).sum();
     (parameters > 0).then(|| bits as f64 / parameters as f64)
 }
 
-/// Something that hands out tensors by name: a checkpoint, or freshly made parameters.
+/// A source of tensors by name: a checkpoint, or newly initialised parameters.
 pub trait TensorSource {
     /// Whether there is a tensor of this name.
     fn contains(&self, name: &str) -> bool;
@@ -42,8 +42,8 @@ pub trait TensorSource {
     /// The tensor, in the computation's dtype and on its device.
     ///
     /// # Errors
-    /// [`Kind::Weights`](crate::error::Kind::Weights) if there is none, or it has another shape or a
-    /// dtype that cannot be computed with.
+    /// [`Kind::Weights`](crate::error::Kind::Weights) if it is missing, has another shape, or has a dtype that cannot
+    /// be used in computations.
     fn tensor(&self, name: &str, shape: &[usize]) -> Result<Tensor>;
 
     /// dtype of what [`TensorSource::tensor`] returns.
@@ -52,8 +52,8 @@ pub trait TensorSource {
     /// Device of what [`TensorSource::tensor`] returns.
     fn device(&self) -> &Device;
 
-    /// A matrix as it is to be kept: in the computation's dtype, or in a narrower one it is stored in and
-    /// from which it is widened where it is used.
+    /// A matrix in the dtype in which it should be kept: the computation's, or the narrower stored one, from which it
+    /// is widened on use.
     ///
     /// # Errors
     /// As [`TensorSource::tensor`].
@@ -69,8 +69,8 @@ pub trait TensorSource {
         Ok(self.matrix(name, shape)?.narrow(0, start, len)?)
     }
 
-    /// The tensors that have been asked for, by the names they were asked for under, with what each takes
-    /// where it is stored; empty where the source does not store anything.
+    /// The tensors requested so far, by the names used in the requests, with their stored size; empty if the source
+    /// does not store anything.
     fn stored(&self) -> BTreeMap<String, Stored> {
         BTreeMap::new()
     }
@@ -119,7 +119,7 @@ pub trait TensorSource {
     }
 }
 
-/// Stacks tensors; parts of different dtypes (a checkpoint may mix them) meet in f32.
+/// Stacks tensors; parts of different dtypes (a checkpoint may mix them) are converted to f32.
 fn join(mut parts: Vec<Tensor>) -> Result<Tensor> {
     if parts.iter().any(|p| p.dtype() != parts[0].dtype()) {
         parts = parts.iter().map(|p| p.to_dtype(DType::F32)).collect::<candle_core::Result<_>>()?;

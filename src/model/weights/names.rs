@@ -1,30 +1,30 @@
-//! What each family calls its tensors, and how it lays out its projections.
+//! Each family's tensor names and projection layouts.
 
 use super::TensorSource;
 use crate::model::config::{Config, Family, Mlp};
 
-/// A projection as it lies in the checkpoint; names are without `.weight` and `.bias`.
+/// Layout of a projection in the checkpoint; names are without `.weight` and `.bias`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Projection {
-    /// Matrices `[rows, columns]` to be stacked, with the rows of each.
+    /// Matrices `[rows, columns]` to be stacked, with the number of rows of each.
     Rows(Vec<(String, usize)>),
     /// One matrix `[columns, rows]` (GPT-2's `Conv1D`).
     Transposed(String),
     /// Query, key and value interleaved head by head: rows ordered `[heads, 3, head_dim]` (GPT-NeoX).
     ByHead {
-        /// Name.
+        /// Name of the matrix.
         prefix: String,
         /// Number of heads.
         heads: usize,
     },
 }
 
-/// Names of what stands outside the blocks.
+/// Names of the tensors outside the blocks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Names {
     /// Token embeddings.
     pub embedding: String,
-    /// Learned positions.
+    /// Learned position embeddings.
     pub positions: String,
     /// Final norm, without `.weight`.
     pub final_norm: String,
@@ -34,8 +34,7 @@ pub struct Names {
 }
 
 impl Names {
-    /// The names in this source: with the wrapper's prefix (`model.` and the like), or without it, as
-    /// bare models are saved.
+    /// The names in this source: with the wrapper's prefix (`model.` or similar), or without it, as in bare models.
     pub fn new(family: Family, source: &dyn TensorSource) -> Self {
         let (prefix, embedding, positions, final_norm, head, blocks) = match family {
             Family::Gpt2 => ("transformer.", "wte.weight", "wpe.weight", "ln_f", "lm_head.weight", "h."),
@@ -60,7 +59,7 @@ impl Names {
     }
 }
 
-/// Names inside a block; norms are without `.weight`.
+/// Tensor names of a block; norms are without `.weight`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BlockNames {
     /// Norm before attention.
@@ -75,13 +74,13 @@ pub struct BlockNames {
     pub query_norm: String,
     /// Norm on keys.
     pub key_norm: String,
-    /// Query, key and value.
+    /// Query, key and value projections.
     pub qkv: Projection,
-    /// Attention output.
+    /// Attention output projection.
     pub out: Projection,
-    /// Gate and up, or up alone.
+    /// Gate and up projections, or up alone.
     pub up: Projection,
-    /// Down.
+    /// Down projection.
     pub down: Projection,
 }
 
@@ -136,7 +135,7 @@ impl BlockNames {
                 "post_feedforward_layernorm",
             ],
             Family::Olmo2 => ["", "post_attention_layernorm", "", "post_feedforward_layernorm"],
-            // In a pre-norm block the norm before the MLP is the one "after attention".
+            // In a pre-norm block the norm before the MLP is called "post attention".
             _ => ["input_layernorm", "", "post_attention_layernorm", ""],
         };
         Self {

@@ -1,4 +1,4 @@
-//! Weights rounded through a GGUF type as they are read, as `--quantize` asks.
+//! Rounds weights through a GGUF type as they are read, for `--quantize`.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,7 +13,7 @@ use serde::Serialize;
 use super::{Projection, Stored, TensorSource};
 use crate::error::{Diagnostic, Kind, Place, Result};
 
-/// The types by their GGUF names.
+/// The types, by GGUF name.
 const TYPES: [(&str, GgmlDType); 14] = [
     ("F16", GgmlDType::F16),
     ("BF16", GgmlDType::BF16),
@@ -33,19 +33,19 @@ const TYPES: [(&str, GgmlDType); 14] = [
 
 /// A GGUF type through which weights are rounded.
 ///
-/// A type stores blocks of 1, 32 or 256 numbers of a row. A matrix whose rows are no whole number of blocks
-/// gets another type, as in llama.cpp: Q4_K becomes Q5_0, Q5_K Q5_1, Q6_K and Q8_K Q8_0; Q2_K and Q3_K become
-/// Q4_0 (llama.cpp takes IQ4_NL, of the same size). Rows that are no multiple of 32 either are rounded to F16.
+/// A type stores blocks of 1, 32 or 256 numbers of a row. A matrix whose rows are not a whole number of blocks gets
+/// another type, as in llama.cpp: Q4_K becomes Q5_0, Q5_K Q5_1, Q6_K and Q8_K Q8_0; Q2_K and Q3_K become Q4_0
+/// (llama.cpp uses IQ4_NL, of the same size). Rows whose length is not a multiple of 32 are rounded to F16.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Quantization(GgmlDType);
 
 impl Quantization {
-    /// The name of the type in GGUF, such as `Q4_K`.
+    /// GGUF name of the type, such as `Q4_K`.
     pub fn name(self) -> &'static str {
         name(self.0)
     }
 
-    /// The type of a matrix with rows of this length.
+    /// The type used for a matrix with rows of this length.
     pub fn of_rows(self, columns: usize) -> Self {
         let mut chosen = self.0;
         if !columns.is_multiple_of(chosen.block_size()) {
@@ -60,18 +60,18 @@ impl Quantization {
         Self(if columns.is_multiple_of(chosen.block_size()) { chosen } else { GgmlDType::F16 })
     }
 
-    /// Bits that `count` numbers take, scales included.
+    /// Bits needed for `count` numbers, scales included.
     pub fn bits(self, count: usize) -> u64 {
         (count / self.0.block_size() * self.0.type_size() * 8) as u64
     }
 
-    /// Rounds rows of length `columns`, one after the other, by the type that [`Quantization::of_rows`] gives.
+    /// Rounds consecutive rows of length `columns` through the type given by [`Quantization::of_rows`].
     ///
     /// # Errors
     /// If the tensor library fails.
     ///
     /// # Panics
-    /// If `values` is no whole number of rows.
+    /// If `values` is not a whole number of rows.
     pub fn round(self, values: &mut [f32], columns: usize) -> Result<()> {
         assert!(columns > 0 && values.len().is_multiple_of(columns), "whole rows");
         let kind = self.of_rows(columns).0;
@@ -85,7 +85,7 @@ impl Quantization {
     }
 }
 
-/// Numbers that are rounded by one thread at a time.
+/// Numbers rounded by one thread at a time.
 const PIECE: usize = 1 << 16;
 
 fn name(kind: GgmlDType) -> &'static str {
@@ -101,7 +101,7 @@ impl fmt::Display for Quantization {
 impl FromStr for Quantization {
     type Err = Diagnostic;
 
-    /// Reads a GGUF name, in either case, with or without underscores.
+    /// Parses a GGUF name, in upper or lower case, with or without underscores.
     fn from_str(text: &str) -> std::result::Result<Self, Diagnostic> {
         let plain = |s: &str| s.replace('_', "").to_ascii_lowercase();
         let wanted = plain(text.trim());
@@ -112,7 +112,7 @@ impl FromStr for Quantization {
         let mut diagnostic =
             Diagnostic::new(Kind::Invalid, format!("no type `{text}` to round weights through"))
                 .expected(format!("one of {}", names.join(", ")));
-        // A file's mix, such as Q4_K_M, gives single tensors other types.
+        // A file-level mix, such as Q4_K_M, uses different types for different tensors.
         let mix = names.iter().find(|n| n.ends_with("_K") && wanted.starts_with(&plain(n)));
         if let Some(base) = mix {
             diagnostic = diagnostic.remedy(format!(
@@ -124,46 +124,46 @@ impl FromStr for Quantization {
     }
 }
 
-/// Matrices of one type.
+/// Number of matrices and entries of one type.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Count {
-    /// Matrices.
+    /// Number of matrices.
     pub matrices: usize,
-    /// Their entries.
+    /// Number of entries in these matrices.
     pub parameters: usize,
 }
 
-/// A source that the forward may read from while it runs.
+/// A source that can be read from during the forward pass.
 type Inner = Arc<dyn TensorSource + Send + Sync>;
 
-/// A source whose matrices are rounded through a type when they are read, and given as the rounded numbers in
-/// the dtype of the computation.
+/// A source whose matrices are rounded through a type on reading, and returned as the rounded numbers in the dtype of
+/// the computation.
 ///
-/// Rounded are all projections of attention and MLP, the token embeddings and the output head, in blocks along
-/// the input dimension whatever the layout on disk. Norms, biases and learned positions stay as they are.
+/// All projections of attention and MLP, the token embeddings and the output head are rounded, in blocks along the
+/// input dimension whatever the layout on disk. Norms, biases and learned positions are unchanged.
 pub struct Rounded {
     inner: Inner,
     through: Quantization,
     dtype: DType,
     device: Device,
-    /// What was rounded, by name.
+    /// Rounded matrices, by name.
     done: Mutex<BTreeMap<String, (Quantization, usize)>>,
 }
 
 impl Rounded {
-    /// Rounds what `inner` gives, which must be in f32 or f64 (or a narrower dtype it stores) on the CPU, and
-    /// hands it out in `dtype` on `device`.
+    /// Rounds the tensors of `inner`, which must be in f32 or f64 (or a narrower stored dtype) on the CPU, and returns
+    /// them in `dtype` on `device`.
     pub fn new(inner: Inner, through: Quantization, dtype: DType, device: &Device) -> Self {
         Self { inner, through, dtype, device: device.clone(), done: Mutex::default() }
     }
 
-    /// The dtype in which the inner source has to give its tensors, for a computation in `dtype`: rounding
-    /// starts from the stored numbers, not from those of a narrower computation.
+    /// The dtype in which the inner source must return its tensors, for a computation in `dtype`: rounding starts from
+    /// the stored numbers, not from those of a narrower computation.
     pub fn inner_dtype(dtype: DType) -> DType {
         if dtype == DType::F64 { DType::F64 } else { DType::F32 }
     }
 
-    /// How many matrices were rounded through which type, so far.
+    /// Number of matrices rounded so far, by type.
     pub fn counts(&self) -> BTreeMap<&'static str, Count> {
         let mut counts: BTreeMap<&'static str, Count> = BTreeMap::new();
         for (kind, parameters) in self.done.lock().unwrap_or_else(PoisonError::into_inner).values() {
@@ -179,7 +179,7 @@ impl Rounded {
         done.insert(name.to_owned(), (self.through.of_rows(columns), rows * columns));
     }
 
-    /// A matrix `[rows, columns]`, rounded along its rows.
+    /// Rounds a matrix `[rows, columns]` along its rows.
     fn round(&self, matrix: &Tensor, name: &str) -> Result<Tensor> {
         let (rows, columns) = matrix.dims2()?;
         let mut values = matrix.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?;
@@ -193,8 +193,8 @@ impl Rounded {
         Ok(rounded.to_dtype(self.kept(columns))?.to_device(&self.device)?)
     }
 
-    /// The dtype in which a matrix rests: what was rounded to F16 or BF16 needs no more, where the
-    /// computation widens it again.
+    /// The dtype in which a matrix is kept: numbers rounded to F16 or BF16 need no wider one, since the computation
+    /// widens them on use.
     fn kept(&self, columns: usize) -> DType {
         match self.through.of_rows(columns).0 {
             GgmlDType::F16 if self.device.is_cpu() && self.dtype == DType::F32 => DType::F16,

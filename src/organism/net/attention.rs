@@ -1,10 +1,10 @@
-//! Attention over packed documents: a token sees what its tail stands on, and its own tail up to itself.
+//! Attention over packed documents: a token sees the run that its tail follows, and its own tail up to itself.
 
 use super::forward::Span;
 use super::kernels::{dispatch, dot, exp};
 use super::shape::HEAD;
 
-/// Calls `f(token, keys)` for each token in order; keys are two runs of packed indices.
+/// Calls `f(token, keys)` for each token in order; `keys` are two ranges of packed indices.
 #[inline(always)]
 fn visible(spans: &[Span], mut f: impl FnMut(usize, [(usize, usize); 2])) {
     for span in spans {
@@ -27,7 +27,7 @@ fn head(row: &[f32], at: usize) -> &[f32; HEAD] {
 }
 
 dispatch! {
-    /// `out[t, d]` from `qkv[t, 3d]`; `weights` keeps the softmax, `[heads, pairs]`.
+    /// `out[t, d]` from `qkv[t, 3d]`; `weights` stores the softmax, `[heads, pairs]`.
     attend = attend_body(qkv: &[f32], d: usize, spans: &[Span], weights: &mut [f32], out: &mut [f32])
 }
 
@@ -65,7 +65,7 @@ fn attend_body(qkv: &[f32], d: usize, spans: &[Span], weights: &mut [f32], out: 
 }
 
 dispatch! {
-    /// `dqkv` (zeroed by the caller) from `dout`.
+    /// Backward pass: `dqkv` (zeroed by the caller) from `dout`.
     attend_back = attend_back_body(
         qkv: &[f32], d: usize, spans: &[Span], weights: &[f32], dout: &[f32], dqkv: &mut [f32],
     )

@@ -7,7 +7,7 @@ use super::matmul::{to_input, to_weight};
 use super::shape::Shape;
 
 dispatch! {
-    /// Turns one row of logits into probabilities; `total` becomes log Σ exp.
+    /// Converts one row of logits to probabilities; `total` becomes log Σ exp.
     softmax = softmax_body(row: &mut [f32], total: &mut f32)
 }
 
@@ -25,8 +25,8 @@ fn softmax_body(row: &mut [f32], total: &mut f32) {
     *total = top + sum.ln();
 }
 
-/// Σ weight · cross-entropy over the targets times `scale`, and its gradient in the order of the
-/// parameters. `seen` is told each target's cross-entropy and logits.
+/// Σ weight · cross-entropy over the targets times `scale`, and its gradient in the order of the parameters. `seen`
+/// receives each target's cross-entropy and logits.
 pub fn gradient(
     shape: &Shape,
     p: &[f32],

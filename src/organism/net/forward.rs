@@ -1,4 +1,4 @@
-//! The forward over packed documents, with everything the gradient will need.
+//! Forward pass over packed documents, keeping everything that the gradient needs.
 
 use super::attention::{attend, pairs};
 use super::kernels::{Angles, gate, norm};
@@ -8,21 +8,21 @@ use super::shape::{HEAD, Shape};
 /// Base of the rotary frequencies.
 pub const ROPE_BASE: f64 = 1000.0;
 
-/// A run of packed tokens that stands on its own or on another run.
+/// A run of packed tokens that starts a text or continues another run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Span {
-    /// First token.
+    /// Index of the first token.
     pub start: usize,
     /// Number of tokens.
     pub len: usize,
-    /// The run before it, by its number; that run stands on its own.
+    /// Index of the preceding run, which has no parent itself.
     pub parent: Option<usize>,
 }
 
-/// What should follow a token.
+/// Target distribution for the word after a token.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Target {
-    /// The packed token.
+    /// Index of the packed token.
     pub at: usize,
     /// Weight in the loss.
     pub weight: f32,
@@ -30,21 +30,21 @@ pub struct Target {
     pub words: Vec<(u32, f32)>,
 }
 
-/// Packed documents and what the network should say of them.
+/// Packed documents with the network's targets.
 #[derive(Debug, Clone, Default)]
 pub struct Batch {
     /// Word ids.
     pub tokens: Vec<u32>,
     /// Positions from the start of the document.
     pub positions: Vec<u32>,
-    /// Runs, a parent before its children.
+    /// Runs, parents before their children.
     pub spans: Vec<Span>,
-    /// What should follow.
+    /// Targets of the loss.
     pub targets: Vec<Target>,
 }
 
 impl Batch {
-    /// Adds a run; returns its number.
+    /// Adds a run; returns its index.
     pub fn push(&mut self, tokens: &[u32], parent: Option<usize>) -> usize {
         let offset = parent.map_or(0, |p| self.spans[p].len);
         self.spans.push(Span { start: self.tokens.len(), len: tokens.len(), parent });
@@ -54,7 +54,7 @@ impl Batch {
     }
 }
 
-/// What one block leaves behind.
+/// Intermediate results of one block.
 pub(super) struct Trace {
     pub x: Vec<f32>,
     pub n1: Vec<f32>,
@@ -69,7 +69,7 @@ pub(super) struct Trace {
     pub inner: Vec<f32>,
 }
 
-/// What the whole forward leaves behind.
+/// Intermediate results of the whole forward pass.
 pub(super) struct Pass {
     pub blocks: Vec<Trace>,
     pub last: Vec<f32>,
@@ -111,7 +111,7 @@ pub(super) fn forward(shape: &Shape, p: &[f32], batch: &Batch) -> Pass {
     Pass { blocks, last: x, angles }
 }
 
-/// Cross-entropy of each target, in nats; for a target of one word, −log P of that word.
+/// Cross-entropy of each target, in nats; for a target with a single word, −log P of that word.
 pub fn cross_entropies(shape: &Shape, p: &[f32], batch: &Batch) -> Vec<f64> {
     let pass = forward(shape, p, batch);
     let (rows, _, _) = target_rows(shape, p, batch, &pass);
@@ -125,7 +125,7 @@ pub fn cross_entropies(shape: &Shape, p: &[f32], batch: &Batch) -> Vec<f64> {
     .collect()
 }
 
-/// Normed rows of the targets, their inverse norms, and the rows before the norm.
+/// Normalised rows of the targets, their inverse norms, and the rows before normalisation.
 pub(super) fn target_rows(
     shape: &Shape,
     p: &[f32],

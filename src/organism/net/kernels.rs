@@ -1,6 +1,6 @@
-//! Norms, rotation and gate, each with its gradient; compiled for the widest vectors at hand.
+//! Norms, rotation and gate, each with its gradient; compiled for the widest available vectors.
 
-/// Defines a function that runs `$body` under the best instruction set at hand.
+/// Defines a function that runs `$body` with the best available instruction set.
 macro_rules! dispatch {
     ($(#[$doc:meta])* $name:ident = $body:ident($($arg:ident: $type:ty),* $(,)?)) => {
         $(#[$doc])*
@@ -24,7 +24,7 @@ macro_rules! dispatch {
 }
 pub(super) use dispatch;
 
-/// What is added to the mean square.
+/// ε added to the mean square.
 pub const EPS: f32 = 1e-5;
 
 /// A dot product in eight running sums, so that it vectorises.
@@ -43,7 +43,7 @@ pub fn dot(a: &[f32], b: &[f32]) -> f32 {
 }
 
 dispatch! {
-    /// y = x / √(mean(x²) + ε) · w, row by row; `inverse` keeps 1 / √(…).
+    /// y = x / √(mean(x²) + ε) · w, row by row; `inverse` stores 1 / √(…).
     norm = norm_body(x: &[f32], w: &[f32], y: &mut [f32], inverse: &mut [f32])
 }
 
@@ -60,7 +60,7 @@ fn norm_body(x: &[f32], w: &[f32], y: &mut [f32], inverse: &mut [f32]) {
 }
 
 dispatch! {
-    /// Adds the norm's gradient to `dx` and `dw`; `dy` is used up.
+    /// Adds the norm's gradient to `dx` and `dw`; `dy` is overwritten.
     norm_back = norm_back_body(
         x: &[f32], w: &[f32], inverse: &[f32], dy: &mut [f32], dx: &mut [f32], dw: &mut [f32],
     )
@@ -83,7 +83,7 @@ fn norm_back_body(x: &[f32], w: &[f32], inverse: &[f32], dy: &mut [f32], dx: &mu
 }
 
 dispatch! {
-    /// out = silu(gate) · up, gate and up side by side in a row.
+    /// out = silu(gate) · up, with gate and up concatenated in each row.
     gate = gate_body(gate_up: &[f32], m: usize, out: &mut [f32])
 }
 
@@ -133,7 +133,7 @@ pub fn exp(x: f32) -> f32 {
     f32::from_bits(((n as i32 + 127) << 23) as u32) * p
 }
 
-/// Cosines and sines of positions, `[positions, half]`.
+/// Cosines and sines by position, `[positions, half]`.
 pub struct Angles {
     cos: Vec<f32>,
     sin: Vec<f32>,
@@ -151,7 +151,7 @@ impl Angles {
         Self { cos: cells(f64::cos), sin: cells(f64::sin), half }
     }
 
-    /// Rotates the first `width` entries of each row (queries and keys), head by head; back if `inverse`.
+    /// Rotates the first `width` entries of each row (queries and keys), head by head; in reverse if `inverse`.
     pub fn rotate(&self, rows: &mut [f32], stride: usize, width: usize, positions: &[u32], inverse: bool) {
         let half = self.half;
         let sign = if inverse { -1.0 } else { 1.0 };

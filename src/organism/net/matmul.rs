@@ -12,8 +12,8 @@ fn product(m: usize, n: usize, k: usize, a: Operand<'_>, b: Operand<'_>, out: &m
     assert!(out.len() >= m * n);
     assert!(a.0.len() > (m - 1) * a.1 + (k - 1) * a.2);
     assert!(b.0.len() > (k - 1) * b.1 + (n - 1) * b.2);
-    // SAFETY: the assertions bound every element that is read or written, and `out` is borrowed
-    // mutably, so that it overlaps neither operand.
+    // SAFETY: the assertions bound every element that is read or written, and `out` is borrowed mutably, so it overlaps
+    // neither operand.
     unsafe {
         gemm::gemm(
             m,
@@ -39,7 +39,7 @@ fn product(m: usize, n: usize, k: usize, a: Operand<'_>, b: Operand<'_>, out: &m
     }
 }
 
-/// `y[t, n] = x[t, k] · w[n, k]ᵀ`, added to what is there if `add`.
+/// `y[t, n] = x[t, k] · w[n, k]ᵀ`, added to the existing values if `add`.
 pub fn forward(x: &[f32], w: &[f32], t: usize, n: usize, k: usize, y: &mut [f32], add: bool) {
     product(t, n, k, (x, k, 1), (w, 1, k), y, add);
 }

@@ -1,8 +1,8 @@
 //! The trainable network: a Llama in plain Rust on packed documents, with its gradient.
 //!
-//! It computes what [`crate::model::Decoder`] computes on the same weights (a test compares outputs and
-//! gradients). Training needs some ten thousand steps of small matrices, and here one costs what its
-//! arithmetic costs.
+//! It computes the same as [`crate::model::Decoder`] on the same weights (a test compares outputs and gradients).
+//! Training needs some ten thousand steps with small matrices; this network avoids the overhead per operation of a
+//! general library.
 
 mod attention;
 mod backward;

@@ -1,4 +1,4 @@
-//! Sizes of the network, and where each matrix lies in the one vector of parameters.
+//! Sizes of the network, and the range of each matrix in the parameter vector.
 
 use std::ops::Range;
 
@@ -13,30 +13,30 @@ pub const HEAD: usize = 16;
 /// Sizes of a network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Shape {
-    /// Words.
+    /// Number of words.
     pub vocab: usize,
     /// Width of the residual stream, a multiple of [`HEAD`].
     pub hidden: usize,
-    /// Blocks.
+    /// Number of blocks.
     pub layers: usize,
     /// Width of the MLP.
     pub mlp: usize,
 }
 
-/// Parameters of one block.
+/// Ranges of one block's parameters.
 #[derive(Debug, Clone)]
 pub struct Slots {
-    /// `[hidden]`
+    /// `[hidden]`: weights of the norm before attention.
     pub norm1: Range<usize>,
     /// `[3·hidden, hidden]`: queries, keys, values.
     pub qkv: Range<usize>,
-    /// `[hidden, hidden]`
+    /// `[hidden, hidden]`: attention output.
     pub out: Range<usize>,
-    /// `[hidden]`
+    /// `[hidden]`: weights of the norm before the MLP.
     pub norm2: Range<usize>,
     /// `[2·mlp, hidden]`: gate, up.
     pub gate_up: Range<usize>,
-    /// `[hidden, mlp]`
+    /// `[hidden, mlp]`: down projection.
     pub down: Range<usize>,
 }
 
@@ -56,12 +56,12 @@ impl Shape {
         self.vocab * self.hidden + self.layers * self.block_size() + self.hidden
     }
 
-    /// `[vocab, hidden]`, the embedding and the head.
+    /// `[vocab, hidden]`, used as embedding and head.
     pub fn embedding(&self) -> Range<usize> {
         0..self.vocab * self.hidden
     }
 
-    /// `[hidden]`
+    /// `[hidden]`: weights of the final norm.
     pub fn final_norm(&self) -> Range<usize> {
         self.parameters() - self.hidden..self.parameters()
     }
@@ -84,7 +84,7 @@ impl Shape {
         }
     }
 
-    /// Ranges of the norms' weights, which do not decay.
+    /// Ranges of the norms' weights, which are excluded from weight decay.
     pub fn norms(&self) -> Vec<Range<usize>> {
         let mut out = vec![self.final_norm()];
         for i in 0..self.layers {
@@ -94,8 +94,8 @@ impl Shape {
         out
     }
 
-    /// First parameters: norms 1, embedding sd .1, matrices sd .8/√columns, those that write to the
-    /// residual stream smaller by √(2·layers).
+    /// Initial parameters: norms 1, embedding sd .1, matrices sd .8/√columns; matrices that write to the residual
+    /// stream are smaller by √(2·layers).
     pub fn initial(&self, seed: u64) -> Vec<f32> {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let mut p = vec![1f32; self.parameters()];

@@ -74,6 +74,34 @@ pub fn to_gguf(directions: &Directions) -> Result<Vec<u8>> {
     Ok(out)
 }
 
+/// What whoever applies a control vector has to know: which layers are in it, where llama.cpp adds them, and how long they are.
+pub fn steering_notes(directions: &Directions) -> Vec<String> {
+    let Some((name, array)) = directions.arrays.first_key_value() else { return Vec::new() };
+    let norm = |v: &[f32]| v.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>().sqrt();
+    let norms: Vec<(usize, f64)> =
+        directions.rows(array).filter(|(l, _)| l.0 > 0).map(|(layer, v)| (layer.0, norm(v))).collect();
+    let by = |a: &&(usize, f64), b: &&(usize, f64)| a.1.total_cmp(&b.1);
+    let (Some(least), Some(most)) = (norms.iter().min_by(by), norms.iter().max_by(by)) else {
+        return Vec::new();
+    };
+    let (first, last) = (norms[0].0, norms[norms.len() - 1].0);
+    let mut out = Vec::new();
+    if directions.layers.iter().any(|l| l.0 == 0) {
+        out.push("layer 0, the embeddings, is left out: llama.cpp reads no direction.0".to_owned());
+    }
+    out.push(format!(
+        "direction.{first} to direction.{last}, numbered as llama.cpp's cvector-generator does. llama.cpp adds direction.l after the \
+         block that it counts l from 0, one block later than where `{name}` was read, and does not use one of the model's last layer: \
+         to steer where it was read at layer l, give direction.l-1 by `--control-vector-layer-range`, or use `vstar steer`"
+    ));
+    out.push(format!(
+        "the vectors' norms run from {:.3} (layer {}) to {:.3} (layer {}): they read a score, h·v, and are not scaled for adding. Find \
+         the multiple that does something with `vstar steer` at one layer, and give it with `--control-vector-scaled FILE:SCALE`",
+        least.1, least.0, most.1, most.0
+    ));
+    out
+}
+
 fn string(out: &mut Vec<u8>, text: &str) {
     out.extend((text.len() as u64).to_le_bytes());
     out.extend(text.as_bytes());

@@ -6,13 +6,16 @@
 //! | `npz` | the same arrays, and `layers`: i64 `[layers]` |
 //! | `csv` | one line a number: direction, layer, index, value |
 //! | `gguf` | one direction as a llama.cpp control vector: `direction.LAYER`, f32 `[d]` |
-//! | `svg` | every plot of the report, an image each |
+//! | `svg`, `png` | every plot of the report, an image each |
+//! | `tables` | every table of the report, as LaTeX and as CSV |
 //!
 //! All numbers are in the raw coordinates of the residual stream: a score is `resid · v`.
 
 mod csv;
 mod gguf;
 mod npz;
+#[cfg(feature = "cli")]
+mod png;
 mod safetensors;
 mod svg;
 
@@ -22,10 +25,12 @@ use crate::error::{Diagnostic, Kind, Result};
 use crate::units::Layer;
 
 pub use csv::{to_csv, to_estimates_csv};
-pub use gguf::to_gguf;
+pub use gguf::{steering_notes, to_gguf};
 pub use npz::to_npz;
+#[cfg(feature = "cli")]
+pub use png::Painter;
 pub use safetensors::{from_safetensors, to_safetensors};
-pub use svg::{Image, images};
+pub use svg::{Image, Sheet, images, sheets};
 
 /// Directions by name (`v_star.VALUE`, `v_c.CONSTITUTION`, `w`), one vector a layer.
 #[derive(Debug, Clone, Default, PartialEq)]

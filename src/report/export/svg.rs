@@ -1,8 +1,10 @@
-//! The plots of a page as images of their own, in the colours of the page.
+//! The plots and tables of a page as files of their own.
 
 use crate::document::Document;
-use crate::document::html::plot_style;
+use crate::document::html::{paper, plot_style};
+use crate::document::latex;
 use crate::document::plot::Figure;
+use crate::document::table::Table;
 use crate::document::text::html as escaped;
 
 /// An image that stands alone.
@@ -14,18 +16,51 @@ pub struct Image {
     pub svg: String,
 }
 
-/// Every plot of a page, in its order. Names that are the same are numbered.
-pub fn images(page: &Document) -> Vec<Image> {
-    distinct(page.figures().into_iter().map(|(of, figure)| image(of, figure)).collect())
+/// A table that stands alone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sheet {
+    /// Its file's name without the ending: the table's title in lower case.
+    pub name: String,
+    /// As a LaTeX `tabular` in the rules of booktabs.
+    pub latex: String,
+    /// As comma-separated values, each cell as the page shows it.
+    pub csv: String,
 }
 
-/// A plot as an image.
+/// Every plot of a page, in its order. Names that are the same are numbered.
+pub fn images(page: &Document) -> Vec<Image> {
+    let mut images: Vec<Image> = page.figures().into_iter().map(|(of, figure)| image(of, figure)).collect();
+    number(images.iter_mut().map(|image| &mut image.name));
+    images
+}
+
+/// Every table of a page, in its order. Names that are the same are numbered.
+pub fn sheets(page: &Document) -> Vec<Sheet> {
+    let sheet = |(title, table): (&str, &Table)| Sheet {
+        name: file_stem(title),
+        latex: latex::table(table),
+        csv: comma_separated(table),
+    };
+    let mut sheets: Vec<Sheet> = page.tables().into_iter().map(sheet).collect();
+    number(sheets.iter_mut().map(|sheet| &mut sheet.name));
+    sheets
+}
+
+fn comma_separated(table: &Table) -> String {
+    let mut out = csv::Writer::from_writer(Vec::new());
+    let head = table.columns.iter().map(|c| &*c.title);
+    let rows = table.rows.iter().map(|row| row.iter().map(|c| &c.text[..]).collect::<Vec<_>>());
+    for record in std::iter::once(head.collect::<Vec<_>>()).chain(rows) {
+        // Rows are as long as the head, and memory does not run full of one.
+        out.write_record(record).expect("a record of a table");
+    }
+    String::from_utf8(out.into_inner().expect("memory")).expect("text of text")
+}
+
+/// A plot as an image: in the light colours of the page, spelled out, since few programs beside browsers know variables.
 fn image(of: &str, figure: &Figure) -> Image {
-    let words = format!("{of} {}", figure.title);
-    let words = words.split(|c: char| !c.is_alphanumeric()).filter(|w| !w.is_empty());
-    let name = words.map(str::to_lowercase).collect::<Vec<_>>().join("-");
     let head = format!(
-        "<title>{}</title><desc>{}</desc><style>{}svg{{background:var(--paper);font-family:sans-serif}}</style>",
+        "<title>{}</title><desc>{}</desc><style>{}</style>",
         escaped(&figure.title),
         escaped(&figure.caption),
         plot_style(),
@@ -33,19 +68,24 @@ fn image(of: &str, figure: &Figure) -> Image {
     // The opening tag ends at the first `>`: its attributes are escaped.
     let at = figure.svg.find('>').map_or(0, |i| i + 1);
     let (open, rest) = figure.svg.split_at(at);
-    Image { name, svg: format!("{open}{head}{rest}\n") }
+    let paper = format!(r#"<rect width="100%" height="100%" fill="{}"/>"#, paper());
+    Image { name: file_stem(&format!("{of} {}", figure.title)), svg: format!("{open}{head}{paper}{rest}\n") }
 }
 
-/// Numbers those whose names are the same.
-fn distinct(images: Vec<Image>) -> Vec<Image> {
+/// The words of a title in lower case.
+fn file_stem(title: &str) -> String {
+    let words = title.split(|c: char| !c.is_alphanumeric()).filter(|w| !w.is_empty());
+    words.map(str::to_lowercase).collect::<Vec<_>>().join("-")
+}
+
+/// Numbers names that are the same.
+fn number<'n>(names: impl Iterator<Item = &'n mut String>) {
     let mut seen = std::collections::BTreeMap::<String, usize>::new();
-    let number = |mut image: Image| {
-        let times = seen.entry(image.name.clone()).or_default();
+    for name in names {
+        let times = seen.entry(name.clone()).or_default();
         *times += 1;
         if *times > 1 {
-            image.name += &format!("-{times}");
+            *name += &format!("-{times}");
         }
-        image
-    };
-    images.into_iter().map(number).collect()
+    }
 }

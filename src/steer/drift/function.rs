@@ -1,18 +1,18 @@
-//! Section 9.4: the cosine of two directions as functions on the same rows, whatever the bases did.
+//! Section 9.4: the cosine of two directions as functions on the same rows, independent of the bases.
 //!
-//! Bases of residual streams may turn between checkpoints, so directions are compared as functions on the same rows:
-//! f_s = ⟨h_s, v_s⟩ against f_t = ⟨h_t, v_t⟩, correlation over within-prompt contrasts. Blocks are cut into two halves;
-//! f̂ᴬ is fitted (twicing ridge) on the first and f̂ᴮ on the second, and a block is never predicted by a fit that saw
-//! it. With means over all contrasts,
+//! Bases of residual streams may rotate between checkpoints, so directions are compared as functions on the same rows:
+//! f_s = ⟨h_s, v_s⟩ against f_t = ⟨h_t, v_t⟩, correlated over within-prompt contrasts. Blocks are split into two
+//! halves; f̂ᴬ is fitted (twicing ridge) on the first and f̂ᴮ on the second, and a block is never predicted by a fit
+//! that included it. With means over all contrasts,
 //!
 //!   cos = ½ mean(f̂_sᴬ f̂_tᴮ + f̂_sᴮ f̂_tᴬ) / √(mean f̂_sᴬ f̂_sᴮ · mean f̂_tᴬ f̂_tᴮ),
 //!
 //! averaged over splits. The two fits of a product share no row, so their noise cancels in numerator and denominator
-//! alike; a rotation of a basis changes no fit, so that a series that only turns gives exactly 1. A product
-//! Σ y_s f̂_t would not do: for one label S it has the expectation of f_t², whatever f_s is.
+//! alike; a rotation of a basis changes no fit, so a series that only rotates gives exactly 1. A product Σ y_s f̂_t
+//! would not suffice: if both checkpoints share the label S, its expectation is that of f_t², whatever f_s is.
 //!
-//! The influence of a block is ψ_st = Σ f_s f_t + (P_s f_t)(y_s − f_s) + (P_t f_s)(y_t − f_t), P_s the regression on
-//! h_s; for s = t it is the 2yf − f² of [`crate::probe::influence`].
+//! The influence of a block is ψ_st = Σ f_s f_t + (P_s f_t)(y_s − f_s) + (P_t f_s)(y_t − f_t), with P_s the regression
+//! on h_s; for s = t it is the 2yf − f² of [`crate::probe::influence`].
 
 use faer::Mat;
 use rand::SeedableRng;
@@ -27,15 +27,15 @@ use crate::theory::base::angle::GATE;
 use crate::theory::base::bench::{Bench, Label};
 use crate::theory::{Estimate, Quantity};
 
-/// Splits of the blocks that are averaged.
+/// Number of splits of the blocks to average over.
 const SPLITS: u64 = 4;
 
 /// A label at one checkpoint: fitted on all blocks, and on the halves of each split.
 #[derive(Debug, Clone)]
 pub struct Fitted {
-    /// Leave-block-out on everything.
+    /// Leave-block-out fit on all blocks.
     pub full: Label,
-    /// Predictions of every contrast by the fit on each half.
+    /// Predictions of every contrast by the fit on each half, per split.
     halves: Vec<[Vec<f64>; 2]>,
 }
 
@@ -60,7 +60,7 @@ pub fn fit(bench: &Bench, labels: &[Vec<f64>]) -> Result<Vec<Fitted>> {
     Ok(out)
 }
 
-/// Predictions of all contrasts by fits on the blocks of one side: leave-block-out there, plain elsewhere.
+/// Predictions of all contrasts by fits on the blocks of one half: leave-block-out within it, plain elsewhere.
 fn half(bench: &Bench, labels: &[Vec<f64>], side: &[bool], own: bool) -> Result<Vec<Vec<f64>>> {
     let (rows, ranges) = bench.contrasts.part(|block, _| side[block] == own);
     let x = Mat::from_fn(rows.len(), bench.x.ncols(), |i, j| bench.x[(rows[i], j)]);
@@ -101,7 +101,7 @@ pub fn function_cos((s, f): (&Bench, &Fitted), (t, g): (&Bench, &Fitted)) -> Est
         return Estimate::new(Quantity::FunctionCos, method).warn(why);
     }
     let cos = (across / (first * second).sqrt()).clamp(-1.0, 1.0);
-    // What each model makes of the other's function.
+    // Regression of each model on the other's function.
     let onto_s = s.probe(vec![g.full.yhat.clone()]).remove(0).yhat;
     let onto_t = t.probe(vec![f.full.yhat.clone()]).remove(0).yhat;
     let psi = blocks
@@ -171,7 +171,7 @@ mod tests {
             Bench::new(contrasts, h.view(), None).expect("variance")
         }
 
-        /// ⟨h, v⟩ plus noise of its own size.
+        /// ⟨h, v⟩ plus noise of equal variance.
         fn label(&mut self, h: &Array2<f32>, v: &[f64], noise: f64) -> Vec<f64> {
             let clean: Vec<f64> =
                 h.rows().into_iter().map(|r| r.iter().zip(v).map(|(h, v)| f64::from(*h) * v).sum()).collect();
@@ -188,7 +188,7 @@ mod tests {
         function_cos((&s, &f), (&t, &g))
     }
 
-    /// Two directions at an angle in the metric of the covariance, which falls as 1/(1 + j).
+    /// Two directions at an angle in the metric of the covariance, whose spectrum falls as 1/(1 + j).
     fn at_angle(angle: f64) -> (Vec<f64>, Vec<f64>) {
         let unit = |j: usize| -> Vec<f64> {
             (0..D).map(|i| if i == j { (1.0 + j as f64).sqrt() } else { 0.0 }).collect()
@@ -204,7 +204,7 @@ mod tests {
         let h = world.h();
         let (v, _) = at_angle(0.0);
         let y = world.label(&h, &v, 1.0);
-        // Cyclic shift with signs: an orthogonal map. Raw cosines of directions would be near 0.
+        // A cyclic shift with signs is an orthogonal map. Raw cosines of directions would be near 0.
         let turned = Array2::from_shape_fn(h.dim(), |(i, j)| {
             if j % 2 == 0 { -h[[i, (j + 7) % D]] } else { h[[i, (j + 7) % D]] }
         });
@@ -238,7 +238,7 @@ mod tests {
 
     #[test]
     fn another_stream_that_encodes_another_part_of_the_value_is_drift_though_the_label_is_one() {
-        // S = a + b; the first checkpoint holds a, the second b.
+        // S = a + b; the first checkpoint encodes a, the second b.
         let mut world = World::new(7);
         let (h, k) = (world.h(), world.h());
         let (v, _) = at_angle(0.0);

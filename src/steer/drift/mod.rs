@@ -1,4 +1,4 @@
-//! Section 9.4: whether a direction stays the same function of the response from one checkpoint to the next.
+//! Section 9.4: whether a direction remains the same function of the response across checkpoints.
 
 mod function;
 mod page;
@@ -9,25 +9,25 @@ use serde::Serialize;
 use crate::theory::Estimate;
 use crate::units::Layer;
 
-/// How far below 1 an interval must lie to be called drift.
+/// Distance below 1 from which an interval counts as drift.
 pub const MARGIN: f64 = 0.1;
 
-/// What an interval says.
+/// Classification of a cosine's interval.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Change {
     /// The whole interval is within the margin of 1.
     Steady,
-    /// The whole interval is below it.
+    /// The whole interval is below 1 minus the margin.
     Drifting,
     /// The whole interval is negative.
     Reversed,
-    /// The data do not tell.
+    /// The data are inconclusive.
     Untold,
 }
 
 impl Change {
-    /// What an estimate says.
+    /// Classifies an estimate.
     pub fn of(e: &Estimate) -> Self {
         match (e.lo, e.hi) {
             (Some(_), Some(hi)) if e.reportable && hi < 0.0 => Self::Reversed,
@@ -37,7 +37,7 @@ impl Change {
         }
     }
 
-    /// In words.
+    /// Description for reports.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Steady => "steady",
@@ -48,42 +48,42 @@ impl Change {
     }
 }
 
-/// One comparison of two steps.
+/// Comparison of two checkpoints.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Step {
-    /// Number of the earlier run, from 0.
+    /// Index of the earlier run, from 0.
     pub from: usize,
-    /// Number of the later run.
+    /// Index of the later run.
     pub to: usize,
-    /// `function_cos`.
+    /// The `function_cos` estimate.
     #[serde(flatten)]
     pub estimate: Estimate,
-    /// Euclidean cosine of the exported directions: moved by noise and by a turn of the basis.
+    /// Euclidean cosine of the exported directions; affected by noise and by rotations of the basis.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub raw: Option<f64>,
-    /// What it says.
+    /// Classification of the estimate.
     pub change: Change,
 }
 
-/// A direction over the series: `v_star.VALUE`, `v_c.CONSTITUTION`, `w`.
+/// Comparisons of a direction over the series: `v_star.VALUE`, `v_c.CONSTITUTION`, `w`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Track {
     /// Name of the direction.
     pub direction: String,
-    /// Each step against the one before.
+    /// Each checkpoint against the previous one.
     pub consecutive: Vec<Step>,
-    /// Each step against the first.
+    /// Each checkpoint against the first.
     pub from_first: Vec<Step>,
 }
 
-/// A run of the series: where it is read, and what its report says.
+/// A run of the series, with the layer read and estimates from its report.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Stop {
-    /// The folder.
+    /// Folder of the run.
     pub run: String,
-    /// The model.
+    /// Name of the model.
     pub model: String,
-    /// The layer.
+    /// Layer at which the run is read.
     pub layer: Layer,
     /// `rho`, `alignment` and `generation_alignment` of its report, without length control.
     pub estimates: Vec<Estimate>,
@@ -92,16 +92,16 @@ pub struct Stop {
 /// A series of checkpoints.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Drift {
-    /// `vstar-drift/1`.
+    /// Format name, `vstar-drift/1`.
     pub format: &'static str,
-    /// Rows compared.
+    /// Number of rows compared.
     pub rows: usize,
-    /// How far below 1 is called drift.
+    /// Distance below 1 that counts as drift.
     pub margin: f64,
     /// The runs in order.
     pub runs: Vec<Stop>,
-    /// The directions.
+    /// Comparisons by direction.
     pub directions: Vec<Track>,
-    /// What must be known.
+    /// Warnings for the reader.
     pub warnings: Vec<String>,
 }

@@ -1,4 +1,4 @@
-//! A series of checkpoints as a page: step by step, against the step before, against the first.
+//! Renders a series of checkpoints: each step against the previous one and against the first.
 
 use super::{Change, Drift, Step, Stop, Track};
 use crate::document::Document;
@@ -7,7 +7,7 @@ use crate::theory::reading::quote::{headline, optional};
 use crate::theory::{Estimate, Quantity};
 
 impl Drift {
-    /// The page.
+    /// Renders the page.
     pub fn page(&self) -> Document {
         let mut head: Vec<String> = ["quantity", "value", "constitution"].map(str::to_owned).to_vec();
         head.extend(self.runs.iter().enumerate().map(|(i, r)| format!("{i}: {} (layer {})", r.run, r.layer)));

@@ -1,4 +1,4 @@
-//! How well a logistic probe sorts prompts that it was not fitted to.
+//! Held-out accuracy of a logistic probe on prompts.
 
 use ndarray::{Array2, ArrayView2, Axis, concatenate};
 use serde::Serialize;
@@ -7,22 +7,22 @@ use super::{Sets, rows};
 use crate::probe::interval::share_interval;
 use crate::probe::logistic::LogisticProbe;
 
-/// Shares of prompts that a probe fitted to the other half of the prompts sorts rightly.
+/// Shares of prompts classified correctly by a probe that was fitted to the other half.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Accuracy {
-    /// Mean of the two sets' shares; .5 by chance.
+    /// Mean of the two sets' shares; .5 is chance.
     pub balanced: f64,
-    /// Lower end of its 95 % interval over prompts, the two fits held fixed.
+    /// Lower end of the 95 % interval over prompts, with the two fits held fixed.
     pub lo: f64,
-    /// Upper end.
+    /// Upper end of the interval.
     pub hi: f64,
-    /// Share of the first set.
+    /// Share of the first set classified correctly.
     pub plus: f64,
-    /// Share of the second set.
+    /// Share of the second set classified correctly.
     pub minus: f64,
 }
 
-/// `None` where a half has fewer than two prompts of a set.
+/// Cross-validated accuracy; `None` if a half has fewer than two prompts of a set.
 pub fn accuracy(sets: &Sets<'_>) -> Option<Accuracy> {
     let of = |(h, half): (ArrayView2<'_, f32>, &[bool]), own: bool| -> Array2<f32> {
         h.select(Axis(0), &rows(half, Some(own)))
@@ -41,7 +41,7 @@ pub fn accuracy(sets: &Sets<'_>) -> Option<Accuracy> {
     }
     let share = |right: &[bool]| right.iter().filter(|r| **r).count() as f64 / right.len() as f64;
     let (of_plus, of_minus) = (share(&plus), share(&minus));
-    // Each set weighs a half, whatever its size.
+    // Each set has weight one half, whatever its size.
     let moves = |right: &[bool], share: f64| -> Vec<f64> {
         let n = right.len() as f64;
         right.iter().map(|&r| (f64::from(u8::from(r)) - share) / (2.0 * n)).collect()
@@ -62,7 +62,7 @@ mod tests {
 
     use super::*;
 
-    /// Two normals of `n` rows and 10 coordinates, `by` apart in the first.
+    /// Two normal samples of `n` rows and 10 coordinates, `by` apart in the first.
     fn drawn(seed: u64, n: usize, by: f32) -> (Array2<f32>, Array2<f32>, Vec<bool>) {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let mut of = |by: f32| {
@@ -88,7 +88,7 @@ mod tests {
             alike += found.balanced / 20.0;
             held += usize::from(found.lo <= 0.5 && 0.5 <= found.hi);
         }
-        // Φ(1) = .841 at best; ten weights from 200 rows lose about two hundredths.
+        // Φ(1) = .841 at best; estimating ten weights from 200 rows costs about .02.
         assert!((0.81..0.845).contains(&apart), "{apart}");
         assert!((alike - 0.5).abs() < 0.02 && held >= 17, "{alike} {held}");
     }

@@ -1,4 +1,4 @@
-//! What is reported of a difference of means, layer by layer, and against the directions of a run.
+//! Results for a difference in means, layer by layer, with comparisons to the directions of a run.
 
 use serde::Serialize;
 
@@ -8,25 +8,25 @@ use crate::theory::base::dominant::Largest;
 use crate::theory::{Estimate, Flag, geometry};
 use crate::units::Layer;
 
-/// Against one direction of a run.
+/// Comparison with one direction of a run.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Against {
     /// `v_star.VALUE`, `v_c.CONSTITUTION` or `w`.
     pub direction: String,
-    /// `direction_cos`.
+    /// The `direction_cos` estimate.
     #[serde(flatten)]
     pub estimate: Estimate,
-    /// Standard deviation of the same for random directions.
+    /// Standard deviation of this cosine for random directions.
     pub random_sd: Option<f64>,
     /// The Euclidean cosine with the exported direction.
     pub raw: Option<Raw>,
-    /// `direction_cos` without the coordinate that dominates the difference of means.
+    /// `direction_cos` without the coordinate that dominates the difference in means.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub without_coordinate: Option<Estimate>,
 }
 
 impl Against {
-    /// Measures one.
+    /// Compares with one direction.
     pub fn new(
         means: &Means,
         sets: &Sets<'_>,
@@ -53,47 +53,48 @@ impl Against {
     }
 }
 
-/// A direction without its dominant coordinate.
+/// Results without the dominant coordinate of a direction.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct WithoutCoordinate {
-    /// ‖d‖.
+    /// Length ‖d‖.
     pub norm: f64,
-    /// `direction_auc`.
+    /// The `direction_auc` estimate.
     pub auc: Estimate,
 }
 
-/// One layer.
+/// Results at one layer.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct LayerMeans {
-    /// The layer.
+    /// Index of the layer.
     pub layer: Layer,
-    /// ‖d‖.
+    /// Length ‖d‖.
     pub norm: f64,
-    /// ⟨d₁, d₂⟩ of the halves: ‖d‖² without noise.
+    /// ⟨d₁, d₂⟩ of the halves: an estimate of ‖d‖² without noise.
     pub square: Option<f64>,
     /// √(mean ‖h − mean of its set‖²).
     pub spread: f64,
-    /// `direction_auc`.
+    /// The `direction_auc` estimate.
     pub auc: Estimate,
-    /// A logistic probe on the prompts of the half that it was not fitted to.
+    /// Accuracy of a logistic probe on the prompts of the half that it was not fitted to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub logistic: Option<Accuracy>,
     /// The coordinate with the largest share of ‖d‖².
     pub coordinate: Option<Largest>,
-    /// What is left without it, where it dominates.
+    /// Results without this coordinate, if it dominates.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub without_coordinate: Option<WithoutCoordinate>,
-    /// The prompt without which the direction turns most.
+    /// The prompt whose removal turns the direction most.
     pub pivot: Option<Pivot>,
-    /// Its id.
+    /// Id of that prompt.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pivot_id: Option<String>,
-    /// Against the directions of a run.
+    /// Comparisons with the directions of a run.
     pub against: Vec<Against>,
 }
 
 impl LayerMeans {
-    /// Measures one; `against` are its angles with a run's directions, `ids` names a prompt by set and place.
+    /// Computes the results at one layer; `against` are the comparisons with a run's directions, `ids` names a prompt
+    /// by set and index.
     pub fn new(
         layer: Layer,
         means: &Means,
@@ -130,24 +131,24 @@ impl LayerMeans {
     }
 }
 
-/// A difference of means at every layer.
+/// A difference in means at every layer.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct DirectionReport {
-    /// `vstar-direction/1`.
+    /// Format name, `vstar-direction/1`.
     pub format: &'static str,
-    /// The model.
+    /// Name of the model.
     pub model: String,
-    /// Its name in directions.safetensors.
+    /// Name of the direction in directions.safetensors.
     pub name: String,
-    /// Which token of a prompt: `last`, `mean`, `-k`.
+    /// Token of a prompt that is read: `last`, `mean`, `-k`.
     pub position: String,
-    /// Prompts of the first and the second set.
+    /// Numbers of prompts in the first and the second set.
     pub prompts: [usize; 2],
-    /// The run it is held against.
+    /// The run that it is compared with.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub against: Option<String>,
-    /// Layer by layer.
+    /// Results by layer.
     pub layers: Vec<LayerMeans>,
-    /// What must be known.
+    /// Warnings for the reader.
     pub warnings: Vec<String>,
 }

@@ -1,14 +1,14 @@
 //! Section 8.1: the direction between the mean residual streams of two sets of prompts (Arditi et al. 2024), whether it
-//! tells the sets apart on prompts it was not made from, and its angle with v*, v_c and w of a run.
+//! separates the sets on held-out prompts, and its angle with v*, v_c and w of a run.
 //!
-//! d = mean(h | first set) − mean(h | second set). Prompts fall into two halves by a hash; d₁ and d₂ are the directions
-//! of the halves. Across halves nothing is shared, so that ⟨d₁, d₂⟩ is ‖d‖² without its noise and the area under the
+//! d = mean(h | first set) − mean(h | second set). Prompts are split into two halves by a hash; d₁ and d₂ are the
+//! directions of the halves. The halves share nothing, so ⟨d₁, d₂⟩ estimates ‖d‖² without noise, and the area under the
 //! ROC curve of one half under the other's direction is held out.
 //!
 //! The cosine with a label y of a run (S for v*, a judge's rewards for v_c, log P for w) in the metric of the run's
-//! within-prompt covariance is mean(y · Xd̄)/√(mean(Xd₁ · Xd₂) θ̂_yy), d̄ = (d₁ + d₂)/2: products of independent noises
-//! only. Two independent samples err: blocks of responses through the influence of the three means, prompts through
-//! theirs, and the squares of the two errors add.
+//! within-prompt covariance is mean(y · Xd̄)/√(mean(Xd₁ · Xd₂) θ̂_yy), d̄ = (d₁ + d₂)/2: all products are of
+//! independent noises. Its error has two independent sources: blocks of responses, through the influence of the three
+//! means, and prompts, through theirs; the squares of the two errors add.
 
 mod accuracy;
 mod found;
@@ -26,7 +26,7 @@ use crate::theory::base::bench::{Bench, Label};
 use crate::theory::base::dominant::Largest;
 use crate::theory::{Estimate, Quantity};
 
-/// Two sets of prompts at one layer: h `[n, d]` and the half of each prompt.
+/// Two sets of prompts at one layer: h `[n, d]`, and the half that each prompt belongs to.
 #[derive(Debug, Clone, Copy)]
 pub struct Sets<'a> {
     /// The first set.
@@ -35,12 +35,12 @@ pub struct Sets<'a> {
     pub minus: (ArrayView2<'a, f32>, &'a [bool]),
 }
 
-/// Direction, and those of the halves.
+/// Difference in means, over all prompts and in each half.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Means {
-    /// d, of all prompts.
+    /// d over all prompts.
     pub whole: Vec<f64>,
-    /// d₁ and d₂; `None` where a half has fewer than two prompts of a set.
+    /// d₁ and d₂; `None` if a half has fewer than two prompts of a set.
     pub halves: Option<[Vec<f64>; 2]>,
 }
 
@@ -61,7 +61,7 @@ fn score(h: ArrayView2<'_, f32>, row: usize, v: &[f64]) -> f64 {
 }
 
 impl Means {
-    /// Of two sets, each with at least one prompt.
+    /// Computes the directions of two sets, each with at least one prompt.
     pub fn new(sets: &Sets<'_>) -> Self {
         let of = |own: Option<bool>| -> Option<Vec<f64>> {
             let (p, m) = (rows(sets.plus.1, own), rows(sets.minus.1, own));
@@ -91,8 +91,7 @@ impl Means {
         Self { whole: clean(&self.whole), halves: self.halves.as_ref().map(|h| h.each_ref().map(clean)) }
     }
 
-    /// The prompt without which d turns most, and cos(d, d without it); `None` where a set has one prompt, or d
-    /// is 0.
+    /// The prompt whose removal turns d most, and cos(d, d without it); `None` if a set has only one prompt, or d is 0.
     pub fn pivot(&self, sets: &Sets<'_>) -> Option<Pivot> {
         let own = dot(&self.whole, &self.whole);
         let mut out: Option<Pivot> = None;
@@ -104,7 +103,7 @@ impl Means {
             let centre = mean(h, &rows(halves, None)).to_vec();
             let sign = if plus { 1.0 } else { -1.0 };
             for row in 0..halves.len() {
-                // d less the row's share: d ∓ (h − mean)/(n − 1).
+                // d without the row's contribution: d ∓ (h − mean)/(n − 1).
                 let (mut along, mut square) = (0.0, 0.0);
                 for ((h, m), d) in h.index_axis(Axis(0), row).iter().zip(&centre).zip(&self.whole) {
                     let left = d - sign * (f64::from(*h) - m) / (n - 1.0);
@@ -120,17 +119,17 @@ impl Means {
         out
     }
 
-    /// ‖d‖.
+    /// Length ‖d‖.
     pub fn norm(&self) -> f64 {
         dot(&self.whole, &self.whole).sqrt()
     }
 
-    /// ⟨d₁, d₂⟩: ‖d‖² without noise, negative only by chance.
+    /// ⟨d₁, d₂⟩: an estimate of ‖d‖² without noise, negative only by chance.
     pub fn square(&self) -> Option<f64> {
         self.halves.as_ref().map(|[a, b]| dot(a, b))
     }
 
-    /// `direction_auc`: each half under the direction of the other.
+    /// `direction_auc`: each half scored by the direction of the other.
     pub fn auc(&self, sets: &Sets<'_>) -> Estimate {
         let method = "split by hash, each half scored by the other's direction; DeLong";
         let Some(halves) = &self.halves else {
@@ -189,7 +188,7 @@ impl Means {
         let Some(cos) = cosine(&ab, &aa, &bb) else {
             return Estimate::new(Quantity::DirectionCos, method).warn(why);
         };
-        // Prompts: a prompt of half k has weight 1/n_k in d_k and half of that in d̄.
+        // A prompt of half k has weight 1/n_k in d_k and half of that in d̄.
         let (gradient, s1, s2) = (back(&label.y), back(&x1), back(&x2));
         let scale = 1.0 / (aa.value * bb.value).sqrt();
         let mut of_prompts = 0.0;
@@ -216,7 +215,7 @@ impl Means {
         if z > GATE { e } else { e.withheld(why) }
     }
 
-    /// The Euclidean cosine of d with a vector, with its error over prompts; the vector is held fixed.
+    /// The Euclidean cosine of d with a vector held fixed, with its error over prompts.
     pub fn raw(&self, sets: &Sets<'_>, v: &[f64]) -> Option<Raw> {
         let (norm, length) = (self.norm(), dot(v, v).sqrt());
         if !(norm > 0.0 && length > 0.0) {
@@ -238,26 +237,26 @@ impl Means {
     }
 }
 
-/// The prompt that a difference of means rests on most.
+/// The prompt with the largest influence on a difference in means.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Pivot {
-    /// Whether it is of the first set.
+    /// Whether it belongs to the first set.
     pub plus: bool,
-    /// Its place in the set, from 0.
+    /// Index in its set, from 0.
     pub row: usize,
     /// cos between the direction and that without this prompt.
     pub cos: f64,
 }
 
 impl Pivot {
-    /// Whether the prompt turns the direction by more than 25°. Of n isotropic prompts a set, one turns it by
-    /// a cosine of about 1 − 1/(4n).
+    /// Whether the prompt turns the direction by more than 25°. With n isotropic prompts per set, one prompt turns it
+    /// by a cosine of about 1 − 1/(4n).
     pub fn turns(&self) -> bool {
         self.cos < 0.9
     }
 }
 
-/// Mann and Whitney's area, ties a half, and DeLong's variance of it.
+/// Area under the ROC curve (Mann and Whitney), with ties counted half, and its DeLong variance.
 fn delong(p: &[f64], m: &[f64]) -> (f64, f64) {
     let above = |a: f64, b: f64| if a > b { 1.0 } else { f64::from(u8::from(a == b)) * 0.5 };
     let of_p: Vec<f64> =
@@ -272,16 +271,16 @@ fn delong(p: &[f64], m: &[f64]) -> (f64, f64) {
     (area, variance(&of_p) + variance(&of_m))
 }
 
-/// A Euclidean cosine.
+/// A Euclidean cosine with its interval over prompts.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Raw {
     /// The cosine.
     pub cos: f64,
-    /// 95 % interval over prompts.
+    /// Lower end of the 95 % interval over prompts.
     pub lo: f64,
-    /// 95 % interval over prompts.
+    /// Upper end of the 95 % interval over prompts.
     pub hi: f64,
-    /// Standard deviation for a random direction, 1/√d.
+    /// Standard deviation of the cosine for a random direction, 1/√d.
     pub random_sd: f64,
 }
 
@@ -302,7 +301,7 @@ mod tests {
         Array2::from_shape_fn((n, D), |_| StandardNormal.sample(&mut rng))
     }
 
-    /// Second set around 0, first around `by` along (cos, sin) of the first two axes.
+    /// Samples with the second set around 0 and the first around `by` along (cos, sin) of the first two axes.
     fn sets(seed: u64, n: usize, by: f32, angle: f32) -> (Array2<f32>, Array2<f32>, Vec<bool>) {
         let (mut plus, minus) = (normal(2 * seed, n), normal(2 * seed + 1, n));
         plus.column_mut(0).mapv_inplace(|v| v + by * angle.cos());
@@ -319,7 +318,7 @@ mod tests {
             let means = Means::new(&sets);
             let e = means.auc(&sets);
             total += e.estimate.expect("an area") / 20.0;
-            // Φ(2/√2) = 0.921 under the true direction; a direction from 100 a side loses a little.
+            // Φ(2/√2) = 0.921 under the true direction; one estimated from 100 prompts per set is slightly worse.
             covered += i32::from(e.lo.expect("lo") < 0.915 && e.hi.expect("hi") > 0.905);
             let square = means.square().expect("halves");
             assert!((square - 4.0).abs() < 1.5, "{square}");
@@ -338,7 +337,7 @@ mod tests {
             let e = Means::new(&sets).auc(&sets);
             total += e.estimate.expect("an area") / 20.0;
         }
-        // In sample it would be near 0.7.
+        // The in-sample area would be near 0.7.
         assert!((total - 0.5).abs() < 0.04, "{total}");
     }
 
@@ -349,12 +348,12 @@ mod tests {
             let (plus, minus, half) = sets(seed, 60, 1.0, 0.0);
             let isotropic = Sets { plus: (plus.view(), &half), minus: (minus.view(), &half) };
             let means = Means::new(&isotropic);
-            // Two coordinates share the difference, none of them massive.
+            // Two coordinates share the difference, neither of them massive.
             let (spread, _, _) = sets(seed, 60, 1.4, std::f32::consts::FRAC_PI_4);
             let level = Sets { plus: (spread.view(), &half), minus: (minus.view(), &half) };
             let level = Means::new(&level).coordinate().expect("a length");
             assert!(!level.dominates(), "{level:?}");
-            // One whose values are 1,000 times as large, without any difference between the sets.
+            // A coordinate with values 1,000 times as large, without any difference between the sets.
             let massive = |mut h: Array2<f32>| {
                 h.column_mut(7).mapv_inplace(|v| 1000.0 * v);
                 h
@@ -366,7 +365,7 @@ mod tests {
             assert!(largest.index == 7 && largest.share > 0.9 && largest.dominates(), "{largest:?}");
             let rest = found.without(7);
             assert!((rest.norm().powi(2) + found.whole[7].powi(2) - found.norm().powi(2)).abs() < 1e-6);
-            // By chance with it; without it as without the coordinate in the data.
+            // Chance level with the massive coordinate; without it, equal to the data that lack it.
             let with = found.auc(&massive).estimate.expect("an area");
             let left = rest.auc(&massive).estimate.expect("an area");
             assert!((with - 0.5).abs() < 0.2 && left > 0.55, "{with} {left}");
@@ -384,7 +383,7 @@ mod tests {
                 let sets = Sets { plus: (plus.view(), &half), minus: (minus.view(), &half) };
                 let means = Means::new(&sets);
                 let pivot = means.pivot(&sets).expect("a prompt");
-                // The same by leaving it out.
+                // Direct computation, leaving the prompt out.
                 if pivot.plus {
                     let left: Vec<usize> = (0..40).filter(|&r| r != pivot.row).collect();
                     let d = mean(plus.view(), &left) - mean(minus.view(), &rows(&half, None));
@@ -468,7 +467,7 @@ mod tests {
                 total += (e.estimate.expect("a cosine") - truth) / 60.0;
                 let (lo, hi) = (e.lo.expect("lo"), e.hi.expect("hi"));
                 covered += i32::from(lo <= truth + 1e-9 && truth <= hi.max(e.estimate.unwrap_or(0.0)) + 1e-9);
-                // The raw cosine is lower in size: d has noise.
+                // The raw cosine is smaller in magnitude, because d contains noise.
                 let axis: Vec<f64> = (0..D).map(|j| f64::from(u8::from(j == 0))).collect();
                 let raw = means.raw(&sets, &axis).expect("a cosine");
                 assert!(raw.lo <= raw.cos && raw.cos <= raw.hi);

@@ -1,4 +1,4 @@
-//! A difference of means as a page: how well it separates new prompts, and its angles with a run's directions.
+//! Renders a difference in means: how well it separates held-out prompts, and its angles with a run's directions.
 
 use super::{DirectionReport, LayerMeans, Pivot};
 use crate::document::Document;
@@ -8,7 +8,7 @@ use crate::theory::reading::quote::{NOTHING, headline, number, optional, with_in
 use crate::theory::reading::together::interval_for_all;
 
 impl DirectionReport {
-    /// The page.
+    /// Renders the page.
     pub fn page(&self) -> Document {
         let rows = self.layers.iter().map(|l| {
             vec![
@@ -91,7 +91,7 @@ impl DirectionReport {
                 "{plus} and {minus} prompts are too few to tell whether the direction separates new ones."
             );
         };
-        // The best of several layers is good by chance too.
+        // The best of several layers exceeds chance by selection alone.
         let verdict = match interval_for_all(&best.auc, self.layers.len()) {
             Some((lo, _)) if lo > 0.5 => "tells the two sets apart on prompts it was not made from",
             _ => "does not demonstrably tell the two sets apart on new prompts",
@@ -132,7 +132,7 @@ impl DirectionReport {
     }
 }
 
-/// What one coordinate or one prompt makes of the direction at a layer.
+/// Notes on a coordinate or prompt that dominates the direction at a layer.
 fn dominated(l: &LayerMeans) -> Vec<String> {
     let mut out = Vec::new();
     if let (Some(c), Some(rest)) = (l.coordinate, &l.without_coordinate) {

@@ -1,11 +1,11 @@
-//! Section 8.2: how the residual stream moved from one checkpoint to another on the same tokens.
+//! Section 8.2: how the residual stream changes from one checkpoint to another on the same tokens.
 //!
-//! Δ = H_B − H_A, rows × d, at each layer: as it is, and less its mean row (what all responses share moves every row
-//! alike and is one direction by construction). With the singular values σ of Δ and p = σ²/Σσ²:
+//! Δ = H_B − H_A, rows × d, at each layer, with and without its mean row (a change shared by all responses moves every
+//! row alike and is one direction by construction). With the singular values σ of Δ and p = σ²/Σσ²:
 //!
-//! - participation ratio (Σσ²)²/Σσ⁴, of the rows at hand and across blocks as in [`crate::theory::dimension`];
+//! - participation ratio (Σσ²)²/Σσ⁴, of the sample and across blocks as in [`crate::theory::dimension`];
 //! - entropy rank exp(−Σ p ln p) (Roy and Vetterli 2007), and the number of directions for 90 % of ‖Δ‖²;
-//! - the share ‖Δ v̂‖²/‖Δ‖² along a direction, beside 1/d and v̂ᵀΣv̂/tr Σ, Σ the covariance of H_A's rows.
+//! - the share ‖Δ v̂‖²/‖Δ‖² along a direction, compared with 1/d and v̂ᵀΣv̂/tr Σ, with Σ the covariance of H_A's rows.
 
 mod page;
 mod ranks;
@@ -27,64 +27,64 @@ use crate::units::Layer;
 pub use ranks::Ranks;
 pub use turned::{Turned, turned};
 
-/// What a direction has of the shift.
+/// A direction's share of the shift.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Share {
     /// Name of the direction.
     pub direction: String,
-    /// `shift_share` of Δ as it is.
+    /// `shift_share` of the full Δ.
     pub share: Estimate,
-    /// `shift_share` of Δ less its mean row.
+    /// `shift_share` of Δ minus its mean row.
     pub share_centred: Estimate,
-    /// 1/d.
+    /// Expected share of an isotropic direction, 1/d.
     pub isotropic: f64,
-    /// v̂ᵀΣv̂/tr Σ; absent where Σ is 0.
+    /// Expected share from the covariance, v̂ᵀΣv̂/tr Σ; absent if Σ is 0.
     pub covariance: Option<f64>,
 }
 
-/// One layer.
+/// The shift at one layer.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct LayerShift {
-    /// The layer.
+    /// Index of the layer.
     pub layer: Layer,
-    /// √(mean over rows of ‖Δ‖²).
+    /// Root mean square length of the shift, √(mean over rows of ‖Δ‖²).
     pub length: f64,
-    /// The same over √(mean ‖h − mean h‖²) of the first checkpoint; absent where its rows are all alike.
+    /// `length` divided by √(mean ‖h − mean h‖²) of the first checkpoint; absent if its rows are all equal.
     pub relative: Option<f64>,
-    /// Share of ‖Δ‖² that is its mean row.
+    /// The mean row's share of ‖Δ‖².
     pub mean_share: f64,
-    /// Δ as it is.
+    /// Ranks of the full Δ.
     pub whole: Ranks,
-    /// Δ less its mean row.
+    /// Ranks of Δ minus its mean row.
     pub centred: Ranks,
-    /// Directions.
+    /// Shares of the directions.
     pub shares: Vec<Share>,
-    /// Directions that both checkpoints have under one name.
+    /// Directions that both checkpoints have under the same name.
     pub turned: Vec<Turned>,
 }
 
-/// Everything that is compared.
+/// Comparison of two checkpoints.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Shift {
-    /// `vstar-shift/1`.
+    /// Format name, `vstar-shift/1`.
     pub format: &'static str,
     /// The two runs.
     pub runs: [String; 2],
-    /// Their models.
+    /// The runs' models.
     pub models: [String; 2],
-    /// Rows compared.
+    /// Number of rows compared.
     pub rows: usize,
-    /// Blocks of rows.
+    /// Number of blocks of rows.
     pub blocks: usize,
-    /// Width d.
+    /// Width d of the residual stream.
     pub width: usize,
-    /// Layer by layer.
+    /// Results by layer.
     pub layers: Vec<LayerShift>,
-    /// What must be known.
+    /// Warnings for the reader.
     pub warnings: Vec<String>,
 }
 
-/// Rows in the order of their blocks, and where each block lies.
+/// Rows sorted by block, and the range of each block.
 fn by_block(block: &[i32]) -> (Vec<usize>, Vec<Range<usize>>) {
     let mut members: BTreeMap<i32, Vec<usize>> = BTreeMap::new();
     for (row, b) in block.iter().enumerate() {
@@ -130,7 +130,7 @@ pub fn shift(
     let spread = less_mean(&a);
     let square = |x: &Array2<f64>| x.iter().map(|v| v * v).sum::<f64>();
     let (energy, base) = (square(&delta), square(&spread));
-    // Rows that are all alike (one token at layer 0) differ by rounding alone.
+    // Rows that are all equal (one token at layer 0) differ only by rounding.
     let varies = base > 1e-20 * square(&a);
     let shares = directions.iter().map(|(name, v)| {
         let norm = v.iter().map(|v| v * v).sum::<f64>().sqrt();
@@ -167,7 +167,7 @@ fn less_mean(x: &Array2<f64>) -> Array2<f64> {
     x - &mean
 }
 
-/// Σ along / Σ whole, with the error that blocks give a ratio.
+/// Σ along / Σ whole, with its error over blocks.
 fn share(along: &[f64], x: &Array2<f64>, blocks: &[Range<usize>]) -> Estimate {
     let method = "ratio of sums of squares, influence of blocks";
     let whole: Vec<f64> = x.rows().into_iter().map(|r| r.iter().map(|v| v * v).sum()).collect();
@@ -183,7 +183,7 @@ fn share(along: &[f64], x: &Array2<f64>, blocks: &[Range<usize>]) -> Estimate {
     let se = standard_error(&moves);
     let (lo, hi) = interval(value, se, &moves);
     let mut e = Estimate::figure(Quantity::ShiftShare, method, value, se, (lo.max(0.0), hi.min(1.0)));
-    // A share is never negative: zero is no hypothesis to test.
+    // A share is never negative, so 0 is not a hypothesis to test.
     e.z = None;
     (e.n, e.blocks) = (Some(x.nrows()), Some(blocks.len()));
     e
@@ -243,7 +243,7 @@ mod tests {
         for ranks in [&found.whole, &found.centred] {
             let e = &ranks.rank;
             assert!(e.lo.expect("lo") < 40.0 && e.hi.expect("hi") > 40.0 && e.se.expect("se") < 4.0, "{e:?}");
-            // The sample's own ratio is low by about N/(N + d).
+            // The sample's own ratio is biased low, to about N/(N + d).
             assert!(ranks.naive.expect("a rank") < 38.0);
         }
         let s = &found.shares[0];
@@ -280,7 +280,7 @@ mod tests {
             shift(Layer(0), a.view(), a.view(), &blocks(), &[("v".to_owned(), axis(0))]).expect("a shift");
         assert!(found.whole.rank.estimate.is_none() && found.shares[0].share.estimate.is_none());
         assert_eq!(found.length, 0.0);
-        // Rows that are all alike have no spread to hold a shift against; the page is written all the same.
+        // Equal rows have no spread to scale a shift by; the page is rendered regardless.
         let flat = Array2::<f32>::ones((N, D));
         let found =
             shift(Layer(0), flat.view(), a.view(), &blocks(), &[("v".to_owned(), axis(0))]).expect("a shift");

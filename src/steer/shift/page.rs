@@ -1,4 +1,4 @@
-//! A shift as a page: how many directions moved, what named directions have of it, and which turned.
+//! Renders a shift: how many directions moved, the shares of named directions, and which of them turned.
 
 use super::{LayerShift, Share, Shift};
 use crate::document::Document;
@@ -14,7 +14,7 @@ impl Share {
 }
 
 impl Shift {
-    /// The page.
+    /// Renders the page.
     pub fn page(&self) -> Document {
         let show = |v: Option<f64>| optional(v, None);
         let rows = self.layers.iter().map(|l| {
@@ -132,7 +132,7 @@ impl Shift {
             .max_by(|x, y| x.2.total_cmp(&y.2));
         let tried = self.layers.iter().flat_map(|l| &l.shares).filter(|s| s.direction.starts_with("v_star."));
         if let Some((l, s, ratio)) = strongest {
-            // The strongest of several is strong by chance too.
+            // The largest of several shares is large by selection alone.
             let verdict = match interval_for_all(&s.share, tried.count()) {
                 Some((lo, _)) if lo > s.expected() => {
                     "more than chance and than h's own covariance would give"

@@ -1,4 +1,4 @@
-//! How many directions a matrix of rows has: singular values and effective ranks.
+//! Effective number of directions of a matrix: singular values and effective ranks.
 
 use std::ops::Range;
 
@@ -12,26 +12,26 @@ use crate::theory::base::effective::dimension_of;
 use crate::theory::dimension::effective::estimate;
 use crate::theory::{Estimate, Quantity};
 
-/// Singular values that are listed.
+/// Maximum number of singular values listed.
 const LISTED: usize = 16;
 
-/// How many directions a matrix has.
+/// Effective number of directions of a matrix.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Ranks {
-    /// The largest singular values divided by √rows, falling, at most 16: their squares are mean squares along a
-    /// direction.
+    /// The largest singular values divided by √rows, in decreasing order, at most 16; their squares are mean squares
+    /// along a direction.
     pub singular_values: Vec<f64>,
     /// `shift_rank`: the participation ratio across blocks.
     pub rank: Estimate,
-    /// The same of the rows at hand, which few rows bias low.
+    /// The participation ratio of the sample, biased low for few rows.
     pub naive: Option<f64>,
-    /// exp of the entropy of the shares.
+    /// Entropy rank: exp of the entropy of the shares.
     pub entropy: Option<f64>,
-    /// Directions for 90 % of the sum of squares.
+    /// Number of directions for 90 % of the sum of squares.
     pub k90: Option<usize>,
 }
 
-/// The ranks of `x` `[rows, d]`, whose blocks are consecutive rows.
+/// The ranks of `x` `[rows, d]`, whose blocks are ranges of consecutive rows.
 pub(super) fn ranks(x: &Array2<f64>, blocks: &[Range<usize>]) -> Result<Ranks> {
     let none = |why: &str| Ranks {
         singular_values: Vec::new(),

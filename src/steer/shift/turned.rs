@@ -1,4 +1,4 @@
-//! Directions of one name at two checkpoints: how far they turned.
+//! Rotation between directions of the same name at two checkpoints.
 
 use ndarray::ArrayView2;
 use serde::Serialize;
@@ -6,18 +6,18 @@ use serde::Serialize;
 use super::less_mean;
 use crate::linalg::dot;
 
-/// A direction of both checkpoints: how far it turned. Of exported vectors; no interval.
+/// Rotation of a direction that both checkpoints have, computed from exported vectors; without an interval.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Turned {
     /// Name of the direction.
     pub direction: String,
-    /// cos(v̂_A, v̂_B) in the metric of the covariance of H_A's rows; absent where one of them does not vary.
+    /// cos(v̂_A, v̂_B) in the metric of the covariance of H_A's rows; absent if one of them does not vary.
     pub cos: Option<f64>,
-    /// The same in raw coordinates.
+    /// The cosine in raw coordinates.
     pub cos_raw: f64,
 }
 
-/// How far directions `[d]` of the same name turned from the first checkpoint to the second; `a` `[rows, d]` of the first.
+/// Cosines between directions `[d]` of the same name at the first and second checkpoint; `a` `[rows, d]` of the first.
 pub fn turned(
     a: ArrayView2<'_, f32>,
     first: &[(String, Vec<f64>)],

@@ -1,4 +1,4 @@
-//! Attention over a packed forest into one buffer, without copying ancestors' keys and values.
+//! Attention over a packed forest, written into one buffer without copying ancestors' keys and values.
 
 use rayon::prelude::*;
 
@@ -7,11 +7,11 @@ use super::product::{Packed, Shared, View, times_here};
 use super::simd;
 use crate::model::packing::Packing;
 
-/// Rows of queries a task handles at most: few enough that scores stay in the cache, and that causal
-/// keys to their right are not multiplied.
+/// Maximum number of query rows per task: few enough that scores stay in the cache, and that causal keys to their right
+/// are not multiplied.
 const TILE: usize = 64;
 
-/// What attention needs beside the numbers.
+/// Dimensions and settings of the attention.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Shape {
     pub heads: usize,
@@ -45,7 +45,7 @@ struct Task {
 #[derive(Default)]
 struct Scratch {
     queries: Vec<f32>,
-    /// Keys in order of position, and in panels; then values in panels.
+    /// Keys in order of position and packed into panels, followed by values in panels.
     gathered: Vec<f32>,
     packed: Vec<f32>,
     scores: Vec<f32>,
@@ -84,16 +84,16 @@ pub(super) fn attend(qkv: &[f32], packing: &Packing, shape: &Shape, out: &mut [f
     });
 }
 
-/// Fills `scratch.mixed` with the tile's output, `[group·rows, head_dim]`, its rows padded.
+/// Computes the tile's output into `scratch.mixed`, `[group·rows, head_dim]`, with padded rows.
 fn tile(qkv: &[f32], packing: &Packing, shape: &Shape, task: &Task, scratch: &mut Scratch) {
     let (width, group) = (shape.head_dim, shape.heads / shape.kv_heads);
     let stride = shape.qkv_width();
     let own = packing.segments()[task.segment];
     let rows = task.to - task.from;
     let first = packing.offset(task.segment) + task.from;
-    // Keys before this position are outside every query's window.
+    // Keys before this position are outside the window of every query.
     let reach = shape.window.map_or(0, |w| (first + 1).saturating_sub(w));
-    // Ranges of packed tokens whose keys are seen, in order of position.
+    // Ranges of packed tokens whose keys are visible, in order of position.
     let mut ranges = Vec::new();
     for s in packing.ancestors(task.segment) {
         let segment = packing.segments()[s];
@@ -150,7 +150,7 @@ fn tile(qkv: &[f32], packing: &Packing, shape: &Shape, task: &Task, scratch: &mu
             to[n..].fill(0.0);
         }
     });
-    // Cut by position, so that the sums are the same however the text is packed.
+    // Cut by position, so that the sums do not depend on how the text is packed.
     times_here(
         View::new(scores, m, keys, padded),
         packed,

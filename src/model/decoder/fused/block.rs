@@ -15,7 +15,7 @@ use crate::model::decoder::norm::Norm;
 use crate::model::packing::Packing;
 use attention::Shape;
 
-/// Rows of the MLP computed together, so that its inner activations stay in the cache.
+/// MLP rows computed together, so that the inner activations stay in the cache.
 const MLP_ROWS: usize = 512;
 
 impl Attention {
@@ -31,7 +31,7 @@ impl Attention {
     }
 }
 
-/// What stands between a product and the residual stream it is added to.
+/// Operations between a product and the residual stream that it is added to.
 #[derive(Clone, Copy)]
 struct Epilogue<'a> {
     bias: Option<&'a [f32]>,
@@ -112,7 +112,7 @@ fn rows_of(dense: &Dense) -> Result<usize> {
     })
 }
 
-/// `out ← norm(x)`, or a copy where there is no norm.
+/// `out ← norm(x)`, or a copy if there is no norm.
 fn normalise(norm: Option<&Norm>, x: &[f32], hidden: usize, out: &mut Vec<f32>) -> Result<()> {
     out.resize(x.len(), 0.0);
     match norm {
@@ -131,7 +131,7 @@ fn linear(weights: Weights<'_>, bias: Option<&[f32]>, x: View<'_>, out: &mut [f3
     weights.times(x, out, n, bias.is_some());
 }
 
-/// x ← x + multiplier · norm(input Wᵀ + b); straight into x where nothing stands between.
+/// x ← x + multiplier · norm(input Wᵀ + b); added directly to x if there is neither norm nor factor.
 fn add(
     weights: Weights<'_>,
     epilogue: Epilogue<'_>,
@@ -205,7 +205,7 @@ fn prepare_heads(
     Ok(())
 }
 
-/// Turns what `up` gave into what `down` reads, in the first columns of each row.
+/// Applies the activation: turns the output of `up` into the input of `down`, in the first columns of each row.
 fn activate(mlp: &Mlp, stride: usize, inner: &mut [f32]) {
     let width = mlp.intermediate;
     let (act, gated) = match mlp.kind {

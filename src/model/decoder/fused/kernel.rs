@@ -1,15 +1,15 @@
-//! Kernels of f32 products: a tile of outputs in registers, at most [`CHUNK`] terms summed in one of them.
+//! Kernels of f32 products: a tile of outputs in registers, with at most [`CHUNK`] terms summed in one register.
 //!
 //! Rounding errors of a sum in one f32 register grow with its number of terms. So the inner dimension is cut into
-//! chunks, each is summed in registers, and the sums of the chunks are added up. The order of summation of an
-//! output depends on nothing but the chunks: whatever the number of rows or threads, the numbers are the same
-//! to the last bit, and kernels that multiply and add in one rounding agree with each other as well.
+//! chunks, each chunk is summed in registers, and the chunk sums are added up. The order of summation of an output
+//! depends only on the chunks: results are bit-identical for any number of rows or threads, and kernels with fused
+//! multiply-add agree with each other as well.
 
-/// Terms that are summed in one register at most. Between 64 and 128 the error against f64 is below that of torch for
+/// Maximum number of terms summed in one register. Between 64 and 128 the error against f64 is below that of torch for
 /// inner dimensions of 500 to 20,000; shorter chunks cost time.
 pub(super) const CHUNK: usize = 128;
 
-/// Which terms are summed together: a first chunk, then chunks of `step`, the last one as long as is left.
+/// How terms are grouped into sums: a first chunk, then chunks of `step`; the last one holds the remainder.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Chunks {
     first: usize,
@@ -17,14 +17,14 @@ pub(super) struct Chunks {
 }
 
 impl Chunks {
-    /// `k` terms in chunks as equal as may be.
+    /// Splits `k` terms into chunks as equal as possible.
     pub(super) fn even(k: usize) -> Self {
         let step = k.div_ceil(k.div_ceil(CHUNK).max(1)).max(1);
         Self { first: step, step }
     }
 
-    /// Terms that stand at positions from `start` on, cut at the multiples of [`CHUNK`]: a sum over the same positions
-    /// is the same wherever the terms begin, if those left out are zeros.
+    /// Chunks for terms at positions from `start` on, cut at the multiples of [`CHUNK`]: a sum over the same positions
+    /// does not depend on where the terms start, if the omitted ones are zeros.
     pub(super) fn aligned(start: usize) -> Self {
         Self { first: CHUNK - start % CHUNK, step: CHUNK }
     }
@@ -41,7 +41,7 @@ impl Chunks {
     }
 }
 
-/// Instructions that products are computed with.
+/// Instruction set used for products.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Level {
     /// 512-bit registers: tiles of 8 × 48.
@@ -50,12 +50,12 @@ pub(super) enum Level {
     /// 256-bit registers and fused multiplication and addition: tiles of 6 × 16.
     #[cfg(target_arch = "x86_64")]
     Avx2,
-    /// What the compiler makes of plain code: tiles of 4 × 16.
+    /// Whatever the compiler generates from plain code: tiles of 4 × 16.
     Portable,
 }
 
 impl Level {
-    /// The best that this processor has.
+    /// The best level that this processor supports.
     pub(super) fn best() -> Self {
         #[cfg(target_arch = "x86_64")]
         for level in [Self::Avx512, Self::Avx2] {
@@ -66,7 +66,7 @@ impl Level {
         Self::Portable
     }
 
-    /// Whether this processor has it.
+    /// Whether this processor supports the level.
     pub(super) fn serves(self) -> bool {
         match self {
             #[cfg(target_arch = "x86_64")]
@@ -110,12 +110,12 @@ impl Level {
         }
     }
 
-    /// `c[rows, width] = x[rows, k] · panel[k, width]`, added to what is there if `add`; rows of `x` are `x_stride`
-    /// apart, those of `c` `c_stride`.
+    /// `c[rows, width] = x[rows, k] · panel[k, width]`, added to the existing values if `add`; rows of `x` are
+    /// `x_stride` apart, those of `c` `c_stride`.
     ///
     /// # Safety
-    /// The processor must have the instructions; `rows` and `width` are at least 1 and at most a tile's, `width`
-    /// a multiple of the lanes; `x`, `panel` and `c` must be valid for all that is named above.
+    /// The processor must have the instructions; `rows` and `width` are at least 1 and at most a tile's, `width` a
+    /// multiple of the lanes; `x`, `panel` and `c` must be valid for the extents above.
     #[allow(clippy::too_many_arguments)]
     pub(super) unsafe fn tile(
         self,
@@ -127,7 +127,7 @@ impl Level {
         c_stride: usize,
         add: bool,
     ) {
-        // SAFETY: the caller's promise.
+        // SAFETY: guaranteed by the caller.
         unsafe {
             match self {
                 #[cfg(target_arch = "x86_64")]
@@ -143,7 +143,7 @@ impl Level {
     ///
     /// # Safety
     /// The processor must have the instructions; `n ≤ width`, a multiple of the lanes; `w` and `panel` must be valid
-    /// for all that is named above.
+    /// for the extents above.
     pub(super) unsafe fn pack(
         self,
         (n, k, width): (usize, usize, usize),
@@ -151,7 +151,7 @@ impl Level {
         stride: usize,
         panel: *mut f32,
     ) {
-        // SAFETY: the caller's promise.
+        // SAFETY: guaranteed by the caller.
         unsafe {
             match self {
                 #[cfg(target_arch = "x86_64")]
@@ -163,12 +163,12 @@ impl Level {
 }
 
 mod portable {
-    //! Plain code.
+    //! Portable kernels.
 
     pub(super) const ROWS: usize = 4;
     pub(super) const COLUMNS: usize = 16;
 
-    /// Whether multiplication and addition in one rounding is an instruction; where it is not it costs a call.
+    /// Whether fused multiply-add is an instruction; otherwise it costs a call.
     const FUSED: bool = cfg!(any(target_feature = "fma", target_arch = "aarch64"));
 
     /// # Safety
@@ -186,7 +186,7 @@ mod portable {
     ) {
         let mut sums = [[0f32; COLUMNS]; ROWS];
         for i in 0..k {
-            // SAFETY: `i < k`, and the caller's promise; rows past the last one repeat it.
+            // SAFETY: `i < k`, and the caller's guarantee; rows past the last one repeat it.
             let (w, x): ([f32; COLUMNS], [f32; ROWS]) = unsafe {
                 let x = std::array::from_fn(|r| *x.add(r.min(rows - 1) * x_stride + i));
                 (*panel.add(i * COLUMNS).cast(), x)
@@ -199,7 +199,7 @@ mod portable {
         }
         for (r, sums) in sums.iter().enumerate().take(rows) {
             for (v, sum) in sums.iter().enumerate() {
-                // SAFETY: the caller's promise.
+                // SAFETY: guaranteed by the caller.
                 unsafe {
                     let to = c.add(r * c_stride + v);
                     *to = if add { *to + sum } else { *sum };
@@ -208,7 +208,7 @@ mod portable {
         }
     }
 
-    /// What is left to be packed where the first `done` rows and columns of `w` have been.
+    /// Packs the rest after the first `done` rows and columns of `w` have been packed.
     ///
     /// # Safety
     /// As [`super::Level::pack`].
@@ -274,7 +274,7 @@ macro_rules! tiles {
                 let rows: [*const f32; R] = std::array::from_fn(|r| x.wrapping_add(r * x_stride));
                 let mut at = panel;
                 let mut step = |i: usize| {
-                    // SAFETY: `i < k` counts up from 0, and the caller's promise.
+                    // SAFETY: `i < k` counts up from 0, and the caller's guarantee.
                     unsafe {
                         let w: [$register; V] = std::array::from_fn(|v| $load(at.add(v * $lanes)));
                         at = at.add(V * $lanes);
@@ -297,7 +297,7 @@ macro_rules! tiles {
                 }
                 for r in 0..R {
                     for v in 0..V {
-                        // SAFETY: the caller's promise.
+                        // SAFETY: guaranteed by the caller.
                         unsafe {
                             let to = c.add(r * c_stride + v * $lanes);
                             let sum = if add { $sum($load(to), sums[r][v]) } else { sums[r][v] };
@@ -320,7 +320,7 @@ macro_rules! tiles {
             _ => unreachable!("more columns than a tile has"),
         }
     };
-    // SAFETY of the call: the caller's promise is handed on.
+    // SAFETY of the call: passes on the caller's guarantee.
     (@call $rows:literal, $vectors:literal, ($($arg:expr),+)) => {
         unsafe { fixed::<$rows, $vectors>($($arg),+) }
     };
@@ -339,7 +339,7 @@ tiles!(
 
 #[cfg(target_arch = "x86_64")]
 mod transpose {
-    //! Packing, eight by eight.
+    //! Packing in blocks of 8 × 8.
 
     use std::arch::x86_64::*;
 
@@ -355,8 +355,8 @@ mod transpose {
         panel: *mut f32,
     ) {
         let (whole_n, whole_k) = (n / 8 * 8, k / 8 * 8);
-        // Two blocks side by side fill a line of the cache, and few enough rows are read at a time that the processor
-        // fetches them ahead.
+        // Two adjacent blocks fill a cache line, and few enough rows are read at a time for the processor to prefetch
+        // them.
         for pair in (0..whole_n).step_by(16) {
             for j in (0..whole_k).step_by(8) {
                 for i in (pair..whole_n.min(pair + 16)).step_by(8) {
@@ -365,17 +365,17 @@ mod transpose {
                 }
             }
         }
-        // SAFETY: the caller's promise.
+        // SAFETY: guaranteed by the caller.
         unsafe { super::portable::pack(n, k, (whole_n, whole_k), width, w, stride, panel) };
     }
 
     /// # Safety
-    /// Both pointers must be valid for eight rows of eight, that far apart.
+    /// Both pointers must be valid for eight rows of eight, the given strides apart.
     #[target_feature(enable = "avx2")]
     unsafe fn eight(from: *const f32, from_stride: usize, to: *mut f32, to_stride: usize) {
-        // Rows r and r + 4 side by side in the two halves of a register.
+        // Rows r and r + 4, one in each half of a register.
         let pair = |r: usize, c: usize| {
-            // SAFETY: the caller's promise.
+            // SAFETY: guaranteed by the caller.
             unsafe {
                 _mm256_insertf128_ps::<1>(
                     _mm256_castps128_ps256(_mm_loadu_ps(from.add(r * from_stride + c))),
@@ -394,7 +394,7 @@ mod transpose {
                 _mm256_shuffle_ps::<0b11_10_11_10>(high_ab, high_cd),
             ];
             for (i, column) in columns.into_iter().enumerate() {
-                // SAFETY: the caller's promise.
+                // SAFETY: guaranteed by the caller.
                 unsafe { _mm256_storeu_ps(to.add((c + i) * to_stride), column) };
             }
         }

@@ -1,4 +1,4 @@
-//! Log-probabilities in tiles of targets by slices of the vocabulary, with a running log-sum-exp.
+//! Log-probabilities in tiles of targets × slices of the vocabulary, with a running log-sum-exp.
 
 use candle_core::Tensor;
 use rayon::prelude::*;
@@ -9,13 +9,13 @@ use super::{floats, norm_rows, open, simd};
 use crate::error::Result;
 use crate::model::decoder::{Decoder, Target};
 
-/// Rows computed together.
+/// Number of rows computed together.
 const TARGETS: usize = 512;
 
-/// Vocabulary entries computed together, a multiple of [`PANEL`]: with the rows, 8 MB of logits at a time.
+/// Number of vocabulary entries computed together, a multiple of [`PANEL`]: with the rows, 8 MB of logits at a time.
 const SLICE: usize = 64 * PANEL;
 
-/// Log-sum-exp of the logits seen so far: their maximum, and Σ exp(logit − maximum).
+/// Running log-sum-exp of the logits so far: their maximum, and Σ exp(logit − maximum).
 #[derive(Clone, Copy)]
 struct Running {
     max: f32,
@@ -30,7 +30,7 @@ impl Running {
     }
 }
 
-/// As [`Decoder::log_probs`]. The vocabulary is gone through once, whatever the number of targets.
+/// Same as [`Decoder::log_probs`]. Reads the vocabulary once, whatever the number of targets.
 pub(in crate::model::decoder) fn log_probs(
     decoder: &Decoder,
     x: &Tensor,
@@ -50,7 +50,7 @@ pub(in crate::model::decoder) fn log_probs(
     let mut normed = vec![0.0; n * hidden];
     norm_rows(&decoder.final_norm, &rows, hidden, &mut normed)?;
     drop(rows);
-    // Which targets each row has.
+    // Targets of each row.
     let mut wanted: Vec<Vec<(u32, usize)>> = vec![Vec::new(); n];
     let mut row = 0;
     for &i in &order {
@@ -84,7 +84,7 @@ pub(in crate::model::decoder) fn log_probs(
     Ok(results)
 }
 
-/// Logits of some rows for one slice of the vocabulary, which begins at token `start`.
+/// Logits of some rows for one slice of the vocabulary, starting at token `start`.
 #[allow(clippy::too_many_arguments)]
 fn tile(
     decoder: &Decoder,

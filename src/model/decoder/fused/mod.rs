@@ -1,8 +1,8 @@
-//! The same forward on the CPU, with buffers reused and everything around the products fused.
+//! Fused forward pass on the CPU: buffers are reused, and everything around the products is fused.
 //!
-//! It reads the weights of the plain decoder in place and is tested equal to it on random models and
-//! random forests. What it saves: temporaries, scalar activations, copies of ancestors' keys and values,
-//! a pass over the residual stream for each sum, and matrices of logits.
+//! It reads the weights of the plain decoder in place and is tested equal to it on random models and random forests. It
+//! avoids temporaries, scalar activations, copies of ancestors' keys and values, a pass over the residual stream per
+//! sum, and matrices of logits.
 
 mod attention;
 mod block;
@@ -31,16 +31,16 @@ pub(super) use panels::{Panels, available as panels_serve};
 use product::{Packed, View, Weights, transpose_panel};
 pub use rate::product_rate;
 
-/// Rows that one thread normalises or rotates at a time.
+/// Number of rows that one thread normalises or rotates at a time.
 const ROWS: usize = 16;
 
-/// Whether this processor multiplies bf16 in hardware (AVX-512 BF16): where it does not, weights in bf16 are
-/// widened and multiplied in f32.
+/// Whether this processor multiplies bf16 in hardware (AVX-512 BF16); otherwise bf16 weights are widened and multiplied
+/// in f32.
 pub fn bf16_instructions() -> bool {
     panels::available()
 }
 
-/// Whether this decoder can run here.
+/// Whether the fused engine supports this decoder here.
 pub(super) fn serves(decoder: &Decoder) -> bool {
     decoder.device.is_cpu() && matches!(decoder.dtype, DType::F32 | DType::BF16 | DType::F16)
 }
@@ -52,9 +52,9 @@ pub(super) struct Buffers {
     qkv: Vec<f32>,
     attended: Vec<f32>,
     inner: Vec<f32>,
-    /// What a block adds, where it has to be normalised, scaled or kept apart before it is added.
+    /// A block's update, if it must be normalised, scaled or kept separate before it is added.
     apart: Vec<f32>,
-    /// Weights in f32, packed.
+    /// Packed f32 weights.
     packed: [Vec<f32>; 2],
 }
 
@@ -65,14 +65,14 @@ struct Angles {
     sin: Vec<f32>,
 }
 
-/// The residual stream `[T, hidden]` of one forest, with the angles of its positions.
+/// The residual stream `[T, hidden]` of one forest, with the rotary angles of its positions.
 pub(super) struct Stream {
     x: Vec<f32>,
     angles: Vec<Angles>,
 }
 
 impl Stream {
-    /// The embeddings' output; the packing has been checked.
+    /// Starts from the embeddings' output; assumes that the packing has been checked.
     pub(super) fn begin(decoder: &Decoder, packing: &Packing) -> Result<Self> {
         let config = &decoder.config;
         let regime = config.rope_regime(packing.longest());
@@ -99,7 +99,7 @@ impl Stream {
         Ok(Self { x, angles })
     }
 
-    /// Goes through one block.
+    /// Runs one block.
     pub(super) fn step(&mut self, block: &Block, packing: &Packing, buffers: &mut Buffers) -> Result<()> {
         block::run(block, packing, &self.angles, &mut self.x, buffers)
     }
@@ -128,7 +128,7 @@ impl Stream {
     }
 }
 
-/// The elements of a tensor on the CPU, in f32.
+/// The elements of a CPU tensor as f32.
 fn floats(tensor: &Tensor) -> Result<Vec<f32>> {
     Ok(tensor.to_dtype(DType::F32)?.flatten_all()?.to_vec1()?)
 }
@@ -137,8 +137,8 @@ fn unexpected(what: &str) -> crate::error::Error {
     candle_core::Error::Msg(format!("{what} on the CPU was expected")).into()
 }
 
-/// Calls `f` with rows `[from, to)` of weights, ready to be multiplied with; `packed` takes them where they do not
-/// rest in memory as the products read them. `from` is a multiple of a bf16 panel's rows.
+/// Calls `f` with rows `[from, to)` of weights, ready for multiplication; `packed` is the buffer for weights that are
+/// not stored in the layout of the products. `from` is a multiple of a bf16 panel's rows.
 fn open<R>(
     weight: &Weight,
     (from, to): (usize, usize),
@@ -184,7 +184,7 @@ fn open<R>(
 }
 
 thread_local! {
-    /// Weights of one panel on their way from a narrower dtype.
+    /// Weights of one panel, while they are widened from a narrower dtype.
     static WIDENED: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
 }
 

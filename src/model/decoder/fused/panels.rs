@@ -1,8 +1,8 @@
 //! Matrices in bf16, packed for the processor's bf16 dot products.
 //!
-//! `VDPBF16PS` multiplies pairs of bf16 and adds both products to an f32. A panel holds 64 output rows;
-//! inside it, the pairs of one position in the inner dimension stand side by side for all 64, so that
-//! four registers of weights serve six rows of activations at a time.
+//! `VDPBF16PS` multiplies pairs of bf16 and adds both products to an f32. A panel holds 64 output rows; within it, the
+//! pairs at one position of the inner dimension are adjacent for all 64 rows, so that four registers of weights serve
+//! six rows of activations at a time.
 
 use std::cell::RefCell;
 
@@ -13,14 +13,14 @@ use rayon::prelude::*;
 use super::product::{Shared, View};
 use crate::error::Result;
 
-/// Output rows of a panel.
+/// Number of output rows of a panel.
 pub(in crate::model::decoder) const PANEL: usize = 64;
 
-/// Rows of activations that one task multiplies with one panel: with a block of the panel they fit the
+/// Number of activation rows that one task multiplies with one panel: together with a block of the panel they fit the
 /// second-level cache.
 const TASK_ROWS: usize = 96;
 
-/// Pairs of the inner dimension that are worked off before the next rows are taken.
+/// Number of pairs of the inner dimension processed before moving to the next rows.
 const BLOCK_PAIRS: usize = 1024;
 
 /// A matrix W `[rows, columns]` in bf16, padded with zeros to whole panels and whole pairs.
@@ -32,7 +32,7 @@ pub(in crate::model::decoder) struct Panels {
     words: Vec<u32>,
 }
 
-/// Whether the processor has the instructions.
+/// Whether the processor has the bf16 instructions.
 pub(in crate::model::decoder) fn available() -> bool {
     #[cfg(target_arch = "x86_64")]
     {
@@ -50,7 +50,7 @@ impl Panels {
     /// Packs a matrix; other dtypes are rounded to bf16 first.
     ///
     /// # Errors
-    /// If the tensor is no matrix on the CPU.
+    /// If the tensor is not a matrix on the CPU.
     pub(in crate::model::decoder) fn pack(matrix: &Tensor) -> Result<Self> {
         let (rows, columns) = matrix.dims2()?;
         let matrix = matrix.to_dtype(DType::BF16)?.contiguous()?;
@@ -86,7 +86,7 @@ impl Panels {
         self.columns.div_ceil(2)
     }
 
-    /// Row `index`, widened.
+    /// Row `index`, widened to f32.
     pub(in crate::model::decoder) fn row(&self, index: usize, out: &mut [f32]) {
         assert!(index < self.rows && out.len() == self.columns);
         let (panel, lane) = (index / PANEL, index % PANEL);
@@ -99,7 +99,7 @@ impl Panels {
         }
     }
 
-    /// Rows `[start, start + len)` in f32, as they were packed.
+    /// Rows `[start, start + len)` in f32; the inverse of packing.
     ///
     /// # Errors
     /// If the tensor library fails.
@@ -119,12 +119,12 @@ fn word(two: &[bf16]) -> u32 {
 }
 
 thread_local! {
-    /// Activations in bf16, kept from product to product so that their pages are faulted in once.
+    /// Activations in bf16, reused between products so that their pages are faulted in only once.
     static ACTIVATIONS: RefCell<Vec<u32>> = const { RefCell::new(Vec::new()) };
 }
 
-/// `out[m, n] = x[m, k] · W[first.., k]ᵀ` for n rows of W from `first` (a multiple of 64), added to what
-/// is there if `add`; activations are rounded to bf16, products are summed in f32.
+/// `out[m, n] = x[m, k] · W[first.., k]ᵀ` for n rows of W from `first` (a multiple of 64), added to the existing values
+/// if `add`; activations are rounded to bf16, products are summed in f32.
 ///
 /// # Panics
 /// If shapes do not match or the processor lacks the instructions ([`available`]).
@@ -184,7 +184,7 @@ pub(super) fn times_transposed(
 fn narrow(row: &[f32], out: &mut [u32]) {
     assert_eq!(out.len(), row.len().div_ceil(2));
     #[cfg(target_arch = "x86_64")]
-    // SAFETY: panels are made only where the instructions are, and `out` has a word for each two.
+    // SAFETY: panels exist only if the instructions are available, and `out` has one word per two elements.
     let done = unsafe { wide::narrow(row, out) };
     #[cfg(not(target_arch = "x86_64"))]
     let done = 0;
@@ -214,7 +214,7 @@ unsafe fn tile(
     {
         let pairs = words.len() / PANEL;
         assert!(x.len() >= (rows - 1) * x_stride + pairs);
-        // SAFETY: the caller's promise, and the assertion for what is read.
+        // SAFETY: the caller's guarantee, and the assertion for what is read.
         unsafe {
             match rows {
                 1 => wide::tile::<1>(x, x_stride, words, out, stride, columns, add),
@@ -235,16 +235,16 @@ unsafe fn tile(
 
 #[cfg(target_arch = "x86_64")]
 mod wide {
-    //! The kernel proper.
+    //! The kernel itself.
 
     use std::arch::x86_64::*;
 
     use super::PANEL;
 
-    /// Rounds as many whole registers as there are; returns how many elements that was.
+    /// Rounds as many whole registers as there are; returns the number of elements rounded.
     ///
     /// # Safety
-    /// The processor must have the instructions, and `out` a word for each two of `row`.
+    /// The processor must have the instructions, and `out` one word per two elements of `row`.
     #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
     pub(super) unsafe fn narrow(row: &[f32], out: &mut [u32]) -> usize {
         let whole = row.len() / 32 * 32;
@@ -276,7 +276,7 @@ mod wide {
         let mut sums = [[_mm512_setzero_ps(); 4]; R];
         let (x, words) = (x.as_ptr(), words.as_ptr());
         for pair in 0..pairs {
-            // SAFETY: `pair < pairs` and the caller's promise about `x`.
+            // SAFETY: `pair < pairs` and the caller's guarantee about `x`.
             unsafe {
                 let at = words.add(pair * PANEL).cast::<__m512i>();
                 let w = [
@@ -304,7 +304,7 @@ mod wide {
                 if mask == 0 {
                     continue;
                 }
-                // SAFETY: the mask keeps to the columns that the caller vouches for.
+                // SAFETY: the mask covers only columns that the caller guarantees to be valid.
                 unsafe {
                     let to = out.add(row * stride + 16 * i);
                     let sum = if add { _mm512_add_ps(sum, _mm512_maskz_loadu_ps(mask, to)) } else { sum };
@@ -361,8 +361,8 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
 
-        /// Every tail: rows not a multiple of six, outputs not of 64, an odd inner dimension, more than
-        /// one block, a slice of the panels, wider strides, sums into what is there.
+        /// All tails: row counts that are no multiple of six, outputs no multiple of 64, an odd inner dimension, more
+        /// than one block, a slice of the panels, wider strides, accumulation.
         #[test]
         fn the_kernel_multiplies(
             m in 1usize..110,

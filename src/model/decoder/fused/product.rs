@@ -1,7 +1,6 @@
-//! Matrix products into place: C = X Wᵀ (+ C), strided.
+//! In-place matrix products: C = X Wᵀ (+ C), strided.
 //!
-//! f32 weights are packed where they are used, once for all rows of a chunk; bf16 weights are kept in panels of their
-//! own.
+//! f32 weights are packed on use, once for all rows of a chunk; bf16 weights are kept in panels of their own.
 
 use std::cell::RefCell;
 use std::ops::Range;
@@ -12,7 +11,7 @@ use super::kernel::{Chunks, Level};
 use super::panels::{self, Panels};
 use super::simd;
 
-/// A strided view of a matrix, rows by columns, that may be read.
+/// A strided, read-only view of a matrix, rows by columns.
 #[derive(Clone, Copy)]
 pub(super) struct View<'a> {
     data: &'a [f32],
@@ -42,7 +41,7 @@ impl<'a> View<'a> {
     }
 }
 
-/// Weights `[n, k]` ready to be multiplied with.
+/// Weights `[n, k]` ready for multiplication.
 #[derive(Clone, Copy)]
 pub(super) enum Weights<'a> {
     /// f32.
@@ -59,7 +58,7 @@ impl Weights<'_> {
         }
     }
 
-    /// `out[m, n] = x[m, k] · selfᵀ`, added to what is there if `add`; rows of `out` are `stride` apart.
+    /// `out[m, n] = x[m, k] · selfᵀ`, added to the existing values if `add`; rows of `out` are `stride` apart.
     pub(super) fn times(&self, x: View<'_>, out: &mut [f32], stride: usize, add: bool) {
         match *self {
             Self::Packed(packed) => times(x, packed, out, stride, add),
@@ -70,7 +69,7 @@ impl Weights<'_> {
     }
 }
 
-/// A pointer that tasks may share, since no two of them touch the same elements.
+/// A pointer shared by tasks, no two of which touch the same elements.
 #[derive(Clone, Copy)]
 pub(super) struct Shared(*mut f32);
 
@@ -79,27 +78,27 @@ impl Shared {
         Self(data.as_mut_ptr())
     }
 
-    /// The element at an index.
+    /// Pointer to the element at an index.
     ///
     /// # Safety
-    /// The index must lie inside the buffer, and whoever writes there must be the only one.
+    /// The index must lie inside the buffer, and no other task may write to it.
     pub(super) unsafe fn at(self, index: usize) -> *mut f32 {
-        // SAFETY: the caller's promise.
+        // SAFETY: guaranteed by the caller.
         unsafe { self.0.add(index) }
     }
 }
 
-// SAFETY: `at` makes its callers vouch that no two of them touch the same element.
+// SAFETY: callers of `at` guarantee that no two of them touch the same element.
 unsafe impl Send for Shared {}
 // SAFETY: as above.
 unsafe impl Sync for Shared {}
 
-/// Rows and columns of a block of outputs that one task computes: with the rows of X and the panels that one chunk
-/// needs it fits the second-level cache.
+/// Rows and columns of the block of outputs computed by one task: together with the rows of X and the panels needed for
+/// one chunk it fits the second-level cache.
 const BLOCK: (usize, usize) = (256, 144);
 
-/// A matrix `[k, n]` in panels of a few columns, each panel `[k, width]` by itself, as the kernels read it; the last
-/// panel is padded with zeros to whole registers.
+/// A matrix `[k, n]` in panels of a few columns; each panel `[k, width]` is contiguous, as the kernels read it; the
+/// last panel is padded with zeros to whole registers.
 #[derive(Clone, Copy)]
 pub(super) struct Packed<'a> {
     level: Level,
@@ -109,9 +108,8 @@ pub(super) struct Packed<'a> {
 }
 
 impl<'a> Packed<'a> {
-    /// Where panels of a matrix `[k, n]` go: the elements that they take are written panel by panel by `fill`, which
-    /// is given the panel's first column, its number of columns, its width and the panel. With `parallel`
-    /// several threads call it.
+    /// Packs a matrix `[k, n]` into panels: `fill` writes each panel and is given the panel's first column, its number
+    /// of columns, its width and its elements. With `parallel`, several threads call it.
     pub(super) fn fill(
         level: Level,
         (k, n): (usize, usize),
@@ -137,7 +135,7 @@ impl<'a> Packed<'a> {
         Self { level, data: &buffer[..len], n, k }
     }
 
-    /// Wᵀ of rows `W [n, k]`.
+    /// Packs Wᵀ for rows `W [n, k]`.
     pub(super) fn transposed(level: Level, w: View<'_>, buffer: &'a mut Vec<f32>, parallel: bool) -> Self {
         Self::fill(level, (w.columns, w.rows), buffer, parallel, |first, n, width, panel| {
             let rows = View::new(&w.data[first * w.stride..], n, w.columns, w.stride);
@@ -149,7 +147,7 @@ impl<'a> Packed<'a> {
         self.n.div_ceil(self.level.columns())
     }
 
-    /// A panel and its width.
+    /// A panel's elements and its width.
     fn panel(&self, index: usize) -> (&'a [f32], usize) {
         let start = index * self.level.columns() * self.k;
         let panel = &self.data[start..self.data.len().min(start + self.level.columns() * self.k)];
@@ -161,17 +159,17 @@ impl<'a> Packed<'a> {
 pub(super) fn transpose_panel(level: Level, w: View<'_>, width: usize, panel: &mut [f32]) {
     assert!(level.serves() && w.rows <= width && width.is_multiple_of(level.lanes()));
     assert!(panel.len() >= w.columns * width);
-    // SAFETY: the assertions, and the view's own for what is read.
+    // SAFETY: the assertions, and the view's own bounds for what is read.
     unsafe { level.pack((w.rows, w.columns, width), w.data.as_ptr(), w.stride, panel.as_mut_ptr()) };
 }
 
-/// `c[m, n] = x[m, k] · w[k, n]` on this thread; rows of `c` are `stride` apart, at least n rounded up to whole registers, and
-/// what is beyond n in them is overwritten.
+/// `c[m, n] = x[m, k] · w[k, n]` on this thread; rows of `c` are `stride` apart, at least n rounded up to whole
+/// registers; columns beyond n are overwritten.
 pub(super) fn times_here(x: View<'_>, w: Packed<'_>, chunks: Chunks, c: &mut [f32], stride: usize) {
     block(x, w, 0..w.panels(), chunks, c, stride);
 }
 
-/// The same for some panels of w, the first of them at the first column of c.
+/// As [`times_here`] for some panels of w, of which the first corresponds to the first column of c.
 fn block(x: View<'_>, w: Packed<'_>, panels: Range<usize>, chunks: Chunks, c: &mut [f32], stride: usize) {
     let level = w.level;
     assert!(level.serves());
@@ -187,8 +185,8 @@ fn block(x: View<'_>, w: Packed<'_>, panels: Range<usize>, chunks: Chunks, c: &m
             let panel = &panel[from * width..(from + len) * width];
             for row in (0..x.rows).step_by(level.rows()) {
                 let rows = level.rows().min(x.rows - row);
-                // SAFETY: the view bounds what is read of x, the slice above the panel, and the assertion what is
-                // written: rows up to the last, at the columns of this panel.
+                // SAFETY: the view bounds what is read of x, the slice above bounds the panel, and the assertion bounds
+                // what is written: rows up to the last, at the columns of this panel.
                 unsafe {
                     let x_at = x.data.as_ptr().add(row * x.stride + from);
                     let c_at = c.as_mut_ptr().add(row * stride + place * level.columns());
@@ -200,11 +198,11 @@ fn block(x: View<'_>, w: Packed<'_>, panels: Range<usize>, chunks: Chunks, c: &m
 }
 
 thread_local! {
-    /// A block of outputs, kept from product to product so that its pages are faulted in once.
+    /// A block of outputs, reused between products so that its pages are faulted in only once.
     static OUTPUTS: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
 }
 
-/// `out[m, n] = x[m, k] · w[k, n]`, added to what is there if `add`; rows of `out` are `stride` apart.
+/// `out[m, n] = x[m, k] · w[k, n]`, added to the existing values if `add`; rows of `out` are `stride` apart.
 pub(super) fn times(x: View<'_>, w: Packed<'_>, out: &mut [f32], stride: usize, add: bool) {
     let (m, n) = (x.rows, w.n);
     if m == 0 || n == 0 {
@@ -275,7 +273,7 @@ mod tests {
         (0..n).map(|_| next()).collect()
     }
 
-    /// What every kernel with fused multiplication must give to the last bit.
+    /// Reference that every kernel with fused multiply-add must match to the last bit.
     fn by_definition(x: &[f32], w: &[f32], chunks: Chunks) -> f32 {
         let mut sums = chunks
             .of(x.len())
@@ -292,8 +290,8 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(96))]
 
-        /// Every tail: rows and columns not a multiple of a tile's nor of a block's, inner dimensions of one chunk and of many,
-        /// wider strides, sums into what is there.
+        /// All tails: rows and columns that are no multiple of a tile's or a block's, inner dimensions of one and of
+        /// many chunks, wider strides, accumulation.
         #[test]
         fn a_product_is_what_its_definition_says_to_the_last_bit(
             m in prop_oneof![1usize..40, 250usize..262],
@@ -327,7 +325,7 @@ mod tests {
             }
         }
 
-        /// A sum over positions is the same from wherever the terms begin, if those before are zeros.
+        /// A sum over positions does not depend on where the terms start, if the earlier ones are zeros.
         #[test]
         fn aligned_sums_do_not_depend_on_their_start(
             start in 0usize..300,
@@ -378,8 +376,8 @@ mod tests {
         assert_eq!(Chunks::aligned(130).of(300).collect::<Vec<_>>(), [(0, 126), (126, 128), (254, 46)]);
     }
 
-    /// The limit is what torch 2.15 does on a Zen 4 processor for the same numbers (2.5e-7 to 2.7e-7); one register for
-    /// all of 1536 terms gives 5e-7, for 512 at a time 4e-7.
+    /// The limit is the error of torch 2.15 on a Zen 4 processor for the same numbers (2.5e-7 to 2.7e-7); one register
+    /// for all of 1536 terms gives 5e-7, for 512 at a time 4e-7.
     #[test]
     fn long_sums_are_no_less_exact_than_in_torch() {
         let (m, n) = (12, 48);

@@ -1,4 +1,4 @@
-//! What this machine's matrix products reach: the yardstick of a benchmark.
+//! Measures this machine's matrix product rate, as the reference for a benchmark.
 
 use std::time::Instant;
 
@@ -12,13 +12,13 @@ use crate::model::decoder::dense::Weight;
 /// Rows, columns and inner dimension of the product.
 const SIDE: usize = 2048;
 
-/// Operations a second of a product of 2048 × 2048 × 2048 (on a GPU 8192 × 8192 × 8192) with weights in `dtype`,
-/// 2 operations a multiplication: the best of several, as the decoder would compute it on this device.
+/// Operations per second of a product of 2048 × 2048 × 2048 (on a GPU 8192 × 8192 × 8192) with weights in `dtype`,
+/// counting 2 operations per multiplication: the best of several runs, computed as the decoder would on this device.
 ///
 /// # Errors
 /// If the tensor library fails.
 pub fn product_rate(dtype: DType, device: &Device) -> Result<f64> {
-    // A GPU is busy from some 8192³ multiplications on.
+    // A GPU is saturated from about 8192³ multiplications on.
     let side = if device.is_cpu() { SIDE } else { 4 * SIDE };
     let operations = 2.0 * (side as f64).powi(3);
     let weights = Tensor::rand(-1f32, 1f32, (side, side), device)?.to_dtype(dtype)?;

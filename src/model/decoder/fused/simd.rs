@@ -3,7 +3,7 @@
 //! Each body is plain Rust that the compiler vectorises; [`dispatch!`] compiles it three times (AVX-512,
 //! AVX2 with FMA, baseline) and picks one at run time.
 
-/// Defines `pub(super) fn $name` that runs `$body` under the best instruction set at hand.
+/// Defines `pub(super) fn $name`, which runs `$body` with the best available instruction set.
 macro_rules! dispatch {
     ($(#[$doc:meta])* $name:ident = $body:ident($($arg:ident: $type:ty),*) $(-> $ret:ty)?) => {
         $(#[$doc])*
@@ -73,7 +73,7 @@ dispatch! {
     max_and_sum_exp = max_and_sum_exp_body(x: &[f32]) -> (f32, f32)
 }
 dispatch! {
-    /// The rotation of one head: pairs (x_i, x_{i + half}).
+    /// Rotates one head: pairs (x_i, x_{i + half}).
     rotate = rotate_body(x: &mut [f32], cos: &[f32], sin: &[f32])
 }
 dispatch! {
@@ -97,15 +97,15 @@ fn polynomial<const N: usize>(x: f32, coefficients: [f32; N]) -> f32 {
 
 /// eˣ to about one unit in the last place for −87 ≤ x ≤ 88; 0 below, e⁸⁸ above.
 ///
-/// x = n·ln 2 + r with |r| ≤ ln 2 / 2; e^r by its Taylor polynomial of degree 7, its small terms added up before 1 is
-/// added to them; 2ⁿ by exponent bits.
+/// x = n·ln 2 + r with |r| ≤ ln 2 / 2; e^r by its Taylor polynomial of degree 7, whose small terms are summed before 1
+/// is added; 2ⁿ by exponent bits.
 #[inline(always)]
 fn exp(x: f32) -> f32 {
     const LOG2_E: f32 = std::f32::consts::LOG2_E;
-    // ln 2 in two parts, so that n · the first is exact.
+    // ln 2 in two parts, so that n times the first part is exact.
     const LN2_HIGH: f32 = 0.693_359_4;
     const LN2_LOW: f32 = -2.121_944_4e-4;
-    // Adding and subtracting 1.5 · 2²³ rounds to the nearest integer, which then stands in the lowest bits.
+    // Adding and subtracting 1.5 · 2²³ rounds to the nearest integer, which is then in the lowest bits.
     const ROUND: f32 = 12_582_912.0;
     let clamped = x.clamp(-87.0, 88.0);
     let shifted = clamped * LOG2_E + ROUND;
@@ -113,12 +113,12 @@ fn exp(x: f32) -> f32 {
     let r = (clamped - n * LN2_HIGH) - n * LN2_LOW;
     let beyond = polynomial(r, [1.0 / 5040.0, 1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5]);
     let p = 1.0 + (r + r * r * beyond);
-    // Neither a checked sum nor a saturating cast: both would keep the loop from being vectorised.
+    // Neither a checked sum nor a saturating cast: both would prevent vectorisation.
     let power = f32::from_bits(shifted.to_bits().wrapping_add(127) << 23);
     if x < -87.0 { 0.0 } else { p * power }
 }
 
-/// tanh x: an odd polynomial (Cephes) near 0, where the other form would cancel.
+/// tanh x: an odd polynomial (Cephes) near 0, where the other form would suffer cancellation.
 #[inline(always)]
 fn tanh(x: f32) -> f32 {
     let square = x * x;
@@ -172,7 +172,7 @@ fn normal(x: f32) -> f32 {
     }
 }
 
-/// Σ f(x) in sixteen lanes of f32, added up in f64 every 4096 elements.
+/// Σ f(x) in sixteen f32 lanes, accumulated in f64 every 4096 elements.
 #[inline(always)]
 fn sum(x: &[f32], f: impl Fn(f32) -> f32) -> f64 {
     let mut total = 0.0;
@@ -232,7 +232,7 @@ fn gelu_body(x: &mut [f32]) {
 
 #[inline(always)]
 fn gelu_tanh_body(x: &mut [f32]) {
-    // (1 + tanh y) / 2 = 1 / (1 + e^−2y), which does not cancel where y is far below 0.
+    // (1 + tanh y) / 2 = 1 / (1 + e^−2y), which avoids cancellation where y is far below 0.
     const MINUS_TWO_SQRT_2_OVER_PI: f32 = -1.595_769;
     for v in x {
         *v /= 1.0 + exp(MINUS_TWO_SQRT_2_OVER_PI * (*v + 0.044_715 * *v * *v * *v));
@@ -304,7 +304,7 @@ fn multiply_body(gate: &mut [f32], up: &[f32]) {
 mod tests {
     use super::*;
 
-    /// Distance in units in the last place of the right value.
+    /// Distance from the exact value, in units in the last place.
     fn ulps(got: f32, want: f64) -> f64 {
         let near = want as f32;
         let unit = f64::from(f32::from_bits(near.abs().to_bits() + 1)) - f64::from(near.abs());
@@ -324,7 +324,8 @@ mod tests {
         assert!(exp(f32::NAN).is_nan(), "what is no number must not look like one");
     }
 
-    /// torch 2.15 on the same grid: silu 1.8, gelu 102, gelu_tanh 24, soft cap 2.3 units; left of it 8e-7 for gelu.
+    /// torch 2.15 on the same grid: silu 1.8, gelu 102, gelu_tanh 24, soft cap 2.3 units in the last place; left of it
+    /// 8e-7 for gelu.
     #[test]
     fn activations_are_right_to_a_few_units_in_the_last_place() {
         let phi = |x: f64| 0.5 * statrs::function::erf::erfc(-x / 2f64.sqrt());
@@ -343,7 +344,8 @@ mod tests {
             let mut worst = (0.0, 0.0);
             for (&got, &at) in x.iter().zip(&grid) {
                 let want = reference(f64::from(at));
-                // Far to the left the exponent's own rounding shows; nothing there reaches the sum it enters.
+                // Far to the left the rounding of the exponent becomes visible; values there are too small to affect
+                // any sum.
                 let off = if want.abs() < 1e-2 * f64::from(at.abs()) {
                     assert!((f64::from(got) - want).abs() < 4e-8, "{name}({at}) = {got}, not {want}");
                     0.0

@@ -1,4 +1,4 @@
-//! Tokens that are matched in the text before it is split: control tokens and those the user defined.
+//! Tokens matched in the text before it is split: control tokens and user-defined ones.
 
 use std::borrow::Cow;
 
@@ -6,22 +6,22 @@ use tokenizers::AddedToken;
 
 use super::vocabulary::{TokenKind, Vocabulary};
 
-/// Which white space around a control token belongs to it. A GGUF file does not say; the families' own
+/// Which white space around a control token belongs to it. A GGUF file does not record this; the families' own
 /// tokenizers do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Strip {
-    /// None: every family but Phi.
+    /// No stripping: every family but Phi.
     Nothing,
-    /// Phi 3 and 3.5: what follows any control token except `<unk>`, `<s>` and `<|endoftext|>`.
+    /// Phi 3 and 3.5: strips white space after any control token except `<unk>`, `<s>` and `<|endoftext|>`.
     Phi3,
-    /// Phi 4 mini: what follows the four tokens that mark turns.
+    /// Phi 4 mini: strips white space after the four tokens that mark turns.
     Phi4Mini,
-    /// Phi 4: both sides of every control token.
+    /// Phi 4: strips white space on both sides of every control token.
     Phi4,
 }
 
 impl Strip {
-    /// The rule of an architecture whose tokenizer is of kind `model` and splits as `pre`.
+    /// The rule for an architecture whose tokenizer is of kind `model` and uses the splitter `pre`.
     pub(super) fn of(architecture: &str, model: &str, pre: Option<&str>) -> Self {
         match (architecture, model, pre) {
             ("phi3", "llama", _) => Self::Phi3,
@@ -31,7 +31,7 @@ impl Strip {
         }
     }
 
-    /// Whether white space before and after the token is its own.
+    /// Whether the token absorbs white space before and after it.
     fn sides(self, token: &str) -> (bool, bool) {
         match self {
             Self::Nothing => (false, false),
@@ -44,8 +44,8 @@ impl Strip {
     }
 }
 
-/// The tokens to be matched in raw text, by id. Control tokens, the token for the unknown and those the file
-/// names as beginning or end of sequence or padding are special; tokens the user defined are not.
+/// The tokens to match in raw text, by id. Control tokens, the unknown token and those that the file names as beginning
+/// of sequence, end of sequence or padding are special; user-defined tokens are not.
 pub(super) fn added_tokens(
     vocabulary: &Vocabulary<'_>,
     texts: &[Cow<'_, str>],
@@ -57,7 +57,7 @@ pub(super) fn added_tokens(
         let special = match kind {
             TokenKind::Control | TokenKind::Unknown => true,
             TokenKind::UserDefined => false,
-            // Old converters call every token normal. A single character that is named (Qwen 1's comma) is text.
+            // Old converters mark every token as normal. A named single character (Qwen 1's comma) is text.
             TokenKind::Normal if named.contains(&u32::try_from(id).ok()) && text.chars().count() > 1 => true,
             TokenKind::Normal | TokenKind::Byte | TokenKind::Unused => continue,
         };

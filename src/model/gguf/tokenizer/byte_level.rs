@@ -13,10 +13,10 @@ use crate::error::{Diagnostic, Kind, Result};
 
 const PRE: &str = "tokenizer.ggml.pre";
 
-/// Builds the model and the steps around it.
+/// Builds the BPE model with its normalizer, pre-tokenizer and decoder.
 ///
 /// # Errors
-/// [`Kind::Unsupported`] for a `pre` that is not known; [`Kind::Missing`] for a file without merges.
+/// [`Kind::Unsupported`] for an unknown `pre`; [`Kind::Missing`] for a file without merges.
 pub(super) fn build<'a>(
     metadata: &Metadata,
     vocabulary: &Vocabulary<'a>,

@@ -1,4 +1,4 @@
-//! Merges of BPE: those a file lists, and those its scores imply.
+//! BPE merges: listed in a file, or implied by its scores.
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
@@ -12,15 +12,15 @@ use crate::error::{Diagnostic, Kind, Result};
 
 pub(super) const MERGES: &str = "tokenizer.ggml.merges";
 
-/// Token to id.
+/// Maps each token to its id.
 pub(super) fn vocab<T: AsRef<str>>(tokens: &[T]) -> Vocab {
     (0u32..).zip(tokens).map(|(id, token)| (token.as_ref().to_owned(), id)).collect()
 }
 
-/// The merges that the file lists, `left right` each.
+/// The merges listed in the file, each `left right`.
 ///
 /// # Errors
-/// [`Kind::Invalid`] for an entry that is no pair, or whose halves or whole are not in the vocabulary.
+/// [`Kind::Invalid`] for an entry that is not a pair, or whose halves or union are not in the vocabulary.
 pub(super) fn listed<T: AsRef<str>>(metadata: &Metadata, tokens: &[T]) -> Result<Option<Merges>> {
     let Some(lines) = metadata.strings(MERGES)? else { return Ok(None) };
     let known: HashMap<&str, ()> = tokens.iter().map(|t| (t.as_ref(), ())).collect();
@@ -49,21 +49,21 @@ pub(super) fn listed<T: AsRef<str>>(metadata: &Metadata, tokens: &[T]) -> Result
     Ok(Some(merges))
 }
 
-/// What decides which of two merges comes first.
+/// Ranking that determines the order of merges.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Rank<'s> {
-    /// The score of the token that the merge makes, higher first.
+    /// Score of the merged token, higher first.
     Score(&'s [f64]),
-    /// The place of that token in the vocabulary, lower first.
+    /// Index of the merged token in the vocabulary, lower first.
     Place,
 }
 
-/// Every way to put a token together from two others, best first.
+/// Every way to build a token from two others, best first.
 ///
-/// SentencePiece merges the neighbours whose union is the token with the best score; BPE with these merges does
-/// the same. Merges of equal rank are ordered as transformers orders them: the longer left half first, then the
-/// longer right half (in characters), then the order of the vocabulary. Tokens that are never made from text
-/// (control, unknown, bytes) neither are made nor take part.
+/// SentencePiece merges the neighbours whose union is the token with the best score; BPE with these merges gives the
+/// same result. Merges of equal rank are ordered as in transformers: the longer left half first, then the longer right
+/// half (in characters), then the order of the vocabulary. Tokens that never result from text (control, unknown, bytes)
+/// are excluded as results and as halves.
 pub(super) fn implied(tokens: &[Cow<'_, str>], kinds: &[TokenKind], rank: Rank<'_>) -> Merges {
     let part = |id: usize| {
         !matches!(kinds.get(id), Some(TokenKind::Control | TokenKind::Unknown | TokenKind::Byte) | None)
@@ -94,12 +94,12 @@ pub(super) fn implied(tokens: &[Cow<'_, str>], kinds: &[TokenKind], rank: Rank<'
     found.iter().map(|c| (tokens[c.left].to_string(), tokens[c.right].to_string())).collect()
 }
 
-/// A token and two others that make it.
+/// A token and two others that it is composed of.
 struct Candidate {
     whole: usize,
     left: usize,
     right: usize,
-    /// Of the halves, in characters.
+    /// Lengths of the halves, in characters.
     lengths: (usize, usize),
 }
 

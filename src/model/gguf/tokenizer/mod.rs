@@ -1,4 +1,4 @@
-//! The tokenizer that a GGUF file's metadata describe.
+//! Builds the tokenizer described by a GGUF file's metadata.
 
 mod added;
 mod byte_level;
@@ -20,26 +20,26 @@ use super::Metadata;
 use crate::error::{Diagnostic, Error, Kind, Result};
 use crate::guard::guarded;
 
-/// What a GGUF file says of text: the tokenizer, special tokens and the chat template.
+/// The text settings of a GGUF file: tokenizer, special tokens and chat template.
 pub struct GgufText {
-    /// The tokenizer, as the model's own `tokenizer.json` has it.
+    /// The tokenizer, equivalent to the model's own `tokenizer.json`.
     pub tokenizer: Tokenizer,
     /// Id of the beginning-of-sequence token, whether or not the tokenizer adds it.
     pub bos: Option<u32>,
-    /// Text of the special tokens that the file names: `bos_token`, `eos_token`, `unk_token`, `pad_token`.
+    /// Text of the special tokens named by the file: `bos_token`, `eos_token`, `unk_token`, `pad_token`.
     pub special: BTreeMap<String, String>,
-    /// The chat template.
+    /// The chat template, if there is one.
     pub chat: Option<String>,
 }
 
 /// A tokenizer before its special tokens are added.
 struct Built<'a> {
     tokenizer: Tokenizer,
-    /// The text of every token, as the vocabulary has it.
+    /// The text of every token, as in the vocabulary.
     texts: Vec<Cow<'a, str>>,
-    /// Whether a beginning-of-sequence token is added where the file does not say.
+    /// Whether a beginning-of-sequence token is added if the file does not say.
     add_bos: bool,
-    /// Whether the spans of tokens leave out white space at their ends.
+    /// Whether token spans exclude white space at their ends.
     trim_spans: bool,
 }
 
@@ -51,13 +51,13 @@ const ADD_EOS: &str = "tokenizer.ggml.add_eos_token";
 impl GgufText {
     /// Builds the tokenizer of a GGUF file: byte-level BPE (`gpt2`) and SentencePiece BPE (`llama`).
     ///
-    /// It gives the ids of the family's own tokenizer, the one that the model was trained with. transformers'
-    /// reading of the same file gives the same ids wherever it follows the family too; where it does not (Unicode
-    /// normalisation, digits, white space after a control token), the family's tokenizer is followed.
+    /// Token ids are those of the family's own tokenizer, with which the model was trained. transformers' reading of
+    /// the same file gives the same ids wherever it follows the family too; where it does not (Unicode normalisation,
+    /// digits, white space after a control token), the family's tokenizer is followed.
     ///
     /// # Errors
-    /// [`Kind::Unsupported`] for another kind of tokenizer or a way to split text that is not known;
-    /// [`Kind::Missing`], [`Kind::Malformed`] and [`Kind::Invalid`] for metadata that make no tokenizer.
+    /// [`Kind::Unsupported`] for another kind of tokenizer or an unknown splitting rule; [`Kind::Missing`],
+    /// [`Kind::Malformed`] and [`Kind::Invalid`] for metadata that do not define a tokenizer.
     pub fn read(metadata: &Metadata) -> Result<Self> {
         let model = metadata.required(MODEL, Metadata::str)?;
         let architecture = metadata.str("general.architecture")?.unwrap_or_default();
@@ -89,7 +89,7 @@ impl GgufText {
         })
     }
 
-    /// Text of the special tokens alone, also where the rest makes no tokenizer; what cannot be read is left out.
+    /// Only the text of the special tokens, even if the rest does not define a tokenizer; unreadable ones are omitted.
     pub fn special(metadata: &Metadata) -> BTreeMap<String, String> {
         let tokens = metadata.strings(vocabulary::TOKENS).ok().flatten().unwrap_or_default();
         let text = |key: &str| tokens.get(metadata.usize(key).ok()??).map(|token| (*token).to_owned());
@@ -97,7 +97,7 @@ impl GgufText {
         named.filter_map(|(name, text)| Some((name, text?))).collect()
     }
 
-    /// The chat template alone, if there is one that can be read.
+    /// Only the chat template, if there is a readable one.
     pub fn chat(metadata: &Metadata) -> Option<String> {
         metadata.str(CHAT).ok()?.map(str::to_owned)
     }
@@ -138,7 +138,7 @@ fn post_processor(
     })
 }
 
-/// The id that is added, if one is: `flag` decides, and where it is missing `default`.
+/// The id to add, if any: `flag` decides; if it is missing, `default` does.
 fn ends(metadata: &Metadata, flag: &str, key: &str, default: bool, id: Option<u32>) -> Result<Option<u32>> {
     match (metadata.bool(flag)?, id) {
         (Some(true), None) => Err(Diagnostic::new(Kind::Missing, format!("no `{key}`"))
@@ -150,7 +150,7 @@ fn ends(metadata: &Metadata, flag: &str, key: &str, default: bool, id: Option<u3
     }
 }
 
-/// A refusal for what the library does not accept.
+/// An error for metadata that the tokenizer library rejects.
 fn failed(metadata: &Metadata, found: &impl ToString) -> Error {
     Diagnostic::new(Kind::Malformed, "the tokenizer cannot be built from the metadata")
         .at(metadata.place(MODEL))

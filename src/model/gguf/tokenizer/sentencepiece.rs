@@ -20,28 +20,27 @@ use super::vocabulary::{OWN_TOKENIZER, TokenKind, Vocabulary, same_length};
 use super::{Built, Metadata, failed};
 use crate::error::{Diagnostic, Kind, Result};
 
-/// How SentencePiece writes a space.
+/// SentencePiece's symbol for a space.
 const SPACE: &str = "▁";
 const SCORES: &str = "tokenizer.ggml.scores";
 const REMOVE: &str = "tokenizer.ggml.remove_extra_whitespaces";
 
-/// The space that is put before a text.
+/// Where a space is inserted before text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Prefix {
-    /// None.
+    /// Never.
     Never,
-    /// Before every stretch between special tokens, even where it begins with a space: SentencePiece's own rule,
-    /// and that of the `tokenizer.json` of Llama 2, Mistral 7B before v0.3, TinyLlama and Phi 3.
+    /// Before every stretch between special tokens, even if it begins with a space: SentencePiece's own rule, and that
+    /// of the `tokenizer.json` of Llama 2, Mistral 7B before v0.3, TinyLlama and Phi 3.
     EveryStretch,
-    /// Before the text, unless it begins with a space or a special token: Mistral's from v0.3 on.
+    /// Before the text, unless it begins with a space or a special token: Mistral's rule from v0.3 on.
     Start,
 }
 
-/// Builds the model and the steps around it.
+/// Builds the BPE model with its normalizer, pre-tokenizer and decoder.
 ///
 /// # Errors
-/// [`Kind::Missing`] for a file without scores and merges; [`Kind::Unsupported`] for one that removes white
-/// space.
+/// [`Kind::Missing`] for a file without scores and merges; [`Kind::Unsupported`] for a file that removes white space.
 pub(super) fn build<'a>(
     metadata: &Metadata,
     vocabulary: &Vocabulary<'a>,
@@ -111,7 +110,7 @@ fn prefix(metadata: &Metadata, vocabulary: &Vocabulary<'_>, gemma: bool) -> Resu
     if !metadata.bool("tokenizer.ggml.add_space_prefix")?.unwrap_or(!gemma) {
         return Ok(Prefix::Never);
     }
-    // Mistral's instruction markers are control tokens since the version that changed the rule.
+    // Mistral's instruction markers are control tokens from the version on that changed the rule.
     let mut tokens = vocabulary.tokens.iter().zip(&vocabulary.kinds);
     let marked = tokens.any(|(token, kind)| *token == "[INST]" && *kind == TokenKind::Control);
     Ok(if marked { Prefix::Start } else { Prefix::EveryStretch })
@@ -129,8 +128,8 @@ fn plain_texts<'a>(vocabulary: &Vocabulary<'a>) -> Vec<Cow<'a, str>> {
     vocabulary.tokens.iter().map(|t| Cow::from(*t)).collect()
 }
 
-/// Gemma's tokens of two and more spaces are written with real spaces in GGUF files, and as SentencePiece
-/// writes them in its own tokenizer.
+/// Gemma's tokens of two or more spaces contain real spaces in GGUF files, but SentencePiece's symbol in Gemma's own
+/// tokenizer.
 fn gemma_texts<'a>(vocabulary: &Vocabulary<'a>) -> Vec<Cow<'a, str>> {
     let taken: HashSet<&str> = vocabulary.tokens.iter().copied().collect();
     let respell = |token: &'a str| {

@@ -7,23 +7,22 @@ use tokenizers::pre_tokenizers::sequence::Sequence;
 use tokenizers::pre_tokenizers::split::{Split, SplitPattern};
 use tokenizers::tokenizer::SplitDelimiterBehavior;
 
-/// What a byte-level family does around its merges, as its own `tokenizer.json` says.
+/// What a byte-level family does before and after merging, as defined by its own `tokenizer.json`.
 ///
-/// The names are llama.cpp's (`tokenizer.ggml.pre`). Where transformers' reading of GGUF files does something
-/// else (it gives GPT-2's rule to every name it does not know, `smollm` and `refact` among them, and leaves out
-/// the normalizer and `ignore_merges`), this table follows the family's own tokenizer: that is what the model
-/// was trained with.
+/// The names are llama.cpp's (`tokenizer.ggml.pre`). transformers' reading of GGUF files differs in places (it applies
+/// GPT-2's rule to every unknown name, `smollm` and `refact` among them, and omits the normalizer and `ignore_merges`);
+/// this table follows the family's own tokenizer, with which the model was trained.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Splitter {
     names: &'static [&'static str],
     rule: Rule,
-    /// Whether text is brought to Unicode's NFC first.
+    /// Whether text is first normalised to Unicode NFC.
     pub(super) nfc: bool,
-    /// Whether a word that is a token as it stands is taken whole, without merging.
+    /// Whether a word that is itself a token is used whole, without merging.
     pub(super) ignore_merges: bool,
-    /// Whether a beginning-of-sequence token is added where `tokenizer.ggml.add_bos_token` is missing.
+    /// Whether a beginning-of-sequence token is added if `tokenizer.ggml.add_bos_token` is missing.
     pub(super) add_bos: bool,
-    /// Whether the spans of tokens leave out white space at their ends.
+    /// Whether token spans exclude white space at their ends.
     pub(super) trim_spans: bool,
 }
 
@@ -33,20 +32,20 @@ enum Rule {
     Gpt2,
     /// Every digit on its own, then GPT-2's regular expression on the rest.
     DigitsThenGpt2,
-    /// A regular expression whose matches are the words.
+    /// A regular expression that matches words.
     Regex(&'static str),
 }
 
-/// GPT-4's rule with digits by threes: Llama 3, OLMo 2, Phi 4.
+/// GPT-4's rule with digits in groups of up to three: Llama 3, OLMo 2, Phi 4.
 const CL100K: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 
-/// The same with single digits.
+/// As [`CL100K`] with single digits.
 const QWEN2: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 
-/// Mistral Nemo's.
+/// Mistral Nemo's rule.
 const TEKKEN: &str = r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 
-/// GPT-4o's: Phi 4 mini.
+/// GPT-4o's rule, used by Phi 4 mini.
 const O200K: &str = r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 
 const PLAIN: Splitter = Splitter {
@@ -60,9 +59,9 @@ const PLAIN: Splitter = Splitter {
 
 const SPLITTERS: &[Splitter] = &[
     Splitter { names: &["gpt-2"], ..PLAIN },
-    // GPT-NeoX and Pythia, whose vocabulary OLMo 1 extends.
+    // GPT-NeoX and Pythia; OLMo 1 extends their vocabulary.
     Splitter { names: &["olmo"], nfc: true, trim_spans: true, ..PLAIN },
-    // SmolLM 1 and 2; StarCoder and with it Granite 3.
+    // SmolLM 1 and 2; StarCoder, and therefore Granite 3.
     Splitter { names: &["smollm", "starcoder", "refact"], rule: Rule::DigitsThenGpt2, ..PLAIN },
     Splitter {
         names: &["llama-bpe", "llama3", "llama-v3"],
@@ -80,11 +79,11 @@ const SPLITTERS: &[Splitter] = &[
     Splitter { names: &["gpt-4o"], rule: Rule::Regex(O200K), ..PLAIN },
 ];
 
-/// Architectures whose models all split in one way, for files older than `tokenizer.ggml.pre`.
+/// Architectures whose models all use one splitter, for files older than `tokenizer.ggml.pre`.
 const BY_ARCHITECTURE: &[(&str, &str)] = &[("gpt2", "gpt-2"), ("gptneox", "olmo")];
 
 impl Splitter {
-    /// The splitter of that name; without one (or with llama.cpp's `default`), that of the architecture.
+    /// The splitter of that name; without one (or with llama.cpp's `default`), the architecture's.
     pub(super) fn find(pre: Option<&str>, architecture: &str) -> Option<&'static Self> {
         let name = match pre {
             None | Some("default") => BY_ARCHITECTURE.iter().find(|(a, _)| *a == architecture)?.1,
@@ -93,12 +92,12 @@ impl Splitter {
         SPLITTERS.iter().find(|s| s.names.contains(&name))
     }
 
-    /// Every name that is known.
+    /// All known names.
     pub(super) fn names() -> Vec<&'static str> {
         SPLITTERS.iter().flat_map(|s| s.names.iter().copied()).collect()
     }
 
-    /// As a step of the tokenizer.
+    /// The splitter as a pre-tokenizer.
     ///
     /// # Errors
     /// If the regular expression does not compile.

@@ -1,31 +1,31 @@
-//! The vocabulary of a GGUF file, checked once: tokens, what each is, scores, special ids.
+//! The vocabulary of a GGUF file, checked once: tokens, their kinds, scores, special ids.
 
 use std::collections::HashMap;
 
 use super::super::Metadata;
 use crate::error::{Diagnostic, Kind, Result};
 
-/// A token of more bytes than this is refused: the longest of any vocabulary in use has about 400.
+/// Maximum length of a token in bytes: the longest of any vocabulary in use has about 400.
 const LONGEST_TOKEN: usize = 4096;
 
-/// What a token is (`tokenizer.ggml.token_type`).
+/// Kind of a token (`tokenizer.ggml.token_type`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum TokenKind {
-    /// A piece of text, also one that is marked unused.
+    /// A piece of text, including one marked as unused.
     Normal,
-    /// Stands for text outside the vocabulary.
+    /// Replaces text outside the vocabulary.
     Unknown,
     /// Never part of text: beginning of sequence, end of turn.
     Control,
-    /// Matched whole before text is split, as `<tool_call>`.
+    /// Matched whole before text is split, e.g. `<tool_call>`.
     UserDefined,
-    /// One byte, `<0x0A>`.
+    /// One byte, e.g. `<0x0A>`.
     Byte,
-    /// Fills up the vocabulary, `[PAD151665]`.
+    /// Pads the vocabulary to its size, e.g. `[PAD151665]`.
     Unused,
 }
 
-/// The tokens of a GGUF file by id, without a double.
+/// The tokens of a GGUF file by id, without duplicates.
 #[derive(Debug)]
 pub(super) struct Vocabulary<'a> {
     pub(super) tokens: Vec<&'a str>,
@@ -42,7 +42,7 @@ pub(super) const EOS: &str = "tokenizer.ggml.eos_token_id";
 const UNKNOWN: &str = "tokenizer.ggml.unknown_token_id";
 const PADDING: &str = "tokenizer.ggml.padding_token_id";
 
-/// The special tokens that a file names: the name in chat templates, and the key of the id.
+/// The special tokens that a file may name: the name in chat templates, and the key of the id.
 pub(super) const SPECIAL: [(&str, &str); 4] =
     [("bos_token", BOS), ("eos_token", EOS), ("unk_token", UNKNOWN), ("pad_token", PADDING)];
 const KINDS: &str = "tokenizer.ggml.token_type";
@@ -51,8 +51,8 @@ impl<'a> Vocabulary<'a> {
     /// Reads and checks the vocabulary.
     ///
     /// # Errors
-    /// [`Kind::Missing`] for a file without tokens; [`Kind::Invalid`] for a token that is empty, there twice or
-    /// very long, a list of kinds of another length, an id outside the vocabulary.
+    /// [`Kind::Missing`] for a file without tokens; [`Kind::Invalid`] for a token that is empty, duplicated or very
+    /// long, a list of kinds of another length, or an id outside the vocabulary.
     pub(super) fn read(metadata: &'a Metadata) -> Result<Self> {
         let tokens = metadata.required(TOKENS, Metadata::strings)?;
         check_tokens(metadata, &tokens)?;
@@ -84,11 +84,11 @@ impl<'a> Vocabulary<'a> {
     }
 }
 
-/// What to do where the metadata do not make a tokenizer.
+/// Advice shown when the metadata do not define a tokenizer.
 pub(super) const OWN_TOKENIZER: &str =
     "give the model's own tokenizer: `--tokenizer FILE`, a tokenizer.json or the folder that holds it";
 
-/// Refuses a list that has not one entry a token.
+/// Refuses a list that does not have one entry per token.
 pub(super) fn same_length(metadata: &Metadata, key: &str, found: usize, tokens: usize) -> Result<()> {
     if found == tokens {
         return Ok(());
@@ -132,7 +132,7 @@ fn kind(number: i64, id: usize, token: &str) -> TokenKind {
     match number {
         2 => TokenKind::Unknown,
         3 => TokenKind::Control,
-        // Older converters mark what only fills up the vocabulary as defined by the user.
+        // Older converters mark padding tokens as user-defined.
         4 if token == format!("[PAD{id}]") => TokenKind::Unused,
         4 => TokenKind::UserDefined,
         5 => TokenKind::Unused,
