@@ -1,11 +1,11 @@
-//! The coverage of every quantity that a report prints with an interval, against what a data set of the same population
-//! many times as large gives.
+//! Coverage of every quantity that a report prints with an interval, against the estimates from a many times larger
+//! data set of the same population.
 //!
-//! Most figures have no closed form under a planted population. But an estimator that is consistent says, of enough rows,
-//! what it estimates: the population of a cell is drawn once, its figures are those of many times as many prompts, and the
-//! intervals of fresh small data sets of that population are counted against them. The larger data set's own error is
-//! 1/√many of theirs. Figures that say how well the fit at hand predicts ([`of_the_fit`]) have another target: their mean over
-//! data sets of this size.
+//! Most quantities have no closed form under a planted population. But a consistent estimator converges to its target:
+//! the population of a cell is drawn once, the targets are the estimates from many times as many prompts, and the
+//! intervals of fresh small data sets of that population are compared with them. The larger data set's own error is
+//! 1/√many of theirs. Quantities that describe how well the fit at hand predicts ([`of_the_fit`]) have another target:
+//! their mean over data sets of this size.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
@@ -22,26 +22,26 @@ use crate::simulate::coverage::{Cell, cells_of_all};
 use crate::simulate::{Design, simulate_rows};
 use crate::theory::{Control, Estimate, Options, Quantity, analyse};
 
-/// What the targets of a cell are taken from.
+/// Settings for computing the targets of a cell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Targets {
-    /// How many times as many prompts the larger data set has.
+    /// Number of prompts in the larger data set, as a multiple.
     pub many: usize,
-    /// Populations to a cell; the seeds are dealt among them.
+    /// Number of populations per cell; the seeds are divided among them.
     pub populations: u64,
 }
 
-/// Those of the page: the larger data set's own error lowers a coverage of .95 by .005.
+/// Settings of the page: the larger data set's own error lowers a coverage of .95 by .005.
 pub const TARGETS: Targets = Targets { many: 25, populations: 2 };
 
-/// What tells one figure of a report from another.
+/// Identifies an estimate in a report.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Key {
     control: Control,
     quantity: Quantity,
     names: [Option<String>; 4],
     k: Option<usize>,
-    /// In thousandths.
+    /// λ in thousandths.
     lambda: Option<u64>,
 }
 
@@ -53,53 +53,54 @@ impl Key {
     }
 }
 
-/// Whether a figure speaks of the predictions of the fit at hand, which a fit to more rows makes better.
+/// Whether a quantity describes the predictions of the fit at hand, which improve when fitting more rows.
 pub fn of_the_fit(e: &Estimate) -> bool {
     match e.quantity {
         Quantity::Auc | Quantity::PairAccuracy | Quantity::NonlinearGain => true,
-        // By the reading; by rewards it is a matter of the rewards alone.
+        // For the probe; for rewards it depends on the rewards alone.
         Quantity::MeasuredRegret => e.constitution.is_none(),
         _ => false,
     }
 }
 
-/// Whether the ends beside a figure are no interval of it: quantiles of a null.
+/// Whether the bounds printed with a quantity are not an interval of it but quantiles of a null.
 fn no_interval(quantity: Quantity) -> bool {
     quantity == Quantity::ValueShareNull
 }
 
-/// How often intervals held their target.
+/// Counts of intervals that contain their target.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Tally {
-    /// Intervals counted.
+    /// Number of intervals.
     pub intervals: usize,
-    /// Those that held the target.
+    /// Number of intervals that contain the target.
     pub held: usize,
 }
 
 impl Tally {
-    /// Their share.
+    /// Share of intervals that contain the target.
     pub fn share(self) -> f64 {
         self.held as f64 / self.intervals as f64
     }
 }
 
-/// A quantity in a cell: all of its figures together, and the one that is held least often.
+/// Coverage of a quantity in a cell: of all its estimates together, and of the one with the lowest coverage.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct QuantityCoverage {
-    /// Over all figures of this name: constitutions, values, strengths.
+    /// Over all estimates of this quantity: constitutions, values, strengths.
     pub all: Tally,
-    /// Figures with enough intervals.
+    /// Number of estimates with enough intervals.
     pub figures: usize,
-    /// The one with the smallest share.
+    /// The estimate with the lowest coverage.
     pub least: Tally,
-    /// The same one on fresh data sets, where the first were below .93: of thousands of figures some are by chance.
+    /// The same estimate on fresh data sets, if its first coverage was below .93: among thousands of estimates some are
+    /// low by chance.
     pub again: Option<Tally>,
 }
 
 impl QuantityCoverage {
-    /// Whether a figure is clearly below .93: the least of several, at the level of one in forty over all of them, and by
-    /// itself on fresh data sets, where it was counted again.
+    /// Whether the coverage is clearly below .93: the lowest of several, at level 1/40 over all of them, and by itself
+    /// on the fresh data sets if it was counted again.
     pub fn is_low(&self) -> bool {
         let below = |tally: Tally, figures: usize| {
             let reach = Normal::standard().inverse_cdf(0.975f64.powf(1.0 / figures.max(1) as f64));
@@ -112,13 +113,13 @@ impl QuantityCoverage {
 /// One cell with the coverage of every quantity.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CoveredCell {
-    /// The cell.
+    /// The cell's design.
     pub cell: Cell,
-    /// Quantities with intervals in enough data sets.
+    /// Coverage of the quantities with intervals in enough data sets.
     pub quantities: BTreeMap<(Control, Quantity), QuantityCoverage>,
 }
 
-/// Estimates of a data set that may be quoted, of judges that stand by themselves.
+/// A data set's estimates that may be quoted, for judges that stand on their own.
 fn figures(design: &Design, population: u64, rows: u64) -> Result<Vec<(Key, Estimate)>> {
     let data = simulate_rows(design, population, rows)?;
     let roster = roster(&data.observations, &[], &[])?;
@@ -129,10 +130,11 @@ fn figures(design: &Design, population: u64, rows: u64) -> Result<Vec<(Key, Esti
     Ok(estimates.map(|e| (Key::of(&e), e)).collect())
 }
 
-/// Counts a cell over data sets whose rows have these seeds; what comes out below .93 is counted again on as many others.
+/// Computes a cell's coverage over data sets whose rows have these seeds; estimates below .93 are counted again on
+/// equally many others.
 ///
 /// # Errors
-/// What drawing or the analysis refuses.
+/// Errors of drawing and of the analysis.
 pub fn count(cell: &Cell, seeds: Range<u64>, targets: Targets) -> Result<CoveredCell> {
     let tallies = tallies(cell, seeds.clone(), targets)?;
     let mut quantities: BTreeMap<(Control, Quantity), QuantityCoverage> = BTreeMap::new();
@@ -157,7 +159,7 @@ pub fn count(cell: &Cell, seeds: Range<u64>, targets: Targets) -> Result<Covered
     Ok(CoveredCell { cell: cell.clone(), quantities })
 }
 
-/// How often the intervals of each figure held their target.
+/// Counts how often the intervals of each estimate contain their target.
 fn tallies(cell: &Cell, seeds: Range<u64>, targets: Targets) -> Result<BTreeMap<Key, Tally>> {
     let first = seeds.start;
     let large = Design { prompts: cell.design.prompts * targets.many, ..cell.design.clone() };
@@ -169,7 +171,7 @@ fn tallies(cell: &Cell, seeds: Range<u64>, targets: Targets) -> Result<BTreeMap<
             continue;
         }
         let population = first + population;
-        // Rows of a seed that no small data set has.
+        // Rows with a seed that no small data set uses.
         let large: BTreeMap<Key, f64> = figures(&large, population, u64::MAX - population)?
             .into_iter()
             .filter_map(|(key, e)| Some((key, e.estimate?)))
@@ -206,10 +208,10 @@ fn tallies(cell: &Cell, seeds: Range<u64>, targets: Targets) -> Result<BTreeMap<
     Ok(tallies)
 }
 
-/// Counts every cell; `done` is told after each.
+/// Computes the coverage of every cell; `done` is called after each.
 ///
 /// # Errors
-/// What drawing or the analysis refuses.
+/// Errors of drawing and of the analysis.
 pub fn measure(
     first: u64,
     seeds: u64,
@@ -225,14 +227,14 @@ pub fn measure(
 }
 
 impl CoveredCell {
-    /// Quantities of which a figure is clearly below .93.
+    /// Quantities with an estimate whose coverage is clearly below .93.
     pub fn low(&self) -> Vec<(Control, Quantity, QuantityCoverage)> {
         let low = self.quantities.iter().filter(|(_, kept)| kept.is_low());
         low.map(|((control, quantity), kept)| (*control, *quantity, *kept)).collect()
     }
 }
 
-/// The tables of the page: quantities down, cells across.
+/// The tables of the page: one row per quantity, one column per cell.
 pub fn to_markdown(all: &[CoveredCell], seeds: u64) -> String {
     let Targets { many, populations } = TARGETS;
     let mut out = String::new();

@@ -1,5 +1,5 @@
-//! `docs/coverage.md`: the share of 95 % intervals that hold the planted truth, cell by cell of a grid; false verdicts and
-//! power.
+//! Generates `docs/coverage.md`: the share of 95 % intervals that contain the planted truth, for each cell of a grid;
+//! false verdicts and power.
 
 pub mod every;
 pub mod rates;
@@ -15,8 +15,8 @@ use crate::simulate::coverage::{Cell, cells};
 use crate::simulate::{Line, Table};
 use crate::theory::Control;
 
-/// Columns: heading, and the figures that stand under it (without control, by the names of the truth), the first that a
-/// cell has.
+/// Columns: heading, and candidate quantities (without control, by the names of the truth), of which the first that a
+/// cell has is shown.
 const COLUMNS: &[(&str, &[&str])] = &[
     ("ρ²", &["rho2 S", "rho2 S_bin"]),
     ("latent ρ²", &["rho2_latent S_bin", "rho2_latent S_lev", "rho2_latent S_pref"]),
@@ -39,22 +39,22 @@ const COLUMNS: &[(&str, &[&str])] = &[
     ("d_eff", &["d_eff_within"]),
 ];
 
-/// Draws from which a cell's coverage is shown.
+/// Minimum number of draws for showing a cell's coverage.
 const FEWEST: usize = 20;
 
-/// One cell of the grid with its table.
+/// A cell of the grid with its table.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Covered {
-    /// The cell.
+    /// The cell's design.
     pub cell: Cell,
-    /// Its figures over all seeds.
+    /// Its estimates over all seeds.
     pub table: Table,
 }
 
-/// Draws every cell of the grid with seeds `first` to `first + seeds − 1`; `done` is told after each.
+/// Draws every cell of the grid with seeds `first` to `first + seeds − 1`; `done` is called after each.
 ///
 /// # Errors
-/// What drawing or the analysis refuses.
+/// Errors of drawing and of the analysis.
 pub fn measure(first: u64, seeds: u64, mut done: impl FnMut(&Covered) -> Result<()>) -> Result<Vec<Covered>> {
     let mut out = Vec::new();
     for cell in cells() {
@@ -67,22 +67,22 @@ pub fn measure(first: u64, seeds: u64, mut done: impl FnMut(&Covered) -> Result<
 }
 
 impl Covered {
-    /// The figure under a heading.
+    /// The table line shown under a heading.
     pub fn line(&self, heading: &str, control: Control) -> Option<&Line> {
         let (_, names) = COLUMNS.iter().find(|(h, _)| *h == heading)?;
-        // The truth's plain names are the figures with length projected out.
+        // The truth's unprefixed names refer to estimates with length projected out.
         let prefix = if control == Control::None { "uncontrolled " } else { "" };
         names.iter().find_map(|name| self.table.line(&format!("{prefix}{name}")))
     }
 
-    /// Coverage and the number of intervals under a heading; `None` where too few are printed.
+    /// Coverage and number of intervals under a heading; `None` if there are too few.
     fn coverage(&self, heading: &str, control: Control) -> Option<(f64, usize)> {
         let line = self.line(heading, control)?;
         (line.intervals >= FEWEST).then_some((line.coverage?, line.intervals))
     }
 }
 
-/// Headings of figures whose coverage is clearly below .93: by more than 1.96 of its standard errors.
+/// Headings whose coverage is clearly below .93, by more than 1.96 of its standard errors.
 pub fn undercovered(covered: &Covered, control: Control) -> Vec<(&'static str, f64)> {
     let low = |(heading, _): &(&'static str, &[&str])| {
         let (share, n) = covered.coverage(heading, control)?;
@@ -142,20 +142,20 @@ fn name_of(control: Control) -> &'static str {
     }
 }
 
-/// Seeds of the page.
+/// Seeds used for the page.
 #[derive(Debug, Clone, Copy)]
 pub struct Seeds {
-    /// The first of each part.
+    /// First seed of each part.
     pub first: u64,
-    /// Data sets to a cell where the truth is known and where verdicts may be false; a quarter of them where the whole report
-    /// is made or power is counted, which takes longer.
+    /// Number of data sets per cell with known truth or possible false verdicts; a quarter of it if a full report is
+    /// computed or power is counted, which is slower.
     pub each: u64,
 }
 
-/// The whole page; `done` is told what was counted, line by line.
+/// The whole page; `done` is called with each result, line by line.
 ///
 /// # Errors
-/// What drawing or the analysis refuses, and what `done` does.
+/// Errors of drawing, of the analysis and of `done`.
 pub fn page(seeds: Seeds, mut done: impl FnMut(&str, &str) -> Result<()>) -> Result<String> {
     let Seeds { first, each } = seeds;
     let low = |names: Vec<String>| match names.as_slice() {

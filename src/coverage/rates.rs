@@ -1,4 +1,4 @@
-//! How often verdicts are given on planted truth: false ones among texts without content, and found effects.
+//! Rates of verdicts on planted truth: false ones for texts without content, and detected effects.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -18,26 +18,27 @@ use crate::simulate::{Design, simulate};
 use crate::theory::reading::outcome::LEVEL;
 use crate::theory::{Control, Estimate, Options, analyse};
 
-/// Verdicts over seeds.
+/// Counts of verdicts over seeds.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Rates {
-    /// Data sets.
+    /// Number of data sets.
     pub seeds: usize,
-    /// Data sets in which a constitution outside the placebo arm is said to raise or lower a value, falsely ([`Null`]).
+    /// Number of data sets with a false verdict ([`Null`]) that a constitution outside the placebo arm raises or lowers
+    /// a value.
     pub any_false: usize,
-    /// Data sets in which the slope that decides on such a constitution has an adjusted p below .05, whatever else the
-    /// verdict needs.
+    /// Number of data sets in which the slope that decides on such a constitution has an adjusted p below .05, whatever
+    /// else the verdict requires.
     pub any_small_p: usize,
     /// The same with length projected out.
     pub any_small_p_length: usize,
-    /// How often each word was said of each constitution, over values.
+    /// Counts of each verdict on each constitution, over values.
     pub words: BTreeMap<(String, Outcome), usize>,
-    /// The size of each constitution in each data set that has one: its slope over the best possible one.
+    /// Effect sizes of each constitution, one per data set that has one: its slope over the best possible one.
     pub sizes: BTreeMap<String, Vec<f64>>,
 }
 
 impl Rates {
-    /// How often a word was said of a constitution.
+    /// Count of a verdict on a constitution.
     pub fn of(&self, constitution: &str, outcome: Outcome) -> usize {
         self.words.get(&(constitution.to_owned(), outcome)).copied().unwrap_or(0)
     }
@@ -47,7 +48,7 @@ impl Rates {
         wilson(times, self.seeds)
     }
 
-    /// The median size of a constitution; `None` where no data set has one.
+    /// The median effect size of a constitution; `None` if no data set has one.
     pub fn size(&self, constitution: &str) -> Option<f64> {
         let mut sizes = self.sizes.get(constitution)?.clone();
         sizes.sort_unstable_by(f64::total_cmp);
@@ -55,7 +56,7 @@ impl Rates {
     }
 }
 
-/// `times` in `of` as a share with its 95 % interval (Wilson 1927).
+/// `times` out of `of` as a share with its 95 % interval (Wilson 1927).
 pub fn wilson(times: usize, of: usize) -> (f64, f64, f64) {
     let (n, z) = (of as f64, crate::probe::influence::Z95);
     let share = times as f64 / n;
@@ -64,10 +65,11 @@ pub fn wilson(times: usize, of: usize) -> (f64, f64, f64) {
     (share, (centre - half).max(0.0), (centre + half).min(1.0))
 }
 
-/// The core of the report of observations, as `vstar fit` makes it, without files. `placebos`: names after `--placebo`.
+/// Computes the core of a report from observations as `vstar fit` does, without files. `placebos`: names after
+/// `--placebo`.
 ///
 /// # Errors
-/// What the observations or the analysis refuse.
+/// Errors of the observations and of the analysis.
 pub fn report_of(observations: &Observations, placebos: &[String]) -> Result<Report> {
     let roster = roster(observations, &[], placebos)?;
     let posed = pose(observations, None, &roster.placebos())?;
@@ -76,7 +78,7 @@ pub fn report_of(observations: &Observations, placebos: &[String]) -> Result<Rep
     Ok(Report::new(Provenance::new(), &analysis, cards(observations, &roster, &[])))
 }
 
-/// The observations with the labels of each value in an order of their own, over all rows.
+/// The observations with the labels of each value independently shuffled over all rows.
 fn shuffled(observations: Observations, seed: u64) -> Result<Observations> {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let mut columns = observations.columns().clone();
@@ -86,18 +88,18 @@ fn shuffled(observations: Observations, seed: u64) -> Result<Observations> {
     observations.with_columns(columns)
 }
 
-/// Verdicts on fresh draws of a design; false are those on texts without content.
+/// Verdicts on fresh draws of a design; those on texts without content are false.
 ///
 /// # Errors
-/// What drawing or the analysis refuses.
+/// Errors of drawing and of the analysis.
 pub fn over_seeds(design: &Design, seeds: Range<u64>) -> Result<Rates> {
     under(design, Null::ContentFree, seeds)
 }
 
-/// The same where something else makes verdicts false.
+/// As [`over_seeds`], with another reason why verdicts are false.
 ///
 /// # Errors
-/// What drawing or the analysis refuses.
+/// Errors of drawing and of the analysis.
 pub fn under(design: &Design, null: Null, seeds: Range<u64>) -> Result<Rates> {
     let empty = |name: &str| {
         let of = design.judges.iter().find(|j| j.name == name && !j.placebo);
@@ -147,7 +149,7 @@ mod tests {
 
     #[test]
     fn an_interval_of_a_share_is_wilsons() {
-        // From the formula by hand: 5 of 100.
+        // Computed by hand from the formula: 5 of 100.
         let (share, lo, hi) = wilson(5, 100);
         assert!((share - 0.05).abs() < 1e-12 && (lo - 0.021_543_7).abs() < 1e-6, "{lo}");
         assert!((hi - 0.111_750_5).abs() < 1e-6, "{hi}");

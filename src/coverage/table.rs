@@ -1,4 +1,4 @@
-//! The estimators against planted truth, over seeds.
+//! Compares the estimators with planted truth, over seeds.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -13,24 +13,24 @@ use crate::theory::{
 /// Bias, root mean square error and coverage of the default estimators on fresh draws of a design.
 ///
 /// # Errors
-/// What drawing or the analysis refuses.
+/// Errors of drawing and of the analysis.
 pub fn over_seeds(design: &Design, seeds: Range<u64>) -> Result<Table> {
     Table::over(design, seeds, figures)
 }
 
-/// The figures of one data set, by the names of [`Truth`](crate::simulate::Truth); an estimate that is
-/// withheld counts as none. Statements beyond the core are not measured.
+/// The estimates from one data set, by the names of [`Truth`](crate::simulate::Truth); withheld estimates are omitted.
+/// Statements beyond the core are not measured.
 ///
 /// # Errors
-/// What the analysis refuses.
+/// Errors of the analysis.
 pub fn figures(simulated: &Simulated) -> Result<BTreeMap<String, Figure>> {
     let names = &simulated.observations.meta().constitutions;
     let placebos: BTreeSet<String> = names.iter().filter(|n| n.starts_with("placebo-")).cloned().collect();
     let posed = pose(&simulated.observations, None, &placebos)?;
-    // The state's figures are a statement beyond the core.
+    // The state's quantities are a statement beyond the core.
     let options = Options { core_only: simulated.truth.design.texts.is_none(), ..Options::default() };
     let analysis = analyse(&posed.problem, &posed.source, &options)?;
-    // Where the contrasts resolve part of v* only: the same estimates from labels without noise.
+    // Targets if the contrasts resolve only part of v*: the same estimates from noise-free labels.
     let mut targets: Option<BTreeMap<String, f64>> = None;
     let mut out = placebos_outside(&analysis);
     for estimate in analysis.estimates.iter().filter(|e| e.judge.is_none()) {
@@ -48,7 +48,7 @@ pub fn figures(simulated: &Simulated) -> Result<BTreeMap<String, Figure>> {
                     if targets.is_none() {
                         targets = Some(noise_free(simulated, &posed.problem, &posed.source, &options)?);
                     }
-                    // A figure whose target has no direction is compared with nothing.
+                    // An estimate whose target has no direction is compared with NaN.
                     Some(targets.as_ref().and_then(|t| t.get(&name)).copied().unwrap_or(f64::NAN))
                 } else {
                     None
@@ -62,8 +62,8 @@ pub fn figures(simulated: &Simulated) -> Result<BTreeMap<String, Figure>> {
     Ok(out)
 }
 
-/// Share of the placebo texts whose figure lies outside the band of the others, p < .05 against it alone: .05 if the
-/// null holds. Its interval is none: a data set has few texts.
+/// Share of the placebo texts whose estimate lies outside the band of the others, at p < .05: .05 under the null.
+/// Without an interval, since a data set has few texts.
 fn placebos_outside(analysis: &Analysis) -> BTreeMap<String, Figure> {
     let findings: Vec<state::Finding> = analysis
         .tables
@@ -99,8 +99,8 @@ fn placebos_outside(analysis: &Analysis) -> BTreeMap<String, Figure> {
     out
 }
 
-/// The estimates of the same rows with every label replaced by what the planted direction reads: what a fit of these
-/// contrasts can know of it.
+/// The estimates from the same rows with every label replaced by the score along the planted direction: the most that a
+/// fit of these contrasts can recover.
 fn noise_free(
     simulated: &Simulated,
     problem: &Problem,
@@ -131,7 +131,7 @@ fn noise_free(
     Ok(estimates.filter_map(|e| Some((figures_of(e)?, e.estimate?))).collect())
 }
 
-/// The name under which the truth knows an estimate, if it does.
+/// The truth's name of an estimate, if it has one.
 pub fn figures_of(e: &Estimate) -> Option<String> {
     let label = || match (&e.value, &e.constitution) {
         (Some(v), Some(c)) => format!("{v}|J:{c}"),
@@ -154,11 +154,11 @@ pub fn figures_of(e: &Estimate) -> Option<String> {
         Quantity::DEff => "d_eff_within".to_owned(),
         Quantity::Gap => format!("gap {}", label()),
         Quantity::AttainedRegret => format!("attained_regret {}", label()),
-        // The truth has one ceiling, that of the graded value.
+        // The truth has a single ceiling, that of the graded value.
         Quantity::CeilingRegret if e.value.as_deref() == Some("S") => "ceiling_regret_best_of_2".to_owned(),
         Quantity::CeilingRegret => format!("ceiling_latent {}", label()),
         _ => return None,
     };
-    // The truth's plain names are the figures with length projected out.
+    // The truth's unprefixed names refer to estimates with length projected out.
     Some(if e.control == Control::None { format!("uncontrolled {key}") } else { key })
 }

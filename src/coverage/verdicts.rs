@@ -1,4 +1,4 @@
-//! How often something is found where nothing is, and where something is.
+//! Rates of detections with and without a planted effect.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -16,20 +16,20 @@ use crate::simulate::coverage::{IMPROVER, NullCell, PowerCell, null_cells, power
 use crate::simulate::{CONSTITUTION, Design, Regime, simulate};
 use crate::theory::{Control, Options, analyse, state};
 
-/// Data sets in which figures of the state were said to be above or below what placebo texts do.
+/// Counts of data sets in which quantities of the state are reported as above or below those of placebo texts.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct StateRates {
-    /// Data sets.
+    /// Number of data sets.
     pub seeds: usize,
-    /// Those with any figure said to be so.
+    /// Number of data sets with at least one such report.
     pub any: BTreeMap<Control, usize>,
-    /// Those with each figure said to be above, and below.
+    /// Number of data sets in which each quantity is reported as above, and as below.
     pub each: BTreeMap<(Control, &'static str), [usize; 2]>,
 }
 
 type Get = fn(&state::Cell) -> &state::Reading;
 
-/// The figures of the state that are set against placebo texts, in the order of the page.
+/// The state's quantities that are compared with placebo texts, in page order.
 const FIGURES: [(&str, Get); 6] = [
     ("activation_alignment", |c| &c.alignment),
     ("activation_gain", |c| &c.gain),
@@ -41,10 +41,10 @@ const FIGURES: [(&str, Get); 6] = [
 
 const CONTROLS: [Control; 2] = [Control::None, Control::Length];
 
-/// What is said of the state under the constitution on fresh draws of a design with texts.
+/// Verdicts on the constitution's state on fresh draws of a design with texts.
 ///
 /// # Errors
-/// What drawing or the analysis refuses.
+/// Errors of drawing and of the analysis.
 pub fn of_state(design: &Design, seeds: Range<u64>) -> Result<StateRates> {
     let each: Vec<BTreeMap<(Control, &str), i8>> = seeds
         .into_par_iter()
@@ -80,29 +80,29 @@ pub fn of_state(design: &Design, seeds: Range<u64>) -> Result<StateRates> {
     Ok(rates)
 }
 
-/// Everything that the page says of verdicts.
+/// All verdict rates of the page.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Measured {
-    /// Where nothing may be found.
+    /// Data sets without any true effect.
     pub null: Vec<(NullCell, Rates)>,
-    /// Where a constitution raises S.
+    /// Data sets with a constitution that raises S.
     pub power: Vec<(PowerCell, Rates)>,
-    /// The state, by regime.
+    /// Data sets with state effects, by regime.
     pub state: Vec<(Regime, StateRates)>,
 }
 
-/// Counts verdicts on a data set in which nothing may be found.
+/// Counts verdicts on data sets without any true effect.
 ///
 /// # Errors
-/// What drawing or the analysis refuses.
+/// Errors of drawing and of the analysis.
 pub fn of_null(cell: &NullCell, seeds: Range<u64>) -> Result<Rates> {
     under(&cell.design, cell.null, seeds)
 }
 
-/// Counts all; `done` is told each name and the share of data sets with something found.
+/// Counts all verdicts; `done` receives each name and the share of data sets with a detection.
 ///
 /// # Errors
-/// What drawing or the analysis refuses, and what `done` does.
+/// Errors of drawing, of the analysis and of `done`.
 pub fn measure(seeds: Seeds, mut done: impl FnMut(&str, f64) -> Result<()>) -> Result<Measured> {
     let range = |share: u64| seeds.first..seeds.first + (seeds.each / share).max(1);
     let mut out = Measured::default();

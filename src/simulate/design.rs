@@ -1,11 +1,11 @@
-//! What to plant: sizes, spectrum, directions, noise and confounds of a simulated data set.
+//! Parameters of a simulated data set: sizes, spectrum, directions, noise and confounds.
 
 use serde::{Deserialize, Serialize};
 
 use super::texts::Texts;
 use crate::error::{Diagnostic, Kind, Place, Result};
 
-/// How v* (and every other direction, alike) is drawn, before it is scaled to v'Σv = 1.
+/// Distribution of v* (and of every other direction), before scaling to v'Σv = 1.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Loading {
@@ -19,21 +19,21 @@ pub enum Loading {
     Flat,
 }
 
-/// How the part of a constitution's direction that is not v* is drawn.
+/// Distribution of the part of a constitution's direction that is orthogonal to v*.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Remainder {
-    /// As v* is, then made Σ-orthogonal to it.
+    /// Drawn like v*, then made Σ-orthogonal to it.
     Independent,
-    /// Made of v* itself: its top components with their sign, the others with the opposite sign,
-    /// balanced to be Σ-orthogonal to v*. A fit that sees only the top components sees another cosine.
+    /// Built from v* itself: its top components keep their sign, the others are negated, balanced to be Σ-orthogonal to
+    /// v*. A fit that resolves only the top components finds a different cosine.
     TailOpposes,
 }
 
 /// Components of massive variance.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Massive {
-    /// How many.
+    /// Number of massive components.
     pub count: usize,
     /// Their variance, as a multiple of the mean variance of the others.
     pub variance: f64,
@@ -44,7 +44,7 @@ pub struct Massive {
     pub share: f64,
 }
 
-/// JSON has no infinity: it is null there.
+/// JSON has no infinity: it is written as null.
 mod infinite {
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -72,16 +72,16 @@ pub struct Judge {
     pub noise_corr: f64,
     /// Change of the reward for one unit of log(tokens).
     pub length: f64,
-    /// Standard deviation of the cosine over data sets, about `cos` and cut at ±.95: what a text without content does is
-    /// another draw each time.
+    /// Standard deviation of the cosine over data sets, around `cos` and truncated at ±.95: the effect of a text
+    /// without content differs from draw to draw.
     #[serde(default)]
     pub cos_sd: f64,
-    /// Whether it belongs to the placebo arm.
+    /// Whether the constitution belongs to the placebo arm.
     #[serde(default)]
     pub placebo: bool,
 }
 
-/// What every judge has in common: a reward of the same making that is added to that of each constitution, noise included.
+/// A reward common to all judges: of the same form, added to that of each constitution, noise included.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Common {
     /// cos of its direction and v* in the metric of Σ.

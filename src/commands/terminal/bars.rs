@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 
 use super::meter::{Length, Meter};
-use super::numbers::{about, compact};
+use super::numbers::{about, compact, duration};
 use crate::error::{Error, Result};
 use crate::model::hub::Downloads;
 use crate::run::progress::Progress;

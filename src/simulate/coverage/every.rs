@@ -1,11 +1,11 @@
-//! The grid on which every quantity of a report is covered.
+//! The grid for the coverage of every quantity of a report.
 
 use super::Cell;
 use crate::simulate::design::{Binary, Design, Judge, Length, Levels, Loading, Massive, Objective};
 use crate::simulate::texts::{Effect, Texts};
 
 /// Data sets with three constitutions, four placebo texts and two values, and with responses read under texts. All have
-/// 1.5 contrasts a dimension or more, so that a figure is of the whole residual stream.
+/// at least 1.5 contrasts per dimension, so that estimates refer to the whole residual stream.
 pub fn cells_of_all() -> Vec<Cell> {
     let judge = |name: &str, cos| Judge { noise_corr: 0.3, ..Judge::new(name, cos) };
     let placebo =

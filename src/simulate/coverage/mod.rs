@@ -1,4 +1,4 @@
-//! The grids on which coverage, false verdicts and power are counted: small data sets, each hard in one way.
+//! Grids for counting coverage, false verdicts and power: small data sets, each difficult in one way.
 
 mod every;
 mod verdicts;
@@ -8,21 +8,21 @@ pub use verdicts::{IMPROVER, Null, NullCell, PowerCell, null_cells, power_cells}
 
 use super::design::{Binary, Design, Judge, Length, Levels, Loading, Massive};
 
-/// A data set of the grid.
+/// A cell of the grid.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Cell {
-    /// What is hard about it, in a few words.
+    /// Short description of its difficulty.
     pub name: &'static str,
-    /// Contrasts for each dimension.
+    /// Number of contrasts per dimension.
     pub per_dimension: f64,
-    /// What is planted.
+    /// The planted design.
     pub design: Design,
 }
 
-/// The cells whose population figures are known in closed form.
+/// Cells with closed-form population figures.
 pub fn cells() -> Vec<Cell> {
     let judge = |cos, corr| vec![Judge { noise_corr: corr, ..Judge::new("good", cos) }];
-    // d and prompts of four responses, three contrasts each.
+    // Designs with d dimensions and prompts of four responses, three contrasts each.
     let sized = |d: usize, prompts: usize| Design { hidden_size: d, prompts, ..Design::default() };
     let loaded = |d, prompts, loading, rho2| Design { loading, rho2, ..sized(d, prompts) };
     let tall = || sized(24, 80);
@@ -121,7 +121,7 @@ mod tests {
         for (name, design) in grids.chain(verdicts).chain(power) {
             design.check().unwrap_or_else(|e| panic!("{name}: {e}"));
         }
-        // Below 1.5 contrasts a dimension a figure is of the resolved part, which more prompts change.
+        // Below 1.5 contrasts per dimension an estimate refers to the resolved part, which changes with more prompts.
         assert!(every.iter().all(|c| c.per_dimension >= 1.5));
     }
 }

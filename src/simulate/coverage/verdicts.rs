@@ -1,4 +1,4 @@
-//! Data sets on which no verdict is true, and those with one constitution that does something.
+//! Data sets on which no verdict is true, and those with one effective constitution.
 
 use crate::simulate::design::{Design, Judge, Length};
 use crate::simulate::regime::{Regime, without_content};
@@ -6,29 +6,29 @@ use crate::simulate::regime::{Regime, without_content};
 /// The constitution that raises S, in [`power_cells`].
 pub const IMPROVER: &str = "improver";
 
-/// Why a verdict on a constitution outside the placebo arm is false.
+/// Reason why a verdict on a constitution outside the placebo arm is false.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Null {
-    /// Its own direction is a draw of the law that the placebos' come from: true of constitutions of cosine 0.
+    /// Its own direction is drawn from the same distribution as the placebos': applies to constitutions of cosine 0.
     ContentFree,
-    /// The labels of each value are in an order of their own: true of every constitution.
+    /// The labels of each value are shuffled independently: applies to every constitution.
     Shuffled,
-    /// S does not depend on h, nor on any reward: true of every constitution.
+    /// S depends neither on h nor on any reward: applies to every constitution.
     Independent,
 }
 
-/// A data set in which nothing may be found.
+/// A data set without any true effect.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NullCell {
-    /// What it is.
+    /// Short description.
     pub name: &'static str,
-    /// What is planted.
+    /// The planted design.
     pub design: Design,
-    /// Why nothing may be found.
+    /// Reason why there is no effect.
     pub null: Null,
 }
 
-/// All of them.
+/// All cells without a true effect.
 pub fn null_cells() -> Vec<NullCell> {
     let texts = |placebos| without_content(3, placebos);
     let improver = || Regime::Improver.design();
@@ -39,7 +39,7 @@ pub fn null_cells() -> Vec<NullCell> {
     let mut by_length = texts(4);
     by_length.judges = by_length.judges.into_iter().map(long).collect();
     by_length.length = Length { on_value: 2.0, on_resid: 2.0, ..by_length.length };
-    // A judge whose weights are random reads a direction of its own under each text, and nothing else.
+    // A judge with random weights reads an independent direction under each text, and nothing else.
     let mut random = Design { common: None, ..texts(4) };
     random.judges.iter_mut().for_each(|judge| judge.cos_sd = 0.4);
     vec![
@@ -67,22 +67,22 @@ pub fn null_cells() -> Vec<NullCell> {
     ]
 }
 
-/// A data set with one constitution, [`IMPROVER`], that raises S on top of what all have in common.
+/// A data set with one constitution, [`IMPROVER`], that raises S in addition to the reward common to all.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PowerCell {
-    /// The standard deviation of its own reward, in nats; that of what all have in common is 3.
+    /// Standard deviation of its own reward, in nats; that of the common reward is 3.
     pub sd: f64,
-    /// What is planted.
+    /// The planted design.
     pub design: Design,
 }
 
 impl PowerCell {
-    /// Its own planted slope, in nats times standard deviations of ⟨h, v*⟩: .8 of its reward's.
+    /// Its own planted slope, in nats times standard deviations of ⟨h, v*⟩: .8 of its reward's standard deviation.
     pub fn slope(&self) -> f64 {
         self.sd * COS
     }
 
-    /// Placebo texts.
+    /// Number of placebo texts.
     pub fn placebos(&self) -> usize {
         self.design.judges.iter().filter(|j| j.placebo).count()
     }
@@ -91,7 +91,7 @@ impl PowerCell {
 /// cos of the improver's own direction and v*.
 const COS: f64 = 0.8;
 
-/// All of them.
+/// All cells for measuring power.
 pub fn power_cells() -> Vec<PowerCell> {
     let of = |sd: f64, placebos: usize, prompts: usize| {
         let mut design = Design { prompts, ..without_content(3, placebos) };
