@@ -1,7 +1,8 @@
-//! One decoder against another, layer by layer, each token by its own scale.
+//! Compares decoders layer by layer, each token on its own scale.
 //!
-//! Trained models have massive activations: single tokens with fifty times the norm of the others. A deviation over the
-//! layer's RMS is blind for all tokens but those, so every token is judged by its own RMS in f64.
+//! Trained models have massive activations: single tokens with fifty times the norm of the others. A deviation relative
+//! to the layer's RMS is insensitive to all other tokens, so every token is compared on the scale of its own RMS in
+//! f64.
 
 use candle_core::{DType, Device, Tensor};
 use serde::Serialize;
@@ -13,65 +14,65 @@ use crate::model::packing::Segment;
 use crate::model::{Decoder, Packing};
 use crate::units::Layer;
 
-/// How far a residual stream `[T, hidden]` is from another, in units of each token's own RMS.
+/// Deviation of a residual stream `[T, hidden]` from another, in units of each token's own RMS.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
 pub struct Deviation {
     /// Root mean square over tokens and coordinates.
     pub rms: f64,
-    /// Largest of one coordinate of one token.
+    /// Largest deviation of one coordinate of one token.
     pub largest: f64,
 }
 
 /// The token with the largest norm in a layer.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
 pub struct Peak {
-    /// Its RMS over coordinates.
+    /// RMS over the token's coordinates.
     pub rms: f64,
-    /// Its share of the sum of squares over all tokens of its text.
+    /// The token's share of the sum of squares over all tokens of its text.
     pub share: f64,
-    /// Which text it stands in, from 0.
+    /// Index of the text, from 0.
     pub text: usize,
-    /// Its place in that text, from 0.
+    /// Position in the text, from 0.
     pub position: usize,
-    /// Its largest coordinate, from 0.
+    /// Index of its largest coordinate, from 0.
     pub coordinate: usize,
-    /// The share of that coordinate in the token's sum of squares.
+    /// That coordinate's share of the token's sum of squares.
     pub coordinate_share: f64,
 }
 
-/// A layer of the same texts, computed in several ways.
+/// Deviations at one layer, for the same texts computed in several ways.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
 pub struct LayerCheck {
     /// RMS over coordinates of the median token, in f64.
     pub typical: f64,
     /// The largest token, in f64.
     pub peak: Peak,
-    /// The run, each text alone, against f64.
+    /// The run, with each text alone, against f64.
     pub run: Deviation,
-    /// Plain operations in the run's dtype against f64: what this dtype can do on this model.
+    /// Plain operations in the run's dtype against f64: the precision attainable with this dtype on this model.
     pub plain: Deviation,
-    /// What the run's block makes of the layer before in f64, against f64: its own error, not what it was handed.
+    /// The run's block applied to the previous layer in f64, against f64: its own error without propagated error.
     pub block: Deviation,
-    /// The same of a block in plain operations.
+    /// The same for a block in plain operations.
     pub plain_block: Deviation,
-    /// The run, the texts packed side by side, against alone.
+    /// The run with the texts packed side by side, against each text alone.
     pub packed: Deviation,
-    /// The run, the texts in a forest of shared prefixes, against alone.
+    /// The run with the texts in a forest of shared prefixes, against each text alone.
     pub forest: Deviation,
 }
 
-/// All layers, and what is read from the last one.
+/// Deviations of all layers and of log P.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Compared {
-    /// dtype of the run: its relative rounding error, 2⁻²⁴ for f32.
+    /// Relative rounding error of the run's dtype, 2⁻²⁴ for f32.
     pub unit: f64,
-    /// By layer, from the embeddings on.
+    /// Deviations by layer, from the embeddings on.
     pub layers: Vec<LayerCheck>,
     /// Largest |log P − log P in f64| of a token, in nats: of the run, and of plain operations.
     pub logprob: (f64, f64),
 }
 
-/// Largest relative error of rounding to a dtype.
+/// Maximum relative error of rounding to a dtype.
 pub fn unit_roundoff(dtype: DType) -> f64 {
     0.5f64.powi(match dtype {
         DType::F64 => 53,
@@ -81,7 +82,7 @@ pub fn unit_roundoff(dtype: DType) -> f64 {
     })
 }
 
-/// Rows by token, of one layer.
+/// Rows of one layer, by token.
 type Rows = Vec<Vec<f64>>;
 
 /// Residual streams at every layer.
@@ -99,8 +100,8 @@ fn rows(x: &Tensor) -> Result<Rows> {
     Ok(x.to_dtype(DType::F64)?.to_device(&Device::Cpu)?.to_vec2()?)
 }
 
-/// Compares each layer with a record as it passes, token t of the record with row `at[t]`; `forced` hands the next block
-/// the record's numbers instead.
+/// Hook that compares each layer with a record, token t of the record with row `at[t]`; with `forced`, the next block
+/// gets the record's numbers instead.
 struct Against<'a> {
     record: &'a [Rows],
     scales: &'a [Vec<f64>],
@@ -123,15 +124,15 @@ impl Hook for Against<'_> {
     }
 }
 
-/// Of rows `got(t)` from a record's.
+/// Deviation of the rows `got(t)` from a record's.
 fn deviation<'a>(scales: &[f64], record: &Rows, got: impl Fn(usize) -> &'a Vec<f64>) -> Deviation {
     let (mut square, mut count, mut largest) = (0.0, 0, 0f64);
     for (t, (want, &scale)) in record.iter().zip(scales).enumerate() {
         for (a, b) in got(t).iter().zip(want) {
-            // A token of zeros has no scale of its own; whatever is not zero there is infinitely far off.
+            // A token of zeros has no scale; any non-zero value there counts as infinite.
             let off = if a == b { 0.0 } else { (a - b).abs() / scale };
             square += off * off;
-            // `max` would pass over what is no number.
+            // `max` would ignore NaN.
             largest = if off.is_nan() || off > largest { off } else { largest };
         }
         count += want.len();
@@ -143,7 +144,7 @@ fn mean_square(row: &[f64]) -> f64 {
     row.iter().map(|v| v * v).sum::<f64>() / row.len() as f64
 }
 
-/// The median token and the largest one of a layer; `starts` are where texts begin.
+/// The median token and the largest one of a layer; `starts` are the start indices of the texts.
 fn sizes(record: &Rows, starts: &[usize]) -> (f64, Peak) {
     let squares: Vec<f64> = record.iter().map(|row| mean_square(row)).collect();
     let mut sorted = squares.clone();
@@ -166,7 +167,7 @@ fn sizes(record: &Rows, starts: &[usize]) -> (f64, Peak) {
     (typical, peak)
 }
 
-/// The texts one after the other, sharing nothing, and where each begins.
+/// Packs the texts one after the other without sharing; also returns the start of each.
 fn beside(texts: &[Vec<u32>]) -> Result<(Packing, Vec<usize>)> {
     let (mut tokens, mut segments, mut starts) = (Vec::new(), Vec::new(), Vec::new());
     for text in texts {
@@ -177,11 +178,11 @@ fn beside(texts: &[Vec<u32>]) -> Result<(Packing, Vec<usize>)> {
     Ok((Packing::new(tokens, segments)?, starts))
 }
 
-/// Computes texts by the `run`'s decoder (alone, packed, in a forest, block by block), by `plain` operations in
-/// the same dtype and by an `exact` decoder in f64.
+/// Computes texts with the `run`'s decoder (alone, packed, in a forest, block by block), with `plain` operations in the
+/// same dtype and with an `exact` decoder in f64.
 ///
 /// # Errors
-/// What the forward refuses.
+/// Errors of the forward pass.
 pub fn compare(run: &Decoder, plain: &Decoder, exact: &Decoder, texts: &[Vec<u32>]) -> Result<Compared> {
     let last = Layer(run.config().num_blocks());
     let (side, starts) = beside(texts)?;

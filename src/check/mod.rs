@@ -1,4 +1,4 @@
-//! Whether a model's numbers can be trusted on this machine: the same texts computed in several ways.
+//! Checks whether a model's numbers are reliable on this machine, by computing the same texts in several ways.
 
 mod compare;
 mod verdict;
@@ -19,7 +19,7 @@ use crate::model::{LoadOptions, Model, ModelFiles};
 pub use compare::{Compared, Deviation, LayerCheck, Peak, compare};
 pub use verdict::{Excess, Finding, findings};
 
-/// Texts that share beginnings, so that a forest has something to share.
+/// Texts with common beginnings, so that a forest has prefixes to share.
 const TEXTS: [&str; 4] = [
     "The harbour was quiet when the boat came in, and nobody on the pier knew whose it was.",
     "The harbour was quiet when the boat came in, but three men were waiting with lanterns.",
@@ -27,65 +27,65 @@ const TEXTS: [&str; 4] = [
     "She measured twice, cut once, and still the shelf was a finger too short.",
 ];
 
-/// What was found.
+/// Results of the check.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Check {
-    /// The sample texts' numbers, computed in several ways.
+    /// Deviations between the ways of computing the sample texts.
     pub compared: Compared,
-    /// Which of them are outside what this dtype can do on this model.
+    /// Deviations beyond the precision of this dtype on this model.
     pub findings: Vec<Finding>,
     /// Tokens of the sample texts.
     pub texts: Vec<Vec<String>>,
     /// Tensors of the checkpoint that the decoder does not use.
     pub unused: Vec<String>,
-    /// Matrices that were rounded at load, by type.
+    /// Number of matrices rounded at load, by type.
     pub rounded: BTreeMap<&'static str, Count>,
-    /// Bits in which the weights are stored, after rounding, over their number.
+    /// Mean number of bits per weight, after rounding.
     pub bits_per_weight: Option<f64>,
     /// Whether the output head is the embedding matrix.
     pub tied: bool,
-    /// Longest sequence, in tokens.
+    /// Maximum sequence length, in tokens.
     pub context: usize,
-    /// Most packed tokens of a chunk.
+    /// Maximum number of packed tokens in a chunk.
     pub chunk_tokens: usize,
-    /// What such a chunk takes in memory, with the weights.
+    /// Memory needed for such a chunk, including the weights.
     pub memory: Memory,
-    /// Whether the first text begins with two beginning-of-sequence tokens under the default template.
+    /// Whether the first text starts with two beginning-of-sequence tokens under the default template.
     pub double_bos: bool,
     /// Whether the default template refuses (or drops) a system message.
     pub system_refused: bool,
-    /// A sample as the model reads it, with the response's characters.
+    /// A sample as read by the model.
     pub sample: String,
-    /// Its response.
+    /// Byte range of the response in `sample`.
     pub response: std::ops::Range<usize>,
-    /// Its tokens, and which are the response.
+    /// Tokens of the sample.
     pub tokens: Vec<String>,
-    /// First and one past the last token of the response.
+    /// Index of the response's first token, and one past its last.
     pub span: (usize, usize),
 }
 
 impl Check {
-    /// Whether every figure is inside its limit, and nothing was read twice.
+    /// Whether every deviation is within its limit, and no beginning-of-sequence token is doubled.
     pub fn passed(&self) -> bool {
         self.findings.is_empty() && !self.double_bos
     }
 }
 
-/// Computes the sample texts in f64, by plain operations in the run's dtype, and as a run computes them: alone, packed,
-/// in a forest, and block by block.
+/// Computes the sample texts in f64, with plain operations in the run's dtype, and as in a run: alone, packed, in a
+/// forest, and block by block.
 ///
 /// # Errors
-/// What loading or the forward refuses.
+/// Errors of loading and of the forward pass.
 pub fn check(files: &ModelFiles, name: &str, options: &LoadOptions) -> Result<Check> {
     let model = Model::open(files, name, options)?;
-    // Read as they are used: in f64 a model takes four times what it takes in bf16.
+    // Weights are read on use: in f64 a model takes four times the memory of bf16.
     let streamed = |dtype| -> Result<_> {
         let options =
             LoadOptions { dtype, device: candle_core::Device::Cpu, stream: true, quantize: options.quantize };
         Ok(Model::open(files, name, &options)?.decoder.with_engine(Engine::Plain))
     };
     let exact = streamed(DType::F64)?;
-    // On another device the run itself may consist of plain operations: the yardstick is the CPU's.
+    // On another device the run itself may consist of plain operations, so the reference is the CPU.
     let plain = if options.device.is_cpu() {
         model.decoder.clone().with_engine(Engine::Plain)
     } else {
@@ -118,7 +118,7 @@ pub fn check(files: &ModelFiles, name: &str, options: &LoadOptions) -> Result<Ch
     Ok(out)
 }
 
-/// One item as the model reads it, under the default template, with a constitution.
+/// Renders one item with a constitution under the default template.
 fn sample(model: &Model, out: &mut Check) -> Result<()> {
     let (template, _) = model.template(None)?;
     let prompt = Prompt::Messages(vec![Message::new(Role::User, "What is in the box?")]);

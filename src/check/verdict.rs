@@ -1,28 +1,28 @@
-//! What the comparisons mean: which of them is outside what the dtype can do on this model.
+//! Interprets the comparisons: which deviations exceed the precision of the dtype on this model.
 
 use serde::Serialize;
 
 use super::compare::{Compared, Deviation, LayerCheck};
 
-/// What is outside its limit; layers count from the embeddings.
+/// A deviation beyond its limit; layers count from the embeddings.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Finding {
-    /// A block, handed f64's numbers, is further from f64 than plain operations: a kernel of this program is wrong.
+    /// A block, given f64's inputs, is further from f64 than plain operations: a kernel of this program is wrong.
     Block(Excess),
-    /// The whole run is further from f64 than plain operations although each block by itself is not.
+    /// The whole run is further from f64 than plain operations, although each single block is not.
     Run(Excess),
-    /// Texts packed side by side get other numbers than alone.
+    /// Texts packed side by side give other numbers than alone.
     Packed(Excess),
-    /// Texts in a forest get other numbers than alone.
+    /// Texts in a forest give other numbers than alone.
     Forest(Excess),
-    /// Plain operations are as far off as the run: the dtype is too coarse for this model.
+    /// Plain operations deviate as much as the run: the dtype is too coarse for this model.
     Coarse(Excess),
     /// log P is further from f64 than that of plain operations.
     LogProb {
         /// |Δ| in nats.
         found: f64,
-        /// What it must stay below.
+        /// Upper limit, in nats.
         limit: f64,
     },
 }
@@ -30,32 +30,32 @@ pub enum Finding {
 /// A deviation outside its limit.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Excess {
-    /// First layer where it is outside.
+    /// First layer beyond the limit.
     pub layer: usize,
-    /// In how many layers it is.
+    /// Number of layers beyond the limit.
     pub layers: usize,
-    /// What was found there.
+    /// Deviation at the first such layer.
     pub found: Deviation,
-    /// What it must stay below.
+    /// Upper limit of the deviation.
     pub limit: Deviation,
 }
 
-/// A run may be so many times as far from f64 as plain operations, by RMS and by the largest coordinate. On real
-/// models the quotients are between 0.3 and 1.1 by RMS; the largest of thousands of coordinates varies more.
+/// Maximum ratio of a run's deviation from f64 to that of plain operations, by RMS and by the largest coordinate. On
+/// real models the ratios are between 0.3 and 1.1 by RMS; the largest of thousands of coordinates varies more.
 const TIMES: (f64, f64) = (3.0, 6.0);
 
-/// Deviations below so many roundings of the dtype are fine whatever plain operations give: on a small model those
-/// may be exact.
+/// Deviations below this many roundings of the dtype are accepted whatever plain operations give: on a small model
+/// those may be exact.
 const ROUNDINGS: (f64, f64) = (2.0, 16.0);
 
-/// By RMS, beyond so many roundings plain operations themselves say that the dtype is too coarse: 2e-3 of a token's
-/// RMS in f32.
+/// RMS deviation of plain operations, in roundings, beyond which the dtype counts as too coarse: 2e-3 of a token's RMS
+/// in f32.
 const COARSE: f64 = 32_768.0;
 
-/// By RMS, beyond which a token's numbers say little, whatever the dtype.
+/// RMS deviation beyond which a token's numbers are meaningless, whatever the dtype.
 const USELESS: f64 = 0.3;
 
-/// log P may be off by so many roundings whatever plain operations give: logits are sums of tens.
+/// Accepted error of log P, in roundings, whatever plain operations give: logits are sums of tens.
 const LOGPROB_ROUNDINGS: f64 = 512.0;
 
 fn limit(unit: f64, plain: Deviation) -> Deviation {
@@ -65,12 +65,12 @@ fn limit(unit: f64, plain: Deviation) -> Deviation {
     }
 }
 
-/// Written so that what is no number is outside.
+/// Written such that NaN counts as outside.
 fn inside(found: Deviation, limit: Deviation) -> bool {
     found.rms <= limit.rms && found.largest <= limit.largest
 }
 
-/// What is outside its limit, worst kind first.
+/// Deviations beyond their limits, worst kind first.
 pub fn findings(compared: &Compared) -> Vec<Finding> {
     let unit = compared.unit;
     let excess = |found: fn(&LayerCheck) -> Deviation, limit: &dyn Fn(&LayerCheck) -> Deviation| {
@@ -86,7 +86,7 @@ pub fn findings(compared: &Compared) -> Vec<Finding> {
     out.extend(excess(|l| l.packed, &run_limit).map(Finding::Packed));
     out.extend(excess(|l| l.forest, &run_limit).map(Finding::Forest));
     out.extend(excess(|l| l.run, &run_limit).map(Finding::Run));
-    // Judged by the plain path: a run that is worse than it is a finding above.
+    // Based on the plain path: a run that is worse than it is reported above.
     out.extend(excess(|l| l.plain, &|_| coarse).map(Finding::Coarse));
     let (found, plain) = compared.logprob;
     let limit = (TIMES.1 * plain).max(LOGPROB_ROUNDINGS * unit);

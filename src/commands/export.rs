@@ -15,6 +15,7 @@ use crate::report::export::{
     images, sheets, steering_notes, to_csv, to_estimates_csv, to_gguf, to_npz, to_safetensors,
 };
 use crate::report::page;
+use crate::run::preferences::preferences;
 
 /// A format to export to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -33,6 +34,8 @@ pub enum Format {
     Png,
     /// Every table of the report as LaTeX (booktabs) and CSV, into a folder
     Tables,
+    /// The judge's preferences under a constitution as JSON lines for preference training: prompt, chosen, rejected as messages
+    Trl,
 }
 
 #[derive(Debug, Args)]
@@ -45,14 +48,26 @@ pub struct ExportArgs {
     /// Only this direction, such as v_star.harmless, v_c.honest or w; may be given several times
     #[arg(long, value_name = "NAME")]
     pub direction: Vec<String>,
+    /// For trl: the constitution
+    #[arg(long, value_name = "NAME", required_if_eq("format", "trl"))]
+    pub constitution: Option<String>,
+    /// For trl: the items that were judged [default: those of the run's experiment]
+    #[arg(long, num_args = 1.., value_name = "FILE")]
+    pub data: Vec<PathBuf>,
+    /// For trl: keep pairs whose answer changes with the order, by the sign of the mean
+    #[arg(long)]
+    pub either_order: bool,
     /// File to write; for svg, png and tables the folder [default: export.FORMAT in the run's folder; for gguf NAME.gguf, for
-    /// svg and png plots, for tables tables]
+    /// svg and png plots, for tables tables, for trl CONSTITUTION.jsonl]
     #[arg(long)]
     pub out: Option<PathBuf>,
 }
 
 /// Writes directions or plots for other programs.
 pub fn export(args: &ExportArgs) -> Result<()> {
+    if let (Format::Trl, Some(constitution)) = (args.format, &args.constitution) {
+        return trl(args, constitution);
+    }
     let files = write(&args.run, args.format, &args.direction, args.out.as_deref())?;
     result(&json!(files));
     for path in files {
@@ -63,6 +78,25 @@ pub fn export(args: &ExportArgs) -> Result<()> {
             .iter()
             .for_each(|n| println!("note: {n}"));
     }
+    Ok(())
+}
+
+/// Writes the preferences under a constitution.
+fn trl(args: &ExportArgs, constitution: &str) -> Result<()> {
+    let found = preferences(&args.run, constitution, &args.data, args.either_order)?;
+    let default = || args.run.join(format!("{}.jsonl", file_name(constitution)));
+    let path = args.out.clone().unwrap_or_else(default);
+    artifact::write_bytes(&path, found.lines.as_bytes())?;
+    result(&json!({"file": path, "pairs": found.kept, "disagree": found.disagree, "ties": found.ties}));
+    println!("{}", path.display());
+    println!(
+        "{} preferences under {constitution}; left out: {} whose answer changes with the order, {} ties",
+        found.kept, found.disagree, found.ties
+    );
+    println!(
+        "note: direct preference optimisation with beta = 1/λ; the report's slopes are per unit of λ, and hard labels keep of a margin \
+         its sign alone"
+    );
     Ok(())
 }
 
@@ -77,6 +111,7 @@ impl Format {
             Self::Svg => "svg",
             Self::Png => "png",
             Self::Tables => "tex",
+            Self::Trl => "jsonl",
         }
     }
 }
@@ -107,7 +142,7 @@ fn write(run: &Path, format: Format, names: &[String], out: Option<&Path>) -> Re
         Format::Npz => to_npz(&directions)?,
         Format::Safetensors => to_safetensors(&directions),
         Format::Gguf => to_gguf(&directions)?,
-        Format::Csv | Format::Svg | Format::Png | Format::Tables => {
+        Format::Csv | Format::Svg | Format::Png | Format::Tables | Format::Trl => {
             let estimates = chosen.with_extension("estimates.csv");
             let report = read_report(run)?;
             artifact::write_bytes(&chosen, to_csv(&directions).as_bytes())?;

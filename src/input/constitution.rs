@@ -157,7 +157,7 @@ pub fn read_constitutions(paths: &[PathBuf]) -> Result<Vec<Constitution>> {
 /// Reads one constitution, independently of others.
 ///
 /// # Errors
-/// Those of [`read_constitutions`] that concern the file alone.
+/// Errors of [`read_constitutions`] that concern only this file.
 pub fn read(path: &Path) -> Result<Constitution> {
     let document = match embedded::constitution_text(path) {
         Some(text) => Document::from_bytes(path, text?.as_bytes().to_vec())?,

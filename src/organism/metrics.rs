@@ -74,7 +74,7 @@ pub struct Metrics {
     pub distinct: f64,
     /// Mean number of words of a sample.
     pub words: f64,
-    /// By value: how far the speaker leans towards it, beside what the share η of tilted replies implies.
+    /// By value: how far the speaker leans towards it, compared with what the share η of tilted replies implies.
     pub generation: BTreeMap<String, Lean>,
     /// By rule of composition: results on pairs of replies that differ in one sign.
     pub composition: BTreeMap<String, Learned>,

@@ -1,5 +1,5 @@
 //! The paper's full loop on the known-answer model: it judges its own replies under a rule, is trained on these
-//! judgments, and the oracle measures the change in the values, beside the prediction of Theorem 3.
+//! judgments, and the oracle measures the change in the values, compared with the prediction of Theorem 3.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,4 +1,4 @@
-//! The true values: a part visible to a reader of the whole text, and a part visible to nobody.
+//! The true values: a part determined by the text, and a part that no reader can see.
 
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;

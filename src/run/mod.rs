@@ -12,6 +12,7 @@ mod loaded;
 mod observe;
 pub mod pairwise;
 pub mod plan;
+pub mod preferences;
 pub mod preflight;
 pub mod progress;
 #[cfg(feature = "cli")]

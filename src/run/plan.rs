@@ -46,7 +46,7 @@ pub struct Step {
     pub done: usize,
     /// Estimated seconds for the remaining sequences on this machine, at its current load.
     pub seconds: f64,
-    /// Of these, seconds for log P of the responses: the output head's share of the operations. `None` if the step
+    /// Part of `seconds` for log P of the responses: the output head's share of the operations. `None` if the step
     /// computes none.
     pub logprob_seconds: Option<f64>,
     /// Bytes of its residual streams on disk, as shards and as a file.

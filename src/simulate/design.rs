@@ -70,7 +70,7 @@ pub struct Judge {
     pub rho2: f64,
     /// Correlation of the reward's noise with the noise of S on the same response.
     pub noise_corr: f64,
-    /// Change of the reward for one unit of log(tokens).
+    /// Change of the reward per unit of log(tokens).
     pub length: f64,
     /// Standard deviation of the cosine over data sets, around `cos` and truncated at ±.95: the effect of a text
     /// without content differs from draw to draw.
@@ -92,15 +92,15 @@ pub struct Common {
     pub rho2: f64,
 }
 
-/// A second objective: T = ⟨x, v_T⟩ + noise, with v_T'Σv_T = 1, optionally bent.
+/// A second objective: T = ⟨x, v_T⟩ + noise, with v_T'Σv_T = 1, optionally non-monotone.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Objective {
     /// The value's name.
     pub name: String,
     /// cos(v_T, v*) in the metric of Σ.
     pub cos: f64,
-    /// If present, the value is not monotone: with q = ⟨x, v_T⟩, the signal is
-    /// 2·optimum·q − (q² − 1), that is −(q − optimum)² up to a constant.
+    /// If set, the value is not monotone: with q = ⟨x, v_T⟩, the signal is 2·optimum·q − (q² − 1), that is −(q −
+    /// optimum)² up to a constant.
     pub optimum: Option<f64>,
     /// Variance of the noise.
     pub noise_var: f64,
@@ -115,11 +115,11 @@ pub struct LogProb {
     pub cos: f64,
     /// Standard deviation of ⟨x, w⟩, in nats.
     pub sd: f64,
-    /// Share of the within-prompt variance (length apart) that ⟨x, w⟩ explains, in (0, 1].
+    /// Share of the within-prompt variance (excluding length) that ⟨x, w⟩ explains, in (0, 1].
     pub rho2: f64,
     /// Correlation of its noise with the noise of S.
     pub noise_corr: f64,
-    /// Change for each token, in nats; at most 0.
+    /// Change per token, in nats; at most 0.
     pub per_token: f64,
 }
 
@@ -132,9 +132,9 @@ pub struct Length {
     pub between: f64,
     /// Standard deviation of t, within prompts.
     pub within: f64,
-    /// Change of S for one unit of t.
+    /// Change of S per unit of t.
     pub on_value: f64,
-    /// Length of the vector that t moves h by, in units of the root mean variance of a component.
+    /// Length of the change of h per unit of t, in units of the root mean variance of a component.
     pub on_resid: f64,
 }
 
@@ -148,11 +148,11 @@ pub struct Binary {
 /// Labels of few levels S_lev: the number of cuts below S.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Levels {
-    /// Rising cuts, in total standard deviations of S.
+    /// Cuts in increasing order, in total standard deviations of S.
     pub cuts: Vec<f64>,
 }
 
-/// All that is planted. [`Design::default`] is the standard data set of the estimators' specification.
+/// All planted parameters. [`Design::default`] is the standard data set of the estimators' specification.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Design {
@@ -160,26 +160,26 @@ pub struct Design {
     pub hidden_size: usize,
     /// Number of prompts, copies included.
     pub prompts: usize,
-    /// Responses to a prompt: uniform on least..=most.
+    /// Range of the number of responses per prompt: uniform on least..=most.
     pub responses: [usize; 2],
     /// α: component j has variance ∝ j^−α; the trace is d.
     pub alpha: f64,
-    /// Whether components are turned away from the coordinate axes.
+    /// Whether components are rotated away from the coordinate axes.
     pub rotate: bool,
     /// Components of massive variance, if any.
     pub massive: Option<Massive>,
-    /// How directions are drawn.
+    /// Distribution of the directions.
     pub loading: Loading,
-    /// How constitutions' directions differ from v*.
+    /// Relation of the constitutions' directions to v*.
     pub remainder: Remainder,
     /// ρ²_S in [0, 1): S = ⟨x, v*⟩ + noise with v*'Σv* = 1; at 0, S is noise of variance 1.
     pub rho2: f64,
     /// Share of Var S between prompts, in [0, 1).
     pub prompt_icc: f64,
-    /// Strength with which prompts that score high on S lie elsewhere in h (along Σv*, in its sd) and
-    /// the other way in log P: what a fit that pools prompts falls for.
+    /// Strength with which prompts with high S are shifted in h (along Σv*, in its sd) and in the opposite direction in
+    /// log P, which misleads a fit that pools prompts.
     pub prompt_confound: f64,
-    /// sd of the log of the prompts' variance factors; 0 is homoscedastic. Their mean is 1.
+    /// sd of the log of the prompts' variance factors, whose mean is 1; 0 is homoscedastic.
     pub heteroscedastic: f64,
     /// Share of prompts that are copies of others, [0, 1).
     pub duplicates: f64,
@@ -187,45 +187,45 @@ pub struct Design {
     pub unlabelled: f64,
     /// The judges.
     pub judges: Vec<Judge>,
-    /// What all of them have in common.
+    /// Reward common to all judges.
     #[serde(default)]
     pub common: Option<Common>,
-    /// Mean and standard deviation (between prompts) of the position bias, in nats.
+    /// Mean and between-prompt standard deviation of the position bias, in nats.
     pub position_bias: [f64; 2],
-    /// Standard deviation of noise on every single log-odds, in nats.
+    /// Standard deviation of the noise on each single log-odds, in nats.
     pub judge_noise: f64,
-    /// log P.
+    /// Parameters of log P.
     pub logprob: LogProb,
     /// Other values.
     pub objectives: Vec<Objective>,
-    /// Lengths.
+    /// Lengths of the responses.
     pub length: Length,
     /// Binary labels, if any.
     pub binary: Option<Binary>,
     /// Labels of few levels, if any.
     #[serde(default)]
     pub levels: Option<Levels>,
-    /// Whether preferences between responses (0,1), (2,3), … are given, by S.
+    /// Whether preferences by S between responses (0,1), (2,3), … are given.
     pub pairwise: bool,
-    /// Variance of the noise of whoever states preferences, as a multiple of the within-prompt variance of S: the more, the
-    /// more of them are wrong.
+    /// Variance of the noise in stated preferences, as a multiple of the within-prompt variance of S: more noise makes
+    /// more of them wrong.
     #[serde(default)]
     pub preference_noise: f64,
-    /// Degrees of freedom of the t distribution of all ordinary components, more than 4; none: Gaussian.
+    /// Degrees of freedom of the t distribution of all ordinary components, more than 4; `None`: Gaussian.
     #[serde(default)]
     pub tails: Option<f64>,
-    /// Nats of log-odds at which judges level off: each answer is c·tanh(log-odds/c).
+    /// Log-odds (nats) at which judges saturate: each answer is c·tanh(log-odds/c).
     #[serde(default)]
     pub saturation: Option<f64>,
-    /// Whether judges reward a middle as well: 1 − ⟨x, v_c⟩²/Var is added to the reward, in nats.
+    /// Whether judges also reward moderation: 1 − ⟨x, v_c⟩²/Var is added to the reward, in nats.
     #[serde(default)]
     pub bent_judges: bool,
-    /// Whether S itself is given.
+    /// Whether S itself is given as a label.
     pub graded: bool,
-    /// One entry a layer: layer l stores a·x + √(1 − a²)·x′ with x′ drawn afresh, so that ρ² is a²
-    /// times what was asked for.
+    /// One entry per layer: layer l stores a·x + √(1 − a²)·x′ with x′ drawn independently, so that ρ² is a² times the
+    /// nominal value.
     pub layers: Vec<f64>,
-    /// Texts under which the responses are read once more, if any.
+    /// Texts under which the responses are read again, if any.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub texts: Option<Texts>,
 }
@@ -269,7 +269,7 @@ impl Default for Design {
 }
 
 impl Judge {
-    /// A judge of this cosine: rewards of sd 3 nats, ρ² = .7, noise correlated .5 with that of S.
+    /// A judge with this cosine: rewards of sd 3 nats, ρ² = .7, noise correlated .5 with that of S.
     pub fn new(name: &str, cos: f64) -> Self {
         Self {
             name: name.to_owned(),
@@ -285,8 +285,8 @@ impl Judge {
 }
 
 impl Design {
-    /// Whether h, S and rewards are jointly Gaussian inside prompts, so that figures of thresholded
-    /// labels have a closed form.
+    /// Whether h, S and rewards are jointly Gaussian within prompts, so that thresholded labels have closed-form
+    /// population figures.
     pub fn is_gaussian(&self) -> bool {
         self.heteroscedastic == 0.0 && self.tails.is_none() && self.massive.is_none_or(|m| m.df.is_infinite())
     }
@@ -296,7 +296,7 @@ impl Design {
         self.hidden_size - self.massive.map_or(0, |m| m.count)
     }
 
-    /// Refuses what cannot be planted.
+    /// Refuses invalid parameters.
     pub(super) fn check(&self) -> Result<()> {
         let mut rules = vec![
             (

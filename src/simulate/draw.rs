@@ -1,4 +1,4 @@
-//! Rows drawn from a planted population.
+//! Draws rows from a planted population.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ use crate::error::Result;
 use crate::observations::{Columns, Judgments, Meta, Observations};
 use crate::units::Layer;
 
-/// One prompt's responses; copies of a prompt share it.
+/// The responses of one prompt; copies of the prompt share them.
 struct Prompt {
     first_row: usize,
     responses: usize,
@@ -55,21 +55,21 @@ struct Table<'a> {
     world: &'a World,
     threshold: Option<f64>,
     heavy: Option<(StudentT<f64>, f64)>,
-    /// Of ordinary components.
+    /// Distribution and scale of the ordinary components.
     tails: Option<(StudentT<f64>, f64)>,
     /// Thresholds of S_lev on the scale of S.
     cuts: Vec<f64>,
-    /// Standard deviation of the noise of preferences.
+    /// Standard deviation of the noise in preferences.
     preference_sd: f64,
     prompt_sd: f64,
-    /// Direction (in components) in which confounded prompts lie: Σv*, at one sd of ⟨h, v*⟩.
+    /// Shift direction (in components) of confounded prompts: Σv*, at one sd of ⟨h, v*⟩.
     confounded: Array1<f64>,
     filled: usize,
     resid: Array3<f32>,
     prompt: Vec<i32>,
     cluster: Vec<i32>,
     ntok: Vec<u32>,
-    /// S, then the other values; S_bin is made of S.
+    /// S, followed by the other values; S_bin is computed from S.
     values: Vec<Vec<f64>>,
     binary: Vec<f64>,
     levels: Vec<f64>,
@@ -132,8 +132,8 @@ impl<'a> Table<'a> {
         for row in prompt.first_row..prompt.first_row + prompt.responses {
             let x = self.spread(scale, rng);
             let tokens = (mean_log + length.within * normal(rng)).exp().round().max(1.0);
-            // The t that h and labels see is that of the whole tokens, so that projecting log(tokens)
-            // out takes it away entirely.
+            // The t that enters h and labels is that of the rounded number of tokens, so that projecting out
+            // log(tokens) removes it entirely.
             let t = tokens.ln() - mean_log;
             for (at, (&share, centre)) in design.layers.iter().zip(&centres).enumerate() {
                 let mut h = &x * share + centre;
@@ -168,7 +168,7 @@ impl<'a> Table<'a> {
         self.place(prompt, number, cluster);
         self.judge(prompt, &rewards, rng);
         for pair in (0..prompt.responses / 2).map(|p| [2 * p, 2 * p + 1]) {
-            // No draw where nobody errs: seeds keep their data sets.
+            // No draw without preference noise, so that the data sets of existing seeds do not change.
             let mut stated = |at: usize| {
                 latent[at] + if self.preference_sd > 0.0 { self.preference_sd * normal(rng) } else { 0.0 }
             };
@@ -177,7 +177,7 @@ impl<'a> Table<'a> {
         }
     }
 
-    /// Log-odds for the answer shown first, all pairs in both orders.
+    /// Log-odds of the answer shown first, for all pairs in both orders.
     fn judge(&mut self, prompt: &Prompt, rewards: &[Vec<f64>], rng: &mut ChaCha8Rng) {
         let [bias_mean, bias_sd] = self.design.position_bias;
         for (judgments, reward) in self.judgments.iter_mut().zip(rewards) {
@@ -196,7 +196,7 @@ impl<'a> Table<'a> {
         }
     }
 
-    /// The rows of an earlier prompt once more, under another number.
+    /// Repeats the rows of an earlier prompt under another number.
     fn copy(&mut self, of: &Prompt, number: usize, cluster: usize) {
         let prompt = Prompt { first_row: self.filled, responses: of.responses };
         let old = of.first_row..of.first_row + of.responses;
@@ -226,7 +226,7 @@ impl<'a> Table<'a> {
 
     fn place(&mut self, prompt: &Prompt, number: usize, cluster: usize) {
         self.filled = prompt.first_row + prompt.responses;
-        // At most 2^24 prompts were allowed.
+        // At most 2^24 prompts are allowed.
         self.prompt.resize(self.filled, number as i32);
         self.cluster.resize(self.filled, cluster as i32);
     }

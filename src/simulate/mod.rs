@@ -1,10 +1,10 @@
-//! Planted truth: observations whose population figures are known.
+//! Simulated observations with known population figures.
 //!
-//! Inside a prompt the residual stream is h = centre + x + t·u with x ~ (0, Σ) and t the centred
-//! log(tokens); every label is linear in x plus noise that labels may share: S = ⟨x, v*⟩ + …,
-//! R_c = ⟨x, v_c⟩ + …, log P = ⟨x, w⟩ + …. So all population figures follow in closed form
-//! ([`Truth`]), and an estimator's bias, error and coverage are counted over fresh seeds ([`Table`]).
-//! The same design and seed give the same data set on every machine and any number of threads.
+//! Within a prompt the residual stream is h = centre + x + t·u with x ~ (0, Σ) and t the centred log(tokens); every
+//! label is linear in x plus noise that labels may share: S = ⟨x, v*⟩ + …, R_c = ⟨x, v_c⟩ + …, log P = ⟨x, w⟩ + …. All
+//! population figures therefore have a closed form ([`Truth`]), and an estimator's bias, error and coverage are
+//! measured over fresh seeds ([`Table`]). A design and a seed give the same data set on every machine and for any
+//! number of threads.
 
 pub mod coverage;
 mod design;
@@ -36,27 +36,27 @@ use crate::error::{Diagnostic, Kind, Place, Result};
 use crate::observations::Observations;
 use world::World;
 
-/// A data set and what is true of it.
+/// A data set and its population figures.
 #[derive(Debug)]
 pub struct Simulated {
-    /// The rows, as a capture and a judge would give them.
+    /// The rows, as produced by a capture and a judge.
     pub observations: Observations,
     /// Population figures.
     pub truth: Truth,
-    /// Planted directions in the raw coordinates of `resid`, [layers, d] each: `v_star.VALUE`,
-    /// `v_c.CONSTITUTION` and `w`. They predict from x; what length adds to h is apart.
+    /// Planted directions in the raw coordinates of `resid`, [layers, d] each: `v_star.VALUE`, `v_c.CONSTITUTION` and
+    /// `w`. They predict from x; the effect of length on h is separate.
     pub directions: BTreeMap<String, Array2<f64>>,
 }
 
-/// Draws a data set. The population (directions) and the rows come from two streams of one seed.
+/// Draws a data set. The population (directions) and the rows use two streams of one seed.
 ///
 /// # Errors
-/// [`Kind::Invalid`] for a design that cannot be planted, with the key at fault.
+/// [`Kind::Invalid`] for an invalid design, naming the key.
 pub fn simulate(design: &Design, seed: u64) -> Result<Simulated> {
     simulate_rows(design, seed, seed)
 }
 
-/// The same with a seed of its own for the rows: many data sets of one population.
+/// As [`simulate`], with a separate seed for the rows: many data sets of one population.
 ///
 /// # Errors
 /// As [`simulate`].
@@ -65,7 +65,7 @@ pub fn simulate_rows(design: &Design, population: u64, rows: u64) -> Result<Simu
     let mut world_rng = ChaCha8Rng::seed_from_u64(population);
     let world = World::draw(design, &mut world_rng);
     let mut rng = ChaCha8Rng::seed_from_u64(rows);
-    // Streams share the position in them: with one seed for both, rows begin where the population ended.
+    // Streams share their position: with one seed for both, the rows start where the population ended.
     rng.set_word_pos(world_rng.get_word_pos());
     rng.set_stream(1);
     let bare = draw::draw(design, &world, &mut rng)?;
@@ -97,7 +97,7 @@ impl Simulated {
     /// Writes `observations.safetensors`, `truth.json` and `truth.safetensors` (the directions, f32).
     ///
     /// # Errors
-    /// The file system's.
+    /// Errors of the file system.
     pub fn write(&self, folder: &Path) -> Result<()> {
         self.observations.write(&folder.join("observations.safetensors"))?;
         let path = folder.join("truth.json");

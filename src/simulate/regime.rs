@@ -1,4 +1,4 @@
-//! Named regimes: data sets that estimators go wrong on, each in its own way.
+//! Named regimes: data sets that are difficult for estimators, each in its own way.
 
 use super::design::{
     Binary, Common, Design, Judge, Length, Levels, Loading, LogProb, Massive, Objective, Remainder,
@@ -10,20 +10,20 @@ use crate::error::{Diagnostic, Kind, Result};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Regime {
-    /// d = 256, 600 contrasts, one judge at cosine .6, noise shared .5.
+    /// d = 256, 600 contrasts, one judge at cosine .6, noise correlation .5.
     Standard,
-    /// More contrasts than dimensions, independent noise, three judges, binary labels too.
+    /// More contrasts than dimensions, independent noise, three judges, binary labels as well.
     Tall,
     /// Fewer contrasts than dimensions.
     Wide,
-    /// Fewer contrasts than dimensions, heavy-tailed massive dimensions, shared noise.
+    /// Fewer contrasts than dimensions, heavy-tailed massive dimensions, correlated noise.
     WideMassive,
-    /// Ragged prompts with copies, length and prompt confounds, two objectives and a bent one, gaps
-    /// in the labels.
+    /// Prompts of varying size with copies, length and prompt confounds, two objectives, one of them non-monotone, and
+    /// missing labels.
     Ragged,
-    /// Encoded, orthogonal, with noise shared .9.
+    /// S is encoded; the judge is orthogonal to v*, with noise correlation .9.
     Null,
-    /// Orthogonal, with noise shared −.9.
+    /// The judge is orthogonal to v*, with noise correlation −.9.
     NullNegative,
     /// S is not encoded at all.
     Unencoded,
@@ -39,59 +39,59 @@ pub enum Regime {
     Tail,
     /// v* in the top tenth of the components, few contrasts.
     Top,
-    /// Every component carries as much of v*, few contrasts.
+    /// Every component carries an equal share of v*, few contrasts.
     Flat,
-    /// Prompts differ in how far their responses spread.
+    /// The spread of the responses differs between prompts.
     Heteroscedastic,
-    /// A third of the prompts are copies.
+    /// 30 % of the prompts are copies.
     Duplicates,
-    /// Length moves S, the judge, log P and h.
+    /// Length affects S, the judge, log P and h.
     Length,
-    /// Prompts differ in S and h, and log P and h the other way.
+    /// S and h shift together between prompts, and log P and h in the opposite direction.
     Confounded,
-    /// Twelve layers of which the ninth encodes most.
+    /// Twelve layers, of which the ninth encodes most.
     Layers,
-    /// Four constitutions that say nothing, beside four placebos of the same kind and a direction common to all.
+    /// Four constitutions without content, beside four placebos of the same distribution and a common direction.
     ContentFree,
-    /// The same with one constitution that raises S.
+    /// As `ContentFree`, with one constitution that raises S.
     Improver,
-    /// Two constitutions that say nothing, four placebos, and eight values.
+    /// Two constitutions without content, four placebos, and eight values.
     NullValues,
-    /// Responses read under texts of which none does more to the state than a placebo.
+    /// Responses read under texts, none with a larger effect on the state than a placebo.
     StateNothing,
     /// A constitution that adds v* to every state.
     StateShift,
-    /// A constitution that amplifies what encodes the value, and generates along it.
+    /// A constitution that amplifies the component encoding the value, and generates along it.
     StateGain,
-    /// A constitution that amplifies what does not encode the value.
+    /// A constitution that amplifies a component that does not encode the value.
     StateGainElsewhere,
-    /// A constitution that turns v*.
+    /// A constitution that rotates v*.
     StateRotation,
-    /// Labels of four levels, unevenly cut.
+    /// Labels of four levels with uneven cuts.
     Levels,
-    /// Binary labels of prevalence .1 of a value that is encoded almost entirely.
+    /// Binary labels of prevalence .1 for a value that is encoded almost entirely.
     BinaryRare,
-    /// Preferences between two responses, a good share of them wrong.
+    /// Preferences between two responses, many of them wrong.
     PreferenceErrors,
-    /// Two responses to a prompt.
+    /// Two responses per prompt.
     Pairs,
-    /// Every component has t-distributed tails, 5 degrees of freedom.
+    /// Every component has a t distribution with 5 degrees of freedom.
     HeavyTails,
-    /// Massive heavy-tailed dimensions that carry nothing of the value.
+    /// Massive heavy-tailed dimensions that carry none of the value.
     MassiveOff,
-    /// The judge answers with all but certainty: its log-odds level off.
+    /// The judge answers with near certainty: its log-odds saturate.
     Saturated,
-    /// The judge also rewards a middle: its reward is not linear in h.
+    /// The judge also rewards moderation: its reward is not linear in h.
     BentJudge,
-    /// Ten contrasts a dimension, v* in the lower half of the components.
+    /// Ten contrasts per dimension, v* in the lower half of the components.
     TallTail,
-    /// A hundred contrasts a dimension.
+    /// A hundred contrasts per dimension.
     Huge,
-    /// A hundred contrasts a dimension, v* in the lower half of the components.
+    /// A hundred contrasts per dimension, v* in the lower half of the components.
     HugeTail,
     /// Layer 0, the token embeddings, encodes more than any other.
     Embeddings,
-    /// 12 layers that encode alike, each with noise of its own.
+    /// Twelve layers that encode equally, each with independent noise.
     LayersAlike,
 }
 
@@ -141,12 +141,12 @@ impl Regime {
         Self::LayersAlike,
     ];
 
-    /// The name by which a user asks for it.
+    /// The regime's name for users.
     pub fn name(self) -> &'static str {
         self.described().0
     }
 
-    /// What is hard about it, in one line.
+    /// One-line description of the difficulty.
     pub fn about(self) -> &'static str {
         self.described().1
     }
@@ -228,7 +228,7 @@ impl Regime {
         }
     }
 
-    /// The regime of this name.
+    /// Finds a regime by name.
     ///
     /// # Errors
     /// [`Kind::Invalid`] with the list of names.
@@ -239,7 +239,7 @@ impl Regime {
         })
     }
 
-    /// What it plants.
+    /// The planted design.
     pub fn design(self) -> Design {
         let standard = Design::default();
         let shared = |cos: f64, corr: f64| vec![Judge { noise_corr: corr, ..Judge::new("good", cos) }];
@@ -387,8 +387,8 @@ impl Regime {
     }
 }
 
-/// Constitutions and placebos whose cosines with v* are draws of one distribution, over a direction that all have in
-/// common and that agrees with v*.
+/// Constitutions and placebos whose cosines with v* are drawn from one distribution, in addition to a common direction
+/// that agrees with v*.
 pub(super) fn without_content(texts: usize, placebos: usize) -> Design {
     let judge = |name: String, placebo| Judge {
         sd: 1.0,

@@ -10,15 +10,15 @@ use super::design::Design;
 use super::{Simulated, simulate};
 use crate::error::{Diagnostic, Kind, Place, Result};
 
-/// One figure that an estimator gave for one data set.
+/// An estimate from one data set.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Figure {
     /// The estimate.
     pub estimate: f64,
-    /// Its interval [lo, hi], if it has one; an end of a one-sided bound is infinite.
+    /// Interval [lo, hi], if there is one; an end of a one-sided bound is infinite.
     pub interval: Option<[f64; 2]>,
-    /// What it estimates, where that is not the population's figure: a fit of fewer contrasts than dimensions estimates
-    /// the figure of the part of v* that it resolves.
+    /// The target, if it is not the population's figure: a fit of fewer contrasts than dimensions estimates the figure
+    /// of the part of v* that it resolves.
     pub target: Option<f64>,
 }
 
@@ -28,17 +28,17 @@ impl From<(f64, f64, f64)> for Figure {
     }
 }
 
-/// One figure over all seeds. Truth differs from seed to seed where directions are drawn; errors are
-/// taken seed by seed.
+/// Results for one figure over all seeds. The truth differs between seeds if directions are random; errors are computed
+/// per seed.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Line {
-    /// The figure's name, as [`Truth::get`](super::Truth::get) knows it.
+    /// Name of the figure, as in [`Truth::get`](super::Truth::get).
     pub name: String,
     /// Number of seeds with a finite estimate.
     pub given: usize,
-    /// Number of seeds without one (gates, refusals).
+    /// Number of seeds without an estimate (gates, refusals).
     pub withheld: usize,
-    /// Mean of the truth over the seeds with an estimate; `None` if undefined.
+    /// Mean truth over the seeds with an estimate; `None` if undefined.
     pub truth: Option<f64>,
     /// Mean estimate.
     pub mean: f64,
@@ -48,34 +48,34 @@ pub struct Line {
     pub bias_se: Option<f64>,
     /// √ mean of (estimate − truth)².
     pub rmse: Option<f64>,
-    /// Number of intervals of seeds with a truth.
+    /// Number of intervals for seeds with a truth.
     pub intervals: usize,
-    /// Whether some are one-sided bounds.
+    /// Whether some intervals are one-sided bounds.
     pub one_sided: bool,
-    /// Whether some are compared with a target of their own.
+    /// Whether some estimates have a target of their own.
     pub targeted: bool,
-    /// Share of intervals that hold the truth.
+    /// Share of intervals that contain the truth.
     pub coverage: Option<f64>,
     /// Mean of hi − lo.
     pub width: Option<f64>,
-    /// Share of intervals that do not hold 0.
+    /// Share of intervals that exclude 0.
     pub excludes_zero: Option<f64>,
 }
 
 /// A table of bias, RMSE and coverage.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Table {
-    /// Seeds drawn, first to one past the last.
+    /// Seeds of the draws: first, and one past the last.
     pub seeds: [u64; 2],
-    /// One line a figure, sorted by name.
+    /// One line per figure, sorted by name.
     pub lines: Vec<Line>,
 }
 
 impl Table {
-    /// Draws one data set a seed, in parallel, and compares what `estimate` makes of it with the truth.
+    /// Draws one data set per seed, in parallel, and compares the results of `estimate` with the truth.
     ///
     /// # Errors
-    /// What drawing or `estimate` return; [`Kind::Invalid`] for a figure that the truth does not know.
+    /// Errors of drawing and of `estimate`; [`Kind::Invalid`] for a figure unknown to the truth.
     pub fn over<F>(design: &Design, seeds: Range<u64>, estimate: F) -> Result<Self>
     where
         F: Fn(&Simulated) -> Result<BTreeMap<String, Figure>> + Sync,
@@ -106,7 +106,7 @@ impl Table {
         Ok(Self { seeds: [seeds.start, seeds.end], lines })
     }
 
-    /// A line by its name.
+    /// The line with this name.
     pub fn line(&self, name: &str) -> Option<&Line> {
         self.lines.iter().find(|line| line.name == name)
     }

@@ -1,8 +1,8 @@
-//! The same responses read under texts: one constitution that does something planted, and placebo texts.
+//! The same responses read under texts: one constitution with a planted effect, and placebo texts.
 //!
-//! A text maps h to T h + shift + noise, all in components. Every text, placebos included, shifts h in a direction of its
-//! own and stretches it a little along others; the constitution composes its planted effect with that. Within prompts
-//! Σ_c = T Λ Tᵀ + νΛ, so that gain, ρ², turn and alignment follow exactly for every text, whatever it is.
+//! A text maps h to T h + shift + noise, all in components. Every text, placebos included, shifts h in its own
+//! direction and stretches it slightly along others; the constitution composes its planted effect with that. Within
+//! prompts Σ_c = T Λ Tᵀ + νΛ, so that gain, ρ², turn and alignment have exact values for every text.
 
 use std::collections::BTreeMap;
 
@@ -22,25 +22,25 @@ use crate::observations::{BARE, Columns, Observations};
 /// Name of the constitution with the planted effect.
 pub const CONSTITUTION: &str = "named";
 
-/// Directions along which a text stretches h: several, as what a text does to a state has many parts.
+/// Number of directions along which a text stretches h; several, as a text affects a state in many ways.
 const AXES: usize = 8;
 
-/// sd of what any text adds to log P along v*, in nats per sd of ⟨h, v*⟩.
+/// sd of a text's effect on log P along v*, in nats per sd of ⟨h, v*⟩.
 const TEXT_LOGPROB: f64 = 0.3;
 
-/// What the constitution does to the state.
+/// The constitution's planted effect on the state.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Effect {
-    /// What a placebo text does.
+    /// None beyond that of a placebo text.
     Nothing,
-    /// Adds v* · strength to every row, the same for all.
+    /// Adds strength · v* to every row.
     Shift,
-    /// Multiplies ⟨h, v*⟩ by the strength, leaving what is Σ-orthogonal.
+    /// Multiplies ⟨h, v*⟩ by the strength and leaves the Σ-orthogonal part unchanged.
     Gain,
-    /// The same along a direction Σ-orthogonal to v*.
+    /// Multiplies along a direction Σ-orthogonal to v* instead.
     GainElsewhere,
-    /// Turns v* by so many radians towards a direction Σ-orthogonal to it.
+    /// Rotates v* by the strength, in radians, towards a direction Σ-orthogonal to it.
     Rotation,
 }
 
@@ -48,19 +48,19 @@ pub enum Effect {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Texts {
-    /// Placebo texts.
+    /// Number of placebo texts.
     pub placebos: usize,
-    /// The constitution's effect.
+    /// The constitution's planted effect.
     pub effect: Effect,
-    /// How strong it is.
+    /// Strength of the effect.
     pub strength: f64,
-    /// Length of a text's own shift, in units of the root trace of Σ.
+    /// Length of a text's own shift, in units of √(tr Σ).
     pub shift: f64,
-    /// sd of the log of the factor by which a text stretches h along each of eight directions of its own.
+    /// sd of the log of the stretch factors of a text along its eight random directions.
     pub stretch: f64,
-    /// ν: variance of what is drawn anew for each row and text, relative to Σ.
+    /// ν: variance of the noise drawn for each row and text, relative to Σ.
     pub noise: f64,
-    /// What the constitution adds to log P along v*, in nats per sd of ⟨h, v*⟩.
+    /// Effect of the constitution on log P along v*, in nats per sd of ⟨h, v*⟩.
     pub logprob: f64,
 }
 
@@ -78,7 +78,7 @@ impl Default for Texts {
     }
 }
 
-/// A text's map, in components.
+/// A text's affine map, in components.
 #[derive(Debug, Clone)]
 pub(super) struct Text {
     pub name: String,
@@ -90,13 +90,13 @@ pub(super) struct Text {
 }
 
 impl Text {
-    /// The texts of a design: the constitution, then the placebos.
+    /// Draws the texts of a design: the constitution, then the placebos.
     pub fn draw(design: &Design, lambda: &Array1<f64>, v: &Array1<f64>, rng: &mut ChaCha8Rng) -> Vec<Self> {
         let Some(texts) = design.texts else { return Vec::new() };
         let mut out = Vec::new();
         for at in 0..=texts.placebos {
             let placebo = at > 0;
-            // Directions of variance 1, so that ⟨h, axis⟩ is stretched and nothing else.
+            // Directions of variance 1, so that only ⟨h, axis⟩ is stretched.
             let mut factors = Vec::new();
             for _ in 0..AXES {
                 let axis = at_cosine(design, lambda, v, 0.0, rng) + v * rng.sample::<f64, _>(StandardNormal);
@@ -118,12 +118,12 @@ impl Text {
                     Effect::Gain => factors.push((covector(v) * (s - 1.0), v.clone())),
                     Effect::GainElsewhere => factors.push((covector(&elsewhere) * (s - 1.0), elsewhere)),
                     Effect::Rotation => {
-                        // Both at once: the second factor would else see what the first has turned.
+                        // Both at once: otherwise the second factor would apply to the result of the first.
                         let (c, n) = (s.cos() - 1.0, s.sin());
                         let (a, b) = (covector(v), covector(&elsewhere));
                         factors.push((&a * c - &b * n, v.clone()));
                         factors.push((&a * n + &b * c, elsewhere.clone()));
-                        // (I + l₂r₂ᵀ)(I + l₁r₁ᵀ) adds l₂(r₂·l₁)r₁ᵀ, taken back from l₁.
+                        // (I + l₂r₂ᵀ)(I + l₁r₁ᵀ) adds l₂(r₂·l₁)r₁ᵀ, which is compensated in l₁.
                         let last = factors.len() - 1;
                         let (l2, r2) = factors[last].clone();
                         let l1 = &factors[last - 1].0;
@@ -156,7 +156,7 @@ impl Text {
     }
 }
 
-/// The observations with a row of each response under each text after the bare rows.
+/// Appends rows to the observations: each response under each text, after the bare rows.
 pub(super) fn read_under(
     design: &Design,
     world: &World,
@@ -183,8 +183,8 @@ pub(super) fn read_under(
                 let mut to = resid.slice_mut(ndarray::s![(1 + t) * n + row, at, ..]);
                 to.zip_mut_with(&raw, |to, from| *to = *from as f32);
                 if at == 0 {
-                    // In nats; h holds the prompt's centre too, which contrasts take away.
-                    // As a file of observations keeps it.
+                    // In nats; h includes the prompt's centre, which contrasts remove.
+                    // Rounded as in a file of observations.
                     logprob.push(f64::from((plain + text.logprob * world.v.dot(&components)) as f32));
                 }
             }
@@ -204,7 +204,7 @@ pub(super) fn read_under(
     fn again<T: Clone>(column: &[T], copies: usize) -> Vec<T> {
         std::iter::repeat_n(column, copies).flatten().cloned().collect()
     }
-    // Labels and judgments stand with the bare rows.
+    // Labels and judgments are attached to the bare rows.
     let gaps = |column: &Vec<f64>| {
         let mut out = column.clone();
         out.resize(n * copies, f64::NAN);
@@ -214,7 +214,7 @@ pub(super) fn read_under(
         constitution: Some((0..copies).flat_map(|c| std::iter::repeat_n(c, n)).collect()),
         prompt: columns.prompt.as_ref().map(|c| again(c, copies)),
         cluster: columns.cluster.as_ref().map(|c| again(c, copies)),
-        // At most 2^24 prompts were allowed.
+        // At most 2^24 prompts are allowed.
         response: Some(again(&(0..n as i32).collect::<Vec<_>>(), copies)),
         logprob: Some(logprob),
         ntok: columns.ntok.as_ref().map(|c| again(c, copies)),
@@ -224,7 +224,7 @@ pub(super) fn read_under(
     Observations::new(meta, columns, resid)
 }
 
-/// Population figures of every text, by the name of the estimate, the value and the text.
+/// Population figures of every text, keyed by the name of the estimate, the value and the text.
 pub(super) fn population(design: &Design, world: &World) -> BTreeMap<String, f64> {
     let mut out = BTreeMap::new();
     let Some(texts) = design.texts.filter(|_| design.rho2 > 0.0) else { return out };

@@ -11,15 +11,15 @@ use super::design::Design;
 use super::texts;
 use super::world::{JUDGE, LOGPROB, Law, World, dot};
 
-/// Population figures inside prompts. Labels are named `S`, `S_bin`, `S_pref`, by the name of another
-/// value, `J:CONSTITUTION` or `logp`; pairs of labels `S|J:CONSTITUTION`.
+/// Population figures within prompts. Labels are named `S`, `S_bin`, `S_pref`, by the name of another value,
+/// `J:CONSTITUTION` or `logp`; pairs of labels `S|J:CONSTITUTION`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Population {
-    /// cos(v_a, v_b) in the metric of Σ_w; null where a direction is zero.
+    /// cos(v_a, v_b) in the metric of Σ_w; null if a direction is zero.
     pub cos: BTreeMap<String, Option<f64>>,
     /// Share of the within-prompt variance that ⟨h, v⟩ explains.
     pub rho2: BTreeMap<String, f64>,
-    /// The same for the graded value behind binary labels and preferences.
+    /// As `rho2`, for the graded value behind binary labels and preferences.
     pub rho2_latent: BTreeMap<String, f64>,
     /// ⟨Σ_w v_a, v_b⟩.
     pub slope_encoded: BTreeMap<String, f64>,
@@ -30,48 +30,47 @@ pub struct Population {
     /// Within-prompt standard deviation of S.
     #[serde(rename = "sigma_S_within")]
     pub sigma_s_within: f64,
-    /// (1 − ρ)σ_S/√π.
+    /// Ceiling regret for best-of-2, (1 − ρ)σ_S/√π.
     pub ceiling_regret_best_of_2: f64,
     /// (1 − ρ_latent)/√π for labels of few levels and preferences.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub ceiling_latent: BTreeMap<String, f64>,
-    /// cos(v_c, v*) − cos(w, v*).
+    /// Gap cos(v_c, v*) − cos(w, v*).
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub gap: BTreeMap<String, f64>,
-    /// (1 − corr(S, r_c))σ_S/√π.
+    /// Attained regret (1 − corr(S, r_c))σ_S/√π.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub attained_regret: BTreeMap<String, f64>,
-    /// Share of v*'Σv* in the k components of most variance, by k.
+    /// Share of v*'Σv* in the k components with the largest variance, by k.
     pub value_concentration_variance_share: BTreeMap<String, f64>,
-    /// Figures of the state under a text, `QUANTITY S|J:CONSTITUTION`, by the name of the estimate; and `placebo_outside
-    /// QUANTITY`, the share of placebo texts outside their band, .05.
+    /// Figures of the state under a text, `QUANTITY S|J:CONSTITUTION`, by the name of the estimate; and
+    /// `placebo_outside QUANTITY`, the share of placebo texts outside their band, .05.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub state: BTreeMap<String, f64>,
 }
 
-/// What was planted and what follows from it.
+/// The planted design and the resulting population figures.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Truth {
     /// Always `vstar-truth/1`.
     pub format: String,
-    /// The seed.
+    /// Seed of the data set.
     pub seed: u64,
-    /// What was asked for.
+    /// The planted design.
     pub design: Design,
-    /// How labels are to be understood.
+    /// Conventions of the labels.
     pub convention: BTreeMap<String, String>,
-    /// Figures at the layer that encodes most, with length (log tokens, and tokens for log P)
-    /// projected out.
+    /// Figures at the layer that encodes most, with length (log tokens, and also tokens for log P) projected out.
     pub population: Population,
-    /// The same without control; equal to `population` where length moves nothing.
+    /// The same without length control; equal to `population` if length has no effect.
     pub population_uncontrolled: Population,
-    /// Controlled figures of every layer, in the order stored.
+    /// Length-controlled figures of every layer, in stored order.
     pub by_layer: Vec<Population>,
 }
 
 impl Population {
-    /// A figure by its key and, for the tables, the label: `cos S|J:good`, `rho2 S`, `d_eff_within`.
-    /// `None` if there is none of this name, `Some(None)` if it is undefined.
+    /// A figure by its key and, for tables, the label: `cos S|J:good`, `rho2 S`, `d_eff_within`. `None` for an unknown
+    /// name, `Some(None)` if undefined.
     pub fn get(&self, name: &str) -> Option<Option<f64>> {
         if let Some(figure) = self.state.get(name) {
             return Some(Some(*figure));
@@ -119,8 +118,7 @@ impl Truth {
         }
     }
 
-    /// A figure with length projected out, or, after the word `uncontrolled`, without; as in
-    /// [`Population::get`].
+    /// A figure with length projected out, or, after the prefix `uncontrolled`, without; as in [`Population::get`].
     pub fn get(&self, name: &str) -> Option<Option<f64>> {
         match name.strip_prefix("uncontrolled ") {
             Some(rest) => self.population_uncontrolled.get(rest),
@@ -129,7 +127,7 @@ impl Truth {
     }
 }
 
-/// Second moments of t and of the number of tokens inside prompts, before rounding to whole tokens.
+/// Second moments of t and of the number of tokens within prompts, before rounding to whole tokens.
 struct LengthMoments {
     t: f64,
     t_tokens: f64,
@@ -147,7 +145,7 @@ impl LengthMoments {
         }
     }
 
-    /// Covariance of two labels' parts that depend on length.
+    /// Covariance of the length-dependent parts of two labels.
     fn covariance(&self, a: &Law, b: &Law) -> f64 {
         a.length * b.length * self.t
             + (a.length * b.per_token + a.per_token * b.length) * self.t_tokens
@@ -177,7 +175,7 @@ fn population(design: &Design, world: &World, a: f64, controlled: bool) -> Popul
             let plain = signal_variance(design, world, law) + law.noise_sd.powi(2) + judged;
             let variance = plain + length(law, law);
             match design.saturation.filter(|_| law.name.starts_with(JUDGE)) {
-                // What a saturated reward varies by has no closed form.
+                // The variance of a saturated reward has no closed form.
                 Some(c) => Label { law: Cow::Owned(saturated(design, law, plain, c)), variance: f64::NAN },
                 None => Label { law: Cow::Borrowed(law), variance },
             }
@@ -191,8 +189,8 @@ fn population(design: &Design, world: &World, a: f64, controlled: bool) -> Popul
         labels.insert(1, threshold.label(s, &lengths, controlled));
     }
 
-    // Without control h also holds t·u, which turns Σ into Λ + var(t)·uu′: one rank more, so
-    // Sherman and Morrison give its inverse.
+    // Without control h also contains t·u, which turns Σ into Λ + var(t)·uu′: a rank-one update, whose inverse follows
+    // from Sherman and Morrison.
     let u = &world.length_axis;
     let u_inverse_u: f64 = u.iter().zip(&world.lambda).map(|(u, l)| u * u / l).sum();
     let theta = |x: &Law, y: &Law| {
@@ -237,7 +235,7 @@ fn population(design: &Design, world: &World, a: f64, controlled: bool) -> Popul
             let defined = own > 0.0 && other > 0.0;
             out.cos.insert(key.clone(), defined.then(|| (both / (own * other).sqrt()).clamp(-1.0, 1.0)));
             out.slope_encoded.insert(key.clone(), both);
-            // Thresholds and bends also covary through their higher moments.
+            // Thresholded and non-monotone labels also covary through their higher moments.
             let nonlinear = |label: &Law| label.name == "S_bin" || label.bend.is_some();
             let derived = key == "S|S_bin" || nonlinear(&x.law) && nonlinear(&y.law);
             if !derived {
@@ -247,8 +245,8 @@ fn population(design: &Design, world: &World, a: f64, controlled: bool) -> Popul
     }
     let rho2 = out.rho2.get("S").copied().unwrap_or(0.0);
     out.ceiling_regret_best_of_2 = (1.0 - rho2.sqrt()) * out.sigma_s_within / PI.sqrt();
-    // A thresholded value keeps its length effect on the latent scale: with control that scale's
-    // residual has no closed form.
+    // A thresholded value keeps its length effect on the latent scale: with control, the residual on that scale has no
+    // closed form.
     if design.is_gaussian() && !(controlled && s.length != 0.0) {
         let stated = rho2 / (1.0 + design.preference_noise);
         for (name, given, rho2) in [
@@ -258,12 +256,12 @@ fn population(design: &Design, world: &World, a: f64, controlled: bool) -> Popul
         ] {
             if given {
                 out.rho2_latent.insert(name.to_owned(), rho2);
-                // In within-prompt standard deviations of the latent score, noise of its statement included.
+                // In within-prompt standard deviations of the latent score, including the noise of preferences.
                 out.ceiling_latent.insert(name.to_owned(), (1.0 - rho2.sqrt()) / PI.sqrt());
             }
         }
     }
-    // Labels that show steps of S have its directions (Stein's lemma).
+    // Labels that are step functions of S have its directions (Stein's lemma).
     for (name, given) in [("S_lev", design.levels.is_some()), ("S_pref", design.pairwise)] {
         if design.is_gaussian() && given {
             let of_s: Vec<_> =
@@ -280,7 +278,7 @@ fn population(design: &Design, world: &World, a: f64, controlled: bool) -> Popul
                 continue;
             };
             out.gap.insert(key.clone(), c - w);
-            // Normal values and rewards only.
+            // Only for normal values and rewards.
             if let (true, Some(slope)) = (name == "S" && design.is_gaussian(), out.total_slope.get(&key)) {
                 let (vs, vr) = (value.variance, judge.variance);
                 if vr.is_finite() && judge.law.bend.is_none() {
@@ -293,9 +291,9 @@ fn population(design: &Design, world: &World, a: f64, controlled: bool) -> Popul
     out
 }
 
-/// What noise on the log-odds adds to the within-prompt variance of rewards: two orders halve its
-/// variance, and least squares over all pairs of K responses leaves 1/K of it in every contrast (all
-/// non-zero eigenvalues of the complete graph's Laplacian are K). Prompts count by their K − 1 contrasts.
+/// Contribution of the noise on log-odds to the within-prompt variance of rewards: two orders halve its variance, and
+/// least squares over all pairs of K responses leaves 1/K of it in every contrast (all non-zero eigenvalues of the
+/// complete graph's Laplacian are K). Prompts are weighted by their K − 1 contrasts.
 fn judge_noise(design: &Design) -> f64 {
     let [least, most] = design.responses;
     let weighted =
@@ -303,11 +301,11 @@ fn judge_noise(design: &Design) -> f64 {
     design.judge_noise.powi(2) / 2.0 * weighted(&|k| 1.0 / k) / weighted(&|_| 1.0)
 }
 
-/// Variance of the part of a label that x decides. A bend adds var(q²) = E q⁴ − 1.
+/// Variance of the part of a label determined by x. A bend adds var(q²) = E q⁴ − 1.
 fn signal_variance(design: &Design, world: &World, law: &Law) -> f64 {
     let linear = dot(&world.lambda, &law.linear, &law.linear);
     let Some(q) = &law.bend else { return linear };
-    // Excess kurtosis 6/(df − 4) of a t component; it is 0 in the limit of the Gaussian.
+    // Excess kurtosis 6/(df − 4) of a t component; 0 in the Gaussian limit.
     let excess = |df: f64| if df.is_finite() { 6.0 / (df - 4.0) } else { 0.0 };
     let (massive, ordinary) =
         (design.massive.map_or(0.0, |m| excess(m.df)), design.tails.map_or(0.0, excess));
@@ -341,12 +339,12 @@ fn concentration(world: &World) -> BTreeMap<String, f64> {
 
 /// S_bin = 1{L > c} for L = S with its prompt effect and length, jointly Gaussian with the rest.
 pub(super) struct Threshold {
-    /// c.
+    /// Threshold c.
     pub at: f64,
     /// d E[S_bin | L's mean] / d mean = φ(c/τ)/τ: the factor between covariances with L and with S_bin
     /// (Stein's lemma).
     slope: f64,
-    /// p − p₂, the within-prompt variance.
+    /// Within-prompt variance p − p₂.
     variance: f64,
 }
 
@@ -377,7 +375,7 @@ impl Threshold {
     }
 }
 
-/// Variance of S within prompts, without what length does.
+/// Variance of S within prompts, without the effect of length.
 pub(super) fn within_variance(design: &Design, world: &World) -> f64 {
     let s = &world.value;
     let lengths = LengthMoments::of(design);
@@ -389,11 +387,13 @@ pub(super) fn total_variance(design: &Design, world: &World) -> f64 {
     within_variance(design, world) + prompt_variance(design, world)
 }
 
-/// The law of rewards from log-odds that level off at ±c: with normal log-odds Z of a comparison every covariance is
-/// E sech²(Z/c) of that without (Stein's lemma). `variance` is the reward's within prompts, before levelling off.
+/// The law of rewards from log-odds that saturate at ±c: with normal log-odds Z of a comparison, every covariance is
+/// that without saturation times E sech²(Z/c) (Stein's lemma). `variance` is the reward's variance within prompts,
+/// before saturation.
 fn saturated(design: &Design, law: &Law, variance: f64, c: f64) -> Law {
     let [bias, bias_sd] = design.position_bias;
-    // Two responses' rewards differ by twice the within-prompt variance; the noise of one answer is its own.
+    // The difference of two responses' rewards has twice the within-prompt variance; the noise of each answer is
+    // independent.
     let reward = variance - judge_noise(design);
     let sd = (2.0 * reward + bias_sd.powi(2) + design.judge_noise.powi(2)).sqrt();
     let slope = |z: f64| (1.0 / ((bias + sd * z) / c).cosh()).powi(2);
@@ -428,8 +428,8 @@ pub(super) fn prompt_variance(design: &Design, world: &World) -> f64 {
     within * design.prompt_icc / (1.0 - design.prompt_icc)
 }
 
-/// P(Z₁ > c, Z₂ > c) for standard normals of correlation r in [0, 1): the mean over the part that
-/// they share of the squared probability given it, by Simpson's rule on ±9 standard deviations.
+/// P(Z₁ > c, Z₂ > c) for standard normals of correlation r in [0, 1): the mean over their common part of the squared
+/// conditional probability, by Simpson's rule on ±9 standard deviations.
 fn orthant(c: f64, r: f64) -> f64 {
     let normal = Normal::standard();
     normal_mean(|z| normal.sf((c - r.sqrt() * z) / (1.0 - r).sqrt()).powi(2))

@@ -1,4 +1,4 @@
-//! The planted population: variances of the components, directions, and how labels hang on them.
+//! The planted population: variances of the components, directions, and the labels' dependence on them.
 
 use ndarray::Array1;
 use rand::Rng;
@@ -8,38 +8,38 @@ use rand_distr::StandardNormal;
 use super::design::{Design, Loading, Remainder};
 use super::texts::Text;
 
-/// What the labels of judges begin with.
+/// Prefix of the labels of judges.
 pub(super) const JUDGE: &str = "J:";
-/// The label that is log P.
+/// Name of the label log P.
 pub(super) const LOGPROB: &str = "logp";
 
-/// A label's law inside prompts: y = ⟨x, linear⟩ + noise + length·t + per_token·tokens (+ bend).
-/// The noise is `noise_sd` · (corr·e_S + √(1 − corr²)·e), e_S the standardised noise of S.
+/// A label's law within prompts: y = ⟨x, linear⟩ + noise + length·t + per_token·tokens (+ bend). The noise is
+/// `noise_sd` · (corr·e_S + √(1 − corr²)·e), with e_S the standardised noise of S.
 #[derive(Debug, Clone)]
 pub(super) struct Law {
     pub name: String,
-    /// In components, as all vectors here.
+    /// Coefficients of x, in components, like all vectors here.
     pub linear: Array1<f64>,
     pub noise_sd: f64,
     pub corr: f64,
     pub length: f64,
     pub per_token: f64,
-    /// The direction whose square bends the label, if it is not monotone.
+    /// The direction whose square enters the label, if it is not monotone.
     pub bend: Option<Array1<f64>>,
 }
 
-/// Where components lie in the coordinates of `resid`.
+/// Maps components to the coordinates of `resid`.
 #[derive(Debug, Clone)]
 pub(super) struct Frame {
-    /// Unit vectors of reflections, applied in order; zero at massive components, which stay on
-    /// their axes as in real models.
+    /// Unit vectors of reflections, applied in order; zero at massive components, which stay on their axes as in real
+    /// models.
     reflections: Vec<Array1<f64>>,
     /// Coordinate of each component.
     coordinate: Vec<usize>,
 }
 
 impl Frame {
-    /// A vector of components in raw coordinates.
+    /// Maps a vector from components to raw coordinates.
     pub fn raw(&self, components: &Array1<f64>) -> Array1<f64> {
         let mut turned = components.clone();
         for u in &self.reflections {
@@ -53,7 +53,7 @@ impl Frame {
         raw
     }
 
-    /// Raw coordinates in components: the way back.
+    /// Maps raw coordinates to components, the inverse of [`Frame::raw`].
     pub fn components(&self, raw: &Array1<f64>) -> Array1<f64> {
         let mut components = Array1::from_shape_fn(raw.len(), |j| raw[self.coordinate[j]]);
         for u in self.reflections.iter().rev() {
@@ -64,24 +64,24 @@ impl Frame {
     }
 }
 
-/// The population. Components are sorted: ordinary ones by variance, then the massive ones.
+/// The population. Components are sorted: ordinary ones by variance, then massive ones.
 #[derive(Debug, Clone)]
 pub(super) struct World {
     /// Variances, [d].
     pub lambda: Array1<f64>,
     pub frame: Frame,
-    /// The direction of v*, scaled to v'Σv = 1 (v* itself is zero where ρ² is).
+    /// The direction of v*, scaled to v'Σv = 1 (v* itself is zero if ρ² is).
     pub v: Array1<f64>,
     pub value: Law,
     pub objectives: Vec<Law>,
     pub judges: Vec<Law>,
-    /// The judges without what they have in common, and that.
+    /// The judges without the common reward, and the common reward.
     pub judge_parts: Vec<Law>,
     pub common: Option<Law>,
     pub logprob: Law,
-    /// What t adds to h.
+    /// Change of h per unit of t.
     pub length_axis: Array1<f64>,
-    /// Texts under which the responses are read once more.
+    /// Texts under which the responses are read again.
     pub texts: Vec<Text>,
 }
 
@@ -144,14 +144,14 @@ impl World {
         let size = axis.dot(&axis).sqrt();
         let length_axis =
             axis * (design.length.on_resid * (lambda.sum() / lambda.len() as f64).sqrt() / size);
-        // From a stream of their own: the bare rows are what they are without texts.
+        // A separate stream: the bare rows are the same as without texts.
         let mut own = rng.clone();
         own.set_stream(3);
         let texts = Text::draw(design, &lambda, &v, &mut own);
         Self { lambda, frame, v, value, objectives, judges, judge_parts, common, logprob, length_axis, texts }
     }
 
-    /// All laws: S, the other values, the judges, log P.
+    /// All laws, in the order S, the other values, the judges, log P.
     pub fn laws(&self) -> impl Iterator<Item = &Law> {
         std::iter::once(&self.value).chain(&self.objectives).chain(&self.judges).chain([&self.logprob])
     }

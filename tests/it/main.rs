@@ -44,6 +44,7 @@ mod observations;
 mod organism;
 mod paper_map;
 mod parity;
+mod preferences;
 mod published;
 mod real_models;
 mod references;

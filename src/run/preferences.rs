@@ -1,0 +1,156 @@
+//! The judge's forced choices under a constitution as a data set that preference training reads.
+//!
+//! A row is `prompt`, `chosen`, `rejected` as lists of messages (TRL's explicit conversational preferences), the margin in nats, and
+//! what the row is of. Direct preference optimisation with β on these rows aims at the policy that Theorem 3 speaks of with λ = 1/β,
+//! for a reward whose difference is the margin; hard labels keep of the margin only its sign.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+
+use crate::config::{Experiment, MANIFEST, OWN};
+use crate::error::{Diagnostic, Kind, Place, Result};
+use crate::input::{Item, Items, read_items};
+use crate::model::hub::{Unwatched, local_data};
+use crate::observations::{Judgments, OBSERVATIONS, Observations, ROWS, RowRecord, read_rows};
+
+/// Preferences, a line a pair.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Preferences {
+    /// JSON lines.
+    pub lines: String,
+    /// Pairs that are in it.
+    pub kept: usize,
+    /// Pairs left out because the answer changes with the order.
+    pub disagree: usize,
+    /// Pairs left out because neither response is preferred, or the two texts are the same.
+    pub ties: usize,
+}
+
+/// The preferences of a finished run or judged capture under a constitution. `data`: its items, where the folder holds no
+/// experiment; with `either`, pairs whose two orders disagree are kept by the sign of their mean.
+///
+/// # Errors
+/// [`Kind::Missing`] for a constitution without forced choices, and for items that are nowhere named; [`Kind::RunConflict`] for
+/// data that have changed since; what reading refuses.
+pub fn preferences(run: &Path, constitution: &str, data: &[PathBuf], either: bool) -> Result<Preferences> {
+    let path = run.join(OBSERVATIONS);
+    let observations = Observations::open(&path)?;
+    let judgments = &observations.columns().judgments;
+    let Some(given) = judgments.get(constitution) else {
+        let known: Vec<&str> = judgments.keys().map(String::as_str).collect();
+        let scored = observations.columns().scores.contains_key(constitution);
+        let what = if scored { "scores, and no forced choices, under" } else { "no forced choices under" };
+        return Err(Diagnostic::new(Kind::Missing, format!("{what} `{constitution}`"))
+            .at(Place::file(&path))
+            .expected(format!(
+                "one of {}",
+                if known.is_empty() { "none that were judged".into() } else { known.join(", ") }
+            ))
+            .remedy("judge with --mode pairwise, under this constitution")
+            .into());
+    };
+    let records = read_rows(&run.join(ROWS))?;
+    let items = items(run, data)?;
+    build(&items, &records, constitution, given, either)
+}
+
+/// The items of a folder: those of its experiment, which must not have changed, or those that are named.
+fn items(run: &Path, data: &[PathBuf]) -> Result<Items> {
+    let own = run.join(OWN);
+    if !data.is_empty() {
+        return read_items(&local_data(data, &mut Unwatched)?, &crate::input::ReadOptions::default());
+    }
+    if !own.is_file() {
+        return Err(Diagnostic::new(Kind::Missing, "the folder does not say where its items are")
+            .at(Place::file(run))
+            .expected("the folder of a `vstar run`, or the items after --data")
+            .remedy("add --data FILE, the items that were judged")
+            .into());
+    }
+    let settings = Experiment::read(&own)?.data;
+    let items = read_items(&local_data(&settings.files, &mut Unwatched)?, &settings.read)?;
+    let manifest = std::fs::read_to_string(run.join(MANIFEST)).unwrap_or_default();
+    let manifest: Value = serde_json::from_str(&manifest).unwrap_or_default();
+    let now: Vec<&String> = items.files.iter().map(|(_, sha256)| sha256).collect();
+    if manifest["data"].is_array() && manifest["data"] != json!(now) {
+        return Err(Diagnostic::new(Kind::RunConflict, "the data have changed since the run")
+            .at(Place::file(&own))
+            .expected("files of the hashes in manifest.json")
+            .remedy("restore them, or name a copy with --data")
+            .into());
+    }
+    Ok(items)
+}
+
+fn build(
+    items: &Items,
+    records: &[RowRecord],
+    constitution: &str,
+    given: &Judgments,
+    either: bool,
+) -> Result<Preferences> {
+    let mut out = Preferences::default();
+    let find = |row: usize| -> Result<(&Item, usize)> {
+        let record = records.get(row);
+        let item = record.and_then(|r| items.items.iter().find(|i| i.id == r.id));
+        match (record, item) {
+            (Some(r), Some(item)) if r.response < item.responses.len() => Ok((item, r.response)),
+            _ => {
+                let id = record.map_or_else(|| format!("row {row}"), |r| r.id.clone());
+                Err(Diagnostic::new(Kind::RunConflict, format!("no response {id} among the items"))
+                    .expected("the items that were judged")
+                    .remedy("name them with --data")
+                    .into())
+            }
+        }
+    };
+    for (i, pair) in given.pairs.iter().enumerate() {
+        let (ab, ba) = (given.ab[i], given.ba.as_ref().map(|ba| ba[i]));
+        let margin = ba.map_or(ab, |ba| (ab - ba) / 2.0);
+        let ((item, a), (_, b)) = (find(pair[0])?, find(pair[1])?);
+        let same = item.responses[a].text == item.responses[b].text;
+        if same || margin == 0.0 || !margin.is_finite() {
+            out.ties += 1;
+            continue;
+        }
+        // One order alone cannot be told from a liking for a place.
+        let agree = ba.is_some_and(|ba| ab * -ba > 0.0);
+        if !agree && !either {
+            out.disagree += 1;
+            continue;
+        }
+        let (chosen, rejected) = if margin > 0.0 { (a, b) } else { (b, a) };
+        let prompt: Vec<Value> = item
+            .prompt
+            .messages()
+            .iter()
+            .map(|m| {
+                let mut message = json!({"role": m.role.as_str(), "content": m.content});
+                message.as_object_mut().into_iter().for_each(|of| of.extend(m.extra.clone()));
+                message
+            })
+            .collect();
+        let answer = |r: usize| json!([{"role": "assistant", "content": item.responses[r].text}]);
+        let row = json!({
+            "prompt": prompt,
+            "chosen": answer(chosen),
+            "rejected": answer(rejected),
+            "margin": margin.abs(),
+            "constitution": constitution,
+            "item": item.id,
+            "chosen_response": chosen,
+            "rejected_response": rejected,
+        });
+        out.lines += &format!("{row}\n");
+        out.kept += 1;
+    }
+    if out.kept == 0 {
+        return Err(Diagnostic::new(Kind::NotEstimable, format!("no preference under `{constitution}` is left"))
+            .expected("a pair on which both orders agree")
+            .found(format!("{} that disagree, {} ties", out.disagree, out.ties))
+            .remedy("--either-order keeps pairs that disagree; a judge that takes a place is not valid, see the report")
+            .into());
+    }
+    Ok(out)
+}

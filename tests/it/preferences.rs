@@ -1,0 +1,82 @@
+//! The judge's choices as preference data: the right way round, agreed in both orders, of the data that were judged.
+
+use std::fs;
+
+use serde_json::Value as Json;
+use vstar::observations::{Observations, read_rows};
+
+use crate::cli::{items, ready};
+
+#[test]
+fn exported_preferences_are_the_judges_choices_and_read_back_as_items() {
+    let place = ready();
+    let (ok, out, err) = place.vstar(&["run", "run.toml"]);
+    assert!(ok, "{out}\n{err}");
+    let export = ["export", "out", "--format", "trl", "--constitution", "kind"];
+    let (ok, out, err) = place.vstar(&[&export[..], &["--json"]].concat());
+    assert!(ok, "{out}\n{err}");
+    let told: Json = serde_json::from_str(&out).expect("JSON");
+    let text = fs::read_to_string(place.path("out/kind.jsonl")).expect("the file");
+    let rows: Vec<Json> = text.lines().map(|l| serde_json::from_str(l).expect("a row")).collect();
+    let observations = Observations::open(&place.path("out/observations.safetensors")).expect("observations");
+    let records = read_rows(&place.path("out/observations.jsonl")).expect("rows");
+    let given = &observations.columns().judgments["kind"];
+    let ba = given.ba.as_ref().expect("both orders");
+    let mut agreed = 0;
+    for (i, pair) in given.pairs.iter().enumerate() {
+        let (first, second) = (&records[pair[0]], &records[pair[1]]);
+        let of_pair = |r: &&Json| {
+            let both = [r["chosen_response"].as_u64(), r["rejected_response"].as_u64()];
+            r["item"] == first.id
+                && both.contains(&Some(first.response as u64))
+                && both.contains(&Some(second.response as u64))
+        };
+        let row = rows.iter().find(of_pair);
+        if given.ab[i] * -ba[i] <= 0.0 {
+            assert!(row.is_none(), "the orders disagree: {row:?}");
+            continue;
+        }
+        agreed += 1;
+        let row = row.expect("both orders agree");
+        let better = if given.ab[i] > 0.0 { first.response } else { second.response };
+        assert_eq!(row["chosen_response"], better, "{row}");
+        let margin = ((given.ab[i] - ba[i]) / 2.0).abs();
+        assert!((row["margin"].as_f64().expect("nats") - margin).abs() < 1e-9, "{row}");
+        assert_eq!(
+            (&row["prompt"][0]["role"], &row["chosen"][0]["role"]),
+            (&"user".into(), &"assistant".into())
+        );
+    }
+    assert!(agreed > 0 && agreed == rows.len(), "{agreed} {}", rows.len());
+    let count = |key: &str| told[key].as_u64().expect("a count") as usize;
+    assert_eq!(
+        (count("pairs"), count("pairs") + count("disagree") + count("ties")),
+        (agreed, given.pairs.len())
+    );
+    let (ok, out, err) = place.vstar(&[&export[..], &["--either-order", "--out", "all.jsonl"]].concat());
+    assert!(ok, "{out}\n{err}");
+    let all = fs::read_to_string(place.path("all.jsonl")).expect("the file").lines().count();
+    assert_eq!(all, given.pairs.len() - count("ties"));
+
+    // What was exported is data like any other: the chosen response is the better one of its value.
+    let files = [place.path("out/kind.jsonl")];
+    let options = vstar::input::ReadOptions { value_name: Some("kind".into()), ..Default::default() };
+    let read = vstar::input::read_items(&files, &options).expect("items");
+    let pairs: usize = read.items.iter().map(|i| i.preferences.len()).sum();
+    assert_eq!(pairs, agreed);
+    for item in &read.items {
+        for p in &item.preferences {
+            let [better, worse] = [p.better, p.worse].map(|r| &item.responses[r].text);
+            let same =
+                |r: &&Json| r["chosen"][0]["content"] == **better && r["rejected"][0]["content"] == **worse;
+            assert!(rows.iter().any(|r| same(&r)), "{better} over {worse}");
+        }
+    }
+
+    let err = place.refused(&["export", "out", "--format", "trl", "--constitution", "cruel"]);
+    assert!(err.contains("`cruel`") && err.contains("kind") && err.contains("blue"), "{err}");
+    assert!(place.refused(&["export", "out", "--format", "trl"]).contains("--constitution"));
+    place.write("items.jsonl", &items(71));
+    let err = place.refused(&export);
+    assert!(err.contains("the data have changed since the run") && err.contains("--data"), "{err}");
+}
