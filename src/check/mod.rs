@@ -80,8 +80,13 @@ pub fn check(files: &ModelFiles, name: &str, options: &LoadOptions) -> Result<Ch
     let model = Model::open(files, name, options)?;
     // Weights are read on use: in f64 a model takes four times the memory of bf16.
     let streamed = |dtype| -> Result<_> {
-        let options =
-            LoadOptions { dtype, device: candle_core::Device::Cpu, stream: true, quantize: options.quantize };
+        let options = LoadOptions {
+            dtype,
+            device: candle_core::Device::Cpu,
+            stream: true,
+            quantize: options.quantize,
+            adapter: options.adapter.clone(),
+        };
         Ok(Model::open(files, name, &options)?.decoder.with_engine(Engine::Plain))
     };
     let exact = streamed(DType::F64)?;

@@ -35,6 +35,9 @@ pub struct ComputeArgs {
     /// Round the weights through a GGUF type, such as Q4_K, and compute with the rounded ones
     #[arg(long, value_name = "TYPE")]
     pub quantize: Option<String>,
+    /// Folder of a LoRA adapter in PEFT's layout, merged into the weights before any rounding
+    #[arg(long, value_name = "DIR")]
+    pub adapter: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -161,6 +164,7 @@ impl ComputeArgs {
             dtype: self.dtype.unwrap_or_default(),
             device: self.device,
             quantize: self.quantize.as_deref().map(str::parse::<Quantization>).transpose()?,
+            adapter: self.adapter.clone(),
             ..ModelSettings::new(model)?
         })
     }

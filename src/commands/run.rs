@@ -154,7 +154,7 @@ impl RunArgs {
             (!list.is_empty()).then(|| (list.join(" "), quoted_list(&list)))
         };
         let on = |flag: bool| flag.then(|| (String::new(), "true".to_owned()));
-        let ComputeArgs { revision, tokenizer, dtype, device, quantize } = &self.load.compute;
+        let ComputeArgs { revision, tokenizer, dtype, device, quantize, adapter } = &self.load.compute;
         put("revision", "model.revision", text(revision));
         put(
             "tokenizer",
@@ -167,6 +167,8 @@ impl RunArgs {
         put("dtype", "model.dtype", text(&dtype.map(|d| d.as_str().to_owned())));
         put("device", "model.device", text(&device.map(|d| d.to_string())));
         put("quantize", "model.quantize", text(quantize));
+        let folder = adapter.as_ref().map(|p| p.to_string_lossy().into_owned());
+        put("adapter", "model.adapter", folder.map(|p| (p.clone(), quoted(&p))));
         put("stream", "model.stream", on(self.load.stream));
         put("template", "capture.template", text(&self.load.template.as_ref().map(TemplateName::name)));
         put("data", "data.files", paths(&self.data));

@@ -131,6 +131,13 @@ fn model(section: &mut Section) -> Option<ModelSettings> {
     let quantize = section
         .text("quantize")
         .and_then(|name| name.parse().map_err(|diagnostic| section.problem("quantize", diagnostic)).ok());
+    let adapter = section.text("adapter").map(|name| {
+        let path = section.resolve("adapter", &name);
+        if !path.is_dir() {
+            section.problem("adapter", not_there("folder of an adapter", &path));
+        }
+        path
+    });
     let revision = section.text("revision");
     let (path, hub) = (section.text("path"), section.text("hub"));
     let embedded = section.text("embedded");
@@ -188,7 +195,7 @@ fn model(section: &mut Section) -> Option<ModelSettings> {
             return None;
         }
     };
-    Some(ModelSettings { source, name, dtype, device, stream, tokenizer, quantize })
+    Some(ModelSettings { source, name, dtype, device, stream, tokenizer, quantize, adapter })
 }
 
 /// The diagnostic of a check's error; other errors are converted to text.

@@ -73,7 +73,7 @@ fn path(path: &Path) -> Result<Value> {
 }
 
 fn model(settings: &ModelSettings) -> Result<Table> {
-    let ModelSettings { source, name, dtype, device, stream, tokenizer, quantize } = settings;
+    let ModelSettings { source, name, dtype, device, stream, tokenizer, quantize, adapter } = settings;
     let mut table = Table::new();
     match source {
         ModelSource::Folder(at) | ModelSource::Gguf(at) => put(&mut table, "path", Some(path(at)?)),
@@ -87,6 +87,7 @@ fn model(settings: &ModelSettings) -> Result<Table> {
     put(&mut table, "device", device.map(|d| Value::String(d.to_string())));
     table.insert("stream".into(), Value::Boolean(*stream));
     put(&mut table, "tokenizer", tokenizer.as_deref().map(path).transpose()?);
+    put(&mut table, "adapter", adapter.as_deref().map(path).transpose()?);
     put(&mut table, "quantize", quantize.map(|q| Value::String(q.name().to_owned())));
     Ok(table)
 }

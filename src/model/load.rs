@@ -17,7 +17,7 @@ use super::hub::{self, Downloads};
 use super::naming;
 use super::text::TextEncoder;
 use super::tokenizer::{ModelText, read_text};
-use super::weights::{Count, Quantization, Rounded, bits_per_weight};
+use super::weights::{Adapted, Adapter, Count, Quantization, Rounded, bits_per_weight};
 use crate::artifact;
 use crate::error::{Diagnostic, Kind, Place, Result};
 
@@ -141,6 +141,8 @@ pub struct LoadOptions {
     pub stream: bool,
     /// GGUF type through which the weights are rounded; `None`: weights are used as stored.
     pub quantize: Option<Quantization>,
+    /// Folder of a LoRA adapter that is merged into the weights before any rounding.
+    pub adapter: Option<PathBuf>,
 }
 
 /// Identity of a model: enough to tell whether two captures read the same model.
@@ -169,6 +171,9 @@ pub struct Identity {
     /// GGUF type through which the weights were rounded at load; empty if they were not.
     #[serde(default)]
     pub quantize: String,
+    /// SHA-256 of the LoRA adapter merged into the weights; empty if there is none.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub adapter_sha256: String,
     /// Mean number of bits per weight, after rounding, over the weights that the decoder reads.
     #[serde(default)]
     pub bits_per_weight: Option<f64>,
@@ -179,8 +184,20 @@ impl Identity {
     /// and names.
     pub fn fingerprint(&self) -> String {
         let weights: Vec<&String> = self.weights_sha256.values().collect();
-        let all = serde_json::json!([self.family, self.config_sha256, weights, self.quantize]);
+        let mut all = serde_json::json!([self.family, self.config_sha256, weights, self.quantize]);
+        if let Some(all) = all.as_array_mut().filter(|_| !self.adapter_sha256.is_empty()) {
+            all.push(self.adapter_sha256.clone().into());
+        }
         artifact::sha256(all.to_string().as_bytes())
+    }
+}
+
+/// Warns where an adapter names another base model than the one at hand; names differ between a hub id and a folder, so that
+/// only the last part counts.
+fn warn_of_another_base(adapter: &Adapter, name: &str) {
+    let last = |name: &str| name.trim_end_matches('/').rsplit('/').next().unwrap_or_default().to_lowercase();
+    if let Some(base) = adapter.base().filter(|base| last(base) != last(name)) {
+        tracing::warn!("the adapter was made for `{base}`, and is merged into `{name}`");
     }
 }
 
@@ -233,12 +250,23 @@ impl Model {
             weights_sha256.insert(file, artifact::sha256_file(path)?);
         }
         files.verify(&weights_sha256)?;
+        let adapter = options.adapter.as_deref().map(Adapter::open).transpose()?;
+        let adapter_sha256 = adapter.as_ref().map_or_else(String::new, |a| a.sha256().to_owned());
+        let merged: SharedSource = match adapter {
+            None => weights.clone(),
+            Some(adapter) => {
+                warn_of_another_base(&adapter, name);
+                let adapted = Adapted::new(weights.clone(), adapter);
+                adapted.check()?;
+                Arc::new(adapted)
+            }
+        };
         let rounded = options
             .quantize
-            .map(|through| Arc::new(Rounded::new(weights.clone(), through, options.dtype, &options.device)));
+            .map(|through| Arc::new(Rounded::new(merged.clone(), through, options.dtype, &options.device)));
         let source: SharedSource = match &rounded {
             Some(rounded) => rounded.clone(),
-            None => weights.clone(),
+            None => merged,
         };
         let decoder = if options.stream {
             Decoder::stream(config.clone(), &source)?
@@ -257,6 +285,7 @@ impl Model {
             weights_sha256,
             template_sha256: chat.as_ref().map_or_else(String::new, |t| artifact::sha256(t.as_bytes())),
             quantize: options.quantize.map_or_else(String::new, |q| q.name().to_owned()),
+            adapter_sha256,
             bits_per_weight: bits_per_weight(&source.stored()),
         };
         Ok(Self {

@@ -31,6 +31,8 @@ pub struct ModelSettings {
     pub tokenizer: Option<PathBuf>,
     /// The GGUF type through which the weights are rounded.
     pub quantize: Option<Quantization>,
+    /// Folder of a LoRA adapter that is merged into the weights.
+    pub adapter: Option<PathBuf>,
 }
 
 /// Number format of the computation.
@@ -147,6 +149,7 @@ impl ModelSettings {
             stream: false,
             tokenizer: None,
             quantize: None,
+            adapter: None,
         })
     }
 
@@ -160,6 +163,7 @@ impl ModelSettings {
             device: DeviceName::open(self.device)?,
             stream: self.stream,
             quantize: self.quantize,
+            adapter: self.adapter.clone(),
         })
     }
 

@@ -168,7 +168,8 @@ fn differing(a: &Identity, b: &Identity) -> Option<&'static str> {
     if a.family != b.family || differ(&a.config_sha256, &b.config_sha256) {
         return Some("the config");
     }
-    if a.weights_sha256.values().ne(b.weights_sha256.values()) || a.quantize != b.quantize {
+    let weights = a.weights_sha256.values().ne(b.weights_sha256.values());
+    if weights || a.quantize != b.quantize || a.adapter_sha256 != b.adapter_sha256 {
         return Some("the weights");
     }
     if differ(&a.tokenizer_sha256, &b.tokenizer_sha256) || differ(&a.special_sha256, &b.special_sha256) {

@@ -56,7 +56,8 @@ fn with_reversed_head(path: &Path) {
 }
 
 fn load(folder: &Path) -> Model {
-    let options = LoadOptions { dtype: DType::F32, device: Device::Cpu, stream: false, quantize: None };
+    let options =
+        LoadOptions { dtype: DType::F32, device: Device::Cpu, stream: false, quantize: None, adapter: None };
     let name = folder.to_string_lossy();
     Model::load(&ModelSource::parse(&name, None).expect("a folder"), &name, &options).expect("a model")
 }

@@ -634,7 +634,7 @@ proptest! {
 }
 
 fn options() -> LoadOptions {
-    LoadOptions { dtype: DType::F32, device: Device::Cpu, stream: false, quantize: None }
+    LoadOptions { dtype: DType::F32, device: Device::Cpu, stream: false, quantize: None, adapter: None }
 }
 
 /// `llama_chat` as one GGUF file holds the weights, config, tokenizer and template of the folder.

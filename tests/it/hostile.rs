@@ -48,7 +48,13 @@ impl Scene {
     }
 
     fn open(&self) -> Result<Model, Error> {
-        let options = LoadOptions { dtype: DType::F32, device: Device::Cpu, stream: false, quantize: None };
+        let options = LoadOptions {
+            dtype: DType::F32,
+            device: Device::Cpu,
+            stream: false,
+            quantize: None,
+            adapter: None,
+        };
         Model::open(&ModelFiles::folder(self.folder.path()), "hostile", &options)
     }
 

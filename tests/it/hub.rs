@@ -99,7 +99,7 @@ fn refused<T>(result: Result<T>) -> String {
 }
 
 fn options() -> LoadOptions {
-    LoadOptions { dtype: DType::F32, device: Device::Cpu, stream: false, quantize: None }
+    LoadOptions { dtype: DType::F32, device: Device::Cpu, stream: false, quantize: None, adapter: None }
 }
 
 fn same_files(files: &ModelFiles, fixture: &Path) {

@@ -2,6 +2,7 @@
 
 #![allow(clippy::disallowed_methods, clippy::print_stdout, clippy::print_stderr)]
 
+mod adapters;
 mod architecture;
 mod arm;
 mod by_hand;

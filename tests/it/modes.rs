@@ -94,7 +94,8 @@ fn a_pointwise_score_is_the_log_odds_of_yes_at_the_end_of_the_question() {
     let seen = observations(&place.path("o"));
     assert_eq!(seen.meta().extra["score.kind"], "pointwise");
     assert!(seen.columns().judgments.is_empty());
-    let options = LoadOptions { dtype: DType::F32, device: Device::Cpu, stream: false, quantize: None };
+    let options =
+        LoadOptions { dtype: DType::F32, device: Device::Cpu, stream: false, quantize: None, adapter: None };
     let loaded = Model::load(&ModelSource::Folder(folder.clone().into()), "m", &options).expect("the model");
     let (chat, _) = loaded.template(None).expect("its template");
     let judge = JudgeTemplate::parse(POINT, Path::new("point.toml")).expect("the judge");

@@ -197,7 +197,8 @@ fn weights_that_cannot_be_rounded_are_refused_by_name() {
 }
 
 fn load(name: &str, dtype: DType, stream: bool, quantize: Option<&str>) -> Model {
-    let options = LoadOptions { dtype, device: Device::Cpu, stream, quantize: quantize.map(through) };
+    let options =
+        LoadOptions { dtype, device: Device::Cpu, stream, quantize: quantize.map(through), adapter: None };
     Model::load(&ModelSource::Embedded(name.to_owned()), name, &options).expect("the model")
 }
 

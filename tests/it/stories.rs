@@ -13,7 +13,8 @@ pub fn fixture(name: &str) -> PathBuf {
 
 fn load() -> Model {
     let folder = fixture("models/stories260K");
-    let options = LoadOptions { dtype: DType::F32, device: Device::Cpu, stream: false, quantize: None };
+    let options =
+        LoadOptions { dtype: DType::F32, device: Device::Cpu, stream: false, quantize: None, adapter: None };
     Model::load(&ModelSource::Folder(folder), "stories260K", &options).expect("the fixture loads")
 }
 

@@ -172,7 +172,8 @@ fn a_template_that_drops_or_rewrites_the_response_is_refused() {
 fn a_named_tokenizer_is_read_instead_of_the_models_own() {
     let named = fixture("tokenizers/sentencepiece_bpe");
     let file = named.join("tokenizer.json");
-    let options = LoadOptions { dtype: DType::F32, device: Device::Cpu, stream: true, quantize: None };
+    let options =
+        LoadOptions { dtype: DType::F32, device: Device::Cpu, stream: true, quantize: None, adapter: None };
     let open = |tokenizer: Option<&Path>| {
         let files = ModelFiles::folder(&fixture("models/stories260K")).with_tokenizer(tokenizer);
         Model::open(&files, "stories260K", &options).expect("a model")

@@ -103,6 +103,7 @@ fn load(name: &str) -> Result<Model> {
         device: DeviceName::open(Some(DeviceName::Cpu))?,
         stream: false,
         quantize: None,
+        adapter: None,
     };
     Model::load(&ModelSource::parse(name, None)?, name, &options)
 }

@@ -212,7 +212,7 @@ fn adapter(folder: &Path) -> Result<()> {
             (None, false) => "an adapter without its base weights".to_owned(),
         })
         .remedy(
-            "merge it: `AutoPeftModelForCausalLM.from_pretrained(folder).merge_and_unload().save_pretrained(new)`; to \
+            "give the base model as --model and this folder as --adapter, or merge it: `AutoPeftModelForCausalLM.from_pretrained(folder).merge_and_unload().save_pretrained(new)`; to \
              measure the base weights alone, move the adapter's files away",
         )
         .into())

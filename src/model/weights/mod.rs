@@ -1,5 +1,6 @@
 //! Weights: sources of tensors, and each family's tensor names.
 
+mod adapter;
 mod checkpoint;
 pub(in crate::model) mod files;
 mod names;
@@ -9,6 +10,7 @@ use std::collections::BTreeMap;
 
 use candle_core::{DType, Device, Tensor};
 
+pub use adapter::{Adapted, Adapter};
 pub use checkpoint::Checkpoint;
 #[cfg(feature = "hub")]
 pub(crate) use checkpoint::shard_names;

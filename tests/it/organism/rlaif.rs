@@ -6,7 +6,8 @@ use vstar::organism::folder;
 use vstar::organism::rlaif::{Change, Settings, rlaif};
 
 fn trained_under(rule: &str) -> Vec<Change> {
-    let options = LoadOptions { dtype: DType::F32, device: Device::Cpu, stream: false, quantize: None };
+    let options =
+        LoadOptions { dtype: DType::F32, device: Device::Cpu, stream: false, quantize: None, adapter: None };
     let source = ModelSource::parse("embedded:hearth", None).expect("an embedded model");
     let base = Model::load(&source, "hearth", &options).expect("a model");
     let place = tempfile::tempdir().expect("a folder");

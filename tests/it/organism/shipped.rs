@@ -27,7 +27,8 @@ fn root(name: &str) -> PathBuf {
 }
 
 fn load(name: &str) -> Model {
-    let options = LoadOptions { dtype: DType::F32, device: Device::Cpu, stream: false, quantize: None };
+    let options =
+        LoadOptions { dtype: DType::F32, device: Device::Cpu, stream: false, quantize: None, adapter: None };
     Model::load(&ModelSource::Folder(root("models").join(name)), name, &options).expect("a shipped model")
 }
 
