@@ -1,4 +1,5 @@
-//! The only place that writes files: to a temporary file beside the target, synced, then renamed.
+//! Writes files atomically: to a temporary file next to the target, synced, then renamed. The only module that writes
+//! files.
 
 #![allow(clippy::disallowed_methods)]
 
@@ -10,15 +11,15 @@ use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
 
-/// How the name of a temporary file begins, before the number of the process, and ends.
+/// Prefix (before the process id) and suffix of the name of a temporary file.
 const PREFIX: &str = ".vstar-";
 const SUFFIX: &str = ".tmp";
 
-/// Writes a file whole or not at all: `fill` writes to a temporary file in the same folder, which
-/// is synced and renamed over `path` only if `fill` succeeded. Missing folders are made.
+/// Writes a file atomically: `fill` writes to a temporary file in the same folder, which is synced and renamed to
+/// `path` only if `fill` succeeded. Creates missing folders.
 ///
 /// # Errors
-/// What `fill` returns, or the file system's error with the path.
+/// Errors of `fill`, or the file system's error with the path.
 pub fn write_with(path: &Path, fill: impl FnOnce(&mut dyn Write) -> Result<()>) -> Result<()> {
     let folder = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
@@ -28,7 +29,7 @@ pub fn write_with(path: &Path, fill: impl FnOnce(&mut dyn Write) -> Result<()>) 
     persist(filled(folder, path, fill)?, path)
 }
 
-/// A temporary file in a folder with what `fill` writes, synced.
+/// A synced temporary file in a folder, with what `fill` writes.
 fn filled(
     folder: &Path,
     path: &Path,
@@ -53,12 +54,12 @@ fn persist(temporary: tempfile::NamedTempFile, path: &Path) -> Result<()> {
     temporary.persist(path).map(|_| ()).map_err(|e| Error::io("rename into place", path, e.error))
 }
 
-/// Writes files that belong together: all are written beside their places before the first is moved. The last one says
-/// that the others are there: it is taken away first and comes last, so that files of two times never stand together
-/// with it.
+/// Writes files that belong together: all are written to temporary files before the first is renamed. The last file
+/// marks the set as complete: it is removed first and renamed last, so that it never exists beside files of different
+/// writes.
 ///
 /// # Errors
-/// The file system's error with the path; until all are written the old files stay.
+/// The file system's error with the path; the old files stay until all new ones are written.
 pub fn write_together(folder: &Path, files: &[(&str, &[u8])]) -> Result<()> {
     create_folder(folder)?;
     let mut written = Vec::with_capacity(files.len());
@@ -74,14 +75,14 @@ pub fn write_together(folder: &Path, files: &[(&str, &[u8])]) -> Result<()> {
     written.into_iter().try_for_each(|(temporary, path)| persist(temporary, &path))
 }
 
-/// Whether a process that carries this number runs on this machine; where that cannot be known, it does.
+/// Whether a process with this id runs on this machine; assumed true where that is unknown.
 fn runs(process: &str) -> bool {
     let processes = Path::new("/proc");
     !processes.join("self").exists() || processes.join(process).exists()
 }
 
-/// Removes what processes that run no more left in a folder: entries whose names begin with `prefix` and the number of
-/// the process. What cannot be removed stays.
+/// Removes leftovers of dead processes from a folder: entries whose names begin with `prefix` and the process id.
+/// Entries that cannot be removed stay.
 pub fn clear_dead(folder: &Path, prefix: &str) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
@@ -95,12 +96,12 @@ pub fn clear_dead(folder: &Path, prefix: &str) {
     }
 }
 
-/// Removes what writes of processes that run no more left in a folder.
+/// Removes temporary files of dead processes from a folder.
 pub fn clear_dead_writes(folder: &Path) {
     clear_dead(folder, PREFIX);
 }
 
-/// Writes bytes whole or not at all.
+/// Writes bytes atomically.
 ///
 /// # Errors
 /// The file system's error with the path.
@@ -108,8 +109,8 @@ pub fn write_bytes(path: &Path, bytes: &[u8]) -> Result<()> {
     write_with(path, |w| w.write_all(bytes).map_err(|e| Error::io("write", path, e)))
 }
 
-/// Removes what writes that were cut off left in a folder. Only for a folder that no other process writes
-/// into: hold its lock.
+/// Removes temporary files of interrupted writes from a folder. Requires that no other process writes to the folder:
+/// hold its lock.
 ///
 /// # Errors
 /// The file system's error with the path.
@@ -124,7 +125,7 @@ pub fn clear_cut_off(folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Makes a folder and its parents.
+/// Creates a folder and its parents.
 ///
 /// # Errors
 /// The file system's error with the path.
@@ -132,8 +133,8 @@ pub fn create_folder(path: &Path) -> Result<()> {
     fs::create_dir_all(path).map_err(|e| Error::io("make folder", path, e))
 }
 
-/// Opens a file to hold its lock, making it if it is not there; it is released when the file is closed
-/// or the process ends. `Ok(None)`: another process holds it.
+/// Opens a file, creating it if needed, and locks it; the lock is released when the file is closed or the process
+/// ends. `Ok(None)` if another process holds the lock.
 ///
 /// # Errors
 /// The file system's error with the path.
@@ -151,7 +152,7 @@ pub fn lock(path: &Path) -> Result<Option<File>> {
     }
 }
 
-/// Removes a folder and what is in it.
+/// Removes a folder and its contents.
 ///
 /// # Errors
 /// The file system's error with the path.
@@ -159,7 +160,7 @@ pub fn remove_folder(path: &Path) -> Result<()> {
     fs::remove_dir_all(path).map_err(|e| Error::io("remove", path, e))
 }
 
-/// Removes a file; one that is not there is no error.
+/// Removes a file; a missing file is no error.
 ///
 /// # Errors
 /// The file system's error with the path.
@@ -170,8 +171,8 @@ pub fn remove_file(path: &Path) -> Result<()> {
     }
 }
 
-/// Makes `at` stand for the file `target`, which is relative to `at`'s folder: a symbolic link, or a copy
-/// where the system has none. What stood at `at` is replaced.
+/// Creates at `at` a symbolic link to the file `target`, which is relative to `at`'s folder, or a copy if the system
+/// has no links. Replaces an existing entry.
 ///
 /// # Errors
 /// The file system's error with the path.
@@ -185,7 +186,7 @@ pub fn link(target: &Path, at: &Path) -> Result<()> {
     return fs::copy(folder.join(target), at).map(|_| ()).map_err(|e| Error::io("copy to", at, e));
 }
 
-/// A file that arrives in pieces, over several runs if need be. It has its final name only once it is whole.
+/// A file received in pieces, possibly over several runs. It gets its final name only when it is complete.
 pub struct Partial {
     file: File,
     path: PathBuf,
@@ -193,7 +194,7 @@ pub struct Partial {
 }
 
 impl Partial {
-    /// Opens what an earlier run left at `path`, or begins there.
+    /// Opens the partial file left at `path` by an earlier run, or creates it.
     ///
     /// # Errors
     /// The file system's error with the path.
@@ -207,22 +208,22 @@ impl Partial {
         Ok(Self { file, path: path.to_owned(), len })
     }
 
-    /// Bytes that have arrived.
+    /// Number of bytes received.
     pub fn len(&self) -> u64 {
         self.len
     }
 
-    /// Whether nothing has arrived.
+    /// Whether no bytes have been received.
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// Where the bytes lie until the file is whole.
+    /// Path of the partial file.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Adds bytes at the end.
+    /// Appends bytes.
     ///
     /// # Errors
     /// The file system's error with the path.
@@ -232,7 +233,7 @@ impl Partial {
         Ok(())
     }
 
-    /// Throws away what has arrived.
+    /// Discards the bytes received.
     ///
     /// # Errors
     /// The file system's error with the path.
@@ -242,7 +243,7 @@ impl Partial {
         Ok(())
     }
 
-    /// Gives the file its name: it is whole.
+    /// Renames the complete file to its final name.
     ///
     /// # Errors
     /// The file system's error with the path.

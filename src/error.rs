@@ -13,12 +13,12 @@ pub struct Place {
     pub file: Option<PathBuf>,
     /// Line number, counted from 1.
     pub line: Option<usize>,
-    /// The item's id, the tensor's name, the key's path: whatever names the thing inside the file.
+    /// Identifier within the file: the item's id, the tensor's name, or the key's path.
     pub id: Option<String>,
 }
 
 impl Place {
-    /// A place that is a whole file.
+    /// A place that covers a whole file.
     pub fn file(path: impl Into<PathBuf>) -> Self {
         Self { file: Some(path.into()), ..Self::default() }
     }
@@ -30,7 +30,7 @@ impl Place {
         self
     }
 
-    /// The same place, with the name of the thing at fault.
+    /// The same place with an identifier.
     #[must_use]
     pub fn id(mut self, id: impl Into<String>) -> Self {
         self.id = Some(id.into());
@@ -64,11 +64,11 @@ impl fmt::Display for Place {
 pub enum Kind {
     /// A line, file or header that does not parse.
     Malformed,
-    /// A required field, key or file that is not there.
+    /// A missing required field, key or file.
     Missing,
-    /// A key nobody knows.
+    /// An unknown key.
     UnknownKey,
-    /// A value outside what is allowed.
+    /// A value out of range.
     Invalid,
     /// A response without text.
     EmptyResponse,
@@ -88,31 +88,31 @@ pub enum Kind {
     AnswerTokens,
     /// A run folder made by a different experiment, or in use.
     RunConflict,
-    /// The data cannot support the estimate at all.
+    /// The data cannot support the estimate.
     NotEstimable,
-    /// A model hub that refused, or could not be reached.
+    /// A model hub refused the request, or could not be reached.
     Hub,
 }
 
-/// An error that the user can act on: what is wrong, where, what was expected and found, what to do.
+/// An actionable error: what is wrong, where, what was expected and found, and how to fix it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Diagnostic {
     /// The kind.
     pub kind: Kind,
     /// What is wrong, in one clause.
     pub what: String,
-    /// Where.
+    /// Where it is.
     pub place: Place,
     /// What was expected.
     pub expected: Option<String>,
     /// What was found.
     pub found: Option<String>,
-    /// What to do.
+    /// How to fix it.
     pub remedy: Option<String>,
 }
 
 impl Diagnostic {
-    /// A diagnostic of a kind; the builder methods add the other fields.
+    /// Creates a diagnostic of a kind; the builder methods add the other fields.
     pub fn new(kind: Kind, what: impl Into<String>) -> Self {
         Self { kind, what: what.into(), place: Place::default(), expected: None, found: None, remedy: None }
     }
@@ -138,7 +138,7 @@ impl Diagnostic {
         self
     }
 
-    /// Adds what to do about it.
+    /// Adds how to fix it.
     #[must_use]
     pub fn remedy(mut self, remedy: impl Into<String>) -> Self {
         self.remedy = Some(remedy.into());
@@ -165,8 +165,8 @@ impl fmt::Display for Diagnostic {
     }
 }
 
-/// Text from outside, shortened and with control characters made visible, so that an error about a
-/// 10 MB line fits on a screen and cannot steer the terminal.
+/// External text, shortened and with control characters made visible, so that an error about a 10 MB line fits on a
+/// screen and cannot send control sequences to the terminal.
 pub struct Excerpt<'a>(pub &'a str);
 
 impl fmt::Display for Excerpt<'_> {
@@ -182,38 +182,38 @@ impl fmt::Display for Excerpt<'_> {
     }
 }
 
-/// Everything that can go wrong.
+/// Errors of this crate.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// Input, configuration or data that was refused, with the reason.
+    /// Rejected input, configuration or data, with the reason.
     #[error("{0}")]
     Diagnostic(Box<Diagnostic>),
-    /// The file system failed.
+    /// A file-system error.
     #[error("cannot {action} {}: {source}{}", path.display(), advice(source))]
     Io {
         /// What was attempted: "read", "write", "rename".
         action: &'static str,
-        /// On which path.
+        /// The affected path.
         path: PathBuf,
         /// The system's own error.
         source: std::io::Error,
     },
-    /// The tensor library failed: a defect here, or memory or device trouble.
+    /// An error of the tensor library: a bug in this program, or a memory or device failure.
     #[error("tensor computation failed: {0}")]
     Tensor(#[from] candle_core::Error),
-    /// A numerical routine failed to converge.
+    /// A numerical routine did not converge.
     #[error("{what} did not converge")]
     Numeric {
-        /// Which routine.
+        /// The routine.
         what: &'static str,
     },
-    /// The user asked to stop.
+    /// Interrupted by the user.
     #[error("interrupted; finished parts are kept, run the same command again to go on")]
     Interrupted,
 }
 
-/// What to do where the system's own words do not say it.
+/// Advice where the system's message is not sufficient.
 fn advice(source: &std::io::Error) -> &'static str {
     use std::io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
     match source.kind() {
@@ -225,12 +225,12 @@ fn advice(source: &std::io::Error) -> &'static str {
 }
 
 impl Error {
-    /// Wraps a file-system error with what was attempted and where.
+    /// Wraps a file-system error with the attempted action and path.
     pub fn io(action: &'static str, path: impl AsRef<Path>, source: std::io::Error) -> Self {
         Self::Io { action, path: path.as_ref().to_owned(), source }
     }
 
-    /// The kind of refusal, if this is one.
+    /// The kind of diagnostic, if this is one.
     pub fn kind(&self) -> Option<Kind> {
         match self {
             Self::Diagnostic(diagnostic) => Some(diagnostic.kind),

@@ -1,4 +1,4 @@
-//! Code of others that panics on hostile files: the panic becomes a message, and is not printed.
+//! Turns panics of third-party code on hostile files into messages, without printing them.
 
 use std::any::Any;
 use std::cell::Cell;
@@ -9,8 +9,8 @@ thread_local! {
     static GUARDED: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Runs `f`; what it panics with is the error. For code whose state is thrown away when it panics, or cannot
-/// change.
+/// Runs `f` and returns its panic message as an error. For code whose state is discarded after a panic, or is
+/// immutable.
 pub fn guarded<T>(f: impl FnOnce() -> T) -> Result<T, String> {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {

@@ -1,18 +1,18 @@
-//! JSON as other programs write it, in which no key may stand twice.
+//! Parses JSON as written by other programs, and rejects duplicate keys.
 
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
-/// Why a text is no JSON, and where.
+/// A JSON syntax error with its position.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
     /// What is wrong, in one clause.
     pub what: String,
-    /// The line of the text, counted from 1.
+    /// Line, counted from 1.
     pub line: usize,
-    /// The byte of the line, counted from 1.
+    /// Byte in the line, counted from 1.
     pub column: usize,
 }
 
@@ -22,14 +22,14 @@ impl fmt::Display for Fault {
     }
 }
 
-/// Parses a text; a leading byte order mark is passed over.
+/// Parses a text; a leading byte order mark is skipped.
 ///
-/// Python's `json.dumps` writes `NaN`, `Infinity` and `-Infinity`, which JSON does not have. They become texts of these
-/// names, so that they are refused only where a number is needed, and shown there.
+/// Python's `json.dumps` writes `NaN`, `Infinity` and `-Infinity`, which JSON does not have. They are parsed as
+/// strings, so that they cause an error only where a number is needed, and appear in its message.
 ///
 /// # Errors
-/// A text that is not JSON; an object in which a key stands twice, of which readers elsewhere take the last; half of a
-/// surrogate pair, which is no character.
+/// A text that is not JSON; an object with a duplicate key, of which other parsers take the last; an unpaired
+/// surrogate, which is not a character.
 pub fn parse(text: &str) -> Result<Value, Fault> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let first = match serde_json::from_str::<Unique>(text) {
@@ -62,7 +62,7 @@ fn fault(text: &str, error: &serde_json::Error) -> Fault {
     Fault { what, line: error.line(), column: error.column() }
 }
 
-/// The first escape of half a surrogate pair: where it stands, in bytes, and as it is written.
+/// The first escape of an unpaired surrogate: byte offset and source text.
 fn lone_surrogate(text: &str) -> Option<(usize, &str)> {
     let unit = |at: usize| {
         let digits = text.get(at..at + 6)?.strip_prefix("\\u")?;
@@ -84,7 +84,7 @@ fn lone_surrogate(text: &str) -> Option<(usize, &str)> {
     None
 }
 
-/// The text with Python's names for what is no number put in quotation marks; `None` if it has none.
+/// The text with Python's non-finite constants put in quotation marks; `None` if it has none.
 fn quote_constants(text: &str) -> Option<String> {
     const NAMES: [&str; 3] = ["-Infinity", "Infinity", "NaN"];
     if !text.contains("NaN") && !text.contains("Infinity") {
@@ -115,7 +115,7 @@ fn quote_constants(text: &str) -> Option<String> {
     Some(out)
 }
 
-/// A value whose objects hold every key once.
+/// A value whose objects have no duplicate keys.
 struct Unique(Value);
 
 impl<'de> Deserialize<'de> for Unique {

@@ -2,8 +2,8 @@
 //! which direction a constitution prompt activates (v_c), and how the two align, better or worse
 //! than default generation does (w): the latent value hypothesis, tested.
 //!
-//! The program is `vstar` (see the README). As a library the crate does the same without a folder: load a model, capture,
-//! judge, fit, and ask for ⟨v_c, v\*⟩ and everything else by its name.
+//! The program is `vstar` (see the README). The library offers the same without a run folder: load a model, capture,
+//! judge, fit, and look up ⟨v_c, v\*⟩ and every other quantity by name.
 //!
 //! ```
 //! use vstar::prelude::*;
@@ -34,11 +34,11 @@
 //! [`input`] → [`model`] → [`forest`] → [`check`] → [`observations`] → [`capture`] → [`judge`] → [`config`] → [`probe`] →
 //! [`document`] → [`theory`] → [`report`] → [`simulate`] → [`steer`] → [`organism`] → [`fit`] → [`coverage`] → [`run`] →
 //! [`commands`],
-//! beside the small shared ones: [`error`], [`guard`], [`json`], [`source`], [`units`], [`artifact`], [`store`], [`sets`], [`linalg`]; [`prelude`] names what
-//! most programs need.
-//! `tests/it/architecture.rs` reads the `use` lines and holds everyone to it.
+//! and the shared modules [`error`], [`guard`], [`json`], [`source`], [`units`], [`artifact`], [`store`], [`sets`],
+//! [`linalg`]; [`prelude`] re-exports what most programs need. `tests/it/architecture.rs` enforces this order from
+//! the `use` lines.
 
-// Tests may lay out files as they need them.
+// Tests may write files directly.
 #![cfg_attr(test, allow(clippy::disallowed_methods))]
 
 pub mod artifact;

@@ -1,4 +1,4 @@
-//! What a program that uses the library needs in most cases.
+//! Re-exports of what most programs need.
 
 pub use crate::config::{
     CaptureSettings, DataSettings, FitSettings, JudgeMode, JudgeSettings, ModelSettings, TemplateName,

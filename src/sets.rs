@@ -1,6 +1,6 @@
-//! Disjoint sets: the connected components of what is joined pair by pair.
+//! Disjoint sets: connected components from pairs.
 
-/// Sets of the numbers below `n`, each alone at first. By path halving and union by size.
+/// Disjoint sets of the numbers below `n`, with path halving and union by size.
 #[derive(Debug, Clone)]
 pub struct DisjointSets {
     parent: Vec<usize>,
@@ -13,7 +13,7 @@ impl DisjointSets {
         Self { parent: (0..n).collect(), size: vec![1; n] }
     }
 
-    /// The representative of the set that holds `x`: equal for members of one set.
+    /// Representative of the set of `x`, equal for all members of a set.
     pub fn find(&mut self, mut x: usize) -> usize {
         while self.parent[x] != x {
             self.parent[x] = self.parent[self.parent[x]];
@@ -22,7 +22,7 @@ impl DisjointSets {
         x
     }
 
-    /// Makes the sets of `a` and `b` one.
+    /// Merges the sets of `a` and `b`.
     pub fn join(&mut self, a: usize, b: usize) {
         let (a, b) = (self.find(a), self.find(b));
         if a != b {
@@ -32,7 +32,7 @@ impl DisjointSets {
         }
     }
 
-    /// For each member the number of its set, counted from 0 in order of appearance.
+    /// Set number of each member, counted from 0 in order of appearance.
     pub fn numbers(mut self) -> Vec<i32> {
         let mut number = vec![-1; self.parent.len()];
         let mut next = 0;

@@ -1,4 +1,4 @@
-//! Files that others wrote, read whole within a bound.
+//! Reads external files completely, up to a size limit.
 
 use std::fs::File;
 use std::io::Read;
@@ -6,17 +6,17 @@ use std::path::Path;
 
 use crate::error::{Diagnostic, Error, Kind, Place, Result};
 
-/// Largest file of settings that is read whole, in bytes: a config, a chat template, a constitution.
+/// Maximum size in bytes of a settings file: a config, a chat template, a constitution.
 pub const SMALL: u64 = 16 << 20;
 
-/// Largest file of a tokenizer or an index, in bytes; the largest published ones have 35 MB.
+/// Maximum size in bytes of a tokenizer or index file; the largest published ones have 35 MB.
 pub const LARGE: u64 = 512 << 20;
 
-/// Reads a file whole.
+/// Reads a whole file.
 ///
 /// # Errors
-/// The file system's error; `Invalid` for what is no file (a pipe would be waited for, a device never ends), and for
-/// one of more than `most` bytes.
+/// The file system's error; `Invalid` for anything other than a regular file (a pipe would block, a device never
+/// ends), and for a file of more than `most` bytes.
 pub fn read(path: &Path, most: u64) -> Result<Vec<u8>> {
     let failed = |e| Error::io("read", path, e);
     let kind = std::fs::metadata(path).map_err(failed)?.file_type();
@@ -38,7 +38,7 @@ pub fn read(path: &Path, most: u64) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// The same as text.
+/// Reads a whole file as text.
 ///
 /// # Errors
 /// As [`read`], and `Malformed` for bytes that are not UTF-8.

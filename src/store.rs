@@ -1,4 +1,4 @@
-//! Finished pieces of a job, on disk (each whole, hashed and labelled with the work it answers) or in memory.
+//! Finished pieces of a job, each complete, hashed and labelled with its work, on disk or in memory.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
@@ -13,11 +13,11 @@ use sha2::{Digest, Sha256};
 use crate::artifact;
 use crate::error::{Diagnostic, Error, Kind, Place, Result};
 
-/// Shards: a folder of them, held by one process at a time, or those of this process alone.
+/// A store of shards: a folder held by one process at a time, or the memory of this process.
 ///
-/// A shard is the result of one unit of work. Its file carries a fingerprint of the work (everything
-/// that decides its numbers) and a hash of its data: a shard that answers other work, or does not
-/// verify, counts as not there and is computed again.
+/// A shard is the result of one unit of work. Its file carries a fingerprint of the work (everything that determines
+/// its numbers) and a hash of its data: a shard with another fingerprint, or that fails verification, counts as
+/// missing and is computed again.
 #[derive(Debug)]
 pub struct Store(Backend);
 
@@ -25,7 +25,7 @@ pub struct Store(Backend);
 enum Backend {
     Folder {
         folder: PathBuf,
-        // Held for its lock, which the system releases when the process ends, however it ends.
+        // Held for its lock, which the system releases when the process ends for any reason.
         _lock: File,
     },
     /// By key, with the fingerprint of the work.
@@ -36,7 +36,7 @@ enum Backend {
 pub type Shard = BTreeMap<String, ArrayD<f32>>;
 
 impl Store {
-    /// Opens (or makes) the folder and takes its lock.
+    /// Opens the folder, creating it if needed, and takes its lock.
     ///
     /// # Errors
     /// [`Kind::RunConflict`] if another process holds it.
@@ -54,12 +54,12 @@ impl Store {
         }
     }
 
-    /// A store in memory: for jobs that fit there and need not survive the process.
+    /// A store in memory, for jobs that fit there and need not survive the process.
     pub fn in_memory() -> Self {
         Self(Backend::Memory(Mutex::default()))
     }
 
-    /// The shard of this key if it is there, whole, and answers the work of this fingerprint.
+    /// The shard with this key, if it exists, is complete, and has this fingerprint.
     pub fn get(&self, key: &str, fingerprint: &str) -> Option<Shard> {
         let folder = match &self.0 {
             Backend::Folder { folder, .. } => folder,
@@ -86,10 +86,10 @@ impl Store {
         }
     }
 
-    /// Writes a shard, whole or not at all.
+    /// Writes a shard atomically.
     ///
     /// # Errors
-    /// The file system's.
+    /// The file system's error.
     pub fn put(&self, key: &str, fingerprint: &str, shard: &Shard) -> Result<()> {
         let folder = match &self.0 {
             Backend::Folder { folder, .. } => folder,
@@ -114,7 +114,7 @@ impl Store {
     /// Removes the folder with all its shards.
     ///
     /// # Errors
-    /// The file system's.
+    /// The file system's error.
     pub fn remove(self) -> Result<()> {
         match &self.0 {
             Backend::Folder { folder, .. } => artifact::remove_folder(folder),
@@ -127,8 +127,8 @@ fn path(folder: &Path, key: &str) -> PathBuf {
     folder.join(format!("{key}.safetensors"))
 }
 
-/// Names of the arrays of a shard that answers the work of this fingerprint, from its header alone: no lock is taken
-/// and no number is verified. Empty where there is none. For estimates of what is left to do.
+/// Names of the arrays of a shard with this fingerprint, from its header alone: takes no lock and verifies no data.
+/// Empty if there is none. For estimates of the remaining work.
 pub fn names(folder: &Path, key: &str, fingerprint: &str) -> BTreeSet<String> {
     header(&path(folder, key))
         .filter(|header| header["__metadata__"]["fingerprint"] == fingerprint)
@@ -138,7 +138,7 @@ pub fn names(folder: &Path, key: &str, fingerprint: &str) -> BTreeSet<String> {
         .unwrap_or_default()
 }
 
-/// Longest header that is read, in bytes.
+/// Maximum length of a header in bytes.
 const MAX_HEADER: u64 = 16 << 20;
 
 fn header(path: &Path) -> Option<serde_json::Value> {

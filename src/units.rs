@@ -1,13 +1,13 @@
-//! Newtypes for indices and amounts, so that a layer cannot be passed for a row; each with the one grammar in
-//! which users write it.
+//! Newtypes for indices and amounts, so that a layer cannot be confused with a row; each defines the syntax in which
+//! users write it.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// A layer of the residual stream: 0 is the embeddings' output (what enters block 1), `l` is what
-/// leaves block `l`, before the final norm.
+/// A layer of the residual stream: 0 is the output of the embeddings (the input of block 1), `l` is the output of
+/// block `l`, before the final norm.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Layer(pub usize);
@@ -33,30 +33,30 @@ impl TokenSpan {
         self.end - self.start
     }
 
-    /// Whether no token is in it.
+    /// Whether the range is empty.
     pub fn is_empty(self) -> bool {
         self.end <= self.start
     }
 }
 
-/// Highest layer that a list may name; no model has as many.
+/// Highest layer allowed in a list; no model has as many.
 const MOST_LAYERS: usize = 4096;
 
-/// Layers that a user asks for: `all`, or numbers and ranges such as `0,4-8`.
+/// A selection of layers: `all`, or numbers and ranges such as `0,4-8`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum LayerList {
     /// Every layer of the model.
     #[default]
     All,
-    /// These, rising, each once.
+    /// These layers, ascending, without duplicates.
     These(Vec<Layer>),
 }
 
 impl LayerList {
-    /// What [`LayerList::from_str`] accepts, for messages.
+    /// Syntax accepted by [`LayerList::from_str`], for messages.
     pub const GRAMMAR: &'static str = "`all`, or numbers and ranges such as `0,4-8`";
 
-    /// These layers, in order and each once; `None` where there is none.
+    /// These layers, sorted and without duplicates; `None` if there are none.
     pub fn these(layers: impl IntoIterator<Item = usize>) -> Option<Self> {
         let mut layers: Vec<Layer> = layers.into_iter().map(Layer).collect();
         layers.sort_unstable();
@@ -65,7 +65,7 @@ impl LayerList {
         named.then_some(Self::These(layers))
     }
 
-    /// The numbers; `None` for all.
+    /// The layer numbers; `None` for all.
     pub fn numbers(&self) -> Option<Vec<usize>> {
         match self {
             Self::All => None,
@@ -105,14 +105,14 @@ impl fmt::Display for LayerList {
     }
 }
 
-/// An amount of memory in bytes: `8GB` (10⁹ each), `8 GiB` (2³⁰ each), `512mb`, or bytes as a number. Upper and
-/// lower case are the same.
+/// An amount of memory in bytes: `8GB` (10⁹ each), `8 GiB` (2³⁰ each), `512mb`, or a number of bytes.
+/// Case-insensitive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct ByteSize(pub u64);
 
 impl ByteSize {
-    /// What [`ByteSize::from_str`] accepts, for messages.
+    /// Syntax accepted by [`ByteSize::from_str`], for messages.
     pub const GRAMMAR: &'static str =
         "bytes, or a number with KB, MB, GB, TB, KiB, MiB, GiB or TiB, such as `8GB`";
 }
@@ -137,23 +137,23 @@ impl FromStr for ByteSize {
             "tib" => 1024.0 * f64::from(1u32 << 30),
             _ => return Err(refused()),
         };
-        // Below 2⁵³ f64 counts bytes exactly.
+        // Below 2⁵³ f64 represents bytes exactly.
         let bytes = number.parse::<f64>().map_err(|_| refused())? * unit;
         if (1.0..9e15).contains(&bytes) { Ok(Self(bytes as u64)) } else { Err(refused()) }
     }
 }
 
-/// A setting that is one of several words: the same in files, flags and records.
+/// A setting with a fixed set of words, the same in files, flags and records.
 pub trait OneOf: Copy + PartialEq + Send + Sync + 'static {
-    /// Word, value, and what it means.
+    /// Word, value, and description of each option.
     const WORDS: &'static [(&'static str, Self, &'static str)];
 
-    /// Its word.
+    /// The word of this value.
     fn as_str(self) -> &'static str {
         Self::WORDS.iter().find(|(_, value, _)| *value == self).map_or("", |(word, ..)| word)
     }
 
-    /// The value of a word.
+    /// The value with this word.
     fn of_word(text: &str) -> Option<Self> {
         Self::WORDS.iter().find(|(word, ..)| *word == text).map(|(_, value, _)| *value)
     }

@@ -1,4 +1,4 @@
-//! Says at the end of the tests what they left out; it has no test of its own.
+//! Reports skipped tests at the end of the test run; contains no tests itself.
 
 #![allow(clippy::print_stdout)]
 

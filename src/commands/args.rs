@@ -23,7 +23,7 @@ pub struct ComputeArgs {
     /// Branch, tag or commit of a model on the hub [default: main]
     #[arg(long)]
     pub revision: Option<String>,
-    /// A tokenizer instead of the model's: tokenizer.json, or the folder that holds it
+    /// Tokenizer to use instead of the model's: tokenizer.json, or the folder that holds it
     #[arg(long, value_name = "FILE")]
     pub tokenizer: Option<PathBuf>,
     /// Number format of the computation [default: f32]
@@ -32,7 +32,7 @@ pub struct ComputeArgs {
     /// cpu, cuda or cuda:N [default: cuda:0 if built for it, else cpu]
     #[arg(long)]
     pub device: Option<DeviceName>,
-    /// Round the weights through a GGUF type, such as Q4_K, and compute with the rounded ones
+    /// Round the weights to a GGUF type, such as Q4_K, and compute with the rounded weights
     #[arg(long, value_name = "TYPE")]
     pub quantize: Option<String>,
     /// Folder of a LoRA adapter in PEFT's layout, merged into the weights before any rounding
@@ -44,7 +44,7 @@ pub struct ComputeArgs {
 pub struct LoadArgs {
     #[command(flatten)]
     pub compute: ComputeArgs,
-    /// Read weights block by block as they are used: for a model larger than memory
+    /// Read weights block by block as they are used, for models larger than memory
     #[arg(long)]
     pub stream: bool,
     /// Template: none, chat, or a Jinja file [default: chat if the model has one, else none]
@@ -70,13 +70,13 @@ pub struct DataArgs {
     /// Constitutions: TOML files, folders of them, or `none` for the bare context
     #[arg(long, num_args = 1.., value_name = "FILE|none")]
     pub constitution: Vec<PathBuf>,
-    /// Read at most so many items
+    /// Read at most this many items
     #[arg(long)]
     pub limit: Option<usize>,
-    /// Leave out items that cannot be read, and count them
+    /// Skip items that cannot be read, and report their number
     #[arg(long)]
     pub skip_bad: bool,
-    /// Name of the value, for data that do not name it
+    /// Name of the value, for data without one
     #[arg(long)]
     pub value_name: Option<String>,
 }
@@ -90,14 +90,14 @@ pub struct CaptureArgs {
     /// Layers to keep: `all`, or numbers and ranges such as `0,4-8`
     #[arg(long, visible_alias = "layer", default_value = "all")]
     pub layers: LayerList,
-    /// How a response's tokens become one vector
+    /// How the tokens of a response are pooled into one vector
     #[arg(long, value_parser = one_of::<Pool>(), default_value = "mean")]
     pub pool: Pool,
-    /// Most bytes the forward may take beside the weights, such as 2GB; with --stream, a job that needs more
-    /// goes through the weights several times
+    /// Maximum memory of the forward pass in addition to the weights, such as 2GB; with --stream, a job that needs
+    /// more reads the weights several times
     #[arg(long)]
     pub memory: Option<ByteSize>,
-    /// Of which rows log P is computed: all, or the bare ones alone
+    /// Rows for which log P is computed: all, or only the bare ones
     #[arg(long, value_parser = one_of::<LogprobOf>(), default_value = "all")]
     pub logprob: LogprobOf,
     /// Folder for the observations
@@ -109,22 +109,23 @@ pub struct CaptureArgs {
 pub struct JudgeArgs {
     #[command(flatten)]
     pub capture: CaptureArgs,
-    /// What is asked: pairwise, or a score of each response; `pairwise implicit` gives both [default: as the template, else pairwise]
+    /// What the judge is asked: pairwise, or a score of each response; `pairwise implicit` gives both [default: as
+    /// the template, else pairwise]
     #[arg(long, value_parser = one_of::<JudgeMode>(), num_args = 1..=2, value_delimiter = ',')]
     pub mode: Vec<JudgeMode>,
     /// Judge template: chat, base, base-short, chat-pointwise, base-pointwise, hearth, hearth-pointwise, or a TOML file [default: one that suits model and mode]
     #[arg(long)]
     pub judge: Option<String>,
-    /// Most pairs of a prompt [default: all of two, a ring of more]
+    /// Maximum number of pairs per prompt [default: all of two responses, a ring of more]
     #[arg(long)]
     pub max_pairs: Option<usize>,
-    /// Layers at which the state is kept where the judge answers: auto (eight), none, all, or numbers and ranges
+    /// Layers at which the state is stored at the judge's answer: auto (eight), none, all, or numbers and ranges
     #[arg(long, default_value = "auto")]
     pub judge_layers: StateLayers,
 }
 
 impl JudgeArgs {
-    /// How the judge is asked.
+    /// Settings of the judge.
     pub fn settings(&self) -> JudgeSettings {
         JudgeSettings {
             modes: self.mode.clone(),
@@ -136,7 +137,7 @@ impl JudgeArgs {
 }
 
 impl DataArgs {
-    /// Constitution files, and whether the bare context is read as well: alone if nothing is given.
+    /// Constitution files, and whether the bare context is read as well; only the bare context if none are given.
     pub fn constitutions(&self) -> (Vec<PathBuf>, bool) {
         let files: Vec<PathBuf> =
             self.constitution.iter().filter(|c| c.as_os_str() != "none").cloned().collect();
@@ -144,7 +145,7 @@ impl DataArgs {
         (files, bare)
     }
 
-    /// Which items, and how they are read.
+    /// Selection of items, and how to read them.
     pub fn settings(&self) -> DataSettings {
         let read =
             ReadOptions { skip_bad: self.skip_bad, limit: self.limit, value_name: self.value_name.clone() };
@@ -153,10 +154,10 @@ impl DataArgs {
 }
 
 impl ComputeArgs {
-    /// The settings for a model named so, in memory.
+    /// Settings for the given model, in memory.
     ///
     /// # Errors
-    /// As [`ModelSource::parse`]; `Invalid` for a type of `--quantize` that is none.
+    /// As [`ModelSource::parse`]; `Invalid` for an unknown type in `--quantize`.
     pub fn settings(&self, model: &str) -> Result<ModelSettings> {
         Ok(ModelSettings {
             source: ModelSource::parse(model, self.revision.as_deref())?,
@@ -171,7 +172,7 @@ impl ComputeArgs {
 }
 
 impl ModelArgs {
-    /// The settings of the model.
+    /// Settings of the model.
     ///
     /// # Errors
     /// As [`ModelSource::parse`].
@@ -184,7 +185,7 @@ impl CaptureArgs {
     /// The options of the capture.
     ///
     /// # Errors
-    /// What reading the constitutions and [`ModelSource::parse`] refuse.
+    /// Errors of reading the constitutions and of [`ModelSource::parse`].
     pub fn options(&self) -> Result<CaptureOptions> {
         let (constitutions, bare) = self.data.constitutions();
         let constitutions = read_constitutions(&constitutions)?;
@@ -205,7 +206,7 @@ impl CaptureArgs {
     }
 }
 
-/// A flag that takes one of several words.
+/// Parser of a flag that takes one of several words.
 pub fn one_of<T: OneOf>() -> impl TypedValueParser<Value = T> {
     let words = T::WORDS.iter().map(|(word, _, about)| PossibleValue::new(*word).help(*about));
     PossibleValuesParser::new(words)

@@ -1,4 +1,5 @@
-//! `vstar bench`: measures how fast this machine captures, on a synthetic model of a named shape, with and without shared prefixes.
+//! `vstar bench`: measures the capture speed of this machine on a synthetic model of a given shape, with and without
+//! shared prefixes.
 
 use super::args::one_of;
 use super::terminal::memory::{mebibytes, peak_resident};
@@ -25,33 +26,33 @@ pub struct BenchArgs {
     /// Shape of the model
     #[arg(long, default_value = "smollm2-135m")]
     pub shape: String,
-    /// dtypes of the computation, one after the other
+    /// dtypes of the computation, measured in order
     #[arg(long, value_parser = one_of::<Dtype>(), value_delimiter = ',', default_value = "f32,bf16")]
     pub dtype: Vec<Dtype>,
     /// cpu, cuda or cuda:N [default: cuda:0 if built for it, else cpu]
     #[arg(long)]
     pub device: Option<DeviceName>,
-    /// Constitutions
+    /// Number of constitutions
     #[arg(long, default_value_t = 2)]
     pub constitutions: usize,
-    /// Prompts
+    /// Number of prompts
     #[arg(long, default_value_t = 16)]
     pub prompts: usize,
-    /// Responses a prompt
+    /// Responses per prompt
     #[arg(long, default_value_t = 4)]
     pub responses: usize,
-    /// Tokens of a constitution, a prompt and a response
+    /// Number of tokens in a constitution, a prompt and a response
     #[arg(long, value_delimiter = ',', num_args = 3, default_values_t = [150, 40, 50])]
     pub tokens: Vec<usize>,
-    /// Sequences computed without sharing, whose rate stands for all
+    /// Number of sequences computed without sharing; their rate is extrapolated to all
     #[arg(long, default_value_t = 32)]
     pub naive: usize,
-    /// Most packed tokens in a chunk [default: as in a capture on this device]
+    /// Maximum number of packed tokens in a chunk [default: as in a capture on this device]
     #[arg(long)]
     pub chunk_tokens: Option<usize>,
 }
 
-/// Prints rates, their ratio and their share of the matrix product's peak.
+/// Prints rates, their ratio and their share of the matrix product's peak rate.
 pub fn run(args: &BenchArgs) -> Result<()> {
     let [long, prompt, response] = args.tokens[..] else {
         return Err(Diagnostic::new(Kind::Invalid, "--tokens")
@@ -105,7 +106,7 @@ pub fn run(args: &BenchArgs) -> Result<()> {
     Ok(())
 }
 
-/// Shapes that can be named, as (name, `config.json`).
+/// Available shapes, as (name, `config.json`).
 fn shapes() -> Vec<(&'static str, serde_json::Value)> {
     let llama = |hidden: usize, inner: usize, blocks: usize, heads: usize, kv: usize, vocab: usize| {
         json!({"model_type": "llama", "hidden_size": hidden, "intermediate_size": inner,
@@ -138,7 +139,7 @@ pub fn shape_names() -> Vec<&'static str> {
     shapes().into_iter().map(|(name, _)| name).collect()
 }
 
-/// What is measured.
+/// Options of a benchmark.
 #[derive(Debug, Clone)]
 pub struct BenchOptions {
     /// Name of a shape.
@@ -147,62 +148,62 @@ pub struct BenchOptions {
     pub dtype: DType,
     /// Device.
     pub device: Device,
-    /// Constitutions, prompts, responses a prompt.
+    /// Number of constitutions, prompts, and responses per prompt.
     pub job: [usize; 3],
-    /// Tokens of a constitution, of a prompt, of a response.
+    /// Number of tokens in a constitution, a prompt and a response.
     pub tokens: [usize; 3],
-    /// Most sequences computed without sharing; their rate stands for all.
+    /// Maximum number of sequences computed without sharing; their rate is extrapolated to all.
     pub naive: usize,
-    /// Packed tokens in a chunk; `None`: as in a capture on this device.
+    /// Maximum number of packed tokens in a chunk; `None` uses the default of a capture on this device.
     pub chunk_tokens: Option<usize>,
 }
 
-/// One way of computing.
+/// Measured rate of one method.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Rate {
-    /// Tokens of all sequences, shared ones counted each time.
+    /// Tokens of all sequences; shared tokens count every time.
     pub tokens: usize,
-    /// Tokens that were computed.
+    /// Tokens actually computed.
     pub computed: usize,
-    /// Wall seconds.
+    /// Wall time in seconds.
     pub seconds: f64,
-    /// Floating-point operations of the products, attention and output head.
+    /// Floating-point operations of the matrix products, attention and output head.
     pub operations: f64,
 }
 
 impl Rate {
-    /// Tokens of sequences a second.
+    /// Tokens of sequences per second.
     pub fn tokens_per_second(&self) -> f64 {
         self.tokens as f64 / self.seconds
     }
 
-    /// Operations a second.
+    /// Operations per second.
     pub fn rate(&self) -> f64 {
         self.operations / self.seconds
     }
 }
 
-/// What was measured, in one process, one after the other.
+/// Results of a benchmark; the methods run in one process, one after the other.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Bench {
-    /// Parameters of the model.
+    /// Number of parameters of the model.
     pub parameters: usize,
-    /// Best rate of a matrix product of 2048 × 2048 × 2048 in this dtype, operations a second.
+    /// Best rate of a 2048 × 2048 × 2048 matrix product in this dtype, in operations per second.
     pub peak: f64,
-    /// Sequences that share nothing.
+    /// Without shared prefixes.
     pub naive: Rate,
-    /// Shared prefixes once.
+    /// With each shared prefix computed once.
     pub forest: Rate,
 }
 
 impl Bench {
-    /// How many times as fast a sequence is captured with shared prefixes.
+    /// Speed-up per sequence from shared prefixes.
     pub fn gain(&self) -> f64 {
         self.forest.tokens_per_second() / self.naive.tokens_per_second()
     }
 }
 
-/// Random parameters, the same for the same name; nothing is trained, everything is finite.
+/// Random parameters, determined by their names; untrained, all finite.
 struct Synthetic {
     dtype: DType,
     device: Device,
@@ -210,7 +211,7 @@ struct Synthetic {
 
 impl TensorSource for Synthetic {
     fn contains(&self, name: &str) -> bool {
-        // A head where the config has one, and no other beside tied embeddings.
+        // An output head only if the config has one; none with tied embeddings.
         !name.contains("lm_head")
     }
 
@@ -240,10 +241,10 @@ impl TensorSource for Synthetic {
     }
 }
 
-/// Builds the model, then times both ways.
+/// Builds the model, then times both methods.
 ///
 /// # Errors
-/// `Invalid` for a shape that has no name here, or a sequence longer than its context.
+/// `Invalid` for an unknown shape, or a sequence longer than the model's context.
 pub fn bench(options: &BenchOptions, progress: &mut dyn FnMut(&str) -> Result<()>) -> Result<Bench> {
     let Some((_, config)) = shapes().into_iter().find(|(name, _)| *name == options.shape) else {
         return Err(Diagnostic::new(Kind::Invalid, format!("no shape `{}`", options.shape))
@@ -278,7 +279,7 @@ pub fn bench(options: &BenchOptions, progress: &mut dyn FnMut(&str) -> Result<()
         memory: None,
         steering: Default::default(),
     };
-    // The first run pays for pages and threads.
+    // Warm-up: the first run allocates memory and starts threads.
     time(&decoder, &alone[..1], &settings)?;
     progress("without shared prefixes")?;
     let naive = time(&decoder, &alone, &settings)?;
@@ -287,8 +288,8 @@ pub fn bench(options: &BenchOptions, progress: &mut dyn FnMut(&str) -> Result<()
     Ok(Bench { parameters: parameters(decoder.config()), peak, naive, forest })
 }
 
-/// The sequences of the job; without `shared` every token of every sequence is drawn anew, and the first of each
-/// is another one as long as the vocabulary reaches, so that they share nothing.
+/// Sequences of the job. Without `shared` every token of every sequence is drawn anew, and first tokens are distinct
+/// as far as the vocabulary allows, so that sequences share no prefix.
 fn job(options: &BenchOptions, vocab: usize, shared: bool) -> Vec<Request> {
     let mut rng = ChaCha8Rng::seed_from_u64(1);
     let mut words = |n: usize| -> Vec<u32> { (0..n).map(|_| rng.random_range(0..vocab as u32)).collect() };

@@ -18,10 +18,10 @@ use crate::run::joined;
 use crate::run::judges::Judges;
 use crate::store::Store;
 
-/// Folder of finished shards beside the observations, until they are written.
+/// Folder next to the observations that holds finished shards until the observations are written.
 pub const SHARDS: &str = "shards";
 
-/// Reads residual streams.
+/// Captures residual streams.
 pub fn capture(args: &CaptureArgs) -> Result<()> {
     joined::not_a_run(&args.out)?;
     let prepared = Prepared::fetched(&args.options()?, &mut Bars::new())?;
@@ -40,7 +40,7 @@ fn capture_only(prepared: &Prepared, out: &Path, store: &Store) -> Result<usize>
     Ok(job.rows.len())
 }
 
-/// Lets the model choose. Where `out` holds no observations yet, the bare context is captured first.
+/// Runs the judge. If `out` holds no observations yet, the bare context is captured first.
 pub fn judge(args: &JudgeArgs) -> Result<()> {
     let out = &args.capture.out;
     joined::not_a_run(out)?;
@@ -75,7 +75,7 @@ pub fn judge(args: &JudgeArgs) -> Result<()> {
     store.remove()
 }
 
-/// What will be computed, and what was noticed on the way.
+/// Prints what will be computed, and notices.
 pub fn describe(prepared: &Prepared, job: &Job) {
     let plan = prepared.plan(&job.rows);
     println!(
@@ -136,7 +136,7 @@ pub fn describe(prepared: &Prepared, job: &Job) {
     list_skipped("rows", &job.skipped);
 }
 
-/// What `--quantize` did to the weights; `None` where they stayed as they are stored.
+/// Effect of `--quantize` on the weights; `None` if they are unchanged.
 pub fn rounded(counts: &BTreeMap<&'static str, Count>, bits_per_weight: Option<f64>) -> Option<String> {
     if counts.is_empty() {
         return None;
@@ -151,7 +151,7 @@ pub fn rounded(counts: &BTreeMap<&'static str, Count>, bits_per_weight: Option<f
     Some(format!("weights rounded through {}{bits}", list.join(", ")))
 }
 
-/// The number of what was left out, with the first three reasons.
+/// Prints the number of skipped entries, with the first three reasons.
 pub fn list_skipped(what: &str, skipped: &[Diagnostic]) {
     if skipped.is_empty() {
         return;

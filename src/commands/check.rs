@@ -23,12 +23,12 @@ pub struct CheckArgs {
     /// owner/name:FILE.gguf or owner/name:Q4_K_M), or embedded:NAME
     #[arg(value_name = "DIR|FILE|ID|embedded:NAME", required_unless_present = "named")]
     pub model: Option<String>,
-    /// The same, as in other commands
+    /// Same as the positional argument, as in other commands
     #[arg(long = "model", id = "named", value_name = "DIR|FILE|ID|embedded:NAME", conflicts_with = "model")]
     pub named: Option<String>,
     #[command(flatten)]
     pub compute: ComputeArgs,
-    /// Count what a capture of these items would compute and take in memory
+    /// Estimate computation and memory of a capture of these items
     #[arg(long, num_args = 1.., value_name = "FILE")]
     pub data: Vec<PathBuf>,
     /// Constitutions of that capture: TOML files, folders of them, or `none` for the bare context
@@ -37,15 +37,15 @@ pub struct CheckArgs {
 }
 
 impl CheckArgs {
-    /// The model's name, given either way; clap sees to it that one is there.
+    /// The model's name, from either argument; clap requires one.
     fn model(&self) -> &str {
         self.model.as_deref().or(self.named.as_deref()).unwrap_or_default()
     }
 
-    /// The capture that `--data` asks about.
+    /// The capture described by `--data`.
     ///
     /// # Errors
-    /// What reading the constitutions refuses.
+    /// Errors of reading the constitutions.
     pub fn job(&self) -> Result<Option<CaptureOptions>> {
         if self.data.is_empty() {
             return Ok(None);
@@ -68,7 +68,7 @@ impl CheckArgs {
     }
 }
 
-/// Prints what was found; an error if the numbers cannot be trusted.
+/// Prints the results; an error if the numbers are not reliable.
 pub fn check(args: &CheckArgs) -> Result<()> {
     let model = args.compute.settings(args.model())?;
     let load = model.load()?;
@@ -131,7 +131,7 @@ pub fn check(args: &CheckArgs) -> Result<()> {
         .into())
 }
 
-/// Sizes and deviations by layer, with what they are read by.
+/// Prints sizes and deviations by layer, with a legend.
 fn table(found: &Check, dtype: &str) {
     let compared = &found.compared;
     println!(
@@ -173,10 +173,10 @@ fn table(found: &Check, dtype: &str) {
     println!("log P of a token: at most {ours:.1e} nats from f64 (plain {dtype}: {plain:.1e})");
 }
 
-/// How many times the median token's RMS a massive activation has at least.
+/// Smallest ratio of a massive activation to the median token's RMS.
 const MASSIVE: f64 = 10.0;
 
-/// Which layers one token dominates.
+/// Layers dominated by one token.
 fn massive(found: &Check) -> Option<String> {
     let layers = &found.compared.layers;
     let at: Vec<usize> =
@@ -204,7 +204,7 @@ fn massive(found: &Check) -> Option<String> {
     ))
 }
 
-/// What a finding means.
+/// Meaning of a finding.
 fn sentence(finding: &Finding, dtype: &str) -> String {
     let told = |e: &Excess| {
         format!(
@@ -249,7 +249,7 @@ fn sentence(finding: &Finding, dtype: &str) -> String {
     }
 }
 
-/// What to do about it.
+/// Suggested remedy.
 fn remedy(finding: &Finding, dtype: &str) -> &'static str {
     match finding {
         Finding::Coarse(_) if dtype == "f32" => "do not use this checkpoint: its weights may be damaged",

@@ -1,4 +1,4 @@
-//! `vstar compare`: sets finished runs side by side, with the angles between their constitutions' directions.
+//! `vstar compare`: compares finished runs, with the angles between their constitutions' directions.
 
 use super::terminal::out::result;
 use crate::artifact;
@@ -24,18 +24,19 @@ pub struct CompareArgs {
     /// Folders of finished runs or fits
     #[arg(required = true, value_name = "RUN")]
     pub runs: Vec<PathBuf>,
-    /// Share of value-relevant text that each run's model was trained on, in their order, to hold the gaps against 1 − η
+    /// Share of value-relevant text in each run's training data, in the order of the runs, to compare the gaps with 1
+    /// − η
     #[arg(long, value_delimiter = ',', value_name = "ETA,…")]
     pub eta: Option<Vec<f64>>,
     /// Folder for compare.json, compare.md and compare.html [default: the run's for one, ./compare for more]
     #[arg(long)]
     pub out: Option<PathBuf>,
-    /// Write every plot as an SVG file too, into `plots` in that folder
+    /// Also write every plot as an SVG file, into `plots` in that folder
     #[arg(long)]
     pub svg: bool,
 }
 
-/// Compares runs, writes the comparison and prints its summary.
+/// Compares runs, writes the comparison and prints a summary.
 pub fn compare(args: &CompareArgs) -> Result<()> {
     let out = match (&args.out, &args.runs[..]) {
         (Some(out), _) => out.clone(),
@@ -50,12 +51,12 @@ pub fn compare(args: &CompareArgs) -> Result<()> {
     Ok(())
 }
 
-/// Compares the runs in these folders and writes `compare.json`, `compare.md` and `compare.html` into `out`, and with
-/// `images` every plot as an SVG file into `out/plots`. `eta`: the share of value-relevant text that each run's model was
-/// trained on, where it is known.
+/// Compares the runs in these folders and writes `compare.json`, `compare.md` and `compare.html` into `out`; with
+/// `images`, also every plot as an SVG file into `out/plots`. `eta` is the share of value-relevant text in each run's
+/// training data, where known.
 ///
 /// # Errors
-/// `Missing` for a folder without a report; what the comparison refuses; the file system's.
+/// `Missing` for a folder without a report; errors of the comparison and of the file system.
 pub fn compare_into(
     folders: &[PathBuf],
     eta: Option<Vec<f64>>,
@@ -104,12 +105,12 @@ fn read(folder: &Path) -> Result<Run> {
     Ok(run)
 }
 
-/// The layer that was reported.
+/// The reported layer.
 fn layer(report: &Report) -> Option<Layer> {
     report.estimates.iter().find_map(|e| e.layer)
 }
 
-/// The observations that the report was made from, or why they are not there.
+/// The observations of a report, or the reason why they are not available.
 fn observations(folder: &Path, report: &Report) -> Result<std::result::Result<PathBuf, String>> {
     let path = folder.join(OBSERVATIONS);
     let known = report.provenance.get("observations").and_then(|p| p.as_str()).map(PathBuf::from);

@@ -1,4 +1,4 @@
-//! `vstar completions` and `vstar man`: what a shell and a manual need to know of the command line.
+//! `vstar completions` and `vstar man`: shell completions and the manual page.
 
 use clap::{Args, CommandFactory};
 use clap_complete::Shell;
@@ -8,11 +8,11 @@ use crate::error::{Error, Result};
 
 #[derive(Debug, Args)]
 pub struct CompletionsArgs {
-    /// The shell
+    /// Shell
     pub shell: Shell,
 }
 
-/// Prints the completions of a shell.
+/// Prints the completions for a shell.
 pub fn completions(args: &CompletionsArgs) {
     let mut out = Vec::new();
     clap_complete::generate(args.shell, &mut Cli::command(), "vstar", &mut out);

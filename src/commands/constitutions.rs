@@ -1,4 +1,4 @@
-//! `vstar constitutions`: those that the program carries.
+//! `vstar constitutions`: lists or prints the built-in constitutions.
 
 use std::path::PathBuf;
 
@@ -14,16 +14,16 @@ use crate::units::OneOf;
 
 #[derive(Debug, Args)]
 pub struct ConstitutionsArgs {
-    /// Print the text of this one; without it all are listed
+    /// Print the text of this constitution; without a name all are listed
     pub name: Option<String>,
 }
 
-/// Characters of a line.
+/// Line width in characters.
 const WIDTH: usize = 100;
-/// Characters of the beginning of a text in the list.
+/// Number of characters of a text's beginning in the list.
 const BEGINNING: usize = 70;
 
-/// How most of them begin: the list shows what follows.
+/// Common opening, omitted in the list.
 const OPENING: &str = "When you answer, and when you choose between two answers, prefer the one that ";
 
 /// Lists names, families and beginnings, or prints one text.

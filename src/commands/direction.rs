@@ -1,4 +1,5 @@
-//! `vstar direction`: computes the direction between two sets of prompts at every layer and compares it with those of a run.
+//! `vstar direction`: computes the direction between two sets of prompts at every layer and compares it with a run's
+//! directions.
 
 use super::args::ModelArgs;
 use super::terminal::bars::Bars;
@@ -37,33 +38,33 @@ use std::path::{Path, PathBuf};
 pub struct DirectionArgs {
     #[command(flatten)]
     pub model: ModelArgs,
-    /// Prompts of the first set: items of any format, or rows with `prompt` or `messages` alone
+    /// Prompts of the first set: items of any format, or rows with only `prompt` or `messages`
     #[arg(long, value_name = "FILE")]
     pub plus: PathBuf,
     /// Prompts of the second set
     #[arg(long, value_name = "FILE")]
     pub minus: PathBuf,
-    /// Read at most so many of each
+    /// Read at most this many of each
     #[arg(long)]
     pub limit: Option<usize>,
     /// Layers: `all`, or numbers and ranges such as `0,4-8`
     #[arg(long, visible_alias = "layer", default_value = "all")]
     pub layers: LayerList,
-    /// Token of a prompt: last, mean (of all tokens), or -k for the k-th from the end
+    /// Token of a prompt to read: last, mean (of all tokens), or -k for the k-th from the end
     #[arg(long, default_value = "last", allow_hyphen_values = true)]
     pub position: String,
     /// Name of the direction in directions.safetensors
     #[arg(long, default_value = "refusal")]
     pub name: String,
-    /// Folder of a run whose v*, v_c and w it is held against
+    /// Folder of a run whose v*, v_c and w it is compared with
     #[arg(long, value_name = "RUN")]
     pub against: Option<PathBuf>,
-    /// Folder for the direction, the prompts' residual streams and the findings
+    /// Folder for the direction, the prompts' residual streams and the results
     #[arg(long)]
     pub out: PathBuf,
 }
 
-/// Makes the direction, writes the findings and prints them.
+/// Computes the direction, writes the results and prints them.
 pub fn direction(args: &DirectionArgs) -> Result<()> {
     let found = direction_into(
         &DirectionOptions {
@@ -87,7 +88,8 @@ pub fn direction(args: &DirectionArgs) -> Result<()> {
     Ok(())
 }
 
-/// Which tokens of a prompt are read; the prompt ends where the response would begin, with what a template puts there.
+/// Which token of a prompt is read; the prompt ends where the response would begin, including the template's text
+/// there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Position {
     /// The k-th token from the end; 1 is the last.
@@ -97,7 +99,7 @@ pub enum Position {
 }
 
 impl Position {
-    /// `last`, `mean`, or `-k`.
+    /// Parses `last`, `mean`, or `-k`.
     ///
     /// # Errors
     /// [`Kind::Invalid`] for anything else.
@@ -128,37 +130,37 @@ impl Position {
     }
 }
 
-/// What is asked for.
+/// Options of `vstar direction`.
 #[derive(Debug, Clone)]
 pub struct DirectionOptions {
     /// The model.
     pub model: ModelSettings,
-    /// The template; `None`: the one that it suggests.
+    /// The template; `None` uses the model's default.
     pub template: Option<TemplateName>,
     /// Prompts of the first set.
     pub plus: PathBuf,
     /// Prompts of the second set.
     pub minus: PathBuf,
-    /// Read at most so many of each.
+    /// Maximum number of prompts read from each set.
     pub limit: Option<usize>,
-    /// Layers; `None`: all.
+    /// Layers; `None` means all.
     pub layers: Option<Vec<usize>>,
-    /// Which tokens.
+    /// Token position.
     pub position: Position,
     /// Name of the direction.
     pub name: String,
-    /// Run to hold it against.
+    /// Run to compare it with.
     pub against: Option<PathBuf>,
     /// Folder for the results.
     pub out: PathBuf,
 }
 
-/// Makes the direction and writes `directions.safetensors`, `direction.json`, `direction.md`, and the prompts'
+/// Computes the direction and writes `directions.safetensors`, `direction.json`, `direction.md`, and the prompts'
 /// residual streams as observations, so that two checkpoints can be compared by `vstar shift`.
 ///
 /// # Errors
-/// What reading prompts, model and run refuses; [`Kind::Invalid`] for a prompt that is in both sets, or too short for the
-/// position.
+/// Errors of reading prompts, model and run; [`Kind::Invalid`] for a prompt that is in both sets, or that is too
+/// short for the position.
 pub fn direction_into(
     options: &DirectionOptions,
     downloads: &mut dyn Downloads,
@@ -284,12 +286,12 @@ pub fn direction_into(
     Ok(report)
 }
 
-/// The half of a prompt, by a hex digit of its SHA-256: the same in every run.
+/// Assigns a prompt to a half by a hex digit of its SHA-256, the same in every run.
 fn half(text: &str) -> bool {
     artifact::sha256(text.as_bytes()).as_bytes()[1].is_multiple_of(2)
 }
 
-/// The prompt as the model reads it before a response, and the tokens that are wanted of it.
+/// The prompt as the model reads it before a response, and the token positions to read.
 fn request(model: &Model, template: &Template, asked: &PromptRecord, position: Position) -> Result<Request> {
     let at = |e: crate::error::Error| match e {
         crate::error::Error::Diagnostic(mut diagnostic) => {
@@ -298,7 +300,7 @@ fn request(model: &Model, template: &Template, asked: &PromptRecord, position: P
         }
         other => other,
     };
-    // Whatever the response, what stands before it is the same.
+    // The rendering before the response does not depend on the response.
     let rendered = template.render(None, &asked.prompt, "x").map_err(at)?;
     let tokens = model.encoder.encode(&rendered.text[..rendered.response.start]).map_err(at)?;
     check_length(model, tokens.len()).map_err(at)?;
@@ -323,7 +325,7 @@ fn spread(sets: &Sets<'_>) -> f64 {
     (sum / n).sqrt()
 }
 
-/// A run whose directions are held against the new one.
+/// A run whose directions are compared with the new one.
 struct Run {
     read: RunRows,
     problem: Problem,

@@ -1,4 +1,4 @@
-//! `vstar drift`: compares a series of checkpoints on the same rows: their reports, and whether directions stay the same.
+//! `vstar drift`: compares the reports and directions of a series of checkpoints on the same rows.
 
 use super::terminal::out::result;
 use crate::artifact;
@@ -21,10 +21,10 @@ use std::path::{Path, PathBuf};
 
 #[derive(Debug, Args)]
 pub struct DriftArgs {
-    /// Folders of finished runs on the same data, one a checkpoint, in order
+    /// Folders of finished runs on the same data, one per checkpoint, in order
     #[arg(required = true, num_args = 2.., value_name = "RUN")]
     pub runs: Vec<PathBuf>,
-    /// Layer of every run [default: the one that each reported]
+    /// Layer of every run [default: the layer that each run reported]
     #[arg(long)]
     pub layer: Option<usize>,
     /// Constitution whose rows give h [default: none, or the first with rows]
@@ -35,7 +35,7 @@ pub struct DriftArgs {
     pub out: PathBuf,
 }
 
-/// Compares, writes the findings and prints them.
+/// Compares the runs, writes the results and prints them.
 pub fn drift(args: &DriftArgs) -> Result<()> {
     let found = drift_into(&args.runs, args.layer, args.reference.as_deref(), &args.out)?;
     result(&serde_json::to_value(&found).expect("plain data serialises"));
@@ -44,7 +44,7 @@ pub fn drift(args: &DriftArgs) -> Result<()> {
     Ok(())
 }
 
-/// One checkpoint, read.
+/// A checkpoint's run, loaded.
 struct Checkpoint {
     run: String,
     model: String,
@@ -55,19 +55,19 @@ struct Checkpoint {
     directions: Option<Directions>,
 }
 
-/// What one direction was fitted to.
+/// The label a direction was fitted to.
 enum Target {
     Value(usize),
     Constitution(String),
     Logprob,
 }
 
-/// Compares a series and writes `drift.json` and `drift.md` into `out`. `layer`: for all runs; by default each run's
-/// reported one.
+/// Compares a series and writes `drift.json` and `drift.md` into `out`. `layer` applies to all runs; by default each
+/// run's reported one.
 ///
 /// # Errors
 /// [`Kind::Missing`] for fewer than two runs, a run without a report or a layer; [`Kind::RunConflict`] for runs of
-/// different rows; what reading them refuses.
+/// different rows; errors of reading them.
 pub fn drift_into(
     runs: &[PathBuf],
     layer: Option<usize>,
@@ -113,7 +113,7 @@ pub fn drift_into(
         targets.push(("w".to_owned(), Target::Logprob, rows::all(first, &all)));
     }
     let mut tracks: Vec<Option<Track>> = targets.iter().map(|_| None).collect();
-    // Directions of the same rows and control share their factorisations.
+    // Directions with the same rows and control share factorisations.
     let mut left: Vec<usize> = (0..targets.len()).collect();
     while let Some(&lead) = left.first() {
         let length = matches!(targets[lead].1, Target::Logprob);
@@ -140,7 +140,7 @@ pub fn drift_into(
     Ok(report)
 }
 
-/// Whether two values carry the same labels; a response without one is NaN in both.
+/// Whether two values have the same labels, with NaN equal to NaN.
 fn equal(a: &crate::theory::Value, b: &crate::theory::Value) -> bool {
     use crate::theory::Labels::Scores;
     a.name == b.name
@@ -182,7 +182,7 @@ fn stop(c: &Checkpoint) -> Stop {
     }
 }
 
-/// The tracks of some directions that stand on the same rows.
+/// Tracks of directions that share the same rows.
 fn series(
     checkpoints: &[Checkpoint],
     targets: &[(String, Target, Rows)],
@@ -190,7 +190,7 @@ fn series(
     length: bool,
 ) -> Result<Vec<Track>> {
     let first = &checkpoints[0].problem;
-    // The first run's prompts and blocks serve all, so that contrasts are the same rows in the same order.
+    // Use the first run's prompts and blocks for all, so that contrasts have the same rows in the same order.
     let contrasts = targets[group[0]].2.contrasts(first);
     let empty =
         |name: &String| Track { direction: name.clone(), consecutive: Vec::new(), from_first: Vec::new() };
@@ -238,7 +238,7 @@ fn label(bench: &Bench, c: &Checkpoint, first: &Problem, target: &Target) -> Vec
     }
 }
 
-/// Euclidean cosine of two exported directions, each at its run's layer; `None` where one is not there, is 0 or has
+/// Euclidean cosine of two exported directions, each at its run's layer; `None` where one is missing, is 0 or has
 /// another width.
 fn raw(a: &Checkpoint, b: &Checkpoint, name: &str) -> Option<f64> {
     let vector = |c: &Checkpoint| -> Option<Vec<f64>> {

@@ -10,14 +10,14 @@ use crate::theory::Quantity;
 
 #[derive(Debug, Args)]
 pub struct ExplainArgs {
-    /// Name of a quantity as report.json spells it; without it all are listed
+    /// Name of a quantity in report.json; without a name all are listed
     pub quantity: Option<String>,
 }
 
-/// Characters of a line of text.
+/// Line width in characters.
 const WIDTH: usize = 100;
 
-/// Prints what a quantity means, or the list of quantities.
+/// Prints the explanation of a quantity, or the list of quantities.
 pub fn explain(args: &ExplainArgs) -> Result<()> {
     let data =
         |q: Quantity| json!({"quantity": q.name(), "summary": q.summary(), "explanation": q.explanation()});
@@ -42,7 +42,7 @@ pub fn explain(args: &ExplainArgs) -> Result<()> {
     result(&data(quantity));
     println!("{}\n", quantity.name());
     for paragraph in quantity.explanation().split("\n\n") {
-        // The emphasis of Markdown is noise in a terminal.
+        // Remove Markdown emphasis.
         for line in wrapped(&paragraph.replace("**", "").replace('`', ""), WIDTH) {
             println!("{line}");
         }

@@ -1,4 +1,4 @@
-//! `vstar export`: the directions and plots of a finished run or fit, written in a format of the user's choice.
+//! `vstar export`: writes the directions and plots of a finished run or fit in a given format.
 
 use std::path::{Path, PathBuf};
 
@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::terminal::out::result;
 use crate::artifact;
-use crate::error::Result;
+use crate::error::{Diagnostic, Kind, Place, Result};
 use crate::fit::folder::{
     PLOTS, TABLES, file_name, read_directions, read_report, write_images, write_pixels, write_sheets,
 };
@@ -20,17 +20,17 @@ use crate::run::preferences::preferences;
 /// A format to export to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Format {
-    /// NumPy archive: an array [layers, d] a direction, and `layers`
+    /// NumPy archive: one array [layers, d] per direction, and `layers`
     Npz,
-    /// One line a number; the estimates beside it as NAME.estimates.csv
+    /// One line per number; the estimates next to it as NAME.estimates.csv
     Csv,
     /// Arrays [layers, d] with the layers in the metadata
     Safetensors,
     /// One direction as a llama.cpp control vector
     Gguf,
-    /// Every plot of the report, an image each, into a folder
+    /// Every plot of the report, one image each, into a folder
     Svg,
-    /// The same as PNG, for programs that read no SVG
+    /// Like svg, but PNG, for programs that cannot read SVG
     Png,
     /// Every table of the report as LaTeX (booktabs) and CSV, into a folder
     Tables,
@@ -51,20 +51,22 @@ pub struct ExportArgs {
     /// For trl: the constitution
     #[arg(long, value_name = "NAME", required_if_eq("format", "trl"))]
     pub constitution: Option<String>,
-    /// For trl: the items that were judged [default: those of the run's experiment]
+    /// For trl: the judged items [default: those of the run's experiment]
     #[arg(long, num_args = 1.., value_name = "FILE")]
     pub data: Vec<PathBuf>,
-    /// For trl: keep pairs whose answer changes with the order, by the sign of the mean
+    /// For trl: also keep pairs whose answer changes with the order, by the sign of the mean
     #[arg(long)]
     pub either_order: bool,
-    /// File to write; for svg, png and tables the folder [default: export.FORMAT in the run's folder; for gguf NAME.gguf, for
-    /// svg and png plots, for tables tables, for trl CONSTITUTION.jsonl]
+    /// File to write; for svg, png and tables the folder [default: export.FORMAT in the run's folder; for gguf
+    /// NAME.gguf, for svg and png plots, for tables tables, for trl
+    /// preferences-CONSTITUTION.jsonl]
     #[arg(long)]
     pub out: Option<PathBuf>,
 }
 
 /// Writes directions or plots for other programs.
 pub fn export(args: &ExportArgs) -> Result<()> {
+    spares_inputs(args)?;
     if let (Format::Trl, Some(constitution)) = (args.format, &args.constitution) {
         return trl(args, constitution);
     }
@@ -81,10 +83,39 @@ pub fn export(args: &ExportArgs) -> Result<()> {
     Ok(())
 }
 
-/// Writes the preferences under a constitution.
+/// Refuses to write over what the export is made from, and over the other files of the run.
+fn spares_inputs(args: &ExportArgs) -> Result<()> {
+    const OF_A_RUN: [&str; 9] = [
+        "observations.safetensors",
+        "observations.jsonl",
+        "verdicts.safetensors",
+        "directions.safetensors",
+        "manifest.json",
+        "experiment.toml",
+        "report.json",
+        "report.md",
+        "report.html",
+    ];
+    let Some(out) = args.out.as_ref().and_then(|out| out.canonicalize().ok()) else { return Ok(()) };
+    let own = OF_A_RUN.iter().map(|name| args.run.join(name)).chain([args.run.join("estimates.csv")]);
+    let inputs = own.chain(args.data.iter().cloned()).filter_map(|path| path.canonicalize().ok());
+    if inputs.into_iter().any(|input| input == out) {
+        return Err(Diagnostic::new(
+            Kind::Invalid,
+            "--out is a file that the export is made from, or one of the run's",
+        )
+        .at(Place::file(&out))
+        .expected("a file of its own")
+        .remedy("give another --out")
+        .into());
+    }
+    Ok(())
+}
+
+/// Writes the judge's preferences under a constitution.
 fn trl(args: &ExportArgs, constitution: &str) -> Result<()> {
     let found = preferences(&args.run, constitution, &args.data, args.either_order)?;
-    let default = || args.run.join(format!("{}.jsonl", file_name(constitution)));
+    let default = || args.run.join(format!("preferences-{}.jsonl", file_name(constitution)));
     let path = args.out.clone().unwrap_or_else(default);
     artifact::write_bytes(&path, found.lines.as_bytes())?;
     result(&json!({"file": path, "pairs": found.kept, "disagree": found.disagree, "ties": found.ties}));
@@ -116,14 +147,14 @@ impl Format {
     }
 }
 
-/// Writes the directions of the folder `run` (those named, or all) and returns the files written. Without
-/// `out` they go into the folder: as `export.FORMAT`, a control vector as `DIRECTION.gguf`; estimates
-/// beside a csv as `NAME.estimates.csv`. Plots are of the report, whatever directions are named; `out` is their folder,
-/// by default `plots` inside `run`.
+/// Writes the directions of the folder `run` (the named ones, or all) and returns the files written. Without `out`
+/// they go into the folder: as `export.FORMAT`, a control vector as `DIRECTION.gguf`; estimates next to a csv as
+/// `NAME.estimates.csv`. Plots show the report regardless of the named directions; `out` is their folder, by default
+/// `plots` inside `run`.
 ///
 /// # Errors
-/// `Missing` for a folder without directions (for csv and svg: without a report) or a direction that it does not
-/// have; what the format cannot hold; the file system's.
+/// `Missing` for a folder without directions (for csv and svg: without a report) or for an unknown direction;
+/// contents that the format cannot hold; errors of the file system.
 fn write(run: &Path, format: Format, names: &[String], out: Option<&Path>) -> Result<Vec<PathBuf>> {
     let folder = |name: &str| out.map_or_else(|| run.join(name), Path::to_owned);
     match format {

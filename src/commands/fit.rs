@@ -16,7 +16,7 @@ use crate::theory::LayerChoice;
 
 #[derive(Debug, Args)]
 pub struct FitArgs {
-    /// Observations: a file as `vstar capture` writes it
+    /// Observations: a file written by `vstar capture`
     #[arg(long)]
     pub observations: PathBuf,
     /// Layer to report, or `auto`
@@ -28,7 +28,7 @@ pub struct FitArgs {
     /// Constitution whose rows give h [default: none, or the first with rows]
     #[arg(long)]
     pub reference: Option<String>,
-    /// Constitutions of the placebo arm, where the file does not say
+    /// Constitutions of the placebo arm, if the file does not mark them
     #[arg(long)]
     pub placebo: Vec<String>,
     /// A constitution to average into the ensemble; may be given several times [default: all outside the placebo arm]
@@ -37,7 +37,7 @@ pub struct FitArgs {
     /// Weight of a value in weighted aggregates; may be given several times [default: 1 each]
     #[arg(long, value_name = "VALUE=WEIGHT", value_parser = weight)]
     pub weight: Vec<(String, f64)>,
-    /// Seed of the random directions and draws that estimates are compared with
+    /// Seed of the random directions and draws used as references for estimates
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
     /// Folder for the report
@@ -56,7 +56,7 @@ fn weight(text: &str) -> Result<(String, f64), String> {
     }
 }
 
-/// The report without its estimates and tables, which are in the file: what was found in words, verdicts, provenance, warnings.
+/// The report without estimates and tables, which are in the file: findings in words, verdicts, provenance, warnings.
 pub fn summary(report: &Report, out: &Path) -> Value {
     let page = brief(report);
     // Its own writer made it.

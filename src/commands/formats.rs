@@ -1,11 +1,11 @@
-//! `vstar formats`: the formats of items, each with a row to copy.
+//! `vstar formats`: lists the formats of items, each with a row to copy.
 
 use serde_json::json;
 
 use super::terminal::out::result;
 use crate::input::formats::FORMATS;
 
-/// Lists them.
+/// Lists the formats.
 pub fn formats() {
     let all: Vec<_> = FORMATS.iter().map(|f| json!({"about": f.about, "example": f.example})).collect();
     result(&json!(all));

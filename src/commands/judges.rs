@@ -1,4 +1,4 @@
-//! `vstar judges`: the judge templates that the program carries.
+//! `vstar judges`: lists or prints the built-in judge templates.
 
 use clap::Args;
 use serde_json::json;
@@ -9,7 +9,7 @@ use crate::judge::JudgeTemplate;
 
 #[derive(Debug, Args)]
 pub struct JudgesArgs {
-    /// Print this template, a TOML file to start from; without it all are listed
+    /// Print this template, a TOML file to start from; without a name all are listed
     pub name: Option<String>,
 }
 

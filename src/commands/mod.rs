@@ -1,4 +1,4 @@
-//! The command line: arguments in, text out; the only module that prints.
+//! The command line. The only module that prints.
 
 #[macro_use]
 mod terminal;
@@ -41,18 +41,18 @@ pub struct Cli {
     /// Show no progress
     #[arg(long, short, global = true)]
     pub quiet: bool,
-    /// Print the result as one JSON value to standard output, and what is for people to standard error
+    /// Print the result as one JSON value to standard output, and messages to standard error
     #[arg(long, global = true)]
     pub json: bool,
-    /// What to do.
+    /// Command to run.
     #[command(subcommand)]
     pub command: Command,
 }
 
-/// What the program does.
+/// Commands of the program.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Capture, judge and fit a model as flags or an experiment file say, and write the report
+    /// Capture, judge and fit a model as specified by flags or an experiment file, and write the report
     Run(Box<run::RunArgs>),
     /// Read residual streams and log-probabilities of responses, with and without constitutions
     Capture(args::CaptureArgs),
@@ -64,7 +64,7 @@ pub enum Command {
     Compare(compare::CompareArgs),
     /// Write the directions or the plots of a run for other programs
     Export(export::ExportArgs),
-    /// Show items as the model will read them; nothing is computed
+    /// Show items as the model will read them, without computing anything
     Preview(preview::PreviewArgs),
     /// Intervene along a direction and measure the effect on better and worse responses
     Steer(Box<steer::SteerArgs>),
@@ -76,19 +76,19 @@ pub enum Command {
     Direction(direction::DirectionArgs),
     /// Write observations with planted truth, or count coverage and verdicts over seeds
     Simulate(simulate::SimulateArgs),
-    /// Check whether a model's numbers can be trusted on this machine
+    /// Check whether a model's numbers are reliable on this machine
     Check(check::CheckArgs),
-    /// Measure how fast this machine captures, on a synthetic model of a named shape
+    /// Measure the capture speed of this machine on a synthetic model of a given shape
     Bench(bench::BenchArgs),
     /// Build, train, sample and score the known-answer model
     Organism(organism::OrganismArgs),
     /// Explain a quantity of the report: formula, assumptions, source
     Explain(explain::ExplainArgs),
-    /// List the model families, what is computed of each, and what is refused
+    /// List the supported and refused model families, and what is computed for each
     Models,
-    /// List the constitutions that the program carries, or print one
+    /// List the built-in constitutions, or print one
     Constitutions(constitutions::ConstitutionsArgs),
-    /// List the judge templates that the program carries, or print one
+    /// List the built-in judge templates, or print one
     Judges(judges::JudgesArgs),
     /// List the formats of items, each with a row to copy
     Formats,
@@ -135,18 +135,18 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// A file that grows beyond `ulimit -f` ends a process that does not listen for the signal; one that does gets an error
-/// from the write, which says what to do.
+/// Registers a handler for SIGXFSZ: a file that grows beyond `ulimit -f` would otherwise end the process; with it,
+/// the write returns an error that says what to do.
 fn outlive_file_limits() {
     #[cfg(unix)]
     {
         let heard = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
-        // Where it cannot be listened for, the process ends as it would have.
+        // If the handler cannot be registered, the signal ends the process as usual.
         let _ = signal_hook::flag::register(signal_hook::consts::SIGXFSZ, heard);
     }
 }
 
-/// Refuses `--json` where a command has no result that is data.
+/// Errors on `--json` for commands without a JSON result.
 fn speaks_json(cli: &Cli) -> Result<()> {
     let without = match &cli.command {
         Command::Completions(_) => "completions",

@@ -1,9 +1,9 @@
-//! The plan of a run: what each part takes, and what it is for.
+//! The plan of a run: the cost of each part and its purpose.
 
 use super::terminal::numbers::{about, compact, duration};
 use crate::run::plan::{Part, Step};
 
-/// Width of the numbers, before what a part is for.
+/// Width of the columns before the purpose of a part.
 const NUMBERS: usize = 80;
 
 /// Prints the plan; `implicit` where a judge reads log P under constitutions.
@@ -76,7 +76,7 @@ fn purpose(part: Part) -> &'static str {
     }
 }
 
-/// What log P of a part is for.
+/// Purpose of computing log P in a part.
 fn logprob(part: Part, implicit: bool) -> &'static str {
     match part {
         Part::Under(_) if implicit => "w under a text; v_c by likelihood",
@@ -86,7 +86,7 @@ fn logprob(part: Part, implicit: bool) -> &'static str {
     }
 }
 
-/// Flags that leave parts out, with what they leave out.
+/// Flags that skip parts, with the parts they skip.
 fn spared(steps: &[Step], implicit: bool) -> impl Iterator<Item = (&'static str, &'static str)> {
     let under = steps.iter().find(|step| matches!(step.part, Part::Under(_))).filter(|_| !implicit);
     let states = steps.iter().any(|step| matches!(step.part, Part::Pairs(true) | Part::Singles(true)));

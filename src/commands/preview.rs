@@ -1,4 +1,4 @@
-//! `vstar preview`: items as the model will read them, and the judge's questions about them.
+//! `vstar preview`: shows items as the model will read them, and the judge's questions about them.
 
 use clap::Args;
 use serde_json::{Value, json};
@@ -8,11 +8,11 @@ use super::terminal::bars::Bars;
 use super::terminal::out::result;
 use crate::capture::job::{encode_one, placed};
 use crate::config::{CaptureSettings, JudgeMode, JudgeTemplateName};
-use crate::error::{Error, Result};
+use crate::error::{Diagnostic, Error, Kind, Place, Result};
 use crate::input::{Constitution, Item, read_constitutions};
 use crate::judge::{JudgeTemplate, Mode, Question, ask};
 use crate::run::capture::{CaptureOptions, Prepared};
-use crate::units::{Layer, LayerList};
+use crate::units::{Layer, LayerList, OneOf};
 
 #[derive(Debug, Args)]
 pub struct PreviewArgs {
@@ -20,20 +20,20 @@ pub struct PreviewArgs {
     pub model: ModelArgs,
     #[command(flatten)]
     pub data: DataArgs,
-    /// How many items to show
+    /// Number of items to show
     #[arg(long, default_value_t = 2)]
     pub show: usize,
-    /// Judge template of the questions: one that the program carries, or a TOML file [default: one that suits model and
+    /// Judge template of the questions: the name of a built-in one, or a TOML file [default: one that suits model and
     /// mode]
     #[arg(long)]
     pub judge: Option<String>,
-    /// What the judge is asked in them [default: as the template, else pairwise]
+    /// What the judge is asked [default: as the template, else pairwise]
     #[arg(long, value_parser = one_of::<JudgeMode>())]
     pub mode: Option<JudgeMode>,
 }
 
-/// Shows text and tokens of a few items under each constitution, and what a judge is asked about the first of them; then
-/// counts what cannot be read.
+/// Shows text and tokens of a few items under each constitution, and the judge's questions about the first of them;
+/// then counts the rows that cannot be read.
 pub fn preview(args: &PreviewArgs) -> Result<()> {
     let (constitutions, bare) = args.data.constitutions();
     let constitutions = read_constitutions(&constitutions)?;
@@ -111,7 +111,7 @@ fn row(
     Ok(data)
 }
 
-/// `None` where nothing is asked.
+/// Judge template; `None` for a mode that asks no questions.
 fn template(args: &PreviewArgs, prepared: &Prepared) -> Result<Option<JudgeTemplate>> {
     let name = args.judge.as_deref().map(|name| JudgeTemplateName::from(name).name());
     let of = |mode| JudgeTemplate::of_mode(mode, &prepared.model).map(Some);
@@ -119,11 +119,26 @@ fn template(args: &PreviewArgs, prepared: &Prepared) -> Result<Option<JudgeTempl
         (None, Some(JudgeMode::Pairwise)) => of(Mode::Pairwise),
         (None, Some(JudgeMode::Pointwise)) => of(Mode::Pointwise),
         (None, Some(JudgeMode::Implicit)) => Ok(None),
-        (name, _) => JudgeTemplate::find(name.as_deref(), &prepared.model).map(Some),
+        (name, mode) => {
+            let template = JudgeTemplate::find(name.as_deref(), &prepared.model)?;
+            let own =
+                if template.mode == Mode::Pairwise { JudgeMode::Pairwise } else { JudgeMode::Pointwise };
+            match mode.filter(|mode| *mode != own) {
+                None => Ok(Some(template)),
+                Some(mode) => {
+                    Err(Diagnostic::new(Kind::Invalid, "the judge template is for a mode that is not asked")
+                        .at(Place::file(&template.path))
+                        .expected(mode.as_str())
+                        .found(own.as_str())
+                        .remedy("choose another template, or its mode")
+                        .into())
+                }
+            }
+        }
     }
 }
 
-/// What the judge is asked about the first responses of an item.
+/// The judge's question about the first responses of an item.
 fn question(
     prepared: &Prepared,
     template: &JudgeTemplate,
@@ -168,7 +183,7 @@ fn question(
     Ok(data)
 }
 
-/// Every row that cannot be read, and texts that begin with two beginning-of-sequence tokens.
+/// Reports every row that cannot be read, and texts that begin with two beginning-of-sequence tokens.
 fn lint(prepared: &Prepared) -> Result<Value> {
     let (mut rows, mut bad, mut doubled) = (0, 0, 0);
     for (c, constitution) in prepared.constitutions.iter().enumerate() {

@@ -26,8 +26,8 @@ use crate::units::{ByteSize, LayerList, OneOf};
 
 #[derive(Debug, Args)]
 pub struct RunArgs {
-    /// The experiment, a TOML file; flags change what it says [default: what the flags say; without a model the
-    /// quick start, on the known-answer model that the program carries]
+    /// Experiment, a TOML file; flags override its settings [default: the settings of the flags; without a model the
+    /// quick start, on the built-in known-answer model]
     pub experiment: Option<PathBuf>,
     /// The model: a folder in Hugging Face layout, a GGUF file, an id on the hub (owner/name; for a GGUF file
     /// owner/name:FILE.gguf or owner/name:Q4_K_M), or embedded:NAME
@@ -35,49 +35,49 @@ pub struct RunArgs {
     pub model: Option<String>,
     #[command(flatten)]
     pub load: LoadArgs,
-    /// Items: .jsonl, .jsonl.gz, .json, .parquet or embedded:NAME; several may be given [default: the labelled
-    /// prompts that the program carries: embedded:harmless, embedded:honest, embedded:helpful]
+    /// Items: .jsonl, .jsonl.gz, .json, .parquet or embedded:NAME; several may be given [default: the built-in
+    /// labelled prompts: embedded:harmless, embedded:honest, embedded:helpful]
     #[arg(long, num_args = 1.., value_name = "FILE")]
     pub data: Vec<PathBuf>,
     /// Constitutions: TOML files, folders of them, embedded:NAME, embedded:all, or `none` for no judge [default: 19
-    /// that the program carries, of all families, six placebos among them]
+    /// built-in ones of all families, including six placebos]
     #[arg(long, num_args = 1.., value_name = "FILE|none")]
     pub constitution: Vec<PathBuf>,
-    /// Read at most so many items in all: from each of n files the first 1/n of them
+    /// Read at most this many items in all: the first 1/n of them from each of n files
     #[arg(long)]
     pub limit: Option<usize>,
-    /// Leave out items that cannot be read, and count them
+    /// Skip items that cannot be read, and report their number
     #[arg(long)]
     pub skip_bad: bool,
-    /// Name of the value, for data that do not name it
+    /// Name of the value, for data without one
     #[arg(long)]
     pub value_name: Option<String>,
     /// Layers to keep: `all`, or numbers and ranges such as `0,4-8` [default: all]
     #[arg(long)]
     pub layers: Option<LayerList>,
-    /// How a response's tokens become one vector [default: mean]
+    /// How the tokens of a response are pooled into one vector [default: mean]
     #[arg(long, value_parser = one_of::<Pool>())]
     pub pool: Option<Pool>,
-    /// Most bytes the forward may take beside the weights, such as 2GB
+    /// Maximum memory of the forward pass in addition to the weights, such as 2GB
     #[arg(long)]
     pub memory: Option<ByteSize>,
     /// What the judge is asked: pairwise, or a score of each response; `pairwise implicit` gives both
     #[arg(long, value_parser = one_of::<JudgeMode>(), num_args = 1..=2, value_delimiter = ',')]
     pub mode: Vec<JudgeMode>,
-    /// Judge template: one that the program carries, or a TOML file [default: one that suits model and mode]
+    /// Judge template: the name of a built-in one, or a TOML file [default: one that suits model and mode]
     #[arg(long)]
     pub judge: Option<String>,
-    /// Most pairs of a prompt [default: all of two, a ring of more]
+    /// Maximum number of pairs per prompt [default: all of two responses, a ring of more]
     #[arg(long)]
     pub max_pairs: Option<usize>,
-    /// Under which constitutions responses are read: all, none, or names; the judge is asked under all either way
+    /// Constitutions under which responses are read: all, none, or names; the judge is asked under all in any case
     /// [default: all]
     #[arg(long, num_args = 1.., value_name = "all|none|NAME")]
     pub under: Vec<String>,
-    /// Of which rows log P is computed: all, or the bare ones alone [default: all]
+    /// Rows for which log P is computed: all, or only the bare ones [default: all]
     #[arg(long, value_parser = one_of::<LogprobOf>())]
     pub logprob: Option<LogprobOf>,
-    /// Layers at which the state is kept where the judge answers: auto (eight), none, all, or numbers and ranges
+    /// Layers at which the state is stored at the judge's answer: auto (eight), none, all, or numbers and ranges
     /// [default: auto]
     #[arg(long)]
     pub judge_layers: Option<StateLayers>,
@@ -90,10 +90,10 @@ pub struct RunArgs {
     /// Constitution whose rows give h [default: none, the bare context]
     #[arg(long)]
     pub reference: Option<String>,
-    /// Seed of the random directions and draws that estimates are compared with [default: 0]
+    /// Seed of the random directions and draws used as references for estimates [default: 0]
     #[arg(long)]
     pub seed: Option<u64>,
-    /// Any key of an experiment file: judge.mode=implicit, fit.weights={harmless=2}; may be given several times
+    /// Set any key of an experiment file: judge.mode=implicit, fit.weights={harmless=2}; may be given several times
     #[arg(long, value_name = "KEY=VALUE")]
     pub set: Vec<String>,
     /// Folder for the run [default: runs/ and the name of the experiment or model]
@@ -105,10 +105,10 @@ pub struct RunArgs {
 }
 
 impl RunArgs {
-    /// What the flags set, and over what: a model given without a file stands on the defaults.
+    /// Settings from the flags. A model given without an experiment file starts from the defaults.
     ///
     /// # Errors
-    /// What [`ModelSource::parse`] and [`Setting::parse`] refuse.
+    /// Errors of [`ModelSource::parse`] and [`Setting::parse`].
     fn settings(&self) -> Result<Vec<Setting>> {
         let set: Vec<Setting> = self.set.iter().map(|text| Setting::parse(text)).collect::<Result<_>>()?;
         let sets = |key: &str| set.iter().any(|s| s.toml.starts_with(key));
@@ -139,7 +139,7 @@ impl RunArgs {
         Ok(all)
     }
 
-    /// One setting for each flag that is given, the model's apart.
+    /// One setting for each flag given, except the model.
     fn flags(&self) -> Vec<Setting> {
         let mut all = Vec::new();
         let mut put = |flag: &str, key: &str, value: Option<(String, String)>| {

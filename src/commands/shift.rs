@@ -21,7 +21,7 @@ pub struct ShiftArgs {
     /// Folder (or observations file) of the second, captured on the same data
     #[arg(value_name = "RUN_B")]
     pub second: PathBuf,
-    /// Further directions to hold against the shift, beside those of RUN_A
+    /// Further directions to compare with the shift, in addition to those of RUN_A
     #[arg(long, num_args = 1.., value_name = "FILE:NAME[@LAYER]")]
     pub direction: Vec<String>,
     /// Constitution whose rows are compared [default: none, or the first with rows]
@@ -32,7 +32,7 @@ pub struct ShiftArgs {
     pub out: PathBuf,
 }
 
-/// Compares, writes the findings and prints them.
+/// Compares the checkpoints, writes the results and prints them.
 pub fn shift(args: &ShiftArgs) -> Result<()> {
     let found = shift_into(&args.first, &args.second, &args.direction, args.reference.as_deref(), &args.out)?;
     result(&serde_json::to_value(&found).expect("plain data serialises"));
@@ -41,7 +41,7 @@ pub fn shift(args: &ShiftArgs) -> Result<()> {
     Ok(())
 }
 
-/// The directions of a layer; one that could not be fitted is stored as zeros and left out.
+/// The directions at a layer, without those that could not be fitted, which are stored as zeros.
 fn at(directions: &Directions, layer: Layer, width: usize) -> Vec<(String, Vec<f64>)> {
     let of = |(name, array): (&String, &Vec<f32>)| {
         let v: Vec<f64> = directions.at(array, layer)?.iter().map(|&v| f64::from(v)).collect();
@@ -50,11 +50,11 @@ fn at(directions: &Directions, layer: Layer, width: usize) -> Vec<(String, Vec<f
     directions.arrays.iter().filter_map(of).collect()
 }
 
-/// Compares two runs and writes `shift.json` and `shift.md` into `out`. The directions of the first run and those
-/// named (`FILE:NAME[@LAYER]`) are held against the shift.
+/// Compares two runs and writes `shift.json` and `shift.md` into `out`. The shift is compared with the directions of
+/// the first run and the given ones (`FILE:NAME[@LAYER]`).
 ///
 /// # Errors
-/// [`Kind::RunConflict`] for runs of different rows, layers or width; what reading them refuses.
+/// [`Kind::RunConflict`] for runs of different rows, layers or width; errors of reading them.
 pub fn shift_into(
     a: &Path,
     b: &Path,

@@ -18,7 +18,7 @@ pub struct SimulateArgs {
     /// Seed of the first draw
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
-    /// Print bias, root mean square error and coverage over so many seeds instead of writing a data set, and, for a
+    /// Print bias, root mean square error and coverage over this many seeds instead of writing a data set, and, for a
     /// regime with a placebo arm, how often each verdict is given
     #[arg(long, value_name = "SEEDS")]
     pub table: Option<u64>,
@@ -83,7 +83,7 @@ pub fn simulate(args: &SimulateArgs) -> Result<()> {
     Ok(())
 }
 
-/// How often each verdict was given.
+/// Prints how often each verdict was given.
 fn verdict_rates(rates: &crate::coverage::rates::Rates) {
     println!("\nshare of {} data sets in which a text without content", rates.seeds);
     for (what, times) in [("has p < .05", rates.any_small_p), ("gets a verdict", rates.any_false)] {
@@ -96,10 +96,10 @@ fn verdict_rates(rates: &crate::coverage::rates::Rates) {
     }
 }
 
-/// The word for the whole grid.
+/// Name of the whole grid.
 const EVERY: &str = "all";
 
-/// Coverage, false verdicts and power on the whole grid.
+/// Prints coverage, false verdicts and power on the whole grid.
 fn tables(args: &SimulateArgs) -> Result<()> {
     let Some(seeds) = args.table else {
         return Err(Diagnostic::new(Kind::Invalid, "`all` is a table over seeds, not a data set")

@@ -4,7 +4,7 @@ for (const deck of document.querySelectorAll(".deck")) {
     const by = at(".by") ? at(".by").value : "";
     for (const text of deck.querySelectorAll(".tokens")) {
       const steps = text.dataset["s" + by] || "";
-      [...text.children].forEach((token, i) => {
+      [...text.querySelectorAll("i")].forEach((token, i) => {
         const step = i < steps.length ? steps.charCodeAt(i) - 101 : 0;
         token.className = step > 0 ? "u" + step : step < 0 ? "d" + -step : "";
       });
@@ -21,6 +21,7 @@ for (const deck of document.querySelectorAll(".deck")) {
     order.forEach((card) => deck.append(card));
     at("output").textContent = shown + " of " + cards.length;
   };
+  at(".controls").addEventListener("submit", (event) => event.preventDefault());
   at(".controls").hidden = false;
   if (at(".by")) at(".by").addEventListener("change", paint);
   for (const name of [".why", ".sort"]) at(name).addEventListener("change", show);

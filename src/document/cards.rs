@@ -1,9 +1,9 @@
-//! Single texts to look at: a card each, its tokens coloured by one of several scores.
+//! Cards of single texts, with tokens coloured by one of several scores.
 
-/// Cards that are looked at together.
+/// A set of cards that are viewed together.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Deck {
-    /// What tokens may be coloured by, in words; the first is shown first. Empty: nothing is coloured.
+    /// Descriptions of the available colourings; the first is the default. Empty if nothing is coloured.
     pub colours: Vec<String>,
     /// The cards.
     pub cards: Vec<Card>,
@@ -12,48 +12,48 @@ pub struct Deck {
 /// A card.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Card {
-    /// Why it is there; what cards are chosen by.
+    /// Reason for its selection; cards can be filtered by it.
     pub why: &'static str,
-    /// What it is of.
+    /// Title.
     pub title: String,
-    /// What the texts answer; empty: not known.
+    /// The text that the passages answer; empty if unknown.
     pub context: String,
-    /// Figures: name, as shown, and what cards are ordered by.
+    /// Figures: name, formatted value, and sort key.
     pub figures: Vec<(&'static str, String, Option<f64>)>,
-    /// The texts.
+    /// Texts.
     pub passages: Vec<Passage>,
-    /// Sentences below them.
+    /// Sentences below the texts.
     pub notes: Vec<String>,
 }
 
 /// A text in pieces.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Passage {
-    /// What it is beside another one; empty: alone.
+    /// Caption that distinguishes it from another passage; empty if it is the only one.
     pub caption: &'static str,
     /// Its tokens as pieces of text, `[T]`.
     pub pieces: Vec<String>,
-    /// Tokens that are not shown.
+    /// Number of tokens that are not shown.
     pub left_out: usize,
-    /// One a colour of the deck, in its order; empty: nothing is known of its tokens.
+    /// One per colouring of the deck, in order; empty if the tokens have no scores.
     pub shades: Vec<Shade>,
 }
 
-/// Steps of colour on each side of nothing.
+/// Number of colour steps on each side of neutral.
 pub const STEPS: i8 = 4;
 
-/// A colour for each token, from −[`STEPS`] to [`STEPS`]; 0 beyond its end.
+/// Colour step of each token, from −[`STEPS`] to [`STEPS`]; 0 beyond the end.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Shade(pub Vec<i8>);
 
 impl Shade {
-    /// Scores in steps of `unit`, rounded, cut at the last step; none where the unit is not positive.
+    /// Scores in steps of `unit`, rounded and clamped; all neutral if the unit is not positive.
     pub fn of(scores: &[f64], unit: f64) -> Self {
         if !(unit > 0.0 && unit.is_finite()) {
             return Self::default();
         }
         let most = f64::from(STEPS);
-        // A score that is not a number has no colour: the cast makes it 0.
+        // NaN has no colour: the cast turns it into 0.
         Self(scores.iter().map(|s| (s / unit).round().clamp(-most, most) as i8).collect())
     }
 
@@ -62,7 +62,7 @@ impl Shade {
         self.0.get(token).copied().unwrap_or(0)
     }
 
-    /// A letter a token, `a` for −[`STEPS`], `e` for 0, `i` for [`STEPS`]: what the page's script reads.
+    /// One letter per token, `a` for −[`STEPS`], `e` for 0, `i` for [`STEPS`]; read by the page's script.
     pub fn letters(&self) -> String {
         self.0.iter().map(|&step| char::from((i16::from(b'e') + i16::from(step)) as u8)).collect()
     }

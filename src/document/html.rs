@@ -1,7 +1,7 @@
-//! A document as one HTML file that needs no other and no network; every text is escaped.
+//! Writes a document as one self-contained HTML file that needs no network; every text is escaped.
 //!
-//! The page is the template `page.html`; what is escaped is decided there, once, by minijinja, with [`text::html`] as the way
-//! in which it is done.
+//! The page is the template `page.html`, rendered by minijinja, which applies escaping centrally through
+//! [`text::html`].
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -18,19 +18,19 @@ use super::{Block, Claim, Document, Rows};
 
 const STYLE: &str = include_str!("style.css");
 const PAGE: &str = include_str!("page.html");
-/// Filters, orders and colours cards. Without it they all show, coloured by the first direction.
+/// Filters, sorts and colours cards. Without it all cards show, coloured by the first direction.
 const SCRIPT: &str = include_str!("cards.js");
-/// Rows of a long table that the page shows.
+/// Maximum number of rows shown of a long table.
 const MOST_ROWS: usize = 1500;
-/// Lines of bulky text that the page shows, and the characters of each.
+/// Maximum number of lines shown of bulky text, and of characters per line.
 const MOST_LINES: usize = 200;
 const LINE: usize = 400;
-/// Columns of text longer than this may break into lines.
+/// Columns with texts longer than this may wrap.
 const LONG: usize = 44;
-/// Characters of the window's title.
+/// Maximum number of characters of the window's title.
 const HEADING: usize = 120;
 
-/// What the template reads.
+/// Input of the template.
 #[derive(Serialize)]
 struct Page<'d> {
     style: &'static str,
@@ -41,7 +41,7 @@ struct Page<'d> {
     links: Vec<Link<'d>>,
     blocks: Vec<View<'d>>,
     footer: &'d str,
-    /// Nothing, or the page's only script, which its policy names by its hash.
+    /// The page's only script, which its content security policy allows by hash; empty if there is none.
     script: &'static str,
     script_sha256: String,
 }
@@ -52,7 +52,7 @@ struct Link<'d> {
     title: &'d str,
 }
 
-/// A block as the template reads it.
+/// A block in the form that the template reads.
 #[derive(Serialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
 enum View<'d> {
@@ -142,7 +142,8 @@ struct FigureView<'d> {
     svg: &'d str,
 }
 
-/// The document as one self-contained page. Sections of the first level are linked at its head where there are several.
+/// Writes the document as one self-contained page. If there are several top-level sections, links to them are at the
+/// top.
 pub(super) fn write(document: &Document) -> String {
     let sections = document.blocks.iter().enumerate().filter_map(|(i, block)| match block {
         Block::Section { title, .. } => Some(Link { id: id(i), title }),
@@ -165,11 +166,12 @@ pub(super) fn write(document: &Document) -> String {
     environment.set_auto_escape_callback(|_| AutoEscape::Html);
     environment.set_formatter(escape);
     environment.set_keep_trailing_newline(true);
-    // The template is part of the program and every value it reads is there: the tests render all of them.
+    // The template is compiled in and receives every value it reads; tests render all of them.
     environment.render_named_str("page.html", PAGE, &page).expect("the page's template renders")
 }
 
-/// Writes a value of the template: text escaped, the plots and styles that the template calls safe as they are.
+/// Writes a value of the template: text is escaped, plots and styles marked safe in the template are written as they
+/// are.
 fn escape(out: &mut Output<'_>, _: &State<'_, '_>, value: &Value) -> Result<(), minijinja::Error> {
     let text = value.to_string();
     let written = match value.kind() {
@@ -293,12 +295,12 @@ fn drawn(figures: &[Figure]) -> Vec<FigureView<'_>> {
         .collect()
 }
 
-/// A table in a box of its own that scrolls sideways; its first column heads the rows.
+/// A table in its own horizontally scrolling box; the first column holds row headers.
 fn tabulated<'d>(label: &'d str, table: &'d Table) -> TableView<'d> {
     let long: Vec<bool> = (0..table.columns.len())
         .map(|c| !table.columns[c].right && table.rows.iter().any(|r| r[c].text.chars().count() > LONG))
         .collect();
-    // Most cells are numbers, so that text is what bears a class: a page has thousands of cells.
+    // Most cells are numbers, so only text cells carry a class: a page has thousands of cells.
     let cell = |(c, cell): (usize, &'d super::table::Cell)| {
         let tone = match cell.tone {
             Tone::Plain => "",
@@ -331,8 +333,7 @@ fn tabulated<'d>(label: &'d str, table: &'d Table) -> TableView<'d> {
     }
 }
 
-/// The rules of the style that plots need, in the light colours, each spelled out; the size that they have on a page is not among
-/// them.
+/// Style rules that plots need, with the light colours written out; the plot size on a page is not included.
 pub fn plot_style() -> String {
     let mut rules: String =
         STYLE.lines().filter(|line| line.starts_with("svg ")).collect::<Vec<_>>().join("\n");
@@ -342,12 +343,12 @@ pub fn plot_style() -> String {
     rules + "\ntext{font-family:sans-serif}"
 }
 
-/// The light background of the page.
+/// Light background colour of the page.
 pub fn paper() -> &'static str {
     colours().find(|(name, _)| *name == "paper").map_or("white", |(_, colour)| colour)
 }
 
-/// The light colours by name: what `:root` declares.
+/// Light colours by name, as declared by `:root`.
 fn colours() -> impl Iterator<Item = (&'static str, &'static str)> {
     let root = STYLE.lines().next().unwrap_or_default();
     let declared = root.split_once('{').map_or("", |(_, rest)| rest.trim_end_matches('}'));
@@ -438,7 +439,7 @@ mod tests {
             !html.contains("<script") && !html.contains('\u{1b}') && !html.contains('\u{202e}'),
             "{html}"
         );
-        // Plots are markup of our own making.
+        // Plots are generated markup and are not escaped.
         assert_eq!(html.matches("<svg></svg>").count(), 2);
         assert!(html.contains("<tr><th>"));
         assert!(
@@ -458,7 +459,7 @@ mod tests {
                 html.matches(&format!("<{tag}>")).count() + html.matches(&format!("<{tag} ")).count();
             assert_eq!(opened, html.matches(&format!("</{tag}>")).count(), "{tag}\n{html}");
         }
-        // HTML ends a cell where the next begins.
+        // HTML closes a cell implicitly where the next one begins.
         assert!(!html.contains("</td>") && !html.contains("</tr>\n<tr>"));
         // A page without cards has no script and allows none.
         let page =
@@ -467,7 +468,7 @@ mod tests {
         assert!(
             !without.contains("<script") && !without.contains("script-src") && without.ends_with("</html>\n")
         );
-        // The levels of headings follow the nesting.
+        // Heading levels follow the nesting.
         assert!(html.contains("<h2>first</h2>") && html.contains("<h3>&quot;&gt;"), "{html}");
     }
 }

@@ -1,8 +1,8 @@
-//! A table as LaTeX, in the rules of the package `booktabs`.
+//! Writes a table as LaTeX with rules of the package `booktabs`.
 
 use super::table::{Cell, Table, Tone};
 
-/// A `tabular`: columns of words to the left, of numbers to the right; verdicts in bold.
+/// Writes a `tabular`: text columns left-aligned, number columns right-aligned, verdicts in bold.
 pub fn table(table: &Table) -> String {
     let columns: String = table.columns.iter().map(|c| if c.right { 'r' } else { 'l' }).collect();
     let head: Vec<String> = table.columns.iter().map(|c| escaped(&c.title)).collect();
@@ -20,7 +20,7 @@ fn cell(cell: &Cell) -> String {
     if matches!(cell.tone, Tone::Up | Tone::Down) { format!("\\textbf{{{text}}}") } else { text }
 }
 
-/// Text for any engine: what LaTeX reads as a command is escaped, and the signs of the tables are commands.
+/// Escapes text for any engine: LaTeX special characters are escaped, and symbols used in tables become commands.
 fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 8);
     for c in text.chars() {
@@ -47,6 +47,9 @@ fn escaped(text: &str) -> String {
             'λ' => out += "$\\lambda$",
             'Δ' => out += "$\\Delta$",
             'Σ' => out += "$\\Sigma$",
+            'ᵀ' => out += "$^\\top$",
+            '‖' => out += "$\\|$",
+            '₀'..='₉' => out += &format!("$_{}$", c as u32 - '₀' as u32),
             '–' => out += "--",
             '…' => out += "\\dots{}",
             '“' => out += "``",

@@ -1,4 +1,4 @@
-//! A document as Markdown, its tables aligned in the source too.
+//! Writes a document as Markdown, with tables aligned in the source.
 
 use std::borrow::Cow;
 use std::fmt::Write;
@@ -8,7 +8,7 @@ use super::table::{Cell, Column, Table, Tone};
 use super::text::{markdown as escaped, width};
 use super::{Block, Claim, Document};
 
-/// The document as Markdown. Line 1 is the title, the lines below it the lead.
+/// Writes the document as Markdown. Line 1 is the title, followed by the lead.
 pub(super) fn write(document: &Document) -> String {
     let mut out = format!("# {}\n", escaped(&document.title));
     for sentence in &document.lead {
@@ -71,7 +71,7 @@ fn blocks(out: &mut String, level: usize, all: &[Block]) {
     }
 }
 
-/// The verdicts, a line each: what they rest on is in the other files, where it can be opened one by one.
+/// Writes the verdicts, one line each; their evidence is in the other formats, where it can be expanded.
 fn statements(out: &mut String, all: &[Claim]) {
     out.push('\n');
     for s in all {
@@ -83,13 +83,13 @@ fn statements(out: &mut String, all: &[Claim]) {
     }
 }
 
-/// Items of a folded list up to which text shows it.
+/// Largest number of items of a folded list that is still shown in full.
 const FOLDED: usize = 8;
 
-/// Columns of the source beyond which a cell is not padded: one long text would blow up every line.
+/// Cells wider than this are not padded: one long text would widen every line.
 const WIDEST: usize = 48;
 
-/// Columns of a window: a table wider than this wraps, so that padding would align nothing.
+/// Width of a window in columns: a wider table wraps, so that padding would align nothing.
 const WINDOW: usize = 140;
 
 /// A pipe table.
@@ -98,11 +98,11 @@ fn table(out: &mut String, table: &Table) {
         return line(out, "Nothing was measured.");
     }
     let cell = |(cell, column): (&Cell, &Column)| {
-        // Columns of numbers hold nothing from outside, and brackets that are no links.
+        // Number columns contain no external text, and their brackets are not links.
         let text = if column.right { cell.text.replace('*', "\\*") } else { escaped(&cell.text) };
         if matches!(cell.tone, Tone::Up | Tone::Down) { format!("**{text}**") } else { text }
     };
-    // Titles of our own hold brackets that are no links.
+    // Built-in titles may contain brackets that are not links.
     let title = |c: &Column| match &c.title {
         Cow::Borrowed(own) => own.replace('*', "\\*"),
         Cow::Owned(foreign) => escaped(foreign),

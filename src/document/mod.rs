@@ -1,8 +1,8 @@
-//! A page as typed parts: sentences, tables and plots in the order of reading. It has no wording of its own.
+//! A page as typed parts: sentences, tables and plots in reading order. Contains no wording of its own.
 //!
-//! A [`Document`] is made once and written three times: as [`markdown`] for files that are read as text and put under
-//! version control, as [`html`] for one self-contained page with its plots, and for a [`terminal`]. All texts are plain; each
-//! writer escapes them for where they go.
+//! A [`Document`] is built once and can be written in three formats: [`markdown`] for text files and version control,
+//! [`html`] for one self-contained page with plots, and [`terminal`]. All texts are plain; each writer escapes them
+//! for its format.
 //!
 //! ```
 //! use vstar::document::{Block, Document, table::{Cell, Table}};
@@ -36,74 +36,74 @@ use table::Table;
 /// A page.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Document {
-    /// Where it comes from, in a few words above the title; empty: nothing.
+    /// Origin, in a few words above the title; empty for none.
     pub kicker: String,
-    /// The title; of a report, the finding in one sentence.
+    /// The title; for a report, the finding in one sentence.
     pub title: String,
-    /// Sentences below the title, each a line.
+    /// Sentences below the title, one per line.
     pub lead: Vec<String>,
-    /// The parts.
+    /// Blocks in reading order.
     pub blocks: Vec<Block>,
-    /// The last line of the HTML page; empty: none.
+    /// Last line of the HTML page; empty for none.
     pub footer: String,
 }
 
 /// A part of a page.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Block {
-    /// A titled part.
+    /// A titled section.
     Section {
         /// Its title.
         title: String,
-        /// Its parts.
+        /// Blocks of the section.
         blocks: Vec<Block>,
     },
-    /// A titled part that an HTML page opens on demand.
+    /// A titled section that is collapsed in HTML.
     Folded {
         /// Its title.
         title: String,
-        /// Its parts.
+        /// Blocks of the section.
         blocks: Vec<Block>,
     },
-    /// Something of so many rows that only the HTML page shows it, folded; the others name it.
+    /// Many rows, shown only by the HTML page (collapsed); the other formats mention them by title.
     Bulk {
         /// Its title.
         title: String,
         /// Its rows.
         rows: Rows,
     },
-    /// Statements: a list of verdicts, each of which opens to its evidence.
+    /// Statements: a list of verdicts, each expandable to its evidence.
     Statements(Vec<Claim>),
     /// A sentence in the text.
     Paragraph(String),
-    /// How to read what stands beside it.
+    /// An explanation of neighbouring content.
     Note(String),
     /// A list.
     List(Vec<String>),
-    /// A table and what it is called where its title is not seen.
+    /// A table, with a name for formats that do not show its title.
     Table {
         /// The name.
         label: String,
         /// The table.
         table: Table,
     },
-    /// Texts to look at one by one; only the HTML page shows them, the others name them.
+    /// Cards of texts; shown only by the HTML page, mentioned by the other formats.
     Cards(Deck),
-    /// Plots side by side; text alone leaves them out.
+    /// Plots side by side; omitted in text formats.
     Figures(Vec<Figure>),
 }
 
 /// The rows of a [`Block::Bulk`].
 #[derive(Debug, Clone, PartialEq)]
 pub enum Rows {
-    /// Of a table.
+    /// Rows of a table.
     Table(Table),
     /// Lines of text.
     Lines(Vec<String>),
 }
 
 impl Rows {
-    /// How many there are.
+    /// Number of rows.
     pub fn len(&self) -> usize {
         match self {
             Self::Table(table) => table.rows.len(),
@@ -111,7 +111,7 @@ impl Rows {
         }
     }
 
-    /// Whether there is none.
+    /// Whether there are no rows.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -120,18 +120,18 @@ impl Rows {
 /// A statement of the paper and what the data say about it.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Claim {
-    /// What it is about.
+    /// Subject of the statement.
     pub title: &'static str,
-    /// Where the paper makes it.
+    /// Location in the paper.
     pub source: &'static str,
-    /// What the data say.
+    /// Evidence from the data.
     pub evidence: Evidence,
 }
 
-/// What the data say about a statement.
+/// Evidence from the data about a statement.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Evidence {
-    /// In one sentence.
+    /// Verdict in one sentence.
     pub verdict: String,
     /// How to read what follows.
     pub notes: Vec<String>,
@@ -142,36 +142,36 @@ pub struct Evidence {
 }
 
 impl Block {
-    /// A table, named.
+    /// A named table.
     pub fn table(label: impl Into<String>, table: Table) -> Self {
         Self::Table { label: label.into(), table }
     }
 
-    /// A titled part; nothing without parts.
+    /// A titled section; `None` without blocks.
     pub fn section(title: impl Into<String>, blocks: Vec<Block>) -> Option<Self> {
         (!blocks.is_empty()).then(|| Self::Section { title: title.into(), blocks })
     }
 
-    /// A table as a titled part of its own; nothing without rows.
+    /// A table in its own titled section; `None` without rows.
     pub fn titled_table(title: impl Into<String>, table: Table) -> Option<Self> {
         let title = title.into();
         (!table.rows.is_empty())
             .then(|| Self::Section { blocks: vec![Self::table(title.clone(), table)], title })
     }
 
-    /// A table that the HTML page alone shows; nothing without rows.
+    /// A table shown only by the HTML page; `None` without rows.
     pub fn bulk_table(title: impl Into<String>, table: Table) -> Option<Self> {
         (!table.rows.is_empty()).then(|| Self::Bulk { title: title.into(), rows: Rows::Table(table) })
     }
 
-    /// Plots; nothing without one.
+    /// Plots; `None` without any.
     pub fn figures(figures: Vec<Figure>) -> Option<Self> {
         (!figures.is_empty()).then_some(Self::Figures(figures))
     }
 }
 
 impl Document {
-    /// A page of one finding: the sentence, the tables that it rests on, and notes on how to read them.
+    /// A page for a single finding: the sentence, its tables, and notes on how to read them.
     pub fn of_finding(
         title: String,
         finding: String,
@@ -186,22 +186,22 @@ impl Document {
         Self { title, lead: vec![finding], blocks, ..Self::default() }
     }
 
-    /// As Markdown.
+    /// Writes the document as Markdown.
     pub fn to_markdown(&self) -> String {
         markdown::write(self)
     }
 
-    /// As one self-contained HTML page.
+    /// Writes the document as one self-contained HTML file.
     pub fn to_html(&self) -> String {
         html::write(self)
     }
 
-    /// As plain text for a screen.
+    /// Writes the document as plain text for a terminal.
     pub fn to_terminal(&self) -> String {
         terminal::write(self)
     }
 
-    /// Every table that has rows, with its name, in the order of the page; those behind statements too.
+    /// Every table with rows, with its name, in page order, including those of statements.
     pub fn tables(&self) -> Vec<(&str, &Table)> {
         fn walk<'d>(of: &'d str, blocks: &'d [Block], out: &mut Vec<(&'d str, &'d Table)>) {
             for block in blocks {
@@ -228,7 +228,7 @@ impl Document {
         out
     }
 
-    /// Every plot with the title of the section it stands in (empty for statements), in the order of the page.
+    /// Every plot with the title of its section (empty for statements), in page order.
     pub fn figures(&self) -> Vec<(&str, &Figure)> {
         fn walk<'d>(of: &'d str, blocks: &'d [Block], out: &mut Vec<(&'d str, &'d Figure)>) {
             for block in blocks {

@@ -1,28 +1,28 @@
-//! Numbers as readers see them: two significant digits of the standard error decide how many are shown.
+//! Formats numbers for readers: precision is two significant digits of the standard error.
 
-/// What stands where a figure did not pass its gate: not identifiable.
+/// Placeholder for a figure that did not pass its gate: not identifiable.
 pub const NOT_IDENTIFIABLE: &str = "n.i.";
-/// What stands where nothing was estimated.
+/// Placeholder where nothing was estimated.
 pub const NOTHING: &str = "–";
 
-/// How the digits of a figure are cut.
+/// Precision and notation of a figure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Digits {
-    /// So many decimals.
+    /// This many decimals.
     Fixed(usize),
-    /// So many decimals of the mantissa, and a power of ten.
+    /// This many decimals of the mantissa, with a power of ten.
     Scientific(usize),
 }
 
 impl Digits {
-    /// For a figure with a standard error: its two significant digits; without, three of the figure.
+    /// With a standard error, its two significant digits; without, three significant digits of the figure.
     fn of(value: f64, se: Option<f64>) -> Self {
         let (scale, significant) = match se {
             Some(se) if se > 0.0 && se.is_finite() => (se, 2),
             _ if value != 0.0 => (value.abs(), 3),
             _ => (1.0, 2),
         };
-        // Rounding may carry: 0.0996 has its two digits at 0.10.
+        // Rounding may carry: the two digits of 0.0996 end at 0.10.
         let exponent = |v: f64, digits: i32| {
             let raw = v.log10().floor() as i32;
             let rounded = (v / 10f64.powi(raw + 1 - digits)).round();
@@ -30,7 +30,7 @@ impl Digits {
         };
         let last = exponent(scale, significant) + 1 - significant;
         let largest = value.abs().max(scale);
-        // A standard error of rounding size calls for no power of ten in a figure near one.
+        // A tiny standard error from rounding does not warrant a power of ten for a figure near one.
         if largest >= 1e7 || (last < -5 && largest < 1e-3) {
             let first = largest.log10().floor() as i32;
             return Self::Scientific((first - last).clamp(0, 6) as usize);
@@ -50,7 +50,7 @@ impl Digits {
     }
 }
 
-/// A true minus sign, and none before a zero.
+/// Replaces the hyphen by a true minus sign, and drops the sign of zero.
 fn signed(text: &str) -> String {
     let zero = text
         .trim_start_matches('-')
@@ -63,13 +63,13 @@ fn signed(text: &str) -> String {
     }
 }
 
-/// A number with the digits that its standard error allows.
+/// Formats a number to the precision of its standard error.
 pub fn number(value: f64, se: Option<f64>) -> String {
     Digits::of(value, se).show(value)
 }
 
-/// `0.610 [0.532, 0.688]`: a value with its interval, all with the digits that its standard error allows; a bound on one side
-/// as `[≥ 0.545]`.
+/// `0.610 [0.532, 0.688]`: a value with its interval, to the precision of its standard error; a one-sided bound as
+/// `[≥ 0.545]`.
 pub fn interval(value: f64, (lo, hi): (Option<f64>, Option<f64>), se: Option<f64>) -> String {
     let digits = Digits::of(value, se);
     match (lo, hi) {
@@ -80,12 +80,12 @@ pub fn interval(value: f64, (lo, hi): (Option<f64>, Option<f64>), se: Option<f64
     }
 }
 
-/// A value that may be missing: "–".
+/// Formats a value; "–" if missing.
 pub fn optional(value: Option<f64>, se: Option<f64>) -> String {
     value.map_or_else(|| NOTHING.to_owned(), |value| number(value, se))
 }
 
-/// A p-value: `< 0.001`, else two significant digits.
+/// Formats a p-value: `< 0.001`, otherwise two significant digits.
 pub fn p(p: Option<f64>) -> String {
     match p {
         Some(p) if p < 0.001 => "< 0.001".to_owned(),
@@ -97,12 +97,12 @@ pub fn p(p: Option<f64>) -> String {
     }
 }
 
-/// A share as a whole percentage: `40 %`. Tenths of a percent are noise in a sentence.
+/// Formats a share as a whole percentage: `40 %`. Tenths of a percent are noise in a sentence.
 pub fn percent(share: f64) -> String {
     format!("{} %", signed(&format!("{:.0}", 100.0 * share)))
 }
 
-/// The size of a share: as [`percent`], and `less than 1 %` for what that would round away.
+/// Formats the size of a share like [`percent`], or as `less than 1 %` if that would round to 0.
 pub fn size(share: f64) -> String {
     match share.abs() {
         s if s < 0.01 => "less than 1 %".to_owned(),
@@ -110,7 +110,7 @@ pub fn size(share: f64) -> String {
     }
 }
 
-/// Counts with a thin space between thousands: `12 000`.
+/// Formats counts with a thin space between thousands: `12 000`.
 pub fn count(n: u64) -> String {
     let digits = n.to_string();
     let mut out = String::new();
@@ -123,7 +123,7 @@ pub fn count(n: u64) -> String {
     out
 }
 
-/// `1 prompt`, `3 prompts`.
+/// Formats a count with its noun: `1 prompt`, `3 prompts`.
 pub fn counted(n: u64, noun: &str) -> String {
     format!("{} {noun}{}", count(n), if n == 1 { "" } else { "s" })
 }

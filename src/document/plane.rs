@@ -1,4 +1,4 @@
-//! A plot of named points with intervals both ways, the quadrant where both rise shaded.
+//! A plot of named points with intervals in both directions; the quadrant where both values rise is shaded.
 
 use super::plot::{ticks_below, ticks_left};
 use super::svg::{Anchor, Scale, Svg};
@@ -7,23 +7,23 @@ use super::text::shortened;
 const WIDTH: f64 = 480.0;
 const HEIGHT: f64 = 400.0;
 
-/// A point: figure and interval along either axis.
+/// A point, with figure and interval along both axes.
 #[derive(Debug, Clone)]
 pub struct Mark {
-    /// Name of the point, as its label.
+    /// Name of the point, used as its label.
     pub name: String,
     /// Class: `up`, `down`, `none` or `placebo`.
     pub class: &'static str,
-    /// Along x.
+    /// Figure and interval along x.
     pub x: (f64, f64, f64),
-    /// Along y.
+    /// Figure and interval along y.
     pub y: (f64, f64, f64),
 }
 
 /// The plot.
 #[derive(Debug, Clone)]
 pub struct Plane<'a> {
-    /// What is shown, for those who do not see it.
+    /// Description for screen readers.
     pub label: &'a str,
     /// Titles of the axes.
     pub axes: (&'a str, &'a str),
@@ -39,7 +39,7 @@ fn span(ends: impl Iterator<Item = f64>) -> (f64, f64) {
 }
 
 impl Plane<'_> {
-    /// The image; `None` without a point, or with nothing but zeros.
+    /// The image; `None` without a point, or if all values are zero.
     pub fn draw(&self) -> Option<String> {
         let (left, right, top, bottom) = (64.0, 466.0, 26.0, HEIGHT - 46.0);
         let xs = span(self.marks.iter().flat_map(|m| [m.x.0, m.x.1, m.x.2]));
@@ -56,7 +56,7 @@ impl Plane<'_> {
         svg.level("zero", &[y.at(0.0)], (left, right));
         svg.text("title", Anchor::Middle, ((left + right) / 2.0, bottom + 38.0), self.axes.0);
         svg.text("title", Anchor::Start, (4.0, 14.0), self.axes.1);
-        // Names that would lie on one another are left to the points' titles.
+        // Labels that would overlap are shown only in the points' tooltips.
         let mut taken: Vec<(f64, f64)> = Vec::new();
         for mark in &self.marks {
             let (px, py) = (x.at(mark.x.0), y.at(mark.y.0));

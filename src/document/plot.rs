@@ -1,13 +1,13 @@
-//! Two plots: intervals in rows (a forest), and curves with bands. Numbers in, SVG out.
+//! Two kinds of plots: intervals in rows (a forest), and curves with bands. Numbers in, SVG out.
 
 use super::svg::{Anchor, Scale, Svg};
 use super::text::shortened;
 
-/// Width of every plot in its own units; small enough that its text can be read on a phone.
+/// Width of every plot in its own units, small enough for legible text on a phone.
 const WIDTH: f64 = 480.0;
-/// Curves that still show their bands; more would hide each other.
+/// Largest number of curves for which bands are drawn; more would hide each other.
 const BANDS: usize = 5;
-/// Where a forest's axis begins, right of the names.
+/// x at which a forest's axis begins, right of the names.
 const NAMES: f64 = 170.0;
 const RIGHT: f64 = 470.0;
 const ROW: f64 = 21.0;
@@ -15,11 +15,11 @@ const ROW: f64 = 21.0;
 /// A plot under its title.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Figure {
-    /// What it shows.
+    /// Title.
     pub title: String,
     /// How to read it.
     pub caption: String,
-    /// Marks and bands with their meaning: class of the key, text.
+    /// Legend: CSS class and meaning of each mark and band.
     pub keys: Vec<(&'static str, &'static str)>,
     /// The image, as an `<svg>` element; its texts are escaped.
     pub svg: String,
@@ -32,9 +32,9 @@ pub struct Row {
     pub name: String,
     /// Class of its marks: `up`, `down`, `none` or `placebo`.
     pub class: &'static str,
-    /// Figure and interval; `None`: not identifiable.
+    /// Figure and interval; `None` if not identifiable.
     pub figure: Option<(f64, f64, f64)>,
-    /// Exact figures in words.
+    /// Exact figures, as a tooltip.
     pub title: String,
 }
 
@@ -43,24 +43,24 @@ pub struct Row {
 pub struct Band {
     /// Class: `placebo-band` or `geometry-band`.
     pub class: &'static str,
-    /// From, to.
+    /// Lower and upper end.
     pub range: (f64, f64),
 }
 
 /// Intervals in rows.
 #[derive(Debug, Clone)]
 pub struct Forest<'a> {
-    /// What is shown, for those who do not see it.
+    /// Description for screen readers.
     pub label: &'a str,
     /// Title of the axis.
     pub axis: &'a str,
-    /// Rows from the top.
+    /// Rows, from the top.
     pub rows: Vec<Row>,
     /// Bands.
     pub bands: Vec<Band>,
-    /// Where nothing would be: a line.
+    /// Position of the reference line, the value of no effect.
     pub reference: f64,
-    /// The axis never shows more than this.
+    /// Bounds that the axis never exceeds.
     pub limits: (f64, f64),
 }
 
@@ -113,7 +113,7 @@ fn axis_below(svg: &mut Svg, scale: &Scale, y: f64, title: &str) {
     svg.text("title", Anchor::Middle, ((left + right) / 2.0, y + 36.0), title);
 }
 
-/// Upright lines across a plot, their numbers below it. Returns where they stand.
+/// Vertical grid lines across a plot, with numbers below. Returns their positions.
 pub(super) fn ticks_below(svg: &mut Svg, scale: &Scale, (top, bottom): (f64, f64)) -> Vec<f64> {
     let (places, texts): (Vec<f64>, Vec<_>) = scale
         .ticks()
@@ -125,7 +125,7 @@ pub(super) fn ticks_below(svg: &mut Svg, scale: &Scale, (top, bottom): (f64, f64
     places
 }
 
-/// Level lines across a plot, their numbers at its left edge.
+/// Horizontal grid lines across a plot, with numbers at its left edge.
 pub(super) fn ticks_left(svg: &mut Svg, scale: &Scale, (left, right): (f64, f64)) {
     let (heights, texts): (Vec<f64>, Vec<_>) = scale
         .ticks()
@@ -142,35 +142,35 @@ pub type Point = (f64, f64, Option<(f64, f64)>);
 /// A curve.
 #[derive(Debug, Clone)]
 pub struct Series {
-    /// Name, written at its right end; empty: none.
+    /// Name, written at the right end; empty for none.
     pub name: String,
     /// Class: `up`, `down`, `none`, `placebo`.
     pub class: &'static str,
-    /// Its points, in any order.
+    /// Points, in any order.
     pub points: Vec<Point>,
 }
 
 /// Curves with bands.
 #[derive(Debug, Clone, Default)]
 pub struct Chart<'a> {
-    /// What is shown, for those who do not see it.
+    /// Description for screen readers.
     pub label: &'a str,
     /// Titles of the axes.
     pub axes: (&'a str, &'a str),
-    /// Whether x doubles from tick to tick.
+    /// Whether the x axis is logarithmic with base 2.
     pub log2: bool,
     /// The curves.
     pub series: Vec<Series>,
-    /// Lines across: y and what it is.
+    /// Horizontal lines: y and label.
     pub across: Vec<(f64, String)>,
-    /// Lines upright: x and what it is.
+    /// Vertical lines: x and label.
     pub upright: Vec<(f64, String)>,
     /// Whether y = x is drawn.
     pub diagonal: bool,
 }
 
 impl Chart<'_> {
-    /// The image; `None` without two points on a curve.
+    /// The image; `None` if no curve has two points.
     pub fn draw(&self) -> Option<String> {
         let series: Vec<Series> = self.series.iter().map(tidy).filter(|s| s.points.len() > 1).collect();
         let points = || series.iter().flat_map(|s| s.points.iter().copied());
@@ -245,7 +245,7 @@ impl Chart<'_> {
     }
 }
 
-/// The points that are finite, from left to right.
+/// Finite points, from left to right.
 fn tidy(series: &Series) -> Series {
     let mut points: Vec<_> =
         series.points.iter().copied().filter(|p| p.0.is_finite() && p.1.is_finite()).collect();
@@ -256,12 +256,12 @@ fn tidy(series: &Series) -> Series {
     Series { points, ..series.clone() }
 }
 
-/// Heights for labels that want to stand at `wanted`, at least `gap` apart.
+/// Heights for labels near `wanted`, at least `gap` apart.
 fn spread(wanted: &[f64], gap: f64) -> Vec<f64> {
     let mut order: Vec<usize> = (0..wanted.len()).collect();
     order.sort_by(|&a, &b| wanted[a].total_cmp(&wanted[b]));
     let mut out = wanted.to_vec();
-    // Push down, then move the whole pile up by half of what was pushed.
+    // Push labels down, then move the whole stack up by half of the displacement.
     let mut last = f64::NEG_INFINITY;
     let mut pushed = 0.0f64;
     for &i in &order {

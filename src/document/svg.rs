@@ -1,29 +1,29 @@
-//! The few SVG marks that the plots need; all text is escaped, all numbers are finite and short.
+//! The SVG elements that the plots need; all text is escaped, all numbers are finite and short.
 
 use std::fmt::Write;
 
 use super::text::html;
 
-/// An SVG image in the making. Coordinates are in its own units; it scales to the page's width.
+/// An SVG image under construction. Coordinates are in its own units; it scales to the page's width.
 pub struct Svg {
     width: f64,
     height: f64,
     body: String,
 }
 
-/// Which end of a text stands at its point.
+/// The part of a text that is placed at its point.
 #[derive(Debug, Clone, Copy)]
 pub enum Anchor {
-    /// Its beginning.
+    /// Beginning.
     Start,
-    /// Its middle.
+    /// Middle.
     Middle,
-    /// Its end.
+    /// End.
     End,
 }
 
 impl Anchor {
-    /// As an attribute; `start` is what holds without one.
+    /// The attribute; `start` is the default and needs none.
     fn attribute(self) -> &'static str {
         match self {
             Self::Start => "",
@@ -33,7 +33,7 @@ impl Anchor {
     }
 }
 
-/// A coordinate with one decimal; what is not finite is put at 0.
+/// Formats a coordinate with one decimal; non-finite values become 0.
 fn at(v: f64) -> f64 {
     if v.is_finite() { (v * 10.0).round() / 10.0 } else { 0.0 }
 }
@@ -60,12 +60,12 @@ impl Svg {
         ));
     }
 
-    /// Upright lines between two heights, in one mark.
+    /// Vertical lines between two heights, in one element.
     pub fn upright(&mut self, class: &str, places: &[f64], (y1, y2): (f64, f64)) {
         self.straight(class, places, |x| format!("M{} {}V{}", at(x), at(y1), at(y2)));
     }
 
-    /// Level lines between two places, in one mark.
+    /// Horizontal lines between two x positions, in one element.
     pub fn level(&mut self, class: &str, heights: &[f64], (x1, x2): (f64, f64)) {
         self.straight(class, heights, |y| format!("M{} {}H{}", at(x1), at(y), at(x2)));
     }
@@ -99,7 +99,8 @@ impl Svg {
         ));
     }
 
-    /// Dots of one class, in one mark: strokes of no length with round ends. Their size is the class's stroke width.
+    /// Dots of one class, in one element: zero-length strokes with round caps, so that the class's stroke width sets
+    /// their size.
     pub fn dots(&mut self, class: &str, points: &[(f64, f64)]) {
         let d: String = points.iter().map(|&(x, y)| format!("M{} {}h0", at(x), at(y))).collect();
         self.push(format_args!(r#"<path class="dots {class}" d="{d}"/>"#));
@@ -117,7 +118,7 @@ impl Svg {
         self.push(format_args!(r#"<path class="{class}" d="{d}"/>"#));
     }
 
-    /// A text; none where it is empty.
+    /// A text; nothing if it is empty.
     pub fn text(&mut self, class: &str, anchor: Anchor, (x, y): (f64, f64), text: &str) {
         if !text.is_empty() {
             let (anchor, text) = (anchor.attribute(), html(text));
@@ -138,7 +139,7 @@ impl Svg {
         self.push(format_args!("</g>"));
     }
 
-    /// Marks that share a tooltip; an empty one is none.
+    /// Marks with a shared tooltip; none if it is empty.
     pub fn titled(&mut self, title: &str, marks: impl FnOnce(&mut Self)) {
         if title.is_empty() {
             return marks(self);
@@ -148,7 +149,7 @@ impl Svg {
         self.push(format_args!("</g>"));
     }
 
-    /// The element, with what it shows in words for those who do not see it.
+    /// The finished element, with a description for screen readers.
     pub fn finish(self, label: &str) -> String {
         format!(
             r#"<svg viewBox="0 0 {} {}" role="img" aria-label="{}" xmlns="http://www.w3.org/2000/svg">{}</svg>"#,
@@ -160,7 +161,7 @@ impl Svg {
     }
 }
 
-/// Numbers onto a stretch of the image.
+/// Maps numbers to a range of image coordinates.
 #[derive(Debug, Clone, Copy)]
 pub struct Scale {
     domain: (f64, f64),
@@ -189,7 +190,7 @@ impl Scale {
         Self { domain: (lo.log2(), hi.log2()), range, log2: true }
     }
 
-    /// Where a number stands, kept inside the stretch.
+    /// Position of a number, clamped to the range.
     pub fn at(&self, v: f64) -> f64 {
         let v = if self.log2 { v.max(f64::MIN_POSITIVE).log2() } else { v };
         let share = ((v - self.domain.0) / (self.domain.1 - self.domain.0)).clamp(0.0, 1.0);
@@ -202,7 +203,7 @@ impl Scale {
         (self.domain.0..=self.domain.1).contains(&v)
     }
 
-    /// About five round numbers inside the domain, and how they are written.
+    /// About five round numbers inside the domain, with their labels.
     pub fn ticks(&self) -> Vec<(f64, String)> {
         let (lo, hi) = self.domain;
         if self.log2 {

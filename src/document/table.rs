@@ -5,44 +5,44 @@ use std::borrow::Cow;
 use super::number::{NOT_IDENTIFIABLE, NOTHING};
 use super::text::shortened;
 
-/// Characters of a name in a table.
+/// Maximum number of characters of a name in a table.
 pub const NAME: usize = 40;
 
-/// How a cell is to be read.
+/// Presentation of a cell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tone {
-    /// As it is.
+    /// No emphasis.
     Plain,
-    /// Not to be quoted, or nothing.
+    /// Not reportable, or empty.
     Muted,
-    /// A verdict that the value rises.
+    /// Verdict: the value rises.
     Up,
-    /// A verdict that the value falls.
+    /// Verdict: the value falls.
     Down,
 }
 
-/// A cell: text as it is, not escaped.
+/// A cell with unescaped text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cell {
     /// The text.
     pub text: String,
-    /// How it is to be read.
+    /// Presentation.
     pub tone: Tone,
 }
 
 impl Cell {
-    /// Text as it is.
+    /// A cell with plain text.
     pub fn plain(text: impl Into<String>) -> Self {
         Self { text: text.into(), tone: Tone::Plain }
     }
 
-    /// A number as it is shown; muted where there is none or it must not be quoted.
+    /// A formatted number; muted if it is missing or not reportable.
     pub fn number(text: String) -> Self {
         let muted = text == NOTHING || text == NOT_IDENTIFIABLE || text.starts_with('(');
         Self { text, tone: if muted { Tone::Muted } else { Tone::Plain } }
     }
 
-    /// A name from outside, shortened.
+    /// An external name, shortened.
     pub fn name(name: &str) -> Self {
         Self::plain(shortened(name, NAME))
     }
@@ -51,23 +51,23 @@ impl Cell {
 /// A table.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Table {
-    /// Column titles; those of numbers are set to the right.
+    /// Columns; those with numbers are right-aligned.
     pub columns: Vec<Column>,
-    /// Rows, as long as `columns`.
+    /// Rows, each as long as `columns`.
     pub rows: Vec<Vec<Cell>>,
 }
 
-/// A column's head.
+/// Header of a column.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Column {
-    /// Its title; borrowed: the program's own words, owned: from outside.
+    /// Title: borrowed if built in, owned if external.
     pub title: Cow<'static, str>,
     /// Whether it holds numbers.
     pub right: bool,
 }
 
 impl Table {
-    /// Without rows; `"title"` a column of text, `">title"` one of numbers.
+    /// A table without rows; `"title"` for a text column, `">title"` for a number column.
     pub fn titled(titles: &[&'static str]) -> Self {
         let columns = titles
             .iter()
@@ -79,7 +79,7 @@ impl Table {
         Self { columns, rows: Vec::new() }
     }
 
-    /// Without the columns in which no row has anything.
+    /// Drops the columns in which every cell is blank.
     #[must_use]
     pub fn without_blank_columns(self) -> Self {
         let blank = |c: usize| self.rows.iter().all(|r| r[c].text.is_empty() || r[c].text == NOTHING);
@@ -93,7 +93,7 @@ impl Table {
         }
     }
 
-    /// From its titles and rows; the first `left` columns are words, the others numbers.
+    /// Builds a table from titles and rows; the first `left` columns are text, the others numbers.
     pub fn of(
         titles: impl IntoIterator<Item = impl Into<Cow<'static, str>>>,
         left: usize,

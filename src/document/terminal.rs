@@ -1,15 +1,15 @@
-//! A document for a screen: plain text without colour, nothing in it steers a terminal.
+//! Writes a document for a terminal: plain text without colours or control sequences.
 
 use super::table::Table;
 use super::text::{fitted, shortened, width, wrapped};
 use super::{Block, Document};
 
-/// Columns of the widest line.
+/// Maximum line width in columns.
 pub const COLUMNS: usize = 120;
-/// Characters of the longest item of a list.
+/// Maximum number of characters of a list item.
 const ITEM: usize = 600;
 
-/// Every line is at most [`COLUMNS`] wide, unless a table has more columns of numbers than fit.
+/// Writes the document. Lines are at most [`COLUMNS`] wide, unless a table has more number columns than fit.
 pub(super) fn write(document: &Document) -> String {
     let mut out = String::new();
     for sentence in std::iter::once(&document.title).chain(&document.lead) {
@@ -50,8 +50,8 @@ fn paragraph(out: &mut String, text: &str, indent: &str) {
     }
 }
 
-/// Columns as wide as their cells and titles. Where that is too wide, titles break into lines; where it still is, columns of
-/// words give way from the left, down to a floor. Figures never do.
+/// Columns as wide as their cells and titles. If the table is too wide, titles are wrapped; if it still is, text
+/// columns are narrowed from the left, down to a minimum. Number columns are never narrowed.
 fn table(out: &mut String, table: &Table) {
     const FLOOR: usize = 12;
     if table.rows.is_empty() {
@@ -75,7 +75,7 @@ fn table(out: &mut String, table: &Table) {
         table.columns.iter().zip(&widths).map(|(c, &most)| wrapped(&c.title, most)).collect();
     let height = titles.iter().map(Vec::len).max().unwrap_or(1);
     for i in 0..height {
-        // Titles stand on the row below them.
+        // Titles are bottom-aligned.
         let part = |lines: &Vec<String>| lines.get((i + lines.len()).wrapping_sub(height)).cloned();
         row(out, table, &widths, titles.iter().map(|lines| part(lines).unwrap_or_default()));
     }
@@ -84,7 +84,7 @@ fn table(out: &mut String, table: &Table) {
     }
 }
 
-/// Columns between two columns of a table.
+/// Width of the gap between two columns of a table.
 const GAP: usize = 2;
 
 fn row(out: &mut String, table: &Table, widths: &[usize], cells: impl Iterator<Item = String>) {
@@ -129,7 +129,7 @@ mod tests {
         let text = write(&page);
         assert!(text.contains("placebo-round (placebo)") && text.contains("0.126"), "{text}");
         assert!(text.lines().all(|l| width(l) <= COLUMNS) && !text.contains('…'), "{text}");
-        // Every word of every title is there, and the last lines stand together.
+        // Every word of every title is present, and the last lines are aligned.
         assert_eq!(text.matches("title").count(), 8);
         assert!(text.lines().any(|l| (0..8).all(|i| l.contains(&i.to_string()))), "{text}");
     }

@@ -1,9 +1,9 @@
-//! Text from outside made safe for where it is shown: control characters, Markdown, HTML, widths.
+//! Makes external text safe to display: control characters, Markdown, HTML, widths.
 
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
-/// Replaces line breaks and tabs by spaces, and shows other control characters, and those that reorder
-/// text on the screen, by their code.
+/// Replaces line breaks and tabs by spaces, and other control characters and bidirectional formatting marks by their
+/// code.
 pub fn clean(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
@@ -16,7 +16,8 @@ pub fn clean(text: &str) -> String {
     out
 }
 
-/// Marks, embeddings, overrides and isolates of bidirectional text, and the invisible byte-order mark.
+/// Whether a character is a mark, embedding, override or isolate of bidirectional text, or the invisible byte-order
+/// mark.
 pub fn reorders(c: char) -> bool {
     matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
 }
@@ -33,8 +34,8 @@ pub fn shortened(text: &str, most: usize) -> String {
     cut + "…"
 }
 
-/// Escapes what Markdown (with tables and inline HTML) would take for markup, and leaves alone what it
-/// would not: `<` before a space, `_` inside a word.
+/// Escapes what Markdown (with tables and inline HTML) would interpret as markup, and nothing else: `<` before a
+/// space and `_` inside a word stay.
 pub fn markdown(text: &str) -> String {
     let text: Vec<char> = clean(text).chars().collect();
     let mut out = String::with_capacity(text.len());
@@ -72,14 +73,14 @@ pub fn html(text: &str) -> String {
     out
 }
 
-/// Columns that text takes on a terminal.
+/// Width of text on a terminal, in columns.
 pub fn width(text: &str) -> usize {
     text.width()
 }
 
-/// Cleaned text in at most `most` terminal columns.
+/// Cleaned text, truncated to at most `most` terminal columns.
 pub fn fitted(text: &str, most: usize) -> String {
-    // A hostile text of zero-width characters must not be endless either.
+    // Bounds the number of zero-width characters in hostile text.
     let text = shortened(text, 4 * most);
     if text.width() <= most {
         return text;
@@ -96,7 +97,7 @@ pub fn fitted(text: &str, most: usize) -> String {
     out + "…"
 }
 
-/// Breaks text at spaces into lines of at most `columns`; a longer word stands alone.
+/// Wraps text at spaces into lines of at most `columns`; a longer word gets its own line.
 pub fn wrapped(text: &str, columns: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
     for word in text.split_whitespace() {

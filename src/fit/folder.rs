@@ -1,4 +1,4 @@
-//! What lies in the folder of a finished run or fit: directions, report, plots.
+//! Contents of the folder of a finished run or fit: directions, report, plots.
 
 use std::path::{Path, PathBuf};
 
@@ -22,7 +22,7 @@ pub const PLOTS: &str = "plots";
 /// Name of the folder of tables inside a folder.
 pub const TABLES: &str = "tables";
 
-/// Writes images into a folder, which is made where it is not there, and returns the files.
+/// Writes images into a folder, creating it if needed, and returns the files.
 ///
 /// # Errors
 /// The file system's.
@@ -36,7 +36,7 @@ pub fn write_images(images: &[Image], folder: &Path) -> Result<Vec<PathBuf>> {
     images.iter().map(write).collect()
 }
 
-/// The same as PNG, twice the size of the page's: text in the system's sans-serif fonts.
+/// Writes the images as PNG at twice the size of the page's plots, with text in the system's sans-serif fonts.
 ///
 /// # Errors
 /// `Missing` where the system has no font; the file system's.
@@ -52,7 +52,7 @@ pub fn write_pixels(images: &[Image], folder: &Path) -> Result<Vec<PathBuf>> {
     images.iter().map(write).collect()
 }
 
-/// Writes tables into a folder, which is made where it is not there, and returns the files.
+/// Writes tables into a folder, creating it if needed, and returns the files.
 ///
 /// # Errors
 /// The file system's.
@@ -69,20 +69,20 @@ pub fn write_sheets(sheets: &[Sheet], folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// The directions of a run or fit folder.
+/// Reads the directions of a run or fit folder.
 ///
 /// # Errors
-/// `Missing` if there are none; `Malformed` for a file that is not one of directions.
+/// `Missing` if there are none; `Malformed` for a file that does not hold directions.
 pub fn read_directions(run: &Path) -> Result<Directions> {
     let path = run.join(DIRECTIONS);
     let bytes = std::fs::read(&path).map_err(|e| absent(run, &path, e))?;
     from_safetensors(&bytes, &Place::file(&path))
 }
 
-/// The report of a run or fit folder.
+/// Reads the report of a run or fit folder.
 ///
 /// # Errors
-/// `Missing` if there is none; what [`from_json`] refuses.
+/// `Missing` if there is none; errors of [`from_json`].
 pub fn read_report(run: &Path) -> Result<Report> {
     let path = run.join(REPORT);
     let text = std::fs::read_to_string(&path).map_err(|e| absent(run, &path, e))?;
@@ -101,7 +101,7 @@ fn absent(run: &Path, path: &Path, error: std::io::Error) -> Error {
         .into()
 }
 
-/// A name without what has a meaning in paths.
+/// A name with the characters replaced that have a meaning in paths.
 pub fn file_name(name: &str) -> String {
     name.chars().map(|c| if c.is_alphanumeric() || "._-".contains(c) { c } else { '_' }).collect()
 }

@@ -1,4 +1,4 @@
-//! From observations to the report: the problem in plain numbers, its analysis, and the files that say what came out.
+//! From observations to the report: poses the numerical problem, analyses it, and writes the results.
 
 pub mod folder;
 pub mod named;

@@ -1,4 +1,5 @@
-//! A direction as the user names it: `FILE:NAME[@LAYER]`, FILE a folder of a run or its directions.safetensors.
+//! A direction specified by the user: `FILE:NAME[@LAYER]`, where FILE is the folder of a run or its
+//! directions.safetensors.
 
 use std::path::{Path, PathBuf};
 
@@ -8,27 +9,27 @@ use crate::model::Identity;
 use crate::report::export::Directions;
 use crate::units::Layer;
 
-/// A direction, at every layer that its file holds.
+/// A direction at every layer in its file.
 #[derive(Debug, Clone)]
 pub struct Named {
-    /// As the user named it.
+    /// The specification given by the user.
     pub spec: String,
     /// Its name in the file.
     pub name: String,
-    /// The layer after `@`: the vector of that layer serves at every layer.
+    /// The layer after `@`; its vector is used at every layer.
     pub pinned: Option<Layer>,
-    /// The layer that the run beside it reported.
+    /// The layer reported by the run next to it.
     pub reported: Option<Layer>,
     directions: Directions,
     file: PathBuf,
 }
 
 impl Named {
-    /// Reads it.
+    /// Reads the direction.
     ///
     /// # Errors
-    /// [`Kind::Invalid`] for a name that is not of the form; `Missing` for a file, direction or layer that is not
-    /// there; what reading the file refuses.
+    /// [`Kind::Invalid`] for a malformed specification; `Missing` for a file, direction or layer that does not exist;
+    /// errors of reading the file.
     pub fn read(spec: &str) -> Result<Self> {
         let Some((file, name)) = spec.rsplit_once(':').filter(|(f, n)| !f.is_empty() && !n.is_empty()) else {
             return Err(Diagnostic::new(Kind::Invalid, format!("a direction `{spec}`"))
@@ -59,7 +60,7 @@ impl Named {
         Ok(named)
     }
 
-    /// Refuses a direction of another model; a file that does not say whose it is is taken at its word.
+    /// Checks that the direction comes from this model. A file that does not name its model is accepted.
     ///
     /// # Errors
     /// [`Kind::RunConflict`] with both models.
@@ -76,12 +77,12 @@ impl Named {
             .into())
     }
 
-    /// d.
+    /// Length d of the vectors.
     pub fn width(&self) -> usize {
         self.directions.width
     }
 
-    /// The vector that serves at a layer: that layer's own, or the pinned one's.
+    /// The vector for a layer: the layer's own, or the pinned one.
     ///
     /// # Errors
     /// `Missing` for a layer that the file does not hold; `NotEstimable` for a vector of zeros.

@@ -1,4 +1,4 @@
-//! From an observations file to the problem in plain numbers: the reference's rows, labels, choices.
+//! Turns an observations file into the numerical problem: the reference's rows, labels, choices.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,7 +12,7 @@ use crate::theory::{
 };
 use crate::units::Layer;
 
-/// Residual streams of the reference's rows, read from the file when asked for.
+/// Residual streams of the reference's rows, read from the file on demand.
 pub struct Reference<'a> {
     observations: &'a Observations,
     /// The rows.
@@ -55,23 +55,23 @@ impl LayerSource for Reference<'_> {
     }
 }
 
-/// The problem that a file poses, and what its reader must know about it.
+/// The problem posed by a file, with warnings.
 pub struct Posed<'a> {
     /// The problem.
     pub problem: Problem,
-    /// Where its residual streams come from.
+    /// Source of its residual streams.
     pub source: Reference<'a>,
     /// Warnings.
     pub warnings: Vec<String>,
 }
 
-/// Poses the problem: h, log P and token counts from the rows read under `reference` (`None`: the bare
-/// context, or the first constitution with rows), labels and choices for the same responses. `placebo`
-/// names the constitutions of the placebo arm.
+/// Poses the problem: h, log P and token counts from the rows read under `reference` (`None`: the bare context, or
+/// the first constitution with rows), labels and choices for the same responses. `placebo` names the constitutions of
+/// the placebo arm.
 ///
 /// # Errors
-/// What [`Observations`] refuses (an unknown reference, rows that cannot be matched, no prompts), and
-/// what [`Problem::new`] does.
+/// Errors of [`Observations`] (an unknown reference, rows that cannot be matched, no prompts) and of
+/// [`Problem::new`].
 pub fn pose<'a>(
     observations: &'a Observations,
     reference: Option<&str>,
@@ -182,7 +182,7 @@ pub fn pose<'a>(
     Ok(Posed { problem: Problem::new(parts)?, source, warnings })
 }
 
-/// The other constitutions under which responses of the selection were read, with the row of each response.
+/// The other constitutions under which responses of the selection were read, with the row index of each response.
 fn texts(
     observations: &Observations,
     selection: &RowSelection,
@@ -198,7 +198,7 @@ fn texts(
         }
         let rows = match observations.paired_rows(name, selection) {
             Ok(rows) => rows,
-            // What the file gave without these rows it still gives.
+            // These rows are optional: their failure must not stop the fit.
             Err(error) => {
                 warnings.push(format!("the rows read under `{name}` are not used: {error}"));
                 continue;
@@ -219,8 +219,8 @@ fn texts(
     (arms, arm_rows)
 }
 
-/// Both orders as they are. One order alone is given a second that mirrors it about the mean bias m, so
-/// that (ab − ba)/2 = ab − m and (ab + ba)/2 = m.
+/// Both orders unchanged. A single order is completed by mirroring about the mean bias m, so that (ab − ba)/2 = ab −
+/// m and (ab + ba)/2 = m.
 fn choices(judgments: Judgments) -> Choices {
     let pairs = judgments.pairs.iter().map(|&[a, b]| (a, b)).collect();
     let ba = judgments.ba.unwrap_or_else(|| {

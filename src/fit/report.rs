@@ -1,4 +1,4 @@
-//! From an observations file to directions and the report.
+//! Fits observations and writes directions and the report.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -20,45 +20,45 @@ use crate::report::{Provenance, Report, SKIPPED, page, to_json};
 use crate::theory::{self, Analysis, LayerChoice, Options, analyse};
 use crate::units::Layer;
 
-/// What a fit is asked for.
+/// Options of a fit.
 #[derive(Debug, Clone)]
 pub struct FitOptions {
     /// The observations.
     pub observations: PathBuf,
-    /// What is estimated.
+    /// Settings of the estimation.
     pub settings: FitSettings,
-    /// Constitutions of the placebo arm, beside those that the file or `constitutions` call placebo.
+    /// Constitutions of the placebo arm, in addition to those marked as placebo in the file or in `constitutions`.
     pub placebo: Vec<String>,
     /// Seed of the random directions and draws.
     pub seed: u64,
     /// Folder for the report.
     pub out: PathBuf,
-    /// The constitutions, where they are at hand.
+    /// The constitutions, if available.
     pub constitutions: Vec<Constitution>,
-    /// Items and rows that the capture left out.
+    /// Items and rows skipped by the capture.
     pub skipped: Vec<Diagnostic>,
-    /// Pairs that the judge left out.
+    /// Pairs skipped by the judge.
     pub skipped_pairs: Vec<Diagnostic>,
     /// The manifest of the run, if this is part of one.
     pub manifest: Option<Value>,
 }
 
-/// What a fit will hold at once.
+/// Peak memory estimate of a fit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FitMemory {
-    /// Rows of the reference.
+    /// Number of rows of the reference.
     pub rows: usize,
     /// Width of the residual stream, d.
     pub width: usize,
-    /// Bytes of one layer's rows and of one factorisation of all of their contrasts: h in f32; X `[N, d]`, U `[N, r]`
-    /// and two matrices `[r, r]` in f64, r = min(N, d). Values that label different rows have a factorisation each.
+    /// Bytes of one layer's rows and of one factorisation of all their contrasts: h in f32; X `[N, d]`, U `[N, r]`
+    /// and two matrices `[r, r]` in f64, r = min(N, d). Values that label different rows need one factorisation each.
     pub bytes: usize,
 }
 
-/// What a fit of these observations will hold at once, from their columns alone.
+/// Estimates the memory of a fit of these observations, from their columns alone.
 ///
 /// # Errors
-/// What the observations refuse.
+/// Errors of the observations.
 pub fn fit_memory(observations: &Path, reference: Option<&str>) -> Result<FitMemory> {
     let observations = Observations::open(observations)?;
     let posed = pose(&observations, reference, &BTreeSet::new())?;
@@ -70,7 +70,7 @@ pub fn fit_memory(observations: &Path, reference: Option<&str>) -> Result<FitMem
     Ok(FitMemory { rows, width, bytes })
 }
 
-/// What a fit found, not yet written.
+/// Results of a fit, not yet written.
 pub struct Fitted {
     /// The report.
     pub report: Report,
@@ -103,7 +103,7 @@ impl Fitted {
 /// Analyses the observations and writes `report.json`, `estimates.csv`, `report.md`, `report.html` and
 /// `directions.safetensors` into the folder.
 ///
-/// # Errors
+/// Errors of the observations, of the analysis, and of the file system.
 /// What the observations or the analysis refuse, and the file system.
 pub fn fit_into(options: &FitOptions) -> Result<Report> {
     let fitted = fit(options)?;
@@ -111,10 +111,10 @@ pub fn fit_into(options: &FitOptions) -> Result<Report> {
     Ok(fitted.report)
 }
 
-/// Analyses the observations; nothing is written.
+/// Analyses the observations without writing anything.
 ///
 /// # Errors
-/// What the observations or the analysis refuse.
+/// Errors of the observations and of the analysis.
 pub fn fit(options: &FitOptions) -> Result<Fitted> {
     let observations = Observations::open(&options.observations)?;
     let roster = roster(&observations, &options.constitutions, &options.placebo)?;
@@ -138,15 +138,16 @@ pub fn fit(options: &FitOptions) -> Result<Fitted> {
     Ok(Fitted { report, directions, layer: analysis.layer })
 }
 
-/// Every estimate of some observations; nothing is written. What constitutions are (placebos, paraphrases) is read from the
+/// Computes every estimate of some observations without writing anything. Placebos and paraphrases are taken from the
 /// metadata of the observations.
 ///
 /// # Errors
-/// What the observations or the analysis refuse.
+/// Errors of the observations and of the analysis.
 ///
 /// # Examples
 ///
-/// Activations captured elsewhere, here two prompts with two responses each: too few for an estimate, which says so.
+/// Activations captured elsewhere, here two prompts with two responses each: too few for an estimate, and reported as
+/// such.
 ///
 /// ```
 /// use ndarray::Array3;
@@ -191,13 +192,13 @@ fn analysed<'a>(
     Ok((analysis, posed))
 }
 
-/// Gives the listed responses their ids and texts, from the list of rows beside the observations; without a list
-/// that fits, they keep their row in the file.
+/// Adds ids and texts to the listed responses, from the list of rows next to the observations; without a matching
+/// list, they keep their row numbers.
 fn name_items(report: &mut Report, observations: &Path, selected: &[usize]) {
     let Some(Value::Array(listed)) = report.tables.get_mut(theory::items::TABLE) else { return };
     let rows = observations.with_file_name(ROWS);
     let records = if rows.is_file() { read_rows(&rows).unwrap_or_default() } else { Vec::new() };
-    // The same response under another constitution: its tokens are the same.
+    // The same response under another constitution has the same tokens.
     let pieces: BTreeMap<(&str, usize), &Vec<String>> =
         records.iter().filter_map(|r| Some(((r.id.as_str(), r.response), r.pooled.as_ref()?))).collect();
     let name = |row: &Value| -> Option<Value> {
@@ -221,7 +222,7 @@ fn name_items(report: &mut Report, observations: &Path, selected: &[usize]) {
     }
 }
 
-/// What was left out: the list where it is at hand, else the numbers that the file gives.
+/// Records what was skipped: the list if available, otherwise the counts stored in the file.
 fn add_skipped(report: &mut Report, options: &FitOptions, observations: &Observations) {
     let list = |diagnostics: &[Diagnostic], what: &str| -> Vec<Value> {
         diagnostics
@@ -229,7 +230,7 @@ fn add_skipped(report: &mut Report, options: &FitOptions, observations: &Observa
             .map(|r| json!({"what": what, "place": r.place.to_string(), "reason": r.what}))
             .collect()
     };
-    // A few examples say why; thousands of lines would only hide them.
+    // A few examples show the reasons; thousands of lines would hide them.
     const EXAMPLES: usize = 50;
     let extra = &observations.meta().extra;
     let number = |key: &str| extra.get(key).and_then(|n| n.parse::<u64>().ok()).unwrap_or(0);

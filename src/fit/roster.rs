@@ -1,4 +1,4 @@
-//! What each constitution is, from the metadata of observations, files and options.
+//! Family and role of each constitution, from the metadata of observations, files and options.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,7 +7,7 @@ use crate::input::{Constitution, Roster};
 use crate::observations::Observations;
 use crate::report::ConstitutionCard;
 
-/// What each constitution is: from the metadata of the observations, the files, and `--placebo`.
+/// Family and role of each constitution, from the metadata of the observations, the files, and `--placebo`.
 pub fn roster(
     observations: &Observations,
     constitutions: &[Constitution],
@@ -34,7 +34,8 @@ pub fn roster(
     ))
 }
 
-/// Cards of the files' constitutions, then of those that only the observations name; family and paraphrase from the roster.
+/// Cards of the constitutions with files, then of those named only in the observations; family and paraphrase come
+/// from the roster.
 pub fn cards(
     observations: &Observations,
     roster: &Roster,

@@ -1,4 +1,4 @@
-//! Runs of several checkpoints on the same responses: their observations, and whether the rows are the same.
+//! Runs of several checkpoints on the same responses: opens their observations and checks that the rows match.
 
 use std::path::{Path, PathBuf};
 
@@ -6,11 +6,11 @@ use crate::error::{Diagnostic, Kind, Place, Result};
 use crate::observations::{OBSERVATIONS, ROWS};
 use crate::observations::{Observations, RowRecord, RowSelection, read_rows};
 
-/// The observations of a run's folder, and the reference's rows in them.
+/// The observations of a run, and the rows of the reference in them.
 pub struct RunRows {
     /// The folder.
     pub folder: PathBuf,
-    /// Everything.
+    /// All observations.
     pub observations: Observations,
     /// The rows that are compared.
     pub selection: RowSelection,
@@ -18,11 +18,11 @@ pub struct RunRows {
 }
 
 impl RunRows {
-    /// Opens a run's folder, or an observations file; `reference` names the constitution whose rows count, by
+    /// Opens a run's folder, or an observations file; `reference` names the constitution whose rows are used, by
     /// default the file's own.
     ///
     /// # Errors
-    /// What the observations refuse.
+    /// Errors of the observations.
     pub fn open(run: &Path, reference: Option<&str>) -> Result<Self> {
         let file = if run.is_dir() { run.join(OBSERVATIONS) } else { run.to_owned() };
         let observations = Observations::open(&file)?;
@@ -34,13 +34,13 @@ impl RunRows {
         Ok(Self { folder: run.to_owned(), observations, selection, records })
     }
 
-    /// The name of its model.
+    /// Name of the model.
     pub fn model(&self) -> String {
         self.observations.meta().model.clone()
     }
 
-    /// Refuses a run of other rows: another number of them, other ids or responses, responses of another number
-    /// of tokens, other prompts.
+    /// Checks that another run has the same rows: equal in number, ids, responses, token counts of responses, and
+    /// prompts.
     ///
     /// # Errors
     /// [`Kind::RunConflict`] with the first row that differs.
@@ -85,7 +85,7 @@ impl RunRows {
         Ok(())
     }
 
-    /// Block of each compared row; a row of its own where nothing says.
+    /// Block of each compared row; its own block where the file does not say.
     pub fn blocks(&self) -> Vec<i32> {
         match self.observations.blocks() {
             Some(blocks) => self.selection.pick(blocks),

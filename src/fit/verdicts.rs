@@ -1,5 +1,5 @@
-//! The judge's state where it answers, read from the files beside the observations (written by `run::verdicts`, whose page
-//! says what stands in them).
+//! The judge's states at its answers, read from the files next to the observations (written by `run::verdicts`, which
+//! documents their contents).
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -13,7 +13,7 @@ use crate::observations::{Observations, RowSelection};
 use crate::theory::{Mode, VerdictSource, VerdictText};
 use crate::units::Layer;
 
-/// Name of the file for a mode; `None` where nothing is asked.
+/// Name of the file for a mode; `None` for a mode that asks no questions.
 pub fn file(mode: JudgeMode) -> Option<&'static str> {
     match mode {
         JudgeMode::Pairwise => Some("verdicts.safetensors"),
@@ -22,22 +22,22 @@ pub fn file(mode: JudgeMode) -> Option<&'static str> {
     }
 }
 
-/// Verdict states of the responses of a selection, read from their files when asked for.
+/// Verdict states of the responses of a selection, read from their files on demand.
 #[derive(Debug, Default)]
 pub struct Verdicts {
     files: Vec<Observations>,
     layers: Vec<Layer>,
     texts: Vec<VerdictText>,
-    /// File, and row of each response, by text.
+    /// File, and row of each response, for each text.
     at: Vec<(usize, Vec<Option<usize>>)>,
 }
 
 impl Verdicts {
-    /// The files that lie beside some observations and belong to them. A file of another model, or of other layers than
-    /// the first, is left alone, with a warning.
+    /// Opens the matching files next to some observations. A file of another model, or with layers other than the
+    /// first file's, is ignored with a warning.
     ///
     /// # Errors
-    /// What the files refuse.
+    /// Errors of the files.
     pub fn beside(
         observations: &Observations,
         path: &Path,

@@ -1,4 +1,4 @@
-//! How often each token occurs in a response: the bag of words, as a baseline of what the text alone tells.
+//! Token counts of responses: a bag-of-words baseline for what the text alone explains.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
@@ -9,14 +9,14 @@ use crate::error::Result;
 use crate::observations::ROWS;
 use crate::observations::read_rows;
 
-/// Kinds of token that are counted at most, the most frequent ones.
+/// Maximum number of token kinds counted; the most frequent are kept.
 const KINDS: usize = 4096;
-/// Counts that are held at most.
+/// Maximum number of counts in memory.
 const CELLS: usize = 1 << 26;
 
-/// Counts `[rows, kinds]` of the tokens of some rows of an observations file, from the list of rows beside it; kinds that
-/// occur in one response alone say nothing of another. `None` where the list is not there, does not fit, or does not
-/// hold the tokens.
+/// Counts `[rows, kinds]` of the tokens of some rows of an observations file, from the list of rows next to it. Kinds
+/// that occur in only one response are dropped, since they cannot help to predict another. `None` where the list is
+/// missing, does not match, or does not hold the tokens.
 ///
 /// # Errors
 /// If the list cannot be read.
@@ -85,7 +85,7 @@ mod tests {
             record("c", 0, "kind", None),
         ];
         write_rows(&folder.path().join(ROWS), &rows).expect("written");
-        // 3 and 4 occur in one response alone; 7 and 9 in two, the smaller first.
+        // 3 and 4 occur in only one response; 7 and 9 in two, the smaller first.
         for last in [2, 3] {
             let found = counts(&file, &[0, 1, last]).expect("read").expect("counts");
             assert_eq!(found, ndarray::array![[2.0, 1.0], [1.0, 0.0], [0.0, 3.0]]);

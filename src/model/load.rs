@@ -256,7 +256,7 @@ impl Model {
             None => weights.clone(),
             Some(adapter) => {
                 warn_of_another_base(&adapter, name);
-                let adapted = Adapted::new(weights.clone(), adapter);
+                let adapted = Adapted::new(weights.clone(), adapter, config.family.model_type() == "gpt2");
                 adapted.check()?;
                 Arc::new(adapted)
             }

@@ -1,4 +1,5 @@
-//! What several sentences of a report count on: the verdicts outside the placebo arm, and the groups of answers behind them.
+//! Selections shared by several sentences of a report: verdicts outside the placebo arm, and the groups of answers
+//! behind them.
 
 use crate::theory::reading::index::Index;
 use crate::theory::reading::verdict::Verdict;
@@ -9,7 +10,7 @@ pub(super) fn real(verdicts: &[Verdict]) -> impl Iterator<Item = &Verdict> + Clo
     verdicts.iter().filter(|v| !v.placebo)
 }
 
-/// Independent groups of answers behind the verdicts.
+/// Number of independent groups of answers behind the verdicts.
 pub(super) fn groups(index: &Index<'_>, verdicts: &[Verdict]) -> Option<usize> {
     verdicts.iter().filter_map(|v| deciding(index, v)?.blocks).max()
 }

@@ -1,4 +1,4 @@
-//! Which plots a report shows, and what stands in them.
+//! Selection and contents of a report's plots.
 
 use serde_json::Value as Json;
 
@@ -12,7 +12,7 @@ use crate::theory::reading::quote::{number, percent, quotable, with_interval};
 use crate::theory::reading::verdict::{Tables, Verdict};
 use crate::theory::{Control, Estimate, Quantity, concentration};
 
-/// Curves of the plot of alignment by layer.
+/// Maximum number of curves in the plot of alignment by layer.
 const LAYER_CURVES: usize = 5;
 
 fn class(named: &Named<'_>, verdict: Option<&Verdict>) -> &'static str {
@@ -34,7 +34,7 @@ fn triple(e: &Estimate) -> Option<(f64, f64, f64)> {
 const MARKS: [(&str, &str); 4] =
     [("u", "improves"), ("d", "degrades"), ("o", "no verdict"), ("p", "placebo")];
 
-/// Forests of a value: alignment, slope.
+/// Forest plots of a value: alignment, slope.
 pub fn of_value<'a>(
     index: &Index<'a>,
     verdicts: &[Verdict],
@@ -67,7 +67,8 @@ pub fn of_value<'a>(
     let mut out = Vec::new();
     let geometry =
         summary.ordinary_below.map(|b| Band { class: "geometry-band", range: (-b.min(1.0), b.min(1.0)) });
-    // A placebo of tiny rewards may have any cosine: a band of placebo cosines would hide what constitutions do.
+    // A placebo with tiny rewards may have any cosine: a band of placebo cosines would hide the effects of
+    // constitutions.
     let (quantity, what) = match arm {
         true => (Quantity::OwnAlignment, "what each constitution adds to the placebo arm"),
         false => (Quantity::Alignment, "each constitution's direction"),
@@ -96,7 +97,7 @@ pub fn of_value<'a>(
     let label = format!("First-order gain in {value} under each constitution, with 95 % intervals");
     let mut slopes = rows(if arm { Quantity::OwnSlope } else { Quantity::EncodedSlope });
     if let Some((mean, _)) = arm_band {
-        // Placebos stand where they lie in the arm, without an interval of their own.
+        // Placebos are drawn at their positions in the arm, without an interval.
         slopes.extend(named.iter().filter(|c| c.is_placebo()).filter_map(|c| {
             let e = index.cell(Quantity::EncodedSlope, value, c.name, Control::None)?;
             let off = e.estimate? - mean;
@@ -135,7 +136,7 @@ pub fn of_value<'a>(
     out
 }
 
-/// Curves about the model: ρ² by layer, and by number of components.
+/// Plots about the model: ρ² by layer, and by number of components.
 pub fn of_model<'a>(report: &Report, index: &Index<'a>, value: &'a str) -> Vec<Figure> {
     let mut out = Vec::new();
     out.extend(layer_profile(report, index, value));
@@ -229,7 +230,7 @@ fn layer_profile(report: &Report, index: &Index<'_>, value: &str) -> Option<Figu
     })
 }
 
-/// Alignment by layer, of the constitutions with the clearest slopes.
+/// Alignment by layer, for the constitutions with the most significant slopes.
 fn layer_alignments(report: &Report, index: &Index<'_>, value: &str) -> Option<Figure> {
     let rows = report.tables.get(LAYER_ALIGNMENTS)?.as_array()?;
     let value = index.values.iter().copied().find(|v| *v == value)?;
@@ -273,7 +274,7 @@ fn layer_alignments(report: &Report, index: &Index<'_>, value: &str) -> Option<F
     })
 }
 
-/// The judge's position bias: mean and spread over pairs.
+/// Position bias of the judge: mean and spread over pairs.
 pub fn position_bias(index: &Index<'_>) -> Option<Figure> {
     let rows = index
         .constitutions

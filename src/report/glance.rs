@@ -1,5 +1,5 @@
-//! The first screen: the constitution that does most good, what every constitution does to every value, and what the answer
-//! rests on.
+//! The overview: the most beneficial constitution, the effect of every constitution on every value, and the basis of
+//! the answer.
 
 use super::counted::{deciding, groups, lower_model, real};
 use super::overall::{Generation, ValueSummary, latent_rho2};
@@ -15,21 +15,21 @@ use crate::theory::reading::verdict::{Verdict, placebo_texts};
 use crate::theory::reading::words::{NAMED_VALUES, joined, quoted};
 use crate::theory::{Control, Estimate, Quantity};
 
-/// Characters of a value's name at the head of a column.
+/// Maximum number of characters of a value's name in a column header.
 const NAME: usize = 24;
-/// Constitutions that a sentence names.
+/// Maximum number of constitutions named in a sentence.
 const NAMED: usize = 3;
 
-/// What a constitution would do to a value, as a share of the best possible slope.
+/// Effect of a constitution on a value, as a share of the best possible slope.
 struct Gain<'a> {
     value: &'a str,
     share: &'a Estimate,
 }
 
-/// A constitution that raises a value and is not seen to lower one.
+/// A constitution that raises at least one value, with no evidence that it lowers another.
 struct Candidate<'a> {
     name: &'a str,
-    /// What it raises, the most first; at least one.
+    /// Values it raises, largest gain first; never empty.
     gains: Vec<Gain<'a>>,
 }
 
@@ -39,7 +39,7 @@ impl Candidate<'_> {
     }
 }
 
-/// Those that raise a value and lower none, by the largest share of the best possible slope.
+/// Constitutions that raise a value and lower none, ordered by the largest share of the best possible slope.
 fn candidates<'a>(index: &Index<'a>, verdicts: &[Verdict]) -> Vec<Candidate<'a>> {
     let of = |named: &Named<'a>| -> Option<Candidate<'a>> {
         let own = || real(verdicts).filter(|v| v.constitution == named.name);
@@ -63,8 +63,8 @@ fn candidates<'a>(index: &Index<'a>, verdicts: &[Verdict]) -> Vec<Candidate<'a>>
     all
 }
 
-/// The finding where some verdict has a sign: the constitution that raises a value most and lowers none; or that every rise
-/// has its price; or what falls.
+/// The finding if some verdict has a sign: the constitution that raises a value most and lowers none; or that every
+/// rise comes with a fall; or which values fall.
 pub(super) fn finding(subject: &str, index: &Index<'_>, verdicts: &[Verdict]) -> String {
     let subject = lower_model(subject);
     let tried = index.constitutions.iter().filter(|c| !c.is_placebo()).count();
@@ -115,8 +115,9 @@ pub(super) fn finding(subject: &str, index: &Index<'_>, verdicts: &[Verdict]) ->
     }
 }
 
-/// How far the best constitution leads the next one, and whether that may be luck: the difference of their shares of the best
-/// possible slope, with the errors of both as if they were independent, which is more than they are on the same prompts.
+/// The lead of the best constitution over the next one, and whether it may be due to chance: the difference of their
+/// shares of the best possible slope, with errors combined as if independent, which overstates them on the same
+/// prompts.
 pub(super) fn lead(index: &Index<'_>, verdicts: &[Verdict]) -> Option<String> {
     let all = candidates(index, verdicts);
     let [first, second, ..] = &all[..] else { return None };
@@ -133,12 +134,12 @@ pub(super) fn lead(index: &Index<'_>, verdicts: &[Verdict]) -> Option<String> {
     })
 }
 
-/// Constitutions down, values across: what training would do at first. The most good first; the placebo arm is left out.
+/// Effects of training, constitutions by values. Most beneficial first; the placebo arm is left out.
 pub(super) fn matrix<'a>(index: &Index<'a>, verdicts: &[Verdict]) -> Table {
     let mut out = Table::titled(&["constitution"]);
     let head = |value: &&str| Column { title: shortened(value, NAME).into(), right: true };
     out.columns.extend(index.values.iter().map(head));
-    // What is said to rise less what is said to fall.
+    // Sum of the signed shares of the predicted rises and falls.
     let net = |named: &Named<'a>| -> f64 {
         let own = verdicts.iter().filter(|v| v.constitution == named.name && v.is_signed());
         own.filter_map(|v| v.share).sum()
@@ -184,7 +185,7 @@ fn cell<'a>(
     Cell { text, tone }
 }
 
-/// What the model's state holds of every value, beside what the text alone tells, and how generation leans.
+/// What the model's state encodes of every value, compared with the text alone, and the tendency of generation.
 pub(super) fn state(index: &Index<'_>, summaries: &[ValueSummary]) -> Table {
     let mut out = Table::titled(&[
         "value",
@@ -213,17 +214,17 @@ pub(super) fn state(index: &Index<'_>, summaries: &[ValueSummary]) -> Table {
     out
 }
 
-/// How the table of the state is to be read.
+/// Legend of the table of the state.
 pub(super) const STATE_KEY: &str = "Share of the difference between answers to one prompt, 1 being all of it: of the latent score where labels \
 take few levels, in the first column. The two baselines know the text and nothing of what the model makes of it.";
 
-/// How the matrix is to be read.
+/// Legend of the matrix.
 pub(super) const KEY: &str = "First-order gain in the value per unit of training on the constitution’s judgments, beyond texts without \
 content where four or more were run, in units of the value × nats, with its 95 % interval. “rises” and “falls” have passed every \
 check (chance over all pairs, placebo texts, length, size); a figure alone has not. Constitutions that raise a value and lower \
 none come first, the largest gain at the top.";
 
-/// What the answer rests on: the judge, the layer, the data, the placebo texts.
+/// Basis of the answer: the judge, the layer, the data, the placebo texts.
 pub(super) fn facts(index: &Index<'_>, verdicts: &[Verdict], layer_note: Option<&str>) -> Vec<String> {
     let mut out = Vec::new();
     if !verdicts.is_empty() {
@@ -251,7 +252,7 @@ pub(super) fn facts(index: &Index<'_>, verdicts: &[Verdict], layer_note: Option<
     out
 }
 
-/// How far the judge can be believed.
+/// Validity of the judge.
 fn judge(index: &Index<'_>) -> String {
     let validity = JudgeValidity::new(index);
     let checked = validity.order_agreement.is_some()

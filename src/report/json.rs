@@ -42,12 +42,12 @@ struct Read {
     constitutions: Vec<ConstitutionCard>,
 }
 
-/// The JSON text, one line end at the end. Numbers that are not finite are never written: such an
-/// estimate is `null` with a warning, such a bound is absent. Beside the keys of the format stand
-/// `summary`, `judge` and `verdicts` (made from the estimates, not read back), `warnings` and `constitutions`.
+/// The JSON text, with one line end at the end. Non-finite numbers are never written: such an estimate is `null` with
+/// a warning, such a bound is absent. In addition to the keys of the format it contains `summary`, `judge` and
+/// `verdicts` (computed from the estimates, ignored when reading), `warnings` and `constitutions`.
 ///
 /// # Errors
-/// If serialising fails, which needs a table that is no JSON.
+/// If serialising fails, which requires a table that is not valid JSON.
 pub fn to_json(report: &Report) -> Result<String> {
     let clean = Report { estimates: report.estimates.iter().map(finite).collect(), ..report.clone() };
     let index = clean.index();
@@ -97,12 +97,12 @@ fn finite(estimate: &Estimate) -> Estimate {
     e
 }
 
-/// Reads a report back. `place` names the file in errors. An estimate of a quantity that this version
-/// does not know is left out, with a warning.
+/// Reads a report. `place` names the file in errors. An estimate of a quantity unknown to this version is skipped
+/// with a warning.
 ///
 /// # Errors
-/// `Malformed` for text that is no JSON object or lacks the format's structure, `Unsupported` for another
-/// format, `Invalid` for an estimate that contradicts itself.
+/// `Malformed` for text that is not a JSON object or lacks the format's structure, `Unsupported` for another format,
+/// `Invalid` for an inconsistent estimate.
 pub fn from_json(text: &str, place: &Place) -> Result<Report> {
     let malformed = |e: serde_json::Error| {
         let place = Place { line: Some(e.line()).filter(|&l| l > 0), ..place.clone() };
@@ -154,7 +154,7 @@ pub fn from_json(text: &str, place: &Place) -> Result<Report> {
     })
 }
 
-/// Reports written before these flags say the same in words only.
+/// Adds flags to estimates from older reports, which have them only in words.
 fn flagged(mut e: Estimate) -> Estimate {
     for (words, flag) in [
         ("fewer than 1.5 contrasts a dimension: a lower estimate", Flag::LowerEstimate),

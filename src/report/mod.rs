@@ -1,8 +1,8 @@
-//! Estimates to JSON, Markdown, HTML and terminal text: numbers in, text out, nothing read or written.
+//! Writes estimates as JSON, Markdown, HTML and terminal text. Converts numbers to text without file access.
 //!
-//! [`json`] is the contract other programs read; [`words`] puts the finding into five sentences; [`tables`] decides
-//! what stands in which cell and [`mod@page`] in which order; the writers of [`crate::document`] spell it. [`export`] gives
-//! directions to other programs.
+//! [`json`] is the format for other programs; [`words`] summarises the finding in five sentences; [`tables`] fills
+//! the tables and [`mod@page`] orders the page; the writers of [`crate::document`] format it. [`export`] writes
+//! directions for other programs.
 
 pub mod compare;
 mod counted;
@@ -40,52 +40,51 @@ pub use json::{from_json, to_json};
 pub use overall::{Encoded, Generation, ValueSummary};
 pub use page::{brief, page};
 
-/// Key → value, in the order in which the report lists them: model, revision, hashes, template, dtype,
-/// device, seed, command, versions, time.
+/// Keys and values in the order listed by the report: model, revision, hashes, template, dtype, device, seed,
+/// command, versions, time.
 pub type Provenance = serde_json::Map<String, Json>;
 
-/// Name of the table of what was left out: a list with one entry a text (a response under a constitution, or
-/// a judged pair), or their number.
+/// Name of the table of skipped texts: a list with one entry per text (a response under a constitution, or a judged
+/// pair), or their number.
 pub const SKIPPED: &str = "skipped";
 
-/// `report.md`.
+/// Text of `report.md`.
 pub fn to_markdown(report: &Report) -> String {
     page(report).to_markdown()
 }
 
-/// `report.html`: one file that needs no other, no script and no network.
+/// Text of `report.html`: one self-contained file, without scripts or network access.
 pub fn to_html(report: &Report) -> String {
     page(report).to_html()
 }
 
-/// The summary that a terminal shows.
+/// Summary for a terminal.
 pub fn terminal(report: &Report) -> String {
     brief(report).to_terminal()
 }
 
-/// Everything that a report shows.
+/// All contents of a report.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Report {
-    /// What reproduces it.
+    /// Information needed to reproduce the report.
     pub provenance: Provenance,
     /// Every estimate.
     pub estimates: Vec<Estimate>,
-    /// Further tables by name; those named in this module are drawn, others are listed.
+    /// Further tables by name; those named in this module are rendered, others are listed.
     pub tables: BTreeMap<String, Json>,
-    /// What the reader must know.
+    /// Warnings for the reader.
     pub warnings: Vec<String>,
-    /// The constitutions, in the order of the run. One that estimates name and that is not here is shown
-    /// without family or text.
+    /// Constitutions, in the order of the run. Those named only by estimates are shown without family or text.
     pub constitutions: Vec<ConstitutionCard>,
 }
 
 impl Report {
-    /// A report of an analysis: its estimates and warnings, the layer profile, how the layer was chosen,
-    /// and the slopes against the placebo arm as tables.
+    /// Builds a report from an analysis: estimates and warnings, and as tables the layer profile, the choice of the
+    /// layer, and the slopes compared with the placebo arm.
     pub fn new(provenance: Provenance, analysis: &Analysis, constitutions: Vec<ConstitutionCard>) -> Self {
         let mut tables = analysis.tables.clone();
         let mut table = |name: &str, empty: bool, rows: serde_json::Result<Json>| {
-            // Only strings, options and numbers inside: serialising these cannot fail, and a number that
+            // Cannot fail: the rows contain only strings, options and numbers; non-finite numbers become null.
             // is not finite becomes null.
             if let (false, Ok(rows)) = (empty, rows) {
                 tables.insert(name.to_owned(), rows);
@@ -110,17 +109,17 @@ impl Report {
         }
     }
 
-    /// Its estimates by what they are of, its tables and its constitutions.
+    /// Index of its estimates, tables and constitutions.
     pub fn index(&self) -> Index<'_> {
         Index::new(&self.estimates, &self.tables, &self.constitutions)
     }
 
-    /// The verdicts: value by value, constitutions in the order of showing.
+    /// The verdicts: by value, with constitutions in display order.
     pub fn verdicts(&self) -> Vec<Verdict> {
         crate::theory::reading::verdict::verdicts(&self.index())
     }
 
-    /// Items that were left out: the number, or the length, of the table [`SKIPPED`].
+    /// Number of skipped items: the number, or the length, of the table [`SKIPPED`].
     pub fn skipped(&self) -> u64 {
         match self.tables.get(SKIPPED) {
             Some(Json::Array(rows)) => rows.len() as u64,
@@ -138,7 +137,7 @@ impl Report {
     }
 }
 
-/// The last part of a path; a hub id (`owner/name`) stays whole.
+/// Last component of a path; a hub id (`owner/name`) stays whole.
 fn short_name(name: &str) -> &str {
     let trimmed = name.trim_end_matches('/');
     let is_path = trimmed.starts_with(['/', '.']) || trimmed.matches('/').count() > 1;

@@ -1,4 +1,4 @@
-//! What the reader of a value's tables has to know: units, the geometry null, the placebo arm, guesses.
+//! Notes on a value's tables: units, the geometry null, the placebo arm, expected signs.
 
 use super::overall::{Generation, ValueSummary};
 use super::{counted, tables};
@@ -9,7 +9,7 @@ use crate::theory::reading::quote;
 use crate::theory::reading::verdict::{Tables, Verdict, placebo_texts};
 use crate::theory::{Flag, Quantity};
 
-/// What the reader of the main table has to know.
+/// Notes on the main table.
 pub(super) fn main(
     index: &Index<'_>,
     verdicts: &[Verdict],
@@ -69,7 +69,7 @@ pub(super) fn main(
     notes
 }
 
-/// What the placebo arm is, how far it reaches, and what it moves.
+/// Explains the placebo arm, its band, and its effects.
 fn arm_note(index: &Index<'_>, own: &[&Verdict], value: &str) -> String {
     let moved: Vec<f64> = own
         .iter()
@@ -128,7 +128,7 @@ fn arm_note(index: &Index<'_>, own: &[&Verdict], value: &str) -> String {
     }
 }
 
-/// What the reader of the model's table has to know.
+/// Notes on the model's table.
 pub(super) fn model(summary: &ValueSummary) -> Vec<String> {
     let control =
         if summary.generation_length_controlled { "length controlled" } else { "length not controlled" };

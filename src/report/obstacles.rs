@@ -1,4 +1,4 @@
-//! What stands in the way of every verdict, and what the judge does by itself, in sentences without jargon.
+//! Obstacles to all verdicts, and the judge's own tendency, in sentences without jargon.
 
 use super::counted::{groups, lower_model, real};
 use crate::theory::reading::index::Index;
@@ -10,10 +10,11 @@ use crate::theory::reading::verdict::{Tables, Verdict};
 use crate::theory::reading::words::{NAMED_VALUES, joined, quoted};
 use crate::theory::{Control, Quantity};
 
-/// Groups of answers that make a good start, by planted truth: cosines are then known to about ±.14 (`vstar simulate`).
+/// Recommended number of groups of answers, from simulations with known truth: cosines are then accurate to about ±.14
+/// (`vstar simulate`).
 const GOOD_START: usize = 300;
 
-/// What keeps every verdict from being given, as the first sentence; `None` where some could be given.
+/// First sentence if no verdict can be given, with the reason; `None` if some can.
 pub(super) fn obstacle(
     subject: &str,
     index: &Index<'_>,
@@ -42,8 +43,8 @@ pub(super) fn obstacle(
     })
 }
 
-/// What the judge does by itself, whatever the constitution says: the mean of a placebo arm of four texts, where one more
-/// such text is expected to lean the same way, and where length does not explain it.
+/// Tendency of the judge regardless of the constitution: the mean of a placebo arm of four texts, if another such
+/// text is expected to have the same sign, and if length does not explain it.
 pub(super) fn judge_itself(index: &Index<'_>) -> Option<String> {
     let tables = Tables::new(index);
     let lean = |up: bool| -> Vec<String> {

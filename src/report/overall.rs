@@ -1,4 +1,4 @@
-//! What the model itself says about a value: is it encoded, does generation favour it, what is the ceiling.
+//! Results about the model itself for a value: whether it is encoded, whether generation favours it, and the ceiling.
 
 use serde::Serialize;
 
@@ -8,41 +8,41 @@ use crate::theory::reading::quote::quotable;
 use crate::theory::reading::together::interval_for_all;
 use crate::theory::{Control, Estimate, Flag, Quantity};
 
-/// Whether the residual stream encodes a value: ρ² above its gate, on left-out prompts.
+/// Whether the residual stream encodes a value: ρ² above its gate, on held-out prompts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Encoded {
     /// ρ² is more than 1.645 standard errors above zero.
     Yes,
-    /// It is not.
+    /// ρ² is not above its gate.
     NotSeen,
-    /// There is no figure.
+    /// ρ² was not estimated.
     NotMeasured,
 }
 
-/// Whether generation by itself favours a value: the interval of cos(w, v*), length controlled where it can be, drawn out
-/// so that those of all values hold together in 95 of 100 cases.
+/// Whether generation itself favours a value: the interval of cos(w, v*), length-controlled where possible, widened
+/// to hold simultaneously for all values at 95 %.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Generation {
-    /// Above zero.
+    /// The interval is above zero.
     Favours,
-    /// Below zero.
+    /// The interval is below zero.
     Opposes,
-    /// Zero is inside.
+    /// The interval contains zero.
     Neither,
     /// v* or w is not encoded, or there is no log P.
     NotIdentifiable,
 }
 
-/// A model's standing on a value.
+/// Results about the model for a value.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ValueSummary {
     /// The value.
     pub value: String,
-    /// Whether v* is seen.
+    /// Whether v* is detectable.
     pub encoded: Encoded,
-    /// Whether ρ² is only a lower estimate, because there are fewer than 1.5 contrasts a dimension.
+    /// Whether ρ² is only a lower estimate, because there are fewer than 1.5 contrasts per dimension.
     pub lower_estimate: bool,
     /// Whether generation favours it.
     pub generation: Generation,
@@ -72,7 +72,7 @@ fn summary<'a>(index: &Index<'a>, value: &'a str) -> ValueSummary {
     };
     let controlled = of(Quantity::GenerationAlignment, Control::Length);
     let plain = of(Quantity::GenerationAlignment, Control::None);
-    // A value of several is favoured by chance too.
+    // With several values, one may appear favoured by chance.
     let interval = controlled.or(plain).and_then(|e| interval_for_all(e, index.values.len()));
     let generation = match interval {
         None => Generation::NotIdentifiable,
@@ -91,12 +91,13 @@ fn summary<'a>(index: &Index<'a>, value: &'a str) -> ValueSummary {
     }
 }
 
-/// ρ² of the latent score behind labels of few levels, where it may be quoted: they lose variance that no reading could tell.
+/// ρ² of the latent score behind labels with few levels, if reportable; such labels lose variance that no reading
+/// could explain.
 pub(super) fn latent_rho2<'a>(index: &Index<'a>, value: &'a str) -> Option<&'a Estimate> {
     index.get(Quantity::Rho2Latent, Some(value), None, Control::None).filter(|e| quotable(e))
 }
 
-/// Whether the estimate says that it was made from fewer than 1.5 contrasts a dimension.
+/// Whether the estimate is flagged as made from fewer than 1.5 contrasts per dimension.
 pub(super) fn is_lower_estimate(estimate: &Estimate) -> bool {
     estimate.has(Flag::LowerEstimate)
 }

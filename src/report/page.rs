@@ -1,4 +1,4 @@
-//! What a report shows, in which order: written once here, spelled by the writers of [`crate::document`].
+//! Content and order of a report's page, written once for all writers of [`crate::document`].
 
 use serde_json::Value as Json;
 
@@ -15,24 +15,24 @@ use crate::theory::reading::quote::count;
 use crate::theory::reading::verdict::{Verdict, verdicts};
 use crate::theory::statements::{claims, shows};
 
-/// Characters of a value's name in a title.
+/// Maximum number of characters of a value's name in a title.
 const NAME: usize = 60;
-/// Characters of a part of the line above the title.
+/// Maximum number of characters of each part of the line above the title.
 const ORIGIN: usize = 60;
 
 /// Title of the first part.
 const GLANCE: &str = "Every constitution and every value";
-/// What the table of values is called.
+/// Name of the table of values.
 const STATE: &str = "What the state tells of each value";
 /// Title of the sections on single statements.
 const STATEMENTS: &str = "What the theory’s statements come to";
 /// Title of the reasons of verdicts.
 const WHY: &str = "Why these verdicts";
-/// Title of what stands beside forced choices.
+/// Title of the section on further judge modes.
 const OTHER_JUDGES: &str = "The same constitutions, asked in other ways";
 const DETAILS: &str = "Figures in parentheses did not pass their gate: they are shown so that nothing is hidden, \
 and must not be quoted.";
-/// What the columns of the main table are.
+/// Legend of the main table's columns.
 const KEY: &str = "own slope: first-order gain beyond the placebo arm, units of the value × nats (slope: in all, where there is no \
 arm of four texts); p for all constitutions and values; of best: over the best possible slope; ⟨v_c, v*⟩ of the same; gap: \
 ⟨v_c, v*⟩ less ⟨w, v*⟩; judge: share judged as the labels say; first: nats for the first place.";
@@ -46,7 +46,7 @@ const COLOURS: &str = "Colour: ⟨h_t, v⟩ of each token less the mean of the p
 layer of the report, fitted on all responses; a step is half the root mean square of the tokens shown. Up is towards v. The \
 state of a token knows all tokens before it: a colour says what has been read by then, not what a word adds.";
 
-/// What every part of the page reads.
+/// Inputs of every part of the page.
 struct Parts<'a> {
     report: &'a Report,
     index: Index<'a>,
@@ -82,8 +82,8 @@ pub fn page(report: &Report) -> Document {
     out
 }
 
-/// What a terminal shows of it: the finding, every constitution and value, what that rests on; of a single value its own
-/// tables too; the warnings.
+/// The page for a terminal: the finding, every constitution and value, and their basis; for a single value also its
+/// tables; the warnings.
 pub fn brief(report: &Report) -> Document {
     let parts = Parts::of(report);
     let mut out = parts.head();
@@ -93,7 +93,7 @@ pub fn brief(report: &Report) -> Document {
         let narrow = ranking::narrow(&parts.index, &parts.verdicts, value);
         if !narrow.rows.is_empty() {
             blocks.extend([Block::table("", narrow), Block::Note(KEY.into())]);
-            // The first explains the columns of the wide table.
+            // The first note explains the columns of the wide table.
             blocks.extend(parts.notes(value, summary).into_iter().skip(1).map(Block::Note));
         }
         blocks.push(Block::table("", tables::model(&parts.index, value)));
@@ -119,7 +119,7 @@ impl<'a> Parts<'a> {
         Self { report, index, verdicts, summaries }
     }
 
-    /// The finding in words, without parts.
+    /// The finding in words, without blocks.
     fn head(&self) -> Document {
         let [finding, rest @ ..] = words::lines(self.report, &self.index, &self.verdicts, &self.summaries);
         let text =
@@ -136,7 +136,7 @@ impl<'a> Parts<'a> {
         }
     }
 
-    /// What every constitution does to every value, and what that rests on.
+    /// Effect of every constitution on every value, and its basis.
     fn glance(&self) -> Option<Block> {
         let matrix = glance::matrix(&self.index, &self.verdicts);
         let layer = self.report.tables.get(LAYER_NOTE).and_then(Json::as_str);
@@ -196,7 +196,7 @@ impl<'a> Parts<'a> {
     }
 }
 
-/// Responses at both ends of each value's direction, a deck a value.
+/// Responses at both ends of each value's direction, one deck per value.
 fn single_responses(index: &Index<'_>) -> Option<Block> {
     let decks = items::decks::decks(index);
     let mut blocks = vec![Block::Note(CARDS.into())];
@@ -224,7 +224,7 @@ fn warnings(report: &Report) -> Block {
     Block::Section { title: "Warnings".into(), blocks }
 }
 
-/// Tables that have no place of their own, as lines of JSON.
+/// Tables without a section of their own, as lines of JSON.
 fn further(report: &Report) -> Vec<Block> {
     let drawn = [LAYER_ALIGNMENTS, LAYER_CHOICE, LAYER_NOTE, LAYER_PROFILE];
     let shown = |name: &String| drawn.iter().any(|own| own == name) || shows(name);

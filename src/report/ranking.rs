@@ -1,4 +1,4 @@
-//! The main table of a value: constitutions in the order of what training would do, and why each has its verdict.
+//! The main table of a value: constitutions ordered by effect of training, and the reasons for their verdicts.
 
 use super::tables::verdict_cell;
 use crate::document::table::{Cell, Table};
@@ -7,7 +7,7 @@ use crate::theory::reading::quote::{self, NOTHING, detail, headline, headline_fi
 use crate::theory::reading::verdict::Verdict;
 use crate::theory::{Control, Estimate, Quantity};
 
-/// Constitutions of a value by what training would do: the largest rise first, the largest fall last, by the slope that
+/// Constitutions of a value by effect of training: from the largest rise to the largest fall, by the slope that
 /// decides the verdict and then by the lower end of its interval; then the placebo arm.
 pub(super) fn ordered<'a>(index: &Index<'a>, verdicts: &[Verdict], value: &'a str) -> Vec<Named<'a>> {
     let mut named: Vec<Named<'a>> = index.constitutions.clone();
@@ -35,7 +35,7 @@ pub(super) fn decisive<'a>(
     index.cell(quantity, value, named.name, Control::None)
 }
 
-/// Whether differences from a placebo arm decide the verdicts on a value.
+/// Whether the verdicts on a value are decided by differences from a placebo arm.
 pub(super) fn against_arm(verdicts: &[Verdict], value: &str) -> bool {
     verdicts.iter().any(|v| v.value == value && v.slope == Quantity::OwnSlope)
 }
@@ -44,8 +44,8 @@ fn of<'v>(verdicts: &'v [Verdict], value: &str, constitution: &str) -> Option<&'
     verdicts.iter().find(|v| v.value == value && v.constitution == constitution)
 }
 
-/// The main table of a value: what decides first, then the rest; a row a constitution, and one for the judge itself where
-/// there is a placebo arm. The gap is under length control where it can be: length is the first thing that w picks up.
+/// The main table of a value, deciding figures first; one row per constitution, and one for the judge itself where
+/// there is a placebo arm. The gap is length-controlled where possible, because w tends to pick up length first.
 pub(super) fn main<'a>(index: &Index<'a>, verdicts: &[Verdict], value: &'a str) -> Table {
     let arm = against_arm(verdicts, value);
     let mut titles = vec!["constitution", "verdict"];
@@ -83,7 +83,7 @@ pub(super) fn main<'a>(index: &Index<'a>, verdicts: &[Verdict], value: &'a str) 
     out
 }
 
-/// The row of what all constitutions have in common: the mean of the placebo arm.
+/// Row of the effect common to all constitutions: the mean of the placebo arm.
 fn judge_itself<'a>(index: &Index<'a>, value: &'a str) -> Option<Vec<Cell>> {
     let of = |quantity, control| index.get(quantity, Some(value), None, control);
     let nothing = || Cell::number(NOTHING.to_owned());
@@ -102,7 +102,7 @@ fn judge_itself<'a>(index: &Index<'a>, value: &'a str) -> Option<Vec<Cell>> {
     ])
 }
 
-/// The main table, narrow enough for a terminal.
+/// The main table in a narrow form for a terminal.
 pub(super) fn narrow<'a>(index: &Index<'a>, verdicts: &[Verdict], value: &'a str) -> Table {
     let arm = against_arm(verdicts, value);
     let slope_title = if arm { ">own slope [95 %]" } else { ">slope [95 %]" };
@@ -140,7 +140,7 @@ pub(super) fn narrow<'a>(index: &Index<'a>, verdicts: &[Verdict], value: &'a str
     out
 }
 
-/// Both controls side by side and the reason of each verdict; what may not be quoted in parentheses.
+/// Both controls side by side and the reason for each verdict; withheld figures are in parentheses.
 pub(super) fn details<'a>(index: &Index<'a>, verdicts: &[Verdict], value: &'a str) -> Table {
     const SHOWN: [(Quantity, &str, &str); 4] = [
         (Quantity::OwnSlope, ">own slope [95 %]", ">length controlled"),

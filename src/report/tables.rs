@@ -1,4 +1,4 @@
-//! What stands in which cell of which table; the renderers only spell it.
+//! Contents of the report's tables.
 
 use serde_json::Value as Json;
 
@@ -13,7 +13,7 @@ use crate::theory::reading::verdict::Verdict;
 use crate::theory::{Control, Estimate, Flag, Quantity};
 use crate::units::OneOf;
 
-/// A verdict as a cell.
+/// Formats a verdict as a cell.
 pub(super) fn verdict_cell(verdict: &Verdict) -> Cell {
     let tone = match verdict.verdict {
         Outcome::Improves => Tone::Up,
@@ -27,7 +27,7 @@ pub(super) fn family(named: &Named<'_>) -> &'static str {
     named.card.and_then(|c| c.family).map_or(NOTHING, |f| f.as_str())
 }
 
-/// The model's figures for a value, without and with length control.
+/// Figures of the model for a value, without and with length control.
 pub(super) fn model<'a>(index: &Index<'a>, value: &'a str) -> Table {
     let titles: &[&str] = if index.length {
         &["quantity", ">figure [95 %]", ">length controlled"]
@@ -53,7 +53,7 @@ pub(super) fn model<'a>(index: &Index<'a>, value: &'a str) -> Table {
     let own = |quantity| move |control| index.get(quantity, Some(value), None, control);
     let shared = |quantity| move |control| index.get(quantity, None, None, control);
     let plain = |e: &Estimate| headline(Some(e));
-    // Neither unidentifiable nor quotable: the model behind it does not hold.
+    // Neither unidentifiable nor reportable: the assumptions of its model do not hold.
     let quoted = |e: &Estimate| {
         if e.has(Flag::LeadingComponent) { "withheld: one component dominates".to_owned() } else { plain(e) }
     };
@@ -83,7 +83,7 @@ pub(super) fn model<'a>(index: &Index<'a>, value: &'a str) -> Table {
     out
 }
 
-/// How far the judge can be believed: a row a constitution.
+/// Quality of the judge: one row per constitution.
 pub(super) fn judge(index: &Index<'_>) -> Table {
     let mut out = Table::titled(&[
         "constitution",
@@ -114,8 +114,8 @@ pub(super) fn judge(index: &Index<'_>) -> Table {
     out
 }
 
-/// Rewards that stand beside forced choices under the same constitutions: a row a value, constitution and
-/// way of asking.
+/// Rewards in further modes beside forced choices under the same constitutions: one row per value, constitution and
+/// mode.
 pub(super) fn other_judges(report: &Report) -> Table {
     let mut out = Table::titled(&[
         "value",
@@ -157,13 +157,13 @@ pub(super) fn other_judges(report: &Report) -> Table {
     out
 }
 
-/// A quantity's name as `report.json` spells it.
+/// Name of a quantity in `report.json`.
 pub fn quantity_name(quantity: Quantity) -> String {
     // A unit variant serialises to its name.
     serde_json::to_value(quantity).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default()
 }
 
-/// The constitutions with the beginning of their text and the guesses made about them.
+/// Constitutions with the beginning of their texts and the expected signs.
 pub(super) fn constitutions(report: &Report) -> Table {
     let mut out = Table::titled(&["constitution", "family", "guess", "text"]);
     for card in &report.constitutions {
@@ -179,12 +179,13 @@ pub(super) fn constitutions(report: &Report) -> Table {
     out
 }
 
-/// What reproduces the report, a row a key, as far as single keys go.
+/// Provenance, one row per scalar key.
 pub(super) fn provenance(report: &Report) -> Table {
     spelled(report.provenance.iter().filter(|(_, value)| !value.is_object()))
 }
 
-/// The rest of it: nested objects, spelled `outer.inner`. The manifest repeats the recipe of the observations.
+/// Remaining provenance: nested objects, flattened to `outer.inner`. Excludes the manifest's copy of the
+/// observations' recipe.
 pub(super) fn recipe(report: &Report) -> Table {
     let repeated = |key: &str| key == "manifest" && report.provenance.contains_key("recipe");
     spelled(report.provenance.iter().filter(|(key, value)| value.is_object() && !repeated(key)))
@@ -203,10 +204,10 @@ fn spelled<'j>(of: impl Iterator<Item = (&'j String, &'j Json)>) -> Table {
     out
 }
 
-/// How the authors' guesses about signs came out: held, failed, undecided (no sign in the verdict).
+/// Counts of the authors' expected signs: correct, wrong, undecided (no sign in the verdict).
 pub(super) fn guesses(index: &Index<'_>, verdicts: &[Verdict]) -> Option<(usize, usize, usize)> {
     let guessed = |v: &&Verdict| {
-        // What a text without content is expected to do is no guess about a constitution.
+        // The expected sign of a placebo is not a prediction about a constitution.
         if v.placebo {
             return false;
         }

@@ -1,5 +1,5 @@
-//! The finding in five sentences without jargon: what was found, where, how sure it is, and what would
-//! make it wrong.
+//! The finding in five sentences without jargon: the effect, the constitutions, the model's state, the uncertainty,
+//! and what would invalidate it.
 
 use super::counted::{deciding, groups, lower_model, real};
 use super::obstacles::{judge_itself, obstacle};
@@ -18,15 +18,15 @@ use crate::theory::reading::words::{NAMED_VALUES, quoted};
 use crate::theory::state::without_a_judge;
 use crate::theory::{Control, Quantity};
 
-/// Constitutions that a sentence names.
+/// Maximum number of constitutions named in a sentence.
 const NAMED: usize = 6;
-/// Share of pairs with the same preference in both orders below which the reader is told.
+/// Share of pairs with the same preference in both orders below which the reader is warned.
 const AGREES: f64 = 0.75;
-/// Blocks below which intervals are called rough.
+/// Number of blocks below which intervals are described as rough.
 const FEW_BLOCKS: usize = 100;
 
-/// Five lines of plain text, not escaped: the finding; under which constitutions; what the model's inner
-/// state shows; how sure; what would make it wrong.
+/// Five lines of plain text, not escaped: the finding; the constitutions; what the model's state shows; the
+/// uncertainty; what would invalidate it.
 pub fn five_lines(report: &Report) -> [String; 5] {
     let index = report.index();
     let verdicts = verdicts(&index);
@@ -102,7 +102,7 @@ fn finding(report: &Report, index: &Index<'_>, verdicts: &[Verdict], summaries: 
         let invalid = |value: &str| {
             real(verdicts).filter(|v| v.value == value).all(|v| v.verdict == Outcome::JudgeInvalid)
         };
-        // Of a value that was never set against a constitution nothing is said.
+        // Skip values that were never compared with a constitution.
         let judged = index.values.iter().filter(|v| real(verdicts).any(|own| own.value == **v));
         let (blind, seen): (Vec<&str>, Vec<&str>) = judged.partition(|v| invalid(v));
         let names = |of: &[&str]| joined(&of.iter().map(|v| quoted(v)).collect::<Vec<_>>(), NAMED_VALUES);
@@ -232,7 +232,7 @@ fn which(index: &Index<'_>, verdicts: &[Verdict]) -> String {
     out.join(" ")
 }
 
-/// How many pairs of a constitution and a value go which way; which ones is the table's to say.
+/// Number of constitution–value pairs in each direction; the table shows which ones.
 fn pairs(verdicts: &[Verdict]) -> String {
     let number = |outcomes: &[Outcome]| real(verdicts).filter(|v| outcomes.contains(&v.verdict)).count();
     let all = counted(real(verdicts).count() as u64, "pair");
@@ -271,7 +271,8 @@ fn inner_state(index: &Index<'_>, summaries: &[ValueSummary]) -> String {
         let latent = latent_rho2(index, value);
         let rho2 = latent.or(own(Quantity::Rho2));
         let what = if latent.is_some() { "the latent score behind the labels of " } else { "" };
-        // Baselines on the scale of the sentence: the latent one multiplies every ρ² of a value by the same factor.
+        // Baselines on the scale of the sentence: conversion to the latent scale multiplies every ρ² of a value by
+        // the same factor.
         let scale = match (latent.and_then(|e| e.estimate), own(Quantity::Rho2).and_then(|e| e.estimate)) {
             (Some(latent), Some(own)) if own > 0.0 => Some(latent / own),
             (Some(_), _) => None,
@@ -279,7 +280,7 @@ fn inner_state(index: &Index<'_>, summaries: &[ValueSummary]) -> String {
         };
         let baseline = |quantity, what: &str| {
             let (e, scale) = own(quantity).filter(|e| e.estimate.is_some()).zip(scale)?;
-            // What is not above its gate is no share.
+            // A figure below its gate is not reported as a share.
             let share =
                 e.estimate.filter(|_| quotable(e)).map(|share| percent((scale * share).clamp(0.0, 1.0)));
             let told =
@@ -296,7 +297,7 @@ fn inner_state(index: &Index<'_>, summaries: &[ValueSummary]) -> String {
         let name = quoted(&s.value);
         out.push(match (s.encoded, rho2) {
             (Encoded::Yes, Some(e)) => {
-                // With a one-sided bound alone, that bound.
+                // If there is only a one-sided bound, use it.
                 let bound = e.lo.filter(|_| s.lower_estimate);
                 let share = percent(bound.or(e.estimate).unwrap_or_default().clamp(0.0, 1.0));
                 let about = match (s.lower_estimate, bound) {
@@ -327,7 +328,7 @@ fn inner_state(index: &Index<'_>, summaries: &[ValueSummary]) -> String {
     if out.is_empty() { "There is no label of any value to compare with.".into() } else { out.join(" ") }
 }
 
-/// The same of more values than a sentence names: the range over those that are encoded, and which are not.
+/// Summary for more values than a sentence can name: the range over encoded values, and the values not encoded.
 fn inner_states(index: &Index<'_>, summaries: &[ValueSummary]) -> String {
     let of =
         |which: Encoded| -> Vec<&ValueSummary> { summaries.iter().filter(|s| s.encoded == which).collect() };

@@ -1,38 +1,39 @@
-//! The judge's forced choices under a constitution as a data set that preference training reads.
+//! Exports the judge's forced choices under a constitution as a data set for preference training.
 //!
-//! A row is `prompt`, `chosen`, `rejected` as lists of messages (TRL's explicit conversational preferences), the margin in nats, and
-//! what the row is of. Direct preference optimisation with β on these rows aims at the policy that Theorem 3 speaks of with λ = 1/β,
-//! for a reward whose difference is the margin; hard labels keep of the margin only its sign.
+//! A row has `prompt`, `chosen` and `rejected` as lists of messages (TRL's explicit conversational preferences), the
+//! margin in nats, and the source of the row. Direct preference optimisation with β on these rows targets the policy
+//! of Theorem 3 with λ = 1/β, for a reward whose difference is the margin; hard labels keep only the sign of the
+//! margin.
 
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use crate::config::{Experiment, MANIFEST, OWN};
+use crate::config::{DataSettings, Experiment, MANIFEST, OWN};
 use crate::error::{Diagnostic, Kind, Place, Result};
 use crate::input::{Item, Items, read_items};
 use crate::model::hub::{Unwatched, local_data};
 use crate::observations::{Judgments, OBSERVATIONS, Observations, ROWS, RowRecord, read_rows};
 
-/// Preferences, a line a pair.
+/// Preferences, one line per pair.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Preferences {
     /// JSON lines.
     pub lines: String,
-    /// Pairs that are in it.
+    /// Number of pairs included.
     pub kept: usize,
-    /// Pairs left out because the answer changes with the order.
+    /// Number of pairs left out because the answer changes with the order.
     pub disagree: usize,
-    /// Pairs left out because neither response is preferred, or the two texts are the same.
+    /// Number of pairs left out because neither response is preferred, or both texts are the same.
     pub ties: usize,
 }
 
-/// The preferences of a finished run or judged capture under a constitution. `data`: its items, where the folder holds no
-/// experiment; with `either`, pairs whose two orders disagree are kept by the sign of their mean.
+/// The preferences of a finished run or judged capture under a constitution. `data` gives its items if the folder
+/// holds no experiment; with `either`, pairs whose two orders disagree are kept by the sign of their mean.
 ///
 /// # Errors
-/// [`Kind::Missing`] for a constitution without forced choices, and for items that are nowhere named; [`Kind::RunConflict`] for
-/// data that have changed since; what reading refuses.
+/// [`Kind::Missing`] for a constitution without forced choices, and if no items are given; [`Kind::RunConflict`] for
+/// data that have changed since the run; errors of reading.
 pub fn preferences(run: &Path, constitution: &str, data: &[PathBuf], either: bool) -> Result<Preferences> {
     let path = run.join(OBSERVATIONS);
     let observations = Observations::open(&path)?;
@@ -55,32 +56,44 @@ pub fn preferences(run: &Path, constitution: &str, data: &[PathBuf], either: boo
     build(&items, &records, constitution, given, either)
 }
 
-/// The items of a folder: those of its experiment, which must not have changed, or those that are named.
+/// The items of a folder: those of its experiment, which must not have changed, or the given ones.
 fn items(run: &Path, data: &[PathBuf]) -> Result<Items> {
     let own = run.join(OWN);
-    if !data.is_empty() {
-        return read_items(&local_data(data, &mut Unwatched)?, &crate::input::ReadOptions::default());
-    }
-    if !own.is_file() {
+    if !own.is_file() && data.is_empty() {
         return Err(Diagnostic::new(Kind::Missing, "the folder does not say where its items are")
             .at(Place::file(run))
             .expected("the folder of a `vstar run`, or the items after --data")
             .remedy("add --data FILE, the items that were judged")
             .into());
     }
-    let settings = Experiment::read(&own)?.data;
-    let items = read_items(&local_data(&settings.files, &mut Unwatched)?, &settings.read)?;
+    let settings = match own.is_file() {
+        true => Experiment::read(&own)?.data,
+        false => DataSettings::default(),
+    };
+    let files = if data.is_empty() { &settings.files[..] } else { data };
+    let items = read_items(&local_data(files, &mut Unwatched)?, &settings.read)?;
     let manifest = std::fs::read_to_string(run.join(MANIFEST)).unwrap_or_default();
     let manifest: Value = serde_json::from_str(&manifest).unwrap_or_default();
     let now: Vec<&String> = items.files.iter().map(|(_, sha256)| sha256).collect();
     if manifest["data"].is_array() && manifest["data"] != json!(now) {
-        return Err(Diagnostic::new(Kind::RunConflict, "the data have changed since the run")
+        return Err(Diagnostic::new(Kind::RunConflict, "the data are not those of the run")
             .at(Place::file(&own))
             .expected("files of the hashes in manifest.json")
-            .remedy("restore them, or name a copy with --data")
+            .remedy("restore them, or name an exact copy with --data")
             .into());
     }
     Ok(items)
+}
+
+/// Whether a text matches the tokens quoted by the row, ignoring white space; true for a row without a quotation.
+fn is_read(text: &str, record: &RowRecord) -> bool {
+    let Some(pieces) = &record.pooled else { return true };
+    let bare = |s: &str| s.chars().filter(|c| !c.is_whitespace()).collect::<String>();
+    let text = bare(text);
+    // The middle of a long response is not quoted.
+    let gap = pieces.iter().position(|p| p == "…").unwrap_or(pieces.len());
+    let (head, tail) = (bare(&pieces[..gap].concat()), bare(&pieces[(gap + 1).min(pieces.len())..].concat()));
+    text.starts_with(&head) && text.ends_with(&tail)
 }
 
 fn build(
@@ -95,13 +108,20 @@ fn build(
         let record = records.get(row);
         let item = record.and_then(|r| items.items.iter().find(|i| i.id == r.id));
         match (record, item) {
-            (Some(r), Some(item)) if r.response < item.responses.len() => Ok((item, r.response)),
+            (Some(r), Some(item))
+                if item.responses.get(r.response).is_some_and(|of| is_read(&of.text, r)) =>
+            {
+                Ok((item, r.response))
+            }
             _ => {
                 let id = record.map_or_else(|| format!("row {row}"), |r| r.id.clone());
-                Err(Diagnostic::new(Kind::RunConflict, format!("no response {id} among the items"))
-                    .expected("the items that were judged")
-                    .remedy("name them with --data")
-                    .into())
+                Err(Diagnostic::new(
+                    Kind::RunConflict,
+                    format!("no response as it was judged, {id}, among the items"),
+                )
+                .expected("the items that were judged")
+                .remedy("name them with --data")
+                .into())
             }
         }
     };
@@ -114,7 +134,7 @@ fn build(
             out.ties += 1;
             continue;
         }
-        // One order alone cannot be told from a liking for a place.
+        // A single order cannot be distinguished from position bias.
         let agree = ba.is_some_and(|ba| ab * -ba > 0.0);
         if !agree && !either {
             out.disagree += 1;

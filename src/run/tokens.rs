@@ -43,7 +43,7 @@ pub fn read(run: &Loaded, fitted: &mut Fitted, progress: &mut dyn Progress) -> R
         let own = &run.job.rows[row];
         let Some(span) = own.request.response else { continue };
         let item = &run.prepared.items.items[own.item];
-        let shown = &own.request.tokens[span.start..span.start + states.len()];
+        let shown = &own.request.tokens[window(run, span)];
         let messages = item.prompt.messages();
         let prompt = messages.iter().rev().find(|m| m.role == Role::User).or(messages.last());
         let siblings: Vec<usize> =
@@ -88,6 +88,14 @@ fn listed(tables: &BTreeMap<String, Json>) -> BTreeMap<usize, BTreeSet<String>> 
     out
 }
 
+/// The tokens of a response that are read: the first ones, or the last where the last one is what is pooled.
+fn window(run: &Loaded, span: TokenSpan) -> std::ops::Range<usize> {
+    match run.prepared.settings.pool {
+        Pool::Mean => span.start..span.end.min(span.start + MOST),
+        Pool::Last => span.start.max(span.end.saturating_sub(MOST))..span.end,
+    }
+}
+
 fn same_prompt(a: &Row, b: &Row) -> bool {
     (a.item, a.constitution) == (b.item, b.constitution)
 }
@@ -122,7 +130,7 @@ fn states(
     for (n, &row) in rows.iter().enumerate() {
         let request = &run.job.rows[row].request;
         let Some(span) = request.response else { continue };
-        for start in span.start..span.end.min(span.start + MOST) {
+        for start in window(run, span) {
             let response = Some(TokenSpan { start, end: start + 1 });
             requests.push(Request { response, logprob: false, ..request.clone() });
             owners.push(n);
@@ -201,7 +209,12 @@ fn choices(
     for constitution in names {
         let Some(given) = judgments.get(&constitution) else { continue };
         for (i, pair) in given.pairs.iter().enumerate() {
-            let Some(place) = pair.iter().position(|p| *p == row) else { continue };
+            // Pairs are of the bare rows, whatever rows are read.
+            let same = |p: &usize| {
+                let other = rows.get(*p);
+                other.is_some_and(|o| (o.item, o.response) == (rows[row].item, rows[row].response))
+            };
+            let Some(place) = pair.iter().position(same) else { continue };
             // `ab` has the pair's first row shown first, `ba` its second row.
             let (ab, ba) = (given.ab[i], given.ba.as_ref().map(|ba| ba[i]));
             let (first, second) = match place {

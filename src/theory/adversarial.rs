@@ -1,4 +1,4 @@
-//! Constitutions that turn against a value, and those among them that do not look it.
+//! Constitutions that turn against a value, and those among them that do not say so.
 
 use crate::document::Evidence;
 use crate::document::table::{Cell, Table};
@@ -104,7 +104,8 @@ fn section(index: &Index<'_>) -> Option<Evidence> {
     })
 }
 
-/// That some pairs turn against a value, which of them nobody announced, and what length leaves of it.
+/// Sentence: which pairs turn against a value, which of them without saying so, and what remains after length
+/// control.
 fn exist(against: &[&Verdict], subtle: &[&Verdict], pairs: &dyn Fn(usize) -> String) -> String {
     let names: Vec<String> =
         subtle.iter().map(|v| format!("“{}” against “{}”", v.constitution, v.value)).collect();

@@ -47,21 +47,21 @@ pub(crate) fn measure(stage: &mut Stage<'_>, values: &[usize], out: &mut Analysi
     Ok(())
 }
 
-/// The cosine of every pair of values, over all responses and without control.
+/// Cosines of all pairs of values, over all responses and without control.
 fn all_pairs<'a>(index: &Index<'a>) -> impl Iterator<Item = &'a Estimate> {
     let plain =
         |e: &&Estimate| e.quantity == Quantity::ValueCos && e.control == Control::None && e.judge.is_none();
     index.estimates.iter().filter(plain)
 }
 
-/// Pairs of values whose angle is obtuse with intervals that hold for all pairs together.
+/// Pairs of values at an obtuse angle, judged by intervals that hold simultaneously for all pairs.
 fn clearly_obtuse<'a>(index: &Index<'a>) -> Vec<&'a Estimate> {
     let known: Vec<&Estimate> = all_pairs(index).filter(|e| quotable(e)).collect();
     let pairs = known.len();
     known.into_iter().filter(|e| interval_for_all(e, pairs).is_some_and(|(_, hi)| hi < 0.0)).collect()
 }
 
-/// The sentence on values that stand against one another, whether or not length is held; none where no two clearly do.
+/// The sentence on values that conflict, with and without length control; `None` where no two clearly do.
 pub(crate) fn conflict(index: &Index<'_>) -> Option<String> {
     let held = |own: &Estimate| {
         index.estimates.iter().any(|e| {

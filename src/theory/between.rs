@@ -1,8 +1,8 @@
-//! Constitutions against each other: the angle between the directions that two of them activate.
+//! The angle between the directions that two constitutions activate.
 //!
-//! `constitution_cos`: cos(v_a, v_b) = θ̂_{r_a,r_b}/√(θ̂_{r_a,r_a} θ̂_{r_b,r_b}), in the metric of the
-//! within-prompt covariance, on the rows that both have judged; gate and interval as for `alignment`. Noise
-//! that the two judges share on a prompt cancels, because no prediction saw its own prompt.
+//! `constitution_cos`: cos(v_a, v_b) = θ̂_{r_a,r_b}/√(θ̂_{r_a,r_a} θ̂_{r_b,r_b}), in the metric of the within-prompt
+//! covariance, on the rows judged under both; gate and interval as for `alignment`. Noise that the two judges share
+//! on a prompt cancels, because no prediction is fitted on its own prompt.
 
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -68,7 +68,7 @@ pub fn constitution_cosines(
     Ok(out)
 }
 
-/// Probed rewards by the rows they were probed on.
+/// Cache of probed rewards, keyed by the rows they were probed on.
 struct Probes<'a> {
     stage: Stage<'a>,
     labels: HashMap<Rows, HashMap<usize, Label>>,

@@ -1,10 +1,11 @@
-//! Section 9.3: what a value's labels hold that the judge tells, that the residual stream tells beyond the judge, and that
-//! neither tells, which only people can.
+//! Section 9.3: how much of a value's labels is explained by the judge, by the residual stream beyond the judge, and
+//! by neither (which only people can supply).
 //!
-//! With rewards r_c = ⟨h, v_c⟩ + ε, the best linear reading of S from h and r_c together explains
-//! J = θ_SS + (C − θ_Sr)²/(Var r − θ_rr), C = Cov(S, r_c): what h explains, and what the part of r_c outside h explains of the
-//! rest. Shares of Var S: the judge C²/Var r, h beyond the judge J − C²/Var r, neither Var S − J. They add up to 1. All
-//! from the θ̂ that are there already, so that noise which S and r_c share on a response counts for the judge alone.
+//! With rewards r_c = ⟨h, v_c⟩ + ε, the best linear predictor of S from h and r_c together explains J = θ_SS + (C −
+//! θ_Sr)²/(Var r − θ_rr), C = Cov(S, r_c): the part explained by h, plus what the part of r_c outside h explains of
+//! the rest. Shares of Var S: the judge C²/Var r, h beyond the judge J − C²/Var r, neither Var S − J. They add up to
+//! 1. All are computed from existing θ̂, so noise that S and r_c share on a response is attributed to the judge
+//! alone.
 
 use std::ops::Range;
 
@@ -43,11 +44,11 @@ pub(crate) const STATEMENT: Statement = Statement {
 /// Below this share of Var r outside h, the reward counts as fixed by h.
 const LEAST_OUTSIDE: f64 = 0.01;
 
-/// A share of Var S with what its first-order error leaves out.
+/// A share of Var S, with the terms that its first-order error leaves out.
 ///
-/// The shares hold squares of covariances, a²/A of C over Var r and b²/B of C − θ_Sr over the part of r outside h. Where a
-/// covariance is small beside its error σ its square has hardly any first-order error and is too large by σ² on average. Over
-/// normal errors a form x'Qx has bias tr QΣ and, beyond the first order, variance 2 tr (QΣ)².
+/// The shares contain squared covariances, a²/A with C over Var r and b²/B with C − θ_Sr over the part of r outside
+/// h. Where a covariance is small compared with its error σ, its square has almost no first-order error and a bias of
+/// σ². Under normal errors a form x'Qx has bias tr QΣ and, beyond first order, variance 2 tr (QΣ)².
 #[derive(Debug, Clone, PartialEq)]
 pub struct Share {
     /// The share and its first-order influence.
@@ -59,7 +60,7 @@ pub struct Share {
 }
 
 impl Share {
-    /// The 95 % interval: about the share less its bias, both variances added.
+    /// 95 % interval, centred on the share minus its bias, with both variances added.
     fn interval(&self, blocks: &[Range<usize>]) -> (f64, f64) {
         let (lo, hi) = self.share.symmetric_interval(blocks);
         let first = self.share.se(blocks);
@@ -78,8 +79,8 @@ fn covariances(a: &Influence, b: &Influence, blocks: &[Range<usize>]) -> [f64; 3
     [sum(&a, &a), sum(&a, &b), sum(&b, &b)]
 }
 
-/// The shares of the judge, of h beyond it, and of neither, and of both at once (C²/Var r + θ_SS − J, what h tells too of
-/// what the judge tells: where it is 0, what the two explain adds up); `None` where S or r does not vary.
+/// Shares explained by the judge, by h beyond the judge, by neither, and by both (C²/Var r + θ_SS − J, the overlap of
+/// judge and h; 0 where their contributions add). `None` where S or r does not vary.
 pub fn shares(bench: &Bench, s: &Label, r: &Label) -> Option<[Share; 4]> {
     let blocks = bench.contrasts.blocks();
     let (vs, vr) = (mean_product(&s.y, &s.y, blocks), mean_product(&r.y, &r.y, blocks));
@@ -92,7 +93,7 @@ pub fn shares(bench: &Bench, s: &Label, r: &Label) -> Option<[Share; 4]> {
     // C²/Var r.
     let slope = both.value / vr.value;
     let judge = Influence::combine(slope * both.value, &[(2.0 * slope, &both), (-slope * slope, &vr)]);
-    // Of a reward that h fixes entirely no part is left outside h but what shrinkage leaves, and a share of S per unit of
+    // If h determines the reward entirely, the part left outside h is only shrinkage, and a share of S relative to
     // that is noise.
     let outside = Influence::combine(vr.value - rr.value, &[(1.0, &vr), (-1.0, &rr)]);
     let seen = outside.value > GATE * outside.se(blocks) && outside.value > LEAST_OUTSIDE * vr.value;
@@ -112,7 +113,7 @@ pub fn shares(bench: &Bench, s: &Label, r: &Label) -> Option<[Share; 4]> {
     let outer = Influence::combine(rest, &[(1.0, &both), (-1.0, &sr)]);
     let [aa, ab, bb] = covariances(&both, &outer, blocks);
     let (of_judge, of_rest) = (1.0 / vr.value, if seen { 1.0 / outside.value } else { 0.0 });
-    // A share that holds `judge` times a²/A and `rest` times b²/B.
+    // A share containing `judge` times a²/A and `rest` times b²/B.
     let with = |share: Influence, judge: f64, rest: f64| {
         let (p, q) = (judge * of_judge / vs.value, rest * of_rest / vs.value);
         let second = 2.0 * ((p * aa).powi(2) + 2.0 * p * q * ab * ab + (q * bb).powi(2));
@@ -130,8 +131,8 @@ pub fn shares(bench: &Bench, s: &Label, r: &Label) -> Option<[Share; 4]> {
     ])
 }
 
-/// The 95 % interval of the judge's share: the squares of that of the correlation. Near 0 a square has no error of first
-/// order, so that its own influence says nothing there.
+/// 95 % interval of the judge's share: the squared interval of the correlation. Near 0 a square has no first-order
+/// error, so that its own influence is uninformative there.
 fn interval_of_square(s: &[f64], r: &[f64], blocks: &[Range<usize>]) -> (f64, f64) {
     let product = |a: &[f64], b: &[f64]| mean_product(a, b, blocks);
     let (ss, sr, rr) = (product(s, s), product(s, r), product(r, r));
@@ -280,7 +281,7 @@ mod tests {
         let bench =
             Bench::new(Contrasts::helmert(&prompt, &prompt, |_| true), h.view(), None).expect("a bench");
         let labels = bench.probe([&s, &inside, &outside].map(|c| bench.column(c)).to_vec());
-        // Judge, beyond it, neither, both; S is half inside and half outside.
+        // Judge, beyond the judge, neither, both; S is half inside and half outside h.
         for (judge, planted) in [(1, [0.5, 0.0, 0.5, 0.5]), (2, [0.5, 0.5, 0.0, 0.0])] {
             let found = shares(&bench, &labels[0], &labels[judge]).expect("shares");
             for (share, planted) in found.iter().map(|f| &f.share).zip(planted) {
@@ -309,14 +310,15 @@ mod tests {
                 assert!((0.0..=1.0).contains(&lo) && lo <= hi && hi <= 1.0, "{lo} {hi}");
                 held += usize::from((lo..=hi).contains(&(corr * corr)));
             }
-            // .93 less 3.5 of its standard errors; at 0 the lower end is 0 whenever it should be.
+            // .93 minus 3.5 of its standard errors; at 0 the lower end is 0 whenever it should be.
             assert!(held >= 902, "{corr}: {held} of 1000");
         }
     }
 
     #[test]
     fn the_overlap_of_a_judge_that_tells_nothing_is_covered() {
-        // S is half in h; the reward is neither in h nor about S, so that both squares of the overlap are of zeros.
+        // S is half in h; the reward is unrelated to h and to S, so that both squares in the overlap have expectation
+        // zero.
         let mut rng = ChaCha8Rng::seed_from_u64(29);
         let mut normal = || -> f64 { StandardNormal.sample(&mut rng) };
         let (prompts, responses, draws) = (30, 4, 400);

@@ -1,9 +1,9 @@
-//! Conjecture 9: how much of a value lies in the leading principal components, beside random directions.
+//! Conjecture 9: how much of a value lies in the leading principal components, compared with random directions.
 //!
-//! In the variance metric of Appendix D the share of v* in the leading k components is ρ²_k / ρ² =
-//! v*'P_kΣ_w v* / v*'Σ_w v*. A high share alone says little: h itself lies in its leading components, and whatever is
-//! read from it by a direction u ~ N(0, I) has there, in expectation, about the share of the variance that they carry. So
-//! the same estimator is given the noise-free readings ⟨h, u⟩ of random directions on the same contrasts.
+//! In the variance metric of Appendix D the share of v* in the leading k components is ρ²_k / ρ² = v*'P_kΣ_w v* /
+//! v*'Σ_w v*. A high share alone means little: h itself lies mostly in its leading components, and a reading of h
+//! along a direction u ~ N(0, I) has, in expectation, about the share of variance that they carry. The same estimator
+//! is therefore applied to the noise-free readings ⟨h, u⟩ of random directions on the same contrasts.
 
 use serde::Serialize;
 use serde_json::Value as Json;
@@ -49,12 +49,12 @@ fn value(v: &OfValue<'_>) -> Vec<Estimate> {
 /// Name of the table in the report.
 pub const TABLE: &str = "concentration_null";
 
-/// The null is drawn up to this many times d_eff components.
+/// Largest number of components for the null, as a multiple of d_eff.
 const FAR: usize = 4;
-/// Mixed with the seed of the analysis: the null is the same for every value and run of one width and seed.
+/// XORed into the seed of the analysis: the null is the same for every value and run with the same width and seed.
 const SEED: u64 = 0x636f_6e63_656e_7472;
 
-/// The numbers of components at which concentration is shown: doubling, d_eff, and the cross-check's.
+/// Numbers of components at which concentration is reported: powers of two, d_eff, and the one of the cross-check.
 pub fn ks(bench: &Bench, d_eff: Option<f64>) -> Vec<usize> {
     let most = crate::theory::base::angle::cross_check_components(bench);
     let mut ks: Vec<usize> =
@@ -66,9 +66,10 @@ pub fn ks(bench: &Bench, d_eff: Option<f64>) -> Vec<usize> {
     ks
 }
 
-/// `value_concentration`: ρ² by the leading k principal components alone, in the variance metric of
-/// Appendix D, at each k. Without an interval: the components are those of the same rows, and their error is that of no
-/// block's labels. An interval from the labels alone holds ρ²_k of the population's components in as little as .2.
+/// `value_concentration`: ρ² from the leading k principal components alone, in the variance metric of Appendix D, at
+/// each k. Without an interval: the components come from the same rows, and block influences of the labels do not
+/// contain their error. An interval from the labels alone covers the ρ²_k of the population's components in as little
+/// as .2 of the cases.
 pub fn curve(bench: &Bench, s: &Label, ks: &[usize]) -> Vec<Estimate> {
     let method = "leave-block-out least squares on the leading k principal components";
     ks.iter()
@@ -87,18 +88,18 @@ pub fn curve(bench: &Bench, s: &Label, ks: &[usize]) -> Vec<Estimate> {
         .collect()
 }
 
-/// What random directions have in the leading k components.
+/// Share of random directions in the leading k components.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Null {
-    /// The value whose rows were read.
+    /// The value whose rows were used.
     pub value: String,
-    /// Components.
+    /// Number of components.
     pub k: usize,
     /// Mean share over the directions.
     pub mean: f64,
     /// 2.5 % point of the share.
     pub lo: f64,
-    /// 97.5 % point.
+    /// 97.5 % point of the share.
     pub hi: f64,
 }
 
@@ -111,7 +112,7 @@ fn readings(bench: &Bench, seed: u64) -> Vec<Vec<f64>> {
     (0..DRAWS).map(|j| read.col(j).iter().copied().collect()).collect()
 }
 
-/// Shares of the readings in the leading k components, rising.
+/// Shares of the readings in the leading k components, ascending.
 fn shares(bench: &Bench, readings: &[Vec<f64>], k: usize) -> Vec<f64> {
     let labels: Vec<&[f64]> = readings.iter().map(Vec::as_slice).collect();
     let told = components(&bench.spectrum, bench.contrasts.blocks(), k, &labels);
@@ -128,8 +129,9 @@ fn summary(sorted: &[f64]) -> (f64, f64, f64) {
     (sorted.iter().sum::<f64>() / sorted.len() as f64, at(0.025), at(0.975))
 }
 
-/// θ̂_SS by the leading k components over θ̂_SS by all; `None` where S is not seen at all. It has no interval: influence
-/// functions know the error of the labels but not that of the components, and held the truth in .74 to .93 of the cases.
+/// θ̂_SS from the leading k components over θ̂_SS from all; `None` where S is not encoded. Without an interval:
+/// influence functions contain the error of the labels but not that of the components, and intervals from them
+/// covered the truth in .74 to .93 of the cases.
 fn share(bench: &Bench, y: &[f64], k: usize) -> Option<f64> {
     let blocks = bench.contrasts.blocks();
     let whole = bench.probe_alone(vec![y.to_vec()]).remove(0);
@@ -175,7 +177,7 @@ pub(crate) fn measure(stage: &mut Stage<'_>, values: &[usize], out: &mut Analysi
         let k = (found.d_eff.round() as usize).clamp(1, ks.last().copied().unwrap_or(1));
         if !known.iter().any(|(rows, _)| *rows == wanted) {
             let readings = readings(&bench, stage.options.seed);
-            // Far beyond d_eff a random direction has all but nothing left to lose.
+            // Far beyond d_eff a random direction lies almost entirely in the leading components.
             let near = ks.iter().filter(|&&at| at <= FAR * k);
             let curve = near.map(|&k| (k, shares(&bench, &readings, k))).collect();
             known.push((wanted.clone(), curve));
@@ -314,13 +316,13 @@ mod tests {
         for k in [1, 4, 12] {
             let told = (0..k).map(variance).sum::<f64>() / all;
             let (mean, lo, hi) = summary(&shares(&bench, &readings, k));
-            // The mean of a ratio lies below the ratio of means, by a few hundredths here.
+            // The mean of a ratio lies below the ratio of means, here by a few hundredths.
             assert!(
                 (mean - told).abs() < 0.06 && lo < told && told < hi,
                 "k = {k}: {mean} {lo} {hi}, {told}"
             );
         }
-        // All components: everything.
+        // With all components the share is 1.
         assert!((summary(&shares(&bench, &readings, d)).0 - 1.0).abs() < 1e-6);
     }
 

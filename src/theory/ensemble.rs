@@ -1,11 +1,11 @@
 //! Section 9.2: constitutions averaged into one judge, and what each member does to the average.
 //!
-//! The rewards of each member are divided by their within-prompt standard deviation, so that none counts for more by
-//! being louder, and averaged; the probe is linear in the label, so the ensemble's direction is the same average of
-//! v_c. `ensemble_alignment` is cos(v_ensemble, v*); under the name of a member, of the ensemble without it.
-//! `ensemble_effect` of a member is the first less the second, its interval from the difference of influences, its p
-//! adjusted for the false discovery rate over all members and values, because the section explores: a member with a
-//! clearly negative effect harms.
+//! The rewards of each member are divided by their within-prompt standard deviation, so that none counts for more
+//! because of its scale, and averaged. The probe is linear in the label, so the ensemble's direction is the same
+//! average of v_c. `ensemble_alignment` is cos(v_ensemble, v*); listed under a member, it is that of the ensemble
+//! without the member. `ensemble_effect` of a member is the former minus the latter, with an interval from the
+//! difference of influences and a p adjusted for the false discovery rate over all members and values, because the
+//! section is exploratory. A member with a clearly negative effect is harmful.
 
 use crate::document::Evidence;
 use crate::document::table::{Cell, Table};
@@ -36,7 +36,7 @@ pub(crate) const STATEMENT: Statement = Statement {
     section: Some(section),
 };
 
-/// The constitutions that are averaged: those asked for, or all outside the placebo arm; one kind of reward.
+/// Constitutions to average: the requested ones, or all outside the placebo arm; only one mode of reward.
 fn members<'a>(stage: &Stage<'a>) -> Vec<&'a Judged> {
     let wanted = |j: &&Judged| match &stage.options.ensemble {
         Some(names) => names.contains(&j.name),
@@ -49,13 +49,13 @@ fn members<'a>(stage: &Stage<'a>) -> Vec<&'a Judged> {
         .filter(wanted)
         .filter(|j| !j.beside && j.mode != Mode::Implicit)
         .collect();
-    // Rewards of different modes have different meanings; the commonest is taken, pairwise first.
+    // Rewards of different modes are not comparable; use the most common mode, pairwise first on a tie.
     let of = |mode: Mode| plain.iter().copied().filter(|j| j.mode == mode).collect::<Vec<_>>();
     let kinds = [Mode::Pairwise, Mode::Pointwise, Mode::Scores].map(of);
     kinds.into_iter().rev().max_by_key(Vec::len).unwrap_or_default()
 }
 
-/// Rewards over their within-prompt standard deviation; `None` if one does not vary.
+/// Rewards divided by their within-prompt standard deviation; `None` if one does not vary.
 fn scaled(bench: &Bench, members: &[&Judged]) -> Option<Vec<Label>> {
     let labels = bench.probe(members.iter().map(|j| bench.column(&j.reward)).collect());
     let scaled = labels.into_iter().map(|label| {
@@ -102,7 +102,7 @@ pub(crate) fn measure(stage: &mut Stage<'_>, values: &[usize], out: &mut Analysi
     Ok(())
 }
 
-/// cos with the member less cos without it.
+/// cos with the member minus cos without it.
 fn effect(bench: &Bench, whole: &Angle, without: &Angle) -> Estimate {
     let method = "alignment of the ensemble less that without the member, influences subtracted";
     let (Some(with), Some(less)) = (&whole.cos, &without.cos) else {

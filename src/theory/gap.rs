@@ -1,7 +1,7 @@
-//! Proposition 5: judgment against generation, cos(v_c, v*) − cos(w, v*).
+//! Proposition 5: judgment compared with generation, cos(v_c, v*) − cos(w, v*).
 //!
-//! w is the direction of log P in the residual stream (Assumption 2); both cosines are taken on the same
-//! contrasts, and their influences subtracted, so that what they share cancels in the interval.
+//! w is the direction of log P in the residual stream (Assumption 2). Both cosines are computed on the same contrasts
+//! and their influences subtracted, so that shared error cancels in the interval.
 
 use crate::document::Evidence;
 use crate::document::table::{Cell, Table};
@@ -86,8 +86,8 @@ pub fn gap(bench: &Bench, judgment: &Angle, generation: &Angle) -> (Estimate, Op
 
 /// `implied_eta` of a constitution: 1 − gap, with the gap's error.
 ///
-/// Proposition 5 has gap ≈ 1 − η for α_c = cos(v_c, v*) ≈ 1 only. Where the interval of the cosine does not reach .9 the
-/// figure is kept and withheld: what is missing to 1 is then the constitution's, not the corpus's.
+/// Proposition 5 gives gap ≈ 1 − η only for α_c = cos(v_c, v*) ≈ 1. Where the interval of the cosine does not reach
+/// .9 the figure is kept but withheld: the deficit from 1 is then due to the constitution, not to the corpus.
 pub fn implied_eta(gap: &Estimate, alignment: &Estimate) -> Estimate {
     let Some((value, se)) = gap.estimate.zip(gap.se).map(|(g, se)| (1.0 - g, se)) else {
         return Estimate::missing(Quantity::ImpliedEta, "there is no gap to read it from");
@@ -105,7 +105,7 @@ pub fn implied_eta(gap: &Estimate, alignment: &Estimate) -> Estimate {
     }
 }
 
-/// Alignment that counts as α_c ≈ 1.
+/// Smallest alignment that counts as α_c ≈ 1.
 const DIRECT: f64 = 0.9;
 
 /// Proposition 5.
@@ -133,7 +133,7 @@ fn section(index: &Index<'_>) -> Option<Evidence> {
             if quotable(gap) && !c.is_placebo() {
                 known += 1;
                 let sides = [Some(gap), index.cell(Quantity::Gap, value, c.name, Control::Length)];
-                // Length is the first thing that w picks up: what it takes away is not judgment's.
+                // w tends to pick up length first: a gap that length control removes is not due to judgment.
                 let of = |e: Option<&Estimate>| e.map_or(0, side);
                 match (of(sides[0]), of(sides[1])) {
                     (plain, held) if plain != 0 && index.length && held != plain => by_length += 1,
@@ -165,7 +165,7 @@ fn section(index: &Index<'_>) -> Option<Evidence> {
         0 => String::new(),
         n => format!(" In {n} more the difference is not clear any more when length is controlled."),
     };
-    // What the judge does under any text is no constitution's.
+    // An effect of the judge under any text is not due to the constitution.
     let placebos = match (placebos, alike) {
         (0, _) | (_, 0) => String::new(),
         (all, n) => format!(
@@ -193,7 +193,7 @@ fn section(index: &Index<'_>) -> Option<Evidence> {
     })
 }
 
-/// 1 for a gap clearly above 0, −1 for one clearly below, 0 else.
+/// 1 for a gap clearly above 0, −1 for one clearly below, otherwise 0.
 fn side(gap: &Estimate) -> i8 {
     match gap.estimate.filter(|_| quotable(gap) && gap.p_adjusted.is_some_and(|p| p < LEVEL)) {
         Some(g) if g > 0.0 => 1,

@@ -1,8 +1,8 @@
-//! The geometry null: what cosine unrelated directions have in this covariance.
+//! The geometry null: typical cosines of unrelated directions under this covariance.
 //!
-//! In few effective dimensions, directions that have nothing to do with each other are far from
-//! orthogonal. For u ~ N(0, I_d) in raw coordinates, corr(S, ⟨h, u⟩)/ρ̂ is the cosine of v* with an
-//! unrelated direction; its standard deviation over 200 draws is printed beside every alignment.
+//! In few effective dimensions, unrelated directions are far from orthogonal. For u ~ N(0, I_d) in raw coordinates,
+//! corr(S, ⟨h, u⟩)/ρ̂ is the cosine of v* with an unrelated direction; its standard deviation over 200 draws is
+//! printed beside every alignment.
 
 use faer::Mat;
 
@@ -31,7 +31,8 @@ fn value(v: &OfValue<'_>) -> Vec<Estimate> {
     vec![null(v.bench, v.s, v.stage.options.seed)]
 }
 
-/// Mixed with the seed of the analysis: the null is the same for every value, layer and run of one width and seed.
+/// XORed into the seed of the analysis: the null is the same for every value, layer and run with the same width and
+/// seed.
 const SEED: u64 = 0x7673_7461_725f_6e75;
 
 /// `geometry_null`: standard deviation of the cosine between v* and unrelated directions, drawn with `seed`.
@@ -54,7 +55,7 @@ pub fn null(bench: &Bench, s: &Label, seed: u64) -> Estimate {
     if Z95 * sd < 1.0 {
         return estimate;
     }
-    // With few effective dimensions, or with an S that is barely encoded, no cosine is out of the ordinary.
+    // With few effective dimensions, or a barely encoded S, no cosine can be significant.
     estimate.withheld("95 % of unrelated directions have any cosine at all: none can be told from them")
 }
 
@@ -73,8 +74,8 @@ fn spread(s: &Label, readings: &Mat<f64>, rho2: f64) -> f64 {
     (squares.sum::<f64>() / readings.ncols() as f64).sqrt()
 }
 
-/// The coordinate with the largest share of the variance that random directions read, and the null of directions
-/// that do not read it; `None` where there is no null.
+/// The coordinate with the largest share of the variance read by random directions, and the null of directions that
+/// ignore it; `None` where there is no null.
 pub fn dominance(bench: &Bench, s: &Label, seed: u64) -> Option<Dominance> {
     let rho2 = rho2(bench, s)?;
     if !(rho2.value > 0.0 && rho2.value / rho2.se(bench.contrasts.blocks()) > GATE) {

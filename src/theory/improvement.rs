@@ -1,8 +1,8 @@
-//! Theorem 3, Corollary 4: what training on a constitution's judgments would do to a value at first.
+//! Theorem 3, Corollary 4: the first-order effect on a value of training on a constitution's judgments.
 //!
-//! The first-order gain per unit of λ is ⟨Σ_w v_c, v*⟩ (`encoded_slope`) where it runs through the residual stream, and
-//! Σ S·r_c/N (`total_slope`) in all; `alignment` is the cosine of the two directions. How they are estimated stands in
-//! [`angle`](crate::theory::base::angle).
+//! The first-order gain per unit of λ is ⟨Σ_w v_c, v*⟩ (`encoded_slope`) through the residual stream, and Σ S·r_c/N
+//! (`total_slope`) overall; `alignment` is the cosine of the two directions. See
+//! [`angle`](crate::theory::base::angle) for the estimators.
 
 use crate::theory::base::angle::{encoded_slope, total_slope};
 use crate::theory::base::estimate::Quantity;
@@ -26,7 +26,7 @@ pub(crate) const STATEMENT: Statement = Statement {
 
 fn pair(p: &OfPair<'_>) -> Cells {
     let (total, influence) = total_slope(p.bench, p.s, p.r);
-    // Whether the cosine is 0 is whether the slope is.
+    // The cosine is 0 exactly if the slope is, so that both share a test.
     let mut tested = vec![Tested {
         takes: &[Quantity::EncodedSlope, Quantity::Alignment],
         influence: p.angle.slope.clone(),

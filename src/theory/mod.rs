@@ -1,8 +1,8 @@
-//! The paper's statements as measurements, one module a statement: plain numbers in, estimates and pages out.
+//! The paper's statements as measurements, one module per statement: numbers in, estimates and report sections out.
 //!
-//! A statement's module holds what measures it, what a report says of it, its planted truth, and a constant
-//! [`Statement`] that stands in [`STATEMENTS`]. `base` is what they measure with, `reading` what estimates are read with,
-//! and `driver` runs them all. `docs/paper-map.md` says which statement stands where.
+//! A statement's module contains its estimators, its report section, its simulated ground truth, and a constant
+//! [`Statement`] listed in [`STATEMENTS`]. `base` holds the shared estimators, `reading` interprets estimates, and
+//! `driver` runs all statements. `docs/paper-map.md` maps statements to modules.
 
 mod adversarial;
 pub mod angles;

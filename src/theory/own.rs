@@ -1,14 +1,15 @@
-//! What belongs to a constitution: its rewards less those of the placebo arm, on the same rows.
+//! The part of rewards specific to a constitution: its rewards minus those of the placebo arm, on the same rows.
 //!
-//! Whatever constitution a judge is shown, it brings a direction of its own, and every constitution's v_c contains it.
+//! A judge contributes a direction of its own under any text, and every constitution's v_c contains it.
 //! With r̄ the mean reward of the independent placebo texts:
 //!
 //! - `own_slope`: θ̂_{S, r_c − r̄}, the first-order gain that the constitution adds to the judge's own;
 //! - `own_alignment`: cos(v_{r_c − r̄}, v*);
-//! - `own_share`, `slope_share`: own and whole slope over the best slope that a reward as loud as the loudest of this run
-//!   could have, √(θ̂_SS · max_c θ̂_cc): a size that does not depend on how loud the constitution's own reward is;
-//! - `judge_slope`, `judge_alignment`, `judge_share`: θ̂_{S, r̄}, its cosine and its size, what every constitution has in
-//!   common.
+//! - `own_share`, `slope_share`: own and whole slope over the best slope possible for a reward with the largest
+//! variance in this run, √(θ̂_SS · max_c θ̂_cc): a size that does not depend on the variance of the constitution's
+//! own reward;
+//! - `judge_slope`, `judge_alignment`, `judge_share`: θ̂_{S, r̄}, its cosine and its size, the part that all
+//! constitutions have in common.
 
 use std::rc::Rc;
 
@@ -50,7 +51,7 @@ pub(crate) const STATEMENT: Statement = Statement {
 struct JointLabels {
     bench: Rc<Bench>,
     s: Label,
-    /// In the order of the constitutions; `None` where one lacks a reward on a row.
+    /// One per constitution, in order; `None` where a reward is missing on a row.
     rewards: Vec<Option<Label>>,
 }
 
@@ -71,7 +72,7 @@ impl JointLabels {
         theta(a.probed(), b.probed(), self.bench.contrasts.blocks())
     }
 
-    /// The mean reward of each text; `None` if one is missing.
+    /// Mean reward of each text; `None` if one is missing.
     fn texts(&self, draws: &[Vec<usize>]) -> Option<Vec<Label>> {
         let mean = |places: &Vec<usize>| {
             let members: Option<Vec<Label>> = places.iter().map(|&p| self.rewards[p].clone()).collect();
@@ -80,7 +81,7 @@ impl JointLabels {
         draws.iter().map(mean).collect()
     }
 
-    /// `slope` over the best that a reward as loud as the loudest could have.
+    /// `slope` over the best slope possible for a reward with the largest variance.
     fn share(&self, quantity: Quantity, slope: &Influence) -> Estimate {
         let method = "slope over √(θ̂_SS θ̂_cc) of the constitution with the largest θ̂_cc, Fisher z";
         let blocks = self.bench.contrasts.blocks();
@@ -106,7 +107,8 @@ impl JointLabels {
     }
 }
 
-/// Shares of every constitution, and what is a constitution's own where there is a placebo arm. `judged` have one mode.
+/// Shares of every constitution and, where there is a placebo arm, the part specific to the constitution. All of
+/// `judged` have one mode.
 pub(crate) fn measure(
     stage: &mut Stage<'_>,
     value: &Value,
@@ -140,7 +142,7 @@ pub(crate) fn measure(
     Ok(())
 }
 
-/// The arm itself, and what every constitution has in common with it.
+/// Measures the arm itself: the part that every constitution has in common with it.
 fn common(
     stage: &Stage<'_>,
     value: &Value,
@@ -192,7 +194,7 @@ fn slopes(all: &JointLabels, texts: &[Label]) -> [(Quantity, Vec<f64>); 2] {
     [(Quantity::EncodedSlope, encoded), (Quantity::TotalSlope, total)]
 }
 
-/// A constitution less the arm.
+/// Measures a constitution relative to the arm.
 #[allow(clippy::too_many_arguments)]
 fn one(
     stage: &Stage<'_>,
@@ -215,7 +217,8 @@ fn one(
     let share = all.share(Quantity::OwnShare, &angle.slope);
     let place = out.estimates.len();
     for mut estimate in [slope, alignment, share] {
-        // The arm's mean is known only as well as its texts are many: p counts their choice, the interval does not.
+        // The error of the arm's mean depends on the number of its texts: p accounts for their choice, the interval
+        // does not.
         estimate.method += "; interval over prompts for these placebo texts";
         if draws < DRAWS_NEEDED {
             let are = if draws == 1 { "text is" } else { "texts are" };
@@ -256,7 +259,7 @@ fn one(
     }
 }
 
-/// The placebo arms by mode: rewards of the placebos of each independent text.
+/// Placebo arms by mode: for each independent text, the rewards of its placebos.
 pub(crate) struct Arms<'a>(Vec<(Mode, Vec<Vec<&'a Judged>>)>);
 
 impl<'a> Arms<'a> {
@@ -270,7 +273,7 @@ impl<'a> Arms<'a> {
         Self([Mode::Pairwise, Mode::Pointwise, Mode::Scores].map(of).into())
     }
 
-    /// The mean reward of the arm on a bench; `None` below four texts, or where one has no reward on a row.
+    /// Mean reward of the arm on a bench; `None` with fewer than four texts, or where one lacks a reward on a row.
     pub(crate) fn mean(&self, bench: &Bench, mode: Mode) -> Option<Label> {
         let (_, texts) = self.0.iter().find(|(m, texts)| *m == mode && texts.len() >= DRAWS_NEEDED)?;
         let mean = |text: &Vec<&Judged>| {

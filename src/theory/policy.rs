@@ -1,9 +1,10 @@
-//! Theorem 3's covariance under the base policy P, from candidates that were drawn from another policy q.
+//! Theorem 3's covariance under the base policy P, from candidates sampled from another policy q.
 //!
-//! Candidates of a prompt are weighted by w ∝ P/q, w = exp(log P − log q) made to add up to 1. The slope is the mean over
-//! prompts, each counting K − 1 times as in `total_slope`, of the weighted covariance
-//! Σ w (S − S̄)(r − r̄) / (1 − Σ w²), which for equal weights is the unbiased one. Few candidates carry the weight where P and
-//! q differ: the median over prompts of the effective sample size 1/Σw² over K says how many, and below .7 nothing is quoted.
+//! Candidates of a prompt are weighted by w ∝ P/q, w = exp(log P − log q) normalised to sum to 1. The slope is the
+//! mean over prompts, each counting K − 1 times as in `total_slope`, of the weighted covariance Σ w (S − S̄)(r − r̄)
+//! / (1 − Σ w²), which for equal weights is the unbiased one. Where P and q differ, few candidates carry most of the
+//! weight: the median over prompts of the effective sample size 1/Σw² over K measures this, and below .7 the slope is
+//! withheld.
 
 use crate::error::Result;
 use crate::probe::Contrasts;
@@ -51,7 +52,7 @@ pub fn ess_ratio(contrasts: &Contrasts, log_ratio: &[f64]) -> Option<f64> {
     (n > 0).then(|| (all[(n - 1) / 2] + all[n / 2]) / 2.0)
 }
 
-/// The weighted covariance of S and r within prompts, `None` where no prompt has two candidates of weight.
+/// Weighted covariance of S and r within prompts; `None` where no prompt has two candidates with weight.
 pub fn slope(
     contrasts: &Contrasts,
     block: &[i32],
@@ -66,13 +67,13 @@ pub fn slope(
         let covariance: f64 = rows.iter().zip(&w).map(|(&r, w)| w * (s[r] - ms) * (reward[r] - mr)).sum();
         let left = 1.0 - w.iter().map(|w| w * w).sum::<f64>();
         let figure = (left > 1e-9).then(|| covariance / left);
-        // As often as it has contrasts.
+        // Repeated once per contrast of the prompt.
         std::iter::repeat_n((block[rows[0]], figure), rows.len() - 1)
     });
     mean_by_block(cells.filter_map(|(block, figure)| Some((block, figure?))))
 }
 
-/// `ess_ratio` and `policy_slope` of each value with labels of responses, where log q is known.
+/// `ess_ratio` and `policy_slope` of each value with response labels, where log q is known.
 pub(crate) fn measure(stage: &mut Stage<'_>, values: &[usize], out: &mut Analysis) -> Result<()> {
     let problem = stage.problem;
     let (Some(p), Some(q)) = (&problem.logprob, &problem.logq) else { return Ok(()) };
@@ -152,7 +153,7 @@ mod tests {
         assert!((plain - 0.845).abs() < 0.03, "{plain}");
         let BlockMean { mean: weighted, se, .. } =
             slope(&contrasts, &prompt, &log_ratio, &s, &x).expect("a slope");
-        // The ratio of weighted sums has a bias of the order of 1/K.
+        // The ratio of weighted sums has a bias of order 1/K.
         assert!((weighted - 0.5).abs() < 0.05 && se < 0.01, "{weighted} ± {se}");
         let ratio = ess_ratio(&contrasts, &log_ratio).expect("a ratio");
         assert!((0.7..1.0).contains(&ratio), "{ratio}");

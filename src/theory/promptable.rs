@@ -1,14 +1,15 @@
-//! Definition 24 and Proposition 25: the best of the constitutions that were tried, without the luck of being chosen.
+//! Definition 24 and Proposition 25: the best of the constitutions tried, corrected for selection.
 //!
-//! Per unit of sd⟨h, v_c⟩ the encoded slope is ρ σ_S cos(v_c, v*), at most ρ σ_S. The largest of several estimated cosines
-//! lies above the cosine of the constitution it belongs to: it was chosen for its error too. So the best is chosen on one
-//! half of the blocks and measured on the other, and the other way round; `best_alignment` is the mean of the two
-//! figures, `mean_alignment` the mean over constitutions. Each half has fits of its own: leave-block-out predictions by all
-//! blocks would let the half that chose speak in the one that measures.
+//! Per unit of sd⟨h, v_c⟩ the encoded slope is ρ σ_S cos(v_c, v*), at most ρ σ_S. The largest of several estimated
+//! cosines is biased upwards, because it is selected partly for its error. The best is therefore chosen on one half
+//! of the blocks and measured on the other, and vice versa; `best_alignment` is the mean of the two figures,
+//! `mean_alignment` the mean over constitutions. Each half has its own fits: leave-block-out predictions from all
+//! blocks would leak the choosing half into the measuring half.
 //!
-//! Half of the blocks may not show what all of them show: a constitution is a candidate only if value and rewards pass the
-//! gate of a cosine on both halves. The standard error of the mean of the two figures is the larger of the one from
-//! influences on disjoint blocks and half of the distance between the figures, which also holds what the choice adds.
+//! Half of the blocks has less power than all of them: a constitution is a candidate only if value and rewards pass
+//! the gate of a cosine on both halves. The standard error of the mean of the two figures is the larger of the one
+//! from influences on disjoint blocks and half the difference between the figures, which also covers the variation
+//! due to the choice.
 
 use std::ops::Range;
 
@@ -46,16 +47,16 @@ pub(crate) const STATEMENT: Statement = Statement {
 /// Name of the table in the report.
 pub const TABLE: &str = "best_constitution";
 
-/// The constitutions that were chosen for a value.
+/// Constitutions chosen for a value.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Best {
     /// The value.
     pub value: String,
-    /// The one chosen on each half of the blocks.
+    /// Constitution chosen on each half of the blocks.
     pub chosen: [String; 2],
 }
 
-/// Half of a bench's blocks with fits of its own.
+/// Half of a bench's blocks, with its own fits.
 struct Half {
     /// Rewards, then values.
     labels: Vec<Label>,
@@ -63,8 +64,8 @@ struct Half {
 }
 
 impl Half {
-    /// Every second block, from the first or the second on: labels with their leave-block-out predictions by fits that saw
-    /// nothing of the other half.
+    /// Every second block, starting from the first or the second: labels with leave-block-out predictions from fits
+    /// that use nothing of the other half.
     fn new(bench: &Bench, odd: bool, labels: &[Vec<f64>]) -> Self {
         let (rows, blocks) = bench.contrasts.part(|block, _| block % 2 == usize::from(odd));
         let y: Vec<Vec<f64>> = labels.iter().map(|l| rows.iter().map(|&i| l[i]).collect()).collect();
@@ -76,7 +77,7 @@ impl Half {
         Self { labels, blocks }
     }
 
-    /// cos of two of the labels; `None` where one does not pass its gate on this half.
+    /// cos of two of the labels; `None` where either fails its gate on this half.
     fn cos(&self, a: usize, b: usize) -> Option<Influence> {
         let (a, b) = (self.labels[a].probed(), self.labels[b].probed());
         let t = |a, b| theta(a, b, &self.blocks);
@@ -95,7 +96,7 @@ pub(crate) fn measure(stage: &mut Stage<'_>, values: &[usize], out: &mut Analysi
         return Ok(());
     }
     let mut table: Vec<Best> = Vec::new();
-    // Values on the same rows share the halves' fits.
+    // Values on the same rows share the fits of the halves.
     let mut known: Vec<(Rows, Vec<usize>, [Half; 2])> = Vec::new();
     let columns = |bench: &Bench| tried.iter().map(|j| bench.column(&j.reward)).collect::<Vec<_>>();
     let keep = stage.keep;
@@ -112,7 +113,7 @@ pub(crate) fn measure(stage: &mut Stage<'_>, values: &[usize], out: &mut Analysi
         let labels = bench.probe(labels);
         let (s, rewards) = labels.split_at(1);
         let s = &s[0];
-        // A constitution whose direction cannot be told is not tried.
+        // A constitution whose direction is not identifiable is not a candidate.
         let seen: Vec<usize> =
             (0..tried.len()).filter(|&c| Angle::new(&bench, s, &rewards[c]).identifiable()).collect();
         let own = theta(s.probed(), s.probed(), bench.contrasts.blocks());
@@ -160,7 +161,7 @@ pub(crate) fn measure(stage: &mut Stage<'_>, values: &[usize], out: &mut Analysi
         };
         let chosen = best(&halves[0]).zip(best(&halves[1]));
         let told = chosen.and_then(|(first, second)| {
-            // Chosen on one half, measured on the other.
+            // Choose on one half, measure on the other.
             let (a, b) = (cos(&halves[1], first)?, cos(&halves[0], second)?);
             let (sa, sb) = (a.se(&halves[1].blocks), b.se(&halves[0].blocks));
             let se = (sa.hypot(sb) / 2.0).max((a.value - b.value).abs() / 2.0);
@@ -173,8 +174,8 @@ pub(crate) fn measure(stage: &mut Stage<'_>, values: &[usize], out: &mut Analysi
                 "not identifiable on half of the blocks: no constitution passes its gate on both halves",
             ),
             Some((value, se)) => {
-                // Two halves that may have chosen differently are two figures, too few for an interval: one made from their
-                // errors holds in 82 to 90 of 100 cases.
+                // The two halves may have chosen differently, and two figures are too few for an interval: one built
+                // from their errors covers only 82 to 90 %.
                 let figure =
                     Estimate::figure(Quantity::BestAlignment, method, value, se, fisher_interval(value, se));
                 Estimate { lo: None, hi: None, ..figure }
@@ -192,7 +193,7 @@ pub(crate) fn measure(stage: &mut Stage<'_>, values: &[usize], out: &mut Analysi
     Ok(())
 }
 
-/// Below this neither bottleneck is called one.
+/// A factor below this counts as a bottleneck.
 const NEAR_ONE: f64 = 0.95;
 
 /// Proposition 25.

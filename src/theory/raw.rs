@@ -1,9 +1,9 @@
-//! Appendix D, for those who want both: cosines of the exported directions in raw coordinates.
+//! Appendix D: cosines of the exported directions in raw coordinates.
 //!
-//! v̂'û / (‖v̂‖ ‖û‖) of the ridge directions that `directions.safetensors` holds, at the reported layer. It is a property of
-//! these two vectors and not an estimate of one of the paper's angles: a ridge shrinks what varies little, noise shared by
-//! two labels enters both vectors, and the raw cosine of true directions is not identified where h hardly varies. All
-//! other figures are in the metric of Σ_w.
+//! v̂'û / (‖v̂‖ ‖û‖) of the ridge directions in `directions.safetensors`, at the reported layer. It describes these
+//! two vectors and does not estimate any of the paper's angles: a ridge shrinks directions of low variance, noise
+//! shared by two labels enters both vectors, and the raw cosine of the true directions is not identified where h
+//! hardly varies. All other figures are in the metric of Σ_w.
 
 use std::collections::BTreeMap;
 
@@ -30,7 +30,7 @@ pub(crate) const STATEMENT: Statement = Statement {
     section: Some(section),
 };
 
-/// The table of the directions at the reported layer, number `at` of the exported ones.
+/// Adds the table for the reported layer, which has index `at` among the exported ones.
 fn measure(out: &mut Analysis, at: usize) {
     let cosines = cosines(&out.directions, at);
     if let (false, Ok(table)) = (cosines.is_empty(), serde_json::to_value(cosines)) {
@@ -46,14 +46,14 @@ pub const TABLE: &str = "raw_cosines";
 pub struct Raw {
     /// The value whose v* it is.
     pub value: String,
-    /// The constitution whose v_c stands against it; absent: w.
+    /// The constitution of v_c; absent for w.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub constitution: Option<String>,
     /// v̂'û / (‖v̂‖ ‖û‖).
     pub cos: f64,
 }
 
-/// Of every value with w and every constitution, at layer number `at` of the exported ones.
+/// Cosines of every value with w and with every constitution, at index `at` of the exported layers.
 pub fn cosines(directions: &BTreeMap<String, Vec<Vec<f64>>>, at: usize) -> Vec<Raw> {
     let layer = |name: &str| directions.get(name).and_then(|layers| layers.get(at));
     let mut out = Vec::new();

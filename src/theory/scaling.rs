@@ -1,4 +1,4 @@
-//! Corollary 7: does a quantity change with the size of the model? A line through several models' figures.
+//! Corollary 7: whether a quantity changes with model size. Fits a line through the figures of several models.
 
 use linfa::Dataset;
 use linfa::traits::Fit;
@@ -16,17 +16,17 @@ pub struct Line {
     pub se: f64,
     /// Lower end of the slope's 95 % interval.
     pub lo: f64,
-    /// Upper end.
+    /// Upper end of the slope's 95 % interval.
     pub hi: f64,
-    /// The quantity at 10⁹ parameters on the line.
+    /// Value of the line at 10⁹ parameters.
     pub at_billion: f64,
     /// Number of models.
     pub n: usize,
 }
 
-/// Least squares (linfa's) of y on x = log₁₀(parameters), each model with the same weight. The interval is
-/// slope ± t_{n−2} · s/√Σ(x − x̄)², s² = Σ residual²/(n − 2): the scatter about the line, which holds both
-/// each figure's own error and what differs between models beside their size.
+/// Least squares (linfa's) of y on x = log₁₀(parameters), each model with the same weight. The interval is slope ±
+/// t_{n−2} · s/√Σ(x − x̄)², s² = Σ residual²/(n − 2). The scatter about the line includes both the error of each
+/// figure and differences between models other than size.
 ///
 /// `None` for fewer than three models, or if all have the same size.
 pub fn line(parameters: &[f64], y: &[f64]) -> Option<Line> {
@@ -40,7 +40,7 @@ pub fn line(parameters: &[f64], y: &[f64]) -> Option<Line> {
     if spread < 1e-12 {
         return None;
     }
-    // About the mean, where slope and height err independently.
+    // Centre x, so that the errors of slope and height are independent.
     let centred = Array2::from_shape_fn((n, 1), |(i, _)| x[i] - x_mean);
     let fitted = LinearRegression::new().fit(&Dataset::new(centred, Array1::from(y.to_vec()))).ok()?;
     let (slope, height) = (fitted.params()[0], fitted.intercept());

@@ -1,4 +1,4 @@
-//! A statement of the paper as the program knows it: what measures it, and what a report says of it.
+//! A statement of the paper: how it is measured, and what a report says about it.
 
 use std::cell::OnceCell;
 use std::rc::Rc;
@@ -16,62 +16,62 @@ use crate::theory::base::rows::Rows;
 use crate::theory::base::stage::Stage;
 use crate::theory::reading::index::Index;
 
-/// A statement: one constant in the statement's file, one line in [`STATEMENTS`](super::STATEMENTS).
+/// A statement: one constant in its own file, listed in [`STATEMENTS`](super::STATEMENTS).
 pub struct Statement {
-    /// Its module under `theory`.
+    /// Name of its module under `theory`.
     pub name: &'static str,
-    /// What it is about.
+    /// Title.
     pub title: &'static str,
-    /// Where the paper makes it.
+    /// Location in the paper.
     pub source: &'static str,
-    /// The quantities that it measures.
+    /// Quantities it measures.
     pub quantities: &'static [Quantity],
-    /// The tables of the report that it fills and shows.
+    /// Tables of the report that it fills and shows.
     pub tables: &'static [&'static str],
-    /// What it rests on.
+    /// What its conclusion depends on.
     pub rests: Rests,
     pub(crate) measures: &'static [Measure],
     pub(crate) section: Option<fn(&Index<'_>) -> Option<Evidence>>,
 }
 
-/// What a statement rests on.
+/// What a statement's conclusion depends on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rests {
-    /// Rewards, read as what constitutions do: of a judge that is not valid they are the judge's alone.
+    /// Rewards, interpreted as the effect of constitutions. If the judge is not valid, they describe the judge alone.
     OnTheJudge,
-    /// The model, the state, or the judge as such.
+    /// The model, the state, or the judge itself.
     Otherwise,
 }
 
-/// How a statement is measured, by what it needs. `gives`: the quantities that stand without a figure, with the reason, where
-/// there are no rows to measure on.
+/// How a statement is measured, by its inputs. `gives` lists the quantities reported without a figure, with the
+/// reason, where there are no rows to measure on.
 pub(crate) enum Measure {
-    /// On all rows, once a control.
+    /// On all rows, once per control.
     Shared { gives: &'static [Quantity], of: fn(&mut Stage<'_>, &Rc<Bench>, &mut Analysis) -> Result<()> },
     /// On the rows that label a value.
     Value { gives: &'static [Quantity], of: fn(&OfValue<'_>) -> Vec<Estimate> },
-    /// On the rows that label a value and that a constitution rewards.
+    /// On the rows that have both a label of the value and a reward of the constitution.
     Pair { gives: &'static [Quantity], of: fn(&OfPair<'_>) -> Cells },
-    /// A value under all constitutions whose rewards were obtained in one way.
+    /// A value under all constitutions whose rewards were obtained in the same mode.
     Arm(OfArm),
-    /// Anything else at one layer under one control, for the values of these numbers.
+    /// Anything else at one layer under one control, for the values with these indices.
     Whole(OfWhole),
-    /// The same, without length control only.
+    /// Like `Whole`, but only without length control.
     Uncontrolled(OfWhole),
-    /// Labels and judgments alone.
+    /// From labels and judgments alone.
     Problem(fn(&Problem, &Options) -> Vec<Estimate>),
-    /// The exported directions, of which the reported layer has this number.
+    /// From the exported directions; the number is the index of the reported layer.
     Directions(fn(&mut Analysis, usize)),
 }
 
-/// Stage, value, its rows, the judgments of one mode, tests of the report so far, and what is known so far.
+/// Stage, value, its rows, the judgments of one mode, the tests of the report so far, and the analysis so far.
 pub(crate) type OfArm =
     fn(&mut Stage<'_>, &Value, &Rows, &[&Judged], &mut Tests, &mut Analysis) -> Result<()>;
 
-/// Stage, the numbers of the values, and what is known so far.
+/// Stage, indices of the values, and the analysis so far.
 pub(crate) type OfWhole = fn(&mut Stage<'_>, &[usize], &mut Analysis) -> Result<()>;
 
-/// Why there is no figure of generation.
+/// Reason given where quantities of the generation direction are missing.
 pub(crate) const NO_LOGPROB: &str = "the observations hold no log-probabilities";
 
 /// A value on the rows that label it.
@@ -92,7 +92,7 @@ pub(crate) struct OfPair<'a> {
     pub(crate) s: &'a Label,
     pub(crate) r: &'a Label,
     pub(crate) logprob: Option<&'a Label>,
-    /// Between S and the reward.
+    /// Angle between S and the reward.
     pub(crate) angle: Angle,
     alignment: OnceCell<Estimate>,
 }
@@ -107,18 +107,18 @@ impl<'a> OfPair<'a> {
         Self { stage, value, judged, bench, s, r, logprob, angle, alignment: OnceCell::new() }
     }
 
-    /// `alignment`, cross-checked once.
+    /// `alignment` with its cross-checks, computed once.
     pub(crate) fn alignment(&self) -> &Estimate {
         self.alignment
             .get_or_init(|| angle::alignment(self.bench, &self.value.name, self.s, &self.judged.name, self.r))
     }
 }
 
-/// What was measured of a value under a constitution.
+/// Measurements of a value under a constitution.
 #[derive(Default)]
 pub(crate) struct Cells {
     pub(crate) estimates: Vec<Estimate>,
-    /// Those whose p is adjusted for all constitutions and values.
+    /// Tests whose p is adjusted for all constitutions and values.
     pub(crate) tested: Vec<Tested>,
 }
 
@@ -130,15 +130,15 @@ impl Cells {
 
 /// A test against 0 in the family of its first quantity.
 pub(crate) struct Tested {
-    /// The quantities among the cell's estimates that take its p.
+    /// Quantities among the cell's estimates that receive the p.
     pub(crate) takes: &'static [Quantity],
     pub(crate) influence: Influence,
     pub(crate) se: f64,
 }
 
 impl Statement {
-    /// The statement as a report shows it; `None` where there is nothing to say. `complaint`: why the judge is not valid,
-    /// which is said first where the statement reads rewards as what constitutions do.
+    /// The statement as shown in a report; `None` where there is nothing to say. `complaint` says why the judge is
+    /// not valid; it comes first where the statement interprets rewards as the effect of constitutions.
     pub(crate) fn claim(&self, index: &Index<'_>, complaint: Option<&str>) -> Option<Claim> {
         let mut evidence = self.section.and_then(|section| section(index))?;
         if let (Rests::OnTheJudge, Some(complaint)) = (self.rests, complaint) {

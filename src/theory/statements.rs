@@ -1,4 +1,4 @@
-//! The statements, in the order in which they are measured and in which a report shows them.
+//! The list of statements, in the order in which they are measured and reported.
 
 use crate::document::Claim;
 use crate::theory::reading::index::Index;
@@ -10,7 +10,7 @@ use crate::theory::{
     several, state, tilt, wording,
 };
 
-/// Every statement of the paper that is measured.
+/// Every measured statement of the paper.
 pub const STATEMENTS: &[Statement] = &[
     encoding::STATEMENT,
     linearity::STATEMENT,
@@ -39,18 +39,18 @@ pub const STATEMENTS: &[Statement] = &[
     items::STATEMENT,
 ];
 
-/// How they are measured, in the order of the statements.
+/// Measures of all statements, in order.
 pub(crate) fn measures() -> impl Iterator<Item = &'static Measure> {
     STATEMENTS.iter().flat_map(|s| s.measures)
 }
 
-/// What the data say of each statement on which there is something to say.
+/// What the data say of each statement; statements without a finding are left out.
 pub fn claims(index: &Index<'_>) -> Vec<Claim> {
     let complaint = JudgeValidity::new(index).complaint();
     STATEMENTS.iter().filter_map(|s| s.claim(index, complaint.as_deref())).collect()
 }
 
-/// Whether a statement shows this table of the report.
+/// Whether any statement shows this table of the report.
 pub fn shows(table: &str) -> bool {
     STATEMENTS.iter().any(|s| s.tables.contains(&table))
 }

@@ -1,8 +1,8 @@
 //! Proposition 2 and Lemma 12: the exact gain of the tilted policy over the candidates.
 //!
-//! The candidates of a prompt stand for the policy they were sampled from, with equal weight; the tilted
-//! policy weighs them by w ∝ exp(λ r). Its gain is Σ w S − mean S, averaged over prompts, at λ in units
-//! of 1/sd(r), sd(r)² = Σ r²/N over contrasts. To first order it is λ · (K − 1)/K · total slope.
+//! The candidates of a prompt represent the policy they were sampled from, with equal weights; the tilted policy
+//! weighs them by w ∝ exp(λ r). Its gain is Σ w S − mean S, averaged over prompts, at λ in units of 1/sd(r), sd(r)² =
+//! Σ r²/N over contrasts. To first order it is λ · (K − 1)/K · total slope.
 
 use crate::document::Evidence;
 use crate::document::plot::{Chart, Figure, Point, Series};
@@ -37,13 +37,13 @@ fn pair(p: &OfPair<'_>) -> Cells {
         let why = "preferences label pairs: a tilted policy needs the value of every candidate";
         return Cells::of(TILTED.map(|q| Estimate::missing(q, why)));
     }
-    // On the controlled scale where there is a control.
+    // Use the controlled scale where a control is applied.
     let spread = |y: &[f64]| p.bench.contrasts.spread(y, p.stage.problem.rows());
     let (s, r) = (spread(&p.s.y), spread(&p.r.y));
     Cells::of(estimates(&p.bench.contrasts, &p.stage.problem.block, &s, &r))
 }
 
-/// λ · sd(r) at which the gain is shown.
+/// Values of λ · sd(r) at which the gain is reported.
 pub const GRID: [f64; 5] = [0.1, 0.25, 0.5, 1.0, 2.0];
 
 /// sd(r) over contrasts.
@@ -57,7 +57,7 @@ pub fn reward_sd(contrasts: &Contrasts, reward: &[f64]) -> f64 {
 pub struct Tilted {
     /// Gain in S.
     pub gain: BlockMean,
-    /// The gain to first order, λ·Cov_j(S_j, r_j) with weights 1/K.
+    /// First-order gain, λ·Cov_j(S_j, r_j) with weights 1/K.
     pub predicted: BlockMean,
     /// Kullback–Leibler divergence from the base, in nats.
     pub divergence: BlockMean,
@@ -126,7 +126,7 @@ pub fn estimates(contrasts: &Contrasts, block: &[i32], s: &[f64], reward: &[f64]
                     Some(t) => [&t.gain, &t.predicted, &t.divergence][i].figure(quantity, method),
                 };
                 if quantity == Quantity::TiltKl {
-                    // How far the policy moves is set by λ·sd(r_c), not found: near 0 its error is of second order.
+                    // The size of the step is set by λ·sd(r_c), not estimated: near 0 the error is of second order.
                     (estimate.lo, estimate.hi) = (None, None);
                 }
                 estimate.lambda_sd = Some(lambda_sd);
@@ -136,9 +136,9 @@ pub fn estimates(contrasts: &Contrasts, block: &[i32], s: &[f64], reward: &[f64]
         .collect()
 }
 
-/// Constitutions of a plot: each has two curves.
+/// Number of constitutions in a plot; each has two curves.
 const SHOWN: usize = 3;
-/// Departure from the prediction up to which first order is called good.
+/// Largest relative departure from the prediction at which the first order counts as good.
 const CLOSE: f64 = 0.1;
 
 /// Proposition 2, Lemma 12, Theorem 13.
@@ -241,24 +241,24 @@ fn section(index: &Index<'_>) -> Option<Evidence> {
     })
 }
 
-/// The tilted policy of a constitution outside the placebo arm: exact gain and prediction at rising λ.
+/// The tilted policy of a constitution outside the placebo arm: exact gain and prediction at ascending λ.
 struct Tilt<'a> {
     value: &'a str,
     name: &'a str,
     steps: Vec<Step>,
 }
 
-/// One λ: exact gain, its first-order prediction, and the divergence from the base.
+/// Results at one λ: exact gain, first-order prediction, and divergence from the base.
 struct Step {
     exact: Estimate,
     predicted: Estimate,
     kl: Option<Estimate>,
 }
 
-/// Strengths λ·sd(r_c) of the table.
+/// Strengths λ·sd(r_c) shown in the table.
 const STRENGTHS: [f64; 3] = [0.25, 1.0, 2.0];
 
-/// The tilts as a table, in their order.
+/// Table of the tilts, in their order.
 fn grid(tilts: &[&Tilt<'_>]) -> Table {
     let mut out = Table::titled(&[
         "value",

@@ -1,10 +1,10 @@
 //! Section 9.2: how much the wording of a constitution matters.
 //!
-//! Constitutions that word one principle anew form a group with the one they paraphrase. With a_i = cos(v_i, v*) and
-//! d_ij = a_i − a_j, whose variance comes from the difference of influences, the spread over wordings free of sampling
-//! error is τ² = mean over pairs of (d_ij² − Var d_ij)/2, and `wording_sd` = √max(0, τ²). Its p is the smallest of the
-//! pairs' |z|, adjusted for their number and their dependence (whether any two wordings differ at all), and then for the
-//! false discovery rate over all groups and values, because the section explores.
+//! Rewordings of one principle form a group with the constitution they paraphrase. With a_i = cos(v_i, v*) and d_ij =
+//! a_i − a_j, whose variance comes from the difference of influences, the spread over wordings free of sampling error
+//! is τ² = mean over pairs of (d_ij² − Var d_ij)/2, and `wording_sd` = √max(0, τ²). Its p is that of the largest |z|
+//! among the pairs, adjusted for their number and dependence (whether any two wordings differ at all), and then for
+//! the false discovery rate over all groups and values, because the section is exploratory.
 
 use std::collections::BTreeMap;
 
@@ -49,7 +49,7 @@ pub struct Wording {
     pub constitution: String,
     /// cos(v_c, v*).
     pub alignment: f64,
-    /// Its standard error.
+    /// Standard error of the alignment.
     pub se: f64,
 }
 
@@ -60,13 +60,13 @@ pub struct Group {
     pub value: String,
     /// The constitution that the others paraphrase.
     pub constitution: String,
-    /// All of them whose alignment is identifiable, itself first.
+    /// Wordings with an identifiable alignment, the original first.
     pub wordings: Vec<Wording>,
-    /// Smallest cos(v_i, v_j) over pairs of them.
+    /// Smallest cos(v_i, v_j) over pairs of wordings.
     pub least_cos: f64,
 }
 
-/// Groups of constitutions, by the name that others paraphrase; those of one member are left out.
+/// Groups of constitutions, keyed by the name of the paraphrased one; groups of one member are left out.
 fn groups<'a>(stage: &Stage<'a>) -> BTreeMap<&'a str, Vec<&'a Judged>> {
     let wordings = &stage.options.wordings;
     let mut out: BTreeMap<&str, Vec<&Judged>> = BTreeMap::new();
@@ -78,7 +78,7 @@ fn groups<'a>(stage: &Stage<'a>) -> BTreeMap<&'a str, Vec<&'a Judged>> {
     out
 }
 
-/// `wording_sd` of each value and group.
+/// Measures `wording_sd` of each value and group.
 pub(crate) fn measure(stage: &mut Stage<'_>, values: &[usize], out: &mut Analysis) -> Result<()> {
     let problem = stage.problem;
     let mut table: Vec<Group> = Vec::new();
@@ -189,7 +189,7 @@ fn section(index: &Index<'_>) -> Option<Evidence> {
             figure.map_or_else(|| NOTHING.to_owned(), |(a, se)| number(a, se))
         };
         let adjusted = spread.filter(|e| quotable(e)).and_then(|e| e.p_adjusted);
-        // How placebo texts spread is the business of their arm.
+        // The spread of placebo texts is reported by their arm.
         if let Some(p) = adjusted.filter(|_| !placebo(name)) {
             tested += 1;
             differ += u64::from(p < 0.05);

@@ -1,4 +1,4 @@
-//! LoRA adapters: what is captured with one is what the merged checkpoint gives, by PEFT's formula worked out here.
+//! LoRA adapters: a capture with an adapter matches the merged checkpoint, computed here from PEFT's formula.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -23,14 +23,14 @@ fn shape(name: &str) -> (usize, usize) {
     base()[&format!("{name}.weight")].dims2().expect("a matrix")
 }
 
-/// Numbers without a pattern that a transposition would keep.
+/// Numbers without a pattern, so that a transposition is detected.
 fn matrix(rows: usize, columns: usize, seed: f32) -> Tensor {
     let values: Vec<f32> =
         (0..rows * columns).map(|i| 0.05 * ((i as f32 * 0.37 + seed).sin() + 0.3)).collect();
     Tensor::from_vec(values, (rows, columns), &Device::Cpu).expect("a matrix")
 }
 
-/// An adapter of rank 2 on two modules; the second has an α of its own.
+/// An adapter of rank 2 on two modules; the second has its own α.
 fn adapter(place: &Place, name: &str, change: impl Fn(&mut Json, &mut BTreeMap<String, Tensor>)) {
     let mut config = json!({"peft_type": "LORA", "base_model_name_or_path": "somebody/llama", "r": 2, "lora_alpha": 3,
         "alpha_pattern": {"down_proj": 8}, "target_modules": ["q_proj", "down_proj"], "bias": "none"});
@@ -78,7 +78,7 @@ fn merged(place: &Place, scales: [f64; 2]) -> String {
     folder.to_string_lossy().into_owned()
 }
 
-/// The residual stream of the last layer of each row.
+/// Residual stream of the last layer for each row.
 fn states(place: &Place, model: &str, more: &[&str], out: &str) -> Vec<Vec<f32>> {
     let args = ["capture", "--model", model, "--data", "items.jsonl", "--limit", "6", "--out", out];
     let (ok, text, err) = place.vstar(&[&args[..], more].concat());
@@ -97,7 +97,20 @@ fn apart(a: &[Vec<f32>], b: &[Vec<f32>]) -> f64 {
 #[test]
 fn an_adapter_is_merged_as_its_formula_says_and_is_part_of_what_the_model_is() {
     let place = ready();
-    adapter(&place, "lora", |_, _| {});
+    // PEFT's defaults, and a flag that PEFT overrides for linear layers.
+    adapter(&place, "lora", |c, _| {
+        for key in [
+            "rank_pattern",
+            "layer_replication",
+            "modules_to_save",
+            "loftq_config",
+            "trainable_token_indices",
+        ] {
+            c[key] = Json::Null;
+        }
+        c["fan_in_fan_out"] = json!(true);
+        c["init_lora_weights"] = json!(true);
+    });
     let with = states(&place, &model(), &["--adapter", "lora"], "with");
     let reference = states(&place, &merged(&place, [1.5, 4.0]), &[], "reference");
     let without = states(&place, &model(), &[], "without");
@@ -105,19 +118,19 @@ fn an_adapter_is_merged_as_its_formula_says_and_is_part_of_what_the_model_is() {
     assert!(apart(&with, &without) > 1e-2, "{}", apart(&with, &without));
     let streamed = states(&place, &model(), &["--adapter", "lora", "--stream"], "streamed");
     assert!(apart(&with, &streamed) < 1e-6);
-    // α / √r where the config says so.
+    // α / √r if the config says so.
     adapter(&place, "rs", |config, _| config["use_rslora"] = json!(true));
     let root = 2f64.sqrt();
     let rs = states(&place, &model(), &["--adapter", "rs"], "rs-out");
     let reference = states(&place, &merged(&place, [3.0 / root, 8.0 / root]), &[], "rs-reference");
     assert!(apart(&rs, &reference) < 1e-5, "{}", apart(&rs, &reference));
-    // Another adapter is another model: neither joins what was captured with the first.
+    // Another adapter is another model: neither may be added to a capture with the first.
     for more in [&["--adapter", "rs"][..], &[]] {
         let args = ["capture", "--model", &model(), "--data", "items.jsonl", "--limit", "6", "--out", "with"];
         let err = place.refused(&[&args[..], more].concat());
         assert!(err.contains("other observations") || err.contains("another model"), "{err}");
     }
-    // An experiment names it too, keeps it, and says that it was made for another base.
+    // An experiment can set the adapter too; it is stored, with a warning that it was made for another base.
     let (ok, out, err) = place.vstar(&["run", "run.toml", "--adapter", "lora", "--out", "run"]);
     assert!(ok, "{out}\n{err}");
     assert!(err.contains("made for `somebody/llama`"), "{err}");
@@ -134,10 +147,20 @@ fn an_adapter_is_merged_as_its_formula_says_and_is_part_of_what_the_model_is() {
 fn adapters_that_are_not_computed_or_do_not_fit_are_refused_by_name() {
     let place = ready();
     type Change = fn(&mut Json, &mut BTreeMap<String, Tensor>);
-    let cases: [(&str, Change, &[&str]); 8] = [
+    let cases: [(&str, Change, &[&str]); 14] = [
         ("ia3", |c, _| c["peft_type"] = json!("IA3"), &["IA3", "merge_and_unload"]),
         ("dora", |c, _| c["use_dora"] = json!(true), &["use_dora"]),
         ("rank", |c, _| c["r"] = json!(0), &["rank"]),
+        ("lower", |c, _| c["r"] = json!(8), &["the rank of", "8, as the config says"]),
+        ("pattern", |c, _| c["rank_pattern"] = json!({"q_proj": 8}), &["the rank of", "q_proj"]),
+        ("regex", |c, _| c["alpha_pattern"] = json!({".*\\.q_proj": 64}), &["regular expression", "q_proj"]),
+        (
+            "pissa",
+            |c, _| c["init_lora_weights"] = json!("pissa_niter_16"),
+            &["init_lora_weights = pissa_niter_16"],
+        ),
+        ("save", |c, _| c["modules_to_save"] = json!(["lm_head"]), &["modules_to_save"]),
+        ("all", |c, _| c["bias"] = json!("all"), &["bias = all"]),
         (
             "bias",
             |_, t| {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-/// The flow, as `src/lib.rs` gives it.
+/// Module order, as documented in `src/lib.rs`.
 const FLOW: &[&str] = &[
     "input",
     "model",
@@ -26,7 +26,7 @@ const FLOW: &[&str] = &[
     "commands",
 ];
 
-/// Small modules that anyone may import; among themselves, in this order.
+/// Small modules that any module may import; among themselves, in this order.
 const SHARED: &[&str] = &["error", "guard", "json", "source", "units", "artifact", "store", "sets", "linalg"];
 
 fn sources(folder: &Path, out: &mut Vec<PathBuf>) {
@@ -122,7 +122,7 @@ fn modules() -> BTreeMap<String, String> {
         let name = inside.to_string_lossy().replace('\\', "/");
         let name = name.strip_suffix("/mod").unwrap_or(&name).to_owned();
         let text = std::fs::read_to_string(&file).expect("source");
-        // Tests may import what they like.
+        // Tests may import anything.
         let code = text.split("#[cfg(test)]\nmod tests").next().unwrap_or_default();
         let code: Vec<&str> = code.lines().map(|l| l.split("//").next().unwrap_or_default()).collect();
         (name, code.join("\n"))
@@ -130,7 +130,7 @@ fn modules() -> BTreeMap<String, String> {
     named.collect()
 }
 
-/// Every path in the code that begins with `crate::` or `super::`, groups written out.
+/// Every path in the code that begins with `crate::` or `super::`, with groups expanded.
 fn paths(code: &str) -> Vec<String> {
     fn expand(prefix: &str, text: &str, out: &mut Vec<String>) {
         let end = text.find(|c: char| !(c.is_alphanumeric() || c == '_' || c == ':')).unwrap_or(text.len());
@@ -168,7 +168,7 @@ fn paths(code: &str) -> Vec<String> {
     out
 }
 
-/// The file that a path of the file `from` leads to: the longest part of it that names one.
+/// The file that a path in the file `from` refers to: the longest prefix that names one.
 fn target(path: &str, from: &str, modules: &BTreeMap<String, String>) -> Option<String> {
     let mut base: Vec<&str> = from.split('/').collect();
     let mut rest = path;
@@ -210,7 +210,7 @@ fn no_circle_of_files_remains_inside_a_module() {
             })
             .collect();
         assert!(left.len() > 1, "{top} has no files");
-        // What imports nothing that is left is taken away, until nothing is left or a circle is.
+        // Repeatedly remove modules without remaining imports; what is left contains a cycle.
         loop {
             let free: Vec<&str> = left
                 .iter()

@@ -1,4 +1,4 @@
-//! The placebo arm on planted truth: what gets a verdict, what never does, and what a constitution is.
+//! The placebo arm on simulated data: what gets a verdict, what never does, and the part specific to a constitution.
 
 use std::collections::BTreeSet;
 
@@ -15,7 +15,7 @@ fn text(name: &str, placebo: bool) -> Judge {
     judge
 }
 
-/// Three texts without content and so many placebos, over a direction common to all.
+/// Three texts without content and `placebos` placebos, sharing one direction.
 fn content_free(placebos: usize) -> Design {
     let mut design = Regime::ContentFree.design();
     design.judges = (1..=3).map(|i| text(&format!("text-{i}"), false)).collect();
@@ -27,7 +27,7 @@ fn content_free(placebos: usize) -> Design {
 fn texts_without_content_get_a_verdict_in_at_most_one_data_set_of_twenty() {
     for placebos in [4, 8] {
         let rates = over_seeds(&content_free(placebos), 100..160).expect("rates");
-        // The test alone, and all rules together.
+        // The test alone, and all rules combined.
         for times in [rates.any_small_p, rates.any_false] {
             let (share, lo, _) = rates.share(times);
             assert!(lo <= 0.05 && share <= 0.10, "{placebos} placebos: {share} [{lo}, …] of {}", rates.seeds);
@@ -40,7 +40,7 @@ fn fewer_than_four_placebo_texts_never_give_a_verdict() {
     for placebos in [0, 1, 3] {
         let rates = over_seeds(&content_free(placebos), 300..312).expect("rates");
         assert_eq!(rates.any_false, 0, "{placebos} placebos");
-        // Two placebo texts and more show that this judge heeds no constitution at all.
+        // Two or more placebo texts show that this judge ignores constitutions.
         let word = if placebos < 2 { Outcome::DiffersFromZero } else { Outcome::JudgeInvalid };
         let said: usize = (1..=3).map(|i| rates.of(&format!("text-{i}"), word)).sum();
         assert!(said > 18, "{placebos} placebos: {said} of 36 {word:?}; {:?}", rates.words);
@@ -161,7 +161,7 @@ fn placebos_never_improve_and_their_size_stands_beside_their_name() {
 
 #[test]
 fn a_clear_effect_of_no_size_is_no_verdict() {
-    // A tiny own reward, well aligned: clear by its z, nothing by its size.
+    // A tiny but well aligned own reward: significant by z, negligible in size.
     let mut design = Regime::Improver.design();
     design.judges[0].sd = 0.06;
     design.judges[0].rho2 = 0.999;

@@ -1,4 +1,4 @@
-//! Reports built by hand: one constitution that clearly moves a value, placebo texts, and ways to change one figure.
+//! Hand-made reports: one constitution that clearly moves a value, placebo texts, and helpers that change one figure.
 
 use std::collections::BTreeMap;
 
@@ -18,7 +18,7 @@ pub fn estimate(quantity: Quantity, control: Control, value: f64, se: f64) -> Es
     e
 }
 
-/// What a constitution that clearly raises the value shows; `sign` −1: that lowers it.
+/// Estimates of a constitution that clearly raises the value, or lowers it with `sign` −1.
 pub fn clear(name: &str, sign: f64) -> Vec<Estimate> {
     let mut out = Vec::new();
     for control in [Control::None, Control::Length] {
@@ -77,7 +77,7 @@ pub fn card(name: &str, family: Family, guess: Sign) -> ConstitutionCard {
     }
 }
 
-/// One constitution that clearly moves the value, against an arm of four placebo texts.
+/// One constitution that clearly moves the value, with an arm of four placebo texts.
 pub fn against_four(sign: f64) -> Report {
     let mut r = alone(sign);
     placebos(&mut r, &[0.02, -0.04, 0.01, 0.03]);
@@ -92,7 +92,7 @@ pub fn report() -> Report {
     against_four(1.0)
 }
 
-/// The differences of "gentle" from an arm of so many texts.
+/// Differences of "gentle" from an arm of `draws` texts.
 pub fn contrasts(sign: f64, draws: usize) -> Json {
     let row = |quantity: &str, difference: f64| {
         let mut row = json!({"value": "harmless", "constitution": "gentle", "control": "none", "quantity": quantity,
@@ -153,7 +153,7 @@ pub fn contrast(report: &mut Report, row: usize, key: &str, value: Json) {
     report.tables.get_mut(PLACEBO).expect("contrasts")[row][key] = value;
 }
 
-/// What concerns the judge under all constitutions together.
+/// Estimates of the judge over all constitutions together.
 pub fn whole_judge(agreement: (f64, f64), share: (f64, f64), placebo_share: f64) -> Vec<Estimate> {
     let z = |(value, z): (f64, f64), quantity| {
         let mut e = Estimate::figure(quantity, "by hand", value, 0.01, (value - 0.02, value + 0.02));
@@ -167,7 +167,7 @@ pub fn whole_judge(agreement: (f64, f64), share: (f64, f64), placebo_share: f64)
     ]
 }
 
-/// What is of the value "harmless" again of another.
+/// Copies everything about the value "harmless" to another value.
 pub fn also_of(report: &mut Report, value: &str) {
     let of_value = report.estimates.iter().filter(|e| e.value.is_some());
     let more: Vec<Estimate> = of_value.map(|e| Estimate { value: Some(value.into()), ..e.clone() }).collect();
@@ -181,7 +181,7 @@ pub fn also_of(report: &mut Report, value: &str) {
     }
 }
 
-/// What is of the constitution "gentle" again under another name, with its sign.
+/// Copies everything about the constitution "gentle" to another name, with the given sign.
 pub fn another(report: &mut Report, name: &str, sign: f64) {
     report.estimates.extend(clear(name, sign));
     report.constitutions.push(card(name, Family::Prosocial, Sign::Plus));
@@ -231,7 +231,7 @@ pub fn page(report: &Report) -> String {
     (to_markdown(report) + &evidence(report)).replace('\\', "")
 }
 
-/// What only the HTML page shows of each statement, as Markdown under `### TITLE`.
+/// Evidence for each statement shown only in the HTML page, as Markdown under `### TITLE`.
 pub fn evidence(report: &Report) -> String {
     let mut out = String::new();
     for block in vstar::report::page(report).blocks {
@@ -260,13 +260,13 @@ pub fn said(report: &Report, title: &str) -> Option<String> {
     Some(line.to_owned())
 }
 
-/// Asserts that the sentence of a section holds all of `there` and nothing of `absent`.
+/// Asserts that the sentence of a section contains all of `there` and none of `absent`.
 pub fn says(report: &Report, title: &str, there: &[&str], absent: &[&str]) {
     let text = said(report, title).unwrap_or_else(|| panic!("no section {title}"));
     holds(&text, there, absent);
 }
 
-/// Asserts that a text holds all of `there` and nothing of `absent`.
+/// Asserts that a text contains all of `there` and none of `absent`.
 pub fn holds(text: &str, there: &[&str], absent: &[&str]) {
     for part in there {
         assert!(text.contains(part), "missing: {part}\nin: {text}");

@@ -1,6 +1,6 @@
-//! A second opinion: candle-transformers' own models give the same logits for the last token.
+//! Cross-check: candle-transformers' own models give the same logits for the last token.
 //!
-//! What it cannot compute is listed with the reason; `parity` holds every fixture to transformers itself.
+//! Unsupported fixtures are listed with the reason; `parity` compares every fixture with transformers itself.
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
@@ -17,7 +17,7 @@ use vstar::units::Layer;
 
 use crate::stories::fixture;
 
-/// Fixtures that it computes: the most tokens for which it does, and what its config must say otherwise.
+/// Supported fixtures: the maximum number of tokens, and overrides for its config.
 ///
 /// Not among them:
 /// - GPT-2 and GPT-NeoX, which it does not have; Granite, of which it leaves out the multipliers.
@@ -32,12 +32,12 @@ fn computed() -> Vec<(&'static str, usize, Value)> {
         ("llama_chat", all, json!({})),
         ("llama_sharded", all, json!({})),
         ("stories260K", all, json!({})),
-        // Its window of w lets a token see w + 1.
+        // With a window of w, its tokens see w + 1.
         ("mistral", all, json!({"sliding_window": 4})),
         ("mistral_full", all, json!({})),
         ("qwen2", all, json!({"sliding_window": 64})),
         ("qwen3", all, json!({"max_window_layers": 28})),
-        // It takes the "gelu" of early files at its word.
+        // It takes the "gelu" of early files literally.
         ("gemma", all, json!({"hidden_act": "gelu_pytorch_tanh"})),
         // No longer than the window, which it leaves out of the mask.
         ("gemma2", 5, json!({})),
@@ -50,8 +50,8 @@ fn computed() -> Vec<(&'static str, usize, Value)> {
     ]
 }
 
-/// Gemma 2 and 3 divide scores by √query_pre_attn_scalar; it divides by √head_dim, so its queries are made
-/// larger by the quotient.
+/// Gemma 2 and 3 divide scores by √query_pre_attn_scalar; candle-transformers divides by √head_dim, so the queries
+/// are scaled by the quotient.
 fn rescale_queries(config: &Value, tensors: &mut HashMap<String, Tensor>) -> Result<()> {
     let Some(scalar) = config.get("query_pre_attn_scalar").and_then(Value::as_f64) else { return Ok(()) };
     let factor = (config["head_dim"].as_f64().expect("a width") / scalar).sqrt();
@@ -81,7 +81,7 @@ fn tensors_of(folder: &Path) -> HashMap<String, Tensor> {
             tensors.extend(candle_core::safetensors::load(&path, &Device::Cpu).expect("tensors"));
         }
     }
-    // Not all of its models know tied heads.
+    // Some of its models do not support tied heads.
     if let (None, Some(embedding)) = (tensors.get("lm_head.weight"), tensors.get("model.embed_tokens.weight"))
     {
         let embedding = embedding.clone();
@@ -109,7 +109,7 @@ fn their_logits(config: &Value, mut tensors: HashMap<String, Tensor>, ids: &[u32
         "qwen3" => theirs::qwen3::ModelForCausalLM::new(&read(config), vb)?.forward(&input, 0)?,
         "gemma" => theirs::gemma::Model::new(false, &read(config), vb)?.forward(&input, 0)?,
         "gemma2" => theirs::gemma2::Model::new(false, &read(config), vb)?.forward(&input, 0)?,
-        // One token after the other: its cache takes no longer text from several key heads.
+        // One token at a time: its cache does not accept longer text with several key heads.
         "gemma3_text" => {
             let mut model = theirs::gemma3::Model::new(false, &read(config), vb)?;
             let mut logits = model.forward(&input.narrow(1, 0, 1)?, 0)?;

@@ -1,4 +1,4 @@
-//! `check` passes models whose activations are massive, and finds a kernel that computes something else.
+//! `check` accepts models with massive activations, and detects a faulty kernel.
 
 use candle_core::{DType, Device, Tensor};
 use serde_json::{Value, json};
@@ -47,7 +47,7 @@ fn config() -> Value {
     })
 }
 
-/// Token 7 stands once in the second text.
+/// Token 7 occurs once, in the second text.
 fn texts() -> Vec<Vec<u32>> {
     let text =
         |seed: u32, n: u32| (0..n).map(|i| (i * i * 3 + i * seed + seed) % 5 + 10).collect::<Vec<u32>>();
@@ -56,7 +56,7 @@ fn texts() -> Vec<Vec<u32>> {
     vec![first, second, text(1, 9), text(4, 25)]
 }
 
-/// The run's decoder may be broken; the others have the right weights.
+/// The run's decoder may be faulty; the others have the right weights.
 fn compared(run: &Decoder, config: &Value, change: Change) -> Compared {
     let plain = changed(config, run.dtype(), change).with_engine(Engine::Plain);
     let exact = changed(config, DType::F64, change).with_engine(Engine::Plain);
@@ -82,7 +82,7 @@ fn healthy_models_pass_and_their_texts_may_be_packed_in_any_way() {
     }
 }
 
-/// A row of the embeddings that is 50,000 times as large: its token's residual stream is massive at every layer.
+/// Scales a row of the embeddings by 50,000: its token's residual stream is massive at every layer.
 fn massive(name: &str, t: Tensor) -> candle_core::Result<Tensor> {
     if !name.ends_with("embed_tokens.weight") {
         return Ok(t);
@@ -99,7 +99,7 @@ fn scaled_queries(name: &str, t: Tensor) -> candle_core::Result<Tensor> {
     if name.ends_with("layers.2.self_attn.q_proj.weight") { t * 1.001 } else { Ok(t) }
 }
 
-/// What a kernel that forgets the remainder of each sum, its last 16 terms, computes.
+/// Simulates a kernel that drops the remainder of each sum, its last 16 terms.
 fn without_tail(name: &str, t: Tensor) -> candle_core::Result<Tensor> {
     if !name.ends_with("layers.1.mlp.down_proj.weight") {
         return Ok(t);
@@ -134,7 +134,7 @@ fn a_massive_token_hides_neither_itself_nor_a_broken_kernel() {
     assert_eq!(first_block(&compared(&broken, &config, massive)), Some(2));
 }
 
-/// The block that is named as broken, if it is the only one, and packing is not blamed.
+/// The block reported as faulty, if it is the only one and packing is not reported.
 fn first_block(found: &Compared) -> Option<usize> {
     let all = findings(found);
     let packing =

@@ -1,4 +1,4 @@
-//! Checkpoints whose files say different things give what transformers makes of them, and it is said.
+//! Checkpoints with contradictory files are resolved as in transformers, with a warning.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -85,7 +85,7 @@ fn every_case_gives_transformers_tokens_and_log_probabilities() {
         let name = &case["name"];
         for (text, ids) in texts.iter().zip(case["ids"].as_array().expect("tokens")) {
             let mut expected: Vec<u32> = serde_json::from_value(ids.clone()).expect("tokens");
-            // A text that brings its own beginning does not get a second one: `apply_chat_template`.
+            // A text that already begins with the token does not get a second one: `apply_chat_template`.
             if expected.len() > 1 && expected[0] == expected[1] {
                 expected.remove(0);
             }

@@ -1,4 +1,4 @@
-//! The program as a user runs it: from items and constitutions to a report, and every refusal.
+//! The program as a user runs it: from items and constitutions to a report, and every error.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -51,7 +51,7 @@ pub fn model() -> String {
     fixture("models/llama_chat").to_string_lossy().into_owned()
 }
 
-/// Prompts of different length with labelled answers, enough for two halves of blocks.
+/// Prompts of varying length with labelled answers, enough for two halves of blocks.
 pub fn items(n: usize) -> String {
     let words = ["tea", "rain", "music", "bread", "books", "paint", "boats", "trees"];
     (0..n)
@@ -147,7 +147,7 @@ fn a_streamed_capture_writes_the_same_bytes_and_check_tells_what_a_job_takes() {
     }
     let read = |out: &str| fs::read(place.path(out).join("observations.safetensors")).expect("observations");
     assert!(read("here") == read("there"), "weights read as they are used give other bytes");
-    // Smaller chunks and several passes over the weights: the same to rounding.
+    // Smaller chunks and several passes over the weights give the same result up to rounding.
     let resid = |out: &str| -> Vec<f32> {
         let tensors = candle_core::safetensors::load(
             place.path(out).join("observations.safetensors"),
@@ -165,7 +165,7 @@ fn a_streamed_capture_writes_the_same_bytes_and_check_tells_what_a_job_takes() {
     );
 }
 
-/// The report without what says when it was made.
+/// The report without timestamps.
 pub fn report(path: &Path) -> Value {
     let mut report: Value = serde_json::from_str(&fs::read_to_string(path).expect("a report")).expect("JSON");
     report["provenance"].as_object_mut().expect("provenance").remove("time_unix").expect("a time");
@@ -208,7 +208,7 @@ fn the_quick_start_finds_what_the_known_answer_model_was_built_to_hold() {
     ] {
         assert!(alignment(constitution, value).1 < 0.0, "{constitution} on {value}");
     }
-    // A placebo's direction may point anywhere; what it would move is next to nothing.
+    // A placebo's direction is arbitrary, but its effect must be negligible.
     let slope = |constitution: &str| -> f64 {
         let all = report["estimates"].as_array().expect("estimates");
         let found = all.iter().find(|e| {
@@ -222,7 +222,7 @@ fn the_quick_start_finds_what_the_known_answer_model_was_built_to_hold() {
     for placebo in ["placebo-blue", "placebo-round", "placebo-blue-phrase", "placebo-round-phrase"] {
         assert!(slope(placebo).abs() < 0.05 * slope("kind"), "{placebo}: {}", slope(placebo));
     }
-    // Every value stands in the stream beyond what the words tell: after a block, and clear of both text baselines.
+    // Every value is encoded after some block, clearly better than in both text baselines.
     let encoded = |quantity: &str, value: &str| -> (f64, f64) {
         let all = report["estimates"].as_array().expect("estimates");
         let found = all.iter().find(|e| {
@@ -238,7 +238,7 @@ fn the_quick_start_finds_what_the_known_answer_model_was_built_to_hold() {
         let (state, words) = (encoded("rho2", value), encoded("rho2_words", value));
         assert!(state.0 > 0.6 && words.1 < 0.35, "{value}: {state:?} and {words:?}");
     }
-    // What pleases is seldom true here: the two directions stand at an obtuse angle, and no other two do.
+    // Pleasing answers are seldom true here: the two directions form an obtuse angle, and no other pair does.
     let angles: Vec<(String, f64)> = report["estimates"]
         .as_array()
         .expect("estimates")
@@ -255,7 +255,7 @@ fn the_quick_start_finds_what_the_known_answer_model_was_built_to_hold() {
     let against = "“agreeable” and “honest” (cosine −0.4";
     assert_eq!(said.matches("stand against each other").count(), 1, "{said}");
     assert!(said.contains(against) && said.matches("(cosine ").count() == 1, "{said}");
-    // What raises one of the two lowers the other.
+    // A constitution that raises one of the two lowers the other.
     let profile = |constitution: &str| {
         let rows = report["tables"]["trade_offs"].as_array().expect("profiles");
         let row = rows.iter().find(|r| r["constitution"] == constitution && r["control"] == "none");
@@ -267,7 +267,7 @@ fn the_quick_start_finds_what_the_known_answer_model_was_built_to_hold() {
     for constitution in ["kind", "helpful", "mean"] {
         assert_eq!(profile(constitution), "undecided", "{constitution}");
     }
-    // What the user changed stays.
+    // The user's changes are kept.
     place.write("hearth/quick.toml", "out = \"elsewhere\"\n");
     let err = place.refused(&["run"]);
     assert!(err.contains("hearth/quick.toml"), "{err}");
@@ -341,13 +341,13 @@ fn a_run_goes_from_items_to_a_report_and_resumes_to_the_same_numbers() {
     ] {
         assert!(estimates.iter().any(|e| e["quantity"] == quantity), "no {quantity}");
     }
-    // Every quantity that length can confound stands twice.
+    // Every quantity that length can confound is reported twice.
     for e in estimates.iter().filter(|e| e["quantity"] == "alignment" && e["control"] == "none") {
         assert!(estimates.iter().any(|t| {
             t["quantity"] == "alignment" && t["control"] == "length" && t["constitution"] == e["constitution"]
         }));
     }
-    // A damaged shard and lost observations are computed again, to the same report.
+    // A damaged shard and missing observations are recomputed, with the same report.
     let shard = fs::read_dir(place.path("out/shards"))
         .expect("shards")
         .map(|e| e.expect("an entry").path())
@@ -361,7 +361,7 @@ fn a_run_goes_from_items_to_a_report_and_resumes_to_the_same_numbers() {
     let (ok, out, err) = place.vstar(&["run", "run.toml"]);
     assert!(ok, "{out}\n{err}");
     assert_eq!(report(&place.path("out/report.json")), first);
-    // The same folder for other data is refused, with what differs.
+    // The same folder with other data is an error that names the difference.
     place.write("items.jsonl", &items(69));
     let err = place.refused(&["run", "run.toml"]);
     assert!(err.contains("another experiment") && err.contains("data"), "{err}");
@@ -488,7 +488,7 @@ fn a_shard_index_may_not_point_out_of_its_folder() {
     let first = text.split('"').find(|s| s.ends_with(".safetensors")).expect("a shard").to_owned();
     fs::write(&index, text.replace(&first, "../model.safetensors")).expect("an index");
     let folder = folder.to_string_lossy().into_owned();
-    // The tokenizer is read first: bring one along.
+    // The tokenizer is read first and must be valid.
     let tokenizer = fixture("models/llama_chat/tokenizer.json");
     fs::copy(tokenizer, place.path("sharded/tokenizer.json")).expect("copied");
     let err = place.refused(&["capture", "--model", &folder, "--data", "items.jsonl", "--out", "o"]);

@@ -1,4 +1,4 @@
-//! Clusters of near-copies against the definition, and their cost.
+//! Clusters of near-duplicates compared with the definition, and their cost.
 
 use proptest::prelude::*;
 use vstar::input::{Items, ReadOptions, cluster};
@@ -70,7 +70,7 @@ fn copies_that_differ_in_case_and_punctuation_are_one_cluster_and_groups_join_cl
     let texts = [
         "Please tell me how to bake a good loaf of rye bread at home today, thanks.",
         "please tell me how to bake a good loaf of rye bread at home today - thanks",
-        // Three of its fourteen shingles differ: 11 / 17 in common.
+        // Three of its fourteen shingles differ: 11 / 17 are shared.
         "Please tell me how to bake a good loaf of rye bread at home tonight, thanks.",
         "What does a lighthouse keeper do all day?",
     ]
@@ -78,7 +78,7 @@ fn copies_that_differ_in_case_and_punctuation_are_one_cluster_and_groups_join_cl
     let clusters = cluster(&prompts(&texts));
     assert_eq!(clusters.of_item, [0, 0, 1, 2]);
     assert_eq!((clusters.groups, clusters.count, clusters.joined_groups, clusters.largest), (4, 3, 2, 2));
-    // Rows of one group are one cluster, and so are rows of equal prompts in different groups.
+    // Rows of one group form one cluster, and so do rows with equal prompts in different groups.
     let clusters = cluster(&read("native.jsonl"));
     assert_eq!(
         (clusters.of_item.as_slice(), clusters.count, clusters.joined_groups),

@@ -1,4 +1,4 @@
-//! Constitutions against each other, runs side by side.
+//! Comparison of constitutions, and of runs.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -34,7 +34,7 @@ fn planted_angles_between_constitutions_are_found() {
     let found = constitution_cosines(&posed.problem, &posed.source, layer).expect("angles");
     let truth = fs::read(fixture("known/A_tall.truth.safetensors")).expect("truth");
     let truth = SafeTensors::deserialize(&truth).expect("truth");
-    // The planted directions' own scores on 1500 contrasts give Σ to within 1 %.
+    // Scores along the planted directions on 1500 contrasts give Σ to within 1 %.
     let h = posed.source.resid(layer).expect("h");
     let contrasts = Contrasts::helmert(&posed.problem.prompt, &posed.problem.block, |_| true);
     let scores = |name: &str| -> Vec<f64> {
@@ -72,7 +72,7 @@ fn a_constitution_is_parallel_to_its_copy_and_opposed_to_its_negative() {
     let mut negative = copy.clone();
     (copy.name, negative.name) = ("copy".into(), "negative".into());
     negative.reward.iter_mut().for_each(|r| *r = -*r);
-    // Judged on fewer rows: the pair is compared on those that both have.
+    // Judged on fewer rows: the pair is compared on the common rows.
     let mut fewer = copy.clone();
     fewer.name = "fewer".into();
     fewer.reward.iter_mut().skip(1000).for_each(|r| *r = f64::NAN);
@@ -139,7 +139,7 @@ fn models_stand_side_by_side_with_a_line_against_their_size() {
         assert!(place("kinder") < place("unseen"), "not identifiable stands last: {text}");
     }
     let page = to_html(&comparison);
-    // ρ with its line, and the alignments that may be quoted; the one that may not is nowhere.
+    // ρ with its line, and the reportable alignments; the withheld one is absent.
     assert_eq!(page.matches("<figure>").count(), 2, "{page}");
     assert!(
         page.contains("Encoding quality and size")
@@ -164,12 +164,12 @@ fn runs_of_different_data_are_said_to_be() {
     };
     assert!(warned(json!(["1f"]), json!(["2e"])));
     assert!(!warned(json!(["1f"]), json!(["1f"])));
-    // As manifests of the first format have it.
+    // As in manifests of the first format.
     assert!(!warned(json!(["1f"]), json!([{"file": "a.jsonl", "sha256": "1f"}])));
     assert!(warned(json!(["1f"]), json!([{"file": "a.jsonl", "sha256": "2e"}])));
 }
 
-/// A run of one model at so many bits per weight.
+/// A run of one model at a given number of bits per weight.
 struct Rung {
     bits: f64,
     quantize: &'static str,
@@ -257,20 +257,20 @@ fn a_ladder_says_no_more_than_its_intervals_do() {
         to_markdown(&comparison)
     };
     let (kept, lost) = ("keeps at least three quarters", "loses ρ²");
-    // Both are lost: nothing stays readable.
+    // Both are lost.
     let text = words(&[(16.0, "", 0.60, 0.90), (4.5, "Q4_0", 0.20, 0.55)]);
     assert!(text.contains(lost) && text.contains("agrees less") && !text.contains(kept), "{text}");
     assert!(!text.contains("stays readable"));
-    // The judge falls by less than its error.
+    // The judge's accuracy falls by less than its error.
     let text = words(&[(16.0, "", 0.60, 0.90), (4.5, "Q4_0", 0.60, 0.87)]);
     assert!(
         text.contains(kept) && !text.contains("agrees less") && !text.contains("stays readable"),
         "{text}"
     );
-    // It had nothing to lose: it judged like a coin.
+    // The judge was at chance from the start.
     let text = words(&[(16.0, "", 0.60, 0.52), (4.5, "Q4_0", 0.60, 0.40)]);
     assert!(!text.contains("agrees less"), "{text}");
-    // ρ² changes by less than can be told, and may have lost more than a quarter.
+    // The change in ρ² is inconclusive, and may be a loss of more than a quarter.
     let text = words(&[(16.0, "", 0.15, 0.90), (4.5, "Q4_0", 0.13, 0.90)]);
     assert!(!text.contains(kept) && !text.contains(lost), "{text}");
 }
@@ -280,14 +280,14 @@ fn other_models_and_one_precision_make_no_ladder() {
     let rung = |bits, weights| Rung { bits, quantize: "", rho2: 0.6, accuracy: 0.9, weights };
     let none = |runs: Vec<Run>| assert!(compare(runs, None).expect("a comparison").ladders.is_empty());
     none(vec![rung(16.0, "w").run(), rung(16.0, "w").run()]);
-    // A fine-tuned model has the config of its base, and another name and weights.
+    // A fine-tuned model has the config of its base, but another name and weights.
     let mut tuned = rung(4.5, "v").run();
     tuned.report.provenance.insert("model".into(), json!("owner/small-tuned"));
     none(vec![rung(16.0, "w").run(), tuned]);
     let mut unknown = rung(4.5, "w").run();
     unknown.report.provenance.remove("recipe");
     none(vec![rung(16.0, "w").run(), unknown]);
-    // GGUF files of one model differ in their weights, and in the end of their names.
+    // GGUF files of one model differ in their weights and in the end of their names.
     let named = |bits, name: &str, weights| {
         let mut run = rung(bits, weights).run();
         run.report.provenance.insert("model".into(), json!(name));

@@ -1,4 +1,4 @@
-//! `docs/compatibility.md` lists the formats and families that there are.
+//! `docs/compatibility.md` lists all supported formats and families.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! What ships with the program: prompts balanced in length, constitutions of one form, judges that parse.
+//! Built-in content: prompts balanced in length, constitutions of one form, judge templates that parse.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

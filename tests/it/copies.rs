@@ -1,5 +1,4 @@
-//! What stands twice in the data: copies of a placebo text, of a constitution's state, of prompts; and judges without a
-//! preference.
+//! Duplicates in the data: of a placebo text, of a constitution's state, of prompts; and judges without a preference.
 
 use std::collections::BTreeSet;
 
@@ -14,7 +13,7 @@ use vstar::theory::{
 };
 use vstar::units::Layer;
 
-/// The problem of a data set, its placebo texts named as such, and its residual stream.
+/// The problem of a data set with its placebo texts marked, and its residual stream.
 fn posed(simulated: &Simulated) -> (Problem, Array2<f32>) {
     let posed = pose(&simulated.observations, None, &BTreeSet::new()).expect("a problem");
     let layer = posed.source.layers()[0];
@@ -25,7 +24,7 @@ fn posed(simulated: &Simulated) -> (Problem, Array2<f32>) {
     (problem, posed.source.resid(layer).expect("rows"))
 }
 
-/// One layer, and the same responses under some texts.
+/// A source with one layer, and the same responses under some texts.
 struct Held {
     h: Array2<f32>,
     texts: Vec<StateText>,
@@ -71,7 +70,7 @@ fn find<'a>(analysis: &'a Analysis, quantity: Quantity, constitution: Option<&st
     analysis.estimates.iter().find(own).expect("an estimate")
 }
 
-/// Rewards as given scores, by a function of row and old reward.
+/// Replaces rewards by given scores, a function of row and old reward.
 fn scored(problem: &mut Problem, which: impl Fn(&str) -> bool, of: impl Fn(usize, f64) -> f64) {
     for judged in problem.judged.iter_mut().filter(|j| which(&j.name)) {
         let reward: Vec<f64> = judged.reward.iter().enumerate().map(|(r, &v)| of(r, v)).collect();
@@ -96,7 +95,7 @@ fn copies_of_one_placebo_text_are_one_draw_of_the_arm() {
     assert_eq!(arms, BTreeSet::from([4]));
     assert!(signed > 0 && !warnings.contains("count as one text"), "{signed} {warnings}");
     let first = problem.judged.iter().find(|j| j.name == "placebo-1").expect("a placebo").reward.clone();
-    // Off by a little that differs from text to text and row to row.
+    // Offsets that vary between texts and rows.
     for (off, copies) in [(0.0, true), (0.01, true), (0.5, false)] {
         let mut copied = problem.clone();
         for i in 2..=4usize {
@@ -108,7 +107,7 @@ fn copies_of_one_placebo_text_are_one_draw_of_the_arm() {
         assert_eq!(warnings.contains("placebo-2 those of placebo-1"), copies, "{off}: {warnings}");
         assert!(!copies || signed == 0, "{off}: {signed} verdicts from one text");
     }
-    // A judge that is nearly silent without a constitution: small rewards, each its own.
+    // A judge that is nearly silent without a constitution: small, independent rewards.
     let mut quiet = problem.clone();
     for i in 1..=4usize {
         let noise = move |r: usize| ((r * (7 + 4 * i)) as f64 * 0.61).sin();
@@ -116,7 +115,7 @@ fn copies_of_one_placebo_text_are_one_draw_of_the_arm() {
     }
     let (arms, _, warnings) = draws(&quiet);
     assert_eq!(arms, BTreeSet::from([4]), "{warnings}");
-    // And one that heeds no text: large rewards, all nearly alike.
+    // A judge that ignores texts: large, nearly equal rewards.
     let mut deaf = problem.clone();
     for i in 0..deaf.judged.len() {
         let name = deaf.judged[i].name.clone();
@@ -189,7 +188,7 @@ fn prompts_that_stand_twice_make_no_figure_surer() {
     let (se, doubled_se) = (one.se.expect("se"), same.se.expect("se"));
     assert_eq!(same.blocks, one.blocks);
     assert!((doubled_se / se - 1.0).abs() < 1e-6, "{doubled_se} {se}");
-    // Responses that only resemble one another are prompts of their own.
+    // Responses that are only similar belong to separate prompts.
     let mut near = resid;
     near.slice_mut(ndarray::s![rows.., ..]).mapv_inplace(|v| v * 1.0001);
     let near = fitted(&doubled, &Held::bare(near));

@@ -1,4 +1,4 @@
-//! Bias and coverage on planted truth with fresh seeds: what the intervals promise, they keep.
+//! Bias and interval coverage on simulated data with fresh seeds.
 
 use std::collections::BTreeSet;
 
@@ -6,7 +6,7 @@ use vstar::simulate::{Design, Judge, Regime, Table, simulate};
 use vstar::theory::{Control, Options, Quantity, analyse};
 use vstar::{coverage::table, fit::pose};
 
-/// A small copy of a regime, so that a hundred seeds take seconds.
+/// A smaller version of a regime, so that a hundred seeds take seconds.
 fn small(regime: Regime, prompts: usize) -> Design {
     Design { hidden_size: 24, prompts, ..regime.design() }
 }
@@ -38,7 +38,7 @@ fn intervals_cover_and_estimates_are_unbiased_over_a_hundred_seeds() {
 
 #[test]
 fn without_an_effect_there_is_none_at_the_nominal_rate() {
-    // Noise shared by S and the judge, directions orthogonal: the classical trap.
+    // Noise shared by S and the judge, with orthogonal directions: the classical source of bias.
     for corr in [0.9, -0.9] {
         let design = Design {
             judges: vec![Judge { noise_corr: corr, ..Judge::new("good", 0.0) }],
@@ -53,7 +53,7 @@ fn without_an_effect_there_is_none_at_the_nominal_rate() {
 
 #[test]
 fn a_cosine_near_one_is_covered_too() {
-    // Where the estimate is often cut at 1 and Fisher's scale ends.
+    // Estimates are often clipped at 1, and Fisher's scale ends.
     let design = Design { judges: vec![Judge::new("good", 0.97)], ..small(Regime::Standard, 150) };
     let table = table::over_seeds(&design, 2500..2600).expect("a table");
     let cos = line(&table, "uncontrolled cos S|J:good");
@@ -92,7 +92,7 @@ fn the_planted_truth_lies_within_3_5_standard_errors_in_every_regime() {
             let (Some(name), Some(got), Some(se), true) = (figures, e.estimate, e.se, e.reportable) else {
                 continue;
             };
-            // A bent objective and one on the edge of the grid have no linear truth to compare with.
+            // A nonlinear objective, and one at the edge of the grid, have no linear truth for comparison.
             let Some(Some(truth)) = simulated.truth.get(&name) else { continue };
             assert!(
                 (got - truth).abs() < 3.5 * se,
@@ -148,8 +148,8 @@ fn the_chosen_layer_is_the_one_that_encodes_most() {
 
 #[test]
 fn rho2_is_not_too_large_for_having_chosen_among_layers_that_are_alike() {
-    // The worst case: 12 layers of equal ρ² and noise of their own. Reported on the data that chose, ρ² is 1.5 standard
-    // errors too large and covered in .87.
+    // The worst case: 12 layers of equal ρ² and independent noise. Reported on the data used for the choice, ρ² is
+    // 1.5 standard errors too large and covered in .87.
     let design = Design { prompts: 60, layers: vec![0.8; 12], ..small(Regime::Standard, 60) };
     let table = table::over_seeds(&design, 5000..5080).expect("a table");
     for name in ["uncontrolled rho2 S", "uncontrolled slope_encoded S|J:good", "uncontrolled cos S|J:good"] {

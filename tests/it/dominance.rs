@@ -1,4 +1,4 @@
-//! Figures that one coordinate or one prompt carries, and intervals of d_eff where tails are heavy.
+//! Figures dominated by one coordinate or one prompt, and intervals of d_eff under heavy tails.
 
 use ndarray::{Array2, Array3};
 use rand::SeedableRng;
@@ -23,11 +23,11 @@ struct Planted {
     massive: Option<(usize, f64)>,
     /// Factor of a prompt's responses, about their mean.
     loud: Option<(usize, f64)>,
-    /// What every response has in a coordinate.
+    /// Constant added to a coordinate of every response.
     common: Option<(usize, f64)>,
     prompts: usize,
     d: usize,
-    /// The coordinate that S is.
+    /// The coordinate that defines S.
     value: usize,
 }
 
@@ -99,7 +99,7 @@ fn figure(analysis: &Analysis, quantity: Quantity) -> f64 {
 
 fn page(analysis: &Analysis) -> String {
     let report = Report::new(Provenance::new(), analysis, Vec::new());
-    // What is written is read back.
+    // Round trip through JSON.
     let text = to_json(&report).expect("JSON");
     to_markdown(&from_json(&text, &Place::default()).expect("a report"))
 }
@@ -134,7 +134,7 @@ fn a_massive_coordinate_off_the_value_is_named_and_taken_out() {
         assert!(e.warnings.iter().any(|w| w.contains("coordinate 5 carries")), "{:?}", e.warnings);
         assert!(!entry(&analysis, quantity, What::Prompt).dominates);
     }
-    // Random directions read coordinate 5 and hardly anything of v*; without it they read as they do in 23 dimensions.
+    // Random directions read mostly coordinate 5 and hardly v*; without it they read as in 23 dimensions.
     let null = entry(&analysis, Quantity::GeometryNull, What::Coordinate);
     assert_eq!((null.index, null.value.as_deref()), (5, Some("S")));
     assert!(null.estimate.expect("with") < 0.16, "{null:?}");
@@ -189,7 +189,7 @@ fn the_model_based_rho2_is_given_for_few_contrasts_and_withheld_where_one_compon
     assert!(massive.warnings.iter().any(|w| w.contains("one component carries")));
 }
 
-/// Responses whose covariance is known, with tails.
+/// Responses with a known covariance and heavy tails.
 #[derive(Clone, Copy)]
 struct Tails {
     name: &'static str,
@@ -198,11 +198,11 @@ struct Tails {
     /// Degrees of freedom of the first `heavy` coordinates; the others are normal.
     df: f64,
     heavy: usize,
-    /// Variance of the first three coordinates, where it is not that of the spectrum j⁻¹ (of mean 1).
+    /// Variance of the first three coordinates, if it differs from the spectrum j⁻¹ (of mean 1).
     massive: Option<f64>,
     /// Standard deviation of the logarithm of a prompt's spread.
     unequal: f64,
-    /// Least coverage; and what ± 1.96 jackknife errors stay below, where they fail.
+    /// Minimum coverage; and an upper bound on that of ± 1.96 jackknife errors, where they fail.
     least: f64,
     plain: Option<f64>,
 }
@@ -227,7 +227,8 @@ impl Tails {
         self.massive.filter(|_| j < 3).unwrap_or(1.0 / (j + 1) as f64 / mean)
     }
 
-    /// Whether the interval holds the truth, whether ± 1.96 errors do, and the ratio of their lengths (logarithms).
+    /// Whether the interval contains the truth, whether ± 1.96 errors do, and the ratio of their lengths
+    /// (logarithms).
     fn of_seed(&self, seed: u64) -> [f64; 3] {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let t = StudentT::new(self.df).expect("degrees of freedom");
@@ -292,7 +293,7 @@ fn the_interval_of_d_eff_covers_with_few_pairs_and_with_heavy_tails() {
         t3("t3", 150, 2),
         Tails { massive, ..three("three massive t3", 150, 4) },
         Tails { massive, plain: None, ..three("three massive t3", 50, 2) },
-        // The harshest, and the one that is not covered: the documentation says so.
+        // The hardest regime, which is not covered, as documented.
         Tails { least: 0.84, ..three("three leading t3", 60, 2) },
         Tails { least: 0.88, ..three("three leading t3", 150, 2) },
         Tails { name: "unequal spread", prompts: 100, responses: 4, unequal: 0.8, ..NORMAL },
@@ -308,7 +309,7 @@ fn the_interval_of_d_eff_covers_with_few_pairs_and_with_heavy_tails() {
         );
         println!("{line}");
         let plain_fails = regime.plain.is_none_or(|most| plain < most);
-        // Not by being wide: normal contrasts pay for Student's quantile and the skewness alone.
+        // Not merely by being wide: for normal contrasts only Student's quantile and the skewness widen the interval.
         let short = regime.name != "normal" || length < 1.6;
         if !(ours >= regime.least && plain_fails && short) {
             failed.push(line);

@@ -1,4 +1,4 @@
-//! What ρ² says of labels of few levels, of few data and of many: the latent scale, one-sided bounds, coverage.
+//! ρ² of labels with few levels, and with few or many data: the latent scale, one-sided bounds, coverage.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -25,7 +25,7 @@ fn page(analysis: &Analysis) -> String {
     to_markdown(&report) + &crate::by_hand::evidence(&report)
 }
 
-/// A value that h fixes all but entirely, shown by labels of several kinds.
+/// A value almost entirely determined by h, with labels of several kinds.
 fn encoded() -> Vec<(&'static str, Design)> {
     let base = Design {
         hidden_size: 24,
@@ -100,7 +100,7 @@ fn with_fewer_contrasts_than_dimensions_nothing_bounds_regret_from_below() {
         assert!(!ceiling.reportable && ceiling.lo.is_none(), "{ceiling:?}");
         let slope = one(&analysis, Quantity::EncodedSlope);
         assert!(slope.has(Flag::ResolvedPart), "{:?}", slope.warnings);
-        // The slope of the part that is seen is no estimate of the whole: it has an error, and no interval.
+        // The slope of the resolved part does not estimate the whole: it has an error, but no interval.
         assert!(slope.se.is_some() && slope.lo.is_none() && slope.hi.is_none(), "{slope:?}");
         if rho2.reportable {
             seen += 1;
@@ -118,7 +118,7 @@ fn with_fewer_contrasts_than_dimensions_nothing_bounds_regret_from_below() {
         }
     }
     assert!(seen >= 3, "{seen} of 6 pass the gate");
-    // With enough of them both ends are there.
+    // With enough contrasts both ends are reported.
     let rho2 = analysed(&Design { hidden_size: 24, prompts: 60, ..Design::default() }, 1);
     assert!(one(&rho2, Quantity::Rho2).lo.is_some() && one(&rho2, Quantity::Rho2).hi.is_some());
 }
@@ -141,7 +141,7 @@ fn what_the_penalty_leaves_out_of_v_is_in_the_interval_of_rho2() {
     assert!(line.coverage.expect("intervals") >= 0.85, "{line:?}");
 }
 
-/// Preferences whose sides the state tells apart like two kinds of text, with this noise.
+/// Preferences in which the state separates the sides like two kinds of text, with this noise.
 fn two_kinds(noise: f32) -> Analysis {
     let n = 240;
     let wave = |i: usize, j: usize| ((i * 7 + j * 13) as f32 * 12.9898).sin() * 43_758.547 % 1.0;
@@ -172,12 +172,13 @@ fn labels_told_better_than_a_gaussian_score_allows_have_no_latent_scale() {
         assert!(!e.reportable, "{e:?}");
         assert!(e.warnings.iter().any(|w| w.contains("two kinds of text")), "{e:?}");
     }
-    // Told as well as such a score allows, and no better.
+    // Predicted as well as such a score allows, and no better.
     let mixed = find(&two_kinds(1.2), Quantity::Rho2Latent);
     assert!(mixed.reportable && mixed.lo.expect("an interval") < 1.0, "{mixed:?}");
 }
 
-/// The grid of `docs/coverage.md` with few seeds: pooled over cells each figure covers, and none is far off anywhere.
+/// The grid of `docs/coverage.md` with few seeds: each figure covers when pooled over cells, and none is far off
+/// anywhere.
 #[test]
 fn intervals_cover_over_the_whole_grid() {
     const SEEDS: u64 = 16;
@@ -195,7 +196,7 @@ fn intervals_cover_over_the_whole_grid() {
             let n = line.intervals as f64;
             let all = pooled.entry((control, heading)).or_insert((0.0, 0.0));
             *all = (all.0 + share * n, all.1 + n);
-            // Of 16 intervals at .93, fewer than 11 hold the truth once in 1,500 times.
+            // Of 16 intervals at .93, fewer than 11 contain the truth once in 1,500 times.
             let least = if line.intervals >= 12 { 0.62 } else { 0.0 };
             assert!(share >= least, "{}: {heading} {control:?} {share} of {n}", covered.cell.name);
         }
@@ -233,7 +234,7 @@ fn candidates_of_another_policy_are_weighed_or_said_to_be_those_given() {
     let given = analyse(&posed.problem, &posed.source, &Options::default()).expect("an analysis");
     assert!(page(&given).contains("slopes and gains are those of the candidates given"));
     assert!(given.estimates.iter().all(|e| e.quantity != Quantity::PolicySlope));
-    // q = P up to the prompt: the slope is the total slope, and every candidate counts.
+    // q = P up to the prompt: the slope is the total slope, and every candidate has full weight.
     let p = posed.problem.logprob.clone().expect("log P");
     let logq: Vec<f64> =
         p.iter().zip(&posed.problem.prompt).map(|(p, &prompt)| p + f64::from(prompt)).collect();
@@ -244,7 +245,7 @@ fn candidates_of_another_policy_are_weighed_or_said_to_be_those_given() {
     assert!((a - b).abs() < 1e-9 && weighed.reportable, "{a} {b}");
     assert!((one(&same, Quantity::EssRatio).estimate.expect("a ratio") - 1.0).abs() < 1e-12);
     assert!(!page(&same).contains("those of the candidates given"));
-    // Far from the policy nothing is quoted.
+    // Far from the policy nothing is reportable.
     let far = p.iter().enumerate().map(|(i, p)| p + 3.0 * f64::from((i % 4) as u8)).collect();
     posed.problem.logq = Some(far);
     let far = analyse(&posed.problem, &posed.source, &Options::default()).expect("an analysis");

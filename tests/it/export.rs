@@ -1,4 +1,4 @@
-//! Exports, read back byte by byte.
+//! Exports, read back at the byte level.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -10,7 +10,7 @@ use vstar::units::Layer;
 
 use crate::cli::ready;
 
-/// Layers 0, 2 and 5 of width 3, with names that files must not trip over.
+/// Layers 0, 2 and 5 of width 3, with names that are difficult for file names.
 fn directions() -> Directions {
     let array = |from: f32| (0..9).map(|i| from + i as f32 * 0.1).collect();
     Directions {
@@ -23,7 +23,7 @@ fn directions() -> Directions {
     }
 }
 
-/// Reads numbers and texts off the front of some bytes.
+/// Reads numbers and texts from the front of a byte slice.
 struct Bytes<'a>(&'a [u8]);
 
 impl<'a> Bytes<'a> {
@@ -202,7 +202,7 @@ fn plots_stand_alone_as_files_and_a_comparison_writes_its_own() {
         assert!(text.starts_with("<svg ") && text.trim_end().ends_with("</svg>"), "{file}");
         assert!(text.contains("<style>svg ") && text.contains("<desc>") && !text.contains("href"), "{file}");
         assert_eq!(text.matches("<g").count(), text.matches("</g>").count(), "{file}");
-        // Programs that draw for print know neither variables nor dark screens.
+        // Print software supports neither CSS variables nor dark mode.
         assert!(!text.contains("var(") && !text.contains("@media"), "{file}");
     }
     let (ok, out, err) = place.vstar(&["export", "out", "--format", "tables"]);
@@ -212,7 +212,7 @@ fn plots_stand_alone_as_files_and_a_comparison_writes_its_own() {
     assert!(latex.starts_with("\\begin{tabular}{") && latex.contains("kind & "), "{latex}");
     let sheet = fs::read_to_string(main.with_extension("csv")).expect("the same as CSV");
     assert_eq!(sheet.lines().count() + 5, latex.lines().count(), "{sheet}\n{latex}");
-    // Where there is no font there are no pictures with blanks in place of words.
+    // Without a font, an error instead of pictures without text.
     let (ok, out, err) = place.vstar(&["export", "out", "--format", "png", "--out", "pictures"]);
     if ok {
         let file = out.lines().next().expect("a file");

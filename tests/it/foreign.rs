@@ -1,4 +1,4 @@
-//! Observations files that others wrote: liberal where nothing is lost, and hostile ones refused.
+//! Observations files from other programs: tolerant where nothing is lost, and errors for hostile ones.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use crate::observations::{diagnostic, judged, saved};
 
 type Tensor<'a> = (&'a str, Dtype, &'a [usize], Vec<u8>);
 
-/// A file with these tensors, written by the library that others write it with.
+/// A file with these tensors, written by the standard library for the format.
 fn foreign(folder: &Path, entries: &[(&str, &str)], tensors: &[Tensor<'_>]) -> PathBuf {
     let path = folder.join("foreign.safetensors");
     let entries = entries.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
@@ -95,7 +95,7 @@ fn a_residual_that_is_no_number_is_named_by_row_and_layer() {
         kind == Kind::NotFinite && text.contains("row 1 of layer 9") && text.contains("dimension 1"),
         "{text}"
     );
-    // f64 that f32 cannot hold is no number either.
+    // An f64 that overflows f32 is not finite.
     let path =
         foreign(folder.path(), &[], &[("resid", Dtype::F64, &[1, 1, 1], le(&[1e300], f64::to_le_bytes))]);
     assert_eq!(diagnostic(Observations::open(&path).expect("readable").layer(Layer(0))).0, Kind::NotFinite);
@@ -147,7 +147,7 @@ fn wrong_shapes_and_dtypes_are_refused_by_the_tensors_name() {
     }
 }
 
-/// A header and so many bytes of data.
+/// A header and `data` bytes of data.
 fn raw(folder: &Path, header: &str, data: usize) -> PathBuf {
     let path = folder.join("raw.safetensors");
     let mut bytes = (header.len() as u64).to_le_bytes().to_vec();

@@ -1,4 +1,4 @@
-//! The same tokens give the same numbers: alone, packed among others, in a forest, fused or plain.
+//! The same tokens give the same numbers: alone, packed with others, in a forest, fused or plain.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -17,11 +17,11 @@ use vstar::model::weights::TensorSource;
 use vstar::model::{Config, Decoder, Packing};
 use vstar::units::{Layer, TokenSpan};
 
-/// Random parameters, made when asked for: norms around 1, everything else around 0.
+/// Random parameters, generated on demand: norms around 1, everything else around 0.
 pub struct Random {
     seed: u64,
     dtype: DType,
-    /// Round everything to this dtype, and keep matrices in it.
+    /// If set, rounds everything to this dtype, and keeps matrices in it.
     stored: Option<DType>,
     made: Mutex<HashMap<String, Tensor>>,
 }
@@ -86,13 +86,13 @@ pub fn random_decoder(config: &Value, seed: u64, dtype: DType) -> Decoder {
     stored_decoder(config, seed, dtype, None)
 }
 
-/// The same with weights rounded to a narrower dtype.
+/// A decoder with weights rounded to a narrower dtype.
 fn stored_decoder(config: &Value, seed: u64, dtype: DType, stored: Option<DType>) -> Decoder {
     let source = Random { seed, dtype, stored, made: Mutex::default() };
     Decoder::load(checked(config), &source).expect("a decoder")
 }
 
-/// The same weights, read as they are used.
+/// A decoder with the same weights, streamed on use.
 pub fn random_streamed(config: &Value, seed: u64) -> Decoder {
     let source: SharedSource =
         Arc::new(Random { seed, dtype: DType::F32, stored: None, made: Mutex::default() });
@@ -101,7 +101,7 @@ pub fn random_streamed(config: &Value, seed: u64) -> Decoder {
 
 const VOCAB: u32 = 23;
 
-/// Every attention variant, each with something awkward.
+/// Every attention variant, each with an edge case.
 pub fn variants() -> Vec<(&'static str, Value)> {
     let base = json!({
         "hidden_size": 24, "intermediate_size": 40, "num_hidden_layers": 3, "num_attention_heads": 6,
@@ -347,8 +347,8 @@ fn bf16_is_as_near_as_its_mantissa_alone_or_in_a_forest() {
             made: Mutex::default(),
         });
         let streamed = Decoder::stream(checked(&config), &source).expect("a decoder");
-        // Some texts magnify any rounding tenfold, and a few are drawn in every thousand: so the texts are fixed, and
-        // what rounding the weights does to the same texts is the yardstick.
+        // A few texts in a thousand magnify any rounding tenfold, so the texts are fixed, and the effect of rounding
+        // the weights on the same texts sets the scale.
         let mut rng = ChaCha8Rng::seed_from_u64(17);
         let (mut forest, mut alone, mut yardstick, mut texts) = (0.0, 0.0, 0.0, 0.0);
         for _ in 0..16 {
@@ -363,7 +363,7 @@ fn bf16_is_as_near_as_its_mantissa_alone_or_in_a_forest() {
             let got = read(&decoder, &requests, chunk);
             let each: Vec<Output> =
                 requests.iter().flat_map(|r| read(&decoder, std::slice::from_ref(r), 1)).collect();
-            // The largest of many entries, and log P; eight bits of mantissa go through three blocks.
+            // The largest of many entries, and log P; eight bits of mantissa pass through three blocks.
             assert!(worst(&got, &want) < 0.1, "{name}: {:.1e}", worst(&got, &want));
             assert!(worst(&each, &want) < 0.1, "{name}: {:.1e}", worst(&each, &want));
             forest += square_deviation(&got, &want);

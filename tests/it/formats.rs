@@ -1,4 +1,4 @@
-//! `docs/formats.md` says what the files hold.
+//! `docs/formats.md` documents the contents of the files.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -24,7 +24,7 @@ fn first_column(page: &str, heading: &str) -> BTreeSet<String> {
     rows.flat_map(|cell| cell.split('`').skip(1).step_by(2).map(str::to_owned).collect::<Vec<_>>()).collect()
 }
 
-/// An observations file with everything that one can hold.
+/// An observations file with every optional part.
 fn full(folder: &Path) -> PathBuf {
     let mut meta = Meta::new(vec![Layer(1)]);
     meta.constitutions = vec!["none".into(), "kind".into()];

@@ -1,5 +1,5 @@
-//! GGUF files: every family against transformers in float64, every type of tensor, the settings that silently go
-//! wrong, and files that are damaged or hostile.
+//! GGUF files: every family compared with transformers in float64, every tensor type, settings that fail silently,
+//! and damaged or hostile files.
 //!
 //! `scripts/fixtures/make_gguf.py` writes the files and the references.
 
@@ -157,7 +157,7 @@ fn rows_are_those_of_the_whole_whatever_the_layout() {
     }
 }
 
-/// A GGUF file put together byte by byte.
+/// A GGUF file assembled byte by byte.
 #[derive(Clone)]
 struct Raw {
     version: u32,
@@ -185,7 +185,7 @@ fn flag(value: bool) -> Bytes {
     (7, vec![u8::from(value)])
 }
 
-/// A list of numbers.
+/// An array of numbers.
 fn list(values: &[u32]) -> Bytes {
     let mut bytes = [&4u32.to_le_bytes()[..], &(values.len() as u64).to_le_bytes()].concat();
     bytes.extend(values.iter().flat_map(|v| v.to_le_bytes()));
@@ -193,7 +193,7 @@ fn list(values: &[u32]) -> Bytes {
 }
 
 impl Raw {
-    /// A model of an architecture with settings that are sound for most.
+    /// A model with this architecture and settings that are valid for most.
     fn model(arch: &str) -> Self {
         let mut raw = Self { version: 3, entries: Vec::new(), tensors: Vec::new(), data: 0 };
         raw.set("general.architecture", text(arch));
@@ -260,7 +260,7 @@ fn write(folder: &Path, bytes: &[u8]) -> PathBuf {
     path
 }
 
-/// The refusal of a file, if it is refused.
+/// The error for a file, if it is rejected.
 fn diagnostic(path: &Path) -> Option<(Kind, String)> {
     match GgufFile::open(path).and_then(|file| config(&file)) {
         Ok(_) => None,
@@ -312,7 +312,7 @@ fn settings_that_are_not_implemented_are_refused_by_their_key() {
         assert_eq!(kind, Kind::Unsupported, "{shown}");
         assert!(shown.contains(&format!("{arch}.{key}")) && shown.contains("raw.gguf"), "{shown}");
     }
-    // Values at which a key changes nothing.
+    // Values for which a key has no effect.
     let mut raw = Raw::model("llama");
     for (key, value) in [
         ("expert_count", number(0)),
@@ -383,7 +383,7 @@ fn rotary_factors_are_used_or_refused_never_ignored() {
         ("phi3", "rope_factors_short.weight", 4),
         ("llama", "rope_freqs.weight", 3),
     ] {
-        // Zeros, which are no factors: what is read is refused as well.
+        // Zeros are invalid factors: the value that is read is rejected.
         let mut raw = Raw::model(arch);
         raw.tensor(name, &[width]);
         let (_, shown) =
@@ -416,7 +416,7 @@ fn what_files_leave_out_follows_the_models_they_stand_for() {
     let config = config_of(&Raw::model("gemma2"));
     assert_eq!(windows(&config), [Some(4096), None]);
     assert_eq!((config.attention_softcap, config.logit_softcap), (Some(50.0), Some(30.0)));
-    // Gemma 3: five of six, with a base of their own; none without a window.
+    // Gemma 3: five of six blocks with a window and their own base; none without a window.
     let mut raw = Raw::model("gemma3");
     raw.set("gemma3.block_count", number(7));
     raw.set("gemma3.rope.freq_base", real(1e6));
@@ -496,7 +496,7 @@ fn sizes_that_cannot_be_are_refused_before_anything_is_allocated() {
             bad.push(("a list", entry(9, [&kind.to_le_bytes()[..], &len.to_le_bytes()].concat())));
         }
     }
-    // Lists in lists, without end.
+    // Endlessly nested arrays.
     let nested = [&9u32.to_le_bytes()[..], &1u64.to_le_bytes()].concat().repeat(100);
     bad.push(("nested lists", entry(9, nested)));
     bad.push(("a truth value", entry(7, vec![2])));
@@ -637,7 +637,7 @@ fn options() -> LoadOptions {
     LoadOptions { dtype: DType::F32, device: Device::Cpu, stream: false, quantize: None, adapter: None }
 }
 
-/// `llama_chat` as one GGUF file holds the weights, config, tokenizer and template of the folder.
+/// A GGUF file gives the same model as the folder with its weights, config, tokenizer and template (`llama_chat`).
 #[test]
 fn a_gguf_file_is_the_same_model_as_the_folder_it_was_made_from() {
     let (folder, path) = (fixture("models/llama_chat"), fixture("gguf/llama_chat/model.gguf"));
@@ -658,14 +658,14 @@ fn a_gguf_file_is_the_same_model_as_the_folder_it_was_made_from() {
     assert_eq!(a.weights_sha256["model.gguf"], vstar::artifact::sha256_file(&path).expect("a hash"));
     assert_eq!(a.config_sha256, a.tokenizer_sha256, "both are the metadata");
     assert!(a.config_sha256.len() == 64 && a.config_sha256 != b.config_sha256);
-    // A tokenizer of one's own, by file or folder.
+    // An external tokenizer, by file or folder.
     for tokenizer in [folder.join("tokenizer.json"), folder.clone()] {
         let files = ModelFiles::gguf_file(&path).with_tokenizer(Some(&tokenizer));
         let given = Model::open(&files, "tiny", &options()).expect("it loads");
         assert_eq!(given.identity.tokenizer_sha256, theirs.identity.tokenizer_sha256);
         assert!(given.has_chat_template());
     }
-    // A file without a tokenizer is refused for that, and read with one.
+    // A file without a tokenizer is an error, and works with an external one.
     let bare = fixture("gguf/llama_tied/model.gguf");
     let error = Model::open(&ModelFiles::gguf_file(&bare), "tiny", &options()).err().expect("a refusal");
     assert!(error.to_string().contains("tokenizer.ggml.model"), "{error}");
@@ -685,7 +685,7 @@ fn vstar(folder: &Path, arguments: &[&str]) -> String {
 
 #[test]
 fn a_tensor_that_the_family_does_not_have_is_refused_not_left_out() {
-    // A norm of no block, in place of one of the first: the decoder lacks one, and does not know the other.
+    // A norm of a non-existent block replaces one of the first: the decoder lacks one, and does not know the other.
     let mut bytes = std::fs::read(fixture("gguf/llama_chat/model.gguf")).expect("a file");
     let from = b"blk.1.attn_norm.weight";
     let at = bytes.windows(from.len()).position(|w| w == from).expect("the tensor");
@@ -700,8 +700,8 @@ fn a_tensor_that_the_family_does_not_have_is_refused_not_left_out() {
     assert!(error.kind() == Some(Kind::Unsupported) && error.to_string().contains("raw.gguf"), "{error}");
 }
 
-/// The program with as much address space as a small model needs, so that an allocation which a hostile header
-/// asks for would end it.
+/// Runs the program with the address space of a small model, so that an allocation requested by a hostile header
+/// would crash it.
 #[cfg(target_os = "linux")]
 #[test]
 fn hostile_headers_are_refused_in_little_memory() {

@@ -1,7 +1,7 @@
-//! Tokenizers from GGUF metadata, against the tokens of the families' own tokenizers.
+//! Tokenizers from GGUF metadata, compared with the tokens of the families' own tokenizers.
 //!
 //! `scripts/fixtures/make_gguf_tokenizers.py` trains each kind, encodes the strings with the family's steps (and
-//! SentencePiece kinds with SentencePiece itself, and each file with transformers) and writes what is expected.
+//! SentencePiece kinds with SentencePiece itself, and each file with transformers) and writes the expected results.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::Read;
@@ -58,7 +58,7 @@ fn list(values: &[&str]) -> Value {
     Value::Array(values.iter().map(|v| text(v)).collect())
 }
 
-/// The characters that `make_gguf_tokenizers.py` calls the response of a string, in bytes.
+/// The byte range of the characters that `make_gguf_tokenizers.py` treats as the response of a string.
 fn response(index: usize, text: &str) -> std::ops::Range<usize> {
     let length = text.chars().count();
     let start = index * 7 % length;
@@ -89,7 +89,8 @@ fn every_kind_gives_the_ids_and_the_response_of_the_familys_own_tokenizer() {
                 Err(e) if e.kind() == Some(Kind::ResponseMerged) => None,
                 Err(e) => panic!("{kind}, string {index}: {e}"),
             };
-            // The references count a token that has anything of the response. A control token that takes white space of
+            // The references count every token that contains part of the response. A control token that absorbs white
+            // space of the response (`rstrip`, `lstrip`) belongs to the template.
             // it along (`rstrip`, `lstrip`) belongs to the template.
             let control = |at: usize| encoder.token(ids[index][at]).is_some_and(|t| t.starts_with("<|"));
             let expected = spans[index].map(|[start, end]| match found {
@@ -146,7 +147,7 @@ fn rules_differ_where_the_families_do() {
         with("qwen2", "qwen2").encode("e\u{301}").expect("tokens"),
         with("qwen2", "dbrx").encode("e\u{301}").expect("tokens")
     );
-    // A word that no merge makes is a token only where merges are ignored.
+    // A word that no merge produces is a token only if merges are ignored.
     assert_eq!(count(&with("olmo2", "smaug-bpe"), "unreachable"), 1);
     assert!(count(&with("olmo2", "dbrx"), "unreachable") > 1);
 }
@@ -156,7 +157,7 @@ fn byte_level_tokens_decode_to_their_text() {
     for kind in ["gpt2", "llama3", "olmo2", "nemo"] {
         let encoder = encoder(values(kind));
         let strings = strings();
-        // Special tokens are left out of what is decoded.
+        // Special tokens are omitted when decoding.
         let plain: Vec<_> = strings.iter().filter(|s| !s.contains(['<', '['])).collect();
         assert!(plain.len() > 1_000, "{}", plain.len());
         for string in plain {
@@ -210,7 +211,7 @@ fn special_tokens_and_the_chat_template_are_the_files() {
     assert_eq!(read.special, want);
 }
 
-/// The refusal of the metadata after a change, which names the file and says what to do.
+/// The error for modified metadata, which names the file and a remedy.
 fn diagnostic(kind: &str, change: impl FnOnce(&mut Values)) -> (Kind, String) {
     let mut values = values(kind);
     change(&mut values);

@@ -1,6 +1,6 @@
-//! The grids of `docs/coverage.md` with few data sets to a cell: every interval, false verdicts, power, the state.
+//! The grids of `docs/coverage.md` with few data sets per cell: every interval, false verdicts, power, the state.
 //!
-//! Bounds are binomial: what is right fails one of them less often than once in a thousand times.
+//! Bounds are binomial: a correct implementation fails one of them less than once in a thousand times.
 
 use vstar::coverage::every::{QuantityCoverage, Tally, Targets, count};
 use vstar::coverage::rates::over_seeds;
@@ -18,7 +18,7 @@ fn rows_of_another_seed_are_of_the_same_population_and_those_of_its_own_are_the_
     let (whole, same, other) = (simulate(&design, 7).expect("a data set"), rows(7, 7), rows(7, 8));
     let h = |data: &vstar::simulate::Simulated| data.observations.layer(Layer(0)).expect("a layer");
     assert_eq!(h(&whole), h(&same));
-    // As text: what a row lacks is not a number, which equals nothing.
+    // Compared as text, because NaN equals nothing.
     let columns = |data: &vstar::simulate::Simulated| format!("{:?}", data.observations.columns());
     assert!(columns(&whole) == columns(&same));
     assert_eq!(whole.truth.population, other.truth.population);
@@ -33,7 +33,7 @@ fn every_interval_of_a_report_holds_what_many_more_prompts_give() {
     for (name, least_quantities) in [("80 prompts", 30), ("state: shift", 12)] {
         let cell = cells_of_all().into_iter().find(|c| c.name == name).expect("the cell");
         let counted = count(&cell, 0..SEEDS, Targets { many: 12, populations: 1 }).expect("counts");
-        // Its components are those of the same rows: no interval of it would be covered.
+        // Components come from the same rows: no interval would cover.
         assert!(counted.quantities.keys().all(|(_, quantity)| *quantity != Quantity::ValueConcentration));
         let (mut held, mut all) = (0, 0);
         for control in [Control::None, Control::Length] {
@@ -69,7 +69,7 @@ fn a_figure_is_low_by_more_than_its_number_explains() {
     assert!(kept(1, 87).is_low() && !kept(1, 89).is_low());
     // The least of 20: .93 − 3.02 × .0255 = .853.
     assert!(kept(20, 85).is_low() && !kept(20, 86).is_low());
-    // The recount decides without a correction for the number of figures.
+    // The recount is decided without a correction for the number of figures.
     let again = |held| QuantityCoverage { again: Some(Tally { intervals: 100, held }), ..kept(20, 80) };
     assert!(
         again(87).is_low()

@@ -1,4 +1,4 @@
-//! Input made to break things: each is refused with its file, and nothing panics, grows without bound or is
+//! Hostile input: every case gives an error that names its file, and nothing panics, grows without bound or is
 //! half-written. Damaged items are in `input`, damaged observations in `foreign`.
 
 use std::collections::BTreeMap;
@@ -23,7 +23,7 @@ struct Scene {
 }
 
 impl Scene {
-    /// A copy of a good model.
+    /// A copy of a valid model.
     fn new(model: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         for entry in fs::read_dir(fixture(&format!("models/{model}"))).expect("a fixture") {
@@ -58,7 +58,7 @@ impl Scene {
         Model::open(&ModelFiles::folder(self.folder.path()), "hostile", &options)
     }
 
-    /// The error names this file.
+    /// Asserts that the error names this file.
     fn refused(&self, file: &str) -> String {
         let text = match self.open() {
             Ok(_) => panic!("{file}: it should have been refused"),
@@ -71,7 +71,7 @@ impl Scene {
 
     fn edit_config(&self, key: &str, value: &Value) {
         let mut config: Value = serde_json::from_slice(&self.read("config.json")).expect("JSON");
-        // What stands there would win over what is put beside it.
+        // An existing key would override the one added here.
         config.as_object_mut().expect("an object").remove("rope_parameters");
         config[key] = value.clone();
         self.write("config.json", config.to_string());
@@ -122,7 +122,7 @@ fn a_hostile_checkpoint_is_refused_before_it_is_believed() {
         let text = scene.refused("model.safetensors");
         assert!(text.contains("safetensors"), "{what}: {text}");
     }
-    // Whole, but not what the config needs.
+    // A valid file that lacks tensors required by the config.
     scene.write("model.safetensors", with_header("{}", 0));
     assert!(scene.refused("model.safetensors").contains("lacks a tensor"));
 }
@@ -186,7 +186,7 @@ fn an_index_leads_nowhere_but_to_its_shards() {
     scene.refused(index);
     scene.write(index, json!({"weight_map": {"a": shards[0], "b": "model-00009.safetensors"}}).to_string());
     assert!(scene.refused("model-00009.safetensors").contains("not there"));
-    // One shard twice under two names, as a tensor that stands in two files.
+    // One shard under two names, so that a tensor occurs in two files.
     fs::copy(scene.path(shards[0]), scene.path("again.safetensors")).expect("copied");
     scene.write(index, json!({"weight_map": {"a": shards[0], "b": "again.safetensors"}}).to_string());
     assert!(scene.refused("safetensors").contains("two files"));
@@ -308,7 +308,7 @@ fn a_broken_tokenizer_is_refused() {
     }
     fs::remove_file(scene.path("tokenizer.json")).expect("removed");
     assert!(scene.refused("tokenizer.json").contains("no tokenizer.json"));
-    // Its companions.
+    // Companion files.
     let scene = Scene::new("llama_chat");
     scene.write("tokenizer_config.json", "{\"chat_template\": ");
     assert!(scene.refused("tokenizer_config.json").contains("not JSON"));
@@ -348,14 +348,14 @@ fn a_hostile_template_is_refused_within_bounds() {
         assert!(error.to_string().contains("chat_template.jinja"), "{error}");
     }
     for source in [
-        // No end.
+        // Endless loops.
         "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}",
         "{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}",
-        // Much text for few steps.
+        // Long output in few steps.
         "{% set x = 'x' * 100000 %}{% for a in range(99999) %}{{ x }}{% endfor %}",
         "{{ 'x' * 10000000000 }}",
         "{{ range(10000000000) | list }}",
-        // Other files, and what the model has no business to do.
+        // Other files, and features that a model has no need of.
         "{% include '/etc/passwd' %}",
         "{% import '/etc/passwd' as x %}",
         "{% extends '/etc/passwd' %}",
@@ -369,7 +369,7 @@ fn a_hostile_template_is_refused_within_bounds() {
         assert!(matches!(error.kind(), Some(Kind::Malformed | Kind::ResponseNotFound)), "{source}: {error}");
         assert!(error.to_string().len() < 2000 && !error.to_string().contains("root:"), "{error}");
     }
-    // A template in the model's own files is blamed on them.
+    // An error in a template from the model's own files names those files.
     let scene = Scene::new("llama_chat");
     scene.write("chat_template.jinja", "{% for m in messages %}");
     let model = scene.open().expect("templates are compiled when they are asked for");
@@ -377,7 +377,7 @@ fn a_hostile_template_is_refused_within_bounds() {
     assert!(error.contains("chat_template") && error.contains("does not parse"), "{error}");
 }
 
-/// `vstar` with a model and this file of items: it fails, says where, and leaves nothing.
+/// Runs `vstar` with a model and this file of items: asserts that it fails, names the place, and leaves no output.
 fn refused_items(bytes: &[u8]) -> String {
     let folder = tempfile::tempdir().expect("a folder");
     fs::write(folder.path().join("items.jsonl"), bytes).expect("items");
@@ -420,7 +420,7 @@ fn hostile_items_are_refused_by_line_and_leave_nothing_behind() {
     // 10 MB of one text: read, and refused as longer than the model's context before it becomes tokens.
     let error = refused_items(&after(long(2_500_000).as_bytes()));
     assert!(error.contains(":2") && error.contains("--skip-bad"), "{error}");
-    // 10 MB that are no JSON, and one bracket 10 million times.
+    // 10 MB that are not JSON, and one bracket 10 million times.
     assert!(refused_items(&after(&vec![b'x'; 10 << 20])).contains(":2"));
     assert!(refused_items(&after(&vec![b'{'; 10 << 20])).contains(":2"));
 }
@@ -461,7 +461,7 @@ fn damage() -> impl Strategy<Value = Damage> {
     ]
 }
 
-/// Damages the first `within` bytes: a header is where damage tells.
+/// Damages the first `within` bytes, because damage in the header has an effect.
 fn apply(bytes: &mut Vec<u8>, within: usize, damage: &Damage) {
     let within = within.min(bytes.len()).max(1);
     match damage {

@@ -1,5 +1,4 @@
-//! Models from a hub, end to end against one on this machine: the same readings as from a folder, and
-//! every way in which a hub can fail.
+//! Models from a hub, end to end against a local one: the same readings as from a folder, and every failure of a hub.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -62,7 +61,7 @@ impl Scene {
         refused(self.fetch())
     }
 
-    /// Names of files in the cache whose name ends like this.
+    /// Cached files whose name ends with `end`.
     fn cached(&self, end: &str) -> Vec<PathBuf> {
         let mut found = Vec::new();
         walk(self.cache.path(), &mut found);
@@ -70,7 +69,7 @@ impl Scene {
         found
     }
 
-    /// The script that answers requests for this file's bytes, counted from 0.
+    /// Scripts the answers to requests for this file's bytes, counted from 0.
     fn on_bytes(&self, file: &str, answer: impl Fn(usize, &Request) -> Option<Answer> + Send + 'static) {
         let direct = format!("/direct/{file}");
         let bytes = fs::read(fixture("models/llama_chat").join(file)).expect("a file");
@@ -181,7 +180,7 @@ fn the_readings_are_those_of_the_folder_online_offline_and_with_the_hub_gone() {
         assert_eq!(token, (!request.store).then_some("Bearer hf_secret"), "{request:?}");
     }
 
-    // What is cached is not fetched again.
+    // Cached files are not fetched again.
     let again = capture(&scene.hub.endpoint, home, &["--model", ID, "--revision", "v1"], &[]);
     assert!(again.resid == local.resid);
     assert_eq!(scene.hub.take_log().len(), 1);
@@ -242,7 +241,7 @@ fn a_revision_is_resolved_once_and_remembered() {
         assert_eq!(files.revision(), COMMIT);
         same_files(&files, &fixture("models/llama_chat"));
     }
-    // `main` was never asked for: the cache does not know what it stands for.
+    // `main` was never requested: the cache cannot resolve it.
     let text = refused(fetch(ID, None, &offline, &mut Unwatched));
     assert!(text.contains("not in the cache") && text.contains("HF_HUB_OFFLINE"), "{text}");
 }
@@ -305,7 +304,7 @@ fn a_gguf_file_is_fetched_by_its_name_or_type_with_all_its_parts() {
     assert!(path.ends_with("parts/tiny-Q5_0-00001-of-00003.gguf"), "{}", path.display());
     let model = GgufFile::open(&path).expect("it opens");
     assert_eq!(model.paths().count(), 3);
-    // What the hub promised is compared by hash.
+    // Files with a known hash are compared by hash.
     let hashes = |good: bool| -> BTreeMap<String, String> {
         let hash =
             |p: &Path| if good { vstar::artifact::sha256_file(p).expect("a hash") } else { "0".repeat(64) };
@@ -325,7 +324,7 @@ fn a_gguf_file_is_fetched_by_its_name_or_type_with_all_its_parts() {
         "{absent}"
     );
 
-    // Offline the cache is asked the same way: it has what was fetched.
+    // Offline, the cache is used with the same request: it has the fetched files.
     let offline = Settings { offline: true, ..scene.settings() };
     let cached = |wanted: &str| fetch_gguf(ID, None, wanted, &offline, &mut Unwatched);
     assert_eq!(cached("Q5_0").expect("cached").gguf(), Some(path.as_path()));
@@ -343,7 +342,7 @@ fn a_gguf_file_is_fetched_by_its_name_or_type_with_all_its_parts() {
         assert_eq!((model, revision), (name.as_str(), COMMIT));
     }
 
-    // Without a file the repository is no model, and says how to name one.
+    // Without a file name the repository is not a model; the error explains how to name one.
     let text = scene.refused();
     assert!(text.contains(&format!("name a GGUF file: {ID}:")), "{text}");
 }
@@ -355,14 +354,14 @@ fn what_is_not_there_is_told_apart() {
     assert!(text.contains("no repository `owner/other`") && text.contains("a local folder"), "{text}");
     let text = refused(fetch(ID, Some("v9"), &scene.settings(), &mut Unwatched));
     assert!(text.contains("no revision `v9`") && text.contains("a tag or a commit"), "{text}");
-    // A hub that does not say which of the two it is.
+    // A hub that does not say which of the two is missing.
     scene.hub.script(|r| r.path.contains("/revision/").then(|| Answer::new(404)));
     let text = refused(fetch(ID, Some("v9"), &scene.settings(), &mut Unwatched));
     assert!(text.contains("no revision `v9`"), "{text}");
     scene.hub.script(|_| Some(Answer::new(404)));
     let text = refused(fetch(ID, Some("v9"), &scene.settings(), &mut Unwatched));
     assert!(text.contains("no repository"), "{text}");
-    // A file that is listed and yet not there.
+    // A file that is listed but missing.
     scene.hub.script(|r| r.path.ends_with("tokenizer.json").then(|| Answer::new(404)));
     assert!(scene.refused().contains("lists tokenizer.json but does not have it"));
 }
@@ -417,7 +416,7 @@ fn a_rate_limit_without_end_is_an_error() {
     let text = scene.refused();
     assert!(text.contains("limits the rate") && text.contains("429"), "{text}");
     assert_eq!(scene.hub.take_log().len(), 3, "as many tries as patience says");
-    // A hub that asks for an hour is not waited for.
+    // Does not wait if a hub asks for an hour.
     scene.hub.script(|_| Some(Answer::new(429).header("Retry-After", 3600)));
     assert!(scene.refused().contains("in 3600 s"));
     assert_eq!(scene.hub.take_log().len(), 1);
@@ -431,7 +430,7 @@ fn a_failing_hub_is_tried_again_then_the_cache_is_used() {
     scene.fetch().expect("after one failure");
     scene.hub.script(|_| Some(Answer::new(500)));
     same_files(&scene.fetch().expect("the cache"), &fixture("models/llama_chat"));
-    // But a refusal is not hidden by what the cache holds.
+    // But a refusal is reported even if the cache holds the model.
     scene.hub.script(|_| Some(Answer::new(403)));
     assert!(scene.refused().contains("HF_TOKEN"));
 }
@@ -441,7 +440,7 @@ fn a_transfer_that_is_cut_off_goes_on_where_it_stopped() {
     let scene = Scene::new();
     let bytes = fs::read(fixture("models/llama_chat/model.safetensors")).expect("weights");
     let whole = bytes.clone();
-    // Each answer breaks off after 30,000 bytes: more times than patience would bear without progress.
+    // Each answer breaks off after 30,000 bytes, more often than would be tolerated without progress.
     scene.on_bytes("model.safetensors", move |_, request| {
         let start = request.start().unwrap_or(0);
         let answer = Answer::new(if start > 0 { 206 } else { 200 });
@@ -462,13 +461,13 @@ fn a_later_run_goes_on_with_what_an_earlier_one_left() {
     let scene = Scene::new();
     let bytes = fs::read(fixture("models/llama_chat/model.safetensors")).expect("weights");
     let half = bytes[..40_000].to_vec();
-    // Without an honest length only the size that the hub gave shows that the file is not whole.
+    // Without a correct length, only the size given by the hub shows that the file is incomplete.
     scene.on_bytes("model.safetensors", move |n, _| {
         Some(if n == 0 { Answer::new(200).body(half.clone()) } else { Answer::new(500) })
     });
     let text = scene.refused();
     assert!(text.contains("model.safetensors") && text.contains("what has arrived is kept"), "{text}");
-    // Half a file is not taken for a whole one, by anybody.
+    // A partial file is never treated as complete.
     assert!(scene.cached("model.safetensors").is_empty());
     let left = scene.cached(".incomplete");
     assert_eq!(left.len(), 1);
@@ -512,13 +511,13 @@ fn what_is_not_what_the_hub_promised_is_never_taken() {
         let text = scene.refused();
         assert!(text.contains("not what the hub promised") && text.contains(says), "{text}");
         assert!(scene.cached("model.safetensors").is_empty() && scene.cached(".incomplete").is_empty());
-        // Once wrong, then right.
+        // First wrong, then right.
         scene.on_bytes("model.safetensors", move |n, _| {
             (n == 0).then(|| Answer::new(200).body(wrong.clone()))
         });
         same_files(&scene.fetch().expect("the second time"), &fixture("models/llama_chat"));
     }
-    // An error page is no file, even where a client follows it with 200.
+    // An error page is not accepted as a file, even with status 200.
     let scene = Scene::new();
     scene.on_bytes("config.json", |_, _| Some(Answer::new(200).body("<html>sign in</html>")));
     assert!(scene.refused().contains("config.json"));
@@ -699,7 +698,7 @@ fn a_name_is_a_folder_a_hub_id_or_an_embedded_model() {
     let file = fixture("gguf/llama_chat/model.gguf").to_string_lossy().into_owned();
     assert_eq!(parse(&file, None).expect("a GGUF file"), ModelSource::Gguf(PathBuf::from(&file)));
     let scratch = tempfile::tempdir().expect("a folder");
-    // A blob without the extension is known by its first bytes.
+    // A blob without the extension is recognised by its first bytes.
     let blob = scratch.path().join("sha256-0123");
     fs::copy(&file, &blob).expect("copied");
     assert_eq!(parse(&blob.to_string_lossy(), None).expect("a GGUF file"), ModelSource::Gguf(blob.clone()));
@@ -834,7 +833,7 @@ fn a_data_set_is_fetched_by_its_name_and_read() {
         let read = vstar::input::read_items(&got, &Default::default()).expect("items");
         assert_eq!(read.items.len(), items);
         assert!(read.items[0].id.starts_with("tiny:"), "{}", read.items[0].id);
-        // Without the hub the cache is enough.
+        // Without the hub the cache suffices.
         let offline = Settings { offline: true, ..scene.settings() };
         assert_eq!(fetch_dataset(ID, part, &offline, &mut Unwatched).expect("cached"), got);
     }

@@ -1,4 +1,4 @@
-//! Items, in every format and container they come in, whole and broken.
+//! Items in every format and container, valid and damaged.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -38,7 +38,7 @@ fn diagnostic(text: impl AsRef<[u8]>) -> Diagnostic {
     }
 }
 
-/// A row that is in order, with an id.
+/// A valid row with an id.
 fn good(id: &str) -> String {
     format!("{{\"id\": \"{id}\", \"prompt\": \"q {id}\", \"responses\": [{{\"text\": \"a\"}}]}}\n")
 }
@@ -130,7 +130,7 @@ fn safety_labels_and_behaviours_become_values_and_preferences() {
     assert!(items.notes.iter().any(|note| note.contains("`corrigible` was not used")), "{:?}", items.notes);
 }
 
-/// The same rows, but for the places they were read at.
+/// Rows without the places they were read from.
 fn content(items: &Items) -> Vec<impl PartialEq + std::fmt::Debug + use<>> {
     let parts = items.items.iter().map(|i| (i.prompt.clone(), i.responses.clone(), i.preferences.clone()));
     parts.collect()
@@ -331,7 +331,7 @@ fn ids_are_unique_over_files_of_the_same_name_and_a_file_counts_once() {
     }
     let items = read_items(&paths, &ReadOptions::default()).expect("reads");
     assert_eq!((items.items[0].id.as_str(), items.items[5].id.as_str()), ("pairs:1", "pairs~2:1"));
-    // Equal prompts share a group wherever they stand.
+    // Equal prompts share a group regardless of their position.
     let groups = items.groups();
     assert_eq!(groups[..5], groups[5..]);
     let twice = [paths[0].clone(), folder.path().join("test/../train/pairs.jsonl")];
@@ -341,7 +341,7 @@ fn ids_are_unique_over_files_of_the_same_name_and_a_file_counts_once() {
     assert_eq!(read_items(&paths, &limited).expect("reads").items.len(), 6);
 }
 
-/// What happens to a file on its way.
+/// Damage to a file.
 #[derive(Debug, Clone)]
 enum Damage {
     Cut(usize),

@@ -1,4 +1,4 @@
-//! Steering, directions, shift and drift as a user runs them, on a small model whose answers are known.
+//! Steering, directions, shift and drift as a user runs them, on a small model with known answers.
 
 use std::fs;
 
@@ -18,7 +18,7 @@ fn json(place: &Place, path: &str) -> Value {
     serde_json::from_str(&fs::read_to_string(place.path(path)).expect("findings")).expect("JSON")
 }
 
-/// Every number under a key, anywhere in the findings.
+/// Collects every number under a key, anywhere in the results.
 fn numbers(json: &Value, key: &str, out: &mut Vec<f64>) {
     match json {
         Value::Object(map) => {
@@ -118,7 +118,7 @@ fn a_direction_between_two_sets_of_prompts_can_be_ablated() {
     let found = json(&place, "refusal/direction.json");
     let mut figures = Vec::new();
     numbers(&found, "estimate", &mut figures);
-    // Another first word is told apart on left-out prompts.
+    // A different first word is distinguishable on held-out prompts.
     assert!(figures.iter().any(|f| *f > 0.9), "{found}");
     steered(
         &place,
@@ -157,7 +157,7 @@ fn one_changed_weight_shifts_one_direction_at_its_layer_and_none_before() {
         }
         for turned in layer["turned"].as_array().expect("directions") {
             let cos = turned["cos_raw"].as_f64().expect("a cosine");
-            // v* of labels that the data give is the same where the stream is.
+            // v* of labels from the data is unchanged where the stream is.
             if number < 2 && turned["direction"] == "v_star.harmless" {
                 assert!((cos - 1.0).abs() < 1e-9, "layer {number}: {turned}");
             }

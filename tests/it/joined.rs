@@ -1,11 +1,11 @@
-//! What is added to observations, or done with a direction, is of the same model, texts and constitutions.
+//! Additions to observations, and uses of a direction, must come from the same model, texts and constitutions.
 
 use crate::cli::{Place, items};
 use crate::stories::fixture;
 
 const KIND: &str = "name = \"kind\"\nfamily = \"prosocial\"\ntext = \"be kind\"\n";
 
-/// A captured folder `a` of `m`, and the same files with small changes beside it.
+/// A captured folder `a` of `m`, and the same files with small changes next to it.
 fn place() -> Place {
     let place = Place::new();
     place.write("rows.jsonl", &items(6));
@@ -58,7 +58,7 @@ fn a_judge_of_another_model_text_or_constitution_is_refused_and_changes_nothing(
     assert_eq!(std::fs::read(place.path("a/observations.safetensors")).expect("the file"), before);
     let (ok, _, err) = place.vstar(&judge("m", "rows.jsonl", "kind.toml"));
     assert!(ok, "{err}");
-    // A new name with a text of its own is known from then on.
+    // A new name with its own text is accepted and recorded.
     place.write("new.toml", &KIND.replace("\"kind\"", "\"new\""));
     let (ok, _, err) = place.vstar(&judge("m", "rows.jsonl", "new.toml"));
     assert!(ok, "{err}");

@@ -1,4 +1,4 @@
-//! A run that dies at any moment goes on to the report that it would have given.
+//! A run killed at any moment resumes and gives the same report.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,7 +12,7 @@ use crate::stories::fixture;
 
 const SIGKILL: i32 = 9;
 
-/// A run of some seconds: six shards of rows, ten of choices.
+/// A run that takes a few seconds: six shards of rows, ten of choices.
 fn ready() -> Place {
     let place = Place::new();
     place.write("items.jsonl", &items(100));
@@ -48,7 +48,7 @@ fn finish(place: &Place) -> Results {
 
 type Results = BTreeMap<&'static str, Vec<u8>>;
 
-/// What a run leaves, without the second in which it ended.
+/// Results of a run, without the time at which it ended.
 fn results(place: &Place) -> Results {
     let out = place.path("out");
     let read = |name: &str| fs::read(out.join(name)).unwrap_or_else(|e| panic!("{name}: {e}"));
@@ -73,7 +73,7 @@ fn assert_same(expected: &Results, found: &Results, when: &str) {
     }
 }
 
-/// Files that a write cut short would leave.
+/// Leftovers of interrupted writes.
 fn litter(folder: &Path) -> Vec<PathBuf> {
     let mut out = Vec::new();
     for entry in fs::read_dir(folder).expect("a folder") {
@@ -87,7 +87,7 @@ fn litter(folder: &Path) -> Vec<PathBuf> {
     out
 }
 
-/// Numbers without order; the same in every run of the tests.
+/// Random numbers, the same in every run of the tests.
 struct Dice(u64);
 
 impl Dice {
@@ -97,19 +97,19 @@ impl Dice {
     }
 }
 
-/// What shows that a run has come so far.
+/// Evidence that a run has reached a stage.
 #[derive(Clone, Copy)]
 enum Sign {
     /// A file that the process has written.
     File(&'static str),
-    /// So many shards whose names begin so; they stay from process to process.
+    /// This many shards with this prefix; they persist between processes.
     Shards(&'static str, usize),
-    /// So many files of the output that are being written.
+    /// This many output files being written.
     Temporaries(usize),
 }
 
 impl Sign {
-    /// Whether it is there, a file since `from`.
+    /// Whether the evidence exists; a file must be newer than `from`.
     fn seen(self, place: &Place, from: SystemTime) -> bool {
         match self {
             Self::File(name) => {
@@ -141,7 +141,7 @@ fn killed_at_any_moment_a_run_goes_on_to_the_same_report() {
     let whole = began.elapsed().as_millis() as u64;
     let mut dice = Dice(7);
     let mut kills: BTreeMap<&str, usize> = BTreeMap::new();
-    // What appears in the course of a run; a kill follows it by a few milliseconds.
+    // Evidence in the course of a run; a kill follows it by a few milliseconds.
     let moments = [
         ("start", Sign::File("run.toml")),
         ("capture", Sign::File("out/manifest.json")),
@@ -150,7 +150,7 @@ fn killed_at_any_moment_a_run_goes_on_to_the_same_report() {
         ("judge", Sign::File("out/observations.safetensors")),
         ("judge", Sign::Shards("judge-", 1)),
         ("fit", Sign::Shards("judge-", 10)),
-        // Only the files of a report are written beside each other.
+        // Only the files of a report are written concurrently.
         ("report", Sign::Temporaries(2)),
         ("report", Sign::Temporaries(2)),
         ("report", Sign::Temporaries(2)),
@@ -159,7 +159,7 @@ fn killed_at_any_moment_a_run_goes_on_to_the_same_report() {
     ];
     for round in 0..2 {
         let place = ready();
-        // What a kill in the middle of a write leaves.
+        // Leftover of a kill in the middle of a write.
         place.write("out/.vstar-cut.tmp", "half");
         place.write("out/shards/.vstar-off.tmp", "half");
         let mut kill = |name, child: &mut Child| {
@@ -252,7 +252,7 @@ fn a_second_process_on_the_same_run_is_refused_and_does_no_harm() {
 fn a_full_disk_leaves_a_run_that_can_go_on() {
     let expected = finish(&ready());
     let place = ready();
-    // Kilobytes that a file may have: too few for a shard of rows, then for all observations.
+    // Limit on file sizes in kilobytes: too small for a shard of rows, then for all observations.
     for (limit, file) in [("200", "shards"), ("700", "observations.safetensors")] {
         let script =
             format!("trap '' XFSZ; ulimit -f {limit}; exec '{}' run run.toml", env!("CARGO_BIN_EXE_vstar"));

@@ -1,5 +1,5 @@
-//! Every reference figure of a planted-truth data set, by an implementation of the same estimators in
-//! another language, and the truth it was planted with.
+//! Every reference figure of a simulated data set, from an implementation of the same estimators in another language,
+//! and the planted truth.
 
 use std::collections::BTreeSet;
 
@@ -87,7 +87,7 @@ fn every_reference_figure_is_met() {
         met += 1;
     }
     for (key, want) in reference["total_slope"].as_object().expect("slopes") {
-        // The slope of log P is checked below: it has no constitution to stand under.
+        // The slope of log P is checked below: it belongs to no constitution.
         if let Some((value, c)) = key.split_once("|J:") {
             let got = one(&analysis, Quantity::TotalSlope, Some(value), Some(c));
             close(key, got.estimate.expect("a slope"), &want["slope"]);
@@ -95,7 +95,7 @@ fn every_reference_figure_is_met() {
             met += 1;
         }
     }
-    // More contrasts than dimensions: no model is asked.
+    // More contrasts than dimensions: no model is fitted.
     assert!(analysis.estimates.iter().all(|e| e.quantity != Quantity::Rho2Model));
     for (value, want) in reference["pcr"].as_object().expect("components") {
         for (k, want) in want.as_object().expect("by k") {
@@ -221,7 +221,7 @@ fn a_file_without_prompts_is_read_with_a_warning_and_still_finds_the_value() {
     use rand::{Rng, SeedableRng};
     use vstar::observations::{Columns, Meta};
     use vstar::units::Layer;
-    // Rows of which nothing says who answers what: v* = e_0, noise of the same size.
+    // Rows with unknown prompts: v* = e_0, noise of the same size.
     let (n, d) = (400, 8);
     let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(3);
     let mut noise = || rng.random_range(-1.0f64..1.0);

@@ -159,13 +159,8 @@ fn a_dry_run_counts_what_the_run_will_ask_and_writes_nothing() {
         line("capture, under 2 texts").contains(" 420 ") && line("judge, pairs").contains(" 840 "),
         "{out}"
     );
-    assert!(
-        total.contains("B of disk") && out.contains("w under a text; v_c by likelihood"),
-        "{out}"
-    );
-    assert!(
-        line("fit").contains(" s") && line("memory").contains("MiB") && total.contains(" s in all")
-    );
+    assert!(total.contains("B of disk") && out.contains("w under a text; v_c by likelihood"), "{out}");
+    assert!(line("fit").contains(" s") && line("memory").contains("MiB") && total.contains(" s in all"));
     assert!(!place.path("both").exists());
 }
 

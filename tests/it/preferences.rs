@@ -16,7 +16,7 @@ fn exported_preferences_are_the_judges_choices_and_read_back_as_items() {
     let (ok, out, err) = place.vstar(&[&export[..], &["--json"]].concat());
     assert!(ok, "{out}\n{err}");
     let told: Json = serde_json::from_str(&out).expect("JSON");
-    let text = fs::read_to_string(place.path("out/kind.jsonl")).expect("the file");
+    let text = fs::read_to_string(place.path("out/preferences-kind.jsonl")).expect("the file");
     let rows: Vec<Json> = text.lines().map(|l| serde_json::from_str(l).expect("a row")).collect();
     let observations = Observations::open(&place.path("out/observations.safetensors")).expect("observations");
     let records = read_rows(&place.path("out/observations.jsonl")).expect("rows");
@@ -59,7 +59,7 @@ fn exported_preferences_are_the_judges_choices_and_read_back_as_items() {
     assert_eq!(all, given.pairs.len() - count("ties"));
 
     // What was exported is data like any other: the chosen response is the better one of its value.
-    let files = [place.path("out/kind.jsonl")];
+    let files = [place.path("out/preferences-kind.jsonl")];
     let options = vstar::input::ReadOptions { value_name: Some("kind".into()), ..Default::default() };
     let read = vstar::input::read_items(&files, &options).expect("items");
     let pairs: usize = read.items.iter().map(|i| i.preferences.len()).sum();
@@ -78,5 +78,35 @@ fn exported_preferences_are_the_judges_choices_and_read_back_as_items() {
     assert!(place.refused(&["export", "out", "--format", "trl"]).contains("--constitution"));
     place.write("items.jsonl", &items(71));
     let err = place.refused(&export);
-    assert!(err.contains("the data have changed since the run") && err.contains("--data"), "{err}");
+    assert!(err.contains("the data are not those of the run") && err.contains("--data"), "{err}");
+    // Naming a file does not pass it off for what was judged, in a run or beside a judged capture.
+    place.write("other.jsonl", &items(70).replace("yes to", "never to"));
+    let err = place.refused(&[&export[..], &["--data", "other.jsonl"]].concat());
+    assert!(err.contains("the data are not those of the run"), "{err}");
+    place.write("items.jsonl", &items(70));
+    for file in ["manifest.json", "experiment.toml"] {
+        fs::remove_file(place.path("out").join(file)).expect("a file of the run");
+    }
+    let err = place.refused(&[&export[..], &["--data", "other.jsonl"]].concat());
+    assert!(err.contains("no response as it was judged"), "{err}");
+    let (ok, text, err) = place.vstar(&[&export[..], &["--data", "items.jsonl"]].concat());
+    assert!(ok, "{text}\n{err}");
+    // Nothing that the export is made from is written over.
+    for (format, out) in
+        [("trl", "items.jsonl"), ("npz", "out/report.json"), ("csv", "out/observations.safetensors")]
+    {
+        let args = [
+            "export",
+            "out",
+            "--format",
+            format,
+            "--constitution",
+            "kind",
+            "--data",
+            "items.jsonl",
+            "--out",
+            out,
+        ];
+        assert!(place.refused(&args).contains("--out"), "{out}");
+    }
 }

@@ -8,7 +8,7 @@ use crate::model::DeviceName;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum EngineName {
-    /// This program's own kernels, on the CPU
+    /// Built-in kernels, on the CPU
     Own,
     /// candle, on the CPU or a GPU
     Candle,
@@ -16,14 +16,14 @@ pub enum EngineName {
 
 #[derive(Debug, Args)]
 pub struct OrganismArgs {
-    /// What to do.
+    /// Command to run.
     #[command(subcommand)]
     pub command: OrganismCommand,
 }
 
 #[derive(Debug, Subcommand)]
 pub enum OrganismCommand {
-    /// Write documents as the training reads them, one JSON line each
+    /// Write documents in the form used for training, one JSON line each
     Corpus {
         /// Seed of the documents
         #[arg(long, default_value_t = 1)]
@@ -31,31 +31,31 @@ pub enum OrganismCommand {
         /// Number of documents
         #[arg(long, default_value_t = 10_000)]
         documents: usize,
-        /// Share of replies that are drawn by the policy tilted towards the values
+        /// Share of replies drawn from the policy tilted towards the values
         #[arg(long, default_value_t = 0.3)]
         eta: f64,
-        /// The file
+        /// File to write
         #[arg(long)]
         out: PathBuf,
     },
-    /// Train a model; the same command goes on where it was stopped
+    /// Train a model; the same command resumes an interrupted training
     Train {
         /// Size: xs, s, m or l
         #[arg(long, default_value = "m")]
         size: String,
-        /// Share of replies that are drawn by the policy tilted towards the values
+        /// Share of replies drawn from the policy tilted towards the values
         #[arg(long, default_value_t = 0.3)]
         eta: f64,
-        /// Steps of 32 documents
+        /// Number of steps, each of 32 documents
         #[arg(long, conflicts_with = "minutes", default_value_t = 6_000)]
         steps: usize,
-        /// As many steps as this machine takes in so many minutes, by the time of the first ones
+        /// Duration in minutes: sets the number of steps from the time of the first ones
         #[arg(long)]
         minutes: Option<f64>,
         /// Seed of parameters and documents
         #[arg(long, default_value_t = 1)]
         seed: u64,
-        /// What computes the gradient: own kernels, or candle's differentiation of the decoder [default: own
+        /// How the gradient is computed: built-in kernels, or candle's differentiation of the decoder [default: own
         /// on the CPU, candle on a GPU]
         #[arg(long, value_enum)]
         engine: Option<EngineName>,
@@ -71,30 +71,30 @@ pub enum OrganismCommand {
         /// Folder of the model
         #[arg(long, value_name = "DIR")]
         model: String,
-        /// Items, of which the prompts are read
+        /// Items whose prompts are read
         #[arg(long)]
         data: PathBuf,
-        /// Temperature; 0 takes the likeliest word
+        /// Temperature; 0 takes the most likely word
         #[arg(long, default_value_t = 1.0)]
         temperature: f64,
-        /// Replies to a prompt
+        /// Number of replies per prompt
         #[arg(long, default_value_t = 4)]
         replies: usize,
-        /// A rule that stands before the dialogue
+        /// Rule placed before the dialogue
         #[arg(long)]
         rule: Option<String>,
-        /// Seed
+        /// Seed of the sampling
         #[arg(long, default_value_t = 1)]
         seed: u64,
-        /// The file: items with the replies and their true values
+        /// File to write: items with the replies and their true values
         #[arg(long)]
         out: PathBuf,
     },
-    /// True values of the responses in a file, and the share that cannot be parsed
+    /// Compute the true values of the responses in a file, and the share that cannot be parsed
     Score {
         /// Items: prompts of the world and responses to them
         file: PathBuf,
-        /// Write the items with their values
+        /// File to write the items with their values to
         #[arg(long)]
         out: Option<PathBuf>,
     },
@@ -103,10 +103,10 @@ pub enum OrganismCommand {
         /// Folder of the model
         #[arg(long, value_name = "DIR")]
         model: String,
-        /// Held-out prompts
+        /// Number of held-out prompts
         #[arg(long, default_value_t = 200)]
         prompts: usize,
-        /// Replies to each
+        /// Number of replies per prompt
         #[arg(long, default_value_t = 4)]
         replies: usize,
         /// Seed of the replies
@@ -116,27 +116,27 @@ pub enum OrganismCommand {
         #[arg(long)]
         card: bool,
     },
-    /// Train a model on its own judgments under a rule, and measure what became of the values
+    /// Train a model on its own judgments under a rule, and measure the effect on the values
     Rlaif {
         /// The model: a folder, or embedded:NAME
         #[arg(long, value_name = "DIR|embedded:NAME", default_value = "embedded:hearth")]
         model: String,
-        /// The rule it judges by, in the world's words, such as `be kind`
+        /// Rule for the judgments, in the world's words, such as `be kind`
         #[arg(long)]
         rule: String,
         /// λ, the strength of the tilt, in units of 1/sd of the judge's reward within prompts
         #[arg(long, default_value_t = 0.5)]
         lambda: f64,
-        /// Pairs of its own replies that it judges and is trained on
+        /// Number of pairs of its own replies that the model judges and is trained on
         #[arg(long, default_value_t = 3_000)]
         pairs: usize,
-        /// Steps of 32 pairs
+        /// Number of steps, each of 32 pairs
         #[arg(long, default_value_t = 600)]
         steps: usize,
-        /// Held-out prompts on which the gain is measured
+        /// Number of held-out prompts on which the gain is measured
         #[arg(long, default_value_t = 400)]
         prompts: usize,
-        /// Replies to each
+        /// Number of replies per prompt
         #[arg(long, default_value_t = 8)]
         replies: usize,
         /// Seed

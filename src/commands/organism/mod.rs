@@ -33,7 +33,7 @@ use crate::organism::values::VALUES;
 use crate::organism::{checkpoint, export, folder};
 use crate::run::progress::Progress;
 
-/// Does what is asked.
+/// Runs the given command.
 pub fn organism(args: &OrganismArgs) -> Result<()> {
     match &args.command {
         OrganismCommand::Corpus { seed, documents, eta, out } => corpus(*seed, *documents, *eta, out),
@@ -42,7 +42,7 @@ pub fn organism(args: &OrganismArgs) -> Result<()> {
             let mut recipe =
                 Recipe { size: size.clone(), seed: *seed, steps: *steps, eta: *eta, engine: engine.name() };
             if let Some(minutes) = minutes {
-                // Resumes an interrupted training whatever the speed of the machine today.
+                // Resumes an interrupted training regardless of the machine's present speed.
                 let begun =
                     checkpoint::recipe(out)?.filter(|r| Recipe { steps: r.steps, ..recipe.clone() } == *r);
                 recipe.steps = match begun {
@@ -86,7 +86,7 @@ pub fn organism(args: &OrganismArgs) -> Result<()> {
     }
 }
 
-/// The engine that was asked for, or the one that suits the device.
+/// The requested engine, or the default for the device.
 fn engine_on(name: Option<EngineName>, device: &Device) -> Result<Engine> {
     match (name, device.is_cpu()) {
         (Some(EngineName::Own) | None, true) => Ok(Engine::Own),
@@ -137,7 +137,7 @@ fn corpus(seed: u64, documents: usize, eta: f64, out: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Steps that this machine takes in some minutes, by the time of twenty steps after the first.
+/// Number of steps that this machine computes in some minutes, from the time of twenty steps after the first.
 fn steps_in(recipe: &Recipe, engine: &Engine, minutes: f64) -> Result<usize> {
     const PROBE: u32 = 20;
     let corpus = Corpus::default();
@@ -284,7 +284,7 @@ fn score(file: &Path, out: Option<&Path>) -> Result<()> {
 fn evaluate(name: &str, scope: Scope, write_card: bool) -> Result<()> {
     let model = load(name)?;
     let mut bars = Bars::new();
-    // A model without a record is held against the base policy.
+    // A model without a training record is compared with the base policy.
     let eta = card::read_training(Path::new(name)).map_or(0.0, |t| t.recipe.eta);
     let metrics = measure(&model, scope, eta, &mut |_| bars.advance(0))?;
     print_metrics(&metrics);

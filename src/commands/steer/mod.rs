@@ -30,7 +30,7 @@ use std::path::PathBuf;
 pub enum ScaleName {
     /// The root mean square length of the residual stream of the responses at the layer
     Rms,
-    /// The direction as it is stored
+    /// The length of the stored direction
     Norm,
 }
 
@@ -48,17 +48,18 @@ pub struct SteerArgs {
     pub model: ModelArgs,
     #[command(flatten)]
     pub data: DataArgs,
-    /// The direction: a run's folder or a directions.safetensors, and a name in it; @LAYER takes that layer's vector
-    /// for every layer
+    /// Direction: a run's folder or a directions.safetensors, and a name in it; @LAYER uses that layer's vector at
+    /// every layer
     #[arg(long, value_name = "FILE:NAME[@LAYER]")]
     pub direction: String,
-    /// Take a direction that was fitted in another model of the same width, such as the one before training
+    /// Accept a direction that was fitted in another model of the same width, such as the one before training
     #[arg(long)]
     pub any_model: bool,
-    /// Where to intervene: `all`, or numbers and ranges [default: the direction's @LAYER, else what its run reported]
+    /// Layers at which to intervene: `all`, or numbers and ranges [default: the direction's @LAYER, else the layer
+    /// its run reported]
     #[arg(long, visible_alias = "layers")]
     pub layer: Option<LayerList>,
-    /// Add so many times the unit that --scale says, along the direction
+    /// Add this many times the unit given by --scale, along the direction
     #[arg(
         long,
         value_name = "ALPHA",
@@ -70,13 +71,14 @@ pub struct SteerArgs {
     /// Project the direction out
     #[arg(long)]
     pub ablate: bool,
-    /// What --add is a multiple of
+    /// Unit of --add
     #[arg(long, value_enum, default_value = "rms")]
     pub scale: ScaleName,
-    /// Which tokens of a response's text are touched; a judge's questions are at all
+    /// Tokens of a response's text to intervene on; a judge's questions are changed at all tokens
     #[arg(long, value_enum, default_value = "all")]
     pub tokens: Tokens,
-    /// Random directions of equal length to compare with, isotropic and as many with the covariance of h; below 39 no effect can
+    /// Number of random directions of equal length to compare with, isotropic and as many with the covariance of h;
+    /// below 39 no effect can be significant at .05
     /// be significant at .05
     #[arg(long, default_value_t = 39)]
     pub random: usize,
@@ -86,10 +88,10 @@ pub struct SteerArgs {
     /// Judge template, where constitutions are given [default: one that suits the model]
     #[arg(long)]
     pub judge: Option<String>,
-    /// Most pairs of a prompt that are judged [default: all whose labels differ]
+    /// Maximum number of judged pairs per prompt [default: all whose labels differ]
     #[arg(long)]
     pub max_pairs: Option<usize>,
-    /// Most bytes the forward may take beside the weights, such as 2GB
+    /// Maximum memory of the forward pass in addition to the weights, such as 2GB
     #[arg(long)]
     pub memory: Option<ByteSize>,
     /// Folder for steer.json and steer.md
@@ -97,7 +99,7 @@ pub struct SteerArgs {
     pub out: PathBuf,
 }
 
-/// Steers, writes the findings and prints them.
+/// Runs the interventions, writes the results and prints them.
 pub fn steer(args: SteerArgs) -> Result<()> {
     let capture = CaptureArgs {
         model: args.model,
@@ -135,57 +137,58 @@ pub fn steer(args: SteerArgs) -> Result<()> {
     Ok(())
 }
 
-/// What is done along the direction.
+/// Intervention along the direction.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Act {
-    /// Adds α times the unit that the scale says.
+    /// Adds α times the unit given by the scale.
     Add(f64),
     /// Projects it out.
     Ablate,
 }
 
-/// What α is a multiple of.
+/// Unit of α.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scale {
     /// A vector along the direction of length √(mean ‖h‖²) of the responses at the layer.
     Rms,
-    /// The direction as it is stored.
+    /// The direction as stored.
     Norm,
 }
 
-/// What a steering is asked for.
+/// Options of `vstar steer`.
 #[derive(Debug, Clone)]
 pub struct SteerOptions {
     /// Model, data and constitutions to judge under; `layers` is not read.
     pub capture: CaptureOptions,
     /// `FILE:NAME[@LAYER]`.
     pub direction: String,
-    /// Whether it may have been fitted in another model.
+    /// Whether a direction fitted in another model is accepted.
     pub any_model: bool,
-    /// Layers; `None`: the direction's pinned or reported one.
+    /// Layers; `None` uses the direction's pinned or reported one.
     pub layers: Option<LayerList>,
-    /// What is done.
+    /// Intervention.
     pub act: Act,
-    /// What α is a multiple of.
+    /// Unit of α.
     pub scale: Scale,
-    /// Which tokens of a response's text are touched.
+    /// Tokens of a response's text to intervene on.
     pub at: At,
-    /// Random directions of each law.
+    /// Number of random directions from each distribution.
     pub random: usize,
     /// Seed of the random directions.
     pub seed: u64,
     /// Judge template.
     pub judge: Option<String>,
-    /// Most pairs of a prompt that are judged.
+    /// Maximum number of judged pairs per prompt.
     pub most_pairs: Option<usize>,
     /// Folder for steer.json and steer.md.
     pub out: PathBuf,
 }
 
-/// Runs it and writes `steer.json` and `steer.md`.
+/// Runs the interventions and writes `steer.json` and `steer.md`.
 ///
 /// # Errors
-/// What reading direction, data and model refuses; `Missing` if nothing says which layer; what the forward refuses.
+/// Errors of reading direction, data and model; `Missing` if no layer is given or reported; errors of the forward
+/// pass.
 pub fn steer_into(
     options: &SteerOptions,
     downloads: &mut dyn Downloads,
@@ -210,7 +213,7 @@ pub fn steer_into(
     };
     prepared.settings.layers = layers.clone();
     let vectors = layers.iter().map(|&l| direction.at(l)).collect::<Result<Vec<_>>>()?;
-    // Refused here rather than after the first forward.
+    // Fail here rather than after the first forward pass.
     acts(&layers, &vectors, &vec![1.0; layers.len()], Act::Ablate, At::Everywhere)?
         .check(prepared.model.decoder.config())?;
     let questionnaire = Questionnaire::new(options, &prepared)?;
@@ -337,7 +340,7 @@ pub fn steer_into(
     Ok(report)
 }
 
-/// The effect of the direction, flagged where one coordinate dominates it, and that of the rest.
+/// The effect of the direction, flagged where one coordinate dominates it, and the effect without that coordinate.
 fn with_rest(
     of: &dyn Fn(&Answers) -> Estimate,
     whole: &Answers,
@@ -350,8 +353,8 @@ fn with_rest(
     }
 }
 
-/// The directions with each layer's dominant coordinate set to 0; `None` where no layer has one, or nothing else
-/// is left of a direction.
+/// The directions with each layer's dominant coordinate set to 0; `None` where no layer has one, or where a direction
+/// would become 0.
 fn without_dominant(vectors: &[Vec<f64>], largest: &[Option<Largest>]) -> Option<Vec<Vec<f64>>> {
     let dominant = |l: &Option<Largest>| l.filter(Largest::dominates).map(|l| l.index);
     largest.iter().any(|l| dominant(l).is_some()).then_some(())?;
@@ -385,7 +388,8 @@ fn rms(h: &Array2<f32>) -> f64 {
     (h.iter().map(|&v| f64::from(v).powi(2)).sum::<f64>() / h.nrows().max(1) as f64).sqrt()
 }
 
-/// The interventions: a vector of the given length along each layer's direction, or each direction projected out.
+/// The interventions: adding a vector of the given length along each layer's direction, or projecting each direction
+/// out.
 fn acts(layers: &[Layer], vectors: &[Vec<f64>], lengths: &[f64], act: Act, at: At) -> Result<Steering> {
     let each = layers.iter().zip(vectors).zip(lengths).map(|((&layer, v), length)| match act {
         Act::Ablate => Intervention::ablate(layer, v, at),

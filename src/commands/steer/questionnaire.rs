@@ -1,4 +1,4 @@
-//! What a steered model is asked, and what it answers: responses in their contexts, and a judge's questions.
+//! Inputs to a steered model and its outputs: responses in their contexts, and a judge's questions.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -19,13 +19,13 @@ use crate::theory::Labels;
 use crate::theory::base::mean::{BlockMean, mean_by_block};
 use crate::units::Layer;
 
-/// What the model is asked, with and without interventions.
+/// Everything the model computes with and without interventions.
 pub(super) struct Questionnaire {
     /// The responses.
     pub(super) job: Job,
     /// The judge's questions.
     pub(super) judge_batch: JudgeBatch,
-    /// Place of (item, response, response) among the docket's pairs.
+    /// Index of (item, response, response) among the docket's pairs.
     judged: HashMap<(usize, usize, usize), usize>,
     /// Comparisons by value.
     pub(super) comparisons: BTreeMap<String, Vec<Comparison>>,
@@ -34,7 +34,7 @@ pub(super) struct Questionnaire {
     block: Vec<i32>,
 }
 
-/// What it answered.
+/// Outputs of the model.
 pub(super) struct Answers {
     responses: Vec<Output>,
     questions: Vec<Output>,
@@ -85,7 +85,7 @@ impl Questionnaire {
         Ok(Self { job, judge_batch, judged, comparisons, prompt, block })
     }
 
-    /// Every comparison of any value, asked in both orders, at most so many a prompt.
+    /// Every comparison of any value, asked in both orders, up to the maximum number per prompt.
     fn judge_batch(
         options: &SteerOptions,
         prepared: &Prepared,
@@ -103,7 +103,7 @@ impl Questionnaire {
             let (a, b) = (x.response.min(y.response), x.response.max(y.response));
             let own = by_item.entry(x.item).or_default();
             let pair = Pair { item: x.item, a, b };
-            // Responses of two items with one prompt have no question that names both.
+            // No question can name responses of two items, even if their prompts are equal.
             if x.item == y.item && !own.contains(&pair) {
                 own.push(pair);
             }
@@ -115,12 +115,12 @@ impl Questionnaire {
         judge_batch(&prepared.model, &template, &prepared.template, items, &constitutions, &pairs, skip)
     }
 
-    /// Everything that is put to the model.
+    /// All inputs to the model.
     pub(super) fn requests(&self) -> impl Iterator<Item = &Request> {
         self.job.rows.iter().map(|r| &r.request).chain(&self.judge_batch.requests)
     }
 
-    /// Runs everything once, responses and questions under their own interventions.
+    /// Runs everything once, responses and questions with their own interventions.
     pub(super) fn ask(
         &self,
         prepared: &Prepared,
@@ -152,7 +152,7 @@ impl Questionnaire {
         Ok(Answers { responses, questions })
     }
 
-    /// Debiased log-odds for the better response under a constitution; `None` for a pair that was not asked.
+    /// Debiased log-odds for the better response under a constitution; `None` for a pair that was not judged.
     pub(super) fn odds(&self, answers: &Answers, constitution: usize, c: &Comparison) -> Option<f64> {
         let (x, y) = (&self.job.rows[c.better], &self.job.rows[c.worse]);
         let (a, b) = (x.response.min(y.response), x.response.max(y.response));
@@ -163,7 +163,7 @@ impl Questionnaire {
         Some(if x.response == a { for_a } else { -for_a })
     }
 
-    /// Mean change of log P a token over all responses.
+    /// Mean change of log P per token over all responses.
     pub(super) fn per_token(&self, base: &Answers, after: &Answers) -> Option<BlockMean> {
         let cells = self.job.rows.iter().enumerate().map(|(r, row)| {
             let tokens = row.request.response.map_or(1, |s| s.len().max(1)) as f64;

@@ -1,5 +1,5 @@
-//! Progress of long steps on standard error: bars with rate and time left on a terminal, elsewhere a line when a
-//! step begins and one every half minute.
+//! Progress of long steps on standard error: bars with rate and time left on a terminal; otherwise a line at the
+//! start of a step and one every half minute.
 
 use std::io::{IsTerminal, stderr};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,24 +14,24 @@ use crate::error::{Error, Result};
 use crate::model::hub::Downloads;
 use crate::run::progress::Progress;
 
-/// Set by Ctrl-C.
+/// Flag set by Ctrl-C.
 fn interrupted() -> &'static AtomicBool {
     static FLAG: OnceLock<AtomicBool> = OnceLock::new();
     FLAG.get_or_init(|| AtomicBool::new(false))
 }
 
-/// Set by `--quiet`.
+/// Flag set by `--quiet`.
 static QUIET: AtomicBool = AtomicBool::new(false);
 
-/// Shows no progress from now on.
+/// Turns off progress output.
 pub fn be_quiet() {
     QUIET.store(true, Ordering::Relaxed);
 }
 
-/// How often a bar is drawn, and a look is taken whether a line is due.
+/// Interval at which a bar is redrawn and due lines are printed.
 const TICK: Duration = Duration::from_millis(500);
 
-/// Progress of one step after the other.
+/// Progress of consecutive steps.
 #[derive(Default)]
 pub struct Bars {
     shown: Shown,
@@ -55,7 +55,7 @@ fn lock(meter: &Mutex<Meter>) -> MutexGuard<'_, Meter> {
     meter.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Prints the lines that are due until the step is over, whatever the work itself is doing.
+/// Prints due lines until the step is over, independently of the work itself.
 fn watch(meter: Weak<Mutex<Meter>>) {
     std::thread::spawn(move || {
         loop {
@@ -69,7 +69,7 @@ fn watch(meter: Weak<Mutex<Meter>>) {
     });
 }
 
-/// Asks the job to stop; the second time ends the program.
+/// Asks the job to stop; the second call ends the program.
 fn stop() {
     if interrupted().swap(true, Ordering::SeqCst) {
         std::process::exit(130);
@@ -77,11 +77,12 @@ fn stop() {
 }
 
 impl Bars {
-    /// Listens for Ctrl-C and for being ended (SIGTERM, SIGHUP): the first asks the job to stop at the next chunk, the second ends the program.
+    /// Handles Ctrl-C, SIGTERM and SIGHUP: the first asks the job to stop at the next chunk, the second ends the
+    /// program.
     pub fn new() -> Self {
         static ONCE: OnceLock<()> = OnceLock::new();
         ONCE.get_or_init(|| {
-            // Without a handler Ctrl-C ends the program at once, which finished shards survive as well.
+            // Without a handler Ctrl-C ends the program at once; finished shards survive that as well.
             let _ = ctrlc::set_handler(stop);
             #[cfg(unix)]
             super::endings::listen(stop);
@@ -89,12 +90,12 @@ impl Bars {
         Self::default()
     }
 
-    /// Begins a step that counts something.
+    /// Starts a step with a known total.
     pub fn start(&mut self, step: &str, total: usize, unit: &'static str) {
         self.show(step, Length::Count(total as u64, unit), 0);
     }
 
-    /// Prints a line without disturbing the bar.
+    /// Prints a line without disrupting the bar.
     pub fn say(&self, line: &str) {
         match &self.shown {
             Shown::Bar(bar) => bar.suspend(|| println!("{line}")),
@@ -153,7 +154,7 @@ impl Drop for Bars {
     }
 }
 
-/// A bar with done, total, rate and time left, or a clock where the end is not known.
+/// A bar with done, total, rate and time left, or a clock if the total is unknown.
 fn bar(step: &str, length: Length) -> ProgressBar {
     let (total, template) = match length {
         Length::Count(total, unit) if total > 0 => (

@@ -1,10 +1,10 @@
-//! Signals by which a system ends a program, heard as Ctrl-C is.
+//! Termination signals, handled like Ctrl-C.
 
 use signal_hook::consts::{SIGHUP, SIGTERM};
 use signal_hook::iterator::Signals;
 
-/// Calls `stop` for each SIGTERM, and for each SIGHUP unless it is ignored: `nohup` asks for a run to outlive its
-/// terminal. Where signals cannot be heard, they end the program as they would have.
+/// Calls `stop` for each SIGTERM, and for each SIGHUP unless it is ignored, as it is under `nohup`. If handlers
+/// cannot be registered, the signals end the program as usual.
 pub(super) fn listen(stop: fn()) {
     let wanted: &[i32] = if is_ignored(SIGHUP) { &[SIGTERM] } else { &[SIGTERM, SIGHUP] };
     let Ok(mut signals) = Signals::new(wanted) else { return };
@@ -15,8 +15,8 @@ pub(super) fn listen(stop: fn()) {
     });
 }
 
-/// Whether whoever started the program had it ignore a signal. Where that cannot be read, it did: a run that goes on is
-/// the lesser harm.
+/// Whether the parent process set a signal to be ignored. Assumes so if this cannot be read, because continuing a run
+/// does less harm than ending it.
 fn is_ignored(signal: i32) -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));

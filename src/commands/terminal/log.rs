@@ -1,4 +1,4 @@
-//! The log as lines for people: `warning: …`, without time, colour or module.
+//! Log format for people: `warning: …`, without time, colour or module.
 
 use std::fmt;
 
@@ -9,7 +9,7 @@ use tracing_subscriber::registry::LookupSpan;
 
 use super::out::shown;
 
-/// One line an event.
+/// Formats one line per event.
 pub struct Lines;
 
 impl<S, N> FormatEvent<S, N> for Lines

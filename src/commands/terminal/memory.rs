@@ -1,11 +1,11 @@
-//! Amounts of memory, as the user reads them.
+//! Formats amounts of memory.
 
-/// In MiB, to the nearest.
+/// Formats bytes in MiB, rounded to the nearest.
 pub fn mebibytes(bytes: usize) -> String {
     format!("{:.0} MiB", bytes as f64 / f64::from(1 << 20))
 }
 
-/// The process's peak resident set in bytes, where the system tells.
+/// The process's peak resident set in bytes, if the system reports it.
 pub fn peak_resident() -> Option<usize> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:"))?;

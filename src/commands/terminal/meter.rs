@@ -1,5 +1,5 @@
-//! What a long step says of itself where no bar can be drawn: a line when it begins and one every half minute.
-//! It is told the time and prints nothing, so that it can be tested without waiting.
+//! Progress lines of a long step where no bar can be drawn: one at its start and one every half minute. Receives the
+//! time and prints nothing, so that it can be tested without waiting.
 
 use std::time::Duration;
 
@@ -8,33 +8,33 @@ use super::numbers::{about, compact, duration};
 /// Time between two lines.
 pub const EVERY: Duration = Duration::from_secs(30);
 
-/// What is known of the length of a step.
+/// Length of a step.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Length {
-    /// So many of a unit will be done.
+    /// Number of units to do.
     Count(u64, &'static str),
-    /// It will take about so many seconds.
+    /// Estimated duration in seconds.
     Seconds(f64),
-    /// Nothing.
+    /// Unknown length.
     Unknown,
 }
 
-/// A step on its way.
+/// A running step.
 #[derive(Debug, Clone)]
 pub struct Meter {
     step: String,
     length: Length,
-    /// Done in all, and what of it an earlier run did.
+    /// Units done in total, and by an earlier run.
     done: u64,
     already: u64,
     began: Duration,
-    /// When the last line was due, and what was done then.
+    /// Time at which the last line was due, and the units done by then.
     last: (Duration, u64),
     lines: usize,
 }
 
 impl Meter {
-    /// Begins a step at a time, with what an earlier run has done of it; the line says so.
+    /// Starts a step, given the units done by an earlier run, and returns its first line.
     pub fn begin(step: &str, length: Length, already: u64, now: Duration) -> (Self, String) {
         let line = match length {
             Length::Count(total, unit) => {
@@ -52,12 +52,12 @@ impl Meter {
         (Self { step, length, done: already, already, began: now, last: (now, already), lines: 0 }, line)
     }
 
-    /// So much more was done.
+    /// Adds `n` units done.
     pub fn advance(&mut self, n: u64) {
         self.done += n;
     }
 
-    /// The line that is due at a time, if one is.
+    /// The line due at a time, if any.
     pub fn due(&mut self, now: Duration) -> Option<String> {
         if now.saturating_sub(self.last.0) < EVERY {
             return None;
@@ -68,7 +68,7 @@ impl Meter {
         Some(line)
     }
 
-    /// The line at the end of a step that was long enough for others.
+    /// The final line of a step long enough to have had others.
     pub fn end(&self, now: Duration) -> Option<String> {
         let took = duration(now.saturating_sub(self.began).as_secs_f64());
         (self.lines > 0).then(|| format!("{}: done in {took}", self.step))
@@ -100,8 +100,8 @@ impl Meter {
         }
     }
 
-    /// What was done a second since the last line, or since the beginning where that was nothing: what an earlier
-    /// run had finished goes by at once and says nothing about the rest.
+    /// Units per second since the last line, or since the start if none were done since. Excludes the units of an
+    /// earlier run, which pass at once.
     fn rate(&self, now: Duration) -> Option<f64> {
         let over = |(from, done): (Duration, u64)| {
             let seconds = now.saturating_sub(from).as_secs_f64();
@@ -136,7 +136,7 @@ mod tests {
             meter.due(at(65)).as_deref(),
             Some("capture: 130 k of 1.00 M tokens (13 %), 1.00 k tokens/s, 14 min left")
         );
-        // A chunk that takes longer than half a minute: still a line, with the rate of all.
+        // A chunk that takes longer than half a minute still gets a line, with the overall rate.
         assert_eq!(
             meter.due(at(95)).as_deref(),
             Some("capture: 130 k of 1.00 M tokens (13 %), 1.44 k tokens/s, 10 min left")

@@ -1,4 +1,4 @@
-//! What commands share of the terminal: lines, progress, and amounts as a reader takes them in.
+//! Terminal output shared by commands: lines, progress, and formatted amounts.
 
 #[macro_use]
 pub mod out;

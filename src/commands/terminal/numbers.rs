@@ -1,4 +1,4 @@
-//! Numbers as a person reads them: three digits and a unit.
+//! Formats numbers for people: three digits and a unit.
 
 /// `999`, `25.6 k`, `1.23 M`: three digits and a power of a thousand.
 pub fn compact(n: f64) -> String {
@@ -28,7 +28,7 @@ pub fn duration(seconds: f64) -> String {
     }
 }
 
-/// An estimate of a duration: `less than 1 s`, `about 3 min`.
+/// Formats an estimated duration: `less than 1 s`, `about 3 min`.
 pub fn about(seconds: f64) -> String {
     if seconds < 1.0 { "less than 1 s".to_owned() } else { format!("about {}", duration(seconds)) }
 }

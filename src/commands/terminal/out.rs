@@ -1,7 +1,7 @@
-//! Standard output and standard error, which may be closed or full: no output is worth a run.
+//! Writes to standard output and standard error. Either may be closed or full; neither failure aborts a run.
 //!
-//! A reader that goes away (`vstar run | head -1`) is no error: what follows is not printed. Where standard output
-//! fails for another reason, such as a full disk, the program does its work, then says so and ends with an error.
+//! A closed reader (`vstar run | head -1`) is no error; later output is dropped. If standard output fails for another
+//! reason, such as a full disk, the program completes its work, then reports the failure and exits with an error.
 
 use std::fmt::Arguments;
 use std::io::{self, ErrorKind, Write};
@@ -10,28 +10,28 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::document::text::reorders;
 
-/// Whether standard output is for a program: it gets one JSON value, and what is for people goes to standard error.
+/// Whether standard output is for a program: it receives one JSON value, and messages go to standard error.
 static JSON: AtomicBool = AtomicBool::new(false);
 
-/// Whether nobody reads standard output any more.
+/// Whether the reader of standard output is gone.
 static CLOSED: AtomicBool = AtomicBool::new(false);
 
-/// The first other failure of standard output.
+/// First other failure of standard output.
 static FAILURE: Mutex<Option<String>> = Mutex::new(None);
 
-/// Prints with `println!`'s grammar; shadows the macro of that name in `commands`.
+/// Prints with the grammar of `println!`; shadows the macro of that name in `commands`.
 macro_rules! println {
     () => { $crate::commands::terminal::out::line(format_args!("")) };
     ($($arg:tt)+) => { $crate::commands::terminal::out::line(format_args!($($arg)+)) };
 }
 
-/// Prints with `eprintln!`'s grammar; shadows the macro of that name in `commands`.
+/// Prints with the grammar of `eprintln!`; shadows the macro of that name in `commands`.
 macro_rules! eprintln {
     ($($arg:tt)+) => { $crate::commands::terminal::out::error_line(format_args!($($arg)+)) };
 }
 
-/// A text with control characters, and marks that turn the direction of writing, made visible: ids, names and texts
-/// come from files of others, and a terminal obeys what it is sent.
+/// Makes control characters and bidirectional formatting marks visible: ids, names and texts come from untrusted
+/// files, and a terminal would act on them.
 pub fn shown(text: Arguments<'_>) -> String {
     use std::fmt::Write as _;
     let text = text.to_string();
@@ -46,7 +46,7 @@ pub fn shown(text: Arguments<'_>) -> String {
     out
 }
 
-/// From now on standard output is for a program.
+/// Reserves standard output for a program.
 pub fn give_json() {
     JSON.store(true, Ordering::Relaxed);
 }
@@ -56,15 +56,15 @@ pub fn is_json() -> bool {
     JSON.load(Ordering::Relaxed)
 }
 
-/// The result of a command, for a program; printed where one was asked for.
+/// Prints the result of a command as JSON, if requested.
 pub fn result(value: &serde_json::Value) {
     if is_json() {
-        // JSON escapes control characters itself, and marks that turn the direction of writing reorder no parser.
+        // JSON escapes control characters itself, and bidirectional marks do not affect parsers.
         write(&serde_json::to_string_pretty(value).unwrap_or_default());
     }
 }
 
-/// Prints a line for people: to standard output, or to standard error where that is for a program.
+/// Prints a line for people: to standard output, or to standard error if standard output is for a program.
 pub fn line(text: Arguments<'_>) {
     if is_json() {
         return error_line(text);
@@ -72,7 +72,7 @@ pub fn line(text: Arguments<'_>) {
     write(&shown(text));
 }
 
-/// A line as it is on standard output.
+/// Writes a line to standard output unchanged.
 fn write(text: &str) {
     if CLOSED.load(Ordering::Relaxed) {
         return;
@@ -86,12 +86,12 @@ fn write(text: &str) {
     }
 }
 
-/// Prints a line to standard error; where that fails, there is nobody left to tell.
+/// Prints a line to standard error, ignoring failures.
 pub fn error_line(text: Arguments<'_>) {
     let _ = writeln!(io::stderr().lock(), "{}", shown(text));
 }
 
-/// Why standard output failed, if it did and somebody could still read it.
+/// Why standard output failed, unless only its reader was gone.
 pub fn failure() -> Option<String> {
     FAILURE.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
 }

@@ -2,9 +2,9 @@
 //!
 //! An adapter in PEFT's layout is a folder with `adapter_config.json` and `adapter_model.safetensors`. It holds two matrices for
 //! each module it changes, A `[r, in]` and B `[out, r]`, and the merged weight is W + s B A with s = α / r (`lora_alpha` over the
-//! rank; α / √r with `use_rslora`). Where the base stores a weight transposed (`fan_in_fan_out`), so is B A.
+//! rank; α / √r with `use_rslora`). Where the base stores linear weights transposed (GPT-2), so is B A.
 //!
-//! The sum is computed in f32 and rounded once to the dtype of the computation.
+//! The sum is computed in f32 and rounded to the dtype of the computation; so is W before it, where the file is wider.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor};
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::{Stored, TensorSource};
 use crate::error::{Diagnostic, Kind, Place, Result};
@@ -29,15 +30,62 @@ struct Config {
     r: usize,
     lora_alpha: f64,
     #[serde(default)]
-    use_rslora: bool,
+    use_rslora: Option<bool>,
     #[serde(default)]
-    use_dora: bool,
+    alpha_pattern: Option<BTreeMap<String, f64>>,
     #[serde(default)]
-    fan_in_fan_out: bool,
-    #[serde(default)]
-    alpha_pattern: BTreeMap<String, f64>,
+    rank_pattern: Option<BTreeMap<String, usize>>,
     #[serde(default)]
     base_model_name_or_path: Option<String>,
+    #[serde(flatten)]
+    others: BTreeMap<String, Value>,
+}
+
+impl Config {
+    /// The first key that changes what the adapter computes in a way that is not followed here.
+    fn not_followed(&self) -> Option<String> {
+        const KEYS: [&str; 10] = [
+            "use_dora",
+            "use_qalora",
+            "lora_bias",
+            "layer_replication",
+            "alora_invocation_tokens",
+            "trainable_token_indices",
+            "target_parameters",
+            "modules_to_save",
+            "arrow_config",
+            "loftq_config",
+        ];
+        let set = |value: &Value| match value {
+            Value::Null | Value::Bool(false) => false,
+            Value::Array(list) => !list.is_empty(),
+            Value::Object(map) => !map.is_empty(),
+            _ => true,
+        };
+        let key =
+            KEYS.iter().find(|key| self.others.get(**key).is_some_and(set)).map(|key| (*key).to_owned());
+        let bias = self.others.get("bias").and_then(Value::as_str).filter(|bias| *bias != "none");
+        // These initialisations change the base weights as well, which PEFT repeats on loading.
+        let plain = ["gaussian", "eva", "orthogonal"];
+        let init =
+            self.others.get("init_lora_weights").and_then(Value::as_str).filter(|i| !plain.contains(i));
+        key.or(bias.map(|bias| format!("bias = {bias}")))
+            .or(init.map(|init| format!("init_lora_weights = {init}")))
+    }
+
+    /// A key of a pattern that is a regular expression and not a name: names alone are followed.
+    fn expression(&self) -> Option<&str> {
+        let alphas = self.alpha_pattern.iter().flat_map(|p| p.keys());
+        let mut keys = alphas.chain(self.rank_pattern.iter().flat_map(|p| p.keys()));
+        keys.find(|key| !key.chars().all(|c| c.is_alphanumeric() || "._-".contains(c))).map(String::as_str)
+    }
+
+    /// The entry of a pattern for a module: its name, or the end of it from a dot on.
+    fn of<T: Copy>(pattern: Option<&BTreeMap<String, T>>, module: &str) -> Option<T> {
+        let fits =
+            |key: &str| module.strip_suffix(key).is_some_and(|head| head.is_empty() || head.ends_with('.'));
+        pattern.into_iter().flatten().find(|(key, _)| fits(key)).map(|(_, value)| *value)
+    }
 }
 
 /// An adapter's matrices.
@@ -83,8 +131,13 @@ impl Adapter {
         if config_text.peft_type != "LORA" {
             return Err(refuse(format!("an adapter of type {}", config_text.peft_type)).into());
         }
-        if config_text.use_dora {
-            return Err(refuse("an adapter with `use_dora`".to_owned()).into());
+        if let Some(key) = config_text.not_followed() {
+            return Err(refuse(format!("an adapter with `{key}`")).into());
+        }
+        if let Some(key) = config_text.expression() {
+            return Err(
+                refuse(format!("a pattern of the adapter that is a regular expression, `{key}`")).into()
+            );
         }
         if config_text.r == 0 || !config_text.lora_alpha.is_finite() {
             return Err(Diagnostic::new(Kind::Invalid, "the adapter's rank or `lora_alpha`")
@@ -128,6 +181,14 @@ impl Adapter {
                     .found(format!("{:?} and {:?}", a.dims(), b.dims()))
                     .into());
             }
+            let rank = Config::of(config_text.rank_pattern.as_ref(), &module).unwrap_or(config_text.r);
+            if a.dim(0)? != rank {
+                return Err(Diagnostic::new(Kind::Weights, format!("the rank of `{module}`"))
+                    .at(Place::file(&weights))
+                    .expected(format!("{rank}, as the config says"))
+                    .found(a.dim(0)?.to_string())
+                    .into());
+            }
             modules.insert(module, (a, b));
         }
         if modules.is_empty() {
@@ -165,20 +226,17 @@ impl Adapter {
 
     /// s of a module: its own α, or the config's, over its rank.
     fn scale(&self, module: &str, rank: usize) -> f64 {
-        let own = self.config.alpha_pattern.iter().find(|(key, _)| {
-            module == *key || module.strip_suffix(key.as_str()).is_some_and(|head| head.ends_with('.'))
-        });
-        let alpha = own.map_or(self.config.lora_alpha, |(_, alpha)| *alpha);
+        let alpha = Config::of(self.config.alpha_pattern.as_ref(), module).unwrap_or(self.config.lora_alpha);
         let rank = rank as f64;
-        alpha / if self.config.use_rslora { rank.sqrt() } else { rank }
+        alpha / if self.config.use_rslora == Some(true) { rank.sqrt() } else { rank }
     }
 
     /// s B A of a weight of this name and shape, in f32; `None` if the adapter does not change it.
-    fn delta(&self, name: &str, shape: &[usize]) -> Result<Option<Tensor>> {
+    fn delta(&self, name: &str, shape: &[usize], transposed: bool) -> Result<Option<Tensor>> {
         let Some(module) = self.module(name) else { return Ok(None) };
         let (a, b) = &self.modules[module];
         let delta = (b.matmul(a)? * self.scale(module, a.dim(0)?))?;
-        let delta = if self.config.fan_in_fan_out { delta.t()?.contiguous()? } else { delta };
+        let delta = if transposed { delta.t()?.contiguous()? } else { delta };
         if delta.dims() != shape {
             return Err(Diagnostic::new(Kind::Weights, format!("the adapter does not fit `{module}`"))
                 .at(Place::file(&self.path))
@@ -199,12 +257,15 @@ impl Adapter {
 pub struct Adapted {
     inner: Arc<dyn TensorSource + Send + Sync>,
     adapter: Adapter,
+    /// Whether the base stores linear weights as [in, out].
+    transposed: bool,
 }
 
 impl Adapted {
-    /// Merges `adapter` into what `inner` gives.
-    pub fn new(inner: Arc<dyn TensorSource + Send + Sync>, adapter: Adapter) -> Self {
-        Self { inner, adapter }
+    /// Merges `adapter` into what `inner` gives. `transposed`: whether the family stores linear weights as [in, out], as
+    /// GPT-2 does; what the adapter's config says of it (`fan_in_fan_out`) is not read, since PEFT overrides it too.
+    pub fn new(inner: Arc<dyn TensorSource + Send + Sync>, adapter: Adapter, transposed: bool) -> Self {
+        Self { inner, adapter, transposed }
     }
 
     /// The adapter.
@@ -242,7 +303,7 @@ impl Adapted {
         rows: Option<(usize, usize)>,
         base: Tensor,
     ) -> Result<Tensor> {
-        let Some(delta) = self.adapter.delta(name, whole)? else { return Ok(base) };
+        let Some(delta) = self.adapter.delta(name, whole, self.transposed)? else { return Ok(base) };
         let delta = match rows {
             Some((start, len)) => delta.narrow(0, start, len)?,
             None => delta,

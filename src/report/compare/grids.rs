@@ -1,4 +1,4 @@
-//! What stands in which cell of a comparison.
+//! Tables of a comparison.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +7,7 @@ use crate::document::table::Table;
 use crate::theory::reading::quote::{NOTHING, headline, headline_figure, number, p, quotable};
 use crate::theory::{Control, Estimate, Quantity};
 
-/// Constitutions of a run and value by what training would do; `brief`: without the last interval.
+/// Constitutions of a run and value by effect of training; `brief` omits the last interval.
 pub(super) fn ranking(comparison: &Comparison, run: &Run, value: &str, brief: bool) -> Table {
     let own: Vec<_> = comparison.ranking.iter().filter(|r| r.run == run.name && r.value == value).collect();
     let arm = own.iter().any(|r| r.verdict.slope == Quantity::OwnSlope);
@@ -24,7 +24,7 @@ pub(super) fn ranking(comparison: &Comparison, run: &Run, value: &str, brief: bo
         "length controlled",
     ];
     let rows = own.into_iter().map(|r| {
-        // A placebo's slope and cosine are no gain beyond the placebos.
+        // A placebo's slope and cosine are not gains beyond the placebos.
         let comparable = !(arm && r.verdict.slope != Quantity::OwnSlope);
         let shown = |e: &Option<Estimate>| headline(e.as_ref().filter(|_| comparable));
         vec![
@@ -41,7 +41,7 @@ pub(super) fn ranking(comparison: &Comparison, run: &Run, value: &str, brief: bo
     Table::of(head, 3, rows.collect())
 }
 
-/// Constitutions of a run in the order of their cosines' table.
+/// Constitutions of a run in the order of the table of cosines.
 pub(super) fn names(run: &Run) -> Vec<&str> {
     let mut out: Vec<&str> = Vec::new();
     for e in &run.cosines {
@@ -80,7 +80,7 @@ pub(super) fn matrix(run: &Run, control: Control) -> Table {
                 return "1".to_owned();
             }
             let e = find(a, b);
-            // Two decimals: a matrix is read as a whole, intervals stand in the list of pairs.
+            // Two decimals suffice for a matrix, which is read as a whole; intervals are in the list of pairs.
             match e.filter(|e| quotable(e)).and_then(|e| e.estimate) {
                 Some(cos) => number(cos, Some(0.1)),
                 None => headline_figure(e),
@@ -91,7 +91,7 @@ pub(super) fn matrix(run: &Run, control: Control) -> Table {
     Table::of(head, 2, rows.collect())
 }
 
-/// Every pair of constitutions of a run with its interval, most alike first.
+/// Every pair of constitutions of a run with its interval, most similar first.
 pub(super) fn pairs(run: &Run, control: Control) -> Table {
     let mut cells: Vec<&Estimate> =
         run.cosines.iter().filter(|e| e.control == control && quotable(e)).collect();
@@ -102,7 +102,7 @@ pub(super) fn pairs(run: &Run, control: Control) -> Table {
     Table::of(head, 2, rows.collect())
 }
 
-/// Runs side by side: parameters and, for each quantity of one control, a column a run; the slope last.
+/// Runs side by side: parameters and each quantity under one control, one column per run; the slope last.
 pub(super) fn models(comparison: &Comparison, control: Control) -> Table {
     let mut head = vec!["quantity".to_owned(), "value".to_owned(), "constitution".to_owned()];
     head.extend(comparison.runs.iter().map(label));
@@ -164,7 +164,7 @@ fn size(parameters: u64) -> String {
     format!("{:.digits$} {letter}", n / unit).trim_end().to_owned()
 }
 
-/// Controls that the series have.
+/// Controls for which there are series.
 pub(super) fn series_controls(comparison: &Comparison) -> BTreeSet<Control> {
     comparison.series.iter().map(|s| s.control).collect()
 }

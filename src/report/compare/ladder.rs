@@ -1,11 +1,11 @@
-//! One model at several precisions: what its figures do as its weights take fewer bits.
+//! One model at several precisions: how its figures change with fewer bits per weight.
 //!
-//! Runs of one model form a ladder: those with the same weight files (rounded at load by `--quantize`), or whose
-//! names differ only in a quantisation type and that are of one family with as many parameters. Rungs stand from
-//! the most bits per weight to the fewest; changes are against the first.
+//! Runs of one model form a ladder: runs with the same weight files (rounded at load by `--quantize`), or whose names
+//! differ only in a quantisation type and that have the same family and number of parameters. Rungs are ordered from
+//! most to fewest bits per weight; changes are relative to the first.
 //!
-//! All rungs read the same prompts, so their figures err together. The error of a change is nevertheless taken
-//! as √(SE₁² + SE₂²), that of independent runs: an interval of a change is too long rather than too short.
+//! All rungs read the same prompts, so the errors of their figures are correlated. The error of a change is
+//! nevertheless √(SE₁² + SE₂²), that of independent runs, so that its interval is too long rather than too short.
 
 use serde::Serialize;
 use serde_json::Value as Json;
@@ -19,12 +19,12 @@ use crate::theory::{Control, Estimate, Quantity};
 /// A run on a ladder.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Rung {
-    /// Its place among the runs that are compared.
+    /// Index among the compared runs.
     #[serde(skip)]
     pub at: usize,
     /// The run.
     pub run: String,
-    /// The type its weights were rounded through at load; absent where they are as stored.
+    /// Type the weights were rounded to at load; absent if they are as stored.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub quantize: Option<String>,
     /// Bits per weight.
@@ -34,14 +34,14 @@ pub struct Rung {
 /// A change from the first rung, with its interval.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Change {
-    /// Figure less that of the first rung.
+    /// Figure minus that of the first rung.
     pub value: f64,
-    /// Its standard error, as of independent runs.
+    /// Standard error, assuming independent runs.
     pub se: f64,
 }
 
 impl Change {
-    /// Ends of an interval of z standard errors.
+    /// Interval of ± z standard errors.
     pub fn interval(&self, z: f64) -> (f64, f64) {
         (self.value - z * self.se, self.value + z * self.se)
     }
@@ -52,35 +52,35 @@ impl Change {
 pub struct Along {
     /// The quantity.
     pub quantity: Quantity,
-    /// The value, where it concerns one.
+    /// The value, if the quantity concerns one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub value: Option<String>,
-    /// The constitution, where it concerns one.
+    /// The constitution, if the quantity concerns one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub constitution: Option<String>,
-    /// Whether that belongs to the placebo arm.
+    /// Whether the constitution belongs to the placebo arm.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub placebo: bool,
-    /// One estimate a rung; absent where the run has none.
+    /// One estimate per rung; absent where the run has none.
     pub estimates: Vec<Option<Estimate>>,
-    /// Change of each from the first rung, where both may be quoted and have an error.
+    /// Change of each from the first rung, where both are reportable and have an error.
     pub changes: Vec<Option<Change>>,
 }
 
-/// What becomes of a quantity on the last rung.
+/// Outcome for a quantity on the last rung.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Fate {
-    /// The interval of the change lies above −¼ of the first figure, and holds 0 or more.
+    /// The interval of the change lies above −¼ of the first figure, and contains 0 or a positive value.
     Kept,
     /// The interval of the change lies below 0.
     Lost,
 }
 
-/// A quantity of which something can be said.
+/// A quantity with a conclusive outcome.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Finding {
-    /// Which, among the ladder's quantities.
+    /// Index among the ladder's quantities.
     #[serde(skip)]
     pub at: usize,
     /// The quantity.
@@ -91,7 +91,7 @@ pub struct Finding {
     /// The constitution.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub constitution: Option<String>,
-    /// What becomes of it.
+    /// Outcome.
     pub fate: Fate,
 }
 
@@ -100,13 +100,13 @@ pub struct Finding {
 pub struct Ladder {
     /// The model's name without a quantisation type.
     pub model: String,
-    /// The runs, most bits first.
+    /// Runs, most bits first.
     pub rungs: Vec<Rung>,
-    /// Quantities along it.
+    /// Quantities along the ladder.
     pub along: Vec<Along>,
-    /// What becomes of ρ² and of the judge's accuracy between the first rung and the last.
+    /// Outcomes for ρ² and the judge's accuracy between the first and the last rung.
     pub findings: Vec<Finding>,
-    /// What must be known.
+    /// Warnings for the reader.
     pub warnings: Vec<String>,
 }
 
@@ -130,7 +130,7 @@ fn recipe(run: &Run) -> Option<&Json> {
     provenance.get("recipe").or_else(|| provenance.get("manifest").map(|m| &m["recipe"]))
 }
 
-/// Bits per weight, where the report knows them.
+/// Bits per weight, if the report has them.
 fn bits(run: &Run) -> Option<f64> {
     let stated = run.report.provenance.get("bits_per_weight").and_then(Json::as_f64);
     stated.or_else(|| recipe(run)?["model"]["bits_per_weight"].as_f64()).filter(|b| b.is_finite() && *b > 0.0)
@@ -148,8 +148,8 @@ fn name(run: &Run) -> String {
     plain_name(name.unwrap_or_default())
 }
 
-/// A model's name without the file type and the quantisation type at its end: `owner/name:Q4_K_M`,
-/// `dir/name-q4_k_m.gguf` and `name.Q8_0.gguf` lose them.
+/// A model's name without extension and quantisation type at its end, as in `owner/name:Q4_K_M`,
+/// `dir/name-q4_k_m.gguf` and `name.Q8_0.gguf`.
 fn plain_name(name: &str) -> String {
     let mut name = name.trim().trim_end_matches('/');
     if let Some((stem, end)) = name.rsplit_once('.')
@@ -165,7 +165,7 @@ fn plain_name(name: &str) -> String {
     name.to_owned()
 }
 
-/// Whether a text names a type of GGUF, or a mix of them.
+/// Whether a text names a GGUF type or a mix of them.
 fn is_type(text: &str) -> bool {
     let upper = text.to_ascii_uppercase();
     if ["F32", "F16", "BF16"].contains(&upper.as_str()) {
@@ -177,7 +177,7 @@ fn is_type(text: &str) -> bool {
     matches!(digit, "1" | "2" | "3" | "4" | "5" | "6" | "8") && known.contains(&rest)
 }
 
-/// Whether two runs are of one model, at whatever precision.
+/// Whether two runs have the same model, at any precision.
 fn alike(a: &Run, b: &Run) -> bool {
     let (Some(ra), Some(rb)) = (recipe(a).map(|r| &r["model"]), recipe(b).map(|r| &r["model"])) else {
         return false;
@@ -193,7 +193,7 @@ fn alike(a: &Run, b: &Run) -> bool {
 }
 
 impl Ladder {
-    /// `None` where the runs do not differ in their bits.
+    /// A ladder from a group of runs; `None` where the runs do not differ in bits.
     fn new(group: &[usize], runs: &[Run], indices: &[Index<'_>], values: &[String]) -> Option<Self> {
         let mut rungs: Vec<Rung> = group
             .iter()
@@ -245,7 +245,7 @@ fn along(own: &[&Index<'_>], values: &[String]) -> Vec<Along> {
             let value = value.map(|v| index.values.iter().find(|own| **own == v).copied());
             let of =
                 constitution.map(|(c, _)| index.constitutions.iter().find(|n| n.name == c).map(|n| n.name));
-            // A value or constitution that this run does not have.
+            // Skip a value or constitution that this run does not have.
             if matches!(value, Some(None)) || matches!(of, Some(None)) {
                 return None;
             }
@@ -288,9 +288,9 @@ fn change(first: &Estimate, other: &Estimate) -> Option<Change> {
     Some(Change { value: other.estimate? - first.estimate?, se })
 }
 
-/// What becomes of ρ² of each value and of the judge's accuracy under each constitution between the first rung
-/// and the last. Accuracies are of constitutions whose first figure is above a half; all intervals are wide enough for
-/// all of both quantities together (Bonferroni).
+/// Outcomes for ρ² of each value and the judge's accuracy under each constitution between the first and the last
+/// rung. Accuracies only of constitutions whose first figure is above one half; intervals hold simultaneously for all
+/// of both quantities (Bonferroni).
 fn findings(along: &[Along]) -> Vec<Finding> {
     let candidates: Vec<(usize, &Along, f64, Change)> = [Quantity::Rho2, Quantity::JudgeAccuracy]
         .into_iter()
@@ -299,7 +299,7 @@ fn findings(along: &[Along]) -> Vec<Finding> {
         })
         .filter_map(|(at, a)| {
             let (first, change) = (a.estimates[0].as_ref()?, (*a.changes.last()?)?);
-            // An accuracy is counted from the half that a coin has.
+            // Accuracy is measured from one half, the level of chance.
             let chance = if a.quantity == Quantity::JudgeAccuracy { 0.5 } else { 0.0 };
             let counts = chance == 0.0 || first.lo.is_some_and(|lo| lo > chance);
             counts.then(|| (at, a, first.estimate.unwrap_or(0.0) - chance, change))

@@ -1,4 +1,4 @@
-//! The map of a run's constitutions by what they do to the state, beside the map by what the judge chose.
+//! Map of a run's constitutions by their effect on the state, compared with the map by the judge's choices.
 
 use super::Run;
 use crate::document::table::Table;
@@ -6,7 +6,7 @@ use crate::theory::reading::quote::{number, p, quotable};
 use crate::theory::state::map::{MapAgreement, agreement};
 use crate::theory::{Control, Estimate};
 
-/// How far the map by Δ_c and the map by v_c agree, on the constitutions whose angles are all there.
+/// Agreement of the maps by Δ_c and by v_c, on constitutions with complete angles.
 pub(super) fn maps(run: &Run) -> Option<MapAgreement> {
     let map = run.shifts.as_ref()?;
     let cos = |a: &str, b: &str| {
@@ -17,7 +17,7 @@ pub(super) fn maps(run: &Run) -> Option<MapAgreement> {
         run.cosines.iter().find(is).filter(|e| quotable(e)).and_then(|e| e.estimate)
     };
     let mut kept: Vec<usize> = (0..map.names.len()).collect();
-    // The constitution with the most angles missing goes first, until none is missing.
+    // Remove the constitution with the most missing angles until none is missing.
     loop {
         let missing = |&a: &usize| {
             kept.iter().filter(|&&b| b != a && cos(&map.names[a], &map.names[b]).is_none()).count()
@@ -35,7 +35,7 @@ pub(super) fn maps(run: &Run) -> Option<MapAgreement> {
     agreement(&by(&|a, b| map.cos[a][b]), &judged)
 }
 
-/// What the maps come to, in a sentence.
+/// Sentence on the agreement of the maps.
 pub(super) fn sentence(run: &Run) -> Option<String> {
     run.shifts.as_ref()?;
     Some(match &run.maps {
@@ -81,7 +81,7 @@ mod tests {
     use crate::theory::Quantity;
     use crate::theory::state::map::ShiftMap;
 
-    /// Five constitutions on a circle, by both maps the same unless turned.
+    /// Five constitutions on a circle, identical in both maps unless turned.
     fn run(angle: impl Fn(usize) -> f64, missing: Option<usize>) -> Run {
         let names: Vec<String> = (0..6).map(|i| format!("c{i}")).collect();
         let cos = |a: f64, b: f64| (a - b).cos();

@@ -1,5 +1,5 @@
-//! Runs side by side: which constitutions activate the same direction, which align best, and what changes
-//! with the size of the model. Reports in, `compare.json` and texts out.
+//! Compares runs: which constitutions activate the same direction, which align best, and what changes with model
+//! size. Reads reports, produces `compare.json` and texts.
 
 mod grids;
 mod ladder;
@@ -28,22 +28,22 @@ pub const FORMAT: &str = "vstar-compare/1";
 /// One run, and the angles between its constitutions.
 #[derive(Debug, Clone, Default)]
 pub struct Run {
-    /// Its folder, as the user named it.
+    /// Folder, as given by the user.
     pub name: String,
     /// Its report.
     pub report: Report,
     /// `constitution_cos` of every pair.
     pub cosines: Vec<Estimate>,
-    /// The map of its constitutions by what they do to the state, where the rows read under them are at hand.
+    /// Map of the constitutions by their effect on the state, if the rows read under them are available.
     pub shifts: Option<ShiftMap>,
-    /// How far that map agrees with `cosines`; filled in by [`compare`].
+    /// Agreement of that map with `cosines`; filled in by [`compare`].
     pub maps: Option<MapAgreement>,
-    /// What must be known about them.
+    /// Warnings for the reader.
     pub warnings: Vec<String>,
 }
 
 impl Run {
-    /// Parameters of the model, where the report knows them.
+    /// Number of parameters of the model, if the report has it.
     pub fn parameters(&self) -> Option<u64> {
         let recipe = |json: &Json| json["model"]["parameters"].as_u64();
         let provenance = &self.report.provenance;
@@ -53,84 +53,84 @@ impl Run {
             .or_else(|| provenance.get("manifest").and_then(|m| recipe(&m["recipe"])))
     }
 
-    /// Hashes of the data, where the report knows them; manifests before `vstar-run/2` name the files beside them.
+    /// Hashes of the data, if the report has them; manifests before `vstar-run/2` include file names.
     fn data(&self) -> Option<Vec<&str>> {
         let files = self.report.provenance.get("manifest")?["data"].as_array()?;
         files.iter().map(|f| f.as_str().or_else(|| f["sha256"].as_str())).collect()
     }
 }
 
-/// A constitution's place among those of its run, by what training would do: the slope that decides its verdict, then the
-/// lower end of its interval.
+/// Rank of a constitution among those of its run by effect of training: by the slope that decides its verdict, then
+/// by the lower end of its interval.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Ranked {
     /// The run.
     pub run: String,
     /// The value.
     pub value: String,
-    /// 1 for the largest slope; absent for placebos and where the slope or its alignment may not be quoted.
+    /// 1 for the largest slope; absent for placebos and where the slope or its alignment is not reportable.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rank: Option<usize>,
     /// Whether it belongs to the placebo arm.
     pub placebo: bool,
-    /// The verdict on it.
+    /// Verdict.
     pub verdict: Verdict,
     /// The slope that decides the verdict: the constitution's own where there is a placebo arm.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub slope: Option<Estimate>,
-    /// cos(v_c, v*), own likewise.
+    /// cos(v_c, v*); the constitution's own where there is a placebo arm.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub alignment: Option<Estimate>,
-    /// The same with length projected out.
+    /// The same slope with length projected out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub length_controlled: Option<Estimate>,
 }
 
-/// A quantity over runs.
+/// A quantity across runs.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Series {
     /// The quantity.
     pub quantity: Quantity,
-    /// The value, where it concerns one.
+    /// The value, if the quantity concerns one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub value: Option<String>,
-    /// The constitution, where it concerns one.
+    /// The constitution, if the quantity concerns one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub constitution: Option<String>,
     /// What was projected out.
     pub control: Control,
-    /// One estimate a run, in the order of the runs; absent where the run has none.
+    /// One estimate per run, in order; absent where the run has none.
     pub estimates: Vec<Option<Estimate>>,
-    /// The line against log₁₀(parameters) through the figures that may be quoted; absent for fewer than three
-    /// models of known and different size.
+    /// Line through the reportable figures by log₁₀(parameters); absent for fewer than three models of known and
+    /// different size.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub line: Option<Line>,
 }
 
-/// Everything that is compared.
+/// A comparison of runs.
 #[derive(Debug, Clone)]
 pub struct Comparison {
     /// The runs.
     pub runs: Vec<Run>,
-    /// The values that all of them have.
+    /// Values that all runs have.
     pub values: Vec<String>,
-    /// Constitutions by what training would do, run by run and value by value.
+    /// Constitutions by effect of training, for each run and value.
     pub ranking: Vec<Ranked>,
-    /// Quantities over runs; empty for one run.
+    /// Quantities across runs; empty for one run.
     pub series: Vec<Series>,
-    /// Models that stand at several precisions.
+    /// Models present at several precisions.
     pub ladders: Vec<Ladder>,
-    /// The share of value-relevant text that each run's model was trained on, where it was told.
+    /// Share of value-relevant text in each run's training data, if given.
     pub eta: Option<Vec<f64>>,
-    /// What the reader must know.
+    /// Warnings for the reader.
     pub warnings: Vec<String>,
 }
 
-/// Compares runs. `eta`: the known share of value-relevant text of each run's model, in their order.
+/// Compares runs. `eta` is the known share of value-relevant text in the training data of each run's model, in order.
 ///
 /// # Errors
-/// `Missing` without a run; [`Kind::RunConflict`] if no value is in all of them; `Invalid` for shares that are not one
-/// for each run, or not in [0, 1].
+/// `Missing` without a run; [`Kind::RunConflict`] if no value is in all runs; `Invalid` if the shares do not match
+/// the number of runs, or are not in [0, 1].
 pub fn compare(mut runs: Vec<Run>, eta: Option<Vec<f64>>) -> Result<Comparison> {
     if let Some(eta) = &eta
         && (eta.len() != runs.len() || eta.iter().any(|e| !(0.0..=1.0).contains(e)))
@@ -188,7 +188,7 @@ fn list(names: &[&str]) -> String {
     if names.is_empty() { "no value".to_owned() } else { names.join(", ") }
 }
 
-/// The constitutions of a value, largest slope first; those that are not identifiable stand last, then the placebos.
+/// Constitutions of a value, largest slope first; unidentifiable ones follow, then placebos.
 fn ranked(run: &str, index: &Index<'_>, verdicts: &[Verdict], value: &str) -> Vec<Ranked> {
     let Some(&value) = index.values.iter().find(|v| **v == value) else { return Vec::new() };
     let mut out: Vec<Ranked> = verdicts
@@ -302,10 +302,10 @@ fn series(runs: &[Run], indices: &[Index<'_>], values: &[String]) -> Vec<Series>
     out
 }
 
-/// `compare.json`.
+/// Text of `compare.json`.
 ///
 /// # Errors
-/// If serialising fails, which needs a number that is not finite.
+/// If serialising fails, which requires a non-finite number.
 pub fn to_json(comparison: &Comparison) -> Result<String> {
     let runs: Vec<Json> = comparison
         .runs
@@ -340,7 +340,7 @@ pub fn to_json(comparison: &Comparison) -> Result<String> {
     }
 }
 
-/// A run's name in a table: its folder's own, and the model if that says more.
+/// A run's name in a table: the name of its folder, and the model if that adds information.
 fn label(run: &Run) -> String {
     let folder = short_name(run.name.trim_start_matches("./"));
     let folder = folder.rsplit('/').next().unwrap_or(folder);

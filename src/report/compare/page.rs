@@ -1,4 +1,4 @@
-//! The page of a comparison: its parts in the order of reading, written once for every writer.
+//! Content and order of a comparison's page, written once for all writers.
 
 use super::{Comparison, Ladder, Run, grids, label, maps, plots, rungs};
 use crate::document::text::shortened;
@@ -6,9 +6,9 @@ use crate::document::{Block, Document};
 use crate::report::export::{Image, images};
 use crate::theory::Control;
 
-/// Constitutions up to which a terminal shows the matrix; more columns do not fit.
+/// Largest number of constitutions for which a terminal shows the matrix; more columns do not fit.
 const MATRIX: usize = 12;
-/// Characters of a value's name in a title.
+/// Maximum number of characters of a value's name in a title.
 const NAME: usize = 60;
 
 const ABOUT_COSINES: &str = "cos(v_a, v_b) in the metric of the within-prompt covariance, from leave-block-out \
@@ -18,22 +18,22 @@ const ABOUT_LINES: &str = "The last column is the change of the quantity for eac
 squares through the figures that may be quoted, with a t interval from the scatter about the line. Models differ in \
 more than size.";
 
-/// `compare.md`.
+/// Text of `compare.md`.
 pub fn to_markdown(comparison: &Comparison) -> String {
     page(comparison).to_markdown()
 }
 
-/// `compare.html`.
+/// Text of `compare.html`.
 pub fn to_html(comparison: &Comparison) -> String {
     page(comparison).to_html()
 }
 
-/// The summary that a terminal shows.
+/// Summary for a terminal.
 pub fn to_terminal(comparison: &Comparison) -> String {
     brief(comparison).to_terminal()
 }
 
-/// Every plot of a comparison as an image of its own, in the order of the page.
+/// Every plot of a comparison as a separate image, in page order.
 pub fn to_svgs(comparison: &Comparison) -> Vec<Image> {
     images(&page(comparison))
 }
@@ -47,7 +47,7 @@ pub fn page(comparison: &Comparison) -> Document {
     document(comparison, plots.collect(), false)
 }
 
-/// What a terminal shows of it: matrices only where they fit, and angles without length control.
+/// The page for a terminal: matrices only if they fit, and angles without length control.
 pub fn brief(comparison: &Comparison) -> Document {
     document(comparison, Vec::new(), true)
 }
@@ -98,7 +98,7 @@ fn document(comparison: &Comparison, mut blocks: Vec<Block>, brief: bool) -> Doc
     }
 }
 
-/// A ladder of precision: sentences, plots against bits per weight, and the table.
+/// A precision ladder: sentences, plots by bits per weight, and the table.
 fn bits(ladder: &Ladder, values: &[String]) -> Block {
     let title = format!("{}: bits per weight", ladder.model);
     let mut blocks: Vec<Block> = rungs::sentences(ladder).into_iter().map(Block::Paragraph).collect();

@@ -1,12 +1,11 @@
-//! The plots of a comparison: what changes with the size of the model, with bits per weight and with the share of
-//! value-relevant text.
+//! Plots of a comparison: changes with model size, with bits per weight, and with the share of value-relevant text.
 
 use super::{Along, Comparison, Ladder, Series as Over};
 use crate::document::plot::{Chart, Figure, Point, Series};
 use crate::theory::reading::quote::quotable;
 use crate::theory::{Control, Estimate, Quantity};
 
-/// Constitutions of a plot, so few that their intervals can be seen.
+/// Maximum number of constitutions in a plot, few enough for visible intervals.
 const CURVES: usize = 4;
 
 fn figure(title: &str, caption: &str, svg: Option<String>) -> Option<Figure> {
@@ -18,10 +17,10 @@ pub(super) fn of_value(comparison: &Comparison, value: &str) -> Vec<Figure> {
     scaling(comparison, value).into_iter().chain(dilution(comparison, value)).collect()
 }
 
-/// What the captions of figures over runs say of bands.
+/// Caption text on bands, for figures over runs.
 const BAND: &str = "Figures that may be quoted, with 95 % intervals; beside a one-sided estimate the band ends at its bound and at the estimate";
 
-/// Figures that may be quoted, at the runs' x.
+/// Reportable figures at the runs' x.
 fn points(estimates: &[Option<Estimate>], x: &[Option<f64>]) -> Vec<Point> {
     let of = |(e, x): (&Option<Estimate>, &Option<f64>)| {
         let e = e.as_ref().filter(|e| quotable(e))?;
@@ -32,7 +31,7 @@ fn points(estimates: &[Option<Estimate>], x: &[Option<f64>]) -> Vec<Point> {
     estimates.iter().zip(x).filter_map(of).collect()
 }
 
-/// The series of a value that `far` puts first by the mean over runs, at most four, without the placebo arm.
+/// Series of a value without the placebo arm: at most four, ranked by `far` of the mean over runs.
 fn largest<'c>(
     comparison: &'c Comparison,
     quantity: Quantity,
@@ -111,7 +110,7 @@ fn scaling(comparison: &Comparison, value: &str) -> Vec<Figure> {
     };
     [
         draw(Quantity::Rho, "Encoding quality and size", "ρ"),
-        // What the constitutions add to the judge's own direction, where there is a placebo arm to tell it from.
+        // With a placebo arm, show what constitutions add to the judge's own direction.
         match comparison.series.iter().any(|s| s.quantity == Quantity::OwnAlignment) {
             true => draw(Quantity::OwnAlignment, "Own alignment and size", "own ⟨v_c, v*⟩"),
             false => draw(Quantity::Alignment, "Alignment and size", "⟨v_c, v*⟩"),
@@ -123,7 +122,7 @@ fn scaling(comparison: &Comparison, value: &str) -> Vec<Figure> {
     .collect()
 }
 
-/// Plots against bits per weight.
+/// Plots by bits per weight.
 pub(super) fn of_bits(ladder: &Ladder, values: &[String]) -> Vec<Figure> {
     let x: Vec<Option<f64>> = ladder.rungs.iter().map(|r| Some(r.bits)).collect();
     let points = |along: &Along| points(&along.estimates, &x);
@@ -144,7 +143,7 @@ pub(super) fn of_bits(ladder: &Ladder, values: &[String]) -> Vec<Figure> {
         let own = |a: &&Along| a.quantity == quantity && a.value.as_deref() == value;
         ladder.along.iter().filter(own).collect()
     };
-    // The constitutions furthest from what a coin, or an unrelated direction, has.
+    // Constitutions furthest from chance, or from an unrelated direction.
     let largest = |mut all: Vec<&'_ Along>, middle: f64| -> Vec<Along> {
         let far = |a: &Along| points(a).iter().map(|p| (p.1 - middle).abs()).fold(0.0, f64::max);
         all.sort_by(|a, b| a.placebo.cmp(&b.placebo).then(far(b).total_cmp(&far(a))));
@@ -167,7 +166,7 @@ pub(super) fn of_bits(ladder: &Ladder, values: &[String]) -> Vec<Figure> {
     plots.into_iter().flatten().collect()
 }
 
-/// The gap against the known share η of value-relevant text, beside the line 1 − η of Proposition 5.
+/// The gap by the known share η of value-relevant text, with the line 1 − η of Proposition 5.
 fn dilution(comparison: &Comparison, value: &str) -> Option<Figure> {
     let eta = comparison.eta.as_ref()?;
     let x: Vec<Option<f64>> = eta.iter().map(|e| Some(*e)).collect();

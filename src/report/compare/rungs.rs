@@ -1,11 +1,11 @@
-//! Ladders of precision as tables and sentences.
+//! Precision ladders as tables and sentences.
 
 use super::ladder::{Fate, Finding, Ladder, Rung};
 use crate::document::table::Table;
 use crate::theory::reading::quote::{NOTHING, headline, number};
 use crate::theory::{Estimate, Quantity};
 
-/// How a rung is called.
+/// Label of a rung.
 pub(super) fn rung(rung: &Rung) -> String {
     let how = rung.quantize.as_deref().unwrap_or("as stored");
     format!("{} bits ({how})", number(rung.bits, Some(0.1)))
@@ -48,7 +48,7 @@ pub(super) fn name(quantity: Quantity) -> &'static str {
     }
 }
 
-/// What can be said of a ladder: a sentence for each value whose ρ² is kept or lost, and one for the judge.
+/// Sentences on a ladder: one for each value whose ρ² is kept or lost, and one for the judge.
 pub(super) fn sentences(ladder: &Ladder) -> Vec<String> {
     let (Some(first), Some(last)) = (ladder.rungs.first(), ladder.rungs.last()) else { return Vec::new() };
     let range = format!("from {} to {}", rung(first), rung(last));
@@ -97,6 +97,6 @@ pub(super) fn sentences(ladder: &Ladder) -> Vec<String> {
     out
 }
 
-/// How to read a ladder.
+/// Explanation of a ladder.
 pub(super) const ABOUT: &str = "One model whose weights take fewer and fewer bits, from the left. Changes are against the \
 first column; their intervals are those of independent runs, which is too long since all runs read the same prompts.";

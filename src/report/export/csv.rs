@@ -1,11 +1,11 @@
-//! Comma-separated values: directions number by number, and the table of estimates.
+//! Comma-separated values: directions, one number per line, and the table of estimates.
 
 use std::fmt::Write;
 
 use super::Directions;
 use crate::theory::Estimate;
 
-/// `direction,layer,index,value`, one line a number. Numbers are the shortest that read back as the same f32.
+/// `direction,layer,index,value`, one line per number. Numbers are the shortest that round-trip as f32.
 pub fn to_csv(directions: &Directions) -> String {
     let mut out = String::from("direction,layer,index,value\n");
     for (name, array) in &directions.arrays {
@@ -19,15 +19,15 @@ pub fn to_csv(directions: &Directions) -> String {
     out
 }
 
-/// One line an estimate, with the keys of `report.json` as columns; what does not apply is empty, warnings
-/// are joined by `; `.
+/// One line per estimate, with the keys of `report.json` as columns; inapplicable fields are empty, warnings are
+/// joined by `; `.
 pub fn to_estimates_csv(estimates: &[Estimate]) -> String {
     let mut out = String::from(
         "quantity,value,value2,constitution,constitution2,judge,layer,control,k,lambda_sd,estimate,lo,hi,se,z,p_adjusted,n,blocks,\
          reportable,method,warnings\n",
     );
     for e in estimates {
-        // Names of quantities and controls are what JSON calls them.
+        // Quantities and controls are named as in JSON.
         let spelt = |v: serde_json::Result<serde_json::Value>| {
             v.ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default()
         };
@@ -63,7 +63,7 @@ pub fn to_estimates_csv(estimates: &[Estimate]) -> String {
     out
 }
 
-/// A field as RFC 4180 wants it: in quotes where it holds a comma, a quote or a line end.
+/// Quotes a field as in RFC 4180 if it contains a comma, a quote or a line end.
 fn quoted(text: &str) -> String {
     if text.contains([',', '"', '\n', '\r']) {
         format!("\"{}\"", text.replace('"', "\"\""))

@@ -1,14 +1,14 @@
-//! llama.cpp's control vectors: GGUF version 3 with one f32 tensor `direction.LAYER` a layer.
+//! llama.cpp's control vectors: GGUF version 3 with one f32 tensor `direction.LAYER` per layer.
 //!
-//! Layer l is what leaves block l, counted from 1: the numbering of llama.cpp's own `cvector-generator`,
-//! whose `direction.1` is made from the output of the first block. llama.cpp reads no `direction.0`: layer 0
-//! (the embeddings' output) is left out. When it applies the file it adds `direction.l` to the output of the
-//! block that it numbers l from 0, one block later than where the direction was read.
+//! Layer l is the output of block l, counted from 1: the numbering of llama.cpp's own `cvector-generator`, whose
+//! `direction.1` is made from the output of the first block. llama.cpp reads no `direction.0`, so layer 0 (the
+//! embeddings' output) is left out. When llama.cpp applies the file, it adds `direction.l` to the output of the block
+//! that it numbers l from 0, one block later than the one where the direction was read.
 
 use super::{Directions, bytes};
 use crate::error::{Diagnostic, Kind, Result};
 
-/// Data start at multiples of this.
+/// Alignment of the data in bytes.
 const ALIGNMENT: usize = 32;
 
 // Types of metadata values and tensors, as GGUF numbers them.
@@ -74,7 +74,7 @@ pub fn to_gguf(directions: &Directions) -> Result<Vec<u8>> {
     Ok(out)
 }
 
-/// What whoever applies a control vector has to know: which layers are in it, where llama.cpp adds them, and how long they are.
+/// Notes on applying a control vector: which layers it has, where llama.cpp adds them, and how long they are.
 pub fn steering_notes(directions: &Directions) -> Vec<String> {
     let Some((name, array)) = directions.arrays.first_key_value() else { return Vec::new() };
     let norm = |v: &[f32]| v.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>().sqrt();

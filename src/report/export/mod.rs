@@ -1,12 +1,12 @@
-//! Directions and plots in the formats of other programs: numbers in, bytes out, nothing read or written.
+//! Directions and plots in the formats of other programs. Converts to bytes without file access.
 //!
-//! | format | what stands in it |
+//! | format | contents |
 //! |---|---|
 //! | `safetensors` | NAME: f32 `[layers, d]`; metadata `format`, `layers`, `model`, `model_type` |
 //! | `npz` | the same arrays, and `layers`: i64 `[layers]` |
-//! | `csv` | one line a number: direction, layer, index, value |
+//! | `csv` | one line per number: direction, layer, index, value |
 //! | `gguf` | one direction as a llama.cpp control vector: `direction.LAYER`, f32 `[d]` |
-//! | `svg`, `png` | every plot of the report, an image each |
+//! | `svg`, `png` | every plot of the report, one image each |
 //! | `tables` | every table of the report, as LaTeX and as CSV |
 //!
 //! All numbers are in the raw coordinates of the residual stream: a score is `resid · v`.
@@ -32,29 +32,29 @@ pub use png::Painter;
 pub use safetensors::{from_safetensors, to_safetensors};
 pub use svg::{Image, Sheet, images, sheets};
 
-/// Directions by name (`v_star.VALUE`, `v_c.CONSTITUTION`, `w`), one vector a layer.
+/// Directions by name (`v_star.VALUE`, `v_c.CONSTITUTION`, `w`), one vector per layer.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Directions {
     /// The model's name; empty if unknown.
     pub model: String,
     /// The model's `model_type`; empty if unknown.
     pub model_type: String,
-    /// What identifies the model's weights and config ([`Identity::fingerprint`](crate::model::Identity::fingerprint));
-    /// empty if unknown.
+    /// Fingerprint of the model's weights and config
+    /// ([`Identity::fingerprint`](crate::model::Identity::fingerprint)); empty if unknown.
     pub model_sha256: String,
-    /// The layers, in the order of the arrays' rows.
+    /// Layers, in the order of the arrays' rows.
     pub layers: Vec<Layer>,
-    /// d.
+    /// Length d of the vectors.
     pub width: usize,
-    /// `[layers, d]` each, row by row.
+    /// Arrays `[layers, d]`, row-major.
     pub arrays: BTreeMap<String, Vec<f32>>,
 }
 
 impl Directions {
-    /// Those of the given names; all of them if no name is given.
+    /// Keeps only the directions with the given names, or all if none are given.
     ///
     /// # Errors
-    /// [`Kind::Missing`] for a name that is not there, with those that are.
+    /// [`Kind::Missing`] for an unknown name; the error lists the available ones.
     pub fn only(mut self, names: &[String]) -> Result<Self> {
         if names.is_empty() {
             return Ok(self);
@@ -68,12 +68,12 @@ impl Directions {
         Ok(self)
     }
 
-    /// The names, for errors.
+    /// The names, joined for error messages.
     pub fn names(&self) -> String {
         self.arrays.keys().map(String::as_str).collect::<Vec<_>>().join(", ")
     }
 
-    /// A direction's vector at a layer; `None` for a layer that is not stored.
+    /// A direction's vector at a layer; `None` if the layer is not stored.
     pub fn at<'a>(&'a self, array: &'a [f32], layer: Layer) -> Option<&'a [f32]> {
         self.rows(array).find(|(l, _)| *l == layer).map(|(_, v)| v)
     }

@@ -7,8 +7,7 @@
 use super::{Directions, bytes};
 use crate::error::{Diagnostic, Kind, Result};
 
-/// The archive: each direction f32 `[layers, d]`, and `layers` i64 `[layers]`. The same directions give the
-/// same bytes (no time is stored).
+/// The archive: each direction f32 `[layers, d]`, and `layers` i64 `[layers]`. Deterministic: no time is stored.
 ///
 /// # Errors
 /// `Invalid` beyond 4 GiB.

@@ -1,4 +1,4 @@
-//! Plots as pixels.
+//! Renders plots as PNG.
 
 use std::sync::Arc;
 
@@ -7,10 +7,10 @@ use resvg::usvg::{Options, Tree, fontdb};
 
 use crate::error::{Diagnostic, Kind, Result};
 
-/// Pixels of a unit of a plot.
+/// Pixels per unit of a plot.
 const SCALE: f32 = 3.0;
 
-/// Draws SVG images with the fonts of the system.
+/// Renders SVG images with the system's fonts.
 pub struct Painter {
     options: Options<'static>,
 }
@@ -19,11 +19,11 @@ impl Painter {
     /// Loads the system's fonts.
     ///
     /// # Errors
-    /// [`Kind::Missing`] where there is none: the plots would have no text.
+    /// [`Kind::Missing`] if there are none: the plots would have no text.
     pub fn new() -> Result<Self> {
         let mut fonts = fontdb::Database::new();
         fonts.load_system_fonts();
-        // The generic family stands for whatever there is, where its usual members are not installed.
+        // Map the generic family to any available font if its usual members are not installed.
         let sans = |face: &&fontdb::FaceInfo| face.families.iter().any(|(name, _)| name.contains("Sans"));
         let Some(face) = fonts.faces().find(sans).or(fonts.faces().next()) else {
             return Err(Diagnostic::new(Kind::Missing, "the system has no font to draw text with")
@@ -36,10 +36,10 @@ impl Painter {
         Ok(Self { options: Options { fontdb: Arc::new(fonts), ..Options::default() } })
     }
 
-    /// An SVG document as a PNG file, three pixels a unit.
+    /// Renders an SVG document as a PNG file, with three pixels per unit.
     ///
     /// # Errors
-    /// [`Kind::Malformed`] for what is no SVG.
+    /// [`Kind::Malformed`] for invalid SVG.
     pub fn png(&self, svg: &str) -> Result<Vec<u8>> {
         let failed = |what: String| Diagnostic::new(Kind::Malformed, "a plot cannot be drawn").found(what);
         let tree = Tree::from_str(svg, &self.options).map_err(|e| failed(e.to_string()))?;

@@ -1,4 +1,4 @@
-//! `directions.safetensors`, written so that the same directions give the same bytes, and read back.
+//! Writes and reads `directions.safetensors`; the same directions give the same bytes.
 
 use safetensors::SafeTensors;
 use safetensors::tensor::Dtype;
@@ -42,10 +42,10 @@ pub fn to_safetensors(directions: &Directions) -> Vec<u8> {
     file
 }
 
-/// Reads it back; `place` names the file in errors.
+/// Reads the file; `place` names it in errors.
 ///
 /// # Errors
-/// `Malformed` for a file that is damaged, lacks the layers, or holds an array of another dtype or shape.
+/// `Malformed` for a file that is damaged, lacks the layers, or holds an array with another dtype or shape.
 pub fn from_safetensors(file: &[u8], place: &Place) -> Result<Directions> {
     let malformed = |found: String| {
         Diagnostic::new(Kind::Malformed, "not a file of directions")

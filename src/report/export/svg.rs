@@ -1,4 +1,4 @@
-//! The plots and tables of a page as files of their own.
+//! The plots and tables of a page as separate files.
 
 use crate::document::Document;
 use crate::document::html::{paper, plot_style};
@@ -7,34 +7,34 @@ use crate::document::plot::Figure;
 use crate::document::table::Table;
 use crate::document::text::html as escaped;
 
-/// An image that stands alone.
+/// A standalone image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Image {
-    /// Its file's name without the ending: the value, if it is of one, and the plot's title, in lower case.
+    /// File name without extension: the name of the value, if any, and the plot's title, in lower case.
     pub name: String,
-    /// The SVG document; it carries its style, and its caption as a description.
+    /// SVG document with its style, and with the caption as a description.
     pub svg: String,
 }
 
-/// A table that stands alone.
+/// A standalone table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sheet {
-    /// Its file's name without the ending: the table's title in lower case.
+    /// File name without extension: the table's title in lower case.
     pub name: String,
-    /// As a LaTeX `tabular` in the rules of booktabs.
+    /// LaTeX `tabular` with booktabs rules.
     pub latex: String,
-    /// As comma-separated values, each cell as the page shows it.
+    /// Comma-separated values, each cell as shown on the page.
     pub csv: String,
 }
 
-/// Every plot of a page, in its order. Names that are the same are numbered.
+/// Every plot of a page, in order. Duplicate names are numbered.
 pub fn images(page: &Document) -> Vec<Image> {
     let mut images: Vec<Image> = page.figures().into_iter().map(|(of, figure)| image(of, figure)).collect();
     number(images.iter_mut().map(|image| &mut image.name));
     images
 }
 
-/// Every table of a page, in its order. Names that are the same are numbered.
+/// Every table of a page, in order. Duplicate names are numbered.
 pub fn sheets(page: &Document) -> Vec<Sheet> {
     let sheet = |(title, table): (&str, &Table)| Sheet {
         name: file_stem(title),
@@ -51,13 +51,14 @@ fn comma_separated(table: &Table) -> String {
     let head = table.columns.iter().map(|c| &*c.title);
     let rows = table.rows.iter().map(|row| row.iter().map(|c| &c.text[..]).collect::<Vec<_>>());
     for record in std::iter::once(head.collect::<Vec<_>>()).chain(rows) {
-        // Rows are as long as the head, and memory does not run full of one.
+        // Cannot fail: rows are as long as the header, and writing to memory does not fail.
         out.write_record(record).expect("a record of a table");
     }
     String::from_utf8(out.into_inner().expect("memory")).expect("text of text")
 }
 
-/// A plot as an image: in the light colours of the page, spelled out, since few programs beside browsers know variables.
+/// A plot as a standalone image, with the light colours of the page written out, since few programs other than
+/// browsers support CSS variables.
 fn image(of: &str, figure: &Figure) -> Image {
     let head = format!(
         "<title>{}</title><desc>{}</desc><style>{}</style>",
@@ -78,7 +79,7 @@ fn file_stem(title: &str) -> String {
     words.map(str::to_lowercase).collect::<Vec<_>>().join("-")
 }
 
-/// Numbers names that are the same.
+/// Appends numbers to duplicate names.
 fn number<'n>(names: impl Iterator<Item = &'n mut String>) {
     let mut seen = std::collections::BTreeMap::<String, usize>::new();
     for name in names {

@@ -1,4 +1,4 @@
-//! How much of the verdict the unembedding reads at each layer.
+//! How much of the verdict the unembedding reads out at each layer.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,28 +9,28 @@ use crate::theory::base::estimate::Mode;
 use crate::theory::state::Figure;
 use crate::units::Layer;
 
-/// Name of the table in the report: a list of [`Lens`], one a layer and constitution, without length control.
+/// Name of the report table: a list of [`Lens`], one per layer and constitution, without length control.
 pub const TABLE: &str = "verdict_lens";
 
-/// What the unembedding reads at a layer.
+/// Readout of the unembedding at a layer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Lens {
     /// The constitution.
     pub constitution: String,
-    /// What was asked.
+    /// How the judge was asked.
     pub judge: Mode,
-    /// Whether it is a placebo.
+    /// Whether the constitution belongs to the placebo arm.
     pub placebo: bool,
     /// The layer.
     pub layer: Layer,
-    /// Σ ℓ r / Σ r²: ℓ the log-odds read at the layer, r those of the last layer; 1 there.
+    /// Σ ℓ r / Σ r²: ℓ the log-odds read at the layer, r those of the last layer, where the share is 1.
     pub share: Figure,
     /// Correlation of ℓ and r; absent where ℓ does not vary.
     pub correlation: Option<f64>,
 }
 
-/// Σ ℓ r / Σ r² over the contrasts of a bench, and the correlation of the two; `None` where r does not vary or ℓ is not
-/// known.
+/// Σ ℓ r / Σ r² over the contrasts of a bench, and the correlation of ℓ and r; `None` where r does not vary or ℓ is
+/// unknown.
 pub fn share(bench: &Bench, lens: &[f64], reward: &[f64]) -> Option<(Influence, Option<f64>)> {
     let blocks = bench.contrasts.blocks();
     let (l, r) = (bench.column(lens), bench.column(reward));

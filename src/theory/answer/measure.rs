@@ -1,4 +1,4 @@
-//! Estimates on the verdict states of every constitution, at the kept layer nearest to the reported one.
+//! Estimates on the verdict states of every constitution, at the stored layer nearest to the reported one.
 
 use std::rc::Rc;
 
@@ -20,7 +20,7 @@ use crate::theory::state::Figure;
 use crate::theory::state::retrieval::validity;
 use crate::units::Layer;
 
-/// Measures the verdict states under a stage's control; nothing where none were kept.
+/// Measures the verdict states under a stage's control; does nothing if none were stored.
 pub fn measure(stage: &mut Stage<'_>, values: &[usize], out: &mut Analysis) -> Result<()> {
     let source = stage.source;
     let Some(verdicts) = source.verdicts() else { return Ok(()) };
@@ -41,7 +41,8 @@ pub fn measure(stage: &mut Stage<'_>, values: &[usize], out: &mut Analysis) -> R
     Ok(())
 }
 
-/// The kept layer nearest to the reported one among those at which responses were read too; of two as near, the later.
+/// The stored layer nearest to the reported one, among those at which responses were captured too; the later one on a
+/// tie.
 fn nearest(kept: &[Layer], captured: &[Layer], reported: Layer) -> Option<Layer> {
     let both = kept.iter().copied().filter(|l| captured.contains(l));
     both.min_by_key(|l| (l.0.abs_diff(reported.0), std::cmp::Reverse(*l)))
@@ -73,7 +74,7 @@ impl Read<'_> {
         move |row: usize| keep(row) && self.text.present[row] && self.judged.reward[row].is_finite()
     }
 
-    /// What concerns no value: ρ² of the verdict, the lens, and v_c read at the answer.
+    /// Estimates without a value: ρ² of the verdict, the lens, and v_c read at the answer.
     fn verdict(&self, answers: &mut Stage<'_>, responses: &mut Stage<'_>, out: &mut Analysis) -> Result<()> {
         let rows = rows::all(answers.problem, &self.there(answers));
         let Some(bench) = answers.bench(rows.clone())? else {
@@ -118,7 +119,7 @@ impl Read<'_> {
         Ok(())
     }
 
-    /// What the verdict states tell of a value, and at what angle it lies to the verdict there.
+    /// How much of a value the verdict states explain, and its angle to the verdict there.
     fn value(&self, answers: &mut Stage<'_>, v: usize, out: &mut Analysis) -> Result<()> {
         let value = &answers.problem.values[v];
         let name = Some(value.name.as_str());
@@ -142,8 +143,8 @@ impl Read<'_> {
     }
 }
 
-/// How well the direction that reads the verdict from responses reads it from the states at the answers, over how well
-/// the states' own direction does.
+/// Performance on the verdict states of the direction that reads the verdict from responses, relative to that of the
+/// states' own direction.
 fn transfer(answers: &Bench, responses: Option<Rc<Bench>>, r: &Label) -> Estimate {
     let method = "directions of one state read in the other, leave-block-out";
     let missing = |why: &str| Estimate::missing(Quantity::VerdictTransfer, why);

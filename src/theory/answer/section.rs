@@ -1,4 +1,4 @@
-//! Where the judge's verdict is made: layer by layer, and by which direction.
+//! Section: where the judge's verdict arises, by layer and direction.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,10 +12,10 @@ use crate::theory::reading::together::{interval_for_all, z_for_all};
 use crate::theory::reading::words::{NAMED_VALUES, joined, quoted};
 use crate::units::Layer;
 
-/// Lens share from which a verdict counts as made.
+/// Lens share above which a verdict counts as formed.
 const MADE: f64 = 0.5;
 
-/// Width of a share's interval up to which it is shown.
+/// Largest width of a share's interval at which it is shown.
 const WIDEST: f64 = 1.0;
 
 /// 95 % point of the normal distribution, one-sided.
@@ -52,7 +52,7 @@ pub(crate) fn section(index: &Index<'_>) -> Option<Evidence> {
     })
 }
 
-/// Constitutions and judges of the lens, placebos apart.
+/// Lenses by constitution and judge, without placebos.
 fn judges(lenses: &[Lens]) -> BTreeMap<(&str, &'static str), Vec<&Lens>> {
     let mut out: BTreeMap<(&str, &'static str), Vec<&Lens>> = BTreeMap::new();
     for lens in lenses.iter().filter(|l| !l.placebo) {
@@ -61,19 +61,19 @@ fn judges(lenses: &[Lens]) -> BTreeMap<(&str, &'static str), Vec<&Lens>> {
     out
 }
 
-/// The kept layers, rising.
+/// Stored layers, ascending.
 fn layers(lenses: &[Lens]) -> Vec<Layer> {
     lenses.iter().map(|l| l.layer).collect::<BTreeSet<_>>().into_iter().collect()
 }
 
-/// From which layer on half of the verdict is read.
+/// Sentence: the layer from which half of the verdict is read out.
 fn made(lenses: &[Lens]) -> String {
     let judges = judges(lenses);
     let kept = layers(lenses);
     let (Some(last), false) = (kept.last(), judges.is_empty()) else {
         return "No constitution’s verdict varies.".into();
     };
-    // The first layer from which on it stays clearly above.
+    // First layer from which the share stays clearly above the threshold.
     let first = |own: &Vec<&Lens>| -> Layer {
         let below = own.iter().filter(|l| l.share.lo < MADE).map(|l| l.layer).max();
         kept.iter().copied().find(|l| below.is_none_or(|b| *l > b)).unwrap_or(*last)
@@ -91,8 +91,8 @@ fn made(lenses: &[Lens]) -> String {
     format!("From {range} on the unembedding clearly reads at least half of the verdict, under {of}.")
 }
 
-/// An estimate under a constitution in both controls, where both can be quoted; the plain one where length was not
-/// controlled for at all.
+/// An estimate under a constitution in both controls, where both are reportable; the plain one where there is no
+/// length control.
 fn both<'a>(
     index: &Index<'a>,
     quantity: Quantity,
@@ -108,7 +108,7 @@ fn both<'a>(
     }
 }
 
-/// Under how many constitutions, placebos apart, v_c is clearly a direction of the verdict at the answer.
+/// Sentence: for how many constitutions, without placebos, v_c is clearly a direction of the verdict at the answer.
 fn transfer(index: &Index<'_>) -> Option<String> {
     let tested: Vec<Vec<&Estimate>> =
         real(index).filter_map(|c| both(index, Quantity::VerdictTransfer, None, c)).collect();
@@ -123,8 +123,8 @@ fn transfer(index: &Index<'_>) -> Option<String> {
     })
 }
 
-/// Of a value, under how many constitutions, of those for which both are known, the state at the answer clearly tells
-/// more than the verdict does; placebos apart.
+/// For a value: the number of constitutions (without placebos, among those with both figures) for which the state at
+/// the answer clearly explains more of the value than the verdict does.
 struct More<'a> {
     value: &'a str,
     clear: usize,
@@ -134,7 +134,7 @@ struct More<'a> {
 fn more<'a>(index: &'a Index<'a>) -> Vec<More<'a>> {
     let of = |value: &'a str| -> Vec<(Vec<&Estimate>, &Estimate)> {
         let compared = real(index).filter_map(|c| {
-            // What the verdict tells is measured without length control alone.
+            // What the verdict explains is measured without length control only.
             let said = index.cell(Quantity::ExplainedByJudge, value, c, Control::None);
             let state = both(index, Quantity::VerdictValueRho2, Some(value), c)?;
             Some((state, said.filter(|e| quotable(e))?))
@@ -154,8 +154,8 @@ fn more<'a>(index: &'a Index<'a>) -> Vec<More<'a>> {
     compared.into_iter().filter_map(more).collect()
 }
 
-/// The lower end of a figure's interval, so that those of `of` figures hold together; of a one-sided bound, which stands
-/// 1.645 standard errors below, likewise.
+/// Lower end of a figure's interval such that those of `of` figures hold simultaneously; also for a one-sided bound,
+/// which lies 1.645 standard errors below the estimate.
 fn least(e: &Estimate, of: usize) -> Option<f64> {
     let bound = || {
         let (value, lo) = (e.estimate.filter(|_| e.hi.is_none())?, e.lo?);
@@ -164,7 +164,8 @@ fn least(e: &Estimate, of: usize) -> Option<f64> {
     interval_for_all(e, of).map(|(lo, _)| lo).or_else(bound)
 }
 
-/// Of which values the state at the answer tells more than the verdict does, and under how many constitutions.
+/// Sentence: the values of which the state at the answer explains more than the verdict does, and for how many
+/// constitutions.
 fn knows_more(index: &Index<'_>) -> Option<String> {
     let values: Vec<String> = more(index)
         .iter()
@@ -175,7 +176,7 @@ fn knows_more(index: &Index<'_>) -> Option<String> {
     })
 }
 
-/// The same for the first lines: values of which it is so under more than half of the constitutions.
+/// The same for the summary: values for which this holds under more than half of the constitutions.
 pub(crate) fn left_unsaid(index: &Index<'_>) -> Option<String> {
     let values: Vec<String> =
         more(index).iter().filter(|m| 2 * m.clear > m.compared).map(|m| quoted(m.value)).collect();
@@ -187,7 +188,7 @@ pub(crate) fn left_unsaid(index: &Index<'_>) -> Option<String> {
     })
 }
 
-/// Names of the constitutions that are no placebos.
+/// Names of the constitutions outside the placebo arm.
 fn real<'a>(index: &'a Index<'a>) -> impl Iterator<Item = &'a str> {
     index.constitutions.iter().filter(|c| !c.is_placebo()).map(|c| c.name)
 }
@@ -244,7 +245,7 @@ fn values(index: &Index<'_>) -> Table {
     table
 }
 
-/// One row a kept layer: over constitutions, and over placebos.
+/// One row per stored layer: over constitutions, and over placebos.
 fn by_layer(lenses: &[Lens]) -> Table {
     let mut table = Table::titled(&[
         ">layer",
@@ -255,7 +256,7 @@ fn by_layer(lenses: &[Lens]) -> Table {
     ]);
     for layer in layers(lenses) {
         let of = |placebo: bool| lenses.iter().filter(move |l| l.layer == layer && l.placebo == placebo);
-        // Under a text that moves the verdict little a share of what it moves is noise over noise.
+        // Where a text hardly moves the verdict, the share is a ratio of noise.
         let known = |l: &&Lens| l.share.hi - l.share.lo <= WIDEST;
         let shares =
             |placebo: bool| -> Vec<f64> { of(placebo).filter(known).map(|l| l.share.value).collect() };
@@ -279,7 +280,7 @@ fn by_layer(lenses: &[Lens]) -> Table {
     table
 }
 
-/// The middle of some numbers; the mean of the two middle ones of an even number.
+/// Median; for an even number of values, the mean of the two middle ones.
 fn median(mut of: Vec<f64>) -> Option<f64> {
     of.sort_by(f64::total_cmp);
     let n = of.len();

@@ -1,4 +1,4 @@
-//! What an analysis is asked, and what it gives.
+//! Options and results of an analysis.
 
 use std::collections::BTreeMap;
 
@@ -12,22 +12,23 @@ use crate::theory::base::layers::{HalfChoice, LayerAlignment, LayerDimension, La
 use crate::theory::base::problem::Problem;
 use crate::units::Layer;
 
-/// Name of the table `[{value, constitution, control, quantity, difference, se, z}]`: slopes against the
+/// Name of the table `[{value, constitution, control, quantity, difference, se, z}]`: slopes compared with the
 /// placebo arm, paired.
 pub const PLACEBO: &str = "placebo";
 
-/// Which layer is reported.
+/// Which layer to report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum LayerChoice {
-    /// The only one, or those that encode S best: each half of the blocks chooses for the other. Never the embeddings.
+    /// The only layer, or the layers that encode S best, each half of the blocks choosing for the other. Never the
+    /// embeddings.
     #[default]
     Auto,
-    /// This one, on all data.
+    /// This layer, on all data.
     Fixed(Layer),
 }
 
 impl LayerChoice {
-    /// The layer, where one is given.
+    /// The fixed layer, if any.
     pub fn fixed(self) -> Option<Layer> {
         match self {
             Self::Auto => None,
@@ -36,33 +37,32 @@ impl LayerChoice {
     }
 }
 
-/// What to analyse.
+/// Options of an analysis.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
-    /// The layer.
+    /// Layer to report.
     pub layer: LayerChoice,
-    /// Only these values; `None`: all.
+    /// Values to analyse; `None` means all.
     pub values: Option<Vec<String>>,
     /// Weights of values over σ_S in weighted aggregates, by name; 1 for those not named.
     pub weights: BTreeMap<String, f64>,
-    /// The constitutions that are averaged; `None`: all outside the placebo arm.
+    /// Constitutions to average; `None` means all outside the placebo arm.
     pub ensemble: Option<Vec<String>>,
-    /// Constitutions that word another one anew, and that one.
+    /// Maps each rewording to the constitution it rewords.
     pub wordings: BTreeMap<String, String>,
-    /// Leaves out the statements beyond the core, and the directions.
+    /// Skips the statements beyond the core, and the directions.
     pub core_only: bool,
-    /// Seed of the random directions of the geometry and concentration nulls and of the draws by which p-values are
-    /// adjusted.
+    /// Seed of the random directions in the geometry and concentration nulls, and of the draws that adjust p-values.
     pub seed: u64,
 }
 
 impl Options {
-    /// A value's weight.
+    /// Weight of a value.
     pub(crate) fn weight(&self, value: &str) -> f64 {
         self.weights.get(value).copied().unwrap_or(1.0)
     }
 
-    /// Refuses weights of values and members of an ensemble that are not there, and weights that are not positive.
+    /// Errors on weights of unknown values, unknown ensemble members, and weights that are not positive.
     pub(crate) fn check(&self, problem: &Problem) -> Result<()> {
         for (name, weight) in &self.weights {
             if !problem.values.iter().any(|v| v.name == *name) {
@@ -92,19 +92,19 @@ impl Options {
     }
 }
 
-/// A constitution's slopes less the mean of the placebo arm's.
+/// A constitution's slope minus the mean slope of the placebo arm.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PlaceboContrast {
     /// The value.
     pub value: String,
     /// The constitution.
     pub constitution: String,
-    /// How the rewards were obtained, where they stand beside forced choices.
+    /// How the rewards were obtained, if they are reported beside forced choices.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub judge: Option<Mode>,
     /// What was projected out.
     pub control: Control,
-    /// Which slope: `encoded_slope` or `total_slope`.
+    /// `encoded_slope` or `total_slope`.
     pub quantity: Quantity,
     /// Slope minus the mean slope of the placebos.
     pub difference: f64,
@@ -112,51 +112,51 @@ pub struct PlaceboContrast {
     pub se: f64,
     /// difference / SE.
     pub z: f64,
-    /// Independent placebo texts.
+    /// Number of independent placebo texts.
     pub draws: usize,
     /// Two-sided p over the choice of prompts, adjusted for all constitutions and values.
     pub p_prompts: f64,
-    /// Two-sided p over the choice of placebo texts, adjusted likewise; absent below four texts.
+    /// Two-sided p over the choice of placebo texts, adjusted likewise; absent with fewer than four texts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub p_texts: Option<f64>,
 }
 
-/// What came out.
+/// Results of an analysis.
 #[derive(Debug, Clone, Default)]
 pub struct Analysis {
     /// Every estimate.
     pub estimates: Vec<Estimate>,
-    /// The layer that is reported.
+    /// The reported layer.
     pub layer: Layer,
-    /// How it was chosen, in words.
+    /// How the layer was chosen, in words.
     pub layer_note: String,
-    /// What each half of the blocks chose; empty where no layer had to be chosen.
+    /// Choice of each half of the blocks; empty where no layer had to be chosen.
     pub choice: Vec<HalfChoice>,
-    /// ρ² by layer, each half of the blocks fitted by itself; empty where no layer had to be chosen.
+    /// ρ² by layer, fitted separately on each half of the blocks; empty where no layer had to be chosen.
     pub profile: Vec<LayerRho2>,
-    /// Alignments by layer from the same fits, those that are identifiable.
+    /// Identifiable alignments by layer, from the same fits.
     pub alignments: Vec<LayerAlignment>,
-    /// `v_star.VALUE`, `v_c.CONSTITUTION`, `w`: one `[d]` vector a layer, in the order of the layers.
+    /// `v_star.VALUE`, `v_c.CONSTITUTION`, `w`: one `[d]` vector per layer, in layer order.
     pub directions: BTreeMap<String, Vec<Vec<f64>>>,
-    /// d_eff by layer, on all rows.
+    /// d_eff by layer, over all rows.
     pub dimensions: Vec<LayerDimension>,
-    /// Shares of single coordinates and prompts in figures, and the figures without them.
+    /// Largest shares of single coordinates and prompts, and the figures without them.
     pub dominance: Vec<Dominance>,
-    /// Slopes against the placebo arm.
+    /// Slopes compared with the placebo arm.
     pub placebo: Vec<PlaceboContrast>,
-    /// The placebo arms.
+    /// Placebo arms.
     pub arms: Vec<Arm>,
-    /// What single statements found beside estimates, by the name of the table in the report.
+    /// Further tables of single statements, keyed by the name of the table in the report.
     pub tables: BTreeMap<String, serde_json::Value>,
-    /// What the reader must know.
+    /// Warnings for the reader.
     pub warnings: Vec<String>,
-    /// Seconds by step.
+    /// Duration of each step in seconds.
     pub seconds: Vec<(String, f64)>,
 }
 
 impl Analysis {
-    /// The estimate of a quantity without control, of a value and a constitution where it has them; where several judges were
-    /// asked, of the one that stands by itself.
+    /// Estimate of a quantity without control, for the given value and constitution where it has them. With several
+    /// judges, the one whose figures are the main ones.
     pub fn get(
         &self,
         quantity: Quantity,
@@ -172,7 +172,7 @@ impl Analysis {
         })
     }
 
-    /// Adds an entry to a table that is a list, and the table where it is the first.
+    /// Appends an entry to a list table, creating the table if needed.
     pub(crate) fn add_to_table(&mut self, name: &str, entry: &impl Serialize) {
         let Ok(entry) = serde_json::to_value(entry) else { return };
         let table =

@@ -1,4 +1,4 @@
-//! Theorem 3, Corollary 4 and Theorem 13: the direction a constitution activates against v*.
+//! Theorem 3, Corollary 4 and Theorem 13: the direction a constitution activates, compared with v*.
 //!
 //! - `alignment`: cos(v_c, v*) = θ̂_{S,r}/√(θ̂_SS θ̂_rr), in the metric of the within-prompt covariance;
 //! - `encoded_slope`: θ̂_{S,r}, which estimates ⟨Σ_w v_c, v*⟩, the first-order gain per unit of λ that
@@ -12,9 +12,9 @@
 //! (−0.8, 0.6), both turn their signs: −0.8 λσ² and −0.40. `it::toy` runs these through the estimators, from simulated
 //! activations.
 //!
-//! The two figures measure different things, and part: 0.63 is a cosine of the new generation direction,
-//! bounded by 1 whatever λ; 0.95 λσ² is a gain in S per unit of λ, valid for small λ only. At λ = 1 the
-//! paper's example is past the first order: the exact gain of a tilted policy (`tilt_gain`) saturates.
+//! The two figures measure different things and diverge: 0.63 is a cosine of the new generation direction, bounded by
+//! 1 whatever λ; 0.95 λσ² is a gain in S per unit of λ, valid for small λ only. At λ = 1 the paper's example is
+//! beyond first order: the exact gain of a tilted policy (`tilt_gain`) saturates.
 
 use std::ops::Range;
 
@@ -22,7 +22,7 @@ use crate::probe::influence::{Influence, cosine, fisher_interval, mean_product, 
 use crate::theory::base::bench::{Bench, Label};
 use crate::theory::base::estimate::{Estimate, Quantity};
 
-/// z that both labels' θ̂ must pass for a cosine to be quoted: one-sided 5 %.
+/// z that θ̂ of both labels must exceed for a cosine to be reported: one-sided 5 %.
 pub const GATE: f64 = 1.645;
 
 /// S and a constitution's reward (or log P) on one bench.
@@ -38,12 +38,12 @@ pub struct Angle {
 }
 
 impl Angle {
-    /// Between two labels.
+    /// Computes the angle between two labels.
     pub fn new(bench: &Bench, a: &Label, b: &Label) -> Self {
         Self::on(bench.contrasts.blocks(), a, b)
     }
 
-    /// Between two labels on contrasts in these blocks.
+    /// Computes the angle between two labels on contrasts in these blocks.
     pub fn on(blocks: &[Range<usize>], a: &Label, b: &Label) -> Self {
         let slope = theta(a.probed(), b.probed(), blocks);
         let (aa, bb) = (theta(a.probed(), a.probed(), blocks), theta(b.probed(), b.probed(), blocks));
@@ -51,13 +51,13 @@ impl Angle {
         Self { slope_se: slope.se(blocks), cos: cosine(&slope, &aa, &bb), slope, gates }
     }
 
-    /// Whether both labels are encoded well enough for an angle to exist.
+    /// Whether both labels are encoded well enough for an angle to be defined.
     pub fn identifiable(&self) -> bool {
         self.gates.0 > GATE && self.gates.1 > GATE
     }
 
-    /// The cosine as an estimate, withheld where the gate is not passed. `names` are the two labels', for
-    /// the reason.
+    /// The cosine as an estimate, withheld if the gate is not passed. `names` are the names of the two labels, used
+    /// in the reason.
     pub fn estimate(&self, bench: &Bench, quantity: Quantity, names: (&str, &str)) -> Estimate {
         let method = "leave-block-out twicing ridge, Fisher z";
         let unencoded = [(self.gates.0, names.0), (self.gates.1, names.1)]

@@ -1,10 +1,10 @@
-//! The placebo arm of a value: how far texts that name no value move it, and what that makes of a constitution.
+//! The placebo arm of a value: how far texts that name no value move it, and how a constitution compares.
 //!
-//! The arm consists of m independent texts; paraphrases of one text are one draw, their rewards averaged. If a
-//! constitution is one more text of that kind, its slope less the mean slope of the arm, over s √(1 + 1/m) with s the
-//! standard deviation of the arm's slopes, follows Student's t with m − 1 degrees of freedom. K constitutions that are
-//! compared with the same arm share its mean and its s; [`text_p`] is the chance that the largest of their |t| reaches a
-//! given one (Dunnett 1955, with the error estimated from the arm alone).
+//! The arm consists of m independent texts; paraphrases of one text count as one draw, with their rewards averaged.
+//! If a constitution is just another such text, its slope minus the mean slope of the arm, divided by s √(1 + 1/m)
+//! with s the standard deviation of the arm's slopes, follows Student's t with m − 1 degrees of freedom. K
+//! constitutions compared with the same arm share its mean and its s; [`text_p`] is the probability that the largest
+//! of their |t| reaches a given one (Dunnett 1955, with the error estimated from the arm alone).
 
 use std::collections::BTreeMap;
 
@@ -16,10 +16,10 @@ use crate::input::roster::original;
 use crate::theory::base::estimate::{Control, Mode, Quantity};
 use crate::theory::base::problem::Judged;
 
-/// Independent placebo texts from which a verdict is possible.
+/// Smallest number of independent placebo texts for a verdict.
 pub const DRAWS_NEEDED: usize = 4;
 
-/// Name of the report's table of [`Arm`]s.
+/// Name of the report table of [`Arm`]s.
 pub const TABLE: &str = "placebo_arm";
 
 /// The placebo arm of a value, as the report shows it.
@@ -27,27 +27,27 @@ pub const TABLE: &str = "placebo_arm";
 pub struct Arm {
     /// The value.
     pub value: String,
-    /// How the rewards were obtained, where they stand beside forced choices.
+    /// How the rewards were obtained, if they are reported beside forced choices.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub judge: Option<Mode>,
     /// What was projected out.
     pub control: Control,
-    /// Which slope: `encoded_slope` or `total_slope`.
+    /// `encoded_slope` or `total_slope`.
     pub quantity: Quantity,
-    /// Independent texts m; paraphrases of one text are one.
+    /// Number m of independent texts; paraphrases of one text count once.
     pub draws: usize,
-    /// Mean slope of the texts: that of the judge without any constitution's own part.
+    /// Mean slope of the texts: the judge's own slope, without the part due to a constitution.
     pub mean: f64,
-    /// Standard deviation of the texts' slopes, over m − 1; absent for one text.
+    /// Standard deviation of the texts' slopes (denominator m − 1); absent for one text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sd: Option<f64>,
-    /// Interval in which the slope of one more such text is expected in 95 of 100 cases: mean ± t s √(1 + 1/m), t
-    /// with m − 1 degrees of freedom; absent below four texts.
+    /// 95 % prediction interval for the slope of one more such text: mean ± t s √(1 + 1/m), t with m − 1 degrees of
+    /// freedom; absent with fewer than four texts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub band: Option<(f64, f64)>,
 }
 
-/// The placebos of a list by independent text: places in the list.
+/// Groups placebos by independent text; each group lists indices into `judged`.
 pub(crate) fn draws(judged: &[&Judged], paraphrases: &BTreeMap<String, String>) -> Vec<Vec<usize>> {
     let mut texts: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
     for (place, j) in judged.iter().enumerate().filter(|(_, j)| j.placebo) {
@@ -56,7 +56,7 @@ pub(crate) fn draws(judged: &[&Judged], paraphrases: &BTreeMap<String, String>) 
     texts.into_values().collect()
 }
 
-/// Mean and, from two on, standard deviation over m − 1.
+/// Mean and standard deviation (denominator m − 1); the latter only with two or more slopes.
 pub(crate) fn moments(slopes: &[f64]) -> (f64, Option<f64>) {
     let m = slopes.len() as f64;
     let mean = slopes.iter().sum::<f64>() / m;
@@ -64,7 +64,7 @@ pub(crate) fn moments(slopes: &[f64]) -> (f64, Option<f64>) {
     (mean, (slopes.len() > 1).then(|| (square / (m - 1.0)).sqrt()))
 }
 
-/// The 95 % prediction interval for the slope of one more text; `None` below [`DRAWS_NEEDED`].
+/// 95 % prediction interval for the slope of one more text; `None` below [`DRAWS_NEEDED`].
 pub fn band(slopes: &[f64]) -> Option<(f64, f64)> {
     let m = slopes.len();
     if m < DRAWS_NEEDED || slopes.iter().any(|s| !s.is_finite()) {
@@ -76,21 +76,21 @@ pub fn band(slopes: &[f64]) -> Option<(f64, f64)> {
     Some((mean - reach, mean + reach))
 }
 
-/// Two-sided p of `difference` from the mean of an arm of `draws` texts with standard deviation `sd`, as the largest of
-/// `compared` constitutions. 1 below [`DRAWS_NEEDED`], and for an arm without spread.
+/// Two-sided p of `difference` from the mean of an arm of `draws` texts with standard deviation `sd`, as the largest
+/// among `compared` constitutions. 1 below [`DRAWS_NEEDED`], and for an arm without spread.
 pub fn text_p(difference: f64, sd: f64, draws: usize, compared: usize) -> f64 {
     if draws < DRAWS_NEEDED || !difference.is_finite() || !sd.is_finite() {
         return 1.0;
     }
-    // Texts that agree to the bit are copies, and show nothing of how far others would lie.
+    // Texts that agree to the last bit are copies and carry no information on the spread.
     if difference == 0.0 || sd <= 0.0 {
         return 1.0;
     }
     let m = draws as f64;
     let t = difference.abs() / (sd * (1.0 + 1.0 / m).sqrt());
     let (normal, df) = (Normal::standard(), m - 1.0);
-    // s/σ = √(χ²/df): its density in u = ln(s/σ), and that of the arm's mean z/√m. Both integrands are smooth and die
-    // out at both ends, so that equal steps are exact to many digits.
+    // s/σ = √(χ²/df): integrates over u = ln(s/σ) and over the arm's mean z/√m. Both integrands are smooth and decay
+    // at both ends, so that equal steps are accurate to many digits.
     let log_constant = 2f64.ln() + (df / 2.0) * (df / 2.0).ln() - ln_gamma(df / 2.0);
     let (mut mass, mut p) = (0.0, 0.0);
     for i in 0..SCALES {
@@ -110,7 +110,7 @@ pub fn text_p(difference: f64, sd: f64, draws: usize, compared: usize) -> f64 {
     (p / mass).clamp(0.0, 1.0)
 }
 
-/// Range and steps of ln(s/σ), and steps of the arm's mean.
+/// Range and number of steps of ln(s/σ), and number of steps of the arm's mean.
 const LEAST_LOG: f64 = -9.0;
 const MOST_LOG: f64 = 1.8;
 const SCALES: usize = 217;
@@ -157,7 +157,7 @@ mod tests {
     fn fewer_than_four_texts_support_nothing() {
         assert_eq!(text_p(1e9, 1.0, 3, 1), 1.0);
         assert_eq!(band(&[0.0, 1.0, 2.0]), None);
-        // Mean 0, sd √(2/3), t₀.₉₇₅ with 3 degrees of freedom 3.182 446.
+        // Mean 0, sd √(2/3), t₀.₉₇₅ = 3.182 446 with 3 degrees of freedom.
         let (lo, hi) = band(&[-1.0, 0.0, 0.0, 1.0]).expect("a band");
         let reach = 3.182_446 * (2.0f64 / 3.0).sqrt() * 1.25f64.sqrt();
         assert!((hi - reach).abs() < 1e-4 && (lo + reach).abs() < 1e-4, "{lo} {hi} {reach}");

@@ -1,4 +1,4 @@
-//! One set of contrasts at one layer under one control, with its factorisation: what labels are probed on.
+//! A set of contrasts at one layer under one control, with its factorisation, on which labels are probed.
 
 use std::cell::{OnceCell, RefCell};
 
@@ -15,48 +15,48 @@ use crate::theory::base::estimate::Control;
 use crate::theory::base::mean::BlockMean;
 use crate::theory::base::random::random_readings;
 
-/// Contrasts X `[N, d]` and what every label shares.
+/// Contrasts X `[N, d]` and everything that all labels share.
 pub struct Bench {
     /// The contrasts.
     pub contrasts: Contrasts,
     /// What was projected out.
     pub control: Control,
-    /// X, after projection.
+    /// X after projection.
     pub x: Mat<f64>,
-    /// Its factorisation.
+    /// Factorisation of X.
     pub spectrum: Spectrum,
-    /// The default penalty.
+    /// Default penalty.
     pub lambda: f64,
     length: Option<LengthControl>,
-    /// Another layer, and the contrasts that are predicted there.
+    /// Another layer at which some of the contrasts are predicted.
     twin: Option<Twin>,
-    /// Effective dimension, once it was asked for.
+    /// Effective dimension, computed on first use.
     pub(crate) dimension: OnceCell<Option<Dimension>>,
-    /// Share of the residual stream's variance that is resolved, once it was asked for.
+    /// Resolved share of the residual stream's variance, computed on first use.
     resolved: OnceCell<f64>,
-    /// Labels that were predicted before: one is asked for under several names.
+    /// Cache of predicted labels; the same label is requested under several names.
     known: RefCell<Vec<(Method, Label)>>,
 }
 
-/// The same contrasts at another layer, which predicts some of them.
+/// The same contrasts at another layer, at which some of them are predicted.
 struct Twin {
     bench: Box<Bench>,
-    /// Whether the contrast is predicted there.
+    /// Whether each contrast is predicted at the other layer.
     there: Vec<bool>,
 }
 
-/// How a label is predicted.
+/// Method of prediction.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Method {
-    /// Twicing ridge of this penalty.
+    /// Twicing ridge with this penalty.
     Ridge(f64),
-    /// The same, all contrasts at the bench's own layer.
+    /// The same, with all contrasts at the bench's own layer.
     RidgeAlone(f64),
-    /// Least squares on so many principal components.
+    /// Least squares on this many principal components.
     Components(usize),
 }
 
-/// Directions drawn for the resolved share, and the seed of the draws.
+/// Number of random directions drawn for the resolved share, and their seed.
 const SHARE_DRAWS: usize = 32;
 const SHARE_SEED: u64 = 0x7368_6172_655f_6466;
 
@@ -70,25 +70,25 @@ pub struct Label {
 }
 
 impl Label {
-    /// Both together.
+    /// Pairs contrasts with predictions.
     pub fn probed(&self) -> Probed<'_> {
         Probed { y: &self.y, yhat: &self.yhat }
     }
 
-    /// Divided by a unit; `None` if that is not positive.
+    /// Divides by a unit; `None` if the unit is not positive.
     pub fn over(self, unit: f64) -> Option<Self> {
         let scaled = |v: Vec<f64>| v.into_iter().map(|x| x / unit).collect();
         (unit > 0.0).then(|| Self { y: scaled(self.y), yhat: scaled(self.yhat) })
     }
 
-    /// Less another label.
+    /// Subtracts another label.
     #[must_use]
     pub fn minus(&self, other: &Self) -> Self {
         let less = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a - b).collect();
         Self { y: less(&self.y, &other.y), yhat: less(&self.yhat, &other.yhat) }
     }
 
-    /// The weighted mean of labels; weights need not add up to 1.
+    /// Weighted mean of labels; weights need not sum to 1.
     pub fn mean(labels: &[Self], weights: &[f64]) -> Self {
         let total: f64 = weights.iter().sum();
         let mean = |of: fn(&Self) -> &Vec<f64>| -> Vec<f64> {
@@ -105,7 +105,7 @@ impl Label {
 }
 
 impl Bench {
-    /// Factorises the contrasts of `h [rows, d]`. `length` must be there for [`Control::Length`].
+    /// Factorises the contrasts of `h [rows, d]`. [`Control::Length`] requires `length`.
     ///
     /// # Errors
     /// If X has no variance, or the factorisation does not converge.
@@ -131,11 +131,12 @@ impl Bench {
         })
     }
 
-    /// Predicts the contrasts of the blocks for which `there` holds (given the block's number in the data) at the layer of
-    /// `other`, whose contrasts and control are the same. Everything else stays that of this bench: X, the spectrum, d_eff.
+    /// Predicts the contrasts of the blocks for which `there` holds (given the block's number in the data) at the
+    /// layer of `other`, which must have the same contrasts and control. X, the spectrum and d_eff stay those of this
+    /// bench.
     ///
-    /// Every prediction still comes from a fit to all other blocks, so that θ̂ is the mean over blocks of what each gives
-    /// at its layer, and its influence is that of [`theta`](crate::probe::influence::theta).
+    /// Every prediction still comes from a fit to all other blocks, so θ̂ is the mean over blocks, each at its own
+    /// layer, and its influence is that of [`theta`](crate::probe::influence::theta).
     #[must_use]
     pub fn with_twin(mut self, other: Self, there: impl Fn(i32) -> bool) -> Self {
         let mut mask = vec![false; self.n()];
@@ -164,7 +165,7 @@ impl Bench {
         self.length.as_ref().map_or_else(|| y.clone(), |l| l.clean_logprob(&y))
     }
 
-    /// Contrasts that are already taken, under this bench's control.
+    /// Applies this bench's control to contrasts already taken.
     pub fn controlled(&self, y: Vec<f64>) -> Vec<f64> {
         match &self.length {
             Some(length) => length.clean(&y),
@@ -172,17 +173,17 @@ impl Bench {
         }
     }
 
-    /// The mean over cells of a score of left-out predictions, with the error of the fit behind them.
+    /// Widens the error of a mean score of left-out predictions by the degrees of freedom of the fit.
     pub fn of_the_fit(&self, mean: BlockMean) -> BlockMean {
         mean.of_a_fit(self.spectrum.df(self.lambda), self.n())
     }
 
-    /// Probes labels under the default penalty; one pass for all.
+    /// Probes labels under the default penalty, in one pass.
     pub fn probe(&self, labels: Vec<Vec<f64>>) -> Vec<Label> {
         self.probe_at(self.lambda, labels)
     }
 
-    /// Probes labels that are made of this bench's own X: all contrasts at its own layer.
+    /// Probes labels computed from this bench's own X, with all contrasts at its own layer.
     pub fn probe_alone(&self, labels: Vec<Vec<f64>>) -> Vec<Label> {
         self.predicted(
             if self.has_twin() { Method::RidgeAlone(self.lambda) } else { Method::Ridge(self.lambda) },
@@ -190,8 +191,8 @@ impl Bench {
         )
     }
 
-    /// A label under the penalty whose interval is printed ([`Spectrum::interval_df`]); itself where that is the default or
-    /// the contrasts do not resolve v*.
+    /// The label under the penalty used for the printed interval ([`Spectrum::interval_df`]); returned unchanged
+    /// where that is the default penalty or the contrasts do not resolve v*.
     pub fn finer(&self, label: &Label) -> Label {
         match self.finer_penalty() {
             Some(lambda) => self.probe_at(lambda, vec![label.y.clone()]).remove(0),
@@ -199,7 +200,7 @@ impl Bench {
         }
     }
 
-    /// Predicts labels as [`Bench::finer`] will ask for, in one pass.
+    /// Predicts in one pass the labels that [`Bench::finer`] will need.
     pub fn prepare_finer(&self, labels: &[Vec<f64>]) {
         if let Some(lambda) = self.finer_penalty() {
             self.probe_at(lambda, labels.to_vec());
@@ -211,9 +212,9 @@ impl Bench {
         (self.spectrum.resolves() && df > 1.000_001 * default).then(|| self.spectrum.penalty(df))
     }
 
-    /// The share of its variance that a direction spread evenly over the coordinates of the residual stream keeps in θ̂:
-    /// the mean over 32 Gaussian directions u of θ̂_uu / Var⟨h, u⟩, on left-out blocks. It is the share of the trace of Σ
-    /// that the contrasts resolve.
+    /// Share of its variance that a direction spread evenly over the coordinates of the residual stream keeps in θ̂:
+    /// the mean over 32 Gaussian directions u of θ̂_uu / Var⟨h, u⟩, on left-out blocks. Equals the share of the trace
+    /// of Σ that the contrasts resolve.
     pub fn resolved_share(&self) -> f64 {
         *self.resolved.get_or_init(|| {
             let readings = random_readings(&self.x, SHARE_SEED, SHARE_DRAWS);
@@ -240,7 +241,7 @@ impl Bench {
         self.predicted(Method::Components(k), labels)
     }
 
-    /// The labels with their predictions; those that are not known yet in one pass.
+    /// Labels with their predictions; computes those not in the cache in one pass.
     fn predicted(&self, method: Method, labels: Vec<Vec<f64>>) -> Vec<Label> {
         let find = |y: &Vec<f64>| {
             let known = self.known.borrow();
@@ -252,7 +253,7 @@ impl Bench {
             let found = new.iter().zip(predictions).map(|(y, yhat)| (method, Label { y: y.to_vec(), yhat }));
             self.known.borrow_mut().extend(found.collect::<Vec<_>>());
         }
-        // A label that holds a NaN equals nothing, itself included: it is as NaN as its prediction.
+        // A label that contains NaN never equals a cached one; its prediction is NaN as well.
         labels
             .into_iter()
             .map(|y| find(&y).unwrap_or_else(|| Label { yhat: vec![f64::NAN; y.len()], y }))
@@ -269,7 +270,7 @@ impl Bench {
             Method::Components(k) => components(&self.spectrum, blocks, k, labels),
         };
         if let (Some(twin), false) = (&self.twin, matches!(method, Method::RidgeAlone(_))) {
-            // As many degrees of freedom there as here.
+            // Match the degrees of freedom of this layer.
             let method = match method {
                 Method::Ridge(lambda) if lambda == self.lambda => Method::Ridge(twin.bench.lambda),
                 Method::Ridge(lambda) => {

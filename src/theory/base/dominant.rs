@@ -1,22 +1,22 @@
-//! The coordinate, or the prompt, with the largest share of a figure.
+//! The coordinate or prompt with the largest share of a figure.
 //!
-//! Trained models hold a few coordinates whose values exceed the others' by orders of magnitude, and a few
-//! texts on which they do so most. The trace of a covariance, the length of a difference of means and the
-//! geometry of random directions may then say something about one coordinate and nothing about the rest.
-//! Each figure is given with the share of the largest, and, where that share is above a threshold, without it.
+//! Trained models have a few coordinates whose values exceed the others' by orders of magnitude, most strongly on a
+//! few texts. The trace of a covariance, the length of a difference of means and the geometry of random directions
+//! may then describe a single coordinate. Each figure is therefore reported with its largest share and, where that
+//! share exceeds a threshold, also recomputed without it.
 
 use faer::Mat;
 use serde::{Deserialize, Serialize};
 
 use crate::theory::base::estimate::Quantity;
 
-/// The least share of a coordinate that dominates.
+/// Smallest share at which a coordinate dominates.
 const COORDINATE: f64 = 0.25;
 
-/// The least share of a prompt that dominates.
+/// Smallest share at which a prompt dominates.
 const PROMPT: f64 = 0.1;
 
-/// What dominates, or does not.
+/// Kind of unit whose share is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum What {
@@ -26,42 +26,42 @@ pub enum What {
     Prompt,
 }
 
-/// The largest of some squares, and its share of their sum.
+/// The largest of a list of squares, and its share of their sum.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Largest {
-    /// Which, from 0.
+    /// Index of the largest, from 0.
     pub index: usize,
-    /// Its share of the sum.
+    /// Share of the sum.
     pub share: f64,
-    /// Of how many.
+    /// Number of squares.
     pub of: usize,
 }
 
 impl Largest {
-    /// Of squares, none of them negative; `None` if they are all 0.
+    /// From squares, none of them negative; `None` if they are all 0.
     pub fn of(squares: &[f64]) -> Option<Self> {
         let sum: f64 = squares.iter().sum();
         let index = (0..squares.len()).max_by(|&a, &b| squares[a].total_cmp(&squares[b]).then(b.cmp(&a)))?;
         (sum > 0.0 && sum.is_finite()).then(|| Self { index, share: squares[index] / sum, of: squares.len() })
     }
 
-    /// Of the coordinates of a vector.
+    /// From the coordinates of a vector.
     pub fn coordinate(v: &[f64]) -> Option<Self> {
         Self::of(&v.iter().map(|v| v * v).collect::<Vec<_>>())
     }
 
-    /// Of the columns of rows X `[N, d]`.
+    /// From the columns of rows X `[N, d]`.
     pub fn column(x: &Mat<f64>) -> Option<Self> {
         Self::of(&x.col_iter().map(|c| c.iter().map(|v| v * v).sum()).collect::<Vec<_>>())
     }
 
-    /// Whether a coordinate with this share dominates: a quarter or more, and twice what the largest of as many
-    /// independent squares of normal numbers has, about 2 ln d of d.
+    /// Whether a coordinate with this share dominates: at least a quarter, and at least twice the share expected of
+    /// the largest among d independent squared normals, about 2 ln d / d.
     pub fn dominates(&self) -> bool {
         self.share > self.limit(COORDINATE)
     }
 
-    /// The same of a prompt: a tenth or more.
+    /// Whether a prompt with this share dominates: at least a tenth.
     pub fn prompt_dominates(&self) -> bool {
         self.share > self.limit(PROMPT)
     }
@@ -72,40 +72,40 @@ impl Largest {
     }
 }
 
-/// A figure, the largest share in it, and the figure without what has that share.
+/// A figure, the largest share in it, and the figure without that coordinate or prompt.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Dominance {
-    /// The figure.
+    /// The quantity.
     pub quantity: Quantity,
     /// The value it concerns.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub value: Option<String>,
     /// Coordinate or prompt.
     pub what: What,
-    /// Its number.
+    /// Index of the coordinate or prompt.
     pub index: usize,
-    /// Its share of the trace.
+    /// Share of the trace.
     pub share: f64,
-    /// Whether it dominates.
+    /// Whether the share exceeds the threshold.
     pub dominates: bool,
-    /// The figure.
+    /// Estimate of the quantity.
     pub estimate: Option<f64>,
-    /// The figure without it; only where it dominates.
+    /// Estimate without the coordinate or prompt; only where it dominates.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub without: Option<f64>,
-    /// The 95 % interval of that, where it has one.
+    /// 95 % interval of `without`, where it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub without_interval: Option<(f64, f64)>,
 }
 
-/// X with a column set to 0.
+/// Copy of X with one column set to 0.
 pub fn without_column(x: &Mat<f64>, column: usize) -> Mat<f64> {
     let mut out = x.clone();
     out.col_mut(column).iter_mut().for_each(|v| *v = 0.0);
     out
 }
 
-/// What an entry that dominates says.
+/// Sentence that describes a dominating entry.
 pub fn words(d: &Dominance) -> String {
     let share = percent(d.share);
     let who = match d.what {
@@ -126,7 +126,7 @@ pub fn words(d: &Dominance) -> String {
     }
 }
 
-/// A share as it is written in a sentence; never 100 % of what is not all.
+/// Formats a share for a sentence; never rounds an incomplete share to 100 %.
 pub fn percent(share: f64) -> String {
     let of = 100.0 * share;
     if of >= 99.5 && share < 1.0 { format!("{of:.3} %") } else { format!("{of:.0} %") }

@@ -4,13 +4,13 @@
 //! T₂ = Σ_{g≠h} tr(A_g A_h) nor T₁ = (Σ tr A_g)² − Σ (tr A_g)²; d_eff = T₁/T₂ (Chen, Zhang and Zhong
 //! 2010). Its error is the delete-block jackknife of log d_eff in closed form.
 //!
-//! The interval is that of the logarithm. A few blocks carry most of the jackknife's variance where components
-//! are heavy-tailed or few, so the quantile is Student's with Satterthwaite's degrees of freedom; Hall's (1992)
-//! transformation corrects for the skewness of the blocks' influence; and where the leading components have a
-//! kurtosis κ above the normal's 3, whose variances a sample underestimates, the error is multiplied by √(κ/3).
+//! The interval is computed for the logarithm. Where components are heavy-tailed or few, a few blocks carry most of
+//! the jackknife's variance, so the quantile is Student's with Satterthwaite's degrees of freedom. Hall's (1992)
+//! transformation corrects for the skewness of the block influences. Where the kurtosis κ of the leading components
+//! exceeds the normal's 3, so that a sample underestimates their variances, the error is multiplied by √(κ/3).
 //! Coverage over 600 seeds in fifteen regimes (normal coordinates, massive t₃ and t₅ coordinates, t₃ coordinates,
 //! rows of unequal spread; 2 and 4 responses; 25 to 150 blocks): .94 to 1.0, where z·SE gives .80 to .97. Where the
-//! three leading of 32 components are t₃ and there are pairs alone it is .88 to .93 (z·SE: .75 to .77).
+//! three leading of 32 components are t₃ and every prompt has only two responses it is .88 to .93 (z·SE: .75 to .77).
 
 use std::ops::Range;
 
@@ -20,16 +20,16 @@ use rayon::prelude::*;
 use crate::probe::Spectrum;
 use crate::probe::interval::reach;
 
-/// What `d_eff` is made of.
+/// Effective dimension and the quantities it is computed from.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Dimension {
     /// Cross-block effective dimension.
     pub d_eff: f64,
-    /// Standard error of its logarithm by the jackknife.
+    /// Jackknife standard error of log d_eff.
     pub log_se: f64,
     /// Ends of the 95 % interval.
     pub interval: (f64, f64),
-    /// Kurtosis of the components, weighted by the square of their variance; 3 for normal ones.
+    /// Kurtosis of the components, weighted by their squared variances; 3 for normal ones.
     pub kurtosis: f64,
     /// (tr Σ̂)²/tr Σ̂² of the sample covariance, biased low.
     pub naive: f64,
@@ -42,19 +42,19 @@ pub struct Dimension {
 }
 
 impl Dimension {
-    /// Standard error of d_eff, as wide as the tails ask for.
+    /// Standard error of d_eff, widened for heavy tails.
     pub fn se(&self) -> f64 {
         self.d_eff * self.log_se * widening(self.kurtosis)
     }
 }
 
-/// By how much tails of this kurtosis widen the error of a logarithm.
+/// Factor by which tails of this kurtosis widen the error of a logarithm.
 pub(crate) fn widening(kurtosis: f64) -> f64 {
     (kurtosis / 3.0).max(1.0).sqrt()
 }
 
-/// Effective dimension of rows X, given by their factorisation, ordered by block; `None` with fewer than three blocks, or where
-/// chance makes the cross-block sum not positive.
+/// Effective dimension of rows X, given by their factorisation and ordered by block; `None` with fewer than three
+/// blocks, or where the cross-block sum is by chance not positive.
 pub fn dimension_of(spectrum: &Spectrum, blocks: &[Range<usize>]) -> Option<Dimension> {
     let g = blocks.len() as f64;
     if g < 3.0 {

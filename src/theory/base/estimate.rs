@@ -1,4 +1,4 @@
-//! One measured quantity: value, interval, test, gate and warnings, as it stands in `report.json`.
+//! A measured quantity as stored in `report.json`: value, interval, test, gate and warnings.
 
 use serde::{Deserialize, Serialize};
 
@@ -17,7 +17,7 @@ pub enum Mode {
     Pointwise,
     /// log P(response | constitution, prompt) − log P(response | prompt).
     Implicit,
-    /// Scores of unknown making.
+    /// Scores of unknown origin.
     Scores,
 }
 
@@ -43,38 +43,39 @@ pub enum Control {
     Length,
 }
 
-/// What is known to be wrong with a figure, for programs; the words stand among the warnings.
+/// Machine-readable caveats of a figure; `warnings` holds the same in words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Flag {
-    /// One coordinate of the residual stream carries a quarter or more of what the figure is made of.
+    /// One coordinate of the residual stream contributes a quarter or more of the figure.
     DominantCoordinate,
-    /// The responses of one prompt carry a tenth or more of it.
+    /// The responses of one prompt contribute a tenth or more of the figure.
     DominantPrompt,
-    /// The components' tails are so heavy that the interval had to be widened by 40 % or more.
+    /// The components' tails are heavy enough that the interval was widened by 40 % or more.
     HeavyTails,
-    /// One principal component carries more than a tenth of the variance, where the model behind the figure
-    /// assumes that all carry alike.
+    /// One principal component carries more than a tenth of the variance, where the figure's model assumes equal
+    /// shares.
     LeadingComponent,
-    /// Fewer than 1.5 contrasts a dimension: a lower estimate.
+    /// Fewer than 1.5 contrasts per dimension: the estimate is a lower bound.
     LowerEstimate,
-    /// Fewer than 1.5 contrasts a dimension: figure and interval are of the part of the residual stream that these resolve.
+    /// Fewer than 1.5 contrasts per dimension: figure and interval describe only the part of the residual stream that
+    /// the contrasts resolve.
     ResolvedPart,
 }
 
-/// Blocks from which an estimate has an error.
+/// Fewest blocks for which an estimate has an error.
 pub const FEWEST_BLOCKS: usize = 10;
-/// Blocks from which ρ² of a value has an interval: with fewer only the largest estimates pass their gate, and intervals
-/// about these hold the truth in .7 of the cases.
+/// Fewest blocks for which ρ² of a value has an interval: with fewer, only the largest estimates pass the gate, and
+/// their intervals cover the truth in only .7 of the cases.
 pub const FEWEST_BLOCKS_GATED: usize = 20;
 
-/// One estimate. Keys that do not apply are absent from the JSON; an `estimate` that could not be
-/// computed is `null`, with a warning that says why.
+/// One estimate. Keys that do not apply are absent from the JSON; an `estimate` that could not be computed is `null`,
+/// with a warning that gives the reason.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Estimate {
-    /// What was estimated.
+    /// Estimated quantity.
     pub quantity: Quantity,
-    /// Name of the value (label) it concerns.
+    /// Value (label) it concerns.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub value: Option<String>,
     /// Second value, for `value_cos`.
@@ -86,10 +87,10 @@ pub struct Estimate {
     /// Second constitution, for `constitution_cos`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub constitution2: Option<String>,
-    /// How the rewards were obtained, where they stand beside forced choices under the same constitution.
+    /// How the rewards were obtained, if they are reported beside forced choices under the same constitution.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub judge: Option<Mode>,
-    /// Layer; `null` for what needs no layer.
+    /// Layer; `null` for quantities that need none.
     pub layer: Option<Layer>,
     /// What was projected out.
     pub control: Control,
@@ -99,7 +100,7 @@ pub struct Estimate {
     /// λ·sd(r_c), for `tilt_gain`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lambda_sd: Option<f64>,
-    /// The figure.
+    /// Point estimate.
     pub estimate: Option<f64>,
     /// Lower end of the 95 % interval; without `hi` a one-sided 95 % bound.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -110,35 +111,35 @@ pub struct Estimate {
     /// Standard error.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub se: Option<f64>,
-    /// Test statistic of "the quantity is zero".
+    /// Test statistic for the hypothesis that the quantity is zero.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub z: Option<f64>,
-    /// Two-sided p, adjusted for all constitutions and values of the report; for the false discovery rate in sections that
-    /// explore (ensembles, wordings).
+    /// Two-sided p, adjusted for all constitutions and values of the report; in exploratory sections (ensembles,
+    /// wordings), for the false discovery rate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub p_adjusted: Option<f64>,
-    /// Number of contrasts (or pairs) that entered.
+    /// Number of contrasts (or pairs) used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub n: Option<usize>,
     /// Number of blocks (clusters of prompts).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub blocks: Option<usize>,
-    /// Whether the figure passed its gate and may be quoted.
+    /// Whether the figure passed its gate and may be reported.
     pub reportable: bool,
-    /// How it was computed.
+    /// Method of computation.
     pub method: String,
-    /// What the reader must know before quoting it.
+    /// Caveats, in words.
     #[serde(default)]
     pub warnings: Vec<String>,
-    /// The same for programs, where a rule of this program found it.
+    /// Caveats for programs, where a rule of this program found one.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub flags: Vec<Flag>,
 }
 
 impl Estimate {
-    /// A figure with its standard error, an interval and z = figure / SE; reportable unless a warning is
-    /// added through [`Estimate::withheld`]. A figure or an error that is not finite is not stored: the
-    /// estimate then stays `null`, with a warning.
+    /// A figure with its standard error, 95 % interval and z = figure / SE; reportable unless a warning is added
+    /// through [`Estimate::withheld`]. If the figure or its error is not finite, the estimate stays `null`, with a
+    /// warning.
     pub fn figure(
         quantity: Quantity,
         method: impl Into<String>,
@@ -157,14 +158,14 @@ impl Estimate {
         Self { estimate: Some(value), se: Some(se), lo: Some(lo), hi: Some(hi), z, reportable: true, ..blank }
     }
 
-    /// With the lower end alone, as a one-sided bound.
+    /// Keeps only the lower end, as a one-sided bound.
     #[must_use]
     pub fn at_least(mut self, bound: f64) -> Self {
         (self.lo, self.hi) = (self.se.map(|_| bound), None);
         self
     }
 
-    /// With the upper end alone, as a one-sided bound.
+    /// Keeps only the upper end, as a one-sided bound.
     #[must_use]
     pub fn at_most(mut self, bound: f64) -> Self {
         (self.lo, self.hi) = (None, self.se.map(|_| bound));
@@ -181,7 +182,7 @@ impl Estimate {
         }
     }
 
-    /// What could not be computed, and why.
+    /// An estimate that could not be computed, with the reason.
     pub fn missing(quantity: Quantity, why: impl Into<String>) -> Self {
         Self::new(quantity, "not computed").warn(why)
     }
@@ -193,26 +194,26 @@ impl Estimate {
         self
     }
 
-    /// Adds a flag; the words that go with it are added by [`Estimate::warn`] or [`Estimate::withheld`].
+    /// Adds a flag; the matching words are added by [`Estimate::warn`] or [`Estimate::withheld`].
     #[must_use]
     pub fn flag(mut self, flag: Flag) -> Self {
         self.flags.push(flag);
         self
     }
 
-    /// Keeps the figure but forbids quoting it, with the reason.
+    /// Keeps the figure but marks it as not reportable, with the reason.
     #[must_use]
     pub fn withheld(mut self, why: impl Into<String>) -> Self {
         self.reportable = false;
         self.warn(why)
     }
 
-    /// Whether a rule of this program found this of it.
+    /// Whether the estimate carries this flag.
     pub fn has(&self, flag: Flag) -> bool {
         self.flags.contains(&flag)
     }
 
-    /// Blocks that an error of this estimate needs.
+    /// Fewest blocks for which this estimate has an error.
     fn fewest_blocks(&self) -> usize {
         let two_sided = self.lo.is_some() && self.hi.is_some();
         match self.quantity {
@@ -229,8 +230,9 @@ impl Estimate {
         }
     }
 
-    /// Withheld and without error, interval and test if it rests on fewer than [`FEWEST_BLOCKS`] blocks: the spread of so
-    /// few says next to nothing about their mean. A value's ρ² and what follows from it need [`FEWEST_BLOCKS_GATED`].
+    /// Withholds the estimate and drops its error, interval and test if it rests on fewer than [`FEWEST_BLOCKS`]
+    /// blocks, whose spread says little about their mean. ρ² of a value and figures derived from it need
+    /// [`FEWEST_BLOCKS_GATED`].
     #[must_use]
     pub(crate) fn unless_too_few_blocks(mut self) -> Self {
         let needed = self.fewest_blocks();
@@ -243,14 +245,14 @@ impl Estimate {
         ))
     }
 
-    /// Under a constitution.
+    /// Sets the constitution.
     #[must_use]
     pub fn under(mut self, constitution: &str) -> Self {
         self.constitution = Some(constitution.to_owned());
         self
     }
 
-    /// An estimate with nothing filled in but its name: not computed, not reportable.
+    /// An empty estimate: not computed, not reportable.
     pub fn new(quantity: Quantity, method: impl Into<String>) -> Self {
         Self {
             quantity,
@@ -297,7 +299,7 @@ mod tests {
             withheld.warnings[0].contains("19 independent groups")
                 && withheld.warnings[0].contains("20 needed")
         );
-        // A bound from below is met by estimates that fail the gate as well, and the judge's ρ² has no gate of that kind.
+        // Estimates that fail the gate satisfy a lower bound as well, and the judge's ρ² has no such gate.
         let bound = encoded(FEWEST_BLOCKS).at_least(0.42).unless_too_few_blocks();
         assert!(bound.reportable && bound.lo == Some(0.42), "{bound:?}");
         let judge = Estimate { quantity: Quantity::JudgeRho2, ..encoded(FEWEST_BLOCKS) };

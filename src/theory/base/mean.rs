@@ -1,24 +1,24 @@
-//! Means over cells that come in blocks.
+//! Means over cells that are grouped in blocks.
 
 use std::collections::BTreeMap;
 
 use crate::probe::interval::{interval, share_interval};
 use crate::theory::base::estimate::{Estimate, Quantity};
 
-/// A mean over cells, Σ x / Σ n, and what each block moved it.
+/// A mean over cells, Σ x / Σ n, with the influence of each block.
 #[derive(Debug, Clone, PartialEq)]
 pub struct BlockMean {
     /// The mean.
     pub mean: f64,
-    /// Its standard error over blocks; infinite with one block.
+    /// Standard error over blocks; infinite with one block.
     pub se: f64,
     /// Number of cells.
     pub cells: usize,
-    /// What each block moved the mean: its cells' deviations over the number of all cells.
+    /// Influence of each block: the sum of its cells' deviations over the number of all cells.
     pub moves: Vec<f64>,
 }
 
-/// A mean over cells, by block; `None` without cells.
+/// Mean over cells, grouped by block; `None` without cells.
 pub fn mean_by_block<B: Ord>(cells: impl IntoIterator<Item = (B, f64)>) -> Option<BlockMean> {
     let mut blocks: BTreeMap<B, (f64, f64)> = BTreeMap::new();
     for (block, x) in cells {
@@ -47,9 +47,9 @@ impl BlockMean {
         self.moves.len()
     }
 
-    /// Of how well a fit predicts what it has not seen: the fit itself was found on these cells, which the spread over
-    /// blocks does not show. As in a least-squares fit that spends `df` of `n` degrees of freedom, the variance is n/(n − df)
-    /// times as large.
+    /// Corrects the error of a fit's mean prediction score for having fitted on the same cells, which the spread over
+    /// blocks does not show. As in a least-squares fit that spends `df` of `n` degrees of freedom, the variance is
+    /// multiplied by n/(n − df).
     #[must_use]
     pub fn of_a_fit(mut self, df: f64, n: usize) -> Self {
         let wider = (1.0 - df / n as f64).max(f64::MIN_POSITIVE).powf(-0.5);
@@ -68,12 +68,12 @@ impl BlockMean {
         share_interval(self.mean, self.se, &self.moves, self.cells)
     }
 
-    /// As an estimate.
+    /// Converts to an estimate.
     pub fn figure(&self, quantity: Quantity, method: impl Into<String>) -> Estimate {
         Estimate::figure(quantity, method, self.mean, self.se, self.interval())
     }
 
-    /// As the estimate of a share, with z against a half: the question is whether it beats a coin.
+    /// Converts to the estimate of a share, with z against one half (chance).
     pub fn share(&self, quantity: Quantity, method: impl Into<String>) -> Estimate {
         let mut e = Estimate::figure(quantity, method, self.mean, self.se, self.share_interval());
         e.z = (self.se > 0.0 && self.se.is_finite()).then(|| (self.mean - 0.5) / self.se);

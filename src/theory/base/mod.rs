@@ -1,4 +1,4 @@
-//! What statements measure with: the problem, contrasts on a bench, estimates, angles, tests of many, nulls.
+//! Shared tools of the statements: problem, benches of contrasts, estimates, angles, multiplicity, nulls.
 
 pub mod analysis;
 pub mod angle;

@@ -1,12 +1,12 @@
-//! What each block moved an estimate, by the block's number in the data: so that estimates from different rows stay
-//! comparable.
+//! Block influences on an estimate, keyed by the block's number in the data so that estimates from different rows
+//! stay comparable.
 
 use std::collections::BTreeMap;
 
 use crate::probe::Influence;
 use crate::theory::base::bench::Bench;
 
-/// An estimate, and what each block (by its number in the data) moved it.
+/// An estimate with the influence of each block, keyed by the block's number in the data.
 pub(crate) struct BlockInfluence {
     pub(crate) value: f64,
     pub(crate) by_block: BTreeMap<i32, f64>,

@@ -1,12 +1,13 @@
 //! p-values adjusted for the number of tests: the Gaussian multiplier maximum, and the false discovery rate.
 //!
-//! A report has one family of tests: every constitution and every value, for one quantity under one control. Under the joint null the influences, multiplied block by block with independent standard normals, have
-//! the covariance of the estimates; the adjusted p of z_j is the chance that the largest |z*| reaches |z_j|
-//! (Chernozhukov, Chetverikov and Kato 2013). It is at most Bonferroni's, which resolves the far tail. Influences are
-//! aligned by the block's number in the data, so that values with different rows stay dependent where they share blocks.
+//! A report has one family of tests per quantity and control, over every constitution and every value. Under the
+//! joint null the influences, multiplied block by block with independent standard normals, have the covariance of the
+//! estimates; the adjusted p of z_j is the probability that the largest |z*| reaches |z_j| (Chernozhukov, Chetverikov
+//! and Kato 2013). It is capped at Bonferroni's p, which resolves the far tail. Influences are aligned by the block's
+//! number in the data, so that values with different rows stay dependent where they share blocks.
 //!
-//! Sections that explore (ensembles, wordings, two lines, trade-offs) have families of their own, adjusted for the false
-//! discovery rate (Benjamini and Hochberg 1995) and labelled as exploratory.
+//! Exploratory sections (ensembles, wordings, two lines, trade-offs) have families of their own, adjusted for the
+//! false discovery rate (Benjamini and Hochberg 1995) and labelled as exploratory.
 
 use std::collections::BTreeMap;
 
@@ -19,13 +20,13 @@ use statrs::distribution::{ContinuousCDF, Normal};
 use crate::theory::base::analysis::Analysis;
 use crate::theory::base::estimate::{Mode, Quantity};
 
-/// Draws of the multipliers.
+/// Number of multiplier draws.
 const DRAWS: usize = 10_000;
 
-/// Mixed with the seed of the analysis.
+/// Constant XORed into the seed of the analysis.
 const SEED: u64 = 0x6d75_6c74;
 
-/// One statistic: z, and what each block (by its number in the data) moved it.
+/// A test statistic: z, and its influence by block number in the data.
 #[derive(Debug, Clone)]
 pub struct Statistic {
     /// estimate / SE.
@@ -39,10 +40,10 @@ pub fn two_sided(z: f64) -> f64 {
     2.0 * Normal::standard().sf(z.abs())
 }
 
-/// Adjusted two-sided p of each statistic, by draws with `seed`; 1 where z is not a number.
+/// Adjusted two-sided p of each statistic, drawn with `seed`; 1 where z is not a number.
 pub fn adjusted(statistics: &[Statistic], seed: u64) -> Vec<f64> {
     let m = statistics.len() as f64;
-    // What has neither a figure nor an error (0/0) is no evidence of anything.
+    // z is NaN where estimate and error are both 0; that is no evidence.
     let bonferroni = |z: f64| if z.is_nan() { 1.0 } else { (m * two_sided(z)).min(1.0) };
     if statistics.len() < 2 {
         return statistics.iter().map(|s| bonferroni(s.z)).collect();
@@ -57,13 +58,13 @@ pub fn adjusted(statistics: &[Statistic], seed: u64) -> Vec<f64> {
             blocks.iter().map(|b| s.influence.get(b).map_or(0.0, |v| v * scale)).collect()
         })
         .collect();
-    // Block by block, so that the statistics' sums run side by side.
+    // Loop over blocks on the outside, so that the sums of the statistics vectorise.
     let (count, width) = (blocks.len(), rows.len());
     let moves: Vec<f64> = (0..count).flat_map(|b| rows.iter().map(move |row| row[b])).collect();
     let maxima: Vec<f64> = (0..DRAWS)
         .into_par_iter()
         .map(|draw| {
-            // A stream a draw: the same numbers whatever the number of threads.
+            // One random stream per draw: results do not depend on the number of threads.
             let mut rng = ChaCha8Rng::seed_from_u64(SEED ^ seed);
             rng.set_stream(draw as u64);
             let mut sums = vec![0.0; width];
@@ -84,8 +85,8 @@ pub fn adjusted(statistics: &[Statistic], seed: u64) -> Vec<f64> {
         .collect()
 }
 
-/// p-values adjusted for the false discovery rate (Benjamini and Hochberg): at level q, of those below q a share of at
-/// most q is expected to be false, for independent or positively dependent tests. In the order given.
+/// p-values adjusted for the false discovery rate (Benjamini and Hochberg), in input order. Rejecting below level q
+/// keeps the expected share of false rejections at most q, for independent or positively dependent tests.
 pub fn false_discovery(p: &[f64]) -> Vec<f64> {
     let mut order: Vec<usize> = (0..p.len()).collect();
     order.sort_by(|&a, &b| p[b].total_cmp(&p[a]));
@@ -97,32 +98,33 @@ pub fn false_discovery(p: &[f64]) -> Vec<f64> {
     out
 }
 
-/// A test whose p is known when all tests of its family are.
+/// A test whose adjusted p is filled in once its family is complete.
 #[derive(Debug, Clone)]
 pub(crate) struct Test {
     /// The statistic.
     pub(crate) statistic: Statistic,
-    /// Estimates that take its p, by place.
+    /// Indices of the estimates that receive the p.
     pub(crate) estimates: Vec<usize>,
-    /// The contrast with the placebo arm that takes its p, by place.
+    /// Index of the placebo contrast that receives the p.
     pub(crate) contrast: Option<usize>,
 }
 
-/// The tests of a report under one control, a family a quantity.
+/// The tests of a report under one control, one family per quantity.
 #[derive(Debug, Default)]
 pub(crate) struct Tests {
     families: BTreeMap<(bool, Quantity, Option<Mode>), Vec<Test>>,
 }
 
 impl Tests {
-    /// Adds a test of a quantity. Tests of differences from the placebo arm are families of their own, and so are those of
-    /// rewards that stand beside forced choices (`judge`): they change nothing in the figures that they stand beside.
+    /// Adds a test of a quantity. Differences from the placebo arm form their own families, and so do rewards
+    /// reported beside forced choices (`judge`), so that they leave the adjusted p-values of the main figures
+    /// unchanged.
     pub(crate) fn push(&mut self, quantity: Quantity, judge: Option<Mode>, test: Test) {
         self.families.entry((test.contrast.is_some(), quantity, judge)).or_default().push(test);
     }
 
-    /// Adjusts every family and writes the p-values. A difference from the placebo arm has the larger of two: that of
-    /// the prompts, and that of the choice of placebo texts, which is multiplied by the number of arms.
+    /// Adjusts every family and writes the p-values. A difference from the placebo arm gets the larger of two: the p
+    /// over the choice of prompts, and the p over the choice of placebo texts times the number of arms.
     pub(crate) fn finish(self, seed: u64, out: &mut Analysis) {
         for tests in self.families.into_values() {
             let statistics: Vec<Statistic> = tests.iter().map(|t| t.statistic.clone()).collect();
@@ -152,7 +154,7 @@ mod tests {
 
     #[test]
     fn the_false_discovery_rate_is_that_of_benjamini_and_hochberg() {
-        // p.adjust(c(.01, .04, .03, .005, .6), "BH") of R.
+        // Reference: p.adjust(c(.01, .04, .03, .005, .6), "BH") in R.
         let adjusted = false_discovery(&[0.01, 0.04, 0.03, 0.005, 0.6]);
         for (a, b) in adjusted.iter().zip([0.025, 0.05, 0.05, 0.025, 0.6]) {
             assert!((a - b).abs() < 1e-12, "{adjusted:?}");

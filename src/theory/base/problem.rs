@@ -1,4 +1,4 @@
-//! The question in plain numbers: labels, choices, lengths and likelihoods of some responses.
+//! The input of an analysis in plain numbers: labels, choices, lengths and likelihoods of responses.
 
 use std::collections::{HashMap, HashSet};
 
@@ -10,9 +10,9 @@ use crate::sets::DisjointSets;
 use crate::theory::base::estimate::{Estimate, Mode};
 use crate::units::Layer;
 
-/// Where residual streams come from, one layer at a time.
+/// A source of residual streams, one layer at a time.
 pub trait LayerSource: Sync {
-    /// The layers there are, rising.
+    /// Available layers, ascending.
     fn layers(&self) -> &[Layer];
 
     /// The residual stream at a layer, `[rows, d]`.
@@ -21,13 +21,13 @@ pub trait LayerSource: Sync {
     /// If it cannot be read, or is not finite.
     fn resid(&self, layer: Layer) -> Result<Array2<f32>>;
 
-    /// The constitutions under which the same responses were read as well; none by default.
+    /// Constitutions under which the same responses were also read; none by default.
     fn texts(&self) -> &[StateText] {
         &[]
     }
 
-    /// The residual stream of the same responses under an arm (by its place in [`LayerSource::texts`]) at a layer,
-    /// `[rows, d]` in the order of the rows; 0 for rows that were not read under it.
+    /// Residual stream of the same responses at a layer, read under the constitution at this index in
+    /// [`LayerSource::texts`]: `[rows, d]` in row order; 0 for rows that were not read under it.
     ///
     /// # Errors
     /// If there is no such arm, or it cannot be read, or is not finite.
@@ -35,7 +35,7 @@ pub trait LayerSource: Sync {
         Err(Diagnostic::new(Kind::Missing, format!("there is no arm {arm}")).into())
     }
 
-    /// How often each kind of token occurs in the responses, `[rows, kinds]` in the order of the rows; none by default.
+    /// Count of each token kind in each response, `[rows, kinds]` in row order; none by default.
     ///
     /// # Errors
     /// If it cannot be read.
@@ -43,43 +43,44 @@ pub trait LayerSource: Sync {
         Ok(None)
     }
 
-    /// The judge's states where it answered about the same responses; none by default.
+    /// States of the judge at its answers about the same responses; none by default.
     fn verdicts(&self) -> Option<&dyn VerdictSource> {
         None
     }
 }
 
-/// Where verdict states come from: the residual stream at the position of a judge's answer, odd in the order of a pair,
-/// by response.
+/// A source of verdict states: for each response, the residual stream at the position of the judge's answer,
+/// antisymmetric in the order of a pair.
 pub trait VerdictSource {
-    /// The layers there are, rising.
+    /// Available layers, ascending.
     fn layers(&self) -> &[Layer];
 
-    /// The constitutions that judged.
+    /// Constitutions under which the judge answered.
     fn texts(&self) -> &[VerdictText];
 
-    /// The verdict states of one of them (by its place in [`VerdictSource::texts`]) at a layer, `[rows, d]` in the order of
-    /// the rows; 0 for rows that were not judged.
+    /// Verdict states at a layer of the constitution at this index in [`VerdictSource::texts`]: `[rows, d]` in row
+    /// order; 0 for rows that were not judged.
     ///
     /// # Errors
     /// If there is no such text or layer, or it cannot be read, or is not finite.
     fn resid(&self, text: usize, layer: Layer) -> Result<Array2<f32>>;
 }
 
-/// A constitution under which verdict states were kept.
+/// A constitution with verdict states.
 #[derive(Debug, Clone, PartialEq)]
 pub struct VerdictText {
     /// The constitution's name.
     pub name: String,
-    /// What was asked.
+    /// How the judge was asked.
     pub mode: Mode,
     /// Whether each row has a state.
     pub present: Vec<bool>,
-    /// What the unembedding reads as the verdict at each layer, in nats, one column a layer; NaN where a row has none.
+    /// Verdict read out by the unembedding at each layer, in nats: one vector per layer, with one entry per row; NaN
+    /// where a row has none.
     pub lens: Vec<Vec<f64>>,
 }
 
-/// A constitution under which the responses were read: what was captured, not what a judge said.
+/// A constitution under which the responses were read. Describes captured states, not judgments.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StateText {
     /// The constitution's name.
@@ -95,7 +96,7 @@ pub struct StateText {
 /// Labels of a value.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Labels {
-    /// One a row, NaN where a row has none.
+    /// One score per row, NaN where a row has none.
     Scores(Vec<f64>),
     /// (better row, worse row).
     Preferences(Vec<(usize, usize)>),
@@ -122,11 +123,11 @@ pub enum Choices {
         /// Second row of the pair in first place.
         ba: Vec<f64>,
     },
-    /// One a row, NaN where a row has none.
+    /// One score per row, NaN where a row has none.
     Scores(Vec<f64>),
 }
 
-/// A constitution and what the model chose under it.
+/// A constitution and the choices the model made under it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Judged {
     /// The constitution's name.
@@ -135,19 +136,19 @@ pub struct Judged {
     pub placebo: bool,
     /// How the rewards were obtained.
     pub mode: Mode,
-    /// Whether they stand beside forced choices under the same constitution, as an estimator of their own.
+    /// Whether they are an additional estimator beside forced choices under the same constitution.
     pub beside: bool,
-    /// What the model chose.
+    /// Choices of the model.
     pub choices: Choices,
-    /// One reward a row, NaN where a row has none.
+    /// One reward per row, NaN where a row has none.
     pub reward: Vec<f64>,
     /// The fit of rewards to choices, for pairs.
     pub fit: Option<Rewards>,
 }
 
 impl Judged {
-    /// Fills in what an estimate from these rewards says of them: the constitution, and, unless they come
-    /// from forced choices, how they were obtained.
+    /// Labels an estimate from these rewards with the constitution and, unless they come from forced choices, with
+    /// the mode.
     pub(crate) fn mark(&self, estimate: Estimate) -> Estimate {
         let mut estimate = estimate.under(&self.name);
         if self.mode != Mode::Pairwise {
@@ -157,7 +158,7 @@ impl Judged {
         estimate
     }
 
-    /// The constitution's name; with the mode where the rewards stand beside forced choices.
+    /// Name of the constitution, with the mode if the rewards are reported beside forced choices.
     pub fn label(&self) -> String {
         if self.beside { format!("{} ({})", self.name, self.mode.as_str()) } else { self.name.clone() }
     }
@@ -172,7 +173,7 @@ impl Judged {
     }
 }
 
-/// A constitution's choices, unchecked.
+/// A constitution's choices before checking.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RawChoices {
     /// The constitution's name.
@@ -181,25 +182,25 @@ pub struct RawChoices {
     pub placebo: bool,
     /// How the choices were obtained.
     pub mode: Mode,
-    /// What the model chose.
+    /// Choices of the model.
     pub choices: Choices,
 }
 
-/// A checked problem. Columns have one entry a row.
+/// A checked problem. Columns have one entry per row.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Problem {
-    /// Prompt of each row; contrasts are taken inside prompts.
+    /// Prompt of each row; contrasts are taken within prompts.
     pub prompt: Vec<i32>,
-    /// Whether prompts are known. If not, every row counts as a prompt of its own, and contrasts are rows
-    /// less their common mean.
+    /// Whether prompts are known. If not, every row counts as its own prompt, and contrasts are rows minus their
+    /// overall mean.
     pub grouped: bool,
-    /// Block of each row: prompts, or clusters of near-copies.
+    /// Block of each row: its prompt, or its cluster of near-duplicate prompts.
     pub block: Vec<i32>,
     /// Number of response tokens.
     pub tokens: Option<Vec<f64>>,
     /// log P of the response, in nats.
     pub logprob: Option<Vec<f64>>,
-    /// The same under the policy that the responses were drawn from.
+    /// log-probability of the response under the policy that sampled it, in nats.
     pub logq: Option<Vec<f64>>,
     /// Values.
     pub values: Vec<Value>,
@@ -212,9 +213,9 @@ pub struct Problem {
 pub struct Parts {
     /// Prompt of each row.
     pub prompt: Vec<i32>,
-    /// The prompts are unknown: `prompt` only counts the rows.
+    /// Whether the prompts are unknown; `prompt` then only numbers the rows.
     pub ungrouped: bool,
-    /// Block of each row; `None`: the prompt.
+    /// Block of each row; `None` uses the prompt.
     pub block: Option<Vec<i32>>,
     /// Number of response tokens.
     pub tokens: Option<Vec<f64>>,
@@ -224,15 +225,15 @@ pub struct Parts {
     pub logq: Option<Vec<f64>>,
     /// Values by name.
     pub values: Vec<Value>,
-    /// Constitutions. One may stand twice: with forced choices, and with scores, which then are an
-    /// estimator of their own beside them.
+    /// Constitutions. One may appear twice: with forced choices, and with scores, which are then reported beside them
+    /// as a separate estimator.
     pub judged: Vec<RawChoices>,
 }
 
 impl Problem {
     /// Checks lengths, indices and finiteness, and fits rewards to the choices.
     ///
-    /// A prompt whose rows lie in several blocks pulls these blocks into one.
+    /// Blocks that share a prompt are merged.
     ///
     /// # Errors
     /// `Invalid` for columns of unequal length, indices out of range, pairs across prompts or numbers
@@ -347,7 +348,7 @@ impl Problem {
     }
 }
 
-/// Blocks, with those that share a prompt made one (named by the smallest).
+/// Blocks after merging those that share a prompt; a merged block takes the smallest name.
 pub(crate) fn joined(prompt: &[i32], block: &[i32]) -> Vec<i32> {
     let mut named = block.to_vec();
     named.sort_unstable();
@@ -358,7 +359,7 @@ pub(crate) fn joined(prompt: &[i32], block: &[i32]) -> Vec<i32> {
     for (&p, &b) in prompt.iter().zip(block) {
         sets.join(at(*first.entry(p).or_insert(b)), at(b));
     }
-    // Sets are numbered by their smallest member, since names rise.
+    // Sets are numbered by their smallest member, because names ascend.
     let numbers = sets.numbers();
     let mut smallest: Vec<i32> = Vec::new();
     for (number, name) in numbers.iter().zip(&named) {

@@ -1,11 +1,11 @@
-//! Names of quantities as `report.json` spells them, and what each means: one text for the docs and `vstar explain`.
+//! Names of the quantities in `report.json` and their explanations, shared by the docs and `vstar explain`.
 
 use serde::{Deserialize, Serialize};
 
 /// Declares the quantities: `Variant => "name"`, documented by `docs/quantities/name.md`.
 macro_rules! quantities {
     ($($variant:ident => $name:literal,)*) => {
-        /// Names of quantities, as `report.json` spells them (snake case).
+        /// Names of the quantities in `report.json` (snake case).
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
         #[serde(rename_all = "snake_case")]
         #[non_exhaustive]
@@ -20,13 +20,13 @@ macro_rules! quantities {
             /// Every quantity, in the order of the report's documentation.
             pub const ALL: &[Self] = &[$(Self::$variant,)*];
 
-            /// Its name in `report.json`.
+            /// Name in `report.json`.
             pub fn name(self) -> &'static str {
                 match self { $(Self::$variant => $name,)* }
             }
 
-            /// What it means: a sentence, then its formula, how it is estimated, what that assumes, when it
-            /// is undefined, what would refute it, and its source. Markdown.
+            /// Explanation in Markdown: a summary sentence, then the formula, the estimator, its assumptions, when it
+            /// is undefined, what would refute it, and the source.
             pub fn explanation(self) -> &'static str {
                 match self {
                     $(Self::$variant => include_str!(concat!("../../../docs/quantities/", $name, ".md")),)*
@@ -128,12 +128,12 @@ quantities! {
 }
 
 impl Quantity {
-    /// The quantity of a name.
+    /// Looks up a quantity by its name in `report.json`; `None` if there is no such quantity.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|q| q.name() == name)
     }
 
-    /// Whether it is of the activations captured under a constitution, and needs no judge.
+    /// Whether the quantity concerns the activations captured under a constitution, which needs no judge.
     pub fn is_of_the_state(self) -> bool {
         matches!(
             self,
@@ -147,7 +147,8 @@ impl Quantity {
         )
     }
 
-    /// Whether a ridge that sees part of v* only gives the figure of that part: angles and slopes in the metric of Σ.
+    /// Whether a ridge fit that resolves only part of v* reports the quantity for that part alone: angles and slopes
+    /// in the metric of Σ.
     pub(crate) fn is_of_the_resolved_part(self) -> bool {
         matches!(
             self,
@@ -172,12 +173,13 @@ impl Quantity {
         )
     }
 
-    /// Whether it is a slope that runs through the residual stream: a size, of which a part says less than the whole.
+    /// Whether the quantity is a slope through the residual stream. A slope measures size, so a resolved part
+    /// understates the whole.
     pub(crate) fn is_slope(self) -> bool {
         matches!(self, Self::EncodedSlope | Self::OwnSlope | Self::JudgeSlope | Self::WeightedSlope)
     }
 
-    /// Whether it is made of labels, rewards and log-probabilities alone.
+    /// Whether the quantity is computed from labels, rewards and log-probabilities alone.
     pub(crate) fn needs_no_layer(self) -> bool {
         matches!(
             self,
@@ -203,7 +205,7 @@ impl Quantity {
         )
     }
 
-    /// The first sentence of its explanation.
+    /// First sentence of the explanation.
     pub fn summary(self) -> &'static str {
         self.explanation().lines().next().unwrap_or_default()
     }

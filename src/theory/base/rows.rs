@@ -1,4 +1,4 @@
-//! Which rows a question is about: those that carry every label it needs.
+//! Selection of the rows that carry every label a computation needs.
 
 use crate::probe::Contrasts;
 use crate::theory::base::bench::Bench;
@@ -7,14 +7,14 @@ use crate::theory::base::problem::{Judged, Labels, Problem, Value};
 /// Rows (or preferences) that a bench is built on.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Rows {
-    /// Responses, rising.
+    /// Responses, ascending.
     Responses(Vec<usize>),
-    /// Preferences.
+    /// Preferences, as pairs of rows.
     Pairs(Vec<(usize, usize)>),
 }
 
 impl Rows {
-    /// Their contrasts.
+    /// Contrasts of the rows.
     pub fn contrasts(&self, problem: &Problem) -> Contrasts {
         match self {
             Self::Responses(rows) if !problem.grouped => Contrasts::centred(rows, &problem.block),
@@ -27,7 +27,7 @@ impl Rows {
         }
     }
 
-    /// Those for whose rows `keep` holds.
+    /// The rows for which `keep` holds; a preference needs both of its rows.
     #[must_use]
     pub fn filtered(&self, keep: impl Fn(usize) -> bool) -> Self {
         match self {
@@ -44,7 +44,7 @@ pub fn all(problem: &Problem, keep: &dyn Fn(usize) -> bool) -> Rows {
     Rows::Responses((0..problem.rows()).filter(|&r| keep(r)).collect())
 }
 
-/// The rows that a value labels.
+/// Rows labelled by a value.
 pub fn of_value(problem: &Problem, value: &Value, keep: &dyn Fn(usize) -> bool) -> Rows {
     match &value.labels {
         Labels::Scores(s) => all(problem, &|r| keep(r) && s[r].is_finite()),
@@ -57,7 +57,7 @@ pub fn of_judged(problem: &Problem, judged: &Judged, keep: &dyn Fn(usize) -> boo
     all(problem, &|r| keep(r) && judged.reward[r].is_finite())
 }
 
-/// Contrasts of a value's labels on a bench: the labels' own, or +1 for each preference, better first.
+/// Contrasts of a value's labels on a bench: those of the scores, or +1 for each preference, better first.
 pub fn label(bench: &Bench, value: &Value) -> Vec<f64> {
     match &value.labels {
         Labels::Scores(s) => bench.column(s),

@@ -1,4 +1,4 @@
-//! One layer under one control: what statements measure with.
+//! Estimation at one layer under one control.
 
 use std::rc::Rc;
 
@@ -20,15 +20,15 @@ pub(crate) struct Stage<'a> {
     pub(crate) problem: &'a Problem,
     pub(crate) options: &'a Options,
     pub(crate) h: &'a Array2<f32>,
-    /// The layer at which the blocks on one side of [`selects`](crate::theory::base::layers::selects) are scored, where it is another.
+    /// Layer for blocks on one side of [`selects`](crate::theory::base::layers::selects), if it differs.
     pub(crate) twin: Option<(&'a Array2<f32>, bool)>,
-    /// The layer at which w is read, where it is another.
+    /// Layer at which w is read, if it differs.
     pub(crate) generation: Option<Layer>,
     pub(crate) length: bool,
     pub(crate) keep: &'a dyn Fn(usize) -> bool,
     pub(crate) benches: Vec<(Rows, Option<Rc<Bench>>)>,
     pub(crate) layer: Layer,
-    /// Where other rows of the same responses come from.
+    /// Source of activations at other layers for the same responses.
     pub(crate) source: &'a dyn LayerSource,
 }
 
@@ -44,7 +44,7 @@ impl<'a> Stage<'a> {
         Self { problem, options, h, twin: None, generation: None, length, keep, benches, layer, source }
     }
 
-    /// The same stage at another layer or on other activations of the same responses, all of it at that layer.
+    /// Same stage at another layer, or on other activations of the same responses, entirely at that layer.
     pub(crate) fn elsewhere<'b>(&self, layer: Layer, h: &'b Array2<f32>) -> Stage<'b>
     where
         'a: 'b,
@@ -59,7 +59,7 @@ impl Stage<'_> {
         if self.length { Control::Length } else { Control::None }
     }
 
-    /// The bench of some rows, built once; `None` if they have no contrasts or these do not vary.
+    /// Bench of the given rows, built once; `None` if they have no contrasts or these do not vary.
     pub(crate) fn bench(&mut self, rows: Rows) -> Result<Option<Rc<Bench>>> {
         if let Some((_, bench)) = self.benches.iter().find(|(r, _)| *r == rows) {
             return Ok(bench.clone());
@@ -70,7 +70,7 @@ impl Stage<'_> {
         Ok(bench)
     }
 
-    /// A bench of these contrasts, its twin beside it; `None` if they do not vary.
+    /// Bench of the given contrasts together with its twin; `None` if they do not vary.
     fn built(&self, contrasts: Contrasts) -> Result<Option<Bench>> {
         let length = match (&self.problem.tokens, self.length) {
             (Some(tokens), true) => {
@@ -91,7 +91,7 @@ impl Stage<'_> {
         }))
     }
 
-    /// Fills in what every estimate of a bench shares.
+    /// Fills in the fields that all estimates of a bench share.
     pub(crate) fn push(
         &self,
         out: &mut Analysis,
@@ -116,8 +116,8 @@ impl Stage<'_> {
                      these resolve, {:.0} % of its variance",
                     100.0 * bench.resolved_share()
                 ));
-                // A slope of a part is no estimate of the whole, which it undershoots by as much as is not seen; whether it
-                // is 0 can be told, how large it is cannot.
+                // The slope of a resolved part undershoots the whole by an unknown amount: it can be tested against 0
+                // but not quoted as a size.
                 if estimate.quantity.is_slope() {
                     (estimate.lo, estimate.hi) = (None, None);
                 }

@@ -1,9 +1,11 @@
-//! Theorem 6 beyond two candidates: the best of all K, and the tilted policy against the oracle at equal divergence.
+//! Theorem 6 for more than two candidates: best of K, and the tilted policy compared with the oracle at equal
+//! divergence.
 //!
-//! For a normal value the best of K exceeds the mean by m_K σ_S, m_K = E max of K standard normals (m_2 = 1/√π), and choosing
-//! by a reading of correlation ρ reaches ρ m_K σ_S: the least regret is (1 − ρ) m_K σ_S. What is lost is counted beside it,
-//! over all candidates of a prompt. For a tilted policy the oracle tilts by S itself, as strongly as gives the same mean
-//! Kullback–Leibler divergence over the candidates; for normal values and rewards the share of its gain is corr(S, r_c).
+//! For a normal value the best of K exceeds the mean by m_K σ_S, m_K = E max of K standard normals (m_2 = 1/√π), and
+//! selection by a reading of correlation ρ reaches ρ m_K σ_S: the least regret is (1 − ρ) m_K σ_S. The measured loss
+//! over all candidates of a prompt is reported beside it. The oracle for a tilted policy tilts by S itself, with the
+//! strength that gives the same mean Kullback–Leibler divergence over the candidates; for normal values and rewards
+//! its share of the gain is corr(S, r_c).
 
 use statrs::distribution::{Continuous, ContinuousCDF, Normal};
 
@@ -37,7 +39,7 @@ pub fn expected_maximum(k: usize) -> f64 {
     (0..=STEPS).map(at).sum::<f64>() * step / 3.0
 }
 
-/// Mean over prompts of max S − S of the candidate with the largest reward (the mean over those that tie); `None` without
+/// Mean over prompts of max S minus S of the candidate with the largest reward (the mean over ties); `None` without
 /// prompts.
 pub fn regret(contrasts: &Contrasts, block: &[i32], s: &[f64], reward: &[f64]) -> Option<BlockMean> {
     let of = |rows: &[usize]| {
@@ -56,7 +58,7 @@ fn candidates(contrasts: &Contrasts) -> Option<(usize, f64)> {
     let median = *sizes.get(sizes.len() / 2)?;
     let (mut sum, mut known) = (0.0, (0, 0.0));
     for &k in &sizes {
-        // Sorted: each size once.
+        // Sizes are sorted, so that each is computed once.
         if known.0 != k {
             known = (k, expected_maximum(k));
         }
@@ -65,8 +67,8 @@ fn candidates(contrasts: &Contrasts) -> Option<(usize, f64)> {
     Some((median, sum / sizes.len() as f64))
 }
 
-/// Gain of the policy tilted by `reward` at λ·sd, over the gain of the one tilted by S at the same mean
-/// divergence; `None` where one of them does not vary, or the oracle cannot reach that divergence.
+/// Gain of the policy tilted by `reward` at λ·sd, over the gain of the policy tilted by S at the same mean
+/// divergence; `None` where either does not vary, or where the oracle cannot reach that divergence.
 pub fn oracle_share(
     contrasts: &Contrasts,
     block: &[i32],
@@ -78,7 +80,7 @@ pub fn oracle_share(
         |cells: &[(i32, [f64; 3])], i: usize| cells.iter().map(|c| c.1[i]).sum::<f64>() / cells.len() as f64;
     let own = prompt_tilts(contrasts, block, s, reward, lambda_sd)?;
     let divergence = mean(&own, 2);
-    // The divergence rises with λ; more than e^5 standard deviations leaves the best candidate alone.
+    // The divergence rises with λ; beyond e^5 standard deviations only the best candidate has weight.
     let (mut low, mut high) = (-12.0f64, 5.0f64);
     let reached = |log: f64| prompt_tilts(contrasts, block, s, s, log.exp()).map(|cells| mean(&cells, 2));
     if !(divergence > 0.0 && reached(high)? >= divergence) {
@@ -94,12 +96,12 @@ pub fn oracle_share(
         return None;
     }
     let share = mean(&own, 0) / best;
-    // A ratio moves as the mean of own − share · oracle, over the oracle's gain, which is 0 over all.
+    // Influence of a ratio: that of the mean of own − share · oracle (which is 0 overall), over the oracle's gain.
     let rest = own.iter().zip(&oracle).map(|(a, b)| (a.0, (a.1[0] - share * b.1[0]) / best));
     mean_by_block(rest).map(|rest| BlockMean { mean: share, ..rest })
 }
 
-/// `best_of_ceiling`, `best_of_regret` and `oracle_share` of each value with labels of responses.
+/// `best_of_ceiling`, `best_of_regret` and `oracle_share` of each value with response labels.
 pub(crate) fn measure(stage: &mut Stage<'_>, values: &[usize], out: &mut Analysis) -> Result<()> {
     let problem = stage.problem;
     for &v in values {
@@ -149,7 +151,7 @@ pub(crate) fn measure(stage: &mut Stage<'_>, values: &[usize], out: &mut Analysi
     Ok(())
 }
 
-/// `best_of_ceiling`: that of two candidates, m_K √π times.
+/// `best_of_ceiling`: the ceiling of two candidates times m_K √π.
 fn bound(bench: &Bench, s: &Label, scale: Scale, maximum: f64) -> Estimate {
     if scale.is_latent() {
         return Estimate::missing(
@@ -182,7 +184,7 @@ mod tests {
         }
     }
 
-    /// S and a reward of correlation `rho`, K candidates.
+    /// S and a reward with correlation `rho`, K candidates per prompt.
     fn drawn(rho: f64, k: usize, prompts: usize) -> (Contrasts, Vec<i32>, Vec<f64>, Vec<f64>) {
         let mut rng = ChaCha8Rng::seed_from_u64(4);
         let mut normal = || -> f64 { StandardNormal.sample(&mut rng) };
@@ -204,7 +206,7 @@ mod tests {
 
     #[test]
     fn against_the_oracle_a_tilt_gains_its_correlation() {
-        // First order in λ, where candidates are many: corr(S, r).
+        // To first order in λ, with many candidates: corr(S, r).
         let (contrasts, prompt, s, r) = drawn(0.6, 8, 4000);
         for lambda in [0.1, 0.5] {
             let BlockMean { mean: share, se, .. } =

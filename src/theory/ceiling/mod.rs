@@ -1,13 +1,12 @@
-//! Theorem 6: what choosing by the residual stream costs, per best-of-two choice.
+//! Theorem 6: regret of selecting by the residual stream, per best-of-two choice.
 //!
-//! Floor for every constitution: (1 − ρ) σ_S/√π, in units of S; attained by constitution c:
-//! (1 − corr(S, r_c)) σ_S/√π, σ_S² = Σ S²/N over contrasts. Both assume Gaussian noise and hold for the
-//! better of two responses only.
+//! Lower bound for every constitution: (1 − ρ) σ_S/√π, in units of S; attained by constitution c: (1 − corr(S, r_c))
+//! σ_S/√π, σ_S² = Σ S²/N over contrasts. Both assume Gaussian noise and hold for the better of two responses only.
 //!
-//! Labels of few levels and preferences are not Gaussian, and their own ρ is below 1 even where the value is encoded
-//! entirely. There both are those of the latent score behind the labels (see [`latent`](crate::theory::encoding::latent)), in units of its
-//! within-prompt standard deviation: (1 − ρ_latent)/√π, and 1 − corr(L, r_c) with
-//! corr(L, r_c) = cov(S, r_c)/(E f' √(1 − r) sd r_c) for rewards that are normal too.
+//! Labels with few levels and preferences are not Gaussian, and their own ρ is below 1 even where the value is
+//! encoded entirely. For them both figures refer to the latent score behind the labels (see
+//! [`latent`](crate::theory::encoding::latent)), in units of its within-prompt standard deviation: (1 − ρ_latent)/√π,
+//! and 1 − corr(L, r_c) with corr(L, r_c) = cov(S, r_c)/(E f' √(1 − r) sd r_c) if the rewards are normal too.
 
 pub mod best;
 pub mod regret;
@@ -63,13 +62,13 @@ fn pair(p: &OfPair<'_>) -> Cells {
     }])
 }
 
-/// The unit of figures on the latent scale.
+/// Unit of figures on the latent scale.
 const LATENT_UNITS: &str = "in within-prompt standard deviations of the latent score";
 
-/// `ceiling_regret`; on the latent scale where there is one, with the interval of a finer fit ([`Bench::finer`]).
+/// `ceiling_regret`, on the latent scale where there is one, with the interval of a finer fit ([`Bench::finer`]).
 ///
-/// Where a ridge sees only part of v*, ρ is a lower estimate, and what follows from it no lower bound of regret: it is then
-/// withheld, and its upper end is a one-sided bound of the ceiling.
+/// Where a ridge resolves only part of v*, ρ is a lower estimate, so the regret derived from it is no lower bound:
+/// the figure is then withheld, and its upper end is a one-sided bound of the ceiling.
 pub fn ceiling(bench: &Bench, s: &Label, latent: Option<&Latent>) -> Estimate {
     let method = match latent {
         Some(_) => format!("(1 − ρ_latent)/√π {LATENT_UNITS}, delta method"),
@@ -115,7 +114,7 @@ fn least_regret(bench: &Bench, s: &Label, latent: Option<&Latent>) -> Option<Inf
         }
         Some(latent) => {
             let (rho, root) = (encoded / sigma, latent.factor.value.sqrt());
-            // Of ρ = √(θ/V): (ψ_θ/θ − ψ_V/V)ρ/2.
+            // Influence of ρ = √(θ/V): (ψ_θ/θ − ψ_V/V)ρ/2.
             let parts = [
                 (-scale * root * 0.5 * rho / own.value, &own),
                 (scale * root * 0.5 * rho / variance.value, &variance),

@@ -1,8 +1,8 @@
-//! Theorem 6 without its Gaussian: what choosing the better of two by a judge really loses.
+//! Theorem 6 without the Gaussian assumption: measured loss when a judge chooses the better of two.
 //!
-//! For each pair of responses to a prompt: max(S_1, S_2) − S of the one with the larger reward (the mean of both at a
-//! tie). Its mean over the pairs of a prompt, averaged over prompts, is the regret of best-of-two selection; choosing by
-//! chance has E|S_1 − S_2|/2, which is σ_S/√π for a Gaussian value.
+//! For each pair of responses to a prompt: max(S_1, S_2) minus S of the one with the larger reward (the mean of both
+//! at a tie). Its mean over the pairs of a prompt, averaged over prompts, is the regret of best-of-two selection; a
+//! random choice has regret E|S_1 − S_2|/2, which is σ_S/√π for a Gaussian value.
 
 use crate::error::Result;
 use crate::probe::Contrasts;
@@ -13,7 +13,7 @@ use crate::theory::base::problem::Labels;
 use crate::theory::base::rows;
 use crate::theory::base::stage::Stage;
 
-/// Mean regret over prompts of choosing by `reward`; `None` without pairs.
+/// Mean regret over prompts of selecting by `reward`; `None` without pairs.
 pub fn regret(contrasts: &Contrasts, block: &[i32], s: &[f64], reward: &[f64]) -> Option<BlockMean> {
     let of_prompt = |rows: &[usize]| {
         let (mut sum, mut pairs) = (0.0, 0.0);
@@ -34,8 +34,8 @@ pub fn regret(contrasts: &Contrasts, block: &[i32], s: &[f64], reward: &[f64]) -
     mean_by_block(cells)
 }
 
-/// `measured_regret` of each value: by each constitution's rewards, by the held-out reading of the residual stream
-/// (no constitution), on the rows that carry both.
+/// `measured_regret` of each value, selecting by each constitution's rewards and by the held-out reading of the
+/// residual stream (no constitution), on the rows that have both.
 pub(crate) fn measure(stage: &mut Stage<'_>, values: &[usize], out: &mut Analysis) -> Result<()> {
     let problem = stage.problem;
     for &v in values {
@@ -76,7 +76,7 @@ mod tests {
 
     use super::*;
 
-    /// Regret of choosing by a Gaussian proxy of correlation `rho` with a standard normal value, over many pairs.
+    /// Regret of selecting by a Gaussian proxy with correlation `rho` to a standard normal value, over many pairs.
     fn of(rho: f64) -> BlockMean {
         let mut rng = ChaCha8Rng::seed_from_u64(8);
         let n = 60_000;
@@ -90,7 +90,7 @@ mod tests {
 
     #[test]
     fn gaussian_pairs_lose_what_appendix_a_says() {
-        // (1 − ρ)σ_S/√π, and σ_S/√π for chance.
+        // (1 − ρ)σ_S/√π, and σ_S/√π for a random choice.
         for rho in [0.0, 0.6, 0.95] {
             let (BlockMean { mean: found, se, .. }, told) =
                 (of(rho), (1.0 - rho) / std::f64::consts::PI.sqrt());

@@ -1,4 +1,4 @@
-//! What best-of-two selection loses: the bound, what each constitution attains by the formula, and the count.
+//! Section: loss of best-of-two selection: the bound, the formula for each constitution, and the measured regret.
 
 use crate::document::Evidence;
 use crate::document::table::{Cell, Table};
@@ -21,7 +21,7 @@ pub(crate) fn section(index: &Index<'_>) -> Option<Evidence> {
     let mut lines: Vec<Line<'_>> = Vec::new();
     for &value in &index.values {
         let get = |quantity| index.get(quantity, Some(value), None, Control::None);
-        // Counts are in units of the label, these bounds in those of the latent score.
+        // Measured regrets are in units of the label, these bounds in those of the latent score.
         let latent = get(Quantity::Rho2Latent).is_some();
         let bound = get(Quantity::CeilingRegret);
         why = why.or(bound.filter(|e| !quotable(e)).map(|e| e.warnings.first()));
@@ -132,12 +132,12 @@ pub(crate) fn section(index: &Index<'_>) -> Option<Evidence> {
     })
 }
 
-/// What choosing by one reading loses, beside the bound.
+/// Loss when selecting by one reading, beside the bound.
 #[derive(Clone, Copy, Default)]
 struct Line<'a> {
     value: &'a str,
     name: &'a str,
-    /// Whether it is of a constitution.
+    /// Whether it belongs to a constitution.
     tried: bool,
     latent: bool,
     counted: Option<&'a Estimate>,
@@ -146,14 +146,15 @@ struct Line<'a> {
 }
 
 impl Line<'_> {
-    /// Bound less count, and its standard error as of independent figures, where both are in one unit.
+    /// Bound minus measured regret, with a standard error that treats them as independent, where both are in one
+    /// unit.
     fn compared(&self) -> Option<(f64, f64)> {
         let (counted, bound) = (self.counted.filter(|e| quotable(e))?, self.bound?);
         let se = counted.se?.hypot(bound.se?);
         (!self.latent).then_some((bound.estimate? - counted.estimate?, se))
     }
 
-    /// Whether the count lies more than so many standard errors below the bound.
+    /// Whether the measured regret lies more than `limit` standard errors below the bound.
     fn is_below(&self, limit: f64) -> bool {
         self.compared().is_some_and(|(below, se)| below > limit * se)
     }

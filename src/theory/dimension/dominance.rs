@@ -1,9 +1,9 @@
-//! Whether a single coordinate of the residual stream, or a single prompt, carries a figure.
+//! Whether a single coordinate of the residual stream, or a single prompt, dominates a figure.
 //!
-//! Trained models hold a few coordinates whose values exceed the others' by orders of magnitude, and a few
-//! texts on which they do so most. The trace of a covariance, the length of a difference of means and the
-//! geometry of random directions may then say something about one coordinate and nothing about the rest.
-//! Each figure is given with the share of the largest, and, where that share is above a threshold, without it.
+//! Trained models have a few coordinates whose values exceed the others' by orders of magnitude, most strongly on a
+//! few texts. The trace of a covariance, the length of a difference of means and the geometry of random directions
+//! may then describe a single coordinate. Each figure is therefore reported with its largest share and, where that
+//! share exceeds a threshold, also recomputed without it.
 
 use crate::theory::dimension::effective;
 use faer::Mat;
@@ -22,7 +22,7 @@ use crate::theory::geometry;
 /// Name of the table in the report.
 pub const TABLE: &str = "dominance";
 
-/// Rows with their factorisation: what an effective dimension is of.
+/// Rows and their factorisation, from which an effective dimension is computed.
 pub(crate) struct Cloud<'a> {
     /// The rows `[N, d]`, ordered by block.
     pub(crate) x: &'a Mat<f64>,
@@ -32,7 +32,7 @@ pub(crate) struct Cloud<'a> {
     pub(crate) names: &'a [i32],
 }
 
-/// The largest coordinate and the largest prompt of an effective dimension.
+/// The largest coordinate and the largest prompt in an effective dimension.
 ///
 /// # Errors
 /// If a factorisation does not converge.
@@ -59,7 +59,7 @@ pub(crate) fn of_dimension(
         if dominates {
             let rest = match Spectrum::new(&without_column(cloud.x, largest.index)) {
                 Ok(spectrum) => dimension_of(&spectrum, cloud.blocks),
-                // Nothing else varies.
+                // No other coordinate varies.
                 Err(e) if e.kind() == Some(Kind::NotEstimable) => None,
                 Err(e) => return Err(e),
             };
@@ -78,7 +78,7 @@ pub(crate) fn of_dimension(
     Ok(out)
 }
 
-/// Adds to an estimate of an effective dimension what dominates it.
+/// Adds warnings and flags for dominating entries to an estimate of an effective dimension.
 pub(crate) fn mark(mut estimate: Estimate, found: &[Dominance]) -> Estimate {
     let quantity = estimate.quantity;
     for d in found.iter().filter(|d| d.dominates && d.quantity == quantity) {
@@ -91,11 +91,11 @@ pub(crate) fn mark(mut estimate: Estimate, found: &[Dominance]) -> Estimate {
     estimate
 }
 
-/// `d_eff_uncentred`, `d_eff_between`, and what dominates the null of each value.
+/// `d_eff_uncentred`, `d_eff_between`, and dominance in the null of each value.
 pub(crate) fn measure(stage: &mut Stage<'_>, values: &[usize], out: &mut Analysis) -> Result<()> {
     let problem = stage.problem;
     let mut kept: Vec<usize> = (0..problem.rows()).filter(|&r| (stage.keep)(r)).collect();
-    // Stable: rows of a block keep their order.
+    // Stable sort: rows of a block keep their order.
     kept.sort_by_key(|&r| (problem.block[r], problem.prompt[r]));
     let rows = Mat::from_fn(kept.len(), stage.h.ncols(), |i, j| f64::from(stage.h[[kept[i], j]]));
     cloud(stage, Quantity::DEffUncentred, &rows, kept.iter().map(|&r| problem.block[r]), out)?;
@@ -119,7 +119,7 @@ pub(crate) fn measure(stage: &mut Stage<'_>, values: &[usize], out: &mut Analysi
     Ok(())
 }
 
-/// Means of the prompts' responses less the mean of all prompts, and the block of each.
+/// Prompt means of the responses minus the mean of all prompts, and the block of each prompt.
 fn prompt_means(rows: &Mat<f64>, kept: &[usize], stage: &Stage<'_>) -> (Mat<f64>, Vec<i32>) {
     let problem = stage.problem;
     let mut groups: Vec<(i32, std::ops::Range<usize>)> = Vec::new();
@@ -143,7 +143,7 @@ fn prompt_means(rows: &Mat<f64>, kept: &[usize], stage: &Stage<'_>) -> (Mat<f64>
     (means, groups.into_iter().map(|(block, _)| block).collect())
 }
 
-/// An effective dimension of rows that are ordered by block, with what dominates it.
+/// Effective dimension of rows ordered by block, with its dominating entries.
 fn cloud(
     stage: &Stage<'_>,
     quantity: Quantity,
@@ -178,7 +178,7 @@ fn cloud(
     Ok(())
 }
 
-/// What dominates the within-prompt covariance of a bench.
+/// Dominance in the within-prompt covariance of a bench.
 ///
 /// # Errors
 /// If a factorisation does not converge.

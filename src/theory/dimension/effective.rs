@@ -1,16 +1,16 @@
-//! Definition 8: the effective dimension, and how much of a value few components hold.
+//! Definition 8: the effective dimension.
 //!
-//! How it is estimated stands in [`effective`](crate::theory::base::effective).
+//! See [`effective`](crate::theory::base::effective) for the estimator.
 
 use crate::theory::base::bench::Bench;
 use crate::theory::base::effective::{Dimension, dimension_of, widening};
 use crate::theory::base::estimate::{Estimate, Flag, Quantity};
 
-/// Kurtosis from which a warning is given.
+/// Kurtosis above which a warning is given.
 const HEAVY: f64 = 6.0;
 
-/// Effective dimension of a bench's contrasts; `None` with fewer than three blocks, or where chance makes
-/// the cross-block sum not positive.
+/// Effective dimension of a bench's contrasts; `None` with fewer than three blocks, or where the cross-block sum is
+/// by chance not positive.
 pub fn dimension(bench: &Bench) -> Option<Dimension> {
     *bench.dimension.get_or_init(|| dimension_of(&bench.spectrum, bench.contrasts.blocks()))
 }
@@ -26,10 +26,10 @@ pub fn estimates(bench: &Bench) -> Vec<Estimate> {
 
 const METHOD: &str = "cross-block; jackknife of the logarithm, Student's t, corrected for skewness and tails";
 
-/// A dimension as an estimate under one of its names.
+/// Converts a dimension to an estimate of the given quantity.
 pub fn estimate(quantity: Quantity, found: &Dimension) -> Estimate {
     let mut out = Estimate::figure(quantity, METHOD, found.d_eff, found.se(), found.interval);
-    // Zero is no hypothesis about a dimension.
+    // A dimension of zero is no meaningful hypothesis.
     out.z = None;
     if found.log_se > 0.5 {
         out = out.warn("a few blocks carry most of the variance: the interval may be too short");

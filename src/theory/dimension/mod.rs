@@ -1,5 +1,5 @@
-//! Definition 8: how many dimensions the residual stream really has, within prompts and between them, and whether one
-//! coordinate or one prompt carries the figure.
+//! Definition 8: the effective dimension of the residual stream, within and between prompts, and whether one
+//! coordinate or prompt dominates it.
 
 use std::rc::Rc;
 
@@ -31,7 +31,7 @@ pub(crate) const STATEMENT: Statement = Statement {
     section: Some(section::section),
 };
 
-/// `d_eff` and `d_eff_naive` within prompts, and what dominates them.
+/// `d_eff` and `d_eff_naive` within prompts, and their dominating entries.
 fn shared(stage: &mut Stage<'_>, bench: &Rc<Bench>, out: &mut Analysis) -> Result<()> {
     let dominant = dominance::within(bench)?;
     for estimate in effective::estimates(bench) {

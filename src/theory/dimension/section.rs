@@ -1,4 +1,4 @@
-//! Figures that a single coordinate or a single prompt carries, and what is left without it.
+//! Section: figures dominated by a single coordinate or prompt, and their values without it.
 
 use crate::document::Evidence;
 use crate::document::table::{Cell, Table};
@@ -8,7 +8,7 @@ use crate::theory::dimension::dominance::TABLE;
 use crate::theory::reading::index::Index;
 use crate::theory::reading::quote::{NOTHING, headline, number, optional};
 
-/// Definition 8, and the null of directions that have nothing to do with a value.
+/// Definition 8, and the null of unrelated directions.
 pub(crate) fn section(index: &Index<'_>) -> Option<Evidence> {
     let rows: Vec<Dominance> = index.table(TABLE)?;
     let dominant: Vec<&Dominance> = rows.iter().filter(|d| d.dominates).collect();
@@ -48,7 +48,7 @@ pub(crate) fn section(index: &Index<'_>) -> Option<Evidence> {
     };
     let (null, own): (Vec<&Dominance>, Vec<&Dominance>) =
         dominant.iter().partition(|d| d.quantity == Quantity::GeometryNull);
-    // What random directions read is told once: of the value where one coordinate has the most of it.
+    // The null of random directions is described once, for the value with the largest share.
     let most = null.into_iter().max_by(|a, b| a.share.total_cmp(&b.share)).filter(|_| own.is_empty());
     let said: Vec<String> = own.iter().chain(most.as_ref()).map(clause).collect();
     let mut verdict = said.join("; ") + ".";

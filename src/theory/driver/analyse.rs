@@ -21,8 +21,8 @@ use crate::units::Layer;
 /// Analyses a problem.
 ///
 /// # Errors
-/// [`Kind::NotEstimable`] if no value has two labelled responses to one prompt, or a layer or value is
-/// asked for that is not there; what the layer source refuses.
+/// [`Kind::NotEstimable`] if no value has two labelled responses to one prompt, or if a requested layer or value does
+/// not exist; errors of the layer source.
 pub fn analyse(problem: &Problem, source: &dyn LayerSource, options: &Options) -> Result<Analysis> {
     let values = chosen_values(problem, options)?;
     options.check(problem)?;
@@ -52,7 +52,7 @@ pub fn analyse(problem: &Problem, source: &dyn LayerSource, options: &Options) -
             by_value::value(&mut stage, v, &mut tests, &mut out)?;
         }
         tests.finish(options.seed, &mut out);
-        // Figures and directions are of the same rows and share their factors.
+        // Figures and directions use the same rows and share their factors.
         if !options.core_only {
             fitted.extend(at_layer(&mut stage, &values, &mut out.dimensions)?);
         }
@@ -97,15 +97,15 @@ pub fn analyse(problem: &Problem, source: &dyn LayerSource, options: &Options) -
     Ok(out)
 }
 
-/// Which layers are read beside [`Analysis::layer`].
+/// Layers read in addition to [`Analysis::layer`].
 struct FurtherLayers {
-    /// Where some blocks are scored, and on which side of [`layers::selects`] they lie.
+    /// Layer at which some of the blocks are scored, and their side of [`layers::selects`].
     twin: Option<(Layer, bool)>,
-    /// The layer that reads log P best, where it was looked for.
+    /// The layer that reads log P best, if it was determined.
     generation: Option<Layer>,
 }
 
-/// Settles [`Analysis::layer`] and notes how.
+/// Determines [`Analysis::layer`] and records how.
 fn choose(
     problem: &Problem,
     source: &dyn LayerSource,
@@ -160,7 +160,7 @@ fn choose(
     }
 }
 
-/// Blocks below which the choice of a layer is called rough.
+/// Below this number of blocks the choice of a layer is reported as rough.
 const FEW_BLOCKS: usize = 30;
 
 struct Clock {

@@ -1,4 +1,4 @@
-//! What is read elsewhere than at the reported layer: the token embeddings and the counts of tokens as baselines, and w.
+//! Measurements away from the reported layer: token embeddings and token counts as baselines, and w.
 
 use ndarray::Array2;
 
@@ -13,7 +13,7 @@ use crate::theory::base::stage::Stage;
 use crate::theory::{encoding, gap};
 use crate::units::Layer;
 
-/// The residual streams that are read beside the reported layer's.
+/// Residual streams read in addition to the reported layer's.
 pub(crate) struct Beside {
     words: Option<Array2<f32>>,
     embeddings: Option<Array2<f32>>,
@@ -21,7 +21,7 @@ pub(crate) struct Beside {
 }
 
 impl Beside {
-    /// Reads the embeddings, where they were captured, and the layer `generation`, unless they are the one reported.
+    /// Reads the embeddings, if captured, and the layer `generation`, unless they are the reported layer.
     pub(crate) fn read(source: &dyn LayerSource, reported: Layer, generation: Option<Layer>) -> Result<Self> {
         let other = |layer: &Layer| *layer != reported && source.layers().contains(layer);
         let embeddings = Some(EMBEDDINGS).filter(other).map(|l| source.resid(l)).transpose()?;
@@ -29,7 +29,7 @@ impl Beside {
         Ok(Self { words: source.words()?, embeddings, generation })
     }
 
-    /// The layer at which w is read, where it is not the reported one.
+    /// The layer at which w is read, if it is not the reported one.
     pub(crate) fn generation_layer(&self) -> Option<Layer> {
         self.generation.as_ref().map(|(layer, _)| *layer)
     }

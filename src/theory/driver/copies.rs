@@ -1,15 +1,16 @@
-//! What stands twice in the data without saying so: placebo texts that do the same, and prompts with the same responses.
+//! Detects unmarked duplicates: equivalent placebo texts, and prompts with the same responses.
 //!
-//! Placebo texts are a sample of texts, and prompts a sample of prompts: a copy that counts as one more draw makes every
-//! interval and every p too small. Before anything is estimated,
+//! Placebo texts are a sample of texts, and prompts a sample of prompts: a duplicate that counts as another draw
+//! makes every interval and every p too small. Before anything is estimated,
 //!
-//! - a placebo text whose rewards lie as close to those of an earlier one as [`ALIKE`] of the largest distance between a
-//!   placebo's rewards and a constitution's, and as [`CLOSE`] of their own size, root mean square within prompts, is one more
-//!   wording of it. A judge that heeds no text gives all of them nearly the same rewards, constitutions too; one that has no
-//!   preference without a constitution gives placebo texts small rewards that differ: placebos of both stay apart;
-//! - so is one under which the residual stream lies as close to that under an earlier one as [`CLOSE`] of its distance from
-//!   the bare state, root mean square over responses;
-//! - prompts whose responses have the same residual streams, to the bit, are one block.
+//! - a placebo text counts as a rewording of an earlier one if the root mean square distance of their rewards within
+//! prompts is at most [`ALIKE`] of the largest distance between a placebo's rewards and a constitution's, and at most
+//! [`CLOSE`] of their own size. A judge that ignores texts gives all of them nearly the same rewards, constitutions
+//! too; one that has no preference without a constitution gives placebo texts small rewards that differ: placebos of
+//! both stay separate;
+//! - so does a placebo text under which the root mean square distance of the residual streams over responses to those
+//! under an earlier one is at most [`CLOSE`] of its distance from the bare state;
+//! - prompts whose responses have bit-identical residual streams form one block.
 
 use crate::theory::base::layers::eligible;
 use std::borrow::Cow;
@@ -24,27 +25,27 @@ use crate::theory::base::estimate::Mode;
 use crate::theory::base::problem::{Judged, LayerSource, Problem, joined};
 use crate::theory::base::rows;
 
-/// Distance of two placebo texts' rewards, over the largest from a constitution's, below which they are one text.
+/// Largest distance of two equivalent placebo texts' rewards, over the largest distance from a constitution's.
 pub const ALIKE: f64 = 0.01;
-/// Distance of two placebo texts' rewards over their size, and of two states over that from the bare state, below which they
-/// are one text.
+/// Largest distance of two equivalent placebo texts' rewards over their size, and of two states over the distance
+/// from the bare state.
 pub const CLOSE: f64 = 0.03;
-/// Responses on which two states are compared.
+/// Number of responses on which two states are compared.
 const COMPARED: usize = 2000;
-/// Names in a warning.
+/// Maximum number of names in a warning.
 const NAMED: usize = 3;
 
-/// A problem, the wordings of its constitutions, and what was found.
+/// A problem with duplicates merged, the rewordings, and warnings.
 pub(crate) struct Distinct<'a> {
-    /// The problem, copies in one block.
+    /// The problem, with duplicate prompts in one block.
     pub problem: Cow<'a, Problem>,
-    /// Constitutions that word another one anew, copies among them.
+    /// Maps each rewording to the constitution it rewords, detected duplicates included.
     pub wordings: BTreeMap<String, String>,
-    /// What the reader must know.
+    /// Warnings for the reader.
     pub warnings: Vec<String>,
 }
 
-/// Looks for copies at the last layer that may be reported.
+/// Looks for duplicates at the last layer that may be reported.
 ///
 /// # Errors
 /// If rows cannot be read.
@@ -102,7 +103,7 @@ pub(crate) fn find<'a>(
     Ok(Distinct { problem, wordings, warnings })
 }
 
-/// Root mean square distance of some rows.
+/// Root mean square distance over some rows.
 fn distance<'a>(
     rows: &[usize],
     a: impl Fn(usize) -> ArrayView1<'a, f32>,
@@ -115,7 +116,7 @@ fn distance<'a>(
     (rows.iter().map(square).sum::<f64>() / rows.len().max(1) as f64).sqrt()
 }
 
-/// Placebo texts with the rewards of an earlier one of their mode.
+/// Finds placebo texts with the same rewards as an earlier one of their mode.
 fn by_rewards(problem: &Problem, wordings: &mut BTreeMap<String, String>, warnings: &mut Vec<String>) {
     for mode in [Mode::Pairwise, Mode::Pointwise, Mode::Implicit, Mode::Scores] {
         let own = |placebo: bool| {
@@ -166,8 +167,8 @@ fn by_rewards(problem: &Problem, wordings: &mut BTreeMap<String, String>, warnin
     }
 }
 
-/// Blocks in which prompts with the same responses are one, and how many prompts were copies; `None` where none is that
-/// does not share a block with its first already.
+/// Blocks after merging prompts with the same responses, and the number of duplicate prompts; `None` if every
+/// duplicate already shares a block with its original.
 fn same_responses(problem: &Problem, h: &Array2<f32>) -> Option<(Vec<i32>, usize)> {
     if !problem.grouped {
         return None;
@@ -184,7 +185,7 @@ fn same_responses(problem: &Problem, h: &Array2<f32>) -> Option<(Vec<i32>, usize
     for (prompt, mut hashes) in prompts {
         hashes.sort_unstable();
         hashes.dedup();
-        // One state alone says little: short answers may coincide.
+        // One equal state is weak evidence: short answers may coincide.
         if hashes.len() < 2 {
             continue;
         }

@@ -27,9 +27,8 @@ fn dimension_at(layer: Layer, bench: &Bench) -> Option<LayerDimension> {
     })
 }
 
-/// Directions at every layer, on all rows: v* of each value, v_c of each constitution, and w with length
-/// controlled where token counts are known. `done` holds those of layers that were fitted along with the
-/// estimates.
+/// Directions at every layer, on all rows: v* of each value, v_c of each constitution, and w with length controlled
+/// where token counts are known. `done` holds those of layers that were fitted together with the estimates.
 pub(crate) fn fit_directions(
     problem: &Problem,
     source: &dyn LayerSource,
@@ -55,9 +54,9 @@ pub(crate) fn fit_directions(
     Ok(())
 }
 
-/// Directions at a stage's layer that belong under its control. A stage that has factorised these rows
-/// before lends its factors; one that has not keeps none, so that layers do not add up in memory.
-/// d_eff of the first rows without control is noted once a layer.
+/// Directions at a stage's layer that belong under its control. Reuses factorisations cached in the stage but adds
+/// none, so that memory does not grow with the number of layers. Records d_eff of the first rows without control,
+/// once per layer.
 pub(crate) fn at_layer(
     stage: &mut Stage<'_>,
     values: &[usize],

@@ -1,14 +1,15 @@
-//! Which layer is reported: each half of the blocks chooses, by how well it encodes S, for the other half.
+//! Choice of the reported layer: each half of the blocks chooses, by how well it encodes S, for the other half.
 //!
 //! Choosing by the effect itself makes chance look like a finding: with 24 layers and no effect the best |z| is
-//! "significant" in a fifth of all runs. Choosing by ρ² on the data that are reported makes ρ² itself too large (24 layers
-//! of equal ρ² and independent noise, 40 blocks: the 95 % interval covers .75). So each half, fitted by itself, chooses a
-//! layer; a block is then scored at the layer that the *other* half chose, by a fit to all other blocks (coverage .95 to
-//! .98 there). Nothing is lost where the halves agree: the figures are those of all blocks at that layer.
+//! "significant" in a fifth of all runs. Choosing by ρ² on the reported data biases ρ² upwards (24 layers of equal ρ²
+//! and independent noise, 40 blocks: the 95 % interval covers .75). Each half, fitted separately, therefore chooses a
+//! layer; a block is then scored at the layer that the *other* half chose, by a fit to all other blocks (coverage .95
+//! to .98 in the same setting). Nothing is lost where the halves agree: the figures are then those of all blocks at
+//! that layer.
 //!
-//! Layer 0 holds token embeddings: what it encodes is in the text, not in what the model makes of it. It is never chosen;
-//! its ρ² stands beside the chosen layer's as a baseline (`rho2_embeddings`). A layer where nothing can be fitted is
-//! never chosen either.
+//! Layer 0 holds token embeddings, which encode the text rather than the model's processing of it. It is never
+//! chosen; its ρ² is reported beside the chosen layer's as a baseline (`rho2_embeddings`). A layer where nothing can
+//! be fitted is never chosen either.
 
 use std::ops::Range;
 
@@ -25,26 +26,27 @@ use crate::theory::base::rows::{self, Rows};
 use crate::theory::encoding::rho2_on;
 use crate::units::Layer;
 
-/// What the halves say of the layers.
+/// Result of the choice.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Choice {
-    /// Of the layers chosen, the one with the larger ρ² over both halves: where figures of the layer itself are taken.
+    /// The chosen layer with the larger ρ² over both halves; figures of the layer itself are computed there.
     pub layer: Layer,
-    /// The choices of the two halves ([`selects`] true, then false); `None` where no layer can be fitted on a half.
+    /// Choices of the two halves ([`selects`] true, then false); `None` where no layer can be fitted on a half.
     pub halves: Option<[HalfChoice; 2]>,
-    /// The layer that reads log P best, by ρ² over both halves, with length projected out of log P where it is known.
+    /// The layer that reads log P best, by ρ² over both halves, with length projected out of log P where token counts
+    /// are known.
     pub generation: Option<Layer>,
     /// ρ² of each value at each layer.
     pub profile: Vec<LayerRho2>,
-    /// Alignments that are identifiable.
+    /// Identifiable alignments.
     pub alignments: Vec<LayerAlignment>,
 }
 
 impl Choice {
-    /// The layer at which a block is scored, where it is not [`Choice::layer`]: (layer, side of [`selects`]).
+    /// The second layer at which blocks are scored, if the halves differ: (layer, side of [`selects`]).
     pub fn other(&self) -> Option<(Layer, bool)> {
         let [first, second] = self.halves.as_ref()?;
-        // The blocks of one half are scored at the layer of the other.
+        // The blocks of each half are scored at the layer chosen by the other.
         if first.layer == second.layer {
             None
         } else if first.layer == self.layer {
@@ -79,14 +81,14 @@ impl Choice {
     }
 }
 
-/// Scores of one layer: the sum of ρ² over values and their number, and ρ² of log P, on each half.
+/// Scores of one layer on each half: sum and number of ρ² over values, and ρ² of log P.
 struct Scores {
     layer: Layer,
     values: [Option<f64>; 2],
     logprob: [Option<f64>; 2],
 }
 
-/// ρ² of each value and of log P at each layer on each half by itself, what each half chooses, and the alignments.
+/// ρ² of each value and of log P at each layer, separately on each half; the choice of each half; and the alignments.
 ///
 /// # Errors
 /// If a layer cannot be read or factorised.
@@ -111,12 +113,12 @@ pub fn choose(problem: &Problem, source: &dyn LayerSource, values: &[usize]) -> 
     let allowed = eligible(source.layers());
     let open = || scores.iter().filter(|s| allowed.contains(&s.layer));
     let best = |of: &dyn Fn(&Scores) -> Option<f64>| {
-        // Of equals the first.
+        // The first one on a tie.
         open().filter_map(|s| Some((of(s)?, s))).reduce(|a, b| if b.0 > a.0 { b } else { a }).map(|(_, s)| s)
     };
     let both = |s: &[Option<f64>; 2]| s.iter().flatten().copied().reduce(|a, b| a + b);
     let chosen = [best(&|s| s.values[0]), best(&|s| s.values[1])];
-    // A half on which nothing can be fitted leaves the choice to the other.
+    // If nothing can be fitted on a half, the other half's choice is used for both.
     let chosen = chosen[0].or(chosen[1]).zip(chosen[1].or(chosen[0]));
     let count = |side: bool| {
         let blocks: std::collections::BTreeSet<i32> = problem.block.iter().copied().collect();
@@ -137,7 +139,7 @@ pub fn choose(problem: &Problem, source: &dyn LayerSource, values: &[usize]) -> 
     Ok(Choice { layer, halves, generation, profile, alignments })
 }
 
-/// One layer with a bench for each half, kept while values label the same rows.
+/// One layer with a bench for each half, reused while values label the same rows.
 struct AtLayer<'a> {
     problem: &'a Problem,
     h: &'a Array2<f32>,
@@ -149,8 +151,8 @@ impl<'a> AtLayer<'a> {
         Self { problem, h, cache: [None, None] }
     }
 
-    /// The bench of these rows; `None` if they have no contrasts, or the layer does not vary on them (the embeddings
-    /// under `--pool last`, say) and so encodes nothing.
+    /// Bench of these rows; `None` if they have no contrasts, or if the layer does not vary on them (such as the
+    /// embeddings under `--pool last`) and so encodes nothing.
     fn bench(&mut self, side: usize, wanted: Rows) -> Result<Option<&Bench>> {
         if self.cache[side].as_ref().is_none_or(|(rows, _)| *rows != wanted) {
             let contrasts = wanted.contrasts(self.problem);
@@ -168,7 +170,7 @@ impl<'a> AtLayer<'a> {
         Ok(self.cache[side].as_ref().and_then(|(_, bench)| bench.as_ref()))
     }
 
-    /// ρ² of a value over both halves and on each; notes the alignments.
+    /// ρ² of a value over both halves and on each; records the alignments.
     fn value(
         &mut self,
         layer: Layer,
@@ -211,7 +213,7 @@ impl<'a> AtLayer<'a> {
         Ok((entry, own))
     }
 
-    /// ρ² of log P on each half, what length explains of it projected out.
+    /// ρ² of log P on each half, with length projected out.
     fn logprob(&mut self) -> Result<[Option<f64>; 2]> {
         let problem = self.problem;
         let Some(logprob) = &problem.logprob else { return Ok([None, None]) };
@@ -229,7 +231,7 @@ impl<'a> AtLayer<'a> {
     }
 }
 
-/// Labels of both halves, one after the other.
+/// Labels of both halves, concatenated.
 #[derive(Default)]
 struct Joined {
     labels: Vec<Label>,
@@ -278,7 +280,7 @@ mod tests {
             profile: Vec::new(),
             alignments: Vec::new(),
         };
-        // The half of `selects` chose 3, so the rest is scored at 3, and the half itself at 5.
+        // The half with `selects` chose 3, so the other half is scored at 3, and this half at 5.
         assert_eq!(choice(3, [half(3), half(5)]).other(), Some((Layer(5), true)));
         assert_eq!(choice(5, [half(3), half(5)]).other(), Some((Layer(3), false)));
         let same = choice(4, [half(4), half(4)]);

@@ -1,4 +1,4 @@
-//! Runs every statement on a problem: the layer, the rows, the values, the constitutions.
+//! Runs every statement on a problem, over layers, rows, values and constitutions.
 
 pub mod analyse;
 mod beside;

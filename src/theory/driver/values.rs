@@ -1,4 +1,4 @@
-//! One layer under one control: what concerns no value, then value by value, each statement in its turn.
+//! Measures at one layer under one control: first what involves no value, then each statement for each value.
 
 use std::rc::Rc;
 
@@ -14,7 +14,7 @@ use crate::theory::base::{angle, moved};
 use crate::theory::statement::{Cells, Measure, OfPair, OfValue};
 use crate::theory::statements::measures;
 
-/// What concerns no value.
+/// Measures everything that involves no value.
 pub(crate) fn shared(stage: &mut Stage<'_>, out: &mut Analysis) -> Result<()> {
     let bench = stage.bench(rows::all(stage.problem, stage.keep))?;
     for (gives, of) in measures().filter_map(|m| match m {
@@ -29,7 +29,7 @@ pub(crate) fn shared(stage: &mut Stage<'_>, out: &mut Analysis) -> Result<()> {
     Ok(())
 }
 
-/// Estimates without a figure.
+/// Estimates without a figure, with the reason.
 fn missing(
     stage: &Stage<'_>,
     out: &mut Analysis,
@@ -59,7 +59,7 @@ struct Under<'a> {
     logprob: Option<Label>,
 }
 
-/// Everything about one value.
+/// Measures everything about one value.
 pub(crate) fn value(stage: &mut Stage<'_>, v: usize, tests: &mut Tests, out: &mut Analysis) -> Result<()> {
     let problem = stage.problem;
     let value = &problem.values[v];
@@ -80,7 +80,7 @@ pub(crate) fn value(stage: &mut Stage<'_>, v: usize, tests: &mut Tests, out: &mu
     let view = OfValue { stage, value, bench: &bench, s: &s, logprob: logprob.as_ref() };
     let estimates: Vec<Estimate> = own().flat_map(|(_, of)| of(&view)).collect();
     estimates.into_iter().for_each(|e| stage.push(out, Some(&bench), Some(&value.name), e));
-    // All rewards on these rows at once: what costs is the pass over the factors, not the label.
+    // All rewards on these rows at once: the cost is in the pass over the factors, not in the labels.
     let complete = |j: &&Judged| wanted.filtered(|r| j.reward[r].is_finite()) == wanted;
     let rewards = problem.judged.iter().filter(complete).map(|j| bench.column(&j.reward));
     let together: Vec<Vec<f64>> = std::iter::once(s.y.clone()).chain(rewards).collect();
@@ -98,7 +98,7 @@ pub(crate) fn value(stage: &mut Stage<'_>, v: usize, tests: &mut Tests, out: &mu
             }
         }
     }
-    // Rewards of different modes have different units: each is compared with its own kind.
+    // Rewards of different modes have different units and are compared within their mode.
     for mode in [Mode::Pairwise, Mode::Pointwise, Mode::Implicit, Mode::Scores] {
         let (own, rest): (Vec<_>, Vec<_>) = under.into_iter().partition(|u| u.judged.mode == mode);
         under = rest;
@@ -141,7 +141,7 @@ fn on_rows<'a>(
     Ok(Some(Under { judged, bench, s, r, logprob }))
 }
 
-/// Estimates of a value under a constitution. Their p is adjusted when all values are measured.
+/// Estimates of a value under a constitution. Their p is adjusted once all values are measured.
 fn constitution(stage: &Stage<'_>, value: &Value, u: &Under<'_>, tests: &mut Tests, out: &mut Analysis) {
     let view = OfPair::new((stage, value, u.judged), &u.bench, (&u.s, &u.r, u.logprob.as_ref()));
     for (_, of) in pairs() {

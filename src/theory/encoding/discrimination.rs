@@ -1,18 +1,18 @@
 //! Held-out discrimination by ⟨h, v*⟩: pairs of responses to one prompt that it orders as the labels do.
 //!
-//! Only pairs inside a prompt count: what differs between prompts is no reading of v*. Errors are over blocks, since
-//! pairs of one prompt share responses, and copies of a prompt share everything.
+//! Only pairs within a prompt count, because differences between prompts are no reading of v*. Errors are over
+//! blocks, since pairs of one prompt share responses, and near-duplicate prompts share everything.
 
 use crate::theory::base::bench::{Bench, Label};
 use crate::theory::base::estimate::{Estimate, Quantity};
 use crate::theory::base::mean::mean_by_block;
 use crate::theory::judging::right;
 
-/// Block and, for each pair of responses to one prompt with different labels, whether the left-out prediction orders it
-/// rightly (half for a tie).
+/// For each pair of responses to one prompt with different labels: its block, and whether the left-out prediction
+/// orders it correctly (one half for a tie).
 fn pairs(bench: &Bench, s: &Label, labels: &[f64]) -> Vec<(usize, f64)> {
     let scores = bench.contrasts.spread(&s.yhat, labels.len());
-    // A tie is one up to rounding.
+    // Ties are determined up to rounding.
     let hair = 1e-12 * scores.iter().filter(|s| s.is_finite()).fold(0.0f64, |most, s| most.max(s.abs()));
     let blocks = bench.contrasts.blocks();
     let (mut at, mut block, mut out) = (0, 0, Vec::new());
@@ -33,8 +33,8 @@ fn pairs(bench: &Bench, s: &Label, labels: &[f64]) -> Vec<(usize, f64)> {
     out
 }
 
-/// `pair_accuracy` for response labels: share of within-prompt pairs with different labels that the
-/// left-out predictions order rightly (ties count half).
+/// `pair_accuracy` for response labels: share of within-prompt pairs with different labels that the left-out
+/// predictions order correctly (ties count half).
 pub fn pair_accuracy(bench: &Bench, s: &Label, labels: &[f64]) -> Estimate {
     share(bench, Quantity::PairAccuracy, pairs(bench, s, labels), "no pair with different labels")
 }
@@ -46,8 +46,8 @@ pub fn preference_accuracy(bench: &Bench, s: &Label) -> Estimate {
     share(bench, Quantity::PairAccuracy, cells, "no preference")
 }
 
-/// `auc` of labels of two levels: the area under the ROC curve inside prompts, which is the chance that a response of the
-/// higher level has the higher left-out prediction than one of the lower level to the same prompt.
+/// `auc` of labels with two levels: the area under the ROC curve within prompts, which is the probability that a
+/// response of the higher level has a higher left-out prediction than one of the lower level to the same prompt.
 pub fn auc(bench: &Bench, s: &Label, labels: &[f64]) -> Estimate {
     share(bench, Quantity::Auc, pairs(bench, s, labels), "no prompt has responses of both labels")
 }
@@ -72,7 +72,7 @@ mod tests {
     use super::*;
     use crate::probe::Contrasts;
 
-    /// Three prompts of labels and predictions; the last two are one block.
+    /// Three prompts with labels and predictions; the last two form one block.
     fn bench(labels: &[f64], scores: &[f64], block: &[i32]) -> (Bench, Label) {
         let prompt: Vec<i32> = vec![0, 0, 0, 1, 1, 1, 2, 2, 2];
         let contrasts = Contrasts::helmert(&prompt, block, |_| true);

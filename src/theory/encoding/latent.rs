@@ -1,15 +1,15 @@
-//! From labels of few levels and preferences to the scale of the Gaussian score behind them.
+//! Converts labels with few levels and preferences to the scale of the Gaussian score behind them.
 //!
-//! A label that only takes a few levels, S = f(L) with f a step function of a latent Gaussian score L of total variance 1,
-//! loses variance that no reading of the residual stream can explain: a value that ⟨h, v*⟩ fixes entirely has ρ² = .63 as
-//! 1{L > 0}, .37 as 1{L > 1.28}. By Stein's lemma cov(f(L), h) = E f'(L) · cov(L, h), with
-//! E f'(L) = Σ_k δ_k φ(c_k) for steps of height δ_k at the thresholds c_k, so that
+//! A label with few levels, S = f(L) with f a step function of a latent Gaussian score L of total variance 1, loses
+//! variance that no reading of the residual stream can explain: a value that ⟨h, v*⟩ determines entirely has ρ² = .63
+//! as 1{L > 0}, .37 as 1{L > 1.28}. By Stein's lemma cov(f(L), h) = E f'(L) · cov(L, h), with E f'(L) = Σ_k δ_k
+//! φ(c_k) for steps of height δ_k at the thresholds c_k, so that
 //!
 //!   ρ²_latent = ρ² · Var_w(S) / ((E f')² (1 − r)),
 //!
-//! r being the correlation of L between two responses to one prompt, which solves
-//! Σ_jk δ_j δ_k P(L > c_j, L' > c_k; r) = E S S' (the polychoric correlation by its first moment; for two levels Dempster
-//! and Lerner 1950). A preference shows the sign of a difference, which keeps 2/π: the factor is π/2.
+//! where r is the correlation of L between two responses to one prompt, which solves Σ_jk δ_j δ_k P(L > c_j, L' >
+//! c_k; r) = E S S' (the polychoric correlation by its first moment; for two levels Dempster and Lerner 1950). A
+//! preference shows only the sign of a difference, which keeps 2/π of the variance: the factor is π/2.
 
 use std::collections::BTreeSet;
 use std::f64::consts::PI;
@@ -20,22 +20,22 @@ use crate::probe::Influence;
 use crate::theory::base::bench::Bench;
 use crate::theory::base::problem::Labels;
 
-/// Distinct labels up to which they are levels of a latent score: a scale from 0 to 10 has eleven.
+/// Largest number of distinct labels treated as levels of a latent score: a scale from 0 to 10 has eleven.
 pub const MOST_LEVELS: usize = 11;
 
-/// What labels are.
+/// Measurement scale of labels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scale {
-    /// As good as continuous: the labels' own scale.
+    /// Practically continuous: the labels' own scale.
     Continuous,
-    /// So many levels.
+    /// This many levels.
     Levels(usize),
     /// Which of two responses is better.
     Preference,
 }
 
 impl Scale {
-    /// Of some labels; NaN is none.
+    /// Scale of the given labels; NaN means no label.
     pub fn of(labels: &Labels) -> Self {
         match labels {
             Labels::Preferences(_) => Self::Preference,
@@ -46,7 +46,7 @@ impl Scale {
         }
     }
 
-    /// Whether ρ, the ceiling and what limits training are on the scale of a latent score.
+    /// Whether ρ, the ceiling and the training bottleneck refer to a latent score.
     pub fn is_latent(self) -> bool {
         self != Self::Continuous
     }
@@ -56,7 +56,7 @@ impl Scale {
         self == Self::Levels(2)
     }
 
-    /// What the latent scale is of, in words.
+    /// Description of the latent scale.
     pub fn words(self) -> &'static str {
         match self {
             Self::Continuous => "the labels' own scale",
@@ -67,9 +67,9 @@ impl Scale {
     }
 }
 
-/// Distinct finite labels, rising.
+/// Distinct finite labels, ascending.
 fn levels(labels: &[f64]) -> Vec<f64> {
-    // Bits of positive numbers rise with them; what matters here is the number, and it may stop early.
+    // Bits of positive numbers are ordered like the numbers; only the count matters, so the loop may stop early.
     let mut seen = BTreeSet::new();
     for l in labels.iter().filter(|l| l.is_finite()) {
         // −0 and 0 are one level.
@@ -83,7 +83,7 @@ fn levels(labels: &[f64]) -> Vec<f64> {
     out
 }
 
-/// What relates a label to its latent score L, of total variance 1; each with what every block moved it.
+/// Relation between a label and its latent score L of total variance 1, with block influences.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Latent {
     /// ρ²_latent / ρ².
@@ -93,8 +93,8 @@ pub struct Latent {
 }
 
 impl Latent {
-    /// Of labels on a bench; `None` where it is not defined: labels on their own scale, no variation within prompts, or a
-    /// correlation that no Gaussian score gives.
+    /// From labels on a bench; `None` where it is undefined: labels on their own scale, no variation within prompts,
+    /// or a correlation that no Gaussian score produces.
     pub fn of(bench: &Bench, labels: &Labels) -> Option<Self> {
         let still = |value: f64| Influence { value, psi: vec![0.0; bench.blocks()] };
         match (Scale::of(labels), labels) {
@@ -115,7 +115,7 @@ impl Latent {
         if !(within > 0.0 && slope > 0.0 && r < 1.0) {
             return None;
         }
-        // Gradients: of the within-prompt variance, of E f', of r.
+        // Gradients with respect to the within-prompt variance, E f' and r.
         let root = (1.0 - r * r).sqrt();
         let density: f64 = pairs(steps)
             .map(|(j, k)| {
@@ -147,7 +147,7 @@ impl Latent {
     }
 }
 
-/// Moments of labels of few levels, counted from the lowest level.
+/// Moments of labels with few levels, counted from the lowest level.
 struct Moments {
     /// δ_k, the height of each step.
     steps: Vec<f64>,
@@ -157,7 +157,7 @@ struct Moments {
     above: Vec<Influence>,
     /// E S².
     second: f64,
-    /// Mean of S·S' over ordered pairs of different responses to a prompt.
+    /// Mean of S·S' over ordered pairs of distinct responses to a prompt.
     product: Influence,
 }
 
@@ -229,8 +229,8 @@ fn correlation(steps: &[f64], c: &[f64], product: f64) -> Option<f64> {
     Some(0.5 * (low + high))
 }
 
-/// Φ₂(a, b; r) = Φ(a)Φ(b) + ∫₀^r exp(−(a² − 2abs + b²)/(2(1 − s²))) / (2π √(1 − s²)) ds; with s = sin u the root drops
-/// out.
+/// Φ₂(a, b; r) = Φ(a)Φ(b) + ∫₀^r exp(−(a² − 2abs + b²)/(2(1 − s²))) / (2π √(1 − s²)) ds; substituting s = sin u
+/// removes the root.
 pub fn bivariate(a: f64, b: f64, r: f64) -> f64 {
     let end = r.asin();
     let f = |u: f64| {
@@ -294,7 +294,8 @@ mod tests {
         assert_eq!(Scale::of(&Labels::Preferences(vec![(0, 1)])), Scale::Preference);
     }
 
-    /// The factor for labels f(g + prompt effect) of `icc`, four responses to each of many prompts.
+    /// The factor for labels f(g + prompt effect) with intraclass correlation `icc`, four responses to each of many
+    /// prompts.
     fn factor(f: impl Fn(f64) -> f64, icc: f64, prompts: usize, seed: u64) -> (f64, f64) {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let mut normal = || -> f64 { StandardNormal.sample(&mut rng) };
@@ -313,7 +314,8 @@ mod tests {
 
     #[test]
     fn the_factor_undoes_what_levels_take() {
-        // 1/ρ² of a label whose latent score is fixed by h: f is all that is lost. At ICC 0 it is 1/corr(f(L), L)².
+        // 1/ρ² of a label whose latent score is determined by h: only f loses variance. At ICC 0 it is 1/corr(f(L),
+        // L)².
         let half = PI / 2.0;
         let rare = {
             let (n, p) = (Normal::standard(), 0.1);

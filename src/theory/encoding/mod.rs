@@ -62,7 +62,7 @@ fn shared(stage: &mut Stage<'_>, bench: &Rc<Bench>, out: &mut Analysis) -> Resul
     for (judged, rows) in problem.judged.iter().zip(&each) {
         let estimate = match stage.bench(rows.clone())? {
             Some(bench) => {
-                // Those on the same rows in one pass.
+                // Probe all judgments on the same rows in one pass.
                 let alike = problem.judged.iter().zip(&each).filter(|(_, own)| *own == rows);
                 bench.probe(alike.map(|(other, _)| bench.column(&other.reward)).collect());
                 let label = bench.probe(vec![bench.column(&judged.reward)]).remove(0);
@@ -77,13 +77,13 @@ fn shared(stage: &mut Stage<'_>, bench: &Rc<Bench>, out: &mut Analysis) -> Resul
     Ok(())
 }
 
-/// ρ² on the labels' scale and on the latent one, ρ, and how well left-out responses are ordered.
+/// ρ² on the labels' scale and on the latent one, ρ, and held-out discrimination.
 fn value(v: &OfValue<'_>) -> Vec<Estimate> {
     let (bench, s, labels) = (v.bench, v.s, &v.value.labels);
     let mut out = Vec::new();
     let rho2 = rho2_estimate(bench, Quantity::Rho2, s);
     let scale = Scale::of(labels);
-    // ρ and the ceiling are those of the latent score where labels only show its levels.
+    // ρ and the ceiling refer to the latent score where labels only show its levels.
     match (&Latent::of(bench, labels), scale.is_latent()) {
         (Some(latent), _) => {
             let latent = rho2_latent(bench, s, latent, scale);
@@ -115,7 +115,7 @@ pub fn rho2(bench: &Bench, label: &Label) -> Option<Influence> {
     rho2_on(bench.contrasts.blocks(), label)
 }
 
-/// The same of a label on contrasts in these blocks.
+/// ρ² of a label on contrasts in these blocks, with its influence.
 pub fn rho2_on(blocks: &[Range<usize>], label: &Label) -> Option<Influence> {
     let variance = label.variance();
     if variance <= 0.0 {
@@ -127,7 +127,7 @@ pub fn rho2_on(blocks: &[Range<usize>], label: &Label) -> Option<Influence> {
     Some(Influence::combine(value, &[(1.0 / variance, &own), (-value / variance, &squares)]))
 }
 
-/// ρ² as an estimate under one of its names.
+/// ρ² as an estimate of the given quantity.
 pub fn rho2_estimate(bench: &Bench, quantity: Quantity, label: &Label) -> Estimate {
     let method = "leave-block-out twicing ridge";
     let Some(own) = rho2(bench, label) else {
@@ -137,8 +137,8 @@ pub fn rho2_estimate(bench: &Bench, quantity: Quantity, label: &Label) -> Estima
     finished(bench, quantity, method, &own, finer.as_ref().unwrap_or(&own), &own)
 }
 
-/// `rho2_latent`: ρ² on the scale of the Gaussian score behind labels of few levels, the error of the factor in its
-/// interval.
+/// `rho2_latent`: ρ² on the scale of the Gaussian score behind labels with few levels; the interval includes the
+/// error of the factor.
 pub fn rho2_latent(bench: &Bench, label: &Label, latent: &Latent, scale: Scale) -> Estimate {
     let method = format!("{}; leave-block-out twicing ridge", scale.words());
     let Some(own) = rho2(bench, label) else {
@@ -156,23 +156,24 @@ pub fn rho2_latent(bench: &Bench, label: &Label, latent: &Latent, scale: Scale) 
     if refuted(&estimate) { estimate.withheld(NOT_GAUSSIAN) } else { estimate }
 }
 
-/// Whether a `rho2_latent` is clearly and by more than a little above 1: no Gaussian score lies behind these labels. A value
-/// that is encoded entirely comes out at 1, on either side of it, and scores that are not quite Gaussian a little above.
+/// Whether a `rho2_latent` is significantly and substantially above 1, so that the labels have no Gaussian score
+/// behind them. A value that is encoded entirely has an estimate scattered around 1, and scores that are not quite
+/// Gaussian lie slightly above.
 fn refuted(rho2_latent: &Estimate) -> bool {
     rho2_latent.lo.is_some_and(|lo| lo > NOT_A_LITTLE)
 }
 
-/// `rho2_latent` above which labels are not those of a Gaussian score.
+/// `rho2_latent` above which labels are considered not to come from a Gaussian score.
 const NOT_A_LITTLE: f64 = 1.1;
 
-/// What is said of labels that are told better than a Gaussian score behind them allows.
+/// Reason given when the labels are predicted better than a Gaussian score behind them allows.
 const NOT_GAUSSIAN: &str = "the residual stream tells the labels better than a Gaussian score behind them allows, so there is none: it \
      separates their levels like two kinds of text, and the share of the labels' own variance is the figure to read";
 
-/// The latent scale on which Theorem 6 is about a value, `None` for labels on a scale of their own.
+/// The latent scale on which Theorem 6 applies to a value; `None` for labels on a scale of their own.
 ///
 /// # Errors
-/// Why there is no scale on which the value can be taken for normal.
+/// The reason why there is no scale on which the value can be treated as normal.
 pub fn normal_scale(bench: &Bench, label: &Label, labels: &Labels) -> Result<Option<Latent>, &'static str> {
     let scale = Scale::of(labels);
     match Latent::of(bench, labels) {
@@ -184,8 +185,8 @@ pub fn normal_scale(bench: &Bench, label: &Label, labels: &Labels) -> Result<Opt
     }
 }
 
-/// An estimate of ρ² on whatever scale, with the interval of the `finer` fit; `own` is ρ² of the label itself, which
-/// decides whether it may be quoted.
+/// An estimate of ρ² on either scale, with the interval of the `finer` fit; `own` is ρ² of the label itself, which
+/// decides whether the estimate is reportable.
 fn finished(
     bench: &Bench,
     quantity: Quantity,
@@ -201,7 +202,7 @@ fn finished(
     let estimate = if bench.spectrum.resolves() {
         estimate
     } else {
-        // One-sided: what the ridge does not see only adds.
+        // One-sided, because the part that the ridge does not resolve can only add.
         estimate.at_least(rho2.value - GATE * se)
     };
     let estimate = if own.value / own.se(blocks) > GATE {
@@ -221,13 +222,13 @@ fn finished(
         .warn(format!("a v* spread evenly over the residual stream shows {share:.0} % of its ρ² here"))
 }
 
-/// The 95 % interval of a finer fit, drawn out to hold the default's figure.
+/// The 95 % interval of a finer fit, extended to include the default fit's figure.
 pub fn interval_about(value: f64, finer: &Influence, blocks: &[Range<usize>]) -> (f64, f64) {
     let (lo, hi) = finer.symmetric_interval(blocks);
     (lo.min(value), hi.max(value))
 }
 
-/// ρ = √max(0, ρ²), its interval the root of that of ρ² (of `rho2_latent` where labels take few levels).
+/// ρ = √max(0, ρ²), with the square root of the interval of ρ² (of `rho2_latent` where labels have few levels).
 pub fn rho(rho2: &Estimate) -> Estimate {
     let root = |v: f64| v.max(0.0).sqrt();
     let mut rho = Estimate { quantity: Quantity::Rho, ..rho2.clone() };
@@ -235,7 +236,7 @@ pub fn rho(rho2: &Estimate) -> Estimate {
     rho.estimate = rho2.estimate.map(root);
     rho.lo = rho2.lo.map(root);
     rho.hi = rho2.hi.map(root);
-    // By the delta method; at ρ = 0 there is no derivative.
+    // By the delta method; the derivative does not exist at ρ = 0.
     rho.se = match (rho.estimate, rho2.se) {
         (Some(r), Some(se)) if r > 0.0 => Some(se / (2.0 * r)),
         _ => None,
@@ -243,7 +244,7 @@ pub fn rho(rho2: &Estimate) -> Estimate {
     rho
 }
 
-/// The largest share of the trace that one component may hold where v is taken to be spread over all alike.
+/// Largest share of the trace in one component for which v may be assumed to be spread over all equally.
 const LEADING: f64 = 0.1;
 
 /// `rho2_model`: one variance component, maximum likelihood; `None` for more contrasts than dimensions, where

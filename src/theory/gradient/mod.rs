@@ -1,20 +1,21 @@
-//! Theorem 14: the average gradient of a value that is not linear, and where it points on either side of the median.
+//! Theorem 14: the average gradient of a nonlinear value, and its direction on either side of the median.
 //!
-//! The nonlinear fit is f(h) = ⟨h, v*⟩ + Σ_j β_j (φ_j(h) − ⟨h, l_j⟩) with the curved features φ of
-//! [`linearity`](super::linearity), each freed of its linear prediction ⟨h, l_j⟩. Its average gradient
-//! v̄* = v* + Σ_j β_j (E∇φ_j − l_j) is the linear direction of the label t = S + Σ_j β_j (⟨h, E∇φ_j⟩ − φ_j), so that
-//! cos(v̄*, v*) is the cosine of two labels, with the estimator and the interval of every other. By Stein's lemma it is 1
-//! for Gaussian h whatever the curvature, and for linear values whatever h; below 1 the linear v* is a poor summary of
-//! the local directions (Remark 4).
+//! The nonlinear fit is f(h) = ⟨h, v*⟩ + Σ_j β_j (φ_j(h) − ⟨h, l_j⟩) with the nonlinear features φ of
+//! [`linearity`](super::linearity), each minus its linear prediction ⟨h, l_j⟩. Its average gradient v̄* = v* + Σ_j
+//! β_j (E∇φ_j − l_j) is the linear direction of the label t = S + Σ_j β_j (⟨h, E∇φ_j⟩ − φ_j), so that cos(v̄*, v*) is
+//! the cosine of two labels, with the same estimator and interval as any other. By Stein's lemma it is 1 for Gaussian
+//! h whatever the curvature, and for linear values whatever h; below 1 the linear v* is a poor summary of the local
+//! directions (Remark 4).
 //!
-//! `halves_transfer`: prompts are parted at the median of their mean reading ⟨h, v̂⟩, and v* is fitted in each half by
-//! itself. With Σ_h the covariance within half h, what one half's direction tells of the other, over what each tells of
-//! itself,
+//! `halves_transfer`: prompts are split at the median of their mean reading ⟨h, v̂⟩, and v* is fitted separately in
+//! each half. With Σ_h the covariance within half h, the ratio of what each half's direction explains of the other to
+//! what each explains of itself,
 //!
 //!   (v_B'Σ_A v_A + v_A'Σ_B v_B) / (v_A'Σ_A v_A + v_B'Σ_B v_B),
 //!
-//! is 1 for a linear value whatever the covariances, and −1 where the value turns round at the median (Proposition 15).
-//! Both parts are leave-block-out or from the other half, so that no noise meets itself.
+//! is 1 for a linear value whatever the covariances, and −1 where the value reverses at the median (Proposition 15).
+//! Both parts use predictions that leave the block out or come from the other half, so that no noise is multiplied by
+//! itself.
 
 mod section;
 
@@ -49,7 +50,7 @@ pub(crate) const STATEMENT: Statement = Statement {
     section: Some(section::section),
 };
 
-/// β of the residual on the freed features Φ; `None` with fewer than ten contrasts a feature.
+/// β of the residual on the features Φ; `None` with fewer than ten contrasts per feature.
 fn coefficients(residual: &[f64], phi: &[Vec<f64>]) -> Option<Vec<f64>> {
     if residual.len() < 10 * phi.len() {
         return None;
@@ -58,7 +59,7 @@ fn coefficients(residual: &[f64], phi: &[Vec<f64>]) -> Option<Vec<f64>> {
     let kept: Vec<usize> = (0..phi.len()).filter(|&j| scale[j] > 0.0).collect();
     let gram = Mat::from_fn(kept.len(), kept.len(), |a, b| {
         let (i, j) = (kept[a], kept[b]);
-        // A hair on the diagonal: two features may be copies of each other.
+        // A tiny ridge on the diagonal, because two features may be identical.
         dot(&phi[i], &phi[j]) / (scale[i] * scale[j]) + if a == b { 1e-9 } else { 0.0 }
     });
     let right: Vec<f64> = kept.iter().map(|&j| dot(&phi[j], residual) / scale[j]).collect();
@@ -110,16 +111,16 @@ pub(crate) fn measure(stage: &mut Stage<'_>, values: &[usize], out: &mut Analysi
 /// The contrasts in their leading principal components: X V_k = U_k D_k, `[N, k]`.
 pub(crate) struct Leading(Mat<f64>);
 
-/// Components that [`Leading`] keeps at most, and contrasts there must be for each.
+/// Maximum number of components in [`Leading`], and minimum number of contrasts for each.
 const MOST: usize = 128;
 const EACH: usize = 10;
 
-/// One half of the prompts, with a fit of its own.
+/// One half of the prompts, with its own fit.
 struct Half {
     x: Mat<f64>,
     y: Vec<f64>,
     blocks: Vec<Range<usize>>,
-    /// Leave-block-out predictions by the half itself.
+    /// Leave-block-out predictions from the half itself.
     own: Vec<f64>,
     /// v̂ of the half, `[k]`.
     direction: Vec<f64>,
@@ -144,7 +145,8 @@ impl Leading {
         Some(Half { x, y, blocks, own, direction })
     }
 
-    /// `halves_transfer` of the label `y` where rows are read by `t` (one a row, by a direction that never saw the row's fold).
+    /// `halves_transfer` of the label `y`, with rows read by `t` (one per row, along a direction fitted without the
+    /// row's fold).
     pub(crate) fn halves(&self, bench: &Bench, y: &[f64], t: &[f64]) -> Option<Estimate> {
         let prompts: Vec<(usize, f64)> = bench
             .contrasts
@@ -163,7 +165,8 @@ impl Leading {
         let method =
             "each half predicted by the other over each by itself, leave-block-out, leading components";
         let n = y.len() as f64;
-        // Σ y ŷ by itself and by the other half, with what a block moves both: its own terms, and through its half's fit.
+        // Σ y ŷ within and across halves, with the influence of a block on both: through its own terms, and through
+        // its half's fit.
         let (mut own, mut cross) = ((0.0, Vec::new()), (0.0, Vec::new()));
         let mut blocks: Vec<Range<usize>> = Vec::new();
         let mut seen = true;
@@ -232,7 +235,8 @@ mod tests {
         noise: Vec<f64>,
     }
 
-    /// Four responses to a prompt; component 0 has variance 4 and `skew` its shape; prompts lie apart by `between`.
+    /// Four responses per prompt; component 0 has variance 4, skewed if `skewed`; `between` is the spread of the
+    /// prompts.
     fn world(skewed: bool, between: f64, seed: u64) -> World {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let mut normal = || -> f64 { StandardNormal.sample(&mut rng) };
@@ -259,7 +263,7 @@ mod tests {
             (0..ROWS).map(of).collect()
         }
 
-        /// (cosine, its error) of average gradient and v*.
+        /// Cosine of average gradient and v*, with its error.
         fn gradient(&self, s: &[f64]) -> (f64, f64) {
             let s = self.bench.probe(vec![self.bench.column(s)]).remove(0);
             let curved = Curved::new(&self.bench, &self.h, &s);
@@ -273,7 +277,7 @@ mod tests {
     #[test]
     fn for_linear_values_and_for_normal_streams_the_average_gradient_is_v() {
         for seed in 0..5 {
-            // Linear values on a skewed stream, and curved values on a normal one (Stein's lemma).
+            // Linear values on skewed activations, and curved values on normal ones (Stein's lemma).
             let linear = world(true, 0.0, seed);
             let (cos, _) = linear.gradient(&linear.value(|_, b| b));
             assert!(cos > 0.995, "linear, seed {seed}: {cos}");
@@ -300,7 +304,7 @@ mod tests {
         let mut rng = ChaCha8Rng::seed_from_u64(17);
         let mut normal = || -> f64 { StandardNormal.sample(&mut rng) };
         let level: Vec<f64> = (0..ROWS / 4).map(|_| normal()).collect();
-        // Above the median component 0 varies three times as much, component 1 a third as much.
+        // Above the median the variance of component 0 is three times as large, that of component 1 a third as large.
         let h = Array2::from_shape_fn((ROWS, D), |(r, j)| {
             let up = level[r / 4] > 0.0;
             let scale = [[3.0, 1.0], [1.0, 3.0]].get(j).map_or(1.0, |s| s[usize::from(!up)]);
@@ -320,7 +324,7 @@ mod tests {
     fn halves_agree_on_a_line_and_oppose_each_other_on_an_arch() {
         for seed in 0..5 {
             let world = world(false, 4.0, seed);
-            // The direction along which prompts are parted: component 0, as a constitution would activate it.
+            // Direction along which prompts are split: component 0, as a constitution would activate it.
             let along = world.bench.column(&world.value(|a, _| a));
             let t = readings(&world.bench, &world.h, &[&along]).remove(0);
             let of = |s: &[f64]| {

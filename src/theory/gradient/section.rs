@@ -1,4 +1,5 @@
-//! Whether one direction stands for the value everywhere: the average gradient, and v* on either side of the median.
+//! Section: whether one direction represents the value everywhere: the average gradient, and v* on either side of the
+//! median.
 
 use crate::document::Evidence;
 use crate::document::table::{Cell, Table};
@@ -7,7 +8,7 @@ use crate::theory::reading::index::Index;
 use crate::theory::reading::quote::{NOTHING, counted, headline, quotable};
 use crate::theory::reading::together::interval_for_all;
 
-/// Below this, if the interval ends below it too, a cosine is called a departure.
+/// A cosine whose estimate and interval lie below this is reported as a departure.
 const ONE_DIRECTION: f64 = 0.9;
 
 /// Theorem 14.
@@ -76,11 +77,11 @@ pub(crate) fn section<'a>(index: &Index<'a>) -> Option<Evidence> {
     })
 }
 
-/// One figure that is 1 where one direction stands for the value.
+/// A figure that equals 1 where one direction represents the value.
 struct Compared<'a> {
     value: &'a str,
     what: String,
     e: &'a Estimate,
-    /// Whether it is along a placebo's direction: shown, not counted.
+    /// Whether it is along a placebo's direction; those are shown but not counted.
     placebo: bool,
 }

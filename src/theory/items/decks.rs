@@ -1,4 +1,4 @@
-//! The listed responses as cards: text by token, coloured by what directions read, with the label and the choices.
+//! Cards of the listed responses: text by token, coloured by the readings of directions, with label and choices.
 
 use serde_json::Value as Json;
 
@@ -9,12 +9,12 @@ use crate::document::text::shortened;
 use crate::theory::reading::index::Index;
 use crate::theory::reading::quote::optional;
 
-/// Characters of a prompt.
+/// Maximum number of characters of a prompt.
 const PROMPT: usize = 600;
-/// Choices of a card under one constitution.
+/// Maximum number of choices on a card under one constitution.
 const CHOICES: usize = 6;
 
-/// A deck a value, for the values of which responses are listed.
+/// One deck per value, for values with listed responses.
 pub(crate) fn decks(index: &Index<'_>) -> Vec<(String, Deck)> {
     let Some(rows) = index.rows(TABLE) else { return Vec::new() };
     let readings: Readings = index.table(READINGS).unwrap_or_default();
@@ -27,7 +27,7 @@ pub(crate) fn decks(index: &Index<'_>) -> Vec<(String, Deck)> {
 
 fn deck(rows: &[&Json], readings: &Readings, value: &str) -> Deck {
     let read = |at: &Json| readings.of(at["item"].as_str()?, usize::try_from(at["response"].as_u64()?).ok()?);
-    // v* first: it is what the cards are chosen by.
+    // v* first, because the cards are selected by it.
     let own = format!("v_star.{value}");
     let mut names: Vec<String> = Vec::new();
     for name in rows.iter().filter_map(|r| read(&r["row"])).flat_map(|r| r.scores.keys()) {
@@ -83,14 +83,14 @@ fn deck(rows: &[&Json], readings: &Readings, value: &str) -> Deck {
     Deck { colours: names.iter().map(|name| named(name)).collect(), cards: cards.collect() }
 }
 
-/// What a whole step of colour is: half the root mean square of all shown tokens' scores.
+/// Score of full colour saturation: half the root mean square of the scores of all shown tokens.
 fn unit(shown: &[&Response], name: &str) -> f64 {
     let all = || shown.iter().filter_map(|r| r.scores.get(name)).flatten();
     let (n, squares) = all().fold((0usize, 0.0), |(n, sum), s| (n + 1, sum + s * s));
     if n == 0 { 0.0 } else { (squares / n as f64).sqrt() / 2.0 }
 }
 
-/// A direction in words.
+/// Description of a direction.
 fn named(name: &str) -> String {
     match name.split_once('.') {
         Some(("v_star", value)) => format!("v* of {value}"),
@@ -110,13 +110,13 @@ fn title(at: &Json) -> String {
     }
 }
 
-/// The pieces that the list of rows quotes.
+/// The text pieces quoted by the list of rows.
 fn listed(at: &Json) -> Vec<String> {
     let pieces = at["pooled"].as_array().map(Vec::as_slice).unwrap_or_default();
     pieces.iter().filter_map(Json::as_str).map(str::to_owned).collect()
 }
 
-/// A sentence a constitution: log-odds (nats) for the response where it stands first and where it stands second.
+/// One sentence per constitution: log-odds (nats) for the response when shown first and when shown second.
 fn choices(all: &[Choice]) -> Vec<String> {
     let nats = |v: Option<f64>| optional(v, Some(0.1));
     let under = |of: &[Choice]| {

@@ -1,6 +1,6 @@
-//! What v* reads as best and as worst: the responses at both ends of ⟨h, v*⟩, and those it reads most wrongly.
+//! Responses with the highest and lowest ⟨h, v*⟩, and those with the largest prediction errors.
 //!
-//! Scores are predictions by a fit without the response's block, centred within the prompt, in units of the value.
+//! Scores are predictions from a fit without the response's block, centred within the prompt, in units of the value.
 
 pub(crate) mod decks;
 pub mod readings;
@@ -31,7 +31,7 @@ pub(crate) const STATEMENT: Statement = Statement {
 /// Name of the table in the report.
 pub const TABLE: &str = "items";
 
-/// Responses at each end.
+/// Number of responses at each end.
 const EACH: usize = 6;
 
 /// Why a response is listed.
@@ -55,16 +55,16 @@ pub struct ListedResponse {
     pub end: Reason,
     /// Its row in the problem.
     pub row: usize,
-    /// The row it was preferred to.
+    /// The row it was preferred to, for a preference.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub against: Option<usize>,
-    /// ⟨h, v*⟩ on a left-out block, within the prompt; for a preference, of the difference over √2.
+    /// ⟨h, v*⟩ on a left-out block, centred within the prompt; for a preference, of the difference over √2.
     pub score: f64,
-    /// The label, within the prompt; for a preference 1.
+    /// The label, centred within the prompt; 1 for a preference.
     pub label: f64,
 }
 
-/// Lists the ends of each value's score.
+/// Lists both ends of each value's scores.
 pub(crate) fn measure(stage: &mut Stage<'_>, values: &[usize], out: &mut Analysis) -> Result<()> {
     let problem = stage.problem;
     let mut listed: Vec<ListedResponse> = Vec::new();
@@ -93,7 +93,7 @@ pub(crate) fn measure(stage: &mut Stage<'_>, values: &[usize], out: &mut Analysi
                 Reason::MostWrong => -(c.3 - c.2).abs(),
             };
             let mut order: Vec<_> = scored.iter().collect();
-            // Equal scores in the order of the data.
+            // Equal scores keep the order of the data.
             order.sort_by(|a, b| rank(a).total_cmp(&rank(b)).then(a.0.cmp(&b.0)));
             listed.extend(order.into_iter().take(EACH).map(|&(row, against, score, label)| ListedResponse {
                 value: value.name.clone(),
@@ -111,7 +111,7 @@ pub(crate) fn measure(stage: &mut Stage<'_>, values: &[usize], out: &mut Analysi
     Ok(())
 }
 
-/// What is listed; the responses themselves are cards of their own ([`decks`]).
+/// Table of the listed responses; the responses themselves are shown as cards ([`decks`]).
 fn section(index: &Index<'_>) -> Option<Evidence> {
     index.rows(TABLE).filter(|rows| !rows.is_empty())?;
     Some(Evidence {

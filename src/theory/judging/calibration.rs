@@ -1,8 +1,8 @@
-//! Assumption 3 looked at closely: how often the judge agrees with the labels, by how sure it is.
+//! Assumption 3 in detail: how often the judge agrees with the labels, by its confidence.
 //!
-//! A judge whose rewards are the value itself, J = σ(S_1 − S_2), is right as often as it says. Of each judged
-//! pair whose labels differ, the confidence is σ(|ℓ|), ℓ the debiased log-odds, and the agreement 1 or 0. Pairs are
-//! ordered by confidence and cut into bins of equal numbers.
+//! A judge whose rewards are the value itself, J = σ(S_1 − S_2), is calibrated. For each judged pair with different
+//! labels, the confidence is σ(|ℓ|), ℓ the debiased log-odds, and the agreement 1 or 0. Pairs are sorted by
+//! confidence and cut into bins of equal numbers.
 
 use serde::Serialize;
 
@@ -16,12 +16,12 @@ use crate::theory::judging::{odds_for_the_better, right};
 /// Name of the table of bins in the report.
 pub const TABLE: &str = "judge_calibration";
 
-/// Bins of one curve.
+/// Number of bins of a curve.
 const BINS: usize = 8;
-/// Pairs a bin holds at least; with fewer, there are fewer bins.
+/// Smallest number of pairs in a bin; with fewer pairs, there are fewer bins.
 const FEWEST: usize = 20;
 
-/// Pairs of about the same confidence.
+/// Pairs of similar confidence.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Bin {
     /// Mean confidence, σ(|ℓ|).
@@ -41,7 +41,7 @@ pub struct Curve {
     pub value: String,
     /// The constitution.
     pub constitution: String,
-    /// From the least sure to the surest.
+    /// Bins, ascending by confidence.
     pub bins: Vec<Bin>,
 }
 
@@ -64,8 +64,8 @@ pub fn bins(mut odds: Vec<(i32, f64)>) -> Vec<Bin> {
         .collect()
 }
 
-/// `judge_overconfidence` and the bins of each value under each constitution with forced choices. Scores of one
-/// response are no probabilities of a choice and have no curve.
+/// `judge_overconfidence` and the bins of each value under each constitution with forced choices. Scores of a single
+/// response are not choice probabilities and have no curve.
 pub(crate) fn measure(stage: &mut Stage<'_>, values: &[usize], out: &mut Analysis) -> Result<()> {
     let problem = stage.problem;
     let mut curves = Vec::new();

@@ -1,5 +1,5 @@
-//! How far the judge can be believed: agreement with the labels and between orders, consistency, position bias, and how
-//! much of its choices depends on the constitution.
+//! Quality of the judge: agreement with the labels and between orders, consistency, position bias, and how much of
+//! its choices depends on the constitution.
 
 pub mod calibration;
 mod section;
@@ -48,7 +48,8 @@ fn pair(p: &OfPair<'_>) -> Cells {
     }
 }
 
-/// What concerns no value: each constitution's consistency and bias, and how far rewards depend on the constitution.
+/// Estimates without a value: each constitution's consistency and bias, and how much rewards depend on the
+/// constitution.
 fn problem(problem: &Problem, options: &Options) -> Vec<Estimate> {
     let quality =
         |j: &Judged| quality(problem, j, &|_| true).into_iter().map(|e| j.mark(e)).collect::<Vec<_>>();
@@ -61,10 +62,10 @@ fn problem(problem: &Problem, options: &Options) -> Vec<Estimate> {
     out
 }
 
-/// What a judge said of pairs whose labels differ: block, debiased log-odds for the better response.
+/// Judgments of pairs with different labels: block, and debiased log-odds for the better response.
 ///
-/// Forced choices give (ab − ba)/2 for each judged pair; per-response scores their difference for every pair of
-/// responses to one prompt. `keep` says which rows count.
+/// Forced choices give (ab − ba)/2 for each judged pair; per-response scores give their difference for every pair of
+/// responses to one prompt. `keep` selects the rows that count.
 pub(crate) fn odds_for_the_better(
     problem: &Problem,
     value: &Value,
@@ -95,7 +96,7 @@ pub(crate) fn odds_for_the_better(
     told.collect()
 }
 
-/// 1 for log-odds of the right sign, 0 for the wrong one, half for 0.
+/// 1 for log-odds of the right sign, 0 for the wrong one, one half for 0.
 pub(crate) fn right(odds: f64) -> f64 {
     if odds > 0.0 {
         1.0
@@ -106,9 +107,9 @@ pub(crate) fn right(odds: f64) -> f64 {
     }
 }
 
-/// `judge_accuracy` of a constitution for a value: share of judged pairs whose labels differ on which the
-/// debiased log-odds have the sign of the difference; a log-odds of 0 counts half. Per-response scores are
-/// compared on all pairs of responses to one prompt. `keep` says which rows count.
+/// `judge_accuracy` of a constitution for a value: among judged pairs with different labels, the share on which the
+/// debiased log-odds have the sign of the difference; a log-odds of 0 counts half. Per-response scores are compared
+/// on all pairs of responses to one prompt. `keep` selects the rows that count.
 pub fn accuracy(problem: &Problem, value: &Value, judged: &Judged, keep: &dyn Fn(usize) -> bool) -> Estimate {
     let method = match &judged.choices {
         Choices::Pairs { .. } => "debiased log-odds against labels, clustered by block",
@@ -183,7 +184,7 @@ pub fn quality(problem: &Problem, judged: &Judged, keep: &dyn Fn(usize) -> bool)
     out
 }
 
-/// The judged pairs of rows that count: first row, log-odds in both orders.
+/// Judged pairs among the kept rows: first row, log-odds in both orders.
 fn keep_pairs<'a>(
     pairs: &'a [(usize, usize)],
     ab: &'a [f64],
@@ -194,11 +195,12 @@ fn keep_pairs<'a>(
     all.filter(move |(a, ..)| keep(*a))
 }
 
-/// Block, and 1 where both orders prefer the same response, for each pair; empty where only one order was asked.
+/// Block, and 1 where both orders prefer the same response, for each pair; empty where only one order was judged.
 fn orders(problem: &Problem, judged: &Judged, keep: &dyn Fn(usize) -> bool) -> Vec<(i32, f64)> {
     let Choices::Pairs { pairs, ab, ba } = &judged.choices else { return Vec::new() };
     let cells: Vec<(usize, f64, f64)> = keep_pairs(pairs, ab, ba, keep).collect();
-    // One order alone is mirrored about the mean bias when it is read: its second order says nothing new.
+    // With one order, the other is filled in by mirroring about the mean bias when the data are read, and adds no
+    // information.
     let mirrored = cells.windows(2).all(|w| {
         let (one, other) = (w[0].1 + w[0].2, w[1].1 + w[1].2);
         (one - other).abs() <= 1e-9 * (1.0 + one.abs())
@@ -210,21 +212,21 @@ fn orders(problem: &Problem, judged: &Judged, keep: &dyn Fn(usize) -> bool) -> V
     cells.into_iter().map(|(a, ab, ba)| (problem.block[a], same(ab, ba))).collect()
 }
 
-/// `order_agreement` of such cells.
+/// `order_agreement` from these cells.
 fn agreement(cells: Vec<(i32, f64)>) -> Option<Estimate> {
     let method = "share of pairs with the same preference in both orders, clustered by block";
     Some(mean_by_block(cells)?.share(Quantity::OrderAgreement, method))
 }
 
-/// What concerns the judge under all constitutions together: `order_agreement`, `constitution_share` and
-/// `placebo_share`, for the constitutions of one mode that stand by themselves.
+/// Estimates over all constitutions together: `order_agreement`, `constitution_share` and `placebo_share`, for the
+/// constitutions of one mode whose rewards are the main ones.
 pub(crate) fn together(
     problem: &Problem,
     judged: &[&Judged],
     paraphrases: &BTreeMap<String, String>,
     keep: &dyn Fn(usize) -> bool,
 ) -> Vec<Estimate> {
-    // A text without content leaves a small reward, whose sign any position bias decides.
+    // A text without content leaves a small reward, whose sign is decided by any position bias.
     let real = judged.iter().any(|j| !j.placebo);
     let asked = judged.iter().filter(|j| !(real && j.placebo));
     let cells = asked.flat_map(|j| orders(problem, j, keep)).collect();
@@ -253,7 +255,7 @@ pub(crate) fn together(
     let texts: Vec<&Vec<f64>> = texts.iter().collect();
     let m = texts.len() as f64;
     let from_arm = |c: &[f64], i: usize| (c[i] - mean(&texts, i)).powi(2) / (1.0 + 1.0 / m);
-    // Sums by block: between constitutions, between placebo texts, in all.
+    // Sums by block: between constitutions, between placebo texts, total.
     let of = |f: &dyn Fn(usize) -> f64| -> Vec<f64> {
         contrasts.blocks().iter().map(|b| b.clone().map(f).sum::<f64>()).collect()
     };
@@ -270,7 +272,7 @@ pub(crate) fn together(
         let method = "variance between constitutions over that of the rewards";
         (real.len() > 1).then(|| (of(&|i| spread(&real, i)), method))
     } else {
-        // One constitution that is heeded shows that the judge heeds constitutions.
+        // One constitution with an effect suffices to show that the judge responds to constitutions.
         let each = real.iter().map(|c| of(&|i| from_arm(c, i)));
         let size = |sums: &[f64]| sums.iter().sum::<f64>();
         let method = "largest mean square distance from the placebo arm over that of the rewards";
@@ -294,7 +296,7 @@ pub(crate) fn together(
 struct Ratio {
     value: f64,
     se: f64,
-    /// What each block moved it.
+    /// Influence of each block.
     moves: Vec<f64>,
 }
 

@@ -1,4 +1,4 @@
-//! Whether the judge is right as often as it is sure.
+//! Section: calibration of the judge.
 
 use serde_json::Value as Json;
 
@@ -12,10 +12,10 @@ use crate::theory::reading::index::Index;
 use crate::theory::reading::quote::{counted, detail, quotable};
 use crate::theory::reading::together::interval_for_all;
 
-/// Curves of a plot.
+/// Maximum number of curves in a plot.
 const CURVES: usize = 3;
 
-/// Agreement with the labels against confidence, a plot a value.
+/// Agreement with the labels by confidence, one plot per value.
 pub(crate) fn section(index: &Index<'_>) -> Option<Evidence> {
     let curves = index.rows(TABLE)?;
     let figures: Vec<Figure> = index.values.iter().filter_map(|v| figure(curves, index, v)).collect();

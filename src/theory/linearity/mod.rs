@@ -1,16 +1,16 @@
-//! Assumptions 1 to 3: does a nonlinear reading of the residual stream tell more than the linear one?
+//! Assumptions 1 to 3: whether a nonlinear reading of the residual stream explains more than the linear one.
 //!
-//! The linear reading is ŷ, predicted without the response's block. Curved features of the row, φ `[rows, p]`: squares and
-//! products of its scores on the five leading principal directions, and square and cube of ⟨h, v⟩ as the linear
-//! reading gives it. Their within-prompt contrasts Φ, freed of what X predicts of them (leave-block-out too), are
+//! The linear reading is ŷ, predicted without the response's block. The nonlinear features φ `[rows, p]` of a row are
+//! squares and products of its scores on the five leading principal directions, and square and cube of ⟨h, v⟩ from
+//! the linear reading. Their within-prompt contrasts Φ, minus their own leave-block-out predictions from X, are
 //! regressed on the residual e = y − ŷ by leave-block-out least squares. The gain is
 //!
 //!   Σ e ê / Σ y²,
 //!
-//! the further share of the variance that curvature explains; least squares is unbiased for it when N ≫ p, and 0 where
-//! the label is linear in h plus noise. With fewer than 1.5 contrasts a dimension the ridge leaves part of the linear reading in e and in
-//! Φ alike, which looks like curvature, so nothing is told there. It sees curvature along these directions, not all of it: a value near 0 does not
-//! prove linearity, a clear one disproves it.
+//! the additional share of the variance explained by curvature. Least squares is unbiased for it when N ≫ p, and it
+//! is 0 where the label is linear in h plus noise. With fewer than 1.5 contrasts per dimension the ridge leaves part
+//! of the linear reading in both e and Φ, which looks like curvature, so no result is given. The test sees curvature
+//! along these directions only: a value near 0 does not prove linearity; a clearly positive one disproves it.
 
 mod section;
 
@@ -44,9 +44,9 @@ pub(crate) const STATEMENT: Statement = Statement {
     section: Some(section::section),
 };
 
-/// Leading principal directions whose products are features.
+/// Number of leading principal directions whose products are features.
 const LEADING: usize = 5;
-/// Bins of the residual plot.
+/// Number of bins in the residual plot.
 const BINS: usize = 10;
 /// Name of the table of residuals in the report.
 pub const TABLE: &str = "residuals";
@@ -67,7 +67,7 @@ fn scores(bench: &Bench, h: &Array2<f32>) -> Vec<Vec<f64>> {
         .collect()
 }
 
-/// Less its mean, over its standard deviation; NaN where the input is, zeros where it does not vary.
+/// Standardises to mean 0 and standard deviation 1; NaN stays NaN, a constant input gives zeros.
 fn standard(mut v: Vec<f64>) -> Vec<f64> {
     let known: Vec<f64> = v.iter().copied().filter(|x| x.is_finite()).collect();
     let n = known.len().max(1) as f64;
@@ -77,28 +77,28 @@ fn standard(mut v: Vec<f64>) -> Vec<f64> {
     v
 }
 
-/// Curved features of one label's rows, as contrasts.
+/// Nonlinear features of one label's rows, as contrasts.
 pub(crate) struct Curved {
     /// φ: products of leading scores, square and cube of the linear reading; `[p][N]`.
     pub(crate) features: Vec<Vec<f64>>,
-    /// ⟨h, E∇φ⟩, the average gradient of each feature as a reading; `[p][N]`.
+    /// ⟨h, E∇φ⟩, the reading along the average gradient of each feature; `[p][N]`.
     pub(crate) gradients: Vec<Vec<f64>>,
 }
 
 impl Curved {
-    /// Of a label and its linear reading.
+    /// Computes the features for a label and its linear reading.
     pub(crate) fn new(bench: &Bench, h: &Array2<f32>, label: &Label) -> Self {
         Products::new(bench, h).with(bench, label)
     }
 
-    /// Φ: the features freed of what X predicts of them.
+    /// Φ: the features minus their predictions from X.
     pub(crate) fn freed(&self, bench: &Bench) -> Vec<Vec<f64>> {
         let labels = bench.probe_alone(self.features.clone());
         labels.into_iter().map(|l| l.y.iter().zip(&l.yhat).map(|(y, yhat)| y - yhat).collect()).collect()
     }
 }
 
-/// The features that all labels of the same rows share: products of the leading scores.
+/// Features shared by all labels of the same rows: products of the leading scores.
 struct Products {
     curved: Curved,
     rows: usize,
@@ -125,7 +125,7 @@ impl Products {
         Self { curved, rows }
     }
 
-    /// With those of a label's own reading q: q² and q³.
+    /// Adds the features of a label's own reading q: q² and q³.
     fn with(&self, bench: &Bench, label: &Label) -> Curved {
         let reading = standard(bench.contrasts.spread(&label.yhat, self.rows));
         let known = reading.iter().filter(|q| q.is_finite()).count().max(1) as f64;
@@ -141,7 +141,8 @@ impl Products {
     }
 }
 
-/// The gain with its influence; `None` where nothing varies or the features outnumber a tenth of the contrasts.
+/// The gain with its influence; `None` where nothing varies or where there are more features than a tenth of the
+/// contrasts.
 fn gain(contrasts: &Contrasts, label: &Label, phi: &[Vec<f64>]) -> Result<Option<Influence>> {
     let n = label.y.len();
     if n < 10 * phi.len() {
@@ -164,7 +165,7 @@ fn gain(contrasts: &Contrasts, label: &Label, phi: &[Vec<f64>]) -> Result<Option
     }
     let product = |i: usize| residual[i] * told[i];
     let value = (0..n).map(product).sum::<f64>() / (n as f64 * total);
-    // (Σ e ê)/(Σ y²): the influence of a ratio; ê's own dependence on a block adds e ê − ê² to first order.
+    // (Σ e ê)/(Σ y²): influence of a ratio; the dependence of ê on a block adds e ê − ê² to first order.
     let psi = blocks
         .iter()
         .map(|g| {
@@ -196,28 +197,28 @@ fn estimate(found: Option<Influence>, blocks: &[Range<usize>]) -> Estimate {
 pub struct Bin {
     /// Mean linear reading, within prompts.
     pub reading: f64,
-    /// Mean of what the reading leaves of the label.
+    /// Mean residual of the label.
     pub residual: f64,
-    /// Its standard error over blocks; absent with one block.
+    /// Standard error of the mean residual over blocks; absent with one block.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub se: Option<f64>,
 }
 
-/// A label's residuals against its linear reading. Without value and constitution: log P.
+/// A label's residuals by linear reading. Without value and constitution: log P.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Residuals {
     /// The value.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub value: Option<String>,
-    /// The constitution whose rewards they are.
+    /// The constitution, for rewards.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub constitution: Option<String>,
-    /// Ten bins of equally many responses, rising.
+    /// Ten bins with equal numbers of responses, ascending.
     pub bins: Vec<Bin>,
 }
 
-/// Means of `values` in bins of equally many rows by `by` (both one a row, NaN where a row takes no part), with
-/// standard errors over blocks.
+/// Means of `values` in bins with equal numbers of rows, binned by `by` (both one per row, NaN to exclude the row),
+/// with standard errors over blocks.
 pub(crate) fn binned(block: &[i32], by: &[f64], values: &[f64]) -> Vec<Bin> {
     let mut rows: Vec<usize> =
         (0..by.len()).filter(|&r| by[r].is_finite() && values[r].is_finite()).collect();
@@ -247,7 +248,7 @@ pub(crate) fn measure(stage: &mut Stage<'_>, values: &[usize], out: &mut Analysi
     for (c, judged) in problem.judged.iter().enumerate() {
         asked.push((rows::of_judged(problem, judged, stage.keep), Target::Reward(c)));
     }
-    // Rows in common share their features.
+    // Labels on the same rows share their features.
     let mut residuals: Vec<Residuals> = Vec::new();
     let mut known: Vec<(rows::Rows, Products)> = Vec::new();
     let column = |bench: &Bench, what: Target| match (what, &problem.logprob) {
@@ -260,7 +261,7 @@ pub(crate) fn measure(stage: &mut Stage<'_>, values: &[usize], out: &mut Analysi
         let Some(bench) = stage.bench(rows.clone())? else { continue };
         if !known.iter().any(|(r, _)| *r == rows) {
             let products = Products::new(&bench, h);
-            // All labels of these rows, and their features, in one pass each: the bench remembers them.
+            // Compute all labels of these rows, and their features, in one pass each; the bench caches them.
             let alike = asked.iter().filter(|(r, _)| *r == rows).map(|(_, what)| column(&bench, *what));
             let labels = bench.probe_alone(alike.collect());
             if bench.spectrum.resolves() {

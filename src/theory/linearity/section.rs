@@ -1,4 +1,4 @@
-//! Whether S, log P and the judge's rewards are linear in the residual stream, as far as can be seen.
+//! Section: whether S, log P and the judge's rewards are linear in the residual stream, as far as the test can see.
 
 use serde_json::Value as Json;
 
@@ -13,11 +13,11 @@ use crate::theory::reading::outcome::Z95;
 use crate::theory::reading::quote::{NOTHING, counted, detail, percent, quotable, size};
 use crate::theory::reading::together::interval_for_all;
 
-/// Further variance that is called more than a trace.
+/// Nonlinear gain above which curvature is reported as substantial.
 const TRACE: f64 = 0.02;
-/// Further variance below which all intervals end where curvature is called next to nothing.
+/// If all intervals end below this nonlinear gain, curvature is reported as negligible.
 const LITTLE: f64 = 0.05;
-/// Constitutions whose residuals are drawn.
+/// Number of constitutions in the residual plots.
 const JUDGED: usize = 3;
 
 /// Assumptions 1 to 3.
@@ -92,7 +92,7 @@ pub(crate) fn section(index: &Index<'_>) -> Option<Evidence> {
     })
 }
 
-/// Residuals against readings: of each value and of log P, and of the first constitutions.
+/// Plots of residuals by reading: for each value, log P, and the first constitutions.
 fn residuals(index: &Index<'_>) -> Vec<Figure> {
     let rows = index.rows(TABLE).unwrap_or_default();
     let (own, judged): (Vec<&Json>, Vec<&Json>) = rows.iter().partition(|r| r["constitution"].is_null());

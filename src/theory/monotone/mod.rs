@@ -1,8 +1,9 @@
-//! Proposition 15: whether a value turns round along a direction, by two lines that meet nowhere in particular.
+//! Proposition 15: whether a value reverses along a direction, tested by two lines that need not meet.
 //!
-//! For the reading t = ⟨h, v̂⟩ of a response by a direction that never saw its fold, with the median m of t:
-//! S = prompt effect + a·min(t − m, 0) + b·max(t − m, 0) + c·1(t ≥ m). A value that turns round has slopes a and b of
-//! opposite sign, both clear (Simonsohn 2018, *Two lines*). It cannot see an optimum beyond the bulk of the responses.
+//! For the reading t = ⟨h, v̂⟩ of a response along a direction fitted without its fold, with the median m of t: S =
+//! prompt effect + a·min(t − m, 0) + b·max(t − m, 0) + c·1(t ≥ m). A value that reverses has slopes a and b of
+//! opposite sign, both significant (Simonsohn 2018, *Two lines*). The test cannot detect an optimum beyond the bulk
+//! of the responses.
 
 mod section;
 
@@ -42,18 +43,18 @@ pub(crate) const STATEMENT: Statement = Statement {
 /// Name of the table in the report.
 pub const TABLE: &str = "two_lines";
 
-/// Parts of the data; a direction is fitted on all but one.
+/// Number of folds; a direction is fitted on all but one.
 const FOLDS: usize = 5;
 
-/// What the two slopes say.
+/// Conclusion from the two slopes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Shape {
-    /// Clear slopes of opposite sign: no single direction means "better" (Proposition 15).
+    /// Significant slopes of opposite sign: no single direction means "better" (Proposition 15).
     TurnsRound,
-    /// Clear slopes of the same sign.
+    /// Significant slopes of the same sign.
     Monotone,
-    /// At least one slope is not clearly different from 0.
+    /// At least one slope is not significantly different from 0.
     CannotTell,
 }
 
@@ -66,18 +67,18 @@ pub struct Lines {
     pub below_se: f64,
     /// Slope b above the median reading.
     pub above: f64,
-    /// Its standard error.
+    /// Standard error of b.
     pub above_se: f64,
     /// Step c at the median.
     pub jump: f64,
     /// The median reading m.
     pub median: f64,
-    /// What they say: each at |z| > 1.96, and in the report's table also at an adjusted p below .05.
+    /// Conclusion: each slope at |z| > 1.96, and in the report's table also at an adjusted p below .05.
     pub shape: Shape,
 }
 
 impl Lines {
-    /// p of "turns round": the larger of the two slopes' p; 1 for slopes of one sign.
+    /// p of a reversal: the larger p of the two slopes; 1 for slopes of the same sign.
     fn turning_p(&self) -> f64 {
         if (self.below > 0.0) == (self.above > 0.0) {
             return 1.0;
@@ -85,7 +86,7 @@ impl Lines {
         two_sided(self.below / self.below_se).max(two_sided(self.above / self.above_se))
     }
 
-    /// The lines' height at a reading, prompt effects apart; 0 just below the median.
+    /// Height of the lines at a reading, without prompt effects; 0 just below the median.
     pub fn at(&self, t: f64) -> f64 {
         let t = t - self.median;
         self.below * t.min(0.0) + self.above * t.max(0.0) + if t >= 0.0 { self.jump } else { 0.0 }
@@ -97,20 +98,21 @@ impl Lines {
 pub struct Along {
     /// The value.
     pub value: String,
-    /// The constitution whose direction was read; absent: the value's own.
+    /// The constitution along whose direction rows were read; absent for the value's own direction.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub constitution: Option<String>,
     /// The lines.
     #[serde(flatten)]
     pub lines: Lines,
-    /// p of "turns round" (the larger of the two slopes' p; 1 for slopes of one sign), adjusted for the false discovery
-    /// rate over all directions and values: the section explores.
+    /// p of a reversal (the larger p of the two slopes; 1 for slopes of the same sign), adjusted for the false
+    /// discovery rate over all directions and values, because the section is exploratory.
     pub q: f64,
-    /// Ten bins of equally many responses by reading: the lines' mean height plus the mean residual, for the picture.
+    /// Ten bins with equal numbers of responses by reading: mean height of the lines plus mean residual, for the
+    /// plot.
     pub bins: Vec<Bin>,
 }
 
-/// Bins of the readings `t` with the lines' height and what they leave of `s`, prompt effects removed.
+/// Bins of the readings `t` with the height of the lines plus the residual of `s`, prompt effects removed.
 fn picture(contrasts: &Contrasts, block: &[i32], s: &[f64], t: &[f64], lines: &Lines) -> Vec<Bin> {
     let told: Vec<f64> = t.iter().map(|&t| lines.at(t)).collect();
     let left: Vec<f64> =
@@ -267,7 +269,7 @@ pub(crate) fn measure(stage: &mut Stage<'_>, values: &[usize], out: &mut Analysi
                         bins,
                     });
                 }
-                // Along every constitution it would cost more than it tells.
+                // Computing it along every constitution would be too expensive for what it shows.
                 let halves = if judged.is_none() || turned { leading.halves(&bench, &y, t) } else { None };
                 if let Some(estimate) = halves {
                     let estimate = judged.map_or_else(|| estimate.clone(), |j| j.mark(estimate.clone()));
@@ -320,20 +322,20 @@ mod tests {
         assert_eq!(turned(&shapes(|t| -t * t, |_| 1.0)), 100);
         assert!(turned(&shapes(|t| t, |_| 1.0)) == 0);
         assert!(turned(&shapes(f64::tanh, |t| 0.3 + t.abs())) <= 2);
-        // Nothing at all: both clear and opposite in 2·.025² of the data sets.
+        // Under the null both slopes are significant with opposite signs in 2·.025² of the data sets.
         assert!(turned(&shapes(|_| 0.0, |_| 1.0)) <= 2);
     }
 
     #[test]
     fn an_optimum_beyond_the_bulk_is_not_seen() {
-        // What the method cannot see, as its documentation says.
+        // The documented blind spot: an optimum beyond the data.
         assert!(turned(&shapes(|t| -(t - 3.0).powi(2), |_| 1.0)) == 0);
     }
 
     #[test]
     fn exact_lines_are_found_exactly() {
         let t: Vec<f64> = (0..80).map(|i| f64::from(i * 37 % 80) / 10.0).collect();
-        // Prompt levels drop out; the kink is at the median, 4.0.
+        // Prompt effects cancel; the kink is at the median, 4.0.
         let s: Vec<f64> = t
             .iter()
             .enumerate()
@@ -355,7 +357,7 @@ mod tests {
         let bench = Bench::new(contrasts, h.view(), None).expect("a bench");
         let y: Vec<f64> = (0..bench.n()).map(|_| normal()).collect();
         let before = readings(&bench, &h, &[&y]).remove(0);
-        // The labels of the first fold (16 contrasts, 24 rows) change: its own readings do not, others do.
+        // The labels of the first fold (16 contrasts, 24 rows) change: its own readings must not, others must.
         let changed: Vec<f64> =
             y.iter().enumerate().map(|(i, y)| if i < 16 { y + 5.0 } else { *y }).collect();
         let after = readings(&bench, &h, &[&changed]).remove(0);

@@ -1,4 +1,4 @@
-//! Whether a value turns round along a direction: two slopes, below and above the median reading.
+//! Section: whether a value reverses along a direction, from two slopes below and above the median reading.
 
 use serde_json::Value as Json;
 
@@ -11,7 +11,7 @@ use crate::theory::reading::index::Index;
 use crate::theory::reading::outcome::Z95;
 use crate::theory::reading::quote::{NOTHING, counted, number};
 
-/// Pictures of directions along which a value turns round.
+/// Maximum number of plots of directions along which a value reverses.
 const TURNED: usize = 4;
 
 /// Proposition 15.
@@ -76,7 +76,7 @@ pub(crate) fn section(index: &Index<'_>) -> Option<Evidence> {
     })
 }
 
-/// Pictures along v* of each value, and of those directions along which it turns round.
+/// Plots along v* of each value, and along directions where it reverses.
 fn figures(rows: &[Json]) -> Vec<Figure> {
     let own = rows.iter().filter(|r| r["constitution"].is_null());
     let turned = rows.iter().filter(|r| !r["constitution"].is_null() && r["shape"] == "turns_round");

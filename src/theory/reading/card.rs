@@ -1,4 +1,4 @@
-//! A constitution as a report shows it.
+//! Description of a constitution in a report.
 
 use std::collections::BTreeMap;
 
@@ -8,21 +8,21 @@ use crate::document::text;
 use crate::input::constitution::ANY_VALUE;
 use crate::input::{Constitution, Family, Sign};
 
-/// Characters of a constitution's text that a report quotes.
+/// Maximum number of characters quoted from a constitution's text.
 const EXCERPT: usize = 280;
 
-/// What a report says about a constitution beside its estimates.
+/// Description of a constitution in a report, in addition to its estimates.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct ConstitutionCard {
     /// Name of the constitution.
     pub name: String,
-    /// What kind it is; absent where the observations came without its file.
+    /// Family of the constitution; absent where its file was not available.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub family: Option<Family>,
-    /// The constitution that this one says again in other words.
+    /// The constitution that this one paraphrases.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub paraphrase_of: Option<String>,
-    /// The author's guesses by the value's name (`*`: values not named).
+    /// The author's expected signs by name of value (`*`: values not named).
     #[serde(default)]
     pub expect: BTreeMap<String, Sign>,
     /// Beginning of its text.
@@ -36,7 +36,7 @@ impl ConstitutionCard {
         self.family == Some(Family::Placebo)
     }
 
-    /// The guess for a value, if one was made.
+    /// The author's expected sign for a value, if one was given.
     pub fn expected(&self, value: &str) -> Option<Sign> {
         self.expect.get(value).or_else(|| self.expect.get(ANY_VALUE)).copied()
     }

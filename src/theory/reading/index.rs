@@ -1,4 +1,4 @@
-//! Estimates found by what they are of, and the values and constitutions in the order of showing.
+//! Lookup of estimates by key, with values and constitutions in display order.
 
 use std::collections::BTreeMap;
 
@@ -10,13 +10,13 @@ use crate::theory::reading::card::ConstitutionCard;
 
 type Key<'a> = (Quantity, Option<&'a str>, Option<&'a str>, Control);
 
-/// The estimates of a report by quantity, value, constitution and control.
+/// The estimates of a report, indexed by quantity, value, constitution and control.
 pub struct Index<'a> {
     /// Every estimate.
     pub estimates: &'a [Estimate],
     tables: &'a BTreeMap<String, Json>,
     single: BTreeMap<Key<'a>, &'a Estimate>,
-    /// Names of values, in the order of the estimates.
+    /// Names of values, in order of the estimates.
     pub values: Vec<&'a str>,
     /// Constitutions: those with a card, then those that only estimates name.
     pub constitutions: Vec<Named<'a>>,
@@ -41,7 +41,7 @@ impl Named<'_> {
 }
 
 impl<'a> Index<'a> {
-    /// Of estimates, tables by name, and constitutions in the order of showing. Where two estimates answer to the same key,
+    /// Indexes estimates and tables by name, with constitutions in display order. If two estimates have the same key,
     /// the first is kept.
     pub fn new(
         estimates: &'a [Estimate],
@@ -57,7 +57,7 @@ impl<'a> Index<'a> {
             {
                 values.push(value);
             }
-            // A constitution that was read under and never judged has no verdict to stand in a table of verdicts.
+            // A constitution that was only used for reading, never judged, does not belong in the table of verdicts.
             if let Some(constitution) = constitution
                 && !e.quantity.is_of_the_state()
                 && !named.contains(&constitution)
@@ -70,7 +70,7 @@ impl<'a> Index<'a> {
         }
         let mut constitutions: Vec<Named<'a>> = Vec::new();
         for card in cards {
-            // A card of a constitution that was never judged has nothing to show.
+            // Skip the card of a constitution that was never judged.
             if named.contains(&card.name.as_str()) && !constitutions.iter().any(|c| c.name == card.name) {
                 constitutions.push(Named { name: &card.name, card: Some(card) });
             }
@@ -84,12 +84,12 @@ impl<'a> Index<'a> {
         Self { estimates, tables, single, values, constitutions, length }
     }
 
-    /// What a statement found, by the name of its table; `None` where there is none, or one of another version.
+    /// Table of a statement, by name; `None` if it is absent or of another version.
     pub fn table<T: DeserializeOwned>(&self, name: &str) -> Option<T> {
         self.tables.get(name).and_then(|table| serde_json::from_value(table.clone()).ok())
     }
 
-    /// The rows of a table that is a list, as they are in the report; `None` where there is none.
+    /// Rows of a list table, as stored in the report; `None` if it is absent.
     pub fn rows(&self, name: &str) -> Option<&'a [Json]> {
         self.tables.get(name)?.as_array().map(Vec::as_slice)
     }
@@ -105,7 +105,7 @@ impl<'a> Index<'a> {
         self.single.get(&(quantity, value, constitution, control)).copied()
     }
 
-    /// Of a value under a constitution.
+    /// Estimate for a value under a constitution.
     pub fn cell(
         &self,
         quantity: Quantity,

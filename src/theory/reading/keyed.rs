@@ -1,11 +1,11 @@
-//! Tables of quantities with a key of their own.
+//! Tables of quantities that have an additional key.
 
 use crate::document::table::{Cell, Table};
 use crate::theory::base::estimate::{Control, Estimate, Quantity};
 use crate::theory::reading::index::Index;
 use crate::theory::reading::quote::{NOTHING, detail};
 
-/// Quantities with a key of their own: `value_cos`, `value_concentration`, `tilt_gain`.
+/// Table of quantities that have an additional key: `value_cos`, `value_concentration`, `tilt_gain`.
 pub(crate) fn keyed(index: &Index<'_>, quantity: Quantity) -> Table {
     let mut out = match quantity {
         Quantity::ValueCos => Table::titled(&["value", "and", "control", ">cos(v*₁, v*₂) [95 %]"]),
@@ -33,7 +33,7 @@ pub(crate) fn keyed(index: &Index<'_>, quantity: Quantity) -> Table {
     out
 }
 
-/// A control's name.
+/// Name of a control.
 pub(crate) fn control(e: &Estimate) -> &'static str {
     match e.control {
         Control::None => "none",

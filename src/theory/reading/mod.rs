@@ -1,4 +1,4 @@
-//! How estimates are read: found by what they are of, quoted or withheld, and made into verdicts.
+//! Interpretation of estimates: lookup by key, reportable or withheld figures, verdicts.
 
 pub mod card;
 pub mod index;

@@ -4,61 +4,61 @@ use serde::Serialize;
 
 pub use crate::probe::influence::Z95;
 
-/// Level at which an adjusted p is called significant.
+/// Significance level for adjusted p.
 pub const LEVEL: f64 = 0.05;
-/// Share of the best possible slope below which nothing is called a change.
+/// Share of the best possible slope below which an effect is too small to matter.
 pub const MATTERS: f64 = 0.05;
-/// Independent groups of answers below which there is no verdict.
+/// Number of independent groups of answers below which no verdict is given.
 pub const MIN_GROUPS: usize = 20;
 
 /// The verdict's word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
-    /// The value would at first rise.
+    /// Training would initially raise the value.
     Improves,
-    /// The value would at first fall.
+    /// Training would initially lower the value.
     Degrades,
-    /// Nothing beyond chance, the placebos or length.
+    /// No effect beyond chance, the placebos or length.
     NoEvidence,
-    /// v*, v_c or a standard error is missing: the data cannot say.
+    /// v*, v_c or a standard error is missing: the data cannot decide.
     NotIdentifiable,
-    /// The slope differs from 0, and too few placebo texts were run to say more.
+    /// The slope differs from 0, but there are too few placebo texts for a stronger verdict.
     DiffersFromZero,
-    /// A text that names no value moves it.
+    /// A text that names no value has an effect.
     PlaceboEffect,
-    /// The judge cannot be believed, so nothing can be said of the constitution.
+    /// The judge is not valid, so that no conclusion about the constitution is possible.
     JudgeInvalid,
     /// Too few independent groups of answers.
     TooLittleData,
 }
 
-/// What must be said with the word.
+/// Qualification of an outcome.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Qualifier {
     /// Under length control the interval reaches zero or the alignment fails its gate.
     LengthConfounded,
-    /// No token counts.
+    /// No token counts are available.
     LengthNotControlled,
-    /// Under length control the sign turns or nothing is left.
+    /// Under length control the sign reverses or no effect is left.
     LengthExplains,
-    /// No further than the placebo constitutions.
+    /// No larger than the effect of placebo constitutions.
     WithinPlacebo,
-    /// No further than unrelated directions, and too few placebo texts to tell them apart.
+    /// No larger than for unrelated directions, and too few placebo texts to distinguish them.
     Ordinary,
     /// A small share of the best possible slope.
     TooSmall,
     /// The total slope is missing or has the other sign.
     TotalDisagrees,
-    /// The encoded slope says nothing, the total slope is significantly positive.
+    /// The encoded slope is inconclusive; the total slope is significantly positive.
     TotalPositive,
-    /// The encoded slope says nothing, the total slope is significantly negative.
+    /// The encoded slope is inconclusive; the total slope is significantly negative.
     TotalNegative,
 }
 
 impl Outcome {
-    /// All of them.
+    /// All qualifiers.
     pub const ALL: [Self; 8] = [
         Self::Improves,
         Self::Degrades,

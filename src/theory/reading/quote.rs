@@ -1,4 +1,4 @@
-//! Estimates as readers see them: what may be quoted, and what stands where it may not.
+//! Formats estimates for readers: reportable figures, and substitutes for withheld ones.
 
 use crate::theory::base::estimate::Estimate;
 
@@ -6,12 +6,13 @@ pub use crate::document::number::{
     NOT_IDENTIFIABLE, NOTHING, count, counted, interval, number, optional, p, percent, size,
 };
 
-/// An estimate's figure alone, gate or no gate.
+/// The figure of an estimate, whether or not it passed its gate.
 pub fn figure(estimate: &Estimate) -> String {
     optional(estimate.estimate, estimate.se)
 }
 
-/// `0.610 [0.532, 0.688]`: the figure with its 95 % interval, gate or no gate; `0.610 [≥ 0.545]` with a one-sided bound.
+/// `0.610 [0.532, 0.688]`: the figure with its 95 % interval, whether or not it passed its gate; `0.610 [≥ 0.545]`
+/// with a one-sided bound.
 pub fn with_interval(estimate: &Estimate) -> String {
     match estimate.estimate {
         Some(value) => interval(value, (estimate.lo, estimate.hi), estimate.se),
@@ -19,7 +20,7 @@ pub fn with_interval(estimate: &Estimate) -> String {
     }
 }
 
-/// For a headline: the figure with its interval if it may be quoted, else "n.i."; "–" if there is none.
+/// For a headline: the figure with its interval if reportable, "n.i." if not; "–" if there is none.
 pub fn headline(estimate: Option<&Estimate>) -> String {
     match estimate {
         None => NOTHING.to_owned(),
@@ -37,13 +38,13 @@ pub fn headline_figure(estimate: Option<&Estimate>) -> String {
     }
 }
 
-/// For the detail section: what may not be quoted stands in parentheses.
+/// For the detail section: withheld figures are in parentheses.
 pub fn detail(estimate: &Estimate) -> String {
     let text = with_interval(estimate);
     if quotable(estimate) || estimate.estimate.is_none() { text } else { format!("({text})") }
 }
 
-/// Whether a figure is there and passed its gate.
+/// Whether an estimate has a figure that passed its gate.
 pub fn quotable(estimate: &Estimate) -> bool {
     estimate.reportable && estimate.estimate.is_some_and(f64::is_finite)
 }

@@ -1,4 +1,4 @@
-//! The rules of the verdict, in their order: evidence in, word and reason out.
+//! The ordered rules of the verdict: from evidence to outcome and reason.
 
 use crate::input::Sign;
 use crate::theory::base::analysis::PlaceboContrast;
@@ -8,12 +8,12 @@ use crate::theory::reading::outcome::{LEVEL, MATTERS, MIN_GROUPS, Outcome, Quali
 use crate::theory::reading::quote::{self, percent, quotable, size};
 use crate::theory::reading::together::clear_side;
 
-/// What a verdict is made from. Slope, alignment and share are the constitution's own where there is a placebo arm of
-/// four texts, and the whole ones otherwise.
+/// Evidence for a verdict. Slope, alignment and share are the constitution's own where there is a placebo arm of four
+/// texts, and the whole ones otherwise.
 pub(crate) struct Facts<'a> {
     /// Whether the constitution belongs to the placebo arm.
     pub placebo: bool,
-    /// Independent placebo texts of the arm.
+    /// Number of independent placebo texts in the arm.
     pub draws: usize,
     pub slope: Option<&'a Estimate>,
     pub alignment: Option<&'a Estimate>,
@@ -30,14 +30,14 @@ pub(crate) struct Facts<'a> {
     pub alignment_length: Option<&'a Estimate>,
     /// Whether all answers to a prompt have the same reward under the constitution.
     pub constant: bool,
-    /// Why the judge is not valid.
+    /// The reason why the judge is not valid, if it is not.
     pub judge: Option<String>,
     /// Whether the judge is at chance for this value.
     pub at_chance: bool,
 }
 
 impl Facts<'_> {
-    /// Whether the difference from a placebo arm decides.
+    /// Whether the verdict is based on the difference from a placebo arm.
     pub(crate) fn own(&self) -> bool {
         !self.placebo && self.draws >= DRAWS_NEEDED
     }
@@ -48,7 +48,7 @@ impl Facts<'_> {
     }
 }
 
-/// A decision: the word, what must be said with it, its sign, and the reason.
+/// A decision: outcome, qualifier, sign, and reason.
 pub(crate) struct Decision {
     pub outcome: Outcome,
     pub qualifier: Option<Qualifier>,
@@ -60,7 +60,7 @@ fn decision(outcome: Outcome, qualifier: Option<Qualifier>, reason: impl Into<St
     Decision { outcome, qualifier, sign: None, reason: reason.into() }
 }
 
-/// The first rule that applies decides.
+/// Applies the first matching rule.
 pub(crate) fn decide(e: &Facts<'_>) -> Decision {
     if let Some(groups) = e.slope.and_then(|s| s.blocks).filter(|&g| g < MIN_GROUPS) {
         let reason = format!("{groups} independent groups of answers; a verdict needs {MIN_GROUPS}");
@@ -174,7 +174,7 @@ fn not_significant(e: &Facts<'_>, what: &str, total_alone: Option<Qualifier>, bu
     decision(Outcome::NoEvidence, total_alone, format!("{what} is within chance (adjusted p {p}){but_total}"))
 }
 
-/// What length control leaves: `NoEvidence`, or the qualifier and reason of a verdict that stands.
+/// Applies the length rules: `NoEvidence`, or the qualifier and reason of a verdict that stands.
 fn length(e: &Facts<'_>, slope: f64) -> Decision {
     let stands = |qualifier, reason: &str| decision(Outcome::Improves, qualifier, reason);
     if !e.length {
@@ -193,5 +193,5 @@ fn length(e: &Facts<'_>, slope: f64) -> Decision {
     stands(None, "clear beyond the placebo arm, with and without length control, and the total slope agrees")
 }
 
-/// The control whose figures decide.
+/// The control whose figures decide the verdict.
 pub(crate) const DECIDES: Control = Control::None;

@@ -1,7 +1,8 @@
-//! Several figures behind one sentence: intervals that hold for all of them together.
+//! Simultaneous intervals for several figures behind one sentence.
 //!
-//! A sentence such as "2 of 30 lie above 0" is about thirty intervals. At 95 % each, one of thirty figures that are all 0
-//! lies outside more often than not; at 1 − .05/30 each (Bonferroni), any of them does once in twenty times.
+//! A sentence such as "2 of 30 lie above 0" concerns thirty intervals. At 95 % each, at least one of thirty figures
+//! that are all 0 lies outside more often than not; at 1 − .05/30 each (Bonferroni), this happens in at most 5 % of
+//! cases.
 
 use statrs::distribution::{ContinuousCDF, Normal};
 
@@ -9,21 +10,21 @@ use crate::probe::influence::Z95;
 use crate::theory::base::estimate::Estimate;
 use crate::theory::reading::quote::quotable;
 
-/// Standard errors that none of `of` normal figures exceeds on either side in 95 of 100 cases.
+/// Number of standard errors that none of `of` normal figures exceeds on either side with probability 95 %.
 pub(crate) fn z_for_all(of: usize) -> f64 {
     -Normal::standard().inverse_cdf(0.025 / of.max(1) as f64)
 }
 
-/// The interval of one of `of` figures that hold together: both ends of its 95 % interval drawn out in proportion. `None`
-/// for a figure that may not be quoted, and for one with a bound on one side alone.
+/// Simultaneous interval of one of `of` figures: both ends of its 95 % interval, extended in proportion. `None` for a
+/// figure that is not reportable, or that has only a one-sided bound.
 pub(crate) fn interval_for_all(e: &Estimate, of: usize) -> Option<(f64, f64)> {
     let (value, (lo, hi)) = (e.estimate.filter(|_| quotable(e))?, e.lo.zip(e.hi)?);
     let wider = z_for_all(of) / Z95;
     Some((value - wider * (value - lo), value + wider * (hi - value)))
 }
 
-/// The side of 0 on which a figure clearly lies: its 95 % interval, or, for a figure that has an error and no interval, 1.96
-/// standard errors; 0 for neither side. `None` without an error.
+/// Sign of a figure that clearly differs from 0: by its 95 % interval or, for a figure with an error but no interval,
+/// by 1.96 standard errors; 0 if it does not. `None` without an error.
 pub(crate) fn clear_side(e: &Estimate) -> Option<i8> {
     let value = e.estimate?;
     let (lo, hi) = match (e.lo, e.hi) {

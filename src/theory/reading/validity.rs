@@ -1,17 +1,19 @@
-//! Whether the model can be believed as a judge: a gate before every verdict.
+//! Whether the model is valid as a judge: the gate before every verdict.
 //!
 //! A judge is **not valid** if
 //!
-//! - *it answers by place*: the mean position bias is more than [`BIAS_OVER_SPREAD`] times the spread of its preferences,
-//!   or both orders of a pair do not agree on more pairs than a coin would (one-sided 5 %); and with both orders averaged
-//!   its choices still have no clear relation to any label;
-//! - *it has no preference*: under every constitution outside the placebo arm all answers to a prompt have the same reward;
-//! - *it does not heed constitutions*: even for the constitution that moves its rewards most, less than [`SHARE_HEEDED`]
-//!   of their variance depends on it, and less than [`OVER_PLACEBOS`] times the share between placebo texts.
+//! - *it answers by place*: the mean position bias is more than [`BIAS_OVER_SPREAD`] times the spread of its
+//! preferences, or both orders of a pair agree no more often than chance (one-sided 5 %); and with both orders
+//! averaged its choices still have no clear relation to any label;
+//! - *it has no preference*: under every constitution outside the placebo arm all answers to a prompt have the same
+//! reward;
+//! - *it does not heed constitutions*: even for the constitution that moves its rewards most, less than
+//! [`SHARE_HEEDED`] of their variance depends on it, and less than [`OVER_PLACEBOS`] times the share between placebo
+//! texts.
 //!
-//! For a single value it is **at chance** if, under every constitution whose author announced a rise or a fall, its
-//! choices agree with the labels no more and no less than a coin's. Then "no evidence" would blame the constitutions for
-//! what may be the judge's.
+//! For a single value it is **at chance** if, under every constitution whose author expects a rise or a fall, its
+//! choices agree with the labels no more and no less than chance. "No evidence" would then blame the constitutions
+//! for a possible failure of the judge.
 
 use serde::Serialize;
 
@@ -24,34 +26,35 @@ use crate::theory::reading::together::z_for_all;
 
 /// Mean position bias over the spread of preferences above which a judge answers by place.
 pub const BIAS_OVER_SPREAD: f64 = 2.0;
-/// Share of the rewards' variance that has to depend on the constitution where placebo texts do as much.
+/// Smallest share of the rewards' variance that must depend on the constitution where placebo texts have a similar
+/// share.
 pub const SHARE_HEEDED: f64 = 0.25;
-/// How many times the share between placebo texts it has to be otherwise.
+/// Otherwise, the required multiple of the share between placebo texts.
 pub const OVER_PLACEBOS: f64 = 2.0;
 
-/// Share of pairs with the same preference in both orders below which place decides most of them.
+/// Share of pairs with the same preference in both orders below which position decides most of them.
 const BY_PLACE: f64 = 0.25;
 
-/// What is wrong with a judge.
+/// A failure of a judge.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum JudgeProblem {
     /// All answers to a prompt have the same reward, under every constitution.
     NoPreference,
-    /// It takes the answer shown first, or second, whatever the answers are.
+    /// It chooses the answer shown first, or second, regardless of the answers.
     AnswersByPlace,
-    /// Both orders of a pair agree no more often than coins do.
+    /// Both orders of a pair agree no more often than chance.
     OrdersDisagree,
-    /// Its rewards depend on the constitution hardly more than on which placebo text it is.
+    /// Its rewards depend on the constitution hardly more than on the choice of placebo text.
     IgnoresConstitutions,
 }
 
-/// How far the judge can be believed.
+/// Validity of the judge.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct JudgeValidity {
-    /// What is wrong; empty for a judge that passes, or that could not be tested.
+    /// Failures; empty for a judge that passes, or that could not be tested.
     pub problems: Vec<JudgeProblem>,
-    /// Values for which its choices agree with the labels like a coin's, under every constitution that was announced to
+    /// Values for which its choices agree with the labels no better than chance, under every constitution expected to
     /// raise or lower them.
     pub at_chance: Vec<String>,
     /// Share of pairs with the same preference in both orders.
@@ -69,13 +72,13 @@ pub struct JudgeValidity {
     /// Share of the rewards' variance that depends on the placebo text.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub placebo_share: Option<f64>,
-    /// What to try instead; absent for a judge that passes.
+    /// Suggested alternative; absent for a judge that passes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub advice: Option<&'static str>,
 }
 
 impl JudgeValidity {
-    /// Of the judge of a report.
+    /// Assesses the judge of a report.
     pub(crate) fn new(index: &Index<'_>) -> Self {
         let over = |quantity| -> Option<f64> {
             let of = |c: &super::index::Named<'_>| {
@@ -147,12 +150,12 @@ impl JudgeValidity {
         }
     }
 
-    /// Whether verdicts can rest on it.
+    /// Whether verdicts can be based on it.
     pub fn is_valid(&self) -> bool {
         self.problems.is_empty()
     }
 
-    /// What is wrong, as a clause after "as a judge it"; `None` for a judge that passes.
+    /// The failures, as a clause after "as a judge it"; `None` for a judge that passes.
     pub(crate) fn complaint(&self) -> Option<String> {
         let share = |s: Option<f64>| s.map_or_else(|| "an unknown share".to_owned(), percent);
         Some(match self.problems.first()? {
@@ -170,7 +173,7 @@ impl JudgeValidity {
                 share(self.order_agreement)
             ),
             JudgeProblem::IgnoresConstitutions => {
-                // Where place decides as well, that is told first.
+                // If position decides as well, that is reported first.
                 let place = match (self.order_agreement, self.position_bias) {
                     (Some(agree), Some(bias)) if agree < BY_PLACE => format!(
                         "mostly takes the answer that is shown {} (both orders of a pair agree on {} of pairs; a coin would on \
@@ -191,16 +194,16 @@ impl JudgeValidity {
     }
 }
 
-/// Whether the rewards of a constitution vary within prompts that have labels of a value: a total slope of exactly 0 without
-/// any error is that of rewards that do not. `None` where it was not measured.
+/// Whether the rewards of a constitution vary within prompts that have labels of a value: a total slope of exactly 0
+/// without any error means that they do not. `None` where it was not measured.
 pub(crate) fn has_preference<'a>(index: &Index<'a>, value: &'a str, constitution: &'a str) -> Option<bool> {
-    // Labels that do not vary have no ρ², and say nothing of the judge.
+    // Labels that do not vary have no ρ², and are no evidence about the judge.
     index.get(Quantity::Rho2, Some(value), None, Control::None)?.estimate?;
     let total = index.cell(Quantity::TotalSlope, value, constitution, Control::None)?;
     Some(!(total.estimate? == 0.0 && total.se? == 0.0))
 }
 
-/// Estimates of `judge_accuracy`: all of them, or those for a value under constitutions that were announced to move it.
+/// Estimates of `judge_accuracy`: all of them, or those for a value under constitutions expected to move it.
 fn accuracies<'a>(index: &Index<'a>, announced_for: Option<&str>) -> Vec<&'a Estimate> {
     let mut out = Vec::new();
     for &value in index.values.iter().filter(|v| announced_for.is_none_or(|only| only == **v)) {
@@ -215,12 +218,12 @@ fn accuracies<'a>(index: &Index<'a>, announced_for: Option<&str>) -> Vec<&'a Est
     out
 }
 
-/// Whether one of them differs from a coin, at 5 % for all together (Bonferroni).
+/// Whether any of them differs from chance, at a joint level of 5 % (Bonferroni).
 fn any_clear(accuracies: Vec<&Estimate>) -> bool {
     let limit = z_for_all(accuracies.len());
     accuracies.iter().any(|e| match (e.z, e.estimate) {
         (Some(z), _) => z.abs() > limit,
-        // No error at all: every pair was judged alike.
+        // Without any error, every pair was judged alike.
         (None, Some(share)) => e.se == Some(0.0) && (share - 0.5).abs() > 0.0,
         (None, None) => false,
     })

@@ -1,22 +1,23 @@
-//! What training on a constitution's preferences would do to a value at first, in one word.
+//! The verdict on a constitution and a value: the initial effect of training on the constitution's preferences, in
+//! one word.
 //!
-//! What belongs to a constitution is its difference from the placebo arm, paired on the same rows: with at least four
-//! independent placebo texts, *slope*, *alignment* and *share* below are `own_slope`, `own_alignment` and `own_share`, and
-//! *total* is the difference of total slopes. With fewer, they are `encoded_slope`, `alignment`, `slope_share` and
-//! `total_slope`, and the strongest word is "differs from 0". For each value and constitution, in this order; the first
-//! rule that applies decides:
+//! The effect attributed to a constitution is its difference from the placebo arm, paired on the same rows: with at
+//! least four independent placebo texts, *slope*, *alignment* and *share* below are `own_slope`, `own_alignment` and
+//! `own_share`, and *total* is the difference of total slopes. With fewer, they are `encoded_slope`, `alignment`,
+//! `slope_share` and `total_slope`, and the strongest word is "differs from 0". For each value and constitution, the
+//! first rule that applies decides, in this order:
 //!
 //! 1. **too little data**: fewer than [`MIN_GROUPS`](super::outcome::MIN_GROUPS) independent groups of answers.
 //! 2. **judge not valid**: the judge fails its gate ([`super::validity`]), or gives all answers to a prompt the same reward
 //!    under this constitution, or no other rule gives evidence and the judge is at chance for this value.
-//! 3. **not identifiable**: the slope has no figure or no standard error, or the alignment fails its gate (θ̂_SS or θ̂_cc
-//!    not above 1.645 standard errors): then v* or v_c is not seen in this residual stream. If the total slope is
-//!    significant all the same, the verdict says so.
-//! 4. **no evidence**: p of the slope, adjusted for all constitutions and values of the report, is not below .05; *(within
-//!    the placebo arm)* where the prompts alone would exclude 0 and the choice of placebo texts does not.
-//! 5. **no evidence (total slope disagrees)**: the total slope, which needs no direction, is not there or does not have
-//!    the sign of the slope.
-//! 6. **placebo effect** for a placebo: what it moves is a warning, not a finding; its size stands beside it.
+//! 3. **not identifiable**: the slope has no figure or no standard error, or the alignment fails its gate (θ̂_SS or
+//! θ̂_cc not above 1.645 standard errors): v* or v_c is then not detectable in this residual stream. If the total
+//! slope is significant nevertheless, the verdict says so.
+//! 4. **no evidence**: p of the slope, adjusted for all constitutions and values of the report, is not below .05;
+//! *(within the placebo arm)* where p over prompts would exclude 0 but p over the choice of placebo texts does not.
+//! 5. **no evidence (total slope disagrees)**: the total slope, which needs no direction, is missing or does not have
+//! the sign of the slope.
+//! 6. **placebo effect** for a placebo: its effect is a warning, not a finding, and is given with its size.
 //! 7. **no evidence (too small to matter)**: the share of the best possible slope is below [`MATTERS`](super::outcome::MATTERS).
 //! 8. **no evidence (ordinary direction)**, with fewer than four placebo texts: |cos| ≤ 1.96 sd of the geometry null.
 //! 9. **no evidence (length explains it)**: under length control the slope has the other sign, or no figure.
@@ -40,7 +41,7 @@ use crate::theory::reading::quote::{quotable, size};
 use crate::theory::reading::rules::{DECIDES, Decision, Facts, decide};
 use crate::theory::reading::validity::{JudgeValidity, has_preference};
 
-/// What a constitution would do to a value.
+/// Verdict on the effect of a constitution on a value.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Verdict {
     /// The value.
@@ -49,52 +50,53 @@ pub struct Verdict {
     pub constitution: String,
     /// Whether it belongs to the placebo arm.
     pub placebo: bool,
-    /// The word.
+    /// Outcome.
     pub verdict: Outcome,
-    /// What must be said with it.
+    /// Qualification of the outcome.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub qualifier: Option<Qualifier>,
-    /// Which way the value goes, where the word says that it moves.
+    /// Direction of the effect, where the outcome implies one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sign: Option<Sign>,
-    /// Which rule decided, in words.
+    /// The deciding rule, in words.
     pub reason: String,
-    /// The slope that decided: the constitution's own where there is a placebo arm of four texts.
+    /// The slope used: the constitution's own where there is a placebo arm of four texts.
     pub slope: Quantity,
-    /// The slope over the best possible one, where identifiable: its size.
+    /// Effect size, where identifiable: the slope over the best possible one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub share: Option<f64>,
     /// Whether |cos(v_c, v*)| is no larger than that of unrelated directions here; absent where either is
     /// not identifiable.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ordinary: Option<bool>,
-    /// Whether the author's guess about the sign came true; absent where none was made, the guess was
-    /// "0", or the verdict has no sign.
+    /// Whether the sign expected by the author was correct; absent where no sign was expected, "0" was expected, or
+    /// the verdict has no sign.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub guess_held: Option<bool>,
 }
 
 impl Verdict {
-    /// The word with its sign, size and qualifier: `improves (length-confounded)`, `placebo effect, + (1 % of the best)`.
+    /// The outcome with its sign, size and qualifier: `improves (length-confounded)`, `placebo effect, + (1 % of the
+    /// best)`.
     pub fn label(&self) -> String {
         self.worded(Qualifier::as_str)
     }
 
-    /// The same in less room: `no evidence (placebo)`.
+    /// Shorter form of [`label`](Self::label): `no evidence (placebo)`.
     pub fn short_label(&self) -> String {
         match self.verdict {
-            // Its size has a column of its own where room is short.
+            // Where space is short, the size has its own column.
             Outcome::PlaceboEffect => Self { share: None, qualifier: None, ..self.clone() }.label(),
             _ => self.worded(Qualifier::short),
         }
     }
 
-    /// The share of the best possible slope that belongs to the slope that decided.
+    /// The quantity for the share of the best possible slope that matches the deciding slope.
     pub fn share_quantity(&self) -> Quantity {
         if self.slope == Quantity::OwnSlope { Quantity::OwnShare } else { Quantity::SlopeShare }
     }
 
-    /// Whether a constitution outside the placebo arm is said to raise or lower the value.
+    /// Whether the verdict is that a constitution outside the placebo arm raises or lowers the value.
     pub fn is_signed(&self) -> bool {
         matches!(self.verdict, Outcome::Improves | Outcome::Degrades)
     }
@@ -112,8 +114,8 @@ impl Verdict {
     }
 }
 
-/// The tables that verdicts rest on, read back from a report. A table of an older or foreign report that does not parse
-/// counts as absent: verdicts then say no more than "differs from 0".
+/// Tables that verdicts are based on, read from a report. A table of an older or foreign report that does not parse
+/// counts as absent; verdicts are then at most "differs from 0".
 pub(crate) struct Tables {
     contrasts: Vec<PlaceboContrast>,
     arms: Vec<Arm>,
@@ -135,7 +137,7 @@ impl Tables {
         })
     }
 
-    /// The arm of a value, uncontrolled.
+    /// The arm of a value, without control.
     pub(crate) fn arm(&self, value: &str) -> Option<&Arm> {
         self.arms.iter().find(|a| {
             a.value == value
@@ -146,7 +148,7 @@ impl Tables {
     }
 }
 
-/// Independent placebo texts among the constitutions of a report: paraphrases of one text are one.
+/// Number of independent placebo texts among the constitutions of a report; paraphrases of one text count once.
 pub(crate) fn placebo_texts(index: &Index<'_>) -> usize {
     let paraphrases = index
         .constitutions
@@ -158,14 +160,14 @@ pub(crate) fn placebo_texts(index: &Index<'_>) -> usize {
     texts.len()
 }
 
-/// The verdicts of a report: value by value, constitutions in the order of showing.
+/// The verdicts of a report: by value, with constitutions in display order.
 pub fn verdicts(index: &Index<'_>) -> Vec<Verdict> {
     let (tables, judge) = (Tables::new(index), JudgeValidity::new(index));
     let mut out = Vec::new();
     for &value in &index.values {
         for named in &index.constitutions {
-            // Position bias and the like stand under no value; a value that was never set against this
-            // constitution has no verdict.
+            // Estimates without a value, such as position bias, have no verdict; nor does a value that was never
+            // compared with this constitution.
             let judged = [Quantity::EncodedSlope, Quantity::TotalSlope, Quantity::Alignment]
                 .iter()
                 .any(|&q| index.cell(q, value, named.name, DECIDES).is_some());

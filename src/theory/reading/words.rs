@@ -1,11 +1,11 @@
-//! Small words that several sentences share.
+//! Phrases shared by several sentences.
 
 use crate::document::text::shortened;
 use crate::theory::base::estimate::{Control, Quantity};
 use crate::theory::reading::index::Index;
 use crate::theory::reading::quote::{quotable, with_interval};
 
-/// Values that the first sentence names.
+/// Maximum number of values named in the first sentence.
 pub(crate) const NAMED_VALUES: usize = 2;
 
 /// A name in quotation marks, shortened.
@@ -13,7 +13,7 @@ pub(crate) fn quoted(name: &str) -> String {
     format!("“{}”", shortened(name, 40))
 }
 
-/// Names as a list in a sentence; beyond `most` the number of the rest.
+/// Names as a list in a sentence; beyond `most`, the number of the others.
 pub(crate) fn joined(names: &[String], most: usize) -> String {
     let shown = names.len().min(most);
     let mut text = match &names[..shown] {
@@ -28,8 +28,8 @@ pub(crate) fn joined(names: &[String], most: usize) -> String {
     text
 }
 
-/// The judge's own alignment with a value, that of the mean of the placebo texts, where it is known: `; the judge by itself,
-/// under texts without content: 0.41 [0.30, 0.52]`.
+/// The judge's own alignment with a value, from the mean of the placebo texts, where it is known: `; the judge by
+/// itself, under texts without content: 0.41 [0.30, 0.52]`.
 pub(crate) fn judge_by_itself(index: &Index<'_>, value: &str) -> String {
     let own = index.get(Quantity::JudgeAlignment, Some(value), None, Control::None).filter(|e| quotable(e));
     own.map_or_else(String::new, |e| {

@@ -1,20 +1,23 @@
-//! Appendix E: several values at once. What a constitution does to each, whether anything can raise all of them,
-//! and how close a constitution comes to the best direction.
+//! Appendix E: several values at once. The effect of a constitution on each, whether any direction raises all of
+//! them, and how close a constitution comes to the best direction.
 //!
-//! All values are taken on the rows that label every one of them, and each is divided by its within-prompt standard
-//! deviation σ_S: units differ, and sums of values need one. With θ̂ the twice-iterated estimate of ⟨Σ_w u, v⟩:
+//! All values are measured on the rows that have labels of every one, and each is divided by its within-prompt
+//! standard deviation σ_S, because units differ and sums of values need a common one. With θ̂ the twice-iterated
+//! estimate of ⟨Σ_w u, v⟩:
 //!
-//! - trade-off profile (Definitions 17 and 20, Proposition 21): the signs of θ̂_{S_i, r_c}, with r_c less the mean reward
-//!   of the placebo arm where it has four independent texts. A rise or fall counts where its two-sided p, adjusted for
-//!   the false discovery rate over all constitutions and values, is below .05: the section explores. *Improves all* if
-//!   every value rises, *lowers all* if every value falls; *trade-off* if one rises and another falls;
+//! - trade-off profile (Definitions 17 and 20, Proposition 21): the signs of θ̂_{S_i, r_c}, with r_c minus the mean
+//! reward of the placebo arm where it has four independent texts. A rise or fall counts where its two-sided p,
+//! adjusted for the false discovery rate over all constitutions and values, is below .05, because the section is
+//! exploratory. *Improves all* if every value rises, *lowers all* if every value falls; *trade-off* if one rises and
+//! another falls;
 //! - cone (Propositions 18, 19): min over α ≥ 0, Σα = 1 of α'Θα, Θ_ij = θ̂_{S_i,S_j}. It is 0 exactly where a convex
-//!   combination of the value directions vanishes and no direction raises every value (Gordan's theorem);
-//! - constrained aggregate (Definition 16): the largest first-order gain in one value at a given divergence, if no other
-//!   may fall, is that of the projection of v_1 on the cone {u : ⟨u, Σ_w v_i⟩ ≥ 0}; its length over that of v_1 is the
-//!   share that the constraints leave;
-//! - best direction (Proposition 23): at a given Kullback–Leibler divergence the largest first-order gain in Σ α_i S_i is
-//!   that of V*α, and cos(v_c, V*α) in the metric of Σ_w is the share of it that a constitution's direction attains.
+//! combination of the value directions vanishes and no direction raises every value (Gordan's theorem);
+//! - constrained aggregate (Definition 16): the largest first-order gain in one value at a given divergence, if no
+//! other value may fall, is that of the projection of v_1 on the cone {u : ⟨u, Σ_w v_i⟩ ≥ 0}; the ratio of its length
+//! to that of v_1 is the share that remains under the constraints;
+//! - best direction (Proposition 23): at a given Kullback–Leibler divergence the largest first-order gain in Σ α_i
+//! S_i is that of V*α, and cos(v_c, V*α) in the metric of Σ_w is the share of it that a constitution's direction
+//! attains.
 
 mod section;
 
@@ -53,10 +56,10 @@ pub(crate) const STATEMENT: Statement = Statement {
 
 /// Name of the table of profiles in the report.
 pub const TABLE: &str = "trade_offs";
-/// Name of the table that holds the vanishing combination.
+/// Name of the table with the vanishing combination.
 pub const CONE: &str = "value_cone";
 
-/// What a constitution does to all values together.
+/// Effect of a constitution on all values together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Profile {
@@ -66,16 +69,16 @@ pub enum Profile {
     LowersAll,
     /// One rises and another falls.
     TradeOff,
-    /// None of these can be told.
+    /// Inconclusive.
     Undecided,
 }
 
-/// A value under a constitution.
+/// Effect on one value under a constitution.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Part {
     /// The value.
     pub value: String,
-    /// Encoded slope over σ_S, in nats; beyond the placebo arm where there is one of four texts.
+    /// Encoded slope over σ_S, in nats; minus that of the placebo arm where it has four texts.
     pub slope: f64,
     /// Its standard error.
     pub se: f64,
@@ -94,7 +97,7 @@ impl Part {
     }
 }
 
-/// A constitution and all values.
+/// Effect of a constitution on all values.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct TradeOff {
     /// The constitution.
@@ -107,13 +110,13 @@ pub struct TradeOff {
     pub control: super::Control,
     /// The values.
     pub parts: Vec<Part>,
-    /// What it does to all of them.
+    /// Overall profile.
     pub profile: Profile,
-    /// The smallest slope: the gain under worst-case aggregation, in nats, and its standard error.
+    /// Smallest slope, the gain under worst-case aggregation, in nats, and its standard error.
     pub worst: (f64, f64),
 }
 
-/// The profile that the signs of each value show: 1 for a rise, −1 for a fall, 0 for neither.
+/// Profile given the sign of each value: 1 for a rise, −1 for a fall, 0 for neither.
 pub fn profile(signs: &[i8]) -> Profile {
     let (rises, falls) = (|s: &i8| *s > 0, |s: &i8| *s < 0);
     if !signs.is_empty() && signs.iter().all(rises) {
@@ -127,7 +130,7 @@ pub fn profile(signs: &[i8]) -> Profile {
     }
 }
 
-/// Profiles, `value_cone`, `weighted_slope` and `weighted_alignment` of the values that have labels of responses.
+/// Profiles, `value_cone`, `weighted_slope` and `weighted_alignment` of the values with response labels.
 pub(crate) fn measure(stage: &mut Stage<'_>, values: &[usize], out: &mut Analysis) -> Result<()> {
     let problem = stage.problem;
     let scored: Vec<(&str, &Vec<f64>)> = values
@@ -175,7 +178,7 @@ pub(crate) fn measure(stage: &mut Stage<'_>, values: &[usize], out: &mut Analysi
     Ok(())
 }
 
-/// The labels over their σ_S; `None` if one does not vary.
+/// Labels divided by their σ_S; `None` if one does not vary.
 fn standardised(bench: &Bench, scored: &[(&str, &Vec<f64>)]) -> Option<Vec<Label>> {
     let labels = bench.probe(scored.iter().map(|(_, s)| bench.column(s)).collect());
     let scaled = labels.into_iter().map(|label| {
@@ -206,7 +209,7 @@ fn cone(
     let estimate = match on_simplex(&matrix) {
         None => Estimate::new(Quantity::ValueCone, method).warn("more than twelve values"),
         Some((alpha, value)) => {
-            // At the minimum the derivative through α vanishes.
+            // At the minimum the derivative with respect to α vanishes.
             let parts: Vec<(f64, &Influence)> = (0..alpha.len())
                 .flat_map(|i| (0..alpha.len()).map(move |j| (i, j)))
                 .map(|(i, j)| (alpha[i] * alpha[j], &all[i][j]))
@@ -243,7 +246,7 @@ fn cone(
     }
 }
 
-/// `constrained_share` of the value number `first`.
+/// `constrained_share` of the value with index `first`.
 fn constrained(
     all: &[Vec<Influence>],
     matrix: &[Vec<f64>],
@@ -260,7 +263,8 @@ fn constrained(
             .warn("not identifiable: the value is not encoded");
     }
     let share = (square.max(0.0) / own.value).sqrt();
-    // At the minimum the derivative through α vanishes; that of a root of a quotient is left. At 0 it is infinite.
+    // At the minimum the derivative with respect to α vanishes; that of the square root of the ratio remains. At 0 it
+    // is infinite.
     let slope = if share > 0.0 { 0.5 / (share * own.value) } else { f64::INFINITY };
     let mut parts: Vec<(f64, &Influence)> = (0..alpha.len())
         .flat_map(|i| (0..alpha.len()).map(move |j| (i, j)))

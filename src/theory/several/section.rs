@@ -1,5 +1,5 @@
-//! Several values at once: which constitutions raise all, which trade one for another, and whether anything could
-//! raise all.
+//! Section: which constitutions raise all values, which trade one for another, and whether any direction could raise
+//! all.
 
 use serde_json::Value as Json;
 
@@ -14,7 +14,7 @@ use crate::theory::reading::outcome::Z95;
 use crate::theory::reading::quote::{NOTHING, counted, detail, number, p, quotable, with_interval};
 use crate::theory::several::{CONE, TABLE};
 
-/// Planes that are drawn.
+/// Maximum number of planes drawn.
 const PLANES: usize = 3;
 
 /// Trade-offs, the cone, the best direction.
@@ -26,7 +26,7 @@ pub(crate) fn section(index: &Index<'_>) -> Option<Evidence> {
     if own.is_empty() {
         return None;
     }
-    // What length alone makes of a constitution is not its own.
+    // An effect explained by length alone is not attributed to the constitution.
     let held = |row: &Json| {
         let same = |l: &&Json| l["constitution"] == row["constitution"];
         length.is_empty() || length.iter().find(|l| same(l)).is_some_and(|l| l["profile"] == row["profile"])
@@ -133,7 +133,8 @@ pub(crate) fn section(index: &Index<'_>) -> Option<Evidence> {
     })
 }
 
-/// What the constraints leave of each value's best gain, and the constitution that raises it most and lowers no other.
+/// Share of each value's best gain that remains under the constraints, and the constitution that raises it most
+/// without lowering another.
 fn constrained(rows: &[&Json], values: &[&str], index: &Index<'_>) -> Table {
     let mut table = Table::titled(&[
         "value",

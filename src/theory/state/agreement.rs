@@ -1,9 +1,9 @@
-//! Do the estimators of what a constitution does tell one story?
+//! Whether the estimators of a constitution's effect agree.
 //!
-//! The direction that a constitution stands for is read in several ways that share no step after the model: from choices
-//! (v_c), from single responses, from likelihoods, from the shift of the state (Δ_c) and from generation under it (w_c).
-//! Each has a sign for a value where it is clearly along or against v* and beyond placebo texts. Gain and retrieval have
-//! no direction: they say whether the state answers to the constitution at all.
+//! The direction of a constitution is measured in several ways that share no step after the model: from choices
+//! (v_c), from single responses, from likelihoods, from the shift of the state (Δ_c) and from generation under it
+//! (w_c). Each has a sign for a value where it is clearly along or against v* and beyond placebo texts. Gain and
+//! retrieval have no direction; they show whether the state responds to the constitution at all.
 
 use super::finding::{Cell, Finding};
 use super::story::{Agreement, Route, Sign, Story};
@@ -12,7 +12,7 @@ use crate::theory::base::analysis::{Analysis, PlaceboContrast};
 use crate::theory::base::estimate::{Estimate, Mode, Quantity};
 use crate::theory::base::problem::Problem;
 
-/// What some signs come to; gain and retrieval are left out.
+/// Overall agreement of the signs; gain and retrieval are left out.
 pub fn agreement(signs: &[Sign]) -> Agreement {
     let directed: Vec<(Route, i8)> =
         signs.iter().filter(|s| s.route.is_directed()).filter_map(|s| Some((s.route, s.sign?))).collect();
@@ -28,7 +28,7 @@ pub fn agreement(signs: &[Sign]) -> Agreement {
     }
 }
 
-/// The stories of a finding's constitutions, placebos apart, with what the judges said in the same analysis.
+/// Agreement for a finding's constitutions, placebos excluded, including the judges' results from the same analysis.
 pub(crate) fn stories(finding: &Finding, problem: &Problem, analysis: &Analysis) -> Vec<Story> {
     let story = |cell: &Cell| {
         let judged = [None, Some(Mode::Pointwise), Some(Mode::Implicit), Some(Mode::Scores)];
@@ -48,8 +48,9 @@ pub(crate) fn stories(finding: &Finding, problem: &Problem, analysis: &Analysis)
     finding.cells.iter().filter(|c| !c.placebo).map(story).collect()
 }
 
-/// The sign of v_c by a judge: of what it adds to an arm of four placebo texts or more, adjusted over prompts and over texts;
-/// with fewer, of its slope, adjusted, where it differs from the arm the same way over prompts.
+/// Sign of v_c from a judge: with an arm of at least four placebo texts, of the difference from the arm, if
+/// significant over prompts and over texts; with fewer, of the adjusted slope, if the difference from the arm has the
+/// same sign over prompts.
 fn judge_sign(
     finding: &Finding,
     problem: &Problem,
@@ -67,7 +68,7 @@ fn judge_sign(
         })
     };
     let (alignment, slope) = (of(Quantity::Alignment)?, of(Quantity::EncodedSlope)?);
-    // Without forced choices beside them the estimates of another judge carry no mark.
+    // Without forced choices, the estimates of another judge carry no `judge` field.
     let unmarked =
         || problem.judged.iter().find(|j| j.name == cell.constitution && !j.beside).map(|j| j.mode);
     let route = match judge.or_else(unmarked)? {
@@ -86,7 +87,7 @@ fn judge_sign(
     let contrast = analysis.placebo.iter().find(own);
     let sign = match (alignment.reportable, slope.estimate, slope.p_adjusted) {
         (true, Some(slope), Some(p)) => {
-            // With an arm of four texts a difference from it has to be clear over prompts and over texts.
+            // With an arm of four texts the difference must be significant over prompts and over texts.
             let (clear, slope) = match contrast.map(|c| (c, c.p_texts)) {
                 Some((c, Some(texts))) => (c.p_prompts.max(texts) < 0.05, c.difference),
                 Some((c, None)) => (p < 0.05 && c.z.abs() > Z95 && c.z * slope > 0.0, slope),
@@ -120,7 +121,7 @@ mod tests {
             Agreement::OneRoute { route: Activation, sign: -1 }
         );
         assert_eq!(signs(&[(ForcedChoice, Some(0)), (Activation, None)]), Agreement::Silent);
-        // A gain has no direction: it neither agrees nor contradicts.
+        // A gain has no direction: it neither supports nor contradicts.
         assert_eq!(signs(&[(Gain, Some(-1)), (ForcedChoice, Some(1))]), signs(&[(ForcedChoice, Some(1))]));
         assert_eq!(signs(&[(Gain, Some(1))]), Agreement::Unknown);
     }

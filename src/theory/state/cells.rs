@@ -1,4 +1,5 @@
-//! From the numbers of every text to the figures of a value and a constitution, each set against placebo texts.
+//! Computes the figures of a value and a constitution from the readings of every text, each compared with placebo
+//! texts.
 
 use super::chosen::Participants;
 use super::figure::Figure;
@@ -119,7 +120,7 @@ pub fn cell(
 
 type Get = fn(&mut Cell) -> &mut Reading;
 
-/// The figures of a cell that are set against placebos.
+/// Figures of a cell that are compared with placebos.
 const READINGS: [Get; 6] = [
     |c| &mut c.alignment,
     |c| &mut c.gain,
@@ -129,8 +130,8 @@ const READINGS: [Get; 6] = [
     |c| &mut c.conditioned,
 ];
 
-/// Adjusts every p over constitutions, values and figures, placebos apart, and decides: sentences say “anything beyond
-/// placebo texts” of several figures at once.
+/// Adjusts every p over constitutions, values and figures, placebos excluded, and sets the outcomes. The joint
+/// adjustment allows sentences about several figures at once (“anything beyond placebo texts”).
 pub fn settle(finding: &mut Finding, placebos: usize) {
     let tested = |cell: &Cell| -> Vec<(Get, f64)> {
         let p = |get: Get| Some((get, get(&mut cell.clone()).p.filter(|p| p.is_finite())?));

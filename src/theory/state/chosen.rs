@@ -1,4 +1,4 @@
-//! Which constitutions take part, and with which placebo texts each is compared.
+//! Selection of constitutions, and of the placebo texts each is compared with.
 
 use std::collections::BTreeSet;
 
@@ -9,22 +9,22 @@ use crate::theory::base::analysis::Options;
 use crate::theory::base::problem::{LayerSource, Problem, StateText};
 use crate::units::Layer;
 
-/// Share of the rows that must have been read under a constitution.
+/// Smallest share of the rows that must have been read under a constitution.
 const PRESENT: f64 = 0.8;
 
-/// The constitutions that take part.
+/// The selected constitutions.
 pub struct Participants<'a> {
-    /// Place among the source's texts.
+    /// Indices among the source's texts.
     pub at: Vec<usize>,
     /// The texts.
     pub arms: Vec<&'a StateText>,
-    /// Places in `arms` of independent placebo texts.
+    /// Indices in `arms` of independent placebo texts.
     pub placebos: Vec<usize>,
 }
 
 impl<'a> Participants<'a> {
-    /// Those under which enough of the rows for which `keep` holds were read; the others go to `missing`. Of placebo texts
-    /// that word one text anew the first stands for all.
+    /// Selects constitutions under which enough of the rows for which `keep` holds were read; the others are added to
+    /// `missing`. Of placebo texts that are rewordings of one text, the first represents all.
     pub fn new(
         problem: &Problem,
         source: &'a dyn LayerSource,
@@ -54,12 +54,12 @@ impl<'a> Participants<'a> {
         out
     }
 
-    /// Whether a row was read under all of them.
+    /// Whether a row was read under all selected constitutions.
     pub fn all_there(&self, row: usize) -> bool {
         self.arms.iter().all(|a| a.present[row])
     }
 
-    /// The placebos that an arm is compared with: all, or all others.
+    /// Placebos that an arm is compared with: all, or all others if it is one itself.
     pub fn others(&self, arm: usize) -> Vec<usize> {
         self.placebos.iter().copied().filter(|&p| p != arm).collect()
     }
@@ -69,7 +69,7 @@ impl<'a> Participants<'a> {
         self.placebos.contains(&arm)
     }
 
-    /// Whether there is nothing to compare with.
+    /// Whether there is no placebo text to compare with.
     pub fn has_no_placebo(&self) -> bool {
         self.placebos.is_empty()
     }

@@ -14,7 +14,7 @@ pub struct Figure {
     pub se: f64,
     /// Lower end of the 95 % interval.
     pub lo: f64,
-    /// Upper end.
+    /// Upper end of the 95 % interval.
     pub hi: f64,
 }
 
@@ -32,7 +32,7 @@ impl Figure {
         (value.is_finite() && se.is_finite()).then_some(Self { value, se, lo, hi })
     }
 
-    /// Of the exponential: the interval's ends are those of the logarithm.
+    /// The exponential, with the ends of the interval transformed likewise.
     pub fn exp(self) -> Self {
         let value = self.value.exp();
         Self { value, se: value * self.se, lo: self.lo.exp(), hi: self.hi.exp() }

@@ -1,4 +1,4 @@
-//! What was found about the state under constitutions: typed, serialisable, without words.
+//! Results on the state under constitutions, as serialisable types without text.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,13 +9,13 @@ use super::story::Story;
 use crate::theory::base::estimate::Control;
 use crate::units::Layer;
 
-/// What a figure of a constitution comes to.
+/// Outcome for a figure of a constitution.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
-    /// Clearly above what placebo texts do.
+    /// Clearly above the placebo texts.
     Higher,
-    /// Clearly below.
+    /// Clearly below the placebo texts.
     Lower,
     /// Not distinguishable from a placebo text.
     LikePlacebos,
@@ -26,7 +26,7 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    /// +1, −1 or 0; `None` where nothing can be said.
+    /// +1, −1 or 0; `None` where the outcome is undecided.
     pub fn sign(self) -> Option<i8> {
         match self {
             Self::Higher => Some(1),
@@ -37,78 +37,79 @@ impl Outcome {
     }
 }
 
-/// A figure against the placebo texts.
+/// A figure compared with the placebo texts.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Reading {
     /// The figure; `None` where it could not be estimated.
     pub figure: Option<Figure>,
-    /// Where a placebo text's would lie.
+    /// Prediction band for a placebo text.
     pub band: Option<Band>,
-    /// The larger of two p: of no difference to the placebos over prompts, and of being one of their texts.
+    /// The larger of two p: that of no difference from the placebos over prompts, and that of being another placebo
+    /// text.
     pub p: Option<f64>,
-    /// The same, adjusted for the number of constitutions, values and figures (Holm).
+    /// `p` adjusted for the number of constitutions, values and figures (Holm).
     pub p_adjusted: Option<f64>,
-    /// What it comes to.
+    /// Outcome of the comparison.
     pub outcome: Outcome,
 }
 
 impl Reading {
-    /// Nothing.
+    /// An empty reading.
     pub const NONE: Self =
         Self { figure: None, band: None, p: None, p_adjusted: None, outcome: Outcome::NotIdentifiable };
 }
 
-/// What a constitution does to the state at large.
+/// Overall effect of a constitution on the state.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Shifted {
     /// The constitution.
     pub constitution: String,
-    /// Whether it is a placebo, compared with the other placebos.
+    /// Whether it is a placebo; placebos are compared with the other placebos.
     pub placebo: bool,
     /// ‖Δ_c‖ over the root mean square norm of bare rows.
     pub norm: Option<Figure>,
-    /// The band of the placebos' own ‖Δ‖.
+    /// Prediction band from the placebos' own ‖Δ‖.
     pub band: Option<Band>,
     /// Shares of E‖h_c − h_0‖².
     pub shares: Option<Shares>,
-    /// The band of the placebos' share by response.
+    /// Prediction band from the placebos' share by response.
     pub response_band: Option<Band>,
 }
 
-/// What a constitution does to the state with respect to a value.
+/// Effect of a constitution on the state with respect to a value.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Cell {
     /// The value.
     pub value: String,
     /// The constitution.
     pub constitution: String,
-    /// Whether it is a placebo, compared with the other placebos.
+    /// Whether it is a placebo; placebos are compared with the other placebos.
     pub placebo: bool,
     /// cos(Δ_c, v*).
     pub alignment: Reading,
-    /// cos(Δ_c, v*) in raw coordinates, of the fitted v*.
+    /// cos(Δ_c, v*) in raw coordinates, with the fitted v*.
     pub alignment_raw: Option<f64>,
     /// Split-half reliability of Δ_c.
     pub reliability: Option<f64>,
-    /// Gain along v* over random directions of the same variance.
+    /// Gain along v* relative to random directions of the same variance.
     pub gain: Reading,
     /// Var⟨h_c, v*⟩ / Var⟨h_0, v*⟩.
     pub ratio: Option<Figure>,
-    /// The same for random directions: mean, and standard deviation over directions relative to it.
+    /// The same ratio for random directions: mean, and standard deviation over directions relative to the mean.
     pub random: Option<(f64, f64)>,
     /// ρ² of S from h_c.
     pub rho2: Option<Figure>,
-    /// ρ² from h_c less the mean under placebos.
+    /// ρ² from h_c minus the mean under placebos.
     pub retrieval: Reading,
-    /// cos(v*_c, v*_0): the direction fitted under c, read without it.
+    /// cos(v*_c, v*_0): how the direction fitted under c performs without c.
     pub turn: Reading,
-    /// The direction fitted without c, read under c.
+    /// How the direction fitted without c performs under c.
     pub transfer: Reading,
     /// cos(w_c, v*) − cos(w_0, v*), w_c the direction of log P(y | c, x).
     pub conditioned: Reading,
 }
 
-/// What is missing for some of the figures.
+/// Reason why some of the figures are missing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "what", rename_all = "snake_case")]
 pub enum Missing {
@@ -119,16 +120,16 @@ pub enum Missing {
         /// The constitution.
         constitution: String,
     },
-    /// No rows under placebo texts: nothing to compare with.
+    /// No rows under placebo texts to compare with.
     Placebos,
     /// Fewer than four independent placebo texts: figures without verdicts.
     FewPlacebos {
-        /// How many there are.
+        /// Number of independent placebo texts.
         texts: usize,
     },
     /// No log-probabilities: no w_c.
     Logprob,
-    /// Which rows answer the same prompt is not known.
+    /// The prompts of the rows are unknown.
     Prompts,
     /// S is not encoded in the bare rows: there is no v*.
     Unencoded {
@@ -146,31 +147,31 @@ pub struct LayerShift {
     pub constitution: String,
     /// Whether it is a placebo.
     pub placebo: bool,
-    /// ‖Δ_c‖ over the root mean square norm of bare rows; 0 where nothing is left after noise.
+    /// ‖Δ_c‖ over the root mean square norm of bare rows; 0 where it does not exceed the noise.
     pub norm: f64,
 }
 
-/// Everything under one control.
+/// All findings under one control.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Finding {
     /// What was projected out.
     pub control: Control,
     /// The layer.
     pub layer: Layer,
-    /// Rows of each arm.
+    /// Number of rows per arm.
     pub rows: usize,
-    /// Blocks of prompts.
+    /// Number of blocks of prompts.
     pub blocks: usize,
-    /// Independent placebo texts.
+    /// Number of independent placebo texts.
     pub placebos: usize,
-    /// What is missing.
+    /// Reasons for missing figures.
     pub missing: Vec<Missing>,
-    /// By constitution.
+    /// Overall effects, by constitution.
     pub shifts: Vec<Shifted>,
-    /// By value and constitution.
+    /// Effects by value and constitution.
     pub cells: Vec<Cell>,
-    /// ‖Δ_c‖ by layer, on all rows; without control only.
+    /// ‖Δ_c‖ by layer, on all rows; only without control.
     pub layers: Vec<LayerShift>,
-    /// Whether the estimators tell one story, by value and constitution.
+    /// Agreement of the estimators, by value and constitution.
     pub stories: Vec<Story>,
 }

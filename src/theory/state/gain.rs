@@ -1,10 +1,11 @@
-//! Selection and amplification: how much more h varies along v* under a constitution than without one.
+//! Selection and amplification: how much more h varies along v* under a constitution than without it.
 //!
-//! v* is fitted on the bare rows, each block scored by a direction that never saw it: f_c = ⟨h_c, v⁽⁻ᵍ⁾⟩. The mean of
-//! f_c² is v*'Σ_c v* plus what the error of the direction adds, which the jackknife over blocks gives and which is taken
-//! away. The same is formed for directions with the same share of variance in every principal component of the bare
-//! rows and random signs: their mean ratio is what c does to h at large, their spread what an unrelated direction shows
-//! by chance. The gain is the ratio along v* over theirs, 1 where c treats v* like any other direction.
+//! v* is fitted on the bare rows, and each block is scored by a direction fitted without it: f_c = ⟨h_c, v⁽⁻ᵍ⁾⟩. The
+//! mean of f_c² is v*'Σ_c v* plus a term from the error of the direction, which is estimated by the jackknife over
+//! blocks and subtracted. The same is computed for directions with the same share of variance in every principal
+//! component of the bare rows and random signs: their mean ratio is the overall effect of c on h, their spread the
+//! chance variation of an unrelated direction. The gain is the ratio along v* over theirs, 1 where c treats v* like
+//! any other direction.
 
 use std::ops::Range;
 
@@ -18,14 +19,14 @@ use crate::probe::left_out::LeftOut;
 pub struct Along {
     /// log of the within-prompt variance along v*.
     pub value: Influence,
-    /// log of its mean over directions of random signs.
+    /// log of the mean variance over directions with random signs.
     pub random: Influence,
     /// Standard deviation of that variance over random signs, relative to its mean.
     pub random_sd: f64,
 }
 
-/// Variance along the directions `left` of contrasts whose coordinates are `c [N, r]`; `None` where nothing is left of it
-/// after the direction's error.
+/// Variance along the directions `left` of contrasts with coordinates `c [N, r]`; `None` where the variance does not
+/// exceed the correction for the direction's error.
 pub fn along(c: &Mat<f64>, left: &LeftOut, blocks: &[Range<usize>]) -> Option<Along> {
     let (n, r, g) = (c.nrows() as f64, c.ncols(), blocks.len());
     let f = left.scores(c, blocks);
@@ -79,7 +80,7 @@ pub fn along(c: &Mat<f64>, left: &LeftOut, blocks: &[Range<usize>]) -> Option<Al
     })
 }
 
-/// log of the gain: along v* over random directions, under c over bare.
+/// log of the gain: along v* relative to random directions, under c relative to bare.
 pub fn log_gain(under: &Along, bare: &Along) -> Influence {
     let value = under.value.value - bare.value.value - under.random.value + bare.random.value;
     Influence::combine(

@@ -1,8 +1,8 @@
-//! Is what a constitution adds to the state the same for all responses? Shares of E‖h_c − h_0‖².
+//! Whether a constitution shifts the state of all responses alike: shares of E‖h_c − h_0‖².
 //!
-//! D = h_c − h_0 of a response is μ + a_prompt + b_response. E‖b‖² is the mean square of within-prompt contrasts, ‖μ‖² is
-//! estimated across blocks only, and what is left of the mean of ‖D‖² belongs to the prompt: all three unbiased. Only b
-//! can change which response of a prompt is preferred.
+//! D = h_c − h_0 of a response is μ + a_prompt + b_response. E‖b‖² is the mean square of within-prompt contrasts,
+//! ‖μ‖² is estimated across blocks only, and the remainder of the mean of ‖D‖² belongs to the prompt; all three are
+//! unbiased. Only b can change which response of a prompt is preferred.
 
 use ndarray::{Array2, ArrayView2};
 use serde::{Deserialize, Serialize};
@@ -11,16 +11,16 @@ use super::shift::{Shift, Sums};
 use crate::probe::Contrasts;
 use crate::probe::length::LengthControl;
 
-/// Shares of the mean square of h_c − h_0; they add to 1, and a small one may be below 0.
+/// Shares of the mean square of h_c − h_0; they sum to 1, and a small one may be estimated below 0.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Shares {
-    /// The same for all responses to all prompts.
+    /// Shared by all responses to all prompts.
     pub common: f64,
-    /// Different from prompt to prompt.
+    /// Varying between prompts.
     pub prompt: f64,
-    /// Different between responses to one prompt.
+    /// Varying between responses to one prompt.
     pub response: f64,
-    /// Standard error of the last over blocks.
+    /// Standard error of `response` over blocks.
     pub response_se: f64,
     /// tr Cov_within(h_c − h_0) / tr Cov_within(h_0).
     pub within: f64,
@@ -96,7 +96,7 @@ pub fn shares(
 mod tests {
     use super::*;
 
-    /// Four prompts of two responses; `f(prompt, response)` is added to the state under the constitution.
+    /// Four prompts with two responses; `f(prompt, response)` is added to the state under the constitution.
     fn planted(f: impl Fn(usize, usize) -> [f32; 2]) -> Option<Shares> {
         let prompt: Vec<i32> = (0..8).map(|i| i / 2).collect();
         let bare = Array2::from_shape_fn((8, 2), |(i, j)| ((3 * i + j) as f32).sin());

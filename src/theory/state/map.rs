@@ -1,8 +1,8 @@
-//! The map of constitutions by what they do to the state, beside the map by what a judge chooses under them.
+//! Map of constitutions by their effect on the state, compared with the map by the judge's choices under them.
 //!
-//! cos(Δ_a, Δ_b) in the within-prompt covariance of h_0: the correlation of the readings of two shifts, norms less what
-//! the error of each shift adds. Whether two maps agree is the correlation of their cosines over pairs of constitutions;
-//! pairs share constitutions, so that its p is that of relabelling one map (Mantel 1967).
+//! cos(Δ_a, Δ_b) in the within-prompt covariance of h_0: the correlation of the readings of two shifts, with norms
+//! corrected for the error of each shift. The agreement of two maps is the correlation of their cosines over pairs of
+//! constitutions; because pairs share constitutions, p comes from relabelling one map (Mantel 1967).
 
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
@@ -19,28 +19,28 @@ use crate::theory::base::problem::{LayerSource, Problem};
 use crate::theory::base::rows;
 use crate::units::Layer;
 
-/// Relabellings of one map.
+/// Number of relabellings of one map.
 const DRAWS: usize = 9_999;
-/// Constitutions below which relabelling says nothing: 4! = 24 orders.
+/// Fewest constitutions for a test by relabelling: 4! = 24 orders are too few.
 const ENOUGH: usize = 5;
 
 /// Cosines between constitutions' shifts of the state.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct ShiftMap {
-    /// The constitutions, placebos left out.
+    /// Names of the constitutions, placebos excluded.
     pub names: Vec<String>,
     /// cos(Δ_a, Δ_b), `[names][names]`, 1 on the diagonal.
     pub cos: Vec<Vec<f64>>,
 }
 
-/// How far two maps of the same constitutions agree.
+/// Agreement of two maps of the same constitutions.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct MapAgreement {
-    /// Constitutions that are in both.
+    /// Number of constitutions in both.
     pub constitutions: usize,
     /// Correlation of the cosines over pairs.
     pub correlation: f64,
-    /// Share of relabellings that correlate as much (one-sided).
+    /// Share of relabellings with at least this correlation (one-sided).
     pub p: f64,
 }
 
@@ -107,7 +107,8 @@ pub fn shift_map(
     }))
 }
 
-/// The agreement of two matrices of cosines with the same order; `None` for fewer than five, or without spread.
+/// Agreement of two matrices of cosines in the same order; `None` for fewer than five constitutions, or without
+/// spread.
 pub fn agreement(a: &[Vec<f64>], b: &[Vec<f64>]) -> Option<MapAgreement> {
     let k = a.len();
     if k < ENOUGH || b.len() != k {
@@ -130,7 +131,7 @@ pub fn agreement(a: &[Vec<f64>], b: &[Vec<f64>]) -> Option<MapAgreement> {
     let mut reached = 0;
     for _ in 0..DRAWS {
         order.shuffle(&mut rng);
-        // Equal orders must count: their sums differ by rounding alone.
+        // Equal orders must count although their sums differ by rounding.
         reached += usize::from(dot(&x, &centred(b, &order)) / scale >= correlation - 1e-12);
     }
     Some(MapAgreement { constitutions: k, correlation, p: (reached + 1) as f64 / (DRAWS + 1) as f64 })
@@ -143,7 +144,7 @@ mod tests {
 
     use super::*;
 
-    /// Cosines of random vectors, and those of the same vectors with noise.
+    /// Cosines of random vectors, and those of the same vectors with added noise.
     fn maps(rng: &mut ChaCha8Rng, shared: f64) -> (Vec<Vec<f64>>, Vec<Vec<f64>>) {
         let mut draw = || (0..4).map(|_| rng.sample::<f64, _>(StandardNormal)).collect::<Vec<f64>>();
         let a: Vec<Vec<f64>> = (0..9).map(|_| draw()).collect();

@@ -1,4 +1,4 @@
-//! From paired rows to findings: one pass over the arms for each set of rows.
+//! Computes findings from paired rows, in one pass over the arms for each set of rows.
 
 use std::rc::Rc;
 
@@ -30,12 +30,13 @@ use crate::theory::encoding::rho2;
 use crate::theory::gap::gap;
 
 /// Measures the state under a stage's control at the reported layer, on all blocks, and adds the estimates and the
-/// table's entry. The layer was chosen by ρ² of bare rows: what texts add to it chose nothing.
+/// entry of the table. The layer was chosen by ρ² of bare rows, so that the effect of texts had no part in the
+/// choice.
 pub fn measure(stage: &mut Stage<'_>, values: &[usize], out: &mut Analysis) -> Result<()> {
     if stage.twin.is_none() {
         return at_layer(stage, values, out);
     }
-    // Blocks scored at another layer have no coordinates in common with the directions of this one.
+    // Blocks scored at another layer share no coordinates with the directions of this one.
     let mut alone = stage.elsewhere(stage.layer, stage.h);
     at_layer(&mut alone, values, out)
 }
@@ -54,7 +55,7 @@ fn at_layer(stage: &mut Stage<'_>, values: &[usize], out: &mut Analysis) -> Resu
         stories: Vec::new(),
     };
     if stage.source.texts().is_empty() {
-        // A file without judgments asks nothing about constitutions.
+        // Without judgments the observations involve no constitutions.
         if stage.problem.judged.is_empty() || stage.length {
             return Ok(());
         }
@@ -101,7 +102,7 @@ fn at_layer(stage: &mut Stage<'_>, values: &[usize], out: &mut Analysis) -> Resu
     Ok(())
 }
 
-/// Δ of each arm less its placebos, and what else concerns no value.
+/// Δ of each arm minus its placebos, and everything else that involves no value.
 fn all_rows(
     stage: &mut Stage<'_>,
     chosen: &Participants<'_>,
@@ -132,7 +133,7 @@ fn all_rows(
         })
         .collect();
     let m = chosen.placebos.len() as f64;
-    // A placebo less the m − 1 others varies by m/(m − 1), a constitution less all m by (m + 1)/m.
+    // A placebo minus the m − 1 others has variance m/(m − 1), a constitution minus all m (m + 1)/m.
     let even = ((m * m - 1.0) / (m * m)).max(0.0).sqrt();
     let norm = |a: usize| shifts[a].as_ref().and_then(Shift::norm);
     for (a, arm) in chosen.arms.iter().enumerate() {
@@ -206,7 +207,7 @@ fn by_value(
     Ok(())
 }
 
-/// V times the mean of the directions without a block.
+/// V times the mean of the leave-block-out directions.
 fn mean_direction(basis: &Mat<f64>, left: &LeftOut) -> Vec<f64> {
     let g = left.by_block.ncols() as f64;
     let mean = Mat::from_fn(left.by_block.nrows(), 1, |j, _| {
@@ -216,7 +217,7 @@ fn mean_direction(basis: &Mat<f64>, left: &LeftOut) -> Vec<f64> {
     (0..v.nrows()).map(|i| v[(i, 0)]).collect()
 }
 
-/// What is needed to read one arm.
+/// Inputs for reading one arm.
 struct Read<'a> {
     bench: &'a Rc<Bench>,
     basis: &'a Mat<f64>,
@@ -278,7 +279,7 @@ impl Read<'_> {
     /// cos(w_c, v*) − cos(w_0, v*) on the bare rows.
     fn conditioned(&self, stage: &Stage<'_>, b: &Bare) -> Option<Influence> {
         let (plain, under) = (stage.problem.logprob.as_ref()?, self.arm.logprob.as_ref()?);
-        // Rows outside the bench are not read: what is not there may be NaN.
+        // Rows outside the bench are not read: they may be NaN.
         let under: Vec<f64> =
             under.iter().zip(plain).map(|(u, p)| if u.is_nan() { *p } else { *u }).collect();
         let labels = self.bench.probe(vec![self.bench.logprob(plain), self.bench.logprob(&under)]);

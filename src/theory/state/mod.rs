@@ -1,9 +1,10 @@
-//! What a constitution does to the state, measured on activations captured under it (Section 3.2, Remark 1).
+//! Effect of a constitution on the state, measured on activations captured under it (Section 3.2, Remark 1).
 //!
-//! The same responses are read bare (h_0), under each constitution (h_c) and under placebo texts (h_p), row by row in
-//! pairs. Four questions, each a file: which direction does c add ([`shift`]), does it amplify what encodes the value
-//! ([`gain`]), does it make the value easier to read and turn its direction ([`retrieval`]), and does its effect depend on
-//! the response at all ([`interaction`]). Every figure is set against placebo texts ([`placebo`]).
+//! The same responses are read bare (h_0), under each constitution (h_c) and under placebo texts (h_p), paired by
+//! row. Four questions, each in its own file: which direction c adds ([`shift`]), whether it amplifies what encodes
+//! the value ([`gain`]), whether it makes the value easier to read and rotates its direction ([`retrieval`]), and
+//! whether its effect depends on the response at all ([`interaction`]). Every figure is compared with placebo texts
+//! ([`placebo`]).
 
 pub mod agreement;
 mod cells;
@@ -31,7 +32,7 @@ pub use figure::Figure;
 pub use finding::{Cell, Finding, LayerShift, Missing, Outcome, Reading, Shifted};
 pub use story::{Agreement, Route, Sign, Story};
 
-/// Name of the table in the report: a list of [`Finding`], one a control.
+/// Name of the report table: a list of [`Finding`], one per control.
 pub const TABLE: &str = "state";
 
 /// The statement.

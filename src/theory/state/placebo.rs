@@ -1,26 +1,27 @@
-//! What texts that name no value do to a figure: the null of every figure of a constitution.
+//! The null distribution of a constitution's figure: the same figure for texts that name no value.
 //!
 //! Placebo texts are a sample of texts of the same form. Under the null a constitution is one more of them, so that
-//! (a − ā)/(s√(1 + 1/m)) of its figure a against the placebos' mean ā and standard deviation s is t-distributed with
-//! m − 1 degrees of freedom, and ā ± t s√(1 + 1/m) is the band in which it lies 95 times in 100. A cosine's sign means
-//! nothing under the null (the placebos' own are of differences among them), so that its band is ± t·rms of theirs.
+//! (a − ā)/(s√(1 + 1/m)), with a its figure and ā and s the mean and standard deviation of the placebos', is
+//! t-distributed with m − 1 degrees of freedom, and ā ± t s√(1 + 1/m) is a 95 % prediction band. A cosine's sign has
+//! no meaning under the null (the placebos' cosines are of differences among them), so that its band is ± t·rms of
+//! theirs.
 
 use serde::{Deserialize, Serialize};
 use statrs::distribution::{ContinuousCDF, StudentsT};
 
-/// Placebo texts from which a band supports a verdict.
+/// Smallest number of placebo texts for a verdict.
 pub const ENOUGH: usize = 4;
 
-/// Where the figure of a further placebo text would lie 95 times in 100.
+/// 95 % prediction band for the figure of a further placebo text.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Band {
     /// Lower end.
     pub lo: f64,
     /// Upper end.
     pub hi: f64,
-    /// Placebo texts that it is made from.
+    /// Number of placebo texts.
     pub texts: usize,
-    /// Two-sided p of the constitution's figure as one of a placebo's.
+    /// Two-sided p of the constitution's figure under the hypothesis that it is another placebo text.
     pub p: f64,
 }
 
@@ -33,7 +34,8 @@ pub fn band(figure: f64, placebos: &[f64]) -> Option<Band> {
     Some(around(&t, figure, mean, sd * (1.0 + 1.0 / m).sqrt(), placebos.len()))
 }
 
-/// The band of a figure whose null is symmetric about 0, as a cosine's, cut at ±1; `None` with fewer than two placebos.
+/// The band of a figure whose null is symmetric about 0, such as a cosine, clipped at ±1; `None` with fewer than two
+/// placebos.
 pub fn band_about_zero(figure: f64, placebos: &[f64]) -> Option<Band> {
     let m = placebos.len() as f64;
     let t = StudentsT::new(0.0, 1.0, m - 1.0).ok().filter(|_| placebos.len() >= 2)?;
@@ -44,7 +46,7 @@ pub fn band_about_zero(figure: f64, placebos: &[f64]) -> Option<Band> {
 
 fn around(t: &StudentsT, figure: f64, centre: f64, scale: f64, texts: usize) -> Band {
     let half = t.inverse_cdf(0.975) * scale;
-    // Placebos that agree exactly leave no room: any other figure is outside.
+    // If the placebos agree exactly, any other figure is outside the band.
     let p = match (scale > 0.0, figure == centre) {
         (true, _) => 2.0 * t.sf(((figure - centre) / scale).abs()),
         (false, same) => f64::from(u8::from(same)),
@@ -52,7 +54,7 @@ fn around(t: &StudentsT, figure: f64, centre: f64, scale: f64, texts: usize) -> 
     Band { lo: centre - half, hi: centre + half, texts, p }
 }
 
-/// p-values adjusted for their number (Holm 1979), in their order.
+/// p-values adjusted for their number (Holm 1979), in input order.
 pub fn holm(p: &[f64]) -> Vec<f64> {
     let mut order: Vec<usize> = (0..p.len()).collect();
     order.sort_by(|&a, &b| p[a].total_cmp(&p[b]));

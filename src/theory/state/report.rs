@@ -1,4 +1,4 @@
-//! Findings as estimates, for everything that reads the report by quantity, and as the table's entries.
+//! Converts findings to estimates, for readers of the report by quantity, and to entries of the table.
 
 use super::TABLE;
 use super::figure::Figure;
@@ -7,7 +7,7 @@ use crate::theory::base::analysis::Analysis;
 use crate::theory::base::estimate::{Estimate, Quantity};
 use crate::units::Layer;
 
-/// Adds a finding.
+/// Adds a finding to the analysis.
 pub fn add(finding: Finding, out: &mut Analysis) {
     for shifted in &finding.shifts {
         let name = shifted.constitution.as_str();
@@ -48,7 +48,7 @@ fn of(quantity: Quantity, method: &str, figure: Figure) -> Estimate {
     Estimate::figure(quantity, method, figure.value, figure.se, (figure.lo, figure.hi))
 }
 
-/// Says where the figure stands against the placebos; z is not of these figures' null and is not given.
+/// Notes the position relative to the placebos; drops z, which does not test against this null.
 fn gated(estimate: Estimate, reading: &Reading) -> Estimate {
     let estimate = Estimate { z: None, p_adjusted: reading.p_adjusted, ..estimate };
     match reading.outcome {

@@ -1,9 +1,10 @@
-//! Retrieval: does a constitution make the value easier to read, and does the direction that reads it turn?
+//! Retrieval: whether a constitution makes the value easier to read, and whether the reading direction rotates.
 //!
-//! Δρ² is ρ² of S from h_c less the mean of ρ² from h_p, leave-block-out on the same blocks, with a paired interval. A
-//! direction fitted in one state reads the other: t = mean y·f with f the scores of the other state's contrasts by the
-//! directions without their block. t/√Var f is sd(S|h)·cos(direction, v*) there; divided by the same of the direction
-//! fitted in that state itself it is the cosine of the two, 1 where nothing turned.
+//! Δρ² is ρ² of S from h_c minus the mean of ρ² from h_p, leave-block-out on the same blocks, with a paired interval.
+//! A direction fitted in one state is applied to the other: t = mean y·f with f the scores of the other state's
+//! contrasts along the directions fitted without their block. t/√Var f is sd(S|h)·cos(direction, v*) there; divided
+//! by the same for the direction fitted in that state itself it is the cosine of the two, 1 where the direction does
+//! not rotate.
 
 use std::ops::Range;
 
@@ -12,7 +13,7 @@ use faer::Mat;
 use crate::probe::Influence;
 use crate::probe::left_out::LeftOut;
 
-/// log of t/√Var f: how well directions read a label in one state; `None` where they read nothing or the wrong way.
+/// log of t/√Var f, a measure of how well directions read a label in one state; `None` where it is not positive.
 pub fn validity(y: &[f64], c: &Mat<f64>, left: &LeftOut, blocks: &[Range<usize>]) -> Option<Validity> {
     let (n, r, g) = (y.len() as f64, c.ncols(), blocks.len());
     let f = left.scores(c, blocks);
@@ -43,19 +44,20 @@ pub fn validity(y: &[f64], c: &Mat<f64>, left: &LeftOut, blocks: &[Range<usize>]
     Some(Validity(Influence { value: t / scale, psi }))
 }
 
-/// How well a direction reads a label in a state: covariance over the sd of its readings.
+/// Validity of a direction for a label in a state: covariance over the standard deviation of its readings.
 #[derive(Debug, Clone)]
 pub struct Validity(pub Influence);
 
 impl Validity {
-    /// The ratio to that of the state's own direction: the cosine of the two; `None` where its own reads nothing.
+    /// Ratio to the validity of the state's own direction: the cosine of the two; `None` where the latter is not
+    /// positive.
     pub fn over(&self, own: &Self) -> Option<Influence> {
         let (a, b) = (&self.0, &own.0);
         (b.value > 0.0).then(|| a.over(b))
     }
 }
 
-/// An estimate less the mean of others on the same blocks.
+/// An estimate minus the mean of others on the same blocks.
 pub fn less_mean(own: &Influence, others: &[&Influence]) -> Influence {
     let share = 1.0 / others.len() as f64;
     let mean = share * others.iter().map(|o| o.value).sum::<f64>();

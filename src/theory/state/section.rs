@@ -1,4 +1,4 @@
-//! What constitutions do to the state: measured on the activations captured under them.
+//! Section: effect of constitutions on the state, measured on activations captured under them.
 
 use crate::document::Evidence;
 use crate::document::table::{Cell, NAME, Table};
@@ -32,7 +32,7 @@ pub(crate) fn section(index: &Index<'_>) -> Option<Evidence> {
     Some(Evidence { verdict: verdict(plain, length), notes: notes(plain), tables, figures: vec![] })
 }
 
-/// What the state says of constitutions without any judge, for the first lines; `None` where it has no verdict.
+/// Summary of the effect on the state, without any judge; `None` where it has no verdict.
 pub(crate) fn without_a_judge(index: &Index<'_>) -> Option<String> {
     let findings: Vec<Finding> = index.table(TABLE)?;
     let plain = findings.iter().find(|f| f.control == Control::None)?;
@@ -67,16 +67,16 @@ pub(crate) fn without_a_judge(index: &Index<'_>) -> Option<String> {
 
 type Get = fn(&Found) -> &Reading;
 
-/// A figure that verdicts rest on.
+/// A figure used for verdicts.
 struct Tested {
     get: Get,
-    /// In a cell of the table.
+    /// Short name for table cells.
     short: &'static str,
-    /// What a constitution does where it is clear, in the plural.
+    /// Effect of a constitution where the figure is clear, in the plural.
     does: &'static str,
 }
 
-/// All of them: their p are adjusted together.
+/// All tested figures; their p are adjusted together.
 const READINGS: [Tested; 5] = [
     Tested { get: |c| &c.alignment, short: "Δ_c", does: "add a direction along or against v*" },
     Tested { get: |c| &c.gain, short: "gain", does: "amplify or damp it" },
@@ -85,14 +85,14 @@ const READINGS: [Tested; 5] = [
     Tested { get: |c| &c.conditioned, short: "w_c", does: "turn generation along or against v*" },
 ];
 
-/// Whether a reading could have been found beyond the placebo texts: it has a figure and a band, and a cosine's band leaves
-/// room outside.
+/// Whether a reading could be found to lie beyond the placebo texts: it has a figure and a band, and a cosine's band
+/// does not cover the whole range.
 fn can_tell(reading: &Reading) -> bool {
     let room = |b: Band| b.lo > -1.0 || b.hi < 1.0;
     reading.outcome.sign().is_some() && reading.band.is_some_and(room)
 }
 
-/// Cells whose reading is clear, also under length control where that was measured.
+/// Cells with a clear reading, which must also hold under length control where that was measured.
 fn clear<'a>(
     plain: &'a Finding,
     length: Option<&Finding>,
@@ -250,7 +250,7 @@ fn stories(stories: &[Story]) -> Table {
         "ρ²",
         "together",
     ]);
-    // Pairs of which no route says anything are told by their number alone.
+    // Pairs without any conclusive route are only counted.
     let silent = |story: &&Story| matches!(story.agreement, Agreement::Silent);
     for story in stories.iter().filter(|s| !silent(s)) {
         let mut row = vec![Cell::name(&story.value), Cell::name(&story.constitution)];
@@ -292,7 +292,7 @@ fn route_name(route: Route) -> &'static str {
     }
 }
 
-/// Rows up to which the table of variances shows all of them.
+/// Largest number of rows for which the table of variances shows all of them.
 const ALL: usize = 16;
 
 fn details(cells: &[&Found]) -> Table {
@@ -311,7 +311,7 @@ fn details(cells: &[&Found]) -> Table {
         ">reliability of Δ_c",
         ">p adj. Δ_c, gain, ρ², turn, w_c",
     ]);
-    // A table of many rows shows those that anything is clear of; the others are in the JSON file.
+    // Larger tables show only rows with a clear figure; the others are in the JSON file.
     let clear = |c: &Found| READINGS.iter().any(|t| (t.get)(c).p_adjusted.is_some_and(|p| p < 0.05));
     for c in cells.iter().filter(|c| cells.len() <= ALL || clear(c)) {
         let random =

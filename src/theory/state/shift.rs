@@ -1,11 +1,12 @@
 //! The direction that a constitution adds to the state: Δ_c = E[h_c − h_p], p the placebo texts.
 //!
-//! Rows are paired: the same response is read under c and under every placebo. Sums over blocks of prompts give Δ_c and
-//! what each block moved it; its squared norm is estimated across blocks only, Σ_{g≠h} ⟨s_g, s_h⟩ / Σ_{g≠h} n_g n_h, so
-//! that noise does not add to it.
+//! Rows are paired: the same response is read under c and under every placebo. Sums over blocks of prompts give Δ_c
+//! and its block influences; its squared norm is estimated across blocks only, Σ_{g≠h} ⟨s_g, s_h⟩ / Σ_{g≠h} n_g n_h,
+//! so that noise does not inflate it.
 //!
-//! `activation_alignment` reads Δ_c as a direction of scores: r = ⟨h_0, Δ_c⟩ is a reward like any other, and the cosine
-//! is θ̂_{S,r}/√(θ̂_SS θ̂_rr) in the metric of the within-prompt covariance, θ̂_rr less what the error of Δ_c adds to it.
+//! `activation_alignment` treats Δ_c as a direction of scores: r = ⟨h_0, Δ_c⟩ is a reward like any other, and the
+//! cosine is θ̂_{S,r}/√(θ̂_SS θ̂_rr) in the metric of the within-prompt covariance, with θ̂_rr corrected for the
+//! error of Δ_c.
 
 use std::collections::BTreeMap;
 
@@ -23,16 +24,16 @@ use crate::theory::base::mean::standard_error;
 /// Sums of rows over blocks.
 #[derive(Debug, Clone)]
 pub struct Sums {
-    /// Number of each block in the data, rising.
+    /// Number of each block in the data, ascending.
     pub names: Vec<i32>,
-    /// Rows of each block.
+    /// Number of rows in each block.
     pub n: Vec<f64>,
     /// Sum of each block's rows, `[G][d]`.
     pub sums: Vec<Vec<f64>>,
 }
 
 impl Sums {
-    /// Of some rows of `h [rows, d]`.
+    /// Sums over the given rows of `h [rows, d]`.
     pub fn new(h: ArrayView2<'_, f32>, rows: &[usize], block: &[i32]) -> Self {
         let mut of: BTreeMap<i32, (f64, Vec<f64>)> = BTreeMap::new();
         for &row in rows {
@@ -53,14 +54,14 @@ impl Sums {
 /// √E‖h‖² of some rows.
 #[derive(Debug, Clone)]
 pub struct Typical {
-    /// It.
+    /// √E‖h‖².
     pub length: f64,
-    /// What each block, rising, moved its logarithm.
+    /// Influence of each block on log √E‖h‖², blocks ascending.
     pub moved: Vec<f64>,
 }
 
 impl Typical {
-    /// Of some rows of `h [rows, d]`.
+    /// Computed from the given rows of `h [rows, d]`.
     pub fn new(h: ArrayView2<'_, f32>, rows: &[usize], block: &[i32]) -> Self {
         let mut of: BTreeMap<i32, (f64, f64)> = BTreeMap::new();
         for &row in rows {
@@ -81,16 +82,16 @@ pub struct Shift {
     pub delta: Vec<f64>,
     /// Number of each block in the data.
     pub names: Vec<i32>,
-    /// What each block moved Δ, `[G][d]`.
+    /// Influence of each block on Δ, `[G][d]`.
     pub moved: Vec<Vec<f64>>,
-    /// ‖Δ‖², across blocks only; may be negative where there is nothing.
+    /// ‖Δ‖², estimated across blocks only; may be negative if Δ is 0.
     pub norm2: f64,
-    /// Δ of the blocks of even and of odd place.
+    /// Δ from the blocks at even and at odd positions.
     pub halves: [Vec<f64>; 2],
 }
 
 impl Shift {
-    /// Of `a` less the mean of `others`, which are sums over the same rows; `None` with fewer than two blocks or without
+    /// `a` minus the mean of `others`, all sums over the same rows; `None` with fewer than two blocks or without
     /// others.
     pub fn new(a: &Sums, others: &[&Sums]) -> Option<Self> {
         let (g, m) = (a.names.len(), others.len() as f64);
@@ -154,19 +155,18 @@ pub fn readings(x: &Mat<f64>, u: &[f64]) -> Vec<f64> {
     (0..x.nrows()).map(|i| r[(i, 0)]).collect()
 }
 
-/// cos(Δ_c, v*) with its influence, and how far it can be trusted.
+/// cos(Δ_c, v*) with its influence and reliability.
 #[derive(Debug, Clone)]
 pub struct Alignment {
     /// The cosine in the metric of the within-prompt covariance.
     pub cos: Influence,
-    /// Correlation of the readings of Δ from the even and the odd blocks, raised to the length of both (Spearman,
-    /// Brown).
+    /// Correlation of the readings of Δ from the even and the odd blocks, corrected to full length (Spearman, Brown).
     pub reliability: f64,
-    /// Whether S is encoded well enough for an angle to exist.
+    /// Whether S is encoded well enough for an angle to be defined.
     pub encoded: bool,
 }
 
-/// The alignment of a shift with the value of label `s`; `None` where one of the two is no direction.
+/// Alignment of a shift with the value of label `s`; `None` where either does not define a direction.
 pub fn alignment(bench: &Bench, s: &Label, shift: &Shift) -> Option<Alignment> {
     let n = bench.n() as f64;
     let r = readings(&bench.x, &shift.delta);
@@ -174,7 +174,7 @@ pub fn alignment(bench: &Bench, s: &Label, shift: &Shift) -> Option<Alignment> {
     if square <= 0.0 {
         return None;
     }
-    // What each block's move of Δ reads on every contrast: [N, G].
+    // Change of every contrast's reading due to each block's influence on Δ: [N, G].
     let d = bench.x.ncols();
     let moves = Mat::from_fn(d, shift.moved.len(), |j, b| shift.moved[b][j]);
     let read: Mat<f64> = &bench.x * &moves;
@@ -188,7 +188,7 @@ pub fn alignment(bench: &Bench, s: &Label, shift: &Shift) -> Option<Alignment> {
     let plain = angle.cos.clone()?;
     let value = (plain.value / kept.sqrt()).clamp(-1.0, 1.0);
     let mut cos = Influence { value, psi: plain.psi.iter().map(|p| p / kept.sqrt()).collect() };
-    // The error of Δ itself: the gradient of the cosine along each block's move.
+    // Error of Δ itself: the gradient of the cosine along each block's influence.
     let per_s = if angle.slope.value == 0.0 { 0.0 } else { plain.value / angle.slope.value };
     for (at, name) in bench.contrasts.block_names().iter().enumerate() {
         let Ok(b) = shift.names.binary_search(name) else { continue };
@@ -245,7 +245,7 @@ mod tests {
 
     #[test]
     fn noise_adds_nothing_to_the_norm_on_average() {
-        // Blocks of ±1 in turn: no shift, and a naive norm would be positive or 0, never below.
+        // Blocks of ±1 alternating: no shift, and a naive norm would be positive or 0, never below.
         let mut total = 0.0;
         for pattern in 0..16u32 {
             let rows: Vec<(i32, [f32; 2])> =

@@ -1,8 +1,8 @@
-//! What the routes to a constitution's direction come to, as it stands in a report.
+//! Agreement between the routes to a constitution's direction, as stored in a report.
 
 use serde::{Deserialize, Serialize};
 
-/// A way to read what a constitution does.
+/// A way to measure the effect of a constitution.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Route {
@@ -12,11 +12,11 @@ pub enum Route {
     Pointwise,
     /// v_c by log P(y | c, x) − log P(y | x).
     Implicit,
-    /// v_c by scores of unknown making.
+    /// v_c by scores of unknown origin.
     Given,
     /// Δ_c, the shift of the state.
     Activation,
-    /// w_c against w_0, generation under the constitution.
+    /// w_c compared with w_0: generation under the constitution.
     Generation,
     /// The gain along v*; no direction.
     Gain,
@@ -25,7 +25,7 @@ pub enum Route {
 }
 
 impl Route {
-    /// Whether its sign is that of a direction along or against v*.
+    /// Whether its sign refers to a direction along or against v*.
     pub fn is_directed(self) -> bool {
         !matches!(self, Self::Gain | Self::Retrieval)
     }
@@ -41,43 +41,43 @@ impl Route {
 pub struct Sign {
     /// The route.
     pub route: Route,
-    /// Its sign; `None` where it says nothing.
+    /// Its sign; `None` where the route is not identifiable.
     pub sign: Option<i8>,
 }
 
-/// What the directed routes come to.
+/// Agreement of the directed routes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "verdict", rename_all = "snake_case")]
 pub enum Agreement {
-    /// Two or more routes have a sign, and it is the same.
+    /// Two or more routes have a sign, and all signs are equal.
     OneStory {
         /// The sign.
         sign: i8,
     },
     /// Two routes have opposite signs.
     Contradiction,
-    /// One route has a sign, the others have none.
+    /// Only one route has a sign.
     OneRoute {
         /// The route.
         route: Route,
         /// Its sign.
         sign: i8,
     },
-    /// Routes were identifiable and none has a sign.
+    /// Some routes are identifiable, but none has a sign.
     Silent,
     /// No route is identifiable.
     Unknown,
 }
 
-/// The routes of a value and a constitution.
+/// Results of all routes for a value and a constitution.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Story {
     /// The value.
     pub value: String,
     /// The constitution.
     pub constitution: String,
-    /// By route.
+    /// Signs by route.
     pub signs: Vec<Sign>,
-    /// What they come to.
+    /// Overall agreement.
     pub agreement: Agreement,
 }
