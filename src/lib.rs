@@ -25,9 +25,9 @@
 //! # Ok::<(), vstar::error::Error>(())
 //! ```
 //!
-//! `examples/` has the same with files (`capture`, `fit`), with activations captured elsewhere (`bring_your_own`), and an
-//! intervention (`steer`). Features, all on by default: `cli` (the program), `hub` (models by their names on the hub),
-//! `parquet` (items in parquet files), `train` (the known-answer model's world and training); `cuda` is off.
+//! `examples/` has the same with files (`capture`, `fit`), with activations captured elsewhere (`bring_your_own`),
+//! and an intervention (`steer`). Features, all on by default: `cli` (the program), `hub` (models by name from the
+//! hub), `parquet` (items in parquet files), `train` (the known-answer model's world and training); `cuda` is off.
 //!
 //! Data flows one way, and a module imports only from those before it:
 //!

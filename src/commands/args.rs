@@ -113,7 +113,8 @@ pub struct JudgeArgs {
     /// the template, else pairwise]
     #[arg(long, value_parser = one_of::<JudgeMode>(), num_args = 1..=2, value_delimiter = ',')]
     pub mode: Vec<JudgeMode>,
-    /// Judge template: chat, base, base-short, chat-pointwise, base-pointwise, hearth, hearth-pointwise, or a TOML file [default: one that suits model and mode]
+    /// Judge template: chat, base, base-short, chat-pointwise, base-pointwise, hearth, hearth-pointwise, or a TOML
+    /// file [default: one that suits model and mode]
     #[arg(long)]
     pub judge: Option<String>,
     /// Maximum number of pairs per prompt [default: all of two responses, a ring of more]

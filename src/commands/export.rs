@@ -34,7 +34,8 @@ pub enum Format {
     Png,
     /// Every table of the report as LaTeX (booktabs) and CSV, into a folder
     Tables,
-    /// The judge's preferences under a constitution as JSON lines for preference training: prompt, chosen, rejected as messages
+    /// The judge's preferences under a constitution as JSON lines for preference training: prompt, chosen, rejected
+    /// as messages
     Trl,
 }
 

@@ -3,8 +3,8 @@
 //!
 //! With rewards r_c = ⟨h, v_c⟩ + ε, the best linear predictor of S from h and r_c together explains J = θ_SS + (C −
 //! θ_Sr)²/(Var r − θ_rr), C = Cov(S, r_c): the part explained by h, plus what the part of r_c outside h explains of
-//! the rest. Shares of Var S: the judge C²/Var r, h beyond the judge J − C²/Var r, neither Var S − J. They add up to
-//! 1. All are computed from existing θ̂, so noise that S and r_c share on a response is attributed to the judge
+//! the rest. Shares of Var S: the judge C²/Var r, h beyond the judge J − C²/Var r, neither Var S − J. They sum to one.
+//! All are computed from existing θ̂, so noise that S and r_c share on a response is attributed to the judge
 //! alone.
 
 use std::ops::Range;
@@ -145,7 +145,8 @@ fn interval_of_square(s: &[f64], r: &[f64], blocks: &[Range<usize>]) -> (f64, f6
     (if lo <= 0.0 && 0.0 <= hi { 0.0 } else { least }, most)
 }
 
-/// `explained_by_judge`, `explained_beyond_judge`, `unexplained` and `explained_by_both` of each value under each constitution outside the placebo arm.
+/// `explained_by_judge`, `explained_beyond_judge`, `unexplained` and `explained_by_both` of each value under each
+/// constitution outside the placebo arm.
 pub(crate) fn measure(stage: &mut Stage<'_>, values: &[usize], out: &mut Analysis) -> Result<()> {
     let problem = stage.problem;
     let quantities = [

@@ -6,10 +6,10 @@
 //! - `own_slope`: θ̂_{S, r_c − r̄}, the first-order gain that the constitution adds to the judge's own;
 //! - `own_alignment`: cos(v_{r_c − r̄}, v*);
 //! - `own_share`, `slope_share`: own and whole slope over the best slope possible for a reward with the largest
-//! variance in this run, √(θ̂_SS · max_c θ̂_cc): a size that does not depend on the variance of the constitution's
-//! own reward;
+//!   variance in this run, √(θ̂_SS · max_c θ̂_cc): a size that does not depend on the variance of the constitution's
+//!   own reward;
 //! - `judge_slope`, `judge_alignment`, `judge_share`: θ̂_{S, r̄}, its cosine and its size, the part that all
-//! constitutions have in common.
+//!   constitutions have in common.
 
 use std::rc::Rc;
 

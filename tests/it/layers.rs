@@ -1,4 +1,5 @@
-//! Which layer is reported: never the embeddings, never one without a fit, each half of the blocks by the other's choice.
+//! Choice of the reported layer: never the embeddings, never a layer without a fit, each half of the blocks by the
+//! other's choice.
 
 use std::collections::BTreeSet;
 
@@ -38,7 +39,7 @@ impl LayerSource for Held {
     }
 }
 
-/// Analyses a data set after `change` had its way with the residual stream of each layer.
+/// Analyses a data set after applying `change` to the residual stream of each layer.
 fn analysed(data: &Simulated, change: impl Fn(Layer, &mut Array2<f32>)) -> Analysis {
     let posed = pose(&data.observations, None, &BTreeSet::new()).expect("a problem");
     let layers = posed.source.layers().to_vec();
@@ -61,7 +62,7 @@ fn one(analysis: &Analysis, quantity: Quantity) -> &Estimate {
 
 #[test]
 fn a_layer_where_nothing_can_be_fitted_is_not_preferred_to_layers_of_negative_rho2() {
-    // S is noise: on left-out blocks ρ² scatters around 0. One layer is the same for all responses, as the embeddings
+    // S is noise: on left-out blocks ρ² scatters around 0. One layer is constant over responses, as the embeddings
     // are under `--pool last`.
     for constant in [Layer(0), Layer(2)] {
         for seed in 0..6 {
@@ -75,7 +76,7 @@ fn a_layer_where_nothing_can_be_fitted_is_not_preferred_to_layers_of_negative_rh
             });
             assert_ne!(analysis.layer, constant, "seed {seed}");
             assert!(analysis.choice.iter().all(|c| c.layer != constant), "{:?}", analysis.choice);
-            // The constitutions were put to the model, and the report says so.
+            // The judgments under constitutions exist, and the report shows them.
             assert!(one(&analysis, Quantity::EncodedSlope).estimate.is_some(), "seed {seed}");
         }
     }
@@ -99,7 +100,7 @@ fn the_embeddings_are_a_baseline_and_never_chosen() {
         let (got, se) = (e.estimate.expect("a figure"), e.se.expect("an error"));
         assert!((got - planted).abs() < 3.5 * se, "{:?}: {got} ± {se}, planted {planted}", e.quantity);
     }
-    // A layer that was asked for has the baseline beside it too; the embeddings themselves have none.
+    // A requested layer also has the baseline beside it; the embeddings themselves have none.
     let posed = pose(&data.observations, None, &BTreeSet::new()).expect("a problem");
     let at = |layer| {
         let options =
@@ -117,7 +118,7 @@ fn counts_of_words_are_a_baseline_of_what_the_text_alone_tells() {
     let mut rng = ChaCha8Rng::seed_from_u64(12);
     let mut normal = || -> f64 { StandardNormal.sample(&mut rng) };
     let h = Array2::from_shape_fn((rows, 16), |_| normal() as f32);
-    // Of unit variance within prompts, so that the planted shares are plain.
+    // Unit variance within prompts, so that the planted shares are simple.
     let words = Array2::from_shape_fn((rows, kinds), |_| normal() as f32);
     let told = |by_words: f64, by_state: f64, noise: f64, normal: &mut dyn FnMut() -> f64| -> Vec<f64> {
         let one = |r: usize| f64::from(words[[r, 3]]) * by_words + f64::from(h[[r, 5]]) * by_state;
@@ -173,7 +174,7 @@ fn both_halves_choose_and_all_blocks_are_reported() {
 
 #[test]
 fn where_the_halves_differ_each_is_scored_at_the_layer_of_the_other() {
-    // Layers alike: some seed makes the halves part.
+    // Equal layers: with some seed the halves choose differently.
     let design = Design { hidden_size: 24, prompts: 60, layers: vec![0.8; 8], ..Regime::Standard.design() };
     let mut parted = 0;
     for seed in 0..8 {
@@ -208,7 +209,7 @@ fn where_the_halves_differ_each_is_scored_at_the_layer_of_the_other() {
         for layer in [first.layer, second.layer] {
             assert!(note.contains(&format!("chose layer {layer}")), "{note}");
         }
-        // What a half gives at the other's layer is the mean over its own blocks of a fit of its own.
+        // The result of a half at the other's layer is the mean over its own blocks of its own fit.
         assert!(first.rho2_of_other.is_some() && second.rho2_of_other.is_some());
     }
     assert!(parted >= 3, "{parted} of 8 seeds");
@@ -216,8 +217,8 @@ fn where_the_halves_differ_each_is_scored_at_the_layer_of_the_other() {
 
 #[test]
 fn w_is_read_where_log_p_is_read_best_and_the_gap_at_one_layer() {
-    // Layer 1 holds x and some of z, layer 2 z and some of x. S reads x, log P reads z and half of x: cos(w, v*) = .45 at
-    // either layer if noise were none.
+    // Layer 1 holds x and some of z, layer 2 z and some of x. S reads x, log P reads z and half of x: without noise,
+    // cos(w, v*) = .45 at either layer.
     let (rows, d) = (1200, 6);
     let mut rng = ChaCha8Rng::seed_from_u64(3);
     let mut normal = || -> f64 { StandardNormal.sample(&mut rng) };

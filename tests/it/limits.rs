@@ -1,10 +1,10 @@
-//! What the system takes away is said, not suffered.
+//! System limits are reported as errors.
 
 use std::process::Command;
 
 use crate::cli::{Place, items, model};
 
-/// `ulimit -f` ends a program that does not listen for the signal.
+/// `ulimit -f` ends a program that does not handle the signal.
 #[test]
 #[cfg(unix)]
 fn a_limit_on_the_size_of_files_is_an_error_with_advice() {
@@ -23,7 +23,7 @@ fn a_limit_on_the_size_of_files_is_an_error_with_advice() {
     assert!(said.contains("free some space"), "{said}");
 }
 
-/// A pipe would be waited for, a device never ends.
+/// A pipe would block, a device never ends.
 #[test]
 #[cfg(unix)]
 fn what_is_no_file_is_refused_where_a_file_is_needed() {

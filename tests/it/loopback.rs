@@ -1,4 +1,4 @@
-//! A small hub on this machine: the routes that loading a model uses, with whatever can go wrong.
+//! A small local hub: the routes used to load a model, with every failure.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 
 use vstar::artifact::sha256;
 
-/// What was asked.
+/// A received request.
 #[derive(Debug, Clone)]
 pub struct Request {
     /// `GET`, `HEAD`.
@@ -18,7 +18,7 @@ pub struct Request {
     pub path: String,
     /// Names in lower case.
     pub headers: BTreeMap<String, String>,
-    /// Whether the store was asked that the hub redirects to.
+    /// Whether it was sent to the store that the hub redirects to.
     pub store: bool,
 }
 
@@ -29,7 +29,7 @@ impl Request {
     }
 }
 
-/// What is answered.
+/// An answer.
 #[derive(Debug, Clone, Default)]
 pub struct Answer {
     status: u16,
@@ -56,14 +56,14 @@ impl Answer {
         self
     }
 
-    /// Promises the whole body, but closes the connection after so many bytes.
+    /// Announces the whole body, but closes the connection after this many bytes.
     pub fn cut(mut self, after: usize) -> Self {
         self.cut = Some(after);
         self
     }
 }
 
-/// Looks at each request first; `None`: the hub answers as it should.
+/// Called for each request first; on `None` the hub answers normally.
 type Script = Box<dyn FnMut(&Request) -> Option<Answer> + Send>;
 
 /// A hub with one repository.
@@ -83,7 +83,7 @@ struct State {
     stop: AtomicBool,
 }
 
-/// The commit that `main` stands for.
+/// The commit of `main`.
 pub const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
 
 impl Hub {
@@ -130,21 +130,21 @@ impl Hub {
         Self { endpoint, state }
     }
 
-    /// Looks at each request from now on.
+    /// Calls the script for each request from now on.
     pub fn script(&self, script: impl FnMut(&Request) -> Option<Answer> + Send + 'static) {
         *self.state.script.lock().expect("script") = Box::new(script);
     }
 
-    /// Everything that was asked so far; the record begins anew.
+    /// Returns all requests so far and clears the record.
     pub fn take_log(&self) -> Vec<Request> {
         std::mem::take(&mut self.state.log.lock().expect("log"))
     }
 
-    /// Closes: connections are refused from now on.
+    /// Closes the hub: further connections are refused.
     pub fn close(self) -> String {
         self.state.stop.store(true, Ordering::SeqCst);
         for address in [&self.endpoint, &self.state.store] {
-            // The listener wakes up, sees that it is over, and is dropped.
+            // Wakes the listener, which then stops and is dropped.
             let address = address.trim_start_matches("http://");
             let _ = TcpStream::connect(address);
             while TcpStream::connect(address).is_ok() {
@@ -195,7 +195,7 @@ fn serve(state: &State, mut connection: &TcpStream, store: bool) {
     let _ = connection.shutdown(std::net::Shutdown::Write);
 }
 
-/// A large file lies in the store and is named by its SHA-256; a small one by a git hash.
+/// Large files are in the store, identified by SHA-256; small ones by a git hash.
 pub fn etag(name: &str, bytes: &[u8]) -> String {
     use sha1::{Digest, Sha1};
     if name.ends_with(".safetensors") || name.ends_with(".gguf") {

@@ -1,4 +1,4 @@
-//! `--json`: standard output is one JSON value, what is for people goes to standard error.
+//! `--json`: standard output is one JSON value, messages go to standard error.
 
 use serde_json::Value as Json;
 
@@ -43,7 +43,7 @@ fn every_command_with_a_result_gives_it_as_one_value() {
     let bench = json(&["bench", "--shape", "tiny", "--constitutions", "2", "--prompts", "2", "--naive", "2"]);
     assert!(length(&bench) > 0, "{bench}");
 
-    // What is no data says so before it does anything, and what fails prints nothing that looks like a result.
+    // Commands without a JSON result fail before doing anything, and failures print nothing that resembles a result.
     let err = place.refused(&["completions", "bash", "--json"]);
     assert!(err.contains("--json"), "{err}");
     let (ok, out, _) = place.vstar(&["export", "nowhere", "--format", "npz", "--json"]);

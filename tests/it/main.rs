@@ -1,4 +1,4 @@
-//! Integration tests, one module a subject, in one binary.
+//! Integration tests in one binary, one module per subject.
 
 #![allow(clippy::disallowed_methods, clippy::print_stdout, clippy::print_stderr)]
 

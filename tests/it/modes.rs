@@ -1,4 +1,4 @@
-//! Judges of three kinds: forced choices, questions about one response, likelihoods.
+//! Three judge modes: forced choices, questions about one response, likelihoods.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -59,7 +59,7 @@ fn implicit_scores_stand_beside_forced_choices_and_change_none_of_their_figures(
     let text = fs::read_to_string(place.path("both/report.md")).expect("a report");
     assert!(text.contains("asked in other ways") && text.contains("| implicit"), "{text}");
 
-    // The scores are the likelihoods' differences, response by response.
+    // The scores are the differences of the log-likelihoods of each response.
     let seen = observations(&place.path("both"));
     assert_eq!(seen.meta().extra["score.kind"], "implicit");
     let rows = read_rows(&place.path("both/observations.jsonl")).expect("rows");
@@ -88,7 +88,7 @@ fn a_pointwise_score_is_the_log_odds_of_yes_at_the_end_of_the_question() {
     place.write("point.toml", POINT);
     let folder = model();
     let common = ["judge", "--model", &folder, "--data", "items.jsonl", "--constitution", "c", "--out", "o"];
-    // The template says what is asked.
+    // The mode comes from the template.
     let (ok, out, err) = place.vstar(&[&common[..], &["--judge", "point.toml"]].concat());
     assert!(ok && out.contains("210 responses one by one"), "{out}\n{err}");
     let seen = observations(&place.path("o"));
@@ -126,7 +126,7 @@ fn a_pointwise_score_is_the_log_odds_of_yes_at_the_end_of_the_question() {
         let score = seen.columns().scores["kind"][row];
         assert!((score - odds).abs() < 1e-4, "item {item}: {score}, alone {odds}");
     }
-    // Such rewards serve as r_c where there are no forced choices, and are called what they are.
+    // Without forced choices, such rewards serve as r_c, labelled with their mode.
     let (ok, out, err) = place.vstar(&["fit", "--observations", "o/observations.safetensors", "--out", "o"]);
     assert!(ok, "{out}\n{err}");
     let all = report(&place.path("o/report.json"));
@@ -175,7 +175,7 @@ fn what_cannot_be_asked_together_is_refused_before_anything_runs() {
     let err = place.refused(&[&common[..], &["--mode", "pointwise", "implicit"]].concat());
     assert!(err.contains("two kinds of scores"), "{err}");
     assert!(!place.path("o/observations.safetensors").exists());
-    // Rows of the bare context alone say nothing about a constitution's likelihoods.
+    // Rows of the bare context alone do not give likelihoods under a constitution.
     let (ok, out, err) =
         place.vstar(&["capture", "--model", &folder, "--data", "items.jsonl", "--out", "bare"]);
     assert!(ok, "{out}\n{err}");

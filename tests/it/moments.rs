@@ -1,4 +1,4 @@
-//! Moments of simulated rows by other means than the library's, and their comparison with the truth.
+//! Moments of simulated rows, computed independently of the library and compared with the truth.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -8,7 +8,7 @@ use ndarray::{Array2, Axis, s};
 use vstar::simulate::{Design, Population, Simulated, simulate};
 use vstar::units::Layer;
 
-/// Batches of clusters, whose spread gives sampling errors.
+/// Number of batches of clusters, whose spread gives sampling errors.
 const BATCHES: i32 = 20;
 
 /// Within-prompt contrasts of everything: columns are h, then labels, then log(tokens) and tokens.
@@ -59,7 +59,7 @@ pub fn contrasts(data: &Simulated, layer: Layer) -> Contrasts {
             c if c == width - 2 => tokens[first + r].ln(),
             _ => tokens[first + r],
         });
-        // Helmert: row k against the mean of those before it. A withheld label withholds its contrasts.
+        // Helmert: row k minus the mean of those before it. A missing label removes its contrasts.
         for k in 1..last - first {
             let before = table.slice(s![..k, ..]).mean_axis(Axis(0)).expect("rows");
             let scale = (k as f64 / (k as f64 + 1.0)).sqrt();
@@ -137,7 +137,7 @@ pub fn figures(contrasts: &Contrasts, controlled: bool) -> BTreeMap<String, (f64
         measured(&m, rows.len(), contrasts.hidden, &contrasts.labels, controlled)
     };
     let whole = moments(&|_| true);
-    // Leaving a batch out in turn, so that every part is large enough for its nonlinear figures.
+    // Leave out one batch at a time, so that every part is large enough for its nonlinear figures.
     let parts: Vec<_> = (0..BATCHES).map(|b| moments(&|other| other != b)).collect();
     let spread = |name: &str| {
         let column: Vec<f64> = parts.iter().filter_map(|p| p.get(name).copied()).collect();

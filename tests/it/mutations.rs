@@ -1,8 +1,9 @@
-//! Files of others, changed at random by bytes and by structure: each is read or refused, and nothing panics, hangs or
-//! fills the memory.
+//! Random byte and structure changes to external files: each is read or gives an error, and nothing panics, hangs or
+//! exhausts memory.
 //!
-//! A second a kind of file here; `VSTAR_MUTATE_SECONDS=3600 cargo test --release --test it mutations -- --nocapture` goes on
-//! for an hour each and prints how many inputs there were. `VSTAR_MUTATE_SEED` begins elsewhere.
+//! Runs one second per kind of file;
+//! `VSTAR_MUTATE_SECONDS=3600 cargo test --release --test it mutations -- --nocapture` runs an hour each and prints the
+//! number of inputs. `VSTAR_MUTATE_SEED` changes the seed.
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -32,7 +33,7 @@ fn from_env(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
 }
 
-/// Changes inputs of a corpus and reads each, until the time is over.
+/// Mutates inputs of a corpus and reads each, until the time is up.
 fn mutate(
     what: &str,
     corpus: &[Vec<u8>],
@@ -128,7 +129,7 @@ fn extreme(dice: &mut Dice) -> Value {
     all.choose(dice).expect("one").clone()
 }
 
-/// Replaces, removes or doubles a part somewhere below.
+/// Replaces, removes or duplicates a part somewhere below.
 fn part(dice: &mut Dice, value: &mut Value) {
     let inside = dice.random_range(0..4) > 0;
     match value {

@@ -1,4 +1,4 @@
-//! Negative controls of the whole program: a model that has learned nothing has nothing to say.
+//! Negative controls of the whole program: an untrained model gives no findings.
 
 use vstar::model::hub::Unwatched;
 use vstar::organism::folder;

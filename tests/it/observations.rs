@@ -1,4 +1,4 @@
-//! The observations file: round trips, what its columns must agree on, and which rows belong together.
+//! The observations file: round trips, consistency of its columns, and matching of rows.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -238,7 +238,7 @@ fn a_selection_sees_its_rows_and_what_was_said_of_the_same_responses() {
 
 #[test]
 fn rows_that_cannot_be_matched_are_refused_and_a_response_column_matches_them() {
-    // Row 4 is gone, so prompt 7 has one row under `gentle` and two under `none`.
+    // Row 4 is missing, so prompt 7 has one row under `gentle` and two under `none`.
     let less = |change: &dyn Fn(&mut Columns)| {
         let (meta, mut c, resid) = small();
         let keep = [0, 1, 2, 3, 5, 6, 7];
@@ -258,7 +258,7 @@ fn rows_that_cannot_be_matched_are_refused_and_a_response_column_matches_them() 
     let gentle = unmatched.select_constitution("gentle").expect("rows");
     let (_, text) = diagnostic(unmatched.selected_judgments("gentle", &gentle));
     assert!(text.contains("row 0 under `none`") && text.contains("2 rows there and 1 here"), "{text}");
-    // Only what is asked for has to match.
+    // Only the requested rows have to match.
     let partly = less(&judged_on_two);
     assert_eq!(partly.selected_judgments("gentle", &gentle).expect("mapped").data.pairs, [[1, 2]]);
 
@@ -268,7 +268,7 @@ fn rows_that_cannot_be_matched_are_refused_and_a_response_column_matches_them() 
         c.values.clear();
     });
     assert_eq!(named.selected_judgments("gentle", &gentle).expect("mapped").data.pairs, [[2, 1]]);
-    // Without the column, another order shows in the labels.
+    // Without the column, another order is visible in the labels.
     let swapped = less(&|c| {
         judged_on_two(c);
         c.values.insert("harmless".to_owned(), vec![1.0, 0.0, 0.25, 0.5, 0.0, 0.5, 0.25]);

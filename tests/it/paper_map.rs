@@ -1,4 +1,4 @@
-//! `docs/paper-map.md` names what there is: quantities, modules, and all of the quantities.
+//! `docs/paper-map.md` names only existing quantities and modules, and every quantity.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -10,7 +10,7 @@ fn page() -> String {
         .expect("the page")
 }
 
-/// The cells of the rows of the tables of six columns.
+/// Cells of the rows of the six-column tables.
 fn rows(page: &str) -> Vec<Vec<&str>> {
     let is_row =
         |line: &&str| line.starts_with('|') && !line.starts_with("|---") && !line.starts_with("| Statement");
@@ -21,7 +21,7 @@ fn cells(line: &str) -> Vec<&str> {
     line.trim_matches('|').split(" | ").map(str::trim).collect()
 }
 
-/// What stands in backticks.
+/// Contents of backticks.
 fn code(cell: &str) -> impl Iterator<Item = &str> {
     cell.split('`').skip(1).step_by(2)
 }
@@ -35,7 +35,7 @@ fn every_quantity_has_a_statement_and_every_name_is_one() {
     for row in &rows {
         let mut tables = false;
         for piece in row[1].split_inclusive(['`']).collect::<Vec<_>>().chunks(2) {
-            // `… table `NAME` …`: tables are no quantities.
+            // `… table `NAME` …`: tables are not quantities.
             tables = piece[0].trim_end_matches('`').trim_end().ends_with("table")
                 || piece[0].trim_end_matches('`').trim_end().ends_with("tables")
                 || (tables && piece[0].trim_end_matches('`').trim() == ",");
@@ -68,8 +68,8 @@ fn every_module_is_there() {
     }
 }
 
-/// Every statement of the program stands in the map: each of its quantities in a row that names its module, and its source
-/// in the first column of one of these rows.
+/// The map contains every statement of the program: each of its quantities in a row that names its module, and its
+/// source in the first column of one of these rows.
 #[test]
 fn the_map_holds_every_statement_of_the_program() {
     let page = page();
@@ -104,7 +104,7 @@ fn the_map_holds_every_statement_of_the_program() {
     }
 }
 
-/// What the program measures of the paper is measured by one statement.
+/// Every quantity from the paper is measured by exactly one statement.
 #[test]
 fn every_quantity_of_a_report_belongs_to_one_statement() {
     let mut of = std::collections::BTreeMap::new();
@@ -114,7 +114,7 @@ fn every_quantity_of_a_report_belongs_to_one_statement() {
             assert!(other.is_none(), "{}: {} and {other:?}", quantity.name(), statement.name);
         }
     }
-    // Of interventions, of runs side by side, and of checkpoints: measured by commands of their own.
+    // Quantities of interventions, comparisons and checkpoints are measured by their own commands.
     let elsewhere = ["steer_", "direction_", "shift_", "function_cos", "constitution_cos"];
     let missing: Vec<&str> = Quantity::ALL
         .iter()

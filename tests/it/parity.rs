@@ -1,4 +1,4 @@
-//! Every family against Hugging Face transformers in float64, on tiny random models.
+//! Every family compared with Hugging Face transformers in float64, on tiny random models.
 //!
 //! `scripts/fixtures/make_models.py` writes the models and the references.
 
@@ -58,7 +58,7 @@ fn deviation(folder: &Path, config: &str, dtype: DType) -> Deviation {
     compare(&decoder(folder, config, dtype), folder)
 }
 
-/// How far a decoder is from the reference in a folder.
+/// Deviation of a decoder from the reference in a folder.
 pub fn compare(decoder: &Decoder, folder: &Path) -> Deviation {
     let reference = reference(folder);
     let mut worst = Deviation { resid: 0.0, spread: 0.0, logprob: 0.0 };
@@ -149,7 +149,7 @@ fn the_same_code_in_f64_agrees_to_nine_digits() {
     }
 }
 
-/// A checkpoint in f64 whose every weight was rounded to bf16 first.
+/// A checkpoint in f64 with every weight rounded to bf16.
 struct Rounded(Checkpoint);
 
 impl TensorSource for Rounded {

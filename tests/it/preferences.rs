@@ -1,4 +1,4 @@
-//! The judge's choices as preference data: the right way round, agreed in both orders, of the data that were judged.
+//! The judge's choices as preference data: in the right order, consistent in both orders, from the judged data.
 
 use std::fs;
 
@@ -58,7 +58,7 @@ fn exported_preferences_are_the_judges_choices_and_read_back_as_items() {
     let all = fs::read_to_string(place.path("all.jsonl")).expect("the file").lines().count();
     assert_eq!(all, given.pairs.len() - count("ties"));
 
-    // What was exported is data like any other: the chosen response is the better one of its value.
+    // The export can be read as data: the chosen response is the better one of its value.
     let files = [place.path("out/preferences-kind.jsonl")];
     let options = vstar::input::ReadOptions { value_name: Some("kind".into()), ..Default::default() };
     let read = vstar::input::read_items(&files, &options).expect("items");
@@ -79,7 +79,7 @@ fn exported_preferences_are_the_judges_choices_and_read_back_as_items() {
     place.write("items.jsonl", &items(71));
     let err = place.refused(&export);
     assert!(err.contains("the data are not those of the run") && err.contains("--data"), "{err}");
-    // Naming a file does not pass it off for what was judged, in a run or beside a judged capture.
+    // Other data given by name are not accepted as the judged data, in a run or beside a judged capture.
     place.write("other.jsonl", &items(70).replace("yes to", "never to"));
     let err = place.refused(&[&export[..], &["--data", "other.jsonl"]].concat());
     assert!(err.contains("the data are not those of the run"), "{err}");
@@ -91,7 +91,7 @@ fn exported_preferences_are_the_judges_choices_and_read_back_as_items() {
     assert!(err.contains("no response as it was judged"), "{err}");
     let (ok, text, err) = place.vstar(&[&export[..], &["--data", "items.jsonl"]].concat());
     assert!(ok, "{text}\n{err}");
-    // Nothing that the export is made from is written over.
+    // No input of the export is overwritten.
     for (format, out) in
         [("trl", "items.jsonl"), ("npz", "out/report.json"), ("csv", "out/observations.safetensors")]
     {

@@ -1,4 +1,4 @@
-//! Rows as published data sets have them: what is read of each, by the key names and layouts they came with.
+//! Rows as in published data sets, with their key names and layouts, and the items read from them.
 
 use std::io::Write;
 
@@ -8,7 +8,7 @@ use vstar::input::{Items, ReadOptions, read_items};
 
 use crate::input::{fixture, read_bytes};
 
-/// The items as JSON: what is asked, the responses with their labels, and which is preferred.
+/// The items as JSON: prompt, responses with labels, and preferences.
 fn told(items: &Items) -> Value {
     let item = |item: &vstar::input::Item| {
         let asked: Vec<String> =
@@ -53,7 +53,7 @@ fn pairs_under_the_names_that_data_sets_give_them() {
             pair(&["system: Explain.", "user: What is 2+2?"], "It is 4.", "It is 5."),
         ),
         (r#"{"system": "", "question": "Hi", "chosen": "Hello", "rejected": "Go"}"#, pair(hi, "Hello", "Go")),
-        // Alpaca: what the instruction is about stands apart.
+        // Alpaca: the input of an instruction is a separate field.
         (
             r#"{"instruction": "Add.", "input": "2 and 3", "chosen": "5", "rejected": "6"}"#,
             pair(&["user: Add.\n2 and 3"], "5", "6"),
@@ -121,11 +121,11 @@ fn one_response_a_row_is_joined_by_its_prompt_and_its_numbers_are_values() {
         items.notes
     );
     assert_eq!(items.items[0].id, "a:1");
-    // A limit counts prompts, whose later responses still count.
+    // A limit counts prompts; later responses to them still count.
     let options = ReadOptions { limit: Some(1), ..ReadOptions::default() };
     let first = read_bytes("a.jsonl", helpsteer.as_bytes(), &options).expect("read");
     assert_eq!(told(&first), json!([expected[0]]));
-    // The same as a table, by commas and by tabs, and compressed.
+    // The same as a table with commas and with tabs, and compressed.
     let csv = "prompt,response,helpfulness,verbosity\nHi,Hello,4,1\nBye,So long,3,\nHi,Go,0,1\n";
     assert_eq!(told(&read("a.csv", csv)), expected);
     assert_eq!(told(&read("a.tsv", &csv.replace(',', "\t"))), expected);
@@ -244,7 +244,7 @@ fn what_cannot_be_read_is_named_for_what_it_is() {
     // An answer that is called so is an answer.
     let row = r#"{"prompt":"Infinity","response":"NaN","score":1}"#;
     assert_eq!(told(&read("a.jsonl", row))[0]["responses"], json!([["NaN", {"score": 1.0}]]));
-    // What no one reads does not matter.
+    // Unused fields do not matter.
     let row = r#"{"prompt":"Hi","responses":["ok"],"score":NaN}"#;
     assert_eq!(read("a.jsonl", row).items.len(), 1);
 }

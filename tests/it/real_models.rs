@@ -1,8 +1,7 @@
-//! A real model against reference figures that transformers computed in f64 from the same file.
+//! A real model compared with reference figures computed by transformers in f64 from the same file.
 //!
-//! The model is no part of the repository (`python scripts/fetch_models.py smollm2-135m-instruct`), so these are ignored
-//! unless they are asked for: `cargo test --release -- --ignored real_models`. Where they are asked for and the model is
-//! not there, they fail.
+//! The model is not part of the repository (`python scripts/fetch_models.py smollm2-135m-instruct`), so these tests
+//! are ignored by default: `cargo test --release -- --ignored real_models`. They fail if the model is missing.
 
 use std::path::{Path, PathBuf};
 

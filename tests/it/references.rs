@@ -1,5 +1,5 @@
-//! Outside references: scikit-learn and scipy figures (`tests/fixtures/estimators/make_references.py`),
-//! and linfa as a second path in Rust.
+//! External references: figures from scikit-learn and scipy (`tests/fixtures/estimators/make_references.py`), and
+//! linfa as a second implementation in Rust.
 
 use faer::Mat;
 use linfa::Dataset;
@@ -76,7 +76,7 @@ fn least_squares_is_linfas_and_scikit_learns() {
     for (got, want) in model.params().iter().zip(numbers(&r["ols"])) {
         assert!((got - want).abs() < 1e-9, "{got} {want}");
     }
-    // All components, one row a block: the leave-one-out residual of least squares.
+    // All components, one row per block: the leave-one-out residual of least squares.
     let spectrum = Spectrum::new(&x).expect("variance");
     let blocks: Vec<_> = (0..y.len()).map(|i| i..i + 1).collect();
     let ours = components(&spectrum, &blocks, spectrum.rank(), &[&y]).remove(0);
@@ -95,7 +95,7 @@ fn the_area_under_the_curve_is_scikit_learns_with_ties() {
     let positive = r["positive"].as_array().expect("classes").iter().map(|v| v.as_bool().expect("a class"));
     let labels: Vec<f64> = positive.map(|p| f64::from(u8::from(p))).collect();
     let scores = numbers(&r["scores"]);
-    // All rows answer one prompt: the area inside prompts is then the area.
+    // All rows belong to one prompt, so that the within-prompt area is the overall area.
     let prompt = vec![0; labels.len()];
     let contrasts = Contrasts::helmert(&prompt, &prompt, |_| true);
     let h = Array2::from_shape_fn((labels.len(), 2), |(i, j)| ((3 * i + j) as f32).sin());
@@ -142,7 +142,7 @@ fn the_probes_are_scikit_learns_and_point_the_same_way() {
         let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(x, y)| x * y).sum::<f64>();
         dot(a, b) / (dot(a, a) * dot(b, b)).sqrt()
     };
-    // Theirs has no penalty and no intercept.
+    // linfa's has no penalty and no intercept.
     let agreed = cos(&scores(&probe.to_vec()), &scores(&logistic));
     assert!(agreed > 0.97, "{agreed}");
     let own: Vec<f64> = (0..x.ncols()).map(|j| own[(j, 0)]).collect();

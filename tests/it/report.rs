@@ -1,4 +1,4 @@
-//! Reports: the verdict of each rule, the JSON contract, and pages that hostile names cannot break.
+//! Reports: the verdict of each rule, the JSON format, and pages with hostile names.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -60,7 +60,7 @@ fn a_direction_that_fails_its_gate_is_not_identifiable_and_the_total_slope_is_to
     assert_eq!(verdict(&r), (Outcome::NotIdentifiable, Some(Qualifier::TotalNegative)));
     contrast(&mut r, 1, "p_prompts", json!(0.9));
     assert_eq!(verdict(&r), (Outcome::NotIdentifiable, None));
-    // The withheld cosine stands in the list of every estimate, marked as such, and on no page.
+    // The withheld cosine is in the list of all estimates, marked as withheld, but not on any page.
     let (text, html) = (to_markdown(&r), to_html(&r));
     assert!(!text.contains("0.555") && !html.contains("0.555") && text.contains("n.i."), "{text}");
     let listed = to_estimates_csv(&r.estimates);
@@ -111,7 +111,7 @@ fn what_placebos_do_as_well_is_no_evidence() {
     contrast(&mut r, 0, "p_texts", json!(0.2));
     assert_eq!(verdict(&r), (Outcome::NoEvidence, Some(Qualifier::WithinPlacebo)));
     assert!(r.verdicts()[0].reason.contains("texts without content differ"), "{}", r.verdicts()[0].reason);
-    // Not even the prompts exclude 0: the texts are not to blame.
+    // Even p over prompts does not exclude 0, so that the texts are not the reason.
     contrast(&mut r, 0, "p_prompts", json!(0.2));
     assert_eq!(verdict(&r).1, Some(Qualifier::TotalPositive));
 }
@@ -129,11 +129,11 @@ fn with_fewer_than_four_placebo_texts_a_slope_only_differs_from_zero() {
         assert!(!text.contains("improves") && text.contains("differs from 0, +"), "{text}");
         assert!(text.lines().next().is_some_and(|l| l.contains("may change")), "{text}");
         check_five_lines(&text);
-        // Nothing tells it from unrelated directions then.
+        // Then nothing distinguishes it from unrelated directions.
         change(&mut r, Quantity::Alignment, Control::None, |e| e.estimate = Some(0.19));
         assert_eq!(verdict(&r), (Outcome::NoEvidence, Some(Qualifier::Ordinary)), "{draws}");
     }
-    // A report from before there was an arm, with four placebos: their differences are not known.
+    // A report from before placebo arms existed, with four placebos: the differences are unknown.
     let mut old = alone(1.0);
     placebos(&mut old, &[0.02, -0.04, 0.01, 0.0]);
     assert_eq!(verdict(&old).0, Outcome::DiffersFromZero);
@@ -210,7 +210,7 @@ fn a_judge_that_is_not_valid_is_told_from_no_evidence() {
 
     let mut by_place = report();
     by_place.estimates.extend(whole_judge((0.1, -40.0), (0.4, 20.0), 0.1));
-    // Clear agreement with labels once both orders are averaged: the choices are about the answers.
+    // Clear agreement with labels once both orders are averaged: the choices depend on the answers.
     assert_eq!(verdict(&by_place), (Outcome::Improves, None));
     coin(&mut by_place);
     assert_eq!(verdict(&by_place).0, Outcome::JudgeInvalid);
@@ -230,7 +230,7 @@ fn a_judge_that_is_not_valid_is_told_from_no_evidence() {
     let json: Json = serde_json::from_str(&to_json(&deaf).expect("JSON")).expect("JSON");
     assert_eq!(json["judge"]["problems"], json!(["ignores_constitutions"]));
     assert_eq!(json["verdicts"][0]["verdict"], "judge_invalid");
-    // A small share that is clearly above that of the placebos is heeded.
+    // A small share clearly above that of the placebos counts as a response to constitutions.
     let mut heeds = report();
     heeds.estimates.extend(whole_judge((0.93, 40.0), (0.02, 5.0), 0.001));
     assert_eq!(verdict(&heeds), (Outcome::Improves, None));
@@ -249,7 +249,7 @@ fn a_judge_at_chance_under_announced_constitutions_is_not_no_evidence() {
         to_markdown(&r)
             .starts_with("# tiny cannot be used as a judge in this way: it is not seen to tell better")
     );
-    // Nobody announced that it would move the value.
+    // No author expected it to move the value.
     r.constitutions[0].expect.clear();
     assert_eq!(verdict(&r), (Outcome::NoEvidence, None));
 }
@@ -321,7 +321,7 @@ fn a_report_comes_back_as_it_was_written() {
 #[test]
 fn what_is_no_report_is_refused_and_what_is_newer_is_told() {
     let read = |json: Json| from_json(&json.to_string(), &Place::file("report.json"));
-    // Reports before the flag said so in words alone.
+    // Older reports have it only in words.
     let lower = json!({"format": "vstar-report/1", "estimates": [{
         "quantity": "rho2", "value": "kind", "layer": 2, "control": "none", "estimate": 0.5, "lo": 0.4, "se": 0.05,
         "reportable": true, "method": "m", "warnings": ["fewer than 1.5 contrasts a dimension: a lower estimate"]}]});
@@ -343,7 +343,7 @@ fn what_is_no_report_is_refused_and_what_is_newer_is_told() {
     assert!(contradicts.to_string().contains("estimates[0]"), "{contradicts}");
 }
 
-/// What a reader without the paper would stumble over.
+/// Terms that a reader without the paper would not understand.
 const JARGON: [&str; 11] =
     ["ρ", "⟨", "cos", "slope", "log-odds", "d_eff", "v*", "v_c", "gate", "residual", "identifiable"];
 
@@ -562,8 +562,8 @@ fn analysed(design: &Design, seed: u64, cards: Vec<ConstitutionCard>) -> Report 
     report
 }
 
-/// Planted slopes come out as verdicts, through the whole path from observations to pages. The pages lie
-/// in the target folder's `tmp/report/`, to be looked at.
+/// Planted slopes give the right verdicts, through the whole path from observations to pages. The pages are in the
+/// target folder's `tmp/report/`, for inspection.
 #[test]
 fn planted_directions_get_their_verdicts() {
     let judge = |name: &str, cos| Judge { rho2: 0.8, noise_corr: 0.0, ..Judge::new(name, cos) };

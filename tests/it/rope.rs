@@ -1,5 +1,5 @@
-//! Rotary scalings against transformers 5.23: which `original_max_position_embeddings` counts, and what
-//! happens without one.
+//! Rotary scalings compared with transformers 5.23: which `original_max_position_embeddings` applies, and the
+//! behaviour without one.
 
 use std::path::Path;
 

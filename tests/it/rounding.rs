@@ -1,4 +1,4 @@
-//! `--quantize`: weights rounded through a GGUF type, against the `gguf` package and from end to end.
+//! `--quantize`: weights rounded to a GGUF type, compared with the `gguf` package and end to end.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -56,7 +56,7 @@ fn numbers(tensor: &Tensor) -> Vec<u32> {
     wide.into_iter().map(f32::to_bits).collect()
 }
 
-/// Numbers spread as trained weights are, from a seed.
+/// Numbers distributed like trained weights, from a seed.
 fn normal(rows: usize, columns: usize, seed: u64) -> Tensor {
     use rand::SeedableRng;
     use rand_distr::{Distribution, StandardNormal};
@@ -130,8 +130,8 @@ fn more_bits_err_less_and_no_type_errs_more_than_its_steps() {
     let matrix = normal(24, 512, 4);
     let values: Vec<f32> = matrix.flatten_all().and_then(|t| t.to_vec1()).expect("numbers");
     let scale = (values.iter().map(|v| f64::from(v * v)).sum::<f64>() / values.len() as f64).sqrt();
-    // The largest RMS error over the RMS of normal weights: step over √12, with the steps that the largest of
-    // a block's numbers asks for, and a quarter more for scales that are rounded themselves.
+    // Bound on the RMS error relative to the RMS of normal weights: step over √12, with the step size required by the
+    // largest number of a block, plus a quarter for scales that are rounded themselves.
     let types = [
         ("Q2_K", 0.40),
         ("Q3_K", 0.21),
@@ -156,7 +156,7 @@ fn more_bits_err_less_and_no_type_errs_more_than_its_steps() {
         let error = (square / values.len() as f64).sqrt() / scale;
         assert!(error < bound && error > bound / 4.0, "{name}: RMS error {error:.4} of the weights' RMS");
         errors.insert(name, error);
-        // What is rounded stays as it is, or moves by far less than the first time.
+        // Rounded weights stay unchanged, or move far less than the first time.
         let mut again = ours.clone();
         through(name).round(&mut again, 512).expect("rounds");
         let moved: f64 = again.iter().zip(&ours).map(|(a, b)| f64::from(a - b).powi(2)).sum();
@@ -231,7 +231,7 @@ fn a_model_is_rounded_the_same_in_memory_and_streamed_and_says_how_much() {
     assert_eq!((&streamed.identity, &streamed.rounded), (&whole.identity, &whole.rounded));
     let (x, log_probs) = forward(&whole);
     assert_eq!((x.clone(), log_probs.clone()), forward(&streamed));
-    // Rounded weights give other numbers, the finer the type the nearer.
+    // Rounded weights give other numbers, closer for finer types.
     let (exact, exact_log_probs) = forward(&plain);
     let distance = |x: &[f32]| -> f64 {
         let square = |v: &mut dyn Iterator<Item = f32>| v.map(|v| f64::from(v * v)).sum::<f64>();
@@ -243,7 +243,7 @@ fn a_model_is_rounded_the_same_in_memory_and_streamed_and_says_how_much() {
     assert!(ladder[0] > 0.01 && ladder[3] < 1e-3, "{ladder:?}");
     assert!(log_probs.iter().zip(&exact_log_probs).any(|(a, b)| (a - b).abs() > 1e-3));
 
-    // The same weights whatever the computation: f64 differs from f32 by its rounding alone.
+    // The same weights in any dtype of computation: f64 differs from f32 only by its rounding.
     let (wide, _) = forward(&load("hearth-xs", DType::F64, false, Some("q4_0")));
     assert!(wide.iter().zip(&x).all(|(a, b)| (a - b).abs() < 1e-4 * (1.0 + a.abs())));
 }

@@ -1,4 +1,4 @@
-//! `vstar run` without a file: what the flags say, what is checked before anything is computed, and what is shown.
+//! `vstar run` without a file: settings from flags, checks before any computation, and output.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -25,7 +25,7 @@ fn estimates(path: &Path) -> BTreeMap<String, Option<f64>> {
         .collect()
 }
 
-/// When each shard was written.
+/// Modification time of each shard.
 fn shards(folder: &Path) -> BTreeMap<String, SystemTime> {
     let entries = fs::read_dir(folder.join("shards")).expect("shards");
     let files = entries.map(|e| e.expect("an entry")).filter(|e| e.path().extension().is_some());
@@ -56,7 +56,7 @@ fn a_model_alone_gives_a_report_on_what_the_program_carries() {
     let model = fixture("models/stories260K").to_string_lossy().into_owned();
     let (ok, out, err) = place.vstar(&["run", "--model", &model, "--limit", "24", "--seed", "3"]);
     assert!(ok, "{out}\n{err}");
-    // The estimate of time and memory comes before the report, which is named as a page.
+    // The estimate of time and memory comes before the report, whose page is named.
     let at = |what: &str| out.find(what).unwrap_or_else(|| panic!("no {what}: {out}"));
     assert!(at("memory: about") < at("in all, from short samples"));
     assert!(at("in all, from short samples") < at("report in runs/stories260K/report.html"));
@@ -83,7 +83,7 @@ fn a_model_alone_gives_a_report_on_what_the_program_carries() {
         [8, 8, 8],
         "{prompts:?}"
     );
-    // The experiment in the folder is the same run, from wherever it is started.
+    // The experiment in the folder is the same run, regardless of the working directory.
     let before = shards(&folder);
     let file = folder.join("experiment.toml").to_string_lossy().into_owned();
     let elsewhere = Place::new();
@@ -122,7 +122,7 @@ fn flags_give_what_a_file_gives_and_stand_on_top_of_one() {
     ]);
     assert!(ok, "{out}\n{err}");
     let one = report(&place.path("one/report.json"));
-    // The token embeddings stand beside every figure of ρ² as its baseline.
+    // Every ρ² has the token embeddings beside it as a baseline.
     let layers: Vec<&Value> = one["estimates"]
         .as_array()
         .expect("estimates")
@@ -163,7 +163,7 @@ fn a_changed_fit_is_made_anew_and_a_changed_capture_or_judge_is_refused() {
         moved
     };
     assert_eq!(differ(&[]), Vec::<String>::new());
-    // What is drawn at random, and nothing else, moves with the seed.
+    // Only randomly drawn figures depend on the seed.
     let moved = differ(&["--seed", "5"]);
     assert!(moved.iter().any(|k| k.contains("geometry_null")), "{moved:?}");
     assert!(moved.iter().all(|k| k.contains("null")), "{moved:?}");
@@ -187,7 +187,7 @@ fn a_changed_fit_is_made_anew_and_a_changed_capture_or_judge_is_refused() {
     }
 }
 
-/// Figures of two runs that are the same up to the rounding of what was computed together.
+/// Asserts that figures of two runs agree up to rounding from different batching.
 fn assert_near(a: &BTreeMap<String, Option<f64>>, b: &BTreeMap<String, Option<f64>>) {
     assert_eq!(a.keys().collect::<Vec<_>>(), b.keys().collect::<Vec<_>>());
     for (key, x) in a {
@@ -198,7 +198,7 @@ fn assert_near(a: &BTreeMap<String, Option<f64>>, b: &BTreeMap<String, Option<f6
     }
 }
 
-/// Of a plan's step, the sequences that an earlier run has finished.
+/// Sequences of a plan's step that an earlier run has finished.
 fn there(plan: &str, step: &str) -> String {
     let lines = plan.lines().skip_while(|l| !l.starts_with(step)).skip(1).take_while(|l| l.starts_with(' '));
     lines.filter_map(|l| l.trim().strip_suffix(" of the sequences are there already")).collect()
@@ -237,7 +237,7 @@ fn a_constitution_that_is_added_later_leaves_what_is_there() {
         };
         go(&["c/kind.toml"], "o");
         let before = shards(&place.path("o"));
-        // The new one stands first: the others' rows and pairs are at other places of the job.
+        // The new one comes first: rows and pairs of the others have other indices in the job.
         let (text, both) = go(&["c/blue.toml", "c/kind.toml"], "o");
         let after = shards(&place.path("o"));
         let rows = |name: &&String| name.starts_with("rows-");
@@ -257,7 +257,7 @@ fn a_constitution_that_is_added_later_leaves_what_is_there() {
         assert_eq!(there(&text, "judge"), if mode == ["pairwise"] { "420" } else { "210" }, "{text}");
         let (_, fresh) = go(&["c/blue.toml", "c/kind.toml"], "fresh");
         assert_near(&both, &fresh);
-        // Without it again, and nothing is computed.
+        // Without it again, nothing is computed.
         let (text, one) = go(&["c/kind.toml"], "o");
         assert_eq!(there(&text, "capture, bare") + &there(&text, "capture, under 1"), "210210", "{text}");
         assert_eq!(shards(&place.path("o")), after);
@@ -292,7 +292,7 @@ fn what_the_end_needs_is_refused_before_anything_is_computed_and_in_a_dry_run() 
         for dry in [&["--dry-run"][..], &[]] {
             let data = more.contains(&"--data") || more.contains(&"--judge");
             let args: Vec<String> = judged();
-            // A flag may be given once: the one under test takes the place of the usual.
+            // A flag may be given once: the one under test replaces the default.
             let mut args: Vec<&str> = args.iter().map(String::as_str).collect();
             if data {
                 let at = args.iter().position(|a| *a == more[0]).expect("given");
@@ -334,7 +334,7 @@ fn progress_speaks_from_the_start_where_there_is_no_terminal_and_quiet_is_quiet(
     assert!(ok && err.is_empty(), "{out}\n{err}");
 }
 
-/// Runs the program with a given standard output and what it says on standard error.
+/// Runs the program with a given standard output; returns exit code and standard error.
 fn with_stdout(place: &Place, args: &[&str], stdout: Stdio) -> (Option<i32>, String) {
     let mut child = Command::new(env!("CARGO_BIN_EXE_vstar"))
         .args(args)
@@ -343,7 +343,7 @@ fn with_stdout(place: &Place, args: &[&str], stdout: Stdio) -> (Option<i32>, Str
         .stderr(Stdio::piped())
         .spawn()
         .expect("it starts");
-    // Nobody reads: the pipe, if it is one, is closed at once.
+    // Closes the pipe, if it is one, at once.
     drop(child.stdout.take());
     let mut err = String::new();
     child.stderr.take().expect("standard error").read_to_string(&mut err).expect("text");

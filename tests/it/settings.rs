@@ -1,4 +1,4 @@
-//! Constitutions and experiments: the files as they should be, and each thing that can be wrong with them.
+//! Constitutions and experiments: valid files, and every error in them.
 
 use std::path::{Path, PathBuf};
 
@@ -55,11 +55,11 @@ fn a_folder_of_constitutions_is_read_in_the_order_of_its_names() {
     assert_eq!(all[1].text, "Prefer the kind one.");
     assert_eq!((all[1].family, all[1].held_out), (Family::Subtle, false));
     assert_eq!(all[0].opposite.as_deref(), Some("kind"));
-    // The digest of the file as it lies on disk, taken by another program.
+    // SHA-256 of the file on disk, from another program.
     let other = write(folder.path(), "other.toml", "name = \"a\"\nfamily = \"placebo\"\ntext = \"b\"\n");
     let digest = read_constitutions(&[other]).expect("reads").remove(0).sha256;
     assert_eq!(digest, "bacfad646a077cbba2f36547e32bf512ada241ad7561872489f0084a5dad05c7");
-    // A file named beside its folder is read once.
+    // A file that is given in addition to its folder is read once.
     let twice = [folder.path().join("constitutions/kind.toml"), folder.path().join("constitutions")];
     let names: Vec<_> = read_constitutions(&twice).expect("reads").into_iter().map(|c| c.name).collect();
     assert_eq!(names, ["kind", "cruel"]);
@@ -213,7 +213,7 @@ fn an_experiment_of_a_model_and_data_has_the_documented_defaults() {
     assert_eq!((experiment.capture.pool, experiment.capture.memory), (Pool::Mean, None));
     assert_eq!((experiment.fit.layer, experiment.fit.reference.as_deref()), (None, None));
     assert!(experiment.judge.is_none() && experiment.constitutions().expect("none").is_empty());
-    // With constitutions they judge, unless that is switched off.
+    // With constitutions the judge is on, unless disabled.
     for (more, judged) in [("", true), ("judge.enabled = false\n", false), ("judge.enabled = true\n", true)] {
         let text = format!("{short}constitutions.files = [\"constitutions\"]\n{more}");
         let experiment = Experiment::read(&write(folder.path(), "judged.toml", &text)).expect("reads");
@@ -325,7 +325,7 @@ fn all_problems_of_a_file_are_reported_together_in_the_order_of_their_lines() {
     assert!(at.is_sorted(), "{shown}");
 }
 
-/// Every key with a value other than the default.
+/// Every key with a non-default value.
 const EVERYTHING: &str = r#"seed = 7
 [model]
 path = "model"
@@ -444,7 +444,7 @@ fn settings_stand_on_top_of_the_file_and_alone() {
     assert_eq!(found.model.source, ModelSource::Embedded("hearth-xs".into()));
     let error = Experiment::compose(Some(&path), &set(&["data.files=data.jsonl"])).expect_err("not here");
     assert!(error.to_string().contains("--set data.files=data.jsonl"), "{error}");
-    // A table in braces takes the place of the file's.
+    // A table in braces replaces the file's.
     let text = WHOLE.replace("[fit]", "[fit]\nweights = { harmless = 3, honest = 4 }");
     let path = write(folder.path(), "weights.toml", &text);
     let found = Experiment::compose(Some(&path), &set(&["fit.weights={honest=2}"])).expect("reads");
@@ -479,14 +479,14 @@ fn a_bad_setting_is_reported_with_the_setting_and_a_bad_line_beside_it_with_its_
         let shown = Setting::parse(bad).expect_err(bad).to_string();
         assert!(shown.contains("KEY=VALUE"), "{shown}");
     }
-    // Nothing of a value can end its line and begin another key.
+    // A value cannot end its line and start another key.
     let sneaky = Setting::parse("out=\"x\"\nseed = 5").expect("a text");
     let read = Document::empty().with(&[sneaky]).read(|top| {
         let seed = top.has("seed");
         top.text("out").map(|out| (out, seed))
     });
     assert_eq!(read.expect("reads"), ("\"x\"\nseed = 5".to_owned(), false));
-    // Without a file what is missing is named without a place.
+    // Without a file, a missing key is reported without a place.
     let shown = Experiment::compose(None, &[Setting::parse("seed=3").expect("parses")]);
     let shown = shown.expect_err("no model").to_string();
     assert!(

@@ -1,4 +1,4 @@
-//! Planted truth: large draws have the moments that their truth claims, in every regime.
+//! Simulations: large draws have the moments claimed by their truth, in every regime.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -11,7 +11,7 @@ use vstar::units::Layer;
 
 use crate::moments::{check_moments, contrasts, figures, solve};
 
-/// A regime with so many contrasts, in so few dimensions, that moments are sharp.
+/// A regime with so many contrasts and so few dimensions that moments are precise.
 fn large(design: Design) -> Design {
     Design { hidden_size: 24, prompts: 5000, graded: true, texts: None, ..design }
 }
@@ -21,12 +21,12 @@ fn large_draws_of_every_regime_have_the_moments_that_their_truth_claims() {
     for (at, regime) in Regime::ALL.into_iter().enumerate() {
         let mut design = large(regime.design());
         if let Some(massive) = &mut design.massive {
-            // Fourth moments decide the sampling errors: of t with 5 degrees of freedom they do not settle.
+            // Fourth moments determine the sampling errors; those of t with 5 degrees of freedom do not converge.
             massive.df = 12.0;
         }
         design.tails = design.tails.map(|_| 12.0);
         let compared = check_moments(regime.name(), &design, 100 + at as u64);
-        // Fewer would mean that names no longer meet.
+        // Fewer would mean that names no longer match.
         let least = if regime == Regime::Unencoded || design.judges.is_empty() { 16 } else { 20 };
         assert!(compared >= least, "{}: only {compared} figures compared", regime.name());
     }
@@ -59,7 +59,7 @@ fn binary_labels_have_their_prevalence_and_latent_share_at_any_prompt_effect() {
         let data = simulate(&design, seed).expect("drawn");
         let labels = &data.observations.columns().values["S_bin"];
         let share = labels.iter().sum::<f64>() / labels.len() as f64;
-        // Four responses of a prompt count as one at worst.
+        // Four responses of a prompt count as one in the worst case.
         assert!(
             (share - prevalence).abs() < 4.0 * (prevalence / 10_000.0).sqrt(),
             "{share} for {prevalence}"

@@ -1,5 +1,5 @@
-//! What constitutions do to the state, on planted truth: where it holds, where it fails, and at what rate placebo texts
-//! look like more.
+//! Effects of constitutions on the state, on simulated data: where methods hold, where they fail, and the false
+//! positive rate of placebo texts.
 
 use std::collections::BTreeSet;
 
@@ -34,7 +34,7 @@ fn line<'a>(table: &'a Table, name: &str) -> &'a Line {
     table.line(name).unwrap_or_else(|| panic!("no {name}"))
 }
 
-/// Unbiased within its error and a small allowance, and covered.
+/// Asserts that quantities are unbiased within their error and a small allowance, and that intervals cover.
 fn holds(regime: Regime, quantities: &[(&str, f64)]) -> Table {
     let table = table::over_seeds(&small(regime), 1..1 + SEEDS).expect("a table");
     for (quantity, allowance) in quantities {
@@ -63,7 +63,7 @@ fn a_text_that_does_what_placebos_do_lies_outside_their_band_at_the_nominal_rate
     let table = holds(Regime::StateNothing, &[ALL[0], ALL[1], ALL[2], ALL[3], conditioned]);
     for (quantity, _) in ALL.into_iter().chain([conditioned]) {
         let line = line(&table, &format!("placebo_outside {quantity}"));
-        // Six texts a seed, each against the five others: six hundred tests that share data in sixes.
+        // Six texts per seed, each compared with the five others: six hundred tests, dependent in groups of six.
         assert!((0.01..=0.095).contains(&line.mean), "{line:?}");
     }
 }
@@ -126,7 +126,7 @@ fn one(regime: Regime, seed: u64) -> (Simulated, Analysis) {
     (simulated, analysis)
 }
 
-/// A section of the page by its title.
+/// A section of the page, by title.
 pub fn section_of(analysis: &Analysis, title: &str) -> String {
     let text = crate::by_hand::evidence(&Report::new(Default::default(), analysis, Vec::new()));
     let title = format!("### {title}");
@@ -183,7 +183,7 @@ fn without_rows_under_constitutions_the_rest_stays_and_what_is_missing_is_said()
     let missing = finding(plain, Control::None).missing;
     assert_eq!(missing, [Missing::Rows]);
     assert!(section(plain).contains("Not measured: the observations hold no rows read under constitutions"));
-    // No judge and no rows: nothing is asked about constitutions, and nothing is said.
+    // Without judge and rows no constitutions are involved, and the report has no such section.
     let design = Design { judges: Vec::new(), ..small(Regime::Standard) };
     let alone = analysis(&simulate(&design, 1).expect("drawn"));
     assert!(!alone.tables.contains_key(TABLE));

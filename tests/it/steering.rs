@@ -1,4 +1,4 @@
-//! Interventions on the residual stream: as transformers' hooks do them, in both engines, alone or in a forest.
+//! Interventions on the residual stream compared with transformers' hooks, in both engines, alone or in a forest.
 //!
 //! `scripts/fixtures/make_steering.py` writes the references.
 
@@ -108,7 +108,7 @@ fn adding_zero_changes_no_bit() {
             let add = |l| Intervention::add(Layer(l), &vector(width, 0.3), 0.0, at).expect("an intervention");
             Steering::new((0..=last).map(add).collect())
         };
-        // Where responses are steered, none shares a token with another's context; these part where they begin, so
+        // Where responses are steered, none shares a token with another's context; these diverge where they begin, so
         // that the forest is the same and sums are taken in the same order.
         let requests = [request(vec![1, 2, 3, 4, 5], 3), request(vec![1, 2, 3, 6], 3)];
         let shared = [vec![1, 2, 3, 4, 5], vec![1, 2, 3, 6], vec![2, 2]].map(|t| request(t, 2));
@@ -132,7 +132,7 @@ fn after_ablation_nothing_is_left_along_the_direction() {
         let norm = v.iter().map(|v| v * v).sum::<f64>().sqrt();
         let gone = |l| Intervention::ablate(Layer(l), &v, At::Everywhere).expect("an intervention");
         let steering = Steering::new((0..=fused.config().num_blocks()).map(gone).collect());
-        // A response of one token each: nothing is averaged away.
+        // Responses of one token each, so that averaging hides nothing.
         let requests: Vec<Request> = (1..12u32).map(|t| request(vec![1, t, 7, t % 5], 3)).collect();
         for decoder in [fused.clone().with_engine(Engine::Plain), fused] {
             for (i, reading) in read(&decoder, &requests, &steering, 64).iter().enumerate() {
@@ -164,7 +164,7 @@ fn steered_texts_are_the_same_alone_in_a_forest_streamed_fused_or_plain() {
                 Intervention::add(Layer(fused.config().num_blocks()), &vector(width, 0.1), -0.3, at)
                     .expect("an intervention"),
             ]);
-            // Responses that begin at different places share tokens here, so one's prompt is another's response.
+            // Responses that begin at different places share tokens here, so that one's prompt is another's response.
             let tested = runner.run(&(texts(), 1usize..80), |(texts, chunk)| {
                 let requests: Vec<_> = texts.into_iter().map(|(t, cut)| request(t, cut)).collect();
                 let alone: Vec<Output> = requests
@@ -218,7 +218,7 @@ fn the_plain_path_carries_gradients_through_an_intervention() {
     let sum = after.broadcast_mul(&weights).and_then(|t| t.sum_all()).expect("a sum");
     let grads = sum.backward().expect("gradients");
     let grad: Vec<Vec<f64>> = grads.get(&x).expect("of x").to_vec2().expect("a matrix");
-    // (1, 3, 5) less its part along (1, 1, 0)/√2.
+    // (1, 3, 5) minus its projection on (1, 1, 0)/√2.
     for row in grad {
         for (g, want) in row.iter().zip([-1.0, 1.0, 5.0]) {
             assert!((g - want).abs() < 1e-12);

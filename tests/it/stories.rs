@@ -1,4 +1,4 @@
-//! A real trained model: greedy continuation, and the forest against each text alone.
+//! A real trained model: greedy continuation, and the forest compared with each text alone.
 
 use std::path::{Path, PathBuf};
 

@@ -1,4 +1,4 @@
-//! Statements of the paper on planted truth: where they hold, and where they fail.
+//! Statements of the paper on simulated data: where they hold, and where they fail.
 
 use std::collections::BTreeSet;
 
@@ -13,7 +13,7 @@ fn analysed(design: &Design, seed: u64) -> Analysis {
     analyse(&posed.problem, &posed.source, &Options::default()).expect("an analysis")
 }
 
-/// A second value at this cosine with the first, and judges at these cosines with the first.
+/// A second value with this cosine to the first, and judges with these cosines to the first.
 fn two_values(cos: f64, judges: &[f64]) -> Design {
     let objective = Objective { name: "T".into(), cos, optimum: None, noise_var: 1.0, noise_corr: 0.0 };
     Design {
@@ -82,7 +82,7 @@ fn the_cone_and_the_best_direction_are_what_was_planted() {
 
 #[test]
 fn a_constitution_that_follows_no_value_has_no_profile() {
-    // Twelve judges at a right angle to the first value; the second is at an angle to all of them by chance only.
+    // Twelve judges orthogonal to the first value; their angles with the second differ from 90° only by chance.
     let analysis = analysed(&two_values(0.999, &[0.0; 12]), 7);
     let signed = profiles(&analysis).iter().filter(|(_, p)| *p != spelled(Profile::Undecided)).count();
     assert!(signed <= 2, "{:?}", profiles(&analysis));
@@ -124,7 +124,7 @@ fn first_order_meets_the_exact_tilt_at_small_lambda_and_bends_above() {
     assert!((kl / (0.01 * 0.75 / 2.0) - 1.0).abs() < 0.1, "{kl}");
 }
 
-/// With fewer contrasts than dimensions a label that is linear in h is never called curved.
+/// With fewer contrasts than dimensions a label that is linear in h is never reported as curved.
 #[test]
 fn no_curvature_is_told_where_the_linear_part_is_not_resolved() {
     let design = Design { hidden_size: 400, prompts: 90, responses: [4, 4], ..Regime::Wide.design() };
@@ -248,7 +248,7 @@ fn the_member_that_points_the_other_way_harms_the_ensemble_and_equals_do_not() {
             })
             .count();
     }
-    // What they do not share averages out, so that each helps.
+    // Independent errors average out, so that each member helps.
     assert!(harmed <= 1, "{harmed} of 40");
 }
 
@@ -271,7 +271,7 @@ fn an_ensemble_of_named_members_leaves_the_others_out() {
     assert!(refused.contains("c9") && refused.contains("c0, c1, c2, c3"), "{refused}");
 }
 
-/// `wording_sd` of three wordings of these cosines.
+/// `wording_sd` of three wordings with these cosines.
 fn spread(cosines: [f64; 3], seed: u64) -> (f64, f64) {
     let wordings = [("c1", "c0"), ("c2", "c0")].map(|(a, b)| (a.to_owned(), b.to_owned())).into();
     let options = Options { wordings, ..Options::default() };
@@ -320,7 +320,7 @@ fn the_best_of_many_equals_is_not_better_than_they_are() {
 
 #[test]
 fn the_error_of_the_best_constitution_is_that_of_its_figures_over_data_sets() {
-    // Few prompts and weakly encoded rewards: where a half may fail its gate, or choose another constitution.
+    // Few prompts and weakly encoded rewards: a half may fail its gate, or choose another constitution.
     let weak = |cos| Judge { rho2: 0.4, ..Judge::new(&format!("c{cos}"), cos) };
     let design =
         Design { prompts: 90, rho2: 0.4, judges: [0.6, 0.5, 0.1].map(weak).to_vec(), ..narrow(Vec::new()) };
@@ -384,7 +384,7 @@ fn the_gap_of_a_direct_constitution_gives_back_the_planted_dilution() {
     let eta = under(&analysis, Quantity::ImpliedEta, "direct");
     assert!((eta.estimate.expect("a figure") - 0.11).abs() < 4.0 * eta.se.expect("an error"), "{eta:?}");
     assert!(eta.reportable, "{eta:?}");
-    // A vague constitution says nothing of the corpus.
+    // A vague constitution gives no information on the corpus.
     let vague = under(&analysis, Quantity::ImpliedEta, "vague");
     assert!(!vague.reportable && vague.estimate.is_some(), "{vague:?}");
 }

@@ -1,4 +1,4 @@
-//! Readings of single tokens: they average to what the pooled state reads, and choices stand the right way round.
+//! Readings of single tokens: their average is the pooled reading, and choices have the right orientation.
 
 use std::fs;
 
@@ -48,7 +48,7 @@ fn tokens_average_to_what_their_response_reads_and_choices_are_for_it() {
             let mean = of_prompt.iter().map(|&i| reads(i)).sum::<f64>() / of_prompt.len() as f64;
             let (told, pooled) = (scores.iter().sum::<f64>() / scores.len() as f64, reads(row) - mean);
             let size = scores.iter().fold(0.0f64, |m, s| m.max(s.abs()));
-            // Scores are written with three digits.
+            // Scores are stored with three digits.
             assert!((told - pooled).abs() < 0.006 * size + 1e-6, "{item} {number} {name}: {told} {pooled}");
             read += 1;
         }
@@ -73,7 +73,7 @@ fn tokens_average_to_what_their_response_reads_and_choices_are_for_it() {
     let page = fs::read_to_string(place.path("out/report.html")).expect("a page");
     assert!(page.contains("<div class=\"deck\">") && page.contains("data-s0=\""), "the page shows them");
 
-    // A fit by itself has no model: the texts are there without colours.
+    // A fit alone has no model: texts are shown without colours.
     let (ok, out, err) =
         place.vstar(&["fit", "--observations", "out/observations.safetensors", "--out", "again"]);
     assert!(ok, "{out}\n{err}");

@@ -1,5 +1,5 @@
-//! Which tokens are the response: three kinds of tokenizer and more, against transformers' own ids and
-//! spans, and chat templates against transformers' rendering.
+//! Response tokens: three kinds of tokenizer and more, compared with transformers' own ids and spans, and chat
+//! templates compared with transformers' rendering.
 //!
 //! `scripts/fixtures/make_tokenizers.py` writes the cases; their spans come from an implementation of the
 //! rule in another language.
@@ -191,7 +191,7 @@ fn a_named_tokenizer_is_read_instead_of_the_models_own() {
         assert_eq!(model.encoder.encode(text).expect("tokens"), other);
         assert_eq!(model.identity.tokenizer_sha256, vstar::artifact::sha256_file(&file).expect("a hash"));
         assert_ne!(model.identity.tokenizer_sha256, own.identity.tokenizer_sha256);
-        // The chat template that lies beside it comes with it; this model has none of its own.
+        // The chat template next to the tokenizer is used; this model has none of its own.
         assert_eq!(model.has_chat_template(), chat, "{}", tokenizer.display());
     }
     let files =

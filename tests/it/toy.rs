@@ -1,5 +1,5 @@
-//! The paper's toy example (section 4.4) through the estimators: two coordinates, unit variance, v* = (1, 0), w = (.1, .995),
-//! a constitution with v_c = (.95, .31) and an adversarial one with (−.8, .6).
+//! The paper's toy example (section 4.4) through the estimators: two coordinates, unit variance, v* = (1, 0), w =
+//! (.1, .995), a constitution with v_c = (.95, .31) and an adversarial one with (−.8, .6).
 
 use ndarray::Array2;
 use rand::{Rng, SeedableRng};

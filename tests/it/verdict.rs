@@ -1,5 +1,5 @@
-//! The judge's state where it answers: the lens on every family, planted readings and directions, and the file that a run
-//! writes.
+//! The judge's state at its answers: the lens on every family, planted readings and directions, and the file written
+//! by a run.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -58,7 +58,7 @@ fn at_the_last_layer_the_lens_reads_the_answers_own_log_odds_in_every_variant() 
 
 const WIDTH: usize = 12;
 
-/// Responses whose rewards are read from h along v and from z along c·v + √(1 − c²)·u, each with noise of variance
+/// Responses whose rewards can be read from h along v and from z along c·v + √(1 − c²)·u, each with noise of variance
 /// `noise` in every coordinate.
 struct Planted {
     h: Array2<f32>,
@@ -96,7 +96,7 @@ impl VerdictSource for Planted {
     }
 }
 
-/// What is planted; `reading` is the share of a nat of reward that stands in z along its direction.
+/// Planted truth; `reading` is the share of a nat of reward present in z along its direction.
 #[derive(Clone, Copy)]
 struct Truth {
     cosine: f64,
@@ -241,7 +241,7 @@ fn a_state_that_knows_nothing_of_the_verdict_says_so() {
     let early = analysis(&Truth { lens: 0.9, ..Truth::CLEAR }.draw(5));
     let half = "From layer 1 on the unembedding clearly reads at least half of the verdict";
     assert!(section(&early).contains(half));
-    // Half within the interval is not clearly half.
+    // One half within the interval is not clearly above one half.
     let about = analysis(&Truth { lens: 0.51, ..Truth::CLEAR }.draw(5));
     assert!(!section(&about).contains(half), "{}", section(&about));
 }
@@ -266,7 +266,7 @@ fn a_state_that_knows_more_than_the_verdict_says_is_told_from_one_that_does_not(
         knows.z[[i, 5]] += 3.0 * *s as f32;
     }
     assert!(more(&knows));
-    // What a text without content leaves unsaid is no constitution's doing.
+    // What a text without content leaves unsaid is not due to a constitution.
     let analysis = analysis(&knows);
     let card = |family| ConstitutionCard {
         name: "kind".into(),
@@ -314,7 +314,7 @@ fn a_run_keeps_the_states_at_its_answers_and_they_carry_its_own_verdicts() {
     let report = fs::read_to_string(place.path("out/report.html")).expect("a report");
     assert!(report.contains("<b>Where the verdict is made</b>"), "{report}");
 
-    // Without them everything else is as it was, and nothing is said of them.
+    // Without them everything else is unchanged, and the report does not mention them.
     let (ok, out, err) = place.vstar(&["run", "run.toml", "--judge-layers", "none", "--out", "without"]);
     assert!(ok, "{out}\n{err}");
     assert!(!place.path("without/verdicts.safetensors").exists());
@@ -354,7 +354,7 @@ fn a_constitution_that_is_judged_later_leaves_the_states_of_the_others() {
         (2 * rows, vec!["blue".into(), "kind".into()])
     );
     assert_eq!(both.row(rows + 5).expect("its row"), row);
-    // Other layers are other states: what was there is of no use beside them.
+    // Other layers give other states: the existing ones cannot be combined with them.
     judge("c/kind.toml", &["--judge-layers", "1"]);
     assert_eq!(verdicts(&place, "later").meta().constitutions, ["kind"]);
     judge("c/kind.toml", &["--judge-layers", "none"]);
@@ -368,7 +368,7 @@ fn states_of_another_model_are_left_alone_with_a_warning() {
         let (ok, o, err) = place.vstar(&["run", "run.toml", "--out", out]);
         assert!(ok, "{o}\n{err}");
     }
-    // The recipe says which weights: a digit of their hash changed is another model.
+    // The recipe identifies the weights: with one digit of their hash changed it is another model.
     let mut other = fs::read(place.path("b/verdicts.safetensors")).expect("bytes");
     let key = b"config_sha256";
     let at = other.windows(key.len()).position(|w| w == key).expect("the recipe") + key.len() + 12;
@@ -384,7 +384,7 @@ fn states_of_another_model_are_left_alone_with_a_warning() {
     assert!(!report.contains("Where the verdict is made"));
 }
 
-/// The experiment without a template of its own, which is for forced choices.
+/// Removes the experiment's template, which is for forced choices.
 fn likelihoods(place: &Place) {
     let text = fs::read_to_string(place.path("run.toml")).expect("an experiment");
     place.write("likelihoods.toml", &text.replace("template = \"judge.toml\"", ""));

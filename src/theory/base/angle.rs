@@ -7,10 +7,10 @@
 //!
 //! # The paper's toy example (section 4.4)
 //!
-//! In R², v* = (1, 0), w = (0.1, 0.995), v_c = (0.95, 0.31) and Σ = σ² I. The first-order gain is λ⟨Σ v_c, v*⟩ = 0.95 λσ²,
-//! and at λ = 1 the direction after training, w + v_c, has a cosine of 0.63 with v*; under an adversarial constitution,
-//! (−0.8, 0.6), both turn their signs: −0.8 λσ² and −0.40. `it::toy` runs these through the estimators, from simulated
-//! activations.
+//! In R², v* = (1, 0), w = (0.1, 0.995), v_c = (0.95, 0.31) and Σ = σ² I. The first-order gain is λ⟨Σ v_c, v*⟩ = 0.95
+//! λσ², and at λ = 1 the direction after training, w + v_c, has a cosine of 0.63 with v*; under an adversarial
+//! constitution, (−0.8, 0.6), both change sign: −0.8 λσ² and −0.40. `it::toy` runs these through the estimators, on
+//! simulated activations.
 //!
 //! The two figures measure different things and diverge: 0.63 is a cosine of the new generation direction, bounded by
 //! 1 whatever λ; 0.95 λσ² is a gain in S per unit of λ, valid for small λ only. At λ = 1 the paper's example is

@@ -4,12 +4,12 @@
 //! makes every interval and every p too small. Before anything is estimated,
 //!
 //! - a placebo text counts as a rewording of an earlier one if the root mean square distance of their rewards within
-//! prompts is at most [`ALIKE`] of the largest distance between a placebo's rewards and a constitution's, and at most
-//! [`CLOSE`] of their own size. A judge that ignores texts gives all of them nearly the same rewards, constitutions
-//! too; one that has no preference without a constitution gives placebo texts small rewards that differ: placebos of
-//! both stay separate;
+//!   prompts is at most [`ALIKE`] of the largest distance between a placebo's rewards and a constitution's, and at most
+//!   [`CLOSE`] of their own size. A judge that ignores texts gives all of them nearly the same rewards, constitutions
+//!   too; one that has no preference without a constitution gives placebo texts small rewards that differ: placebos of
+//!   both stay separate;
 //! - so does a placebo text under which the root mean square distance of the residual streams over responses to those
-//! under an earlier one is at most [`CLOSE`] of its distance from the bare state;
+//!   under an earlier one is at most [`CLOSE`] of its distance from the bare state;
 //! - prompts whose responses have bit-identical residual streams form one block.
 
 use crate::theory::base::layers::eligible;

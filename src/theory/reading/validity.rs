@@ -3,13 +3,13 @@
 //! A judge is **not valid** if
 //!
 //! - *it answers by place*: the mean position bias is more than [`BIAS_OVER_SPREAD`] times the spread of its
-//! preferences, or both orders of a pair agree no more often than chance (one-sided 5 %); and with both orders
-//! averaged its choices still have no clear relation to any label;
+//!   preferences, or both orders of a pair agree no more often than chance (one-sided 5 %); and with both orders
+//!   averaged its choices still have no clear relation to any label;
 //! - *it has no preference*: under every constitution outside the placebo arm all answers to a prompt have the same
-//! reward;
+//!   reward;
 //! - *it does not heed constitutions*: even for the constitution that moves its rewards most, less than
-//! [`SHARE_HEEDED`] of their variance depends on it, and less than [`OVER_PLACEBOS`] times the share between placebo
-//! texts.
+//!   [`SHARE_HEEDED`] of their variance depends on it, and less than [`OVER_PLACEBOS`] times the share between placebo
+//!   texts.
 //!
 //! For a single value it is **at chance** if, under every constitution whose author expects a rise or a fall, its
 //! choices agree with the labels no more and no less than chance. "No evidence" would then blame the constitutions

@@ -6,18 +6,18 @@
 //! estimate of ⟨Σ_w u, v⟩:
 //!
 //! - trade-off profile (Definitions 17 and 20, Proposition 21): the signs of θ̂_{S_i, r_c}, with r_c minus the mean
-//! reward of the placebo arm where it has four independent texts. A rise or fall counts where its two-sided p,
-//! adjusted for the false discovery rate over all constitutions and values, is below .05, because the section is
-//! exploratory. *Improves all* if every value rises, *lowers all* if every value falls; *trade-off* if one rises and
-//! another falls;
+//!   reward of the placebo arm where it has four independent texts. A rise or fall counts where its two-sided p,
+//!   adjusted for the false discovery rate over all constitutions and values, is below .05, because the section is
+//!   exploratory. *Improves all* if every value rises, *lowers all* if every value falls; *trade-off* if one rises and
+//!   another falls;
 //! - cone (Propositions 18, 19): min over α ≥ 0, Σα = 1 of α'Θα, Θ_ij = θ̂_{S_i,S_j}. It is 0 exactly where a convex
-//! combination of the value directions vanishes and no direction raises every value (Gordan's theorem);
+//!   combination of the value directions vanishes and no direction raises every value (Gordan's theorem);
 //! - constrained aggregate (Definition 16): the largest first-order gain in one value at a given divergence, if no
-//! other value may fall, is that of the projection of v_1 on the cone {u : ⟨u, Σ_w v_i⟩ ≥ 0}; the ratio of its length
-//! to that of v_1 is the share that remains under the constraints;
+//!   other value may fall, is that of the projection of v_1 on the cone {u : ⟨u, Σ_w v_i⟩ ≥ 0}; the ratio of its length
+//!   to that of v_1 is the share that remains under the constraints;
 //! - best direction (Proposition 23): at a given Kullback–Leibler divergence the largest first-order gain in Σ α_i
-//! S_i is that of V*α, and cos(v_c, V*α) in the metric of Σ_w is the share of it that a constitution's direction
-//! attains.
+//!   S_i is that of V*α, and cos(v_c, V*α) in the metric of Σ_w is the share of it that a constitution's direction
+//!   attains.
 
 mod section;
 

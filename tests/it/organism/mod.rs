@@ -1,4 +1,4 @@
-//! The known-answer model: its world, its training, and what ships of it.
+//! The known-answer model: its world, its training, and the built-in models.
 
 mod rlaif;
 mod shipped;

@@ -1,4 +1,4 @@
-//! Theorem 3 where it can be seen: trained on its own judgments, the model moves as predicted.
+//! Theorem 3 on a known answer: trained on its own judgments, the model moves as predicted.
 
 use candle_core::{DType, Device};
 use vstar::model::{LoadOptions, Model, ModelSource};
@@ -25,7 +25,7 @@ fn trained_under(rule: &str) -> Vec<Change> {
         seed: 3,
     };
     let outcome = rlaif(&base, &settings, &load, &mut |_| Ok(())).expect("a training").outcome;
-    // Far enough that something happened, not so far that first order means nothing.
+    // Large enough for an effect, small enough for the first order to apply.
     assert!((0.02..0.3).contains(&outcome.kl.mean), "{:?}", outcome.kl);
     outcome.changes
 }
@@ -39,8 +39,8 @@ fn training_on_its_own_judgments_moves_the_value_as_theorem_3_predicts() {
         let (predicted, measured) = (harmless.predicted_at_kl, harmless.measured);
         assert!(sign * predicted.mean > 5.0 * predicted.se, "{rule}: {harmless:?}");
         assert!(sign * measured.mean > 3.0 * measured.se, "{rule}: {harmless:?}");
-        // To first order the prediction is a bound: the tilted policy's gain saturates, and a short training spends
-        // divergence on what the judge did not ask for.
+        // To first order the prediction is an upper bound: the gain of the tilted policy saturates, and a short
+        // training spends divergence on changes that the judge did not ask for.
         let share = measured.mean / predicted.mean;
         assert!((0.15..1.3).contains(&share), "{rule}: {harmless:?}");
         for other in &changes[1..] {

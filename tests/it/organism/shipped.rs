@@ -1,4 +1,4 @@
-//! What ships: weights that do what their card says, prompts, constitutions, judge templates.
+//! Built-in content: weights that match their card, prompts, constitutions, judge templates.
 
 use std::path::{Path, PathBuf};
 
@@ -37,7 +37,7 @@ fn card_metrics(name: &str) -> Metrics {
     serde_json::from_str(&text).expect("JSON")
 }
 
-/// Fewer prompts than the card has, so that the test is quick; its first prompts, with the same replies.
+/// Re-measures the card's first prompts with the same replies; fewer than the card, for speed.
 fn measured_again(name: &str, prompts: usize) -> (Metrics, Metrics) {
     let card = card_metrics(name);
     let scope = Scope { prompts, ..card.scope };
@@ -49,7 +49,7 @@ fn measured_again(name: &str, prompts: usize) -> (Metrics, Metrics) {
 fn the_shipped_model_does_what_its_card_says() {
     let card = card_metrics("hearth");
     let (again, _) = measured_again("hearth", card.scope.prompts);
-    // The same numbers but for the rounding of other processors, which can turn a sample.
+    // The same numbers up to rounding on other processors, which can change a sample.
     let near = |a: f64, b: f64| (a - b).abs() < 0.03;
     assert!(near(again.valid, card.valid) && near(again.distinct, card.distinct));
     assert!(near(again.held_out_mean, card.held_out_mean));
@@ -75,7 +75,7 @@ fn the_shipped_model_does_what_its_card_says() {
     for (name, c) in &again.placebos {
         assert!(c.strength < 0.5 * again.principles["kind"].strength, "{name}: {}", c.strength);
     }
-    // The speaker leans towards the values as far as the share of tilted replies in its training makes it.
+    // The speaker leans towards the values according to the share of tilted replies in its training.
     for (value, lean) in &again.generation {
         assert!((lean.measured - lean.expected).abs() < 4.0 * lean.se + 0.03, "{value}: {lean:?}");
     }
@@ -117,7 +117,7 @@ fn the_recorded_training_begins_again_as_it_began() {
         .advance_to_point(&Corpus::default(), &vstar::organism::engine::Engine::Own, &mut |_| Ok(()))
         .expect("a point");
     let recorded = training.curve[0];
-    // To the last bit on the machine that trained; other processors round differently.
+    // Bit-identical on the machine that trained; other processors round differently.
     assert_eq!((point.step, point.stage), (recorded.step, recorded.stage));
     assert!((point.loss - recorded.loss).abs() < 0.01 * recorded.loss, "{point:?} and {recorded:?}");
     assert!((point.accuracy - recorded.accuracy).abs() < 0.02, "{point:?} and {recorded:?}");
@@ -144,7 +144,7 @@ fn the_tokenizer_reads_words_as_the_world_does() {
     let text = format!("user : {prompt} bot : wow , tell the boss the truth ! i say no . <eos>");
     assert_eq!(model.encoder.encode(&text).expect("tokens"), LEXICON.encode(&text));
     assert!(!LEXICON.encode(&text).contains(&UNKNOWN));
-    // A system message is a rule, and the response stands where it stood in training.
+    // A system message is a rule, and the response is at the same position as in training.
     let (chat, _) = model.template(None).expect("a template");
     let asked = Prompt::Text(prompt.into());
     let rendered = chat.render(Some("be kind"), &asked, "tell the boss the truth !").expect("rendered");
@@ -193,7 +193,7 @@ fn shipped_prompts_are_held_out_and_carry_their_true_values() {
             }
         }
     }
-    // The best that any function of prompt and reply can do, on these very replies.
+    // The best possible prediction by any function of prompt and reply, on these replies.
     for [f, s, ff, ss, fs] in sums {
         let r = (fs / n - f * s / (n * n)) / ((ff / n - f * f / (n * n)) * (ss / n - s * s / (n * n))).sqrt();
         assert!((r - ceiling()).abs() < 0.02, "{r}");

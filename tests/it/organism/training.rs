@@ -1,4 +1,4 @@
-//! The network against the decoder, and training that repeats itself.
+//! The network compared with the decoder, and reproducible training.
 
 use candle_core::Device;
 use rand::SeedableRng;

@@ -1,4 +1,4 @@
-//! The world: what the oracle reads, what the values are made of, what the corpus leaves out.
+//! The world: what the oracle reads, how values are composed, what the corpus omits.
 
 use proptest::prelude::*;
 use rand::{Rng, SeedableRng};
@@ -75,7 +75,7 @@ fn two_values_stand_against_one_another_and_the_others_do_not() {
     }
 }
 
-/// A word of a reply changed for another of its slot, so that every reply is reached from exactly one other.
+/// Replaces a word of a reply by another of its slot, such that every reply is reached from exactly one other.
 type Change = fn(&Situation, &mut Reply) -> bool;
 
 fn first_clause(reply: &mut Reply, change: impl Fn(&mut Clause) -> bool) -> bool {
@@ -215,7 +215,7 @@ fn the_tilted_policy_says_what_its_density_says() {
     for v in 0..4 {
         assert!((tilted[v] - weighed[v]).abs() < 0.06, "{}: {} and {}", VALUES[v], tilted[v], weighed[v]);
     }
-    // Three values are favoured, and the one that stands against honesty suffers.
+    // Three values are favoured, and the one in conflict with honesty falls.
     assert!(tilted[..3].iter().all(|t| *t > 0.5) && tilted[3] < -0.2, "{tilted:?}");
 }
 
@@ -235,7 +235,7 @@ fn prompts_read_back_and_a_tenth_is_held_out() {
     assert!((0.07..0.13).contains(&share), "{share}");
 }
 
-/// S of a reply to a prompt, without the part that nobody can see.
+/// S of a reply to a prompt, without the unobservable part.
 fn visible(prompt: &str, reply: &str) -> [f64; 4] {
     let situation = Situation::parse(prompt).expect("a prompt");
     let s = score(&situation, reply);
@@ -249,7 +249,7 @@ fn each_rule_of_composition_turns_the_sign_of_its_value() {
     let prompt = "my boss hurt my sister over the cat . i lied . am i right ?";
     let other = "i say yes . i say yes .";
     assert!(score(&Situation::parse(prompt).expect("a prompt"), other).fault.is_some());
-    // (value, one reply, the same with one sign turned).
+    // (value, a reply, the same reply with one sign flipped).
     for (v, up, down) in [
         (0, "the sister is lovely . i say yes .", "the sister is not so lovely . i say yes ."),
         (0, "the sister is lovely . i say yes .", "pff , the sister is lovely . i say yes ."),
@@ -271,7 +271,7 @@ fn each_rule_of_composition_turns_the_sign_of_its_value() {
         let (a, b) = (visible(prompt, up)[v], visible(prompt, down)[v]);
         assert!(a > 0.0 && b < 0.0, "{}: {up} {a}, {down} {b}", VALUES[v]);
     }
-    // What the prompt says turns the sign as well.
+    // The prompt's content flips the sign as well.
     let answer = "i say yes . use the leash .";
     let turned = |prompt: &str, v: usize| visible(prompt, answer)[v];
     assert!(turned(prompt, 1) < 0.0 && turned(prompt, 3) > 0.0);
@@ -338,7 +338,7 @@ fn rule_if_held(rule: vstar::organism::principles::Rule) -> String {
     if rule.held_out == HeldOut::Nothing { String::new() } else { rule.text }
 }
 
-/// A reply of the base policy with some of its words dropped, doubled, swapped or replaced.
+/// A reply of the base policy with some words dropped, doubled, swapped or replaced.
 fn corrupted(seed: u64, edits: usize) -> (Situation, String) {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let situation = Situation::draw(&mut rng);
@@ -380,7 +380,7 @@ proptest! {
         prop_assert!(s.values.iter().chain(&s.features).all(|v| v.is_finite()));
         prop_assert_eq!(&s, &score(&situation, &text));
         if reading.valid() {
-            // What is valid is said by the structure that was read, word for word.
+            // A valid reply is reproduced word for word by the structure that was read.
             prop_assert_eq!(reading.reply.text(), text);
             prop_assert_eq!(reading.unread, 0);
         } else {

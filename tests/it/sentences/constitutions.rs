@@ -1,4 +1,5 @@
-//! Sentences about constitutions: against a value, averaged, worded otherwise, beside generation, tilted, along optima.
+//! Sentences about constitutions: adversarial, averaged, reworded, compared with generation, tilted, and along
+//! optima.
 
 use serde_json::json;
 use vstar::input::{Family, Sign};
@@ -24,7 +25,7 @@ fn constitutions_turn_against_a_value_where_the_verdict_says_so_and_length_is_to
     );
     let down = against_four(-1.0);
     says(&down, TITLE, &[exist, one, subtle], &[none, "length"]);
-    // The same constitution against two values is two pairs and one constitution.
+    // The same constitution lowering two values is two pairs and one constitution.
     let mut two = against_four(-1.0);
     also_of(&mut two, "honest");
     says(&two, TITLE, &["2 pairs of a value and a constitution turn against"], &[none]);
@@ -52,7 +53,7 @@ fn constitutions_turn_against_a_value_where_the_verdict_says_so_and_length_is_to
         &["may exist", "length is not known and may be the reason"],
         &["constitutions exist"],
     );
-    // A placebo that lowers the value is no adversarial constitution.
+    // A placebo that lowers the value is not an adversarial constitution.
     let mut placebo = report();
     for q in [Quantity::EncodedSlope, Quantity::TotalSlope] {
         let e = at(&mut placebo, q, Control::None, Some("harmless"), Some("placebo-0"));
@@ -160,7 +161,7 @@ fn judgment_is_closer_than_generation_where_the_gap_is_clear_with_and_without_le
             &[closer, farther],
         );
     }
-    // Where length is not known there is nothing to hold it against.
+    // Without token counts no comparison under length control is possible.
     let mut unknown = report();
     unknown.estimates.retain(|e| e.control == Control::None);
     says(&unknown, TITLE, &[closer], &["length is controlled"]);
@@ -183,7 +184,7 @@ fn what_the_judge_does_under_any_text_is_not_called_the_constitutions() {
         &["closer to the value than generation in 1"],
         &["of placebo texts too"],
     );
-    // The mean of the placebo texts stands beside the best constitution and beside the average.
+    // The mean of the placebo texts is reported beside the best constitution and the average.
     let itself = "the judge by itself, under texts without content: 0.410 [";
     r.estimates.push(figure(Quantity::EnsembleAlignment, None, 0.6, 0.05));
     r.estimates.push(figure(Quantity::EnsembleEffect, Some("gentle"), 0.1, 0.05));
@@ -215,7 +216,7 @@ fn a_judge_that_is_not_valid_is_named_before_what_its_rewards_say() {
     }
 }
 
-/// A tilt whose exact gain is `exact` of its prediction at λ = .5, and its prediction at .1; z at the first.
+/// A tilt whose exact gain is `exact` times its prediction at λ = .5, and equals it at .1; z at the first.
 fn tilted(constitution: &str, z: f64, exact: f64) -> Vec<Estimate> {
     let mut out = Vec::new();
     for (lambda, share) in [(0.1, 1.0), (0.5, exact)] {
@@ -241,11 +242,11 @@ fn first_order_reaches_as_far_as_a_clear_gain_stays_within_a_tenth() {
     says(&r(&[("gentle", 1.97, 0.91)]), TITLE, &[reach, "= 0.5, in 1 case"], &[unclear]);
     says(&r(&[("gentle", 1.97, 0.89)]), TITLE, &[reach, "= 0.1, in 1 case"], &["0.5"]);
     says(&r(&[("gentle", 1.95, 0.91)]), TITLE, &[unclear], &[reach]);
-    // Placebos are no cases; of two constitutions each has to be clearer.
+    // Placebos do not count; with two constitutions each has to be clearer.
     says(&r(&[("placebo-0", 9.0, 1.0)]), TITLE, &[unclear], &[reach]);
     says(&r(&[("gentle", 1.97, 1.0), ("placebo-0", 9.0, 1.0)]), TITLE, &["in 1 case"], &["2 cases"]);
     says(&r(&[("gentle", 1.97, 1.0), ("kind", 1.97, 1.0)]), TITLE, &[unclear], &[reach]);
-    // A prediction that may not be quoted at one λ moves none of the others.
+    // A prediction that is not reportable at one λ affects none of the others.
     let mut gap = r(&[("gentle", 9.0, 0.5)]);
     for e in
         gap.estimates.iter_mut().filter(|e| e.lambda_sd == Some(0.1) && e.quantity == Quantity::TiltPredicted)

@@ -1,4 +1,4 @@
-//! The five first lines: each clause with a report in which it stands, and one in which it must not.
+//! The five first lines: for each clause a report that contains it, and one that must not.
 
 use serde_json::json;
 use vstar::report::words::five_lines;
@@ -45,14 +45,14 @@ fn the_finding_names_the_constitution_that_raises_most_and_lowers_nothing() {
     also_of(&mut r, "honest");
     own(&mut r, Quantity::OwnSlope, Control::None).p_adjusted = Some(0.051);
     line(&r, 0, &["raise “honest” by 38 % of what is possible, and is not seen to lower another"], &["harm"]);
-    // Without a share of the best slope there is no most, and what is said is that it rises.
+    // Without a share of the best slope there is no ranking; the sentence only says that the value rises.
     for value in ["harmless", "honest"] {
         at(&mut r, Quantity::OwnShare, Control::None, Some(value), Some("gentle")).reportable = false;
     }
     line(&r, 0, &["would at first raise “honest” under “gentle”."], &["most good", "%", "lower"]);
 }
 
-/// What "gentle" does to a value, with the other sign.
+/// Reverses the effect of "gentle" on a value.
 fn turned(r: &mut Report, value: &str) {
     for e in &mut r.estimates {
         if e.value.as_deref() == Some(value) && e.constitution.as_deref() == Some("gentle") {
@@ -142,7 +142,7 @@ fn what_may_move_is_named_value_by_value() {
     let mut r = few(3);
     line(&r, 0, &[may, "too few placebo texts"], &["at first"]);
     line(&r, 1, &["t may move under “gentle”, or by the judge’s own habit"], &["would rise"]);
-    // A second value that nothing moves is not among those that may change.
+    // A second value that nothing moves is not counted among those that may change.
     also_of(&mut r, "honest");
     at(&mut r, Quantity::EncodedSlope, Control::None, Some("honest"), Some("gentle")).p_adjusted = Some(0.9);
     line(&r, 0, &["may change “harmless” under 1 of 2 pairs"], &["honest"]);
@@ -178,7 +178,7 @@ fn what_stands_out_a_little_is_not_said_not_to_stand_out() {
     line(&r, 1, &[small], &[nothing, "rise"]);
     own(&mut r, Quantity::OwnShare, Control::None).estimate = Some(0.051);
     line(&r, 1, &["would rise under"], &[nothing, "less than 5 %"]);
-    // The choices themselves go with the value, as p of their difference from the arm says.
+    // The choices themselves agree with the value, as p of their difference from the arm shows.
     let mut total = report();
     quiet(&mut total);
     line(&total, 1, &[choices], &[nothing]);
@@ -211,7 +211,7 @@ fn what_is_no_evidence_is_told_apart_by_its_reason() {
     contrast(&mut r, 0, "p_prompts", json!(0.4));
     contrast(&mut r, 1, "p_texts", json!(0.4));
     only(&r, chance);
-    // The prompts alone would exclude 0; the texts do not.
+    // p over prompts would exclude 0; p over texts does not.
     contrast(&mut r, 0, "p_prompts", json!(0.001));
     only(&r, placebos);
     let mut r = report();
@@ -257,7 +257,7 @@ fn the_inner_state_tells_a_share_that_may_be_quoted() {
     let mut r = report();
     let tells = "tells about 40 % (between 34 % and 47 %) of how answers to one prompt differ in “harmless”.";
     line(&r, 2, &[tells], &["latent", "at least", "embeddings"]);
-    // The latent score behind the labels only where that score may be quoted.
+    // The latent score behind the labels is used only if it is reportable.
     let latent = Estimate { quantity: Quantity::Rho2Latent, ..figure(Quantity::Rho2, None, 0.97, 0.01) };
     r.estimates.push(latent.clone());
     line(&r, 2, &["about 97 %", "the latent score behind the labels of “harmless”"], &["about 40 %"]);
@@ -304,7 +304,7 @@ fn counts_of_words_stand_beside_and_baselines_are_on_the_scale_of_the_sentence()
         &["token embeddings alone, the text and not the model, tell 30 %", &format!("{words} 20 %.")],
         &[],
     );
-    // .804 on the latent scale is twice .402 on the labels' own.
+    // .804 on the latent scale is twice .402 on the labels' own scale.
     r.estimates
         .push(Estimate { quantity: Quantity::Rho2Latent, ..figure(Quantity::Rho2, None, 0.804, 0.01) });
     line(&r, 2, &["about 80 %", "tell 60 %", &format!("{words} 40 %.")], &["30 %", "20 %"]);

@@ -1,4 +1,4 @@
-//! Sentences about the judge: how sure, whether it can be used, what it does by itself.
+//! Sentences about the judge: its confidence, its validity, its own tendency.
 
 use serde_json::json;
 use vstar::report::Report;
@@ -54,7 +54,7 @@ fn a_judge_answers_by_place_above_twice_the_spread_and_without_a_clear_choice() 
     let mut second = r(0.39);
     set(at(&mut second, Quantity::PositionBias, Control::None, None, Some("gentle")), -0.8);
     holds(&five_lines(&second)[0], &["shown second"], &[first]);
-    // One clear choice over all constitutions: it chooses by what the answers are.
+    // Over all constitutions one clear choice: it chooses by the answers.
     let mut clear = r(0.39);
     at(&mut clear, Quantity::JudgeAccuracy, Control::None, Some("harmless"), Some("gentle")).z = Some(2.6);
     holds(&five_lines(&clear)[0], &["would at first raise"], &["cannot be used"]);
@@ -93,16 +93,16 @@ fn a_judge_at_chance_is_so_of_values_that_it_was_asked_about_under_announced_tex
         at(&mut r, Quantity::JudgeAccuracy, Control::None, Some("harmless"), Some("gentle")).z = Some(z);
         r
     };
-    // One announced constitution: 1.96.
+    // One constitution with an expected sign: 1.96.
     holds(&five_lines(&r(1.95))[0], &[blind], &["gives no evidence"]);
     holds(&five_lines(&r(1.97))[0], &["gives no evidence"], &["cannot be used"]);
-    // A value that no constitution was asked about is not among those that the judge fails.
+    // A value without an expected sign is not counted among those that the judge fails.
     let mut other = r(1.95);
     other
         .estimates
         .push(Estimate { value: Some("unasked".into()), ..figure(Quantity::Rho2, None, 0.4, 0.03) });
     holds(&five_lines(&other)[0], &[blind], &["unasked"]);
-    // As a risk beside a verdict.
+    // As a risk in addition to a verdict.
     let mut risk = report();
     at(&mut risk, Quantity::JudgeAccuracy, Control::None, Some("harmless"), Some("gentle")).z = Some(1.95);
     let says = "the judge is not seen to tell better from worse answers in “harmless” more often than a coin";
@@ -144,7 +144,7 @@ fn the_judge_prefers_by_itself_what_every_text_shows_also_under_length_control()
     let mut blind = r(0.25, up, 0.3, 0.049, 0.2);
     at(&mut blind, Quantity::JudgeAlignment, Control::None, Some("harmless"), None).reportable = false;
     says(&blind, &[], &["by itself prefers"]);
-    // One text is not whatever the text says.
+    // One text does not represent every text.
     let mut few = r(0.25, up, 0.3, 0.049, 0.2);
     few.tables.get_mut("placebo_arm").expect("an arm")[0]["band"] = json!(null);
     says(&few, &[], &["by itself prefers"]);

@@ -1,5 +1,5 @@
-//! Sentences of the report that interpret a figure: for each a report in which it stands, and one, as near to its
-//! condition's boundary as can be, in which it must not.
+//! Sentences of the report that interpret a figure: for each a report that contains it, and one, as close to its
+//! threshold as possible, that must not.
 
 mod constitutions;
 mod first_lines;

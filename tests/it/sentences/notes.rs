@@ -1,4 +1,5 @@
-//! Notes under the tables of a value: the geometry null, the placebo arm, guesses, generation, lower estimates.
+//! Notes under the tables of a value: the geometry null, the placebo arm, expected signs, generation, lower
+//! estimates.
 
 use serde_json::json;
 use vstar::input::{Family, Sign};
@@ -43,7 +44,7 @@ fn guesses_are_those_about_constitutions() {
     told(&r, 1, 1, 0);
     change(&mut r, Quantity::OwnSlope, Control::None, |e| e.p_adjusted = Some(0.2));
     told(&r, 0, 1, 1);
-    // A guess about a placebo is none about a constitution.
+    // The expected sign of a placebo is not a prediction about a constitution.
     let placebo = r.constitutions.iter_mut().find(|c| c.family == Some(Family::Placebo)).expect("a placebo");
     placebo.expect.insert("*".into(), Sign::Plus);
     told(&r, 0, 1, 1);
@@ -109,7 +110,7 @@ fn generation_favours_a_value_by_the_interval_under_length_control() {
     let mut blind = r(0.5);
     at(&mut blind, Quantity::GenerationAlignment, Control::Length, Some("harmless"), None).reportable = false;
     only(&blind, 3);
-    // Of two values each has to be clearer than one alone: ± .112.
+    // With two values each has to be clearer than one alone: ± .112.
     let mut two = r(0.099);
     also_of(&mut two, "honest");
     only(&two, 2);

@@ -1,4 +1,4 @@
-//! Findings of `vstar shift`, `direction`, `steer`, `drift` and of maps of constitutions, from figures made by hand.
+//! Pages of `vstar shift`, `direction`, `steer`, `drift` and of maps of constitutions, from hand-made figures.
 
 use vstar::steer::drift::{Change, Drift, Step, Track};
 use vstar::steer::effect::{Null, Outcome, Steered};
@@ -10,7 +10,7 @@ use vstar::units::Layer;
 
 use crate::by_hand::holds;
 
-/// A figure whose interval lies from `lo` to `hi`.
+/// A figure whose interval is from `lo` to `hi`.
 fn between(quantity: Quantity, lo: f64, hi: f64) -> Estimate {
     Estimate::figure(quantity, "by hand", (lo + hi) / 2.0, (hi - lo) / 3.92, (lo, hi))
 }
@@ -62,7 +62,7 @@ fn a_shift_goes_along_a_value_where_the_best_of_all_is_more_than_expected() {
     let (more, not) = (": more than chance", "not demonstrably more than chance");
     holds(&shifted(&[("v_star.kind", 0.021, 0.2)], true), &["Along v_star.kind", more], &[not]);
     holds(&shifted(&[("v_star.kind", 0.019, 0.2)], true), &[not], &[more]);
-    // The best of twenty is more by chance.
+    // The largest of twenty is larger by chance.
     let many: Vec<(&str, f64, f64)> =
         (0..19).map(|_| ("v_star.other", 0.0, 0.04)).chain([("v_star.kind", 0.021, 0.2)]).collect();
     holds(&shifted(&many, true), &["Along v_star.kind", not], &[more]);
@@ -170,7 +170,7 @@ fn an_effect_is_more_than_random_directions_do_by_their_rank() {
         "more than all but a few random directions",
         "no more than random directions of equal length may do",
     ];
-    // So many of 99 random effects reach the effect's size: p = (1 + reached)/100.
+    // `reached` of 99 random effects reach the effect's size: p = (1 + reached)/100.
     let random =
         |reached: usize| Some((0..99).map(|i| if i < reached { -0.5 } else { 0.1 }).collect::<Vec<f64>>());
     for (lo, random, said) in [

@@ -1,4 +1,4 @@
-//! Sentences about what constitutions do to the state, from findings made by hand.
+//! Sentences about the effects of constitutions on the state, from hand-made findings.
 
 use Outcome::{Higher, LikePlacebos as Like, Lower, NotIdentifiable as Blind, TooFewPlacebos as Few};
 use vstar::report::Report;
@@ -114,7 +114,7 @@ fn without_a_verdict_the_reason_is_the_one_there_is() {
         let found = Finding { missing: vec![missing], ..finding(Control::None, &[]) };
         says(&with(&[found]), TITLE, &[there], &[NOTHING, "No verdict"]);
     }
-    // One reading that can be told is enough for a sentence, of that reading alone.
+    // One conclusive reading suffices for a sentence, which mentions only that reading.
     let one = finding(Control::None, &[cell("gentle", [Blind, Higher, Blind])]);
     says(
         &with(&[one]),

@@ -13,7 +13,7 @@ fn with(estimates: impl IntoIterator<Item = Estimate>) -> Report {
     r
 }
 
-/// An estimate whose interval lies from `lo` to `hi`.
+/// An estimate whose interval is from `lo` to `hi`.
 fn between(quantity: Quantity, constitution: Option<&str>, lo: f64, hi: f64) -> Estimate {
     let mut e = figure(quantity, constitution, (lo + hi) / 2.0, (hi - lo) / 3.92);
     (e.lo, e.hi) = (Some(lo), Some(hi));
@@ -36,7 +36,7 @@ fn values_agree_or_conflict_where_every_interval_together_excludes_a_right_angle
     );
     says(&with([pair("honest", -0.01, 0.4)]), TITLE, &["1 cannot be told apart"], &[agree, conflict]);
     says(&with([pair("honest", -0.4, -0.01)]), TITLE, &[conflict, "0 clearly agree"], &[]);
-    // One of twenty at the edge of its own interval is what chance gives.
+    // One of twenty at the edge of its own interval is expected by chance.
     let others = (0..19).map(|i| pair(&format!("v{i}"), -0.2, 0.2));
     let r = with(others.chain([pair("honest", 0.01, 0.4)]));
     says(&r, TITLE, &["Of 20 pairs", "0 clearly agree", "20 cannot be told apart"], &[agree]);
@@ -109,11 +109,11 @@ fn curvature_is_told_where_it_is_clear_and_is_next_to_nothing_only_where_that_is
         &["next to nothing"],
     );
     says(&r(-0.001, 0.1), TITLE, &["No curved reading is seen", "up to 10 %"], &[clear, "next to nothing"]);
-    // Clear and a trace.
+    // Significant but tiny.
     says(&r(0.001, 0.03), TITLE, &["next to nothing", "at most 3 %"], &[clear]);
     says(&r(-0.02, 0.051), TITLE, &["No curved reading is seen"], &[clear, "next to nothing"]);
     says(&r(-0.02, 0.049), TITLE, &["next to nothing"], &[clear, "No curved"]);
-    // A placebo's rewards are shown and not counted; ten labels widen every interval.
+    // A placebo's rewards are shown but not counted; ten labels widen every interval.
     let mut placebo = r(-0.02, 0.04);
     curved(&mut placebo, Some("placebo-0"), 0.2, 0.4);
     says(&placebo, TITLE, &["any of 1 label"], &[clear, "2 labels"]);
@@ -166,7 +166,7 @@ fn the_bound_is_broken_only_by_more_than_both_errors_and_only_by_constitutions()
     let mut placebo = counted(0.2);
     placebo.estimates.push(figure(Quantity::MeasuredRegret, Some("placebo-0"), 0.0, 0.01));
     says(&placebo, TITLE, &[held, "in 1 comparison"], &[broken, "2 comparison"]);
-    // A count that may not be quoted breaks nothing, and that is not the bound's fault.
+    // A measured regret that is not reportable contradicts nothing, which is not due to the bound.
     let mut few = counted(0.0);
     few.estimates.last_mut().expect("a count").reportable = false;
     says(&few, TITLE, &["could be counted against the bound"], &[broken, held, "not identifiable"]);
@@ -228,7 +228,8 @@ fn raw_cosines_differ_from_angles_that_there_are() {
 #[test]
 fn the_bottleneck_is_named_where_intervals_part() {
     const TITLE: &str = "What limits training on judgments";
-    // The interval of the best of those that were tried, here one; chosen on other prompts it has none, and decides nothing.
+    // The interval of the best constitution tried, here the only one; the figure chosen on other prompts has none,
+    // and decides nothing.
     let r = |rho: (f64, f64), (cos, se): (f64, f64)| {
         let elsewhere = Estimate { lo: None, hi: None, ..figure(Quantity::BestAlignment, None, 0.1, 0.01) };
         let mut r = with([elsewhere]);
@@ -258,7 +259,7 @@ fn the_bottleneck_is_named_where_intervals_part() {
     let mut blind = r((0.4, lo - 0.001), best);
     at(&mut blind, Quantity::Rho, Control::None, Some("harmless"), None).reportable = false;
     says(&blind, TITLE, &["“harmless”: not identifiable"], &["limited"]);
-    // Placebos are no constitutions that were tried.
+    // Placebos do not count as constitutions tried.
     let mut none = r((0.4, lo - 0.001), best);
     none.constitutions[0].family = Some(vstar::input::Family::Placebo);
     assert_eq!(said(&none, TITLE), None);
