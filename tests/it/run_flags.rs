@@ -327,7 +327,7 @@ fn progress_speaks_from_the_start_where_there_is_no_terminal_and_quiet_is_quiet(
         err.lines().position(|l| l.starts_with(what)).unwrap_or_else(|| panic!("no {what}: {err}"))
     };
     let order =
-        [at("load the model"), at("estimate the time"), at("capture: "), at("judge: "), at("fit: about ")];
+        ["load the model", "estimate the time", "capture: ", "judge: ", "fit: ", "read tokens: "].map(at);
     assert!(order.is_sorted(), "{err}");
     assert!(err.lines().any(|l| l.starts_with("capture: ") && l.ends_with(" tokens")), "{err}");
     let (ok, out, err) = run(&place, &["--out", "quiet", "--quiet"]);
