@@ -102,7 +102,7 @@ pub fn run(args: &BenchArgs) -> Result<()> {
             println!("  peak resident memory so far: {}", mebibytes(bytes));
         }
     }
-    result(&Value::Array(results));
+    result(|| Value::Array(results));
     Ok(())
 }
 

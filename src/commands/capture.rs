@@ -27,7 +27,7 @@ pub fn capture(args: &CaptureArgs) -> Result<()> {
     let prepared = Prepared::fetched(&args.options()?, &mut Bars::new())?;
     let store = Store::open(&args.out.join(SHARDS))?;
     let rows = capture_only(&prepared, &args.out, &store)?;
-    result(&json!({"rows": rows, "observations": args.out.join(OBSERVATIONS)}));
+    result(|| json!({"rows": rows, "observations": args.out.join(OBSERVATIONS)}));
     store.remove()
 }
 
@@ -70,7 +70,7 @@ pub fn judge(args: &JudgeArgs) -> Result<()> {
     }
     let constitutions: Vec<&str> = prepared.judged().iter().map(|c| c.name.as_str()).collect();
     result(
-        &json!({"judges": results, "constitutions": constitutions, "observations": out.join(OBSERVATIONS)}),
+        || json!({"judges": results, "constitutions": constitutions, "observations": out.join(OBSERVATIONS)}),
     );
     store.remove()
 }

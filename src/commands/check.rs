@@ -76,7 +76,7 @@ pub fn check(args: &CheckArgs) -> Result<()> {
     let dtype = model.dtype.as_str();
     let mut data = json!(found);
     data["passed"] = json!(found.passed());
-    result(&data);
+    result(|| data);
     table(&found, dtype);
     println!(
         "output head: {}; context {} tokens",

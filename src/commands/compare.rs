@@ -45,7 +45,7 @@ pub fn compare(args: &CompareArgs) -> Result<()> {
     };
     let comparison = compare_into(&args.runs, args.eta.clone(), &out, args.svg)?;
     // Its own writer made it.
-    result(&serde_json::from_str(&to_json(&comparison)?).unwrap_or_default());
+    result(|| serde_json::from_str(&to_json(&comparison).unwrap_or_default()).unwrap_or_default());
     println!("{}", to_terminal(&comparison));
     println!("comparison in {}", out.join("compare.html").display());
     Ok(())

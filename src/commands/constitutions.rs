@@ -41,7 +41,7 @@ pub fn constitutions(args: &ConstitutionsArgs) -> Result<()> {
                 println!("{name:<26}  {:<11}  {text}", constitution.family.as_str());
             }
         }
-        result(&json!(all));
+        result(|| json!(all));
         println!("\nuse: --constitution embedded:NAME, or embedded:all for those in everyday words");
         return Ok(());
     };
@@ -55,7 +55,7 @@ pub fn constitutions(args: &ConstitutionsArgs) -> Result<()> {
         return Err(refused.into());
     }
     for constitution in read(name)? {
-        result(&data(name, &constitution));
+        result(|| data(name, &constitution));
         println!("{} ({})\n", constitution.name, constitution.family.as_str());
         for line in wrapped(&constitution.text, WIDTH) {
             println!("{line}");

@@ -82,7 +82,7 @@ pub fn direction(args: &DirectionArgs) -> Result<()> {
         &mut Bars::new(),
         &mut Bars::new(),
     )?;
-    result(&serde_json::to_value(&found).expect("plain data serialises"));
+    result(|| serde_json::to_value(&found).expect("plain data serialises"));
     println!("{}", found.page().to_terminal());
     println!("direction in {}", args.out.join("directions.safetensors").display());
     Ok(())

@@ -38,7 +38,7 @@ pub struct DriftArgs {
 /// Compares the runs, writes the results and prints them.
 pub fn drift(args: &DriftArgs) -> Result<()> {
     let found = drift_into(&args.runs, args.layer, args.reference.as_deref(), &args.out)?;
-    result(&serde_json::to_value(&found).expect("plain data serialises"));
+    result(|| serde_json::to_value(&found).expect("plain data serialises"));
     println!("{}", found.page().to_terminal());
     println!("findings in {}", args.out.join("drift.md").display());
     Ok(())

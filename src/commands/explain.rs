@@ -22,7 +22,7 @@ pub fn explain(args: &ExplainArgs) -> Result<()> {
     let data =
         |q: Quantity| json!({"quantity": q.name(), "summary": q.summary(), "explanation": q.explanation()});
     let Some(name) = &args.quantity else {
-        result(&Quantity::ALL.iter().map(|q| data(*q)).collect());
+        result(|| Quantity::ALL.iter().map(|q| data(*q)).collect());
         let widest = Quantity::ALL.iter().map(|q| q.name().len()).max().unwrap_or(0);
         for quantity in Quantity::ALL {
             println!("{:<widest$}  {}", quantity.name(), quantity.summary());
@@ -39,7 +39,7 @@ pub fn explain(args: &ExplainArgs) -> Result<()> {
             .remedy("`vstar explain` lists all")
             .into());
     };
-    result(&data(quantity));
+    result(|| data(quantity));
     println!("{}\n", quantity.name());
     for paragraph in quantity.explanation().split("\n\n") {
         // Remove Markdown emphasis.

@@ -7,15 +7,20 @@ use serde_json::json;
 
 use super::terminal::out::result;
 use crate::artifact;
-use crate::error::{Diagnostic, Kind, Place, Result};
+use crate::config::{JudgeMode, MANIFEST, OWN};
+use crate::error::{Diagnostic, Error, Kind, Place, Result};
 use crate::fit::folder::{
-    PLOTS, TABLES, file_name, read_directions, read_report, write_images, write_pixels, write_sheets,
+    DIRECTIONS, ESTIMATES, HTML, MARKDOWN, PLOTS, REPORT, TABLES, file_name, read_directions, read_report,
+    write_images, write_pixels, write_sheets,
 };
+use crate::fit::verdicts::file;
+use crate::observations::{OBSERVATIONS, ROWS};
 use crate::report::export::{
     images, sheets, steering_notes, to_csv, to_estimates_csv, to_gguf, to_npz, to_safetensors,
 };
 use crate::report::page;
 use crate::run::preferences::preferences;
+use crate::units::OneOf;
 
 /// A format to export to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -68,37 +73,27 @@ pub struct ExportArgs {
 /// Writes directions or plots for other programs.
 pub fn export(args: &ExportArgs) -> Result<()> {
     spares_inputs(args)?;
-    if let (Format::Trl, Some(constitution)) = (args.format, &args.constitution) {
-        return trl(args, constitution);
+    if args.format == Format::Trl {
+        return trl(args);
     }
-    let files = write(&args.run, args.format, &args.direction, args.out.as_deref())?;
-    result(&json!(files));
-    for path in files {
+    let (files, notes) = write(&args.run, args.format, &args.direction, args.out.as_deref())?;
+    result(|| json!(files));
+    for path in &files {
         println!("{}", path.display());
     }
-    if args.format == Format::Gguf {
-        steering_notes(&read_directions(&args.run)?.only(&args.direction)?)
-            .iter()
-            .for_each(|n| println!("note: {n}"));
+    for note in notes {
+        println!("note: {note}");
     }
     Ok(())
 }
 
 /// Refuses to write over what the export is made from, and over the other files of the run.
 fn spares_inputs(args: &ExportArgs) -> Result<()> {
-    const OF_A_RUN: [&str; 9] = [
-        "observations.safetensors",
-        "observations.jsonl",
-        "verdicts.safetensors",
-        "directions.safetensors",
-        "manifest.json",
-        "experiment.toml",
-        "report.json",
-        "report.md",
-        "report.html",
-    ];
+    const OF_A_RUN: [&str; 9] =
+        [OBSERVATIONS, ROWS, DIRECTIONS, MANIFEST, OWN, REPORT, MARKDOWN, HTML, ESTIMATES];
     let Some(out) = args.out.as_ref().and_then(|out| out.canonicalize().ok()) else { return Ok(()) };
-    let own = OF_A_RUN.iter().map(|name| args.run.join(name)).chain([args.run.join("estimates.csv")]);
+    let verdicts = JudgeMode::WORDS.iter().filter_map(|(_, mode, _)| file(*mode));
+    let own = OF_A_RUN.into_iter().chain(verdicts).map(|name| args.run.join(name));
     let inputs = own.chain(args.data.iter().cloned()).filter_map(|path| path.canonicalize().ok());
     if inputs.into_iter().any(|input| input == out) {
         return Err(Diagnostic::new(
@@ -114,12 +109,14 @@ fn spares_inputs(args: &ExportArgs) -> Result<()> {
 }
 
 /// Writes the judge's preferences under a constitution.
-fn trl(args: &ExportArgs, constitution: &str) -> Result<()> {
+fn trl(args: &ExportArgs) -> Result<()> {
+    // The command line requires it.
+    let constitution = args.constitution.as_deref().unwrap_or_default();
     let found = preferences(&args.run, constitution, &args.data, args.either_order)?;
     let default = || args.run.join(format!("preferences-{}.jsonl", file_name(constitution)));
     let path = args.out.clone().unwrap_or_else(default);
     artifact::write_bytes(&path, found.lines.as_bytes())?;
-    result(&json!({"file": path, "pairs": found.kept, "disagree": found.disagree, "ties": found.ties}));
+    result(|| json!({"file": path, "pairs": found.kept, "disagree": found.disagree, "ties": found.ties}));
     println!("{}", path.display());
     println!(
         "{} preferences under {constitution}; left out: {} whose answer changes with the order, {} ties",
@@ -132,23 +129,7 @@ fn trl(args: &ExportArgs, constitution: &str) -> Result<()> {
     Ok(())
 }
 
-impl Format {
-    /// Its file extension.
-    fn extension(self) -> &'static str {
-        match self {
-            Self::Npz => "npz",
-            Self::Csv => "csv",
-            Self::Safetensors => "safetensors",
-            Self::Gguf => "gguf",
-            Self::Svg => "svg",
-            Self::Png => "png",
-            Self::Tables => "tex",
-            Self::Trl => "jsonl",
-        }
-    }
-}
-
-/// Writes the directions of the folder `run` (the named ones, or all) and returns the files written. Without `out`
+/// Writes the directions of the folder `run` (the named ones, or all) and returns the files written, and notes for the user. Without `out`
 /// they go into the folder: as `export.FORMAT`, a control vector as `DIRECTION.gguf`; estimates next to a csv as
 /// `NAME.estimates.csv`. Plots show the report regardless of the named directions; `out` is their folder, by default
 /// `plots` inside `run`.
@@ -156,32 +137,45 @@ impl Format {
 /// # Errors
 /// `Missing` for a folder without directions (for csv and svg: without a report) or for an unknown direction;
 /// contents that the format cannot hold; errors of the file system.
-fn write(run: &Path, format: Format, names: &[String], out: Option<&Path>) -> Result<Vec<PathBuf>> {
-    let folder = |name: &str| out.map_or_else(|| run.join(name), Path::to_owned);
-    match format {
-        Format::Svg => return write_images(&images(&page(&read_report(run)?)), &folder(PLOTS)),
-        Format::Png => return write_pixels(&images(&page(&read_report(run)?)), &folder(PLOTS)),
-        Format::Tables => return write_sheets(&sheets(&page(&read_report(run)?)), &folder(TABLES)),
-        _ => {}
-    }
-    let directions = read_directions(run)?.only(names)?;
-    let chosen = match (out, format, directions.arrays.first_key_value()) {
-        (Some(path), ..) => path.to_owned(),
-        (None, Format::Gguf, Some((name, _))) => run.join(format!("{}.gguf", file_name(name))),
-        (None, ..) => run.join(format!("export.{}", format.extension())),
+fn write(
+    run: &Path,
+    format: Format,
+    names: &[String],
+    out: Option<&Path>,
+) -> Result<(Vec<PathBuf>, Vec<String>)> {
+    let or = |default: String| out.map_or_else(|| run.join(default), Path::to_owned);
+    let page = || read_report(run).map(|report| page(&report));
+    let directions = || read_directions(run)?.only(names);
+    let one = |default: String, bytes: Vec<u8>| {
+        let path = or(default);
+        artifact::write_bytes(&path, &bytes)?;
+        Ok::<_, Error>(vec![path])
     };
-    let bytes = match format {
-        Format::Npz => to_npz(&directions)?,
-        Format::Safetensors => to_safetensors(&directions),
-        Format::Gguf => to_gguf(&directions)?,
-        Format::Csv | Format::Svg | Format::Png | Format::Tables | Format::Trl => {
-            let estimates = chosen.with_extension("estimates.csv");
-            let report = read_report(run)?;
-            artifact::write_bytes(&chosen, to_csv(&directions).as_bytes())?;
-            artifact::write_bytes(&estimates, to_estimates_csv(&report.estimates).as_bytes())?;
-            return Ok(vec![chosen, estimates]);
+    let mut notes = Vec::new();
+    let files = match format {
+        Format::Svg => write_images(&images(&page()?), &or(PLOTS.into()))?,
+        Format::Png => write_pixels(&images(&page()?), &or(PLOTS.into()))?,
+        Format::Tables => write_sheets(&sheets(&page()?), &or(TABLES.into()))?,
+        Format::Npz => one("export.npz".into(), to_npz(&directions()?)?)?,
+        Format::Safetensors => one("export.safetensors".into(), to_safetensors(&directions()?))?,
+        Format::Gguf => {
+            let directions = directions()?;
+            let bytes = to_gguf(&directions)?;
+            notes = steering_notes(&directions);
+            // One direction, or the bytes were refused.
+            let name = directions.arrays.keys().next().map(|name| file_name(name)).unwrap_or_default();
+            one(format!("{name}.gguf"), bytes)?
         }
+        Format::Csv => {
+            let (directions, report) = (directions()?, read_report(run)?);
+            let mut files = one("export.csv".into(), to_csv(&directions).into_bytes())?;
+            let estimates = files[0].with_extension("estimates.csv");
+            artifact::write_bytes(&estimates, to_estimates_csv(&report.estimates).as_bytes())?;
+            files.push(estimates);
+            files
+        }
+        // Of choices and items, not of the fit: see `trl`.
+        Format::Trl => Vec::new(),
     };
-    artifact::write_bytes(&chosen, &bytes)?;
-    Ok(vec![chosen])
+    Ok((files, notes))
 }

@@ -100,7 +100,7 @@ pub fn fit(args: &FitArgs) -> crate::error::Result<()> {
         skipped_pairs: Vec::new(),
         manifest: None,
     })?;
-    result(&summary(&report, &args.out));
+    result(|| summary(&report, &args.out));
     println!("{}", terminal(&report));
     let peak = peak_resident().map_or_else(String::new, |b| format!(", {} at the peak", mebibytes(b)));
     println!(

@@ -22,7 +22,7 @@ pub fn judges(args: &JudgesArgs) -> Result<()> {
     };
     let Some(name) = &args.name else {
         let data = |name: &str| json!({"name": name, "description": described(name)});
-        result(&JudgeTemplate::built_in().map(data).collect());
+        result(|| JudgeTemplate::built_in().map(data).collect());
         for name in JudgeTemplate::built_in() {
             println!("{name:<18}  {}", described(name));
         }
@@ -31,7 +31,7 @@ pub fn judges(args: &JudgesArgs) -> Result<()> {
     };
     match JudgeTemplate::built_in_text(name) {
         Some(text) => {
-            result(&json!({"name": name, "description": described(name), "toml": text}));
+            result(|| json!({"name": name, "description": described(name), "toml": text}));
             println!("{}", text.trim_end());
         }
         None => {

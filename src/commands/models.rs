@@ -11,7 +11,7 @@ pub fn models() {
     let families: Vec<_> =
         FAMILIES.iter().map(|(_, name, about)| json!({"model_type": name, "computed": about})).collect();
     let gguf: Vec<_> = ARCHITECTURES.iter().map(|(name, _)| *name).collect();
-    result(&json!({"families": families, "gguf_architectures": gguf}));
+    result(|| json!({"families": families, "gguf_architectures": gguf}));
     println!("{:<12}  what of its config is computed", "model_type");
     for (_, name, about) in FAMILIES {
         println!("{name:<12}  {about}");

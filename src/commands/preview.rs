@@ -74,7 +74,7 @@ pub fn preview(args: &PreviewArgs) -> Result<()> {
         }
     }
     let counts = lint(&prepared)?;
-    result(&json!({"rows": rows, "questions": asked, "counts": counts}));
+    result(|| json!({"rows": rows, "questions": asked, "counts": counts}));
     Ok(())
 }
 

@@ -242,14 +242,14 @@ pub fn run(args: &RunArgs) -> Result<()> {
     let out = &loaded.experiment.out;
     println!("out: {}", out.display());
     if args.dry_run {
-        result(&json!({"steps": steps, "warnings": loaded.warnings, "folder": out}));
+        result(|| json!({"steps": steps, "warnings": loaded.warnings, "folder": out}));
         return Ok(());
     }
     let outcome = loaded.run(&mut Bars::new())?;
     for judged in &outcome.judged {
         list_skipped(judged.what(), &judged.skipped);
     }
-    result(&summary(&outcome.report, out));
+    result(|| summary(&outcome.report, out));
     println!("\n{}", terminal(&outcome.report));
     println!("report in {} and {}", out.join("report.html").display(), out.join("report.md").display());
     println!("run again with: vstar run {}", out.join(OWN).display());

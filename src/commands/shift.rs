@@ -35,7 +35,7 @@ pub struct ShiftArgs {
 /// Compares the checkpoints, writes the results and prints them.
 pub fn shift(args: &ShiftArgs) -> Result<()> {
     let found = shift_into(&args.first, &args.second, &args.direction, args.reference.as_deref(), &args.out)?;
-    result(&serde_json::to_value(&found).expect("plain data serialises"));
+    result(|| serde_json::to_value(&found).expect("plain data serialises"));
     println!("{}", found.page().to_terminal());
     println!("findings in {}", args.out.join("shift.md").display());
     Ok(())

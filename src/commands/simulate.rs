@@ -31,7 +31,7 @@ pub struct SimulateArgs {
 pub fn simulate(args: &SimulateArgs) -> Result<()> {
     let Some(name) = &args.regime else {
         let data = |r: &Regime| json!({"regime": r.name(), "about": r.about()});
-        result(&Regime::ALL.iter().map(data).collect());
+        result(|| Regime::ALL.iter().map(data).collect());
         for regime in Regime::ALL {
             println!("{:<16}  {}", regime.name(), regime.about());
         }
@@ -73,12 +73,12 @@ pub fn simulate(args: &SimulateArgs) -> Result<()> {
             data["data_sets_with_a_small_p"] = json!(rates.any_small_p);
             verdict_rates(&rates);
         }
-        result(&data);
+        result(|| data);
         return Ok(());
     }
     let out = args.out.clone().unwrap_or_else(|| PathBuf::from(format!("{name}-{}", args.seed)));
     draw(&design, args.seed)?.write(&out)?;
-    result(&json!({"regime": name, "seed": args.seed, "folder": out}));
+    result(|| json!({"regime": name, "seed": args.seed, "folder": out}));
     println!("observations and truth in {}", out.display());
     Ok(())
 }
@@ -111,7 +111,7 @@ fn tables(args: &SimulateArgs) -> Result<()> {
         println!("{what:<64} {found}");
         Ok(())
     })?;
-    result(&json!({"page": page, "file": args.out}));
+    result(|| json!({"page": page, "file": args.out}));
     match &args.out {
         Some(path) => {
             artifact::write_bytes(path, page.as_bytes())?;

@@ -159,7 +159,7 @@ pub(super) fn write(document: &Document) -> String {
         links: if links.len() > 1 { links } else { Vec::new() },
         blocks: views(&document.blocks, 2),
         footer: &document.footer,
-        script: if has_cards(&document.blocks) { SCRIPT } else { "" },
+        script: if document.parts().iter().any(|(_, b)| matches!(b, Block::Cards(_))) { SCRIPT } else { "" },
         script_sha256: STANDARD.encode(Sha256::digest(SCRIPT)),
     };
     let mut environment = Environment::new();
@@ -180,14 +180,6 @@ fn escape(out: &mut Output<'_>, _: &State<'_, '_>, value: &Value) -> Result<(), 
         _ => out.write_str(&text::html(&text)),
     };
     written.map_err(minijinja::Error::from)
-}
-
-fn has_cards(blocks: &[Block]) -> bool {
-    blocks.iter().any(|block| match block {
-        Block::Section { blocks, .. } | Block::Folded { blocks, .. } => has_cards(blocks),
-        Block::Cards(_) => true,
-        _ => false,
-    })
 }
 
 fn id(i: usize) -> String {

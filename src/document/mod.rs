@@ -203,44 +203,46 @@ impl Document {
 
     /// Every table with rows, with its name, in page order, including those of statements.
     pub fn tables(&self) -> Vec<(&str, &Table)> {
-        fn walk<'d>(of: &'d str, blocks: &'d [Block], out: &mut Vec<(&'d str, &'d Table)>) {
-            for block in blocks {
-                match block {
-                    Block::Section { title, blocks } | Block::Folded { title, blocks } => {
-                        walk(title, blocks, out)
-                    }
-                    Block::Table { label, table } => {
-                        out.push((if label.is_empty() { of } else { label }, table))
-                    }
-                    Block::Bulk { title, rows: Rows::Table(table) } => out.push((title, table)),
-                    Block::Statements(all) => {
-                        out.extend(
-                            all.iter().flat_map(|s| &s.evidence.tables).map(|(title, of)| (&title[..], of)),
-                        );
-                    }
-                    _ => {}
+        let mut out = Vec::new();
+        for (of, block) in self.parts() {
+            match block {
+                Block::Table { label, table } => out.push((if label.is_empty() { of } else { label }, table)),
+                Block::Bulk { title, rows: Rows::Table(table) } => out.push((title, table)),
+                Block::Statements(all) => {
+                    let tables = all.iter().flat_map(|s| &s.evidence.tables);
+                    out.extend(tables.map(|(title, table)| (&title[..], table)));
                 }
+                _ => {}
             }
         }
-        let mut out = Vec::new();
-        walk("", &self.blocks, &mut out);
         out.retain(|(_, table)| !table.rows.is_empty());
         out
     }
 
     /// Every plot with the title of its section (empty for statements), in page order.
     pub fn figures(&self) -> Vec<(&str, &Figure)> {
-        fn walk<'d>(of: &'d str, blocks: &'d [Block], out: &mut Vec<(&'d str, &'d Figure)>) {
+        let mut out = Vec::new();
+        for (of, block) in self.parts() {
+            match block {
+                Block::Figures(figures) => out.extend(figures.iter().map(|f| (of, f))),
+                Block::Statements(all) => {
+                    out.extend(all.iter().flat_map(|s| &s.evidence.figures).map(|f| ("", f)));
+                }
+                _ => {}
+            }
+        }
+        out
+    }
+
+    /// Every block that is not a section, with the title of its innermost section (empty for none), in page order.
+    fn parts(&self) -> Vec<(&str, &Block)> {
+        fn walk<'d>(of: &'d str, blocks: &'d [Block], out: &mut Vec<(&'d str, &'d Block)>) {
             for block in blocks {
                 match block {
                     Block::Section { title, blocks } | Block::Folded { title, blocks } => {
-                        walk(title, blocks, out)
+                        walk(title, blocks, out);
                     }
-                    Block::Figures(figures) => out.extend(figures.iter().map(|f| (of, f))),
-                    Block::Statements(all) => {
-                        out.extend(all.iter().flat_map(|s| &s.evidence.figures).map(|f| ("", f)));
-                    }
-                    _ => {}
+                    other => out.push((of, other)),
                 }
             }
         }

@@ -16,6 +16,15 @@ pub const DIRECTIONS: &str = "directions.safetensors";
 /// Name of the report inside a folder.
 pub const REPORT: &str = "report.json";
 
+/// Name of the report as Markdown inside a folder.
+pub const MARKDOWN: &str = "report.md";
+
+/// Name of the report as a page inside a folder.
+pub const HTML: &str = "report.html";
+
+/// Name of the table of estimates inside a folder.
+pub const ESTIMATES: &str = "estimates.csv";
+
 /// Name of the folder of plots inside a folder.
 pub const PLOTS: &str = "plots";
 
@@ -36,7 +45,7 @@ pub fn write_images(images: &[Image], folder: &Path) -> Result<Vec<PathBuf>> {
     images.iter().map(write).collect()
 }
 
-/// Writes the images as PNG at twice the size of the page's plots, with text in the system's sans-serif fonts.
+/// Writes the images as PNG, three pixels per unit of a plot, with text in the system's sans-serif fonts.
 ///
 /// # Errors
 /// `Missing` where the system has no font; the file system's.

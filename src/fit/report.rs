@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::artifact;
 use crate::config::FitSettings;
 use crate::error::{Diagnostic, Kind, Place, Result};
-use crate::fit::folder::DIRECTIONS;
+use crate::fit::folder::{DIRECTIONS, ESTIMATES, HTML, MARKDOWN, REPORT};
 use crate::fit::problem::{Posed, pose};
 use crate::fit::roster::{cards, roster};
 use crate::input::{Constitution, Roster};
@@ -88,10 +88,10 @@ impl Fitted {
     pub fn write(&self, out: &Path) -> Result<()> {
         let page = page(&self.report);
         let texts = [
-            ("estimates.csv", to_estimates_csv(&self.report.estimates)),
-            ("report.md", page.to_markdown()),
-            ("report.html", page.to_html()),
-            ("report.json", to_json(&self.report)?),
+            (ESTIMATES, to_estimates_csv(&self.report.estimates)),
+            (MARKDOWN, page.to_markdown()),
+            (HTML, page.to_html()),
+            (REPORT, to_json(&self.report)?),
         ];
         let directions = to_safetensors(&self.directions);
         let mut files: Vec<(&str, &[u8])> = vec![(DIRECTIONS, &directions)];
@@ -103,8 +103,8 @@ impl Fitted {
 /// Analyses the observations and writes `report.json`, `estimates.csv`, `report.md`, `report.html` and
 /// `directions.safetensors` into the folder.
 ///
+/// # Errors
 /// Errors of the observations, of the analysis, and of the file system.
-/// What the observations or the analysis refuse, and the file system.
 pub fn fit_into(options: &FitOptions) -> Result<Report> {
     let fitted = fit(options)?;
     fitted.write(&options.out)?;

@@ -5,6 +5,7 @@
 //! of Theorem 3 with λ = 1/β, for a reward whose difference is the margin; hard labels keep only the sign of the
 //! margin.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
@@ -104,9 +105,10 @@ fn build(
     either: bool,
 ) -> Result<Preferences> {
     let mut out = Preferences::default();
+    let by_id: BTreeMap<&str, &Item> = items.items.iter().map(|item| (item.id.as_str(), item)).collect();
     let find = |row: usize| -> Result<(&Item, usize)> {
         let record = records.get(row);
-        let item = record.and_then(|r| items.items.iter().find(|i| i.id == r.id));
+        let item = record.and_then(|r| by_id.get(r.id.as_str()).copied());
         match (record, item) {
             (Some(r), Some(item))
                 if item.responses.get(r.response).is_some_and(|of| is_read(&of.text, r)) =>
@@ -125,9 +127,9 @@ fn build(
             }
         }
     };
-    for (i, pair) in given.pairs.iter().enumerate() {
-        let (ab, ba) = (given.ab[i], given.ba.as_ref().map(|ba| ba[i]));
-        let margin = ba.map_or(ab, |ba| (ab - ba) / 2.0);
+    let debiased = given.debiased();
+    let margins = debiased.as_ref().unwrap_or(&given.ab);
+    for (i, (pair, &margin)) in given.pairs.iter().zip(margins).enumerate() {
         let ((item, a), (_, b)) = (find(pair[0])?, find(pair[1])?);
         let same = item.responses[a].text == item.responses[b].text;
         if same || margin == 0.0 || !margin.is_finite() {
@@ -135,7 +137,7 @@ fn build(
             continue;
         }
         // A single order cannot be distinguished from position bias.
-        let agree = ba.is_some_and(|ba| ab * -ba > 0.0);
+        let agree = given.ba.as_ref().is_some_and(|ba| given.ab[i] * -ba[i] > 0.0);
         if !agree && !either {
             out.disagree += 1;
             continue;

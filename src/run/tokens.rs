@@ -30,14 +30,15 @@ const CONSTITUTIONS: usize = 3;
 pub fn read(run: &Loaded, fitted: &mut Fitted, progress: &mut dyn Progress) -> Result<()> {
     let listed = listed(&fitted.report.tables);
     let rows: Vec<usize> = listed.keys().copied().filter(|&row| row < run.job.rows.len()).collect();
-    let Some(at) =
-        fitted.directions.layers.iter().position(|l| *l == fitted.layer).filter(|_| !rows.is_empty())
-    else {
+    if rows.is_empty() {
         return Ok(());
-    };
+    }
     let observations = Observations::open(&run.experiment.out.join(OBSERVATIONS))?;
     let states = states(run, &rows, fitted, progress)?;
-    let directions = Directions { fitted, at };
+    // Once for each value: many responses are listed for it.
+    let values: BTreeSet<&String> = listed.values().flatten().collect();
+    let clearest: BTreeMap<&str, Vec<String>> =
+        values.into_iter().map(|value| (value.as_str(), clearest(fitted, value))).collect();
     let mut responses = Vec::with_capacity(rows.len());
     for (&row, states) in rows.iter().zip(&states) {
         let own = &run.job.rows[row];
@@ -49,9 +50,11 @@ pub fn read(run: &Loaded, fitted: &mut Fitted, progress: &mut dyn Progress) -> R
         let siblings: Vec<usize> =
             run.job.rows.iter().enumerate().filter(|(_, r)| same_prompt(r, own)).map(|(i, _)| i).collect();
         let pooled = observations.layer_rows(fitted.layer, &siblings)?;
+        let constitutions = distinct(listed[&row].iter().flat_map(|value| &clearest[value.as_str()]));
         let mut scores = BTreeMap::new();
-        for name in names(fitted, &listed[&row]) {
-            let Some(v) = directions.get(&name) else { continue };
+        for name in names(&listed[&row], &constitutions) {
+            let array = fitted.directions.arrays.get(&name);
+            let Some(v) = array.and_then(|array| fitted.directions.at(array, fitted.layer)) else { continue };
             let project = |h: ArrayView1<'_, f32>| -> f64 {
                 h.iter().zip(v).map(|(h, v)| f64::from(*h) * f64::from(*v)).sum()
             };
@@ -66,7 +69,7 @@ pub fn read(run: &Loaded, fitted: &mut Fitted, progress: &mut dyn Progress) -> R
             pieces: run.prepared.model.encoder.pieces(shown, MOST),
             left_out: span.len() - states.len(),
             scores,
-            choices: choices(&observations.columns().judgments, row, &run.job.rows, &listed[&row], fitted),
+            choices: choices(&observations.columns().judgments, row, &run.job.rows, &constitutions),
         });
     }
     let readings = Readings { layer: fitted.layer, responses };
@@ -105,19 +108,6 @@ fn short(v: f64) -> f64 {
     format!("{v:.2e}").parse().unwrap_or(v)
 }
 
-/// The exported directions at one layer.
-struct Directions<'a> {
-    fitted: &'a Fitted,
-    at: usize,
-}
-
-impl Directions<'_> {
-    fn get(&self, name: &str) -> Option<&[f32]> {
-        let (all, d) = (&self.fitted.directions, self.fitted.directions.width);
-        all.arrays.get(name)?.get(self.at * d..(self.at + 1) * d)
-    }
-}
-
 /// The residual stream of the first tokens of each response, `[T][d]` per row: each token is requested as a sequence of
 /// its own, of which the forest computes only one.
 fn states(
@@ -154,22 +144,28 @@ fn states(
     Ok(out)
 }
 
-/// Directions to read for a response listed for these values: their v*, w, and v_c of the constitutions with the
-/// largest effect on them.
-fn names(fitted: &Fitted, values: &BTreeSet<String>) -> Vec<String> {
-    let mut out: Vec<String> = values.iter().map(|value| format!("v_star.{value}")).collect();
-    out.push("w".into());
-    for value in values {
-        out.extend(clearest(fitted, value).into_iter().map(|name| format!("v_c.{name}")));
+/// Directions to read for a response listed for these values: their v*, w, and v_c of these constitutions.
+fn names(values: &BTreeSet<String>, constitutions: &[&String]) -> Vec<String> {
+    let of_values = values.iter().map(|value| format!("v_star.{value}"));
+    of_values.chain(["w".to_owned()]).chain(constitutions.iter().map(|name| format!("v_c.{name}"))).collect()
+}
+
+/// Each name once, in the order of first appearance.
+fn distinct<'n>(names: impl Iterator<Item = &'n String>) -> Vec<&'n String> {
+    let mut out = Vec::new();
+    for name in names {
+        if !out.contains(&name) {
+            out.push(name);
+        }
     }
     out
 }
 
-/// Constitutions outside the placebo arm, ordered by |z| of their effect on a value.
+/// The constitutions outside the placebo arm with the largest |z| of their effect on a value.
 fn clearest(fitted: &Fitted, value: &str) -> Vec<String> {
     let report = &fitted.report;
     let placebo = |name: &str| report.constitutions.iter().any(|c| c.is_placebo() && c.name == name);
-    let mut of: Vec<(f64, &str)> = report
+    let mut of: Vec<(f64, &String)> = report
         .estimates
         .iter()
         .filter(|e| {
@@ -178,36 +174,23 @@ fn clearest(fitted: &Fitted, value: &str) -> Vec<String> {
                 && e.judge.is_none()
                 && e.value.as_deref() == Some(value)
         })
-        .filter_map(|e| Some((e.z?.abs(), e.constitution.as_deref()?)))
+        .filter_map(|e| Some((e.z?.abs(), e.constitution.as_ref()?)))
         .filter(|(z, name)| z.is_finite() && !placebo(name))
         .collect();
     of.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(b.1)));
-    let mut out: Vec<String> = Vec::new();
-    for (_, name) in of {
-        if out.len() < CONSTITUTIONS && !out.iter().any(|n| n == name) {
-            out.push(name.to_owned());
-        }
-    }
-    out
+    distinct(of.into_iter().map(|(_, name)| name)).into_iter().take(CONSTITUTIONS).cloned().collect()
 }
 
-/// Choices that involve a row, under the constitutions with the largest effect on its values.
+/// Choices that involve a row, under these constitutions.
 fn choices(
     judgments: &BTreeMap<String, Judgments>,
     row: usize,
     rows: &[Row],
-    values: &BTreeSet<String>,
-    fitted: &Fitted,
+    constitutions: &[&String],
 ) -> Vec<Choice> {
-    let mut names: Vec<String> = Vec::new();
-    for name in values.iter().flat_map(|value| clearest(fitted, value)) {
-        if !names.contains(&name) {
-            names.push(name);
-        }
-    }
     let mut out = Vec::new();
-    for constitution in names {
-        let Some(given) = judgments.get(&constitution) else { continue };
+    for constitution in constitutions {
+        let Some(given) = judgments.get(*constitution) else { continue };
         for (i, pair) in given.pairs.iter().enumerate() {
             // Pairs are of the bare rows, whatever rows are read.
             let same = |p: &usize| {
@@ -222,7 +205,7 @@ fn choices(
                 _ => (ba, Some(-ab)),
             };
             let choice = Choice {
-                constitution: constitution.clone(),
+                constitution: (*constitution).clone(),
                 against: rows[pair[1 - place]].response,
                 first: first.map(short),
                 second: second.map(short),

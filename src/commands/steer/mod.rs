@@ -131,7 +131,7 @@ pub fn steer(args: SteerArgs) -> Result<()> {
         out: args.out,
     };
     let steered = steer_into(&options, &mut Bars::new(), &mut Bars::new())?;
-    result(&serde_json::json!(steered.to_json()));
+    result(|| serde_json::json!(steered.to_json()));
     println!("{}", steered.page().to_terminal());
     println!("findings in {}", options.out.join("steer.md").display());
     Ok(())

@@ -57,10 +57,10 @@ pub fn is_json() -> bool {
 }
 
 /// Prints the result of a command as JSON, if requested.
-pub fn result(value: &serde_json::Value) {
+pub fn result(value: impl FnOnce() -> serde_json::Value) {
     if is_json() {
         // JSON escapes control characters itself, and bidirectional marks do not affect parsers.
-        write(&serde_json::to_string_pretty(value).unwrap_or_default());
+        write(&serde_json::to_string_pretty(&value()).unwrap_or_default());
     }
 }
 

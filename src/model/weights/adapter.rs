@@ -16,9 +16,10 @@ use serde_json::Value;
 
 use super::{Stored, TensorSource};
 use crate::error::{Diagnostic, Kind, Place, Result};
-use crate::{artifact, source};
+use crate::{artifact, json, source};
 
-const CONFIG: &str = "adapter_config.json";
+/// Name of an adapter's config in its folder.
+pub(super) const CONFIG: &str = "adapter_config.json";
 const WEIGHTS: &str = "adapter_model.safetensors";
 /// Prefix of all names in an adapter's weights.
 const PREFIX: &str = "base_model.model.";
@@ -122,12 +123,14 @@ impl Adapter {
                 .remedy("merge it with PEFT (`merge_and_unload`), and give the merged folder as the model")
         };
         let text = source::read_text(&config, source::SMALL)?;
-        let config_text: Config = serde_json::from_str(&text).map_err(|e| {
+        let malformed = |found: String| {
             Diagnostic::new(Kind::Malformed, "the adapter's config cannot be read")
                 .at(Place::file(&config))
                 .expected("an object with `peft_type`, `r` and `lora_alpha`")
-                .found(e.to_string())
-        })?;
+                .found(found)
+        };
+        let value = json::parse(&text).map_err(|fault| malformed(fault.to_string()))?;
+        let config_text: Config = serde_json::from_value(value).map_err(|e| malformed(e.to_string()))?;
         if config_text.peft_type != "LORA" {
             return Err(refuse(format!("an adapter of type {}", config_text.peft_type)).into());
         }
@@ -217,11 +220,8 @@ impl Adapter {
     /// them (`model.`, `transformer.`), which checkpoints saved from the inner model lack.
     fn module(&self, name: &str) -> Option<&str> {
         let module = name.strip_suffix(".weight")?;
-        let inner = |name: &str| name.split_once('.').map(|(_, rest)| rest.to_owned());
         let found = self.modules.get_key_value(module).map(|(key, _)| key.as_str());
-        found.or_else(|| {
-            self.modules.keys().map(String::as_str).find(|key| inner(key).as_deref() == Some(module))
-        })
+        found.or_else(|| self.modules.keys().map(String::as_str).find(|key| inner(key) == Some(module)))
     }
 
     /// s of a module: its own α, or the config's, over its rank.
@@ -253,6 +253,11 @@ impl Adapter {
     }
 }
 
+/// A module's name without its first part (`model.`, `transformer.`), as in a checkpoint of the inner model.
+fn inner(module: &str) -> Option<&str> {
+    module.split_once('.').map(|(_, rest)| rest)
+}
+
 /// A model's weights with an adapter merged into them on reading.
 pub struct Adapted {
     inner: Arc<dyn TensorSource + Send + Sync>,
@@ -268,19 +273,14 @@ impl Adapted {
         Self { inner, adapter, transposed }
     }
 
-    /// The adapter.
-    pub fn adapter(&self) -> &Adapter {
-        &self.adapter
-    }
-
     /// Checks that the model has a weight for every module of the adapter.
     ///
     /// # Errors
     /// [`Kind::Weights`] naming those that it does not have.
     pub fn check(&self) -> Result<()> {
         let there = |module: &str| {
-            let inner = module.split_once('.').map_or("", |(_, rest)| rest);
-            [module, inner].iter().any(|name| self.inner.contains(&format!("{name}.weight")))
+            let names = [Some(module), inner(module)];
+            names.into_iter().flatten().any(|name| self.inner.contains(&format!("{name}.weight")))
         };
         let left: Vec<&str> =
             self.adapter.modules.keys().map(String::as_str).filter(|module| !there(module)).collect();

@@ -6,6 +6,7 @@ use std::path::{Component, Path, PathBuf};
 use candle_core::{DType, Device, Tensor};
 use safetensors::{Dtype, SafeTensors, tensor::TensorInfo};
 
+use super::adapter::CONFIG;
 use super::files::{Mapped, RequestedTensors, WeightFiles, kept, missing};
 use super::{Stored, TensorSource};
 use crate::error::{Diagnostic, Error, Kind, Place, Result};
@@ -194,7 +195,7 @@ fn damaged(path: &Path, error: &safetensors::SafeTensorError) -> Error {
 
 /// Refuses a folder with an adapter: its base weights alone are a different model, and the base model may be elsewhere.
 fn adapter(folder: &Path) -> Result<()> {
-    let config = folder.join("adapter_config.json");
+    let config = folder.join(CONFIG);
     if !config.is_file() {
         return Ok(());
     }

@@ -83,7 +83,7 @@ fn deck(rows: &[&Json], readings: &Readings, value: &str) -> Deck {
     Deck { colours: names.iter().map(|name| named(name)).collect(), cards: cards.collect() }
 }
 
-/// Score of full colour saturation: half the root mean square of the scores of all shown tokens.
+/// Score of one step of colour: half the root mean square of the scores of all shown tokens.
 fn unit(shown: &[&Response], name: &str) -> f64 {
     let all = || shown.iter().filter_map(|r| r.scores.get(name)).flatten();
     let (n, squares) = all().fold((0usize, 0.0), |(n, sum), s| (n + 1, sum + s * s));
