@@ -238,8 +238,16 @@ impl Partial {
     /// # Errors
     /// The file system's error with the path.
     pub fn restart(&mut self) -> Result<()> {
-        self.file.set_len(0).map_err(|e| Error::io("write", &self.path, e))?;
-        self.len = 0;
+        self.truncate(0)
+    }
+
+    /// Discards all but the first `len` bytes.
+    ///
+    /// # Errors
+    /// The file system's error with the path.
+    pub fn truncate(&mut self, len: u64) -> Result<()> {
+        self.file.set_len(len).map_err(|e| Error::io("write", &self.path, e))?;
+        self.len = len;
         Ok(())
     }
 

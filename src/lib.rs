@@ -31,7 +31,7 @@
 //!
 //! Data flows one way, and a module imports only from those before it:
 //!
-//! [`input`] → [`model`] → [`forest`] → [`check`] → [`observations`] → [`capture`] → [`judge`] → [`config`] → [`probe`] →
+//! [`input`] → [`model`] → [`forest`] → [`generation`] → [`check`] → [`observations`] → [`capture`] → [`judge`] → [`config`] → [`probe`] →
 //! [`document`] → [`theory`] → [`report`] → [`simulate`] → [`steer`] → [`organism`] → [`fit`] → [`coverage`] → [`run`] →
 //! [`commands`],
 //! and the shared modules [`error`], [`guard`], [`json`], [`source`], [`units`], [`artifact`], [`store`], [`sets`],
@@ -52,6 +52,7 @@ pub mod document;
 pub mod error;
 pub mod fit;
 pub mod forest;
+pub mod generation;
 pub mod guard;
 pub mod input;
 pub mod json;

@@ -22,6 +22,7 @@ mod organism;
 mod plan;
 mod preview;
 mod run;
+mod sample;
 mod shift;
 mod simulate;
 mod steer;
@@ -64,6 +65,8 @@ pub enum Command {
     Compare(compare::CompareArgs),
     /// Write the directions or the plots of a run for other programs
     Export(export::ExportArgs),
+    /// Sample responses to prompts from a model, as items with their log P
+    Sample(Box<sample::SampleArgs>),
     /// Show items as the model will read them, without computing anything
     Preview(preview::PreviewArgs),
     /// Intervene along a direction and measure the effect on better and worse responses
@@ -182,6 +185,7 @@ fn dispatch(command: Command) -> Result<()> {
         Command::Compare(args) => compare::compare(&args),
         Command::Export(args) => export::export(&args),
         Command::Run(args) => run::run(&args),
+        Command::Sample(args) => sample::sample(&args),
         Command::Preview(args) => preview::preview(&args),
         Command::Shift(args) => shift::shift(&args),
         Command::Drift(args) => drift::drift(&args),

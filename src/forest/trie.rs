@@ -80,6 +80,11 @@ impl Forest {
         &self.packing
     }
 
+    /// The segment that holds a sequence's last token; `None` for an empty sequence.
+    pub fn last_segment(&self, sequence: usize) -> Option<usize> {
+        self.chains[sequence].last().copied()
+    }
+
     /// Packed indices of a sequence's tokens `[from, to)`, in order.
     pub fn indices(&self, sequence: usize, from: usize, to: usize) -> impl Iterator<Item = usize> + '_ {
         self.chains[sequence].iter().flat_map(move |&s| {

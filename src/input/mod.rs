@@ -15,6 +15,7 @@ pub mod prompts;
 pub mod read;
 pub mod roster;
 pub mod settings;
+pub mod write;
 
 pub use address::{hub_dataset, is_named};
 pub use cluster::{Clusters, cluster};

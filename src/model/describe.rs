@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::config::Config;
+use super::ends;
 use super::files::ModelFiles;
 use super::gguf::{self, GgufCheckpoint, GgufFile};
 use super::load::LoadOptions;
@@ -18,6 +19,8 @@ pub(super) struct Described {
     pub(super) text: ModelText,
     pub(super) config_sha256: String,
     pub(super) weights: Arc<dyn WeightFiles>,
+    /// Tokens that end a generated text.
+    pub(super) ends: Vec<u32>,
 }
 
 impl Described {
@@ -43,6 +46,7 @@ impl Described {
         let config = Config::from_json(&config_text, &config_path)?;
         let text = ModelText::folder(folder, tokenizer, config.bos)?.with_context(config.context);
         Ok(Self {
+            ends: ends::of_folder(folder, &config_text, text.eos())?,
             config_sha256: artifact::sha256(config_text.as_bytes()),
             weights: Arc::new(Checkpoint::open(folder, options.dtype, &options.device)?),
             config,
@@ -56,6 +60,7 @@ impl Described {
         let sha256 = file.metadata_sha256().to_owned();
         let text = ModelText::gguf(file.metadata(), &sha256, tokenizer)?.with_context(config.context);
         Ok(Self {
+            ends: ends::of_gguf(file.metadata(), text.eos())?,
             config_sha256: sha256,
             weights: Arc::new(GgufCheckpoint::new(file, &config, options.dtype, &options.device)),
             config,

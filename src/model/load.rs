@@ -215,6 +215,7 @@ pub struct Model {
     pub rounded: BTreeMap<&'static str, Count>,
     chat: Option<String>,
     special: BTreeMap<String, String>,
+    ends: Vec<u32>,
     files: ModelFiles,
 }
 
@@ -242,7 +243,7 @@ impl Model {
                 ..options.clone()
             },
         };
-        let Described { config, text, config_sha256, weights } = Described::read(files, &read)?;
+        let Described { config, text, config_sha256, weights, ends } = Described::read(files, &read)?;
         let ModelText { encoder, special, chat, sha256: tokenizer_sha256, special_sha256 } = text;
         let mut weights_sha256 = BTreeMap::new();
         for path in weights.paths() {
@@ -296,6 +297,7 @@ impl Model {
             rounded: rounded.map_or_else(BTreeMap::new, |r| r.counts()),
             chat,
             special,
+            ends,
             files: files.clone(),
         })
     }
@@ -303,6 +305,11 @@ impl Model {
     /// The files that the model was read from.
     pub fn files(&self) -> &ModelFiles {
         &self.files
+    }
+
+    /// Tokens that end a generated text, in increasing order: those that the model's files name.
+    pub fn ends(&self) -> &[u32] {
+        &self.ends
     }
 
     /// Whether the model's files include a chat template.

@@ -5,6 +5,7 @@ pub mod config;
 pub mod decoder;
 mod describe;
 pub mod embedded;
+mod ends;
 mod files;
 pub mod gguf;
 pub mod gpu;

@@ -235,6 +235,23 @@ impl TextEncoder {
         guarded(|| self.inner.decode(ids, true)).map_err(failed)?.map_err(|e| failed(e.to_string()))
     }
 
+    /// The text that `reply` adds to `prompt`: a tokenizer may write a token differently at the start of a text, with
+    /// or without its leading space.
+    ///
+    /// # Errors
+    /// If the tokenizer fails.
+    pub fn continuation(&self, prompt: &[u32], reply: &[u32]) -> Result<String> {
+        /// Enough of the prompt for the decoder of any tokenizer.
+        const CONTEXT: usize = 16;
+        let tail = &prompt[prompt.len().saturating_sub(CONTEXT)..];
+        let whole = self.decode(&[tail, reply].concat())?;
+        match whole.strip_prefix(&self.decode(tail)?) {
+            Some(text) => Ok(text.to_owned()),
+            // The prompt ends within a character.
+            None => self.decode(reply),
+        }
+    }
+
     /// Tokens as pieces of text, one per token; a token that is only part of a character gives an empty piece, and the
     /// last part gives the whole character. With more than `most` tokens the middle is replaced by an ellipsis.
     pub fn pieces(&self, ids: &[u32], most: usize) -> Vec<String> {
@@ -256,6 +273,11 @@ impl TextEncoder {
             .chain(gap)
             .chain(pieces[pieces.len() - tail..].iter().cloned())
             .collect()
+    }
+
+    /// Id of the token with this spelling in the vocabulary.
+    pub fn id(&self, token: &str) -> Option<u32> {
+        self.inner.token_to_id(token)
     }
 
     /// The vocabulary's spelling of a token.

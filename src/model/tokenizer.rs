@@ -105,6 +105,11 @@ impl ModelText {
         }
     }
 
+    /// Id of the token named as the end of a text.
+    pub(super) fn eos(&self) -> Option<u32> {
+        self.special.get("eos_token").and_then(|text| self.encoder.id(text))
+    }
+
     /// Sets the model's context length in tokens.
     #[must_use]
     pub(super) fn with_context(mut self, context: usize) -> Self {

@@ -6,6 +6,7 @@ mod conduct;
 pub mod duration;
 mod hashes;
 pub mod joined;
+mod journal;
 pub mod judged;
 pub mod judges;
 mod loaded;
@@ -18,6 +19,7 @@ pub mod progress;
 #[cfg(feature = "cli")]
 pub mod quick;
 pub mod rows;
+pub mod sampling;
 pub mod scores;
 mod tokens;
 pub mod verdicts;

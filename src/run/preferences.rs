@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use crate::config::{DataSettings, Experiment, MANIFEST, OWN};
 use crate::error::{Diagnostic, Kind, Place, Result};
+use crate::input::write::messages;
 use crate::input::{Item, Items, read_items};
 use crate::model::hub::{Unwatched, local_data};
 use crate::observations::{Judgments, OBSERVATIONS, Observations, ROWS, RowRecord, read_rows};
@@ -143,16 +144,7 @@ fn build(
             continue;
         }
         let (chosen, rejected) = if margin > 0.0 { (a, b) } else { (b, a) };
-        let prompt: Vec<Value> = item
-            .prompt
-            .messages()
-            .iter()
-            .map(|m| {
-                let mut message = json!({"role": m.role.as_str(), "content": m.content});
-                message.as_object_mut().into_iter().for_each(|of| of.extend(m.extra.clone()));
-                message
-            })
-            .collect();
+        let prompt = messages(&item.prompt.messages());
         let answer = |r: usize| json!([{"role": "assistant", "content": item.responses[r].text}]);
         let row = json!({
             "prompt": prompt,

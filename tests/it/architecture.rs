@@ -8,6 +8,7 @@ const FLOW: &[&str] = &[
     "input",
     "model",
     "forest",
+    "generation",
     "check",
     "observations",
     "capture",

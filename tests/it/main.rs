@@ -22,6 +22,7 @@ mod export;
 mod foreign;
 mod forest;
 mod formats;
+mod generation;
 mod gguf;
 mod gguf_tokens;
 mod grids;

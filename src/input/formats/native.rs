@@ -10,7 +10,12 @@ use crate::error::{Diagnostic, Kind};
 use crate::input::item::{Preference, Prompt, Response};
 use crate::input::name::nearest;
 
-const KEYS: [&str; 6] = ["id", "prompt", "messages", "responses", "preferences", "group"];
+/// `sampled` describes how a model generated the responses, `labelled` how one labelled them.
+const KEYS: [&str; 8] =
+    ["id", "prompt", "messages", "responses", "preferences", "group", "sampled", "labelled"];
+
+/// Keys of a response; the last three describe one that a model generated.
+const RESPONSE: [&str; 5] = ["text", "values", "logprob", "tokens", "end"];
 
 pub(super) fn read(row: &Map<String, Value>, context: &mut Context) -> Result<Draft, Diagnostic> {
     remark(row, &KEYS, "the row", context);
@@ -57,7 +62,7 @@ fn response(number: usize, value: &Value, context: &mut Context) -> Result<Respo
     match value {
         Value::String(text) => Ok(Response { text: text.clone(), values: BTreeMap::new() }),
         Value::Object(object) => {
-            remark(object, &["text", "values"], "a response", context);
+            remark(object, &RESPONSE, "a response", context);
             let text = text(object, "text").map_err(|r| inside(&here, r))?.to_owned();
             let mut values = BTreeMap::new();
             match get(object, "values") {

@@ -112,6 +112,25 @@ impl Template {
         }
     }
 
+    /// Renders a constitution and a prompt up to the point where a response begins, with the template's mark of an
+    /// assistant's turn (`add_generation_prompt`): the text that a model continues. The second value says whether the
+    /// constitution was put at the start of the first user message.
+    ///
+    /// # Errors
+    /// `Malformed` if the template fails.
+    pub fn render_prompt(&self, constitution: Option<&str>, prompt: &Prompt) -> Result<(String, bool)> {
+        match self {
+            Self::Plain => {
+                let head = constitution.map_or_else(String::new, |c| format!("{c}\n\n"));
+                Ok((head + &prompt.plain_text(), false))
+            }
+            Self::Jinja(jinja) => {
+                let (messages, folded) = jinja.with_system(constitution, &prompt.messages())?;
+                Ok((jinja.render(&messages, true)?, folded))
+            }
+        }
+    }
+
     /// The system prompt that the template inserts when a conversation has none. It is part of the bare context; a
     /// constitution replaces it.
     pub fn own_system(&self) -> Option<String> {

@@ -2,6 +2,7 @@
 
 use candle_core::{D, DType, Device, Tensor};
 
+use super::cache::Kept;
 use super::dense::Dense;
 use super::grouped::{Group, Plan};
 use super::norm::Norm;
@@ -80,7 +81,8 @@ impl Attention {
     }
 
     /// `x [T, hidden] → [T, hidden]`; each token attends to its own segment up to itself and to its ancestors. With a
-    /// plan, segments are computed together, in operations without gradients.
+    /// plan, segments are computed together, in operations without gradients. `kept` holds keys and values of the tokens
+    /// before the fresh ones, if only these are in `x`.
     ///
     /// # Errors
     /// If the tensor library fails.
@@ -90,6 +92,7 @@ impl Attention {
         packing: &Packing,
         rotary: Option<&Rotary>,
         plan: Option<&Plan>,
+        kept: Option<&mut Kept>,
     ) -> Result<Tensor> {
         let total = x.dim(0)?;
         let (q_width, kv_width) = (self.heads * self.head_dim, self.kv_heads * self.head_dim);
@@ -114,12 +117,17 @@ impl Attention {
             k = turn(&k)?;
         }
         let q = (q * self.scale)?;
+        let (k, v) = match kept {
+            Some(kept) => kept.append(k, v)?,
+            None => (k, v),
+        };
         if let Some(plan) = plan {
             let parts = plan.groups.iter().map(|g| self.group(&q, &k, &v, g)).collect::<Result<Vec<_>>>()?;
             return self.out.forward(&Tensor::cat(&parts, 0)?.index_select(&plan.place, 0)?);
         }
-        let mut parts = Vec::with_capacity(packing.segments().len());
-        for segment in 0..packing.segments().len() {
+        let segments = packing.fresh_segments();
+        let mut parts = Vec::with_capacity(segments.len());
+        for segment in segments {
             parts.push(self.segment(&q, &k, &v, packing, segment)?);
         }
         self.out.forward(&Tensor::cat(&parts, 0)?)
@@ -167,11 +175,11 @@ impl Attention {
         let (keys, values) = (reached(k)?, reached(v)?);
         let (n, m, group) = (own.len, offset + own.len, self.heads / self.kv_heads);
         // [n, heads, head_dim] → [kv_heads, group·n, head_dim]: queries that share a key head are adjacent.
-        let queries = q.narrow(0, own.start, n)?.transpose(0, 1)?.contiguous()?.reshape((
-            self.kv_heads,
-            group * n,
-            self.head_dim,
-        ))?;
+        let queries = q
+            .narrow(0, own.start - packing.fresh().start, n)?
+            .transpose(0, 1)?
+            .contiguous()?
+            .reshape((self.kv_heads, group * n, self.head_dim))?;
         let mut scores = queries.matmul(&keys.transpose(1, 2)?.contiguous()?)?;
         if let Some(cap) = self.softcap {
             scores = ((scores / cap)?.tanh()? * cap)?;

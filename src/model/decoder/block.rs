@@ -3,6 +3,7 @@
 use candle_core::{DType, Tensor};
 
 use super::attention::Attention;
+use super::cache::Kept;
 use super::grouped::Plan;
 use super::mlp::Mlp;
 use super::norm::Norm;
@@ -65,7 +66,8 @@ impl Block {
         })
     }
 
-    /// `x [T, hidden] → [T, hidden]`: the residual stream after this block, in x's dtype.
+    /// `x [T, hidden] → [T, hidden]`: the residual stream after this block, in x's dtype, of the packing's fresh tokens;
+    /// `kept` holds keys and values of the others.
     ///
     /// # Errors
     /// If the tensor library fails.
@@ -75,6 +77,7 @@ impl Block {
         packing: &Packing,
         rotaries: &[Rotary],
         batched: Option<&Batched<'_>>,
+        kept: Option<&mut Kept>,
     ) -> Result<Tensor> {
         let rotary = self.rope.map(|r| &rotaries[r]);
         let (wide, at_once) = (x.dtype(), batched.is_some());
@@ -86,7 +89,7 @@ impl Block {
             }
         };
         let input = normed(&self.before_attention, x, narrow)?;
-        let attended = self.attention.forward(&input, packing, rotary, batched.map(|b| b.plan))?;
+        let attended = self.attention.forward(&input, packing, rotary, batched.map(|b| b.plan), kept)?;
         let attended = self.scaled(normed(&self.after_attention, &attended, wide)?)?;
         let middle = (x + attended)?;
         let mlp_input = if self.parallel { x } else { &middle };

@@ -40,7 +40,7 @@ pub(super) struct Group {
     pub(super) pieces: usize,
     pub(super) queries: usize,
     pub(super) keys: usize,
-    /// Packed index of each row of queries, `[pieces · queries]`.
+    /// Index among the fresh tokens of each row of queries, `[pieces · queries]`.
     pub(super) query_index: Tensor,
     /// Packed index of each key, `[pieces · keys]`.
     pub(super) key_index: Tensor,
@@ -51,7 +51,7 @@ pub(super) struct Group {
 /// Plan for the attention of one packed forest under one window.
 pub(super) struct Plan {
     pub(super) groups: Vec<Group>,
-    /// Row of each packed token in the concatenated rows of the groups, `[T]`.
+    /// Row of each fresh token in the concatenated rows of the groups, `[fresh]`.
     pub(super) place: Tensor,
 }
 
@@ -69,7 +69,8 @@ impl Plan {
             let class = (size_class(piece.queries.len(), 1), size_class(piece.keys.len(), 2));
             classes.entry(class).or_default().push(piece);
         }
-        let mut place = vec![0u32; packing.len()];
+        let fresh = packing.fresh();
+        let mut place = vec![0u32; fresh.len()];
         let (mut groups, mut rows) = (Vec::new(), 0);
         for pieces in classes.values() {
             let queries = pieces.iter().map(|p| p.queries.len()).max().unwrap_or(1);
@@ -78,11 +79,11 @@ impl Plan {
             for pieces in pieces.chunks((ENTRIES / entries.max(1)).max(1)) {
                 for (i, piece) in pieces.iter().enumerate() {
                     for (q, token) in piece.queries.clone().enumerate() {
-                        place[token] = (rows + i * queries + q) as u32;
+                        place[token - fresh.start] = (rows + i * queries + q) as u32;
                     }
                 }
                 rows += pieces.len() * queries;
-                groups.push(Group::new(pieces, queries, keys, window, dtype, device)?);
+                groups.push(Group::new(pieces, (queries, keys), fresh.start, window, dtype, device)?);
             }
         }
         Ok(Self { groups, place: Tensor::new(place, device)? })
@@ -92,8 +93,8 @@ impl Plan {
 impl Group {
     fn new(
         pieces: &[Piece],
-        queries: usize,
-        keys: usize,
+        (queries, keys): (usize, usize),
+        fresh: usize,
         window: Option<usize>,
         dtype: DType,
         device: &Device,
@@ -106,7 +107,7 @@ impl Group {
             let padded = |at: usize| {
                 if at < piece.queries.len() { piece.queries.start + at } else { piece.queries.start }
             };
-            query_index.extend((0..queries).map(|q| padded(q) as u32));
+            query_index.extend((0..queries).map(|q| (padded(q) - fresh) as u32));
             key_index.extend((0..keys).map(|k| piece.keys.get(k).copied().unwrap_or(piece.keys[0])));
             for (q, row) in mask.chunks_exact_mut(keys).enumerate() {
                 let position = piece.position + q;
@@ -133,7 +134,8 @@ impl Group {
 
 fn pieces(packing: &Packing, window: Option<usize>) -> Vec<Piece> {
     let mut out = Vec::new();
-    for (index, segment) in packing.segments().iter().enumerate() {
+    for index in packing.fresh_segments() {
+        let segment = packing.segments()[index];
         let offset = packing.offset(index);
         let mut chain = packing.ancestors(index);
         chain.push(index);

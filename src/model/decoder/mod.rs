@@ -2,6 +2,7 @@
 
 mod attention;
 mod block;
+mod cache;
 mod dense;
 mod fused;
 mod grouped;
@@ -19,6 +20,7 @@ use std::fmt;
 use candle_core::{DType, Device, Tensor};
 use candle_nn::{Linear, Module};
 
+pub use cache::Cache;
 pub use fused::{bf16_instructions, product_rate};
 pub(crate) use grouped::ENTRIES as GROUP_ENTRIES;
 pub use logprob::Target;
@@ -286,6 +288,20 @@ impl Decoder {
         }))
     }
 
+    /// The last layer's residual stream of a forest's fresh tokens, `[fresh, hidden]`. The cache holds keys and values of
+    /// the forest's other tokens, and of all of them afterwards; results are those of the whole forest at once.
+    ///
+    /// # Errors
+    /// As [`Decoder::residual_stream`]; `Invalid` for a cache of other tokens.
+    pub fn advance(&self, packing: &Packing, cache: &mut Cache) -> Result<Tensor> {
+        let mut workspace = Workspace::default();
+        let mut passage = Passage::resume(self, packing, cache)?;
+        for i in 0..self.config.num_blocks() {
+            passage.step(&self.block(i)?, &mut workspace)?;
+        }
+        passage.residual()
+    }
+
     /// The residual stream of T packed tokens after block `last`, `[T, hidden]`; `tap` is called at every layer on the
     /// way. Blocks after `last` are not run.
     ///
@@ -303,11 +319,15 @@ impl Decoder {
         passage.residual()
     }
 
-    /// Logits of rows of the last layer's residual stream: `[n, hidden] → [n, vocab]`.
+    /// Logits of rows of the last layer's residual stream: `[n, hidden] → [n, vocab]`. Under the fused engine a row's
+    /// logits do not depend on the other rows, to the bit.
     ///
     /// # Errors
     /// If the tensor library fails.
     pub fn logits(&self, x: &Tensor) -> Result<Tensor> {
+        if self.fused() {
+            return fused::logits(self, x);
+        }
         let head = self.head.as_ref().unwrap_or(&self.embedding);
         head.with_rows(0, self.config.vocab_size, |weight, _| {
             self.logits_by(&Linear::new(weight.tensor(self.head_dtype(x))?, None), x)
@@ -340,12 +360,13 @@ impl Decoder {
 
     /// The input of block 1, in `dtype`.
     fn embed(&self, packing: &Packing, dtype: DType) -> Result<Tensor> {
-        let mut x = self.embedding.gather(packing.tokens(), dtype)?;
+        let fresh = packing.fresh();
+        let mut x = self.embedding.gather(&packing.tokens()[fresh.clone()], dtype)?;
         if self.config.embedding_multiplier != 1.0 {
             x = (x * self.config.embedding_multiplier)?;
         }
         if let Some(table) = &self.learned_positions {
-            let positions = Tensor::new(packing.positions(), &self.device)?;
+            let positions = Tensor::new(&packing.positions()[fresh], &self.device)?;
             x = (x + table.index_select(&positions, 0)?.to_dtype(dtype)?)?;
         }
         Ok(x)
@@ -353,7 +374,7 @@ impl Decoder {
 
     fn check(&self, packing: &Packing) -> Result<()> {
         let vocab = self.config.vocab_size;
-        if let Some(id) = packing.tokens().iter().find(|&&id| id as usize >= vocab) {
+        if let Some(id) = packing.tokens()[packing.fresh()].iter().find(|&&id| id as usize >= vocab) {
             return Err(Diagnostic::new(Kind::Invalid, "a token id outside the model's vocabulary")
                 .expected(format!("ids below {vocab}"))
                 .found(id.to_string())

@@ -6,6 +6,7 @@ use std::collections::btree_map::Entry;
 use candle_core::Tensor;
 
 use super::block::Batched;
+use super::cache::Cache;
 use super::grouped::{Heads, Plan};
 use super::rotary::Rotary;
 use super::{BlockRef, Decoder, Hook, Steering, fused};
@@ -24,6 +25,8 @@ pub struct Passage<'a> {
     packing: &'a Packing,
     layer: Layer,
     state: State,
+    /// Keys and values of the tokens before the fresh ones.
+    cache: Option<&'a mut Cache>,
 }
 
 enum State {
@@ -47,6 +50,19 @@ impl<'a> Passage<'a> {
     /// `Invalid` for a token id outside the vocabulary; `TooLong` for more tokens than learned positions, or for texts
     /// of different rotary regimes; errors of the tensor library.
     pub fn begin(decoder: &'a Decoder, packing: &'a Packing) -> Result<Self> {
+        Self::start(decoder, packing, None)
+    }
+
+    /// Starts at layer 0 with a forest's fresh tokens; the cache holds keys and values of the others.
+    ///
+    /// # Errors
+    /// As [`Passage::begin`]; `Invalid` for a cache of other tokens.
+    pub(super) fn resume(decoder: &'a Decoder, packing: &'a Packing, cache: &'a mut Cache) -> Result<Self> {
+        cache.begin(packing, decoder.config.num_blocks())?;
+        Self::start(decoder, packing, Some(cache))
+    }
+
+    fn start(decoder: &'a Decoder, packing: &'a Packing, cache: Option<&'a mut Cache>) -> Result<Self> {
         decoder.check(packing)?;
         let state = if decoder.fused() {
             State::Fused(fused::Stream::begin(decoder, packing)?)
@@ -56,7 +72,10 @@ impl<'a> Passage<'a> {
                 .config
                 .ropes
                 .iter()
-                .map(|rope| Rotary::new(rope, regime, packing.positions(), decoder.dtype, &decoder.device))
+                .map(|rope| {
+                    let positions = &packing.positions()[packing.fresh()];
+                    Rotary::new(rope, regime, positions, decoder.dtype, &decoder.device)
+                })
                 .collect::<Result<Vec<_>>>()?;
             if decoder.batched() {
                 // The stream grows over the blocks, and precision lost in a narrow dtype is lost for all of them.
@@ -66,7 +85,7 @@ impl<'a> Passage<'a> {
                 State::Plain { x: decoder.embed(packing, decoder.dtype)?, rotaries }
             }
         };
-        Ok(Self { decoder, packing, layer: Layer(0), state })
+        Ok(Self { decoder, packing, layer: Layer(0), state, cache })
     }
 
     /// The current layer.
@@ -79,15 +98,18 @@ impl<'a> Passage<'a> {
     /// # Errors
     /// If the tensor library fails.
     pub fn step(&mut self, block: &BlockRef<'_>, workspace: &mut Workspace) -> Result<()> {
+        let kept = self.cache.as_mut().map(|cache| cache.block(self.layer.0));
         match &mut self.state {
-            State::Plain { x, rotaries } => *x = block.block().forward(x, self.packing, rotaries, None)?,
+            State::Plain { x, rotaries } => {
+                *x = block.block().forward(x, self.packing, rotaries, None, kept)?;
+            }
             State::Batched { x, rotaries, plans } => {
                 let block = block.block();
                 let plan = plans.get(&block.attention.window);
                 let batched = plan.map(|plan| Batched { plan, dtype: self.decoder.dtype });
-                *x = block.forward(x, self.packing, rotaries, batched.as_ref())?;
+                *x = block.forward(x, self.packing, rotaries, batched.as_ref(), kept)?;
             }
-            State::Fused(stream) => stream.step(block.block(), self.packing, &mut workspace.0)?,
+            State::Fused(stream) => stream.step(block.block(), self.packing, &mut workspace.0, kept)?,
         }
         self.layer = Layer(self.layer.0 + 1);
         Ok(())
@@ -132,7 +154,7 @@ impl<'a> Passage<'a> {
         Ok(())
     }
 
-    /// The residual stream, `[T, hidden]`.
+    /// The residual stream, `[T, hidden]`, of the fresh tokens if there is a cache.
     ///
     /// # Errors
     /// If the tensor library fails.

@@ -34,6 +34,27 @@ impl Shape {
     }
 }
 
+/// Rows that hold keys and values of all packed tokens.
+#[derive(Clone, Copy)]
+pub(super) struct Keys<'a> {
+    rows: &'a [f32],
+    stride: usize,
+    /// Column of the first key; values follow the keys.
+    first: usize,
+}
+
+impl<'a> Keys<'a> {
+    /// Keys and values beside the queries, `[T, (heads + 2·kv_heads)·head_dim]`.
+    pub fn beside(qkv: &'a [f32], shape: &Shape) -> Self {
+        Self { rows: qkv, stride: shape.qkv_width(), first: shape.out_width() }
+    }
+
+    /// Keys and values alone, `[T, 2·kv_heads·head_dim]`.
+    pub fn alone(rows: &'a [f32], shape: &Shape) -> Self {
+        Self { rows, stride: 2 * shape.kv_heads * shape.head_dim, first: 0 }
+    }
+}
+
 /// A tile of queries of one segment, under one key head.
 struct Task {
     segment: usize,
@@ -54,10 +75,12 @@ struct Scratch {
     mixed_width: usize,
 }
 
-/// `qkv [T, (heads + 2·kv_heads)·head_dim] → out [T, heads·head_dim]`.
-pub(super) fn attend(qkv: &[f32], packing: &Packing, shape: &Shape, out: &mut [f32]) {
+/// `qkv [fresh, (heads + 2·kv_heads)·head_dim] → out [fresh, heads·head_dim]`, of the packing's fresh tokens, with keys
+/// and values of all tokens.
+pub(super) fn attend(qkv: &[f32], keys: Keys<'_>, packing: &Packing, shape: &Shape, out: &mut [f32]) {
     let mut tasks = Vec::new();
-    for (segment, s) in packing.segments().iter().enumerate() {
+    for segment in packing.fresh_segments() {
+        let s = packing.segments()[segment];
         for from in (0..s.len).step_by(TILE) {
             let to = (from + TILE).min(s.len);
             tasks.extend((0..shape.kv_heads).map(|kv_head| Task { segment, from, to, kv_head }));
@@ -66,9 +89,9 @@ pub(super) fn attend(qkv: &[f32], packing: &Packing, shape: &Shape, out: &mut [f
     let length = out.len();
     let target = Shared::new(out);
     tasks.par_iter().for_each_init(Scratch::default, |scratch, task| {
-        tile(qkv, packing, shape, task, scratch);
+        tile(qkv, keys, packing, shape, task, scratch);
         let (width, group) = (shape.head_dim, shape.heads / shape.kv_heads);
-        let start = packing.segments()[task.segment].start;
+        let start = packing.segments()[task.segment].start - packing.fresh().start;
         let rows = task.to - task.from;
         for head in 0..group {
             for row in 0..rows {
@@ -85,7 +108,7 @@ pub(super) fn attend(qkv: &[f32], packing: &Packing, shape: &Shape, out: &mut [f
 }
 
 /// Computes the tile's output into `scratch.mixed`, `[group·rows, head_dim]`, with padded rows.
-fn tile(qkv: &[f32], packing: &Packing, shape: &Shape, task: &Task, scratch: &mut Scratch) {
+fn tile(qkv: &[f32], source: Keys<'_>, packing: &Packing, shape: &Shape, task: &Task, scratch: &mut Scratch) {
     let (width, group) = (shape.head_dim, shape.heads / shape.kv_heads);
     let stride = shape.qkv_width();
     let own = packing.segments()[task.segment];
@@ -109,7 +132,8 @@ fn tile(qkv: &[f32], packing: &Packing, shape: &Shape, task: &Task, scratch: &mu
     scratch.queries.resize(group * rows * width, 0.0);
     for head in 0..group {
         for row in 0..rows {
-            let at = (own.start + task.from + row) * stride + (task.kv_head * group + head) * width;
+            let row_at = own.start - packing.fresh().start + task.from + row;
+            let at = row_at * stride + (task.kv_head * group + head) * width;
             let to = &mut scratch.queries[(head * rows + row) * width..][..width];
             for (t, &q) in to.iter_mut().zip(&qkv[at..at + width]) {
                 *t = q * shape.scale;
@@ -124,11 +148,11 @@ fn tile(qkv: &[f32], packing: &Packing, shape: &Shape, task: &Task, scratch: &mu
     scratch.gathered.resize(keys * width, 0.0);
     let (scores, mixed) = (&mut scratch.scores[..], &mut scratch.mixed[..]);
     let queries = View::new(&scratch.queries, m, width, width);
-    let key_column = (shape.heads + task.kv_head) * width;
-    let value_column = (shape.heads + shape.kv_heads + task.kv_head) * width;
+    let key_column = source.first + task.kv_head * width;
+    let value_column = source.first + (shape.kv_heads + task.kv_head) * width;
     let seen = || ranges.iter().flat_map(|&(start, len)| start..start + len);
     for (to, token) in scratch.gathered.chunks_exact_mut(width).zip(seen()) {
-        to.copy_from_slice(&qkv[token * stride + key_column..][..width]);
+        to.copy_from_slice(&source.rows[token * source.stride + key_column..][..width]);
     }
     let keys_here = View::new(&scratch.gathered, keys, width, width);
     let packed = Packed::transposed(level, keys_here, &mut scratch.packed, false);
@@ -146,7 +170,7 @@ fn tile(qkv: &[f32], packing: &Packing, shape: &Shape, task: &Task, scratch: &mu
     }
     let packed = Packed::fill(level, (keys, width), &mut scratch.packed, false, |column, n, wide, panel| {
         for (to, token) in panel.chunks_exact_mut(wide).zip(seen()) {
-            to[..n].copy_from_slice(&qkv[token * stride + value_column + column..][..n]);
+            to[..n].copy_from_slice(&source.rows[token * source.stride + value_column + column..][..n]);
             to[n..].fill(0.0);
         }
     });

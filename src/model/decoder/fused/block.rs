@@ -9,11 +9,12 @@ use crate::error::Result;
 use crate::model::config::{Activation, Mlp as MlpKind};
 use crate::model::decoder::attention::Attention;
 use crate::model::decoder::block::Block;
+use crate::model::decoder::cache::Kept;
 use crate::model::decoder::dense::Dense;
 use crate::model::decoder::mlp::Mlp;
 use crate::model::decoder::norm::Norm;
 use crate::model::packing::Packing;
-use attention::Shape;
+use attention::{Keys, Shape};
 
 /// MLP rows computed together, so that the inner activations stay in the cache.
 const MLP_ROWS: usize = 512;
@@ -39,15 +40,16 @@ struct Epilogue<'a> {
     multiplier: f32,
 }
 
-/// x ← block(x), `[T, hidden]`.
+/// x ← block(x), `[fresh, hidden]`; `kept` holds keys and values of the tokens before the fresh ones.
 pub(super) fn run(
     block: &Block,
     packing: &Packing,
     angles: &[Angles],
     x: &mut [f32],
     b: &mut Buffers,
+    kept: Option<&mut Kept>,
 ) -> Result<()> {
-    let total = packing.len();
+    let total = packing.fresh().len();
     let hidden = x.len() / total.max(1);
     let attention = &block.attention;
     let shape = attention.shape();
@@ -64,7 +66,11 @@ pub(super) fn run(
     })?;
     prepare_heads(attention, packing, block.rope.map(|r| &angles[r]), &mut b.qkv)?;
     b.attended.resize(total * shape.out_width(), 0.0);
-    attention::attend(&b.qkv, packing, &shape, &mut b.attended);
+    let keys = match kept {
+        Some(kept) => Keys::alone(kept.append_rows(&b.qkv, width, shape.out_width()), &shape),
+        None => Keys::beside(&b.qkv, &shape),
+    };
+    attention::attend(&b.qkv, keys, packing, &shape, &mut b.attended);
     // In a parallel block the MLP reads x as it was before attention was added.
     if block.parallel {
         normalise(block.before_mlp.as_ref(), x, hidden, &mut b.normed)?;
@@ -179,10 +185,11 @@ fn prepare_heads(
     };
     let (query_norm, key_norm) = (weights(&attention.query_norm)?, weights(&attention.key_norm)?);
     let whole = attention.whole_norm;
+    let positions = &packing.positions()[packing.fresh()];
     qkv.par_chunks_mut(ROWS * width).enumerate().for_each(|(chunk, rows)| {
         let mut copy = Vec::new();
         for (i, row) in rows.chunks_exact_mut(width).enumerate() {
-            let position = packing.positions()[chunk * ROWS + i] as usize;
+            let position = positions[chunk * ROWS + i] as usize;
             let (queries, rest) = row.split_at_mut(q_width);
             for (part, norm) in [(queries, &query_norm), (&mut rest[..kv_width], &key_norm)] {
                 if let Some((weight, eps)) = norm {

@@ -84,6 +84,38 @@ pub(in crate::model::decoder) fn log_probs(
     Ok(results)
 }
 
+/// Same as [`Decoder::logits`]; the logits of a row do not depend on the other rows.
+pub(in crate::model::decoder) fn logits(decoder: &Decoder, x: &Tensor) -> Result<Tensor> {
+    let (hidden, vocab) = (decoder.config.hidden_size, decoder.config.vocab_size);
+    let n = x.dim(0)?;
+    let mut normed = vec![0.0; n * hidden];
+    norm_rows(&decoder.final_norm, &floats(x)?, hidden, &mut normed)?;
+    let mut out = vec![0f32; n * vocab];
+    let mut packed = Vec::new();
+    let head = decoder.head.as_ref().unwrap_or(&decoder.embedding);
+    for start in (0..vocab).step_by(SLICE) {
+        let width = SLICE.min(vocab - start);
+        head.with_rows(start, width, |weight, first| {
+            open(weight, (start - first, start - first + width), &mut packed, |w| {
+                w.times(View::new(&normed, n, hidden, hidden), &mut out[start..], vocab, false);
+            })
+        })?;
+    }
+    out.par_chunks_exact_mut(vocab).for_each(|row| shape(decoder, row));
+    Ok(Tensor::from_vec(out, (n, vocab), x.device())?)
+}
+
+/// Applies the multiplier and the soft cap to logits.
+fn shape(decoder: &Decoder, logits: &mut [f32]) {
+    let multiplier = decoder.config.logit_multiplier as f32;
+    if multiplier != 1.0 {
+        logits.iter_mut().for_each(|v| *v *= multiplier);
+    }
+    if let Some(cap) = decoder.config.logit_softcap {
+        simd::soft_cap(logits, cap as f32);
+    }
+}
+
 /// Logits of some rows for one slice of the vocabulary, starting at token `start`.
 #[allow(clippy::too_many_arguments)]
 fn tile(
@@ -97,18 +129,11 @@ fn tile(
     results: &mut [f64],
 ) {
     let width = weights.n();
-    let cap = decoder.config.logit_softcap.map(|c| c as f32);
-    let multiplier = decoder.config.logit_multiplier as f32;
     logits.resize(logits.len().max(x.rows() * width), 0.0);
     let logits = &mut logits[..x.rows() * width];
     weights.times(x, logits, width, false);
     logits.par_chunks_exact_mut(width).zip(running).for_each(|(row, running)| {
-        if multiplier != 1.0 {
-            row.iter_mut().for_each(|v| *v *= multiplier);
-        }
-        if let Some(cap) = cap {
-            simd::soft_cap(row, cap);
-        }
+        shape(decoder, row);
         let (max, sum) = simd::max_and_sum_exp(row);
         running.take(max, sum);
     });

@@ -21,12 +21,13 @@ use rayon::prelude::*;
 
 use super::Decoder;
 use super::block::Block;
+use super::cache::Kept;
 use super::dense::Weight;
 use super::norm::Norm;
 use crate::error::Result;
 use crate::model::packing::Packing;
 use kernel::Level;
-pub(super) use logprob::log_probs;
+pub(super) use logprob::{log_probs, logits};
 pub(super) use panels::{Panels, available as panels_serve};
 use product::{Packed, View, Weights, transpose_panel};
 pub use rate::product_rate;
@@ -100,8 +101,14 @@ impl Stream {
     }
 
     /// Runs one block.
-    pub(super) fn step(&mut self, block: &Block, packing: &Packing, buffers: &mut Buffers) -> Result<()> {
-        block::run(block, packing, &self.angles, &mut self.x, buffers)
+    pub(super) fn step(
+        &mut self,
+        block: &Block,
+        packing: &Packing,
+        buffers: &mut Buffers,
+        kept: Option<&mut Kept>,
+    ) -> Result<()> {
+        block::run(block, packing, &self.angles, &mut self.x, buffers, kept)
     }
 
     pub(super) fn tensor(&self, hidden: usize) -> Result<Tensor> {
