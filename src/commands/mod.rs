@@ -17,6 +17,7 @@ mod export;
 mod fit;
 mod formats;
 mod judges;
+mod merge;
 mod models;
 mod organism;
 mod plan;
@@ -24,6 +25,7 @@ mod preview;
 mod run;
 mod shift;
 mod simulate;
+mod status;
 mod steer;
 
 use std::process::ExitCode;
@@ -54,6 +56,10 @@ pub struct Cli {
 pub enum Command {
     /// Capture, judge and fit a model as specified by flags or an experiment file, and write the report
     Run(Box<run::RunArgs>),
+    /// Verify the parts of a run (`vstar run --shard I/N`), fit, and write the report
+    Merge(merge::MergeArgs),
+    /// What is done, running, failed and missing of a run in parts
+    Status(status::StatusArgs),
     /// Read residual streams and log-probabilities of responses, with and without constitutions
     Capture(args::CaptureArgs),
     /// Ask the model to choose between responses under each constitution, in both orders
@@ -182,6 +188,8 @@ fn dispatch(command: Command) -> Result<()> {
         Command::Compare(args) => compare::compare(&args),
         Command::Export(args) => export::export(&args),
         Command::Run(args) => run::run(&args),
+        Command::Merge(args) => merge::merge(&args),
+        Command::Status(args) => status::status(&args),
         Command::Preview(args) => preview::preview(&args),
         Command::Shift(args) => shift::shift(&args),
         Command::Drift(args) => drift::drift(&args),

@@ -40,10 +40,23 @@ impl Loaded {
         // The run holds the lock on the shards.
         artifact::clear_cut_off(out)?;
         let manifest = self.manifest();
-        agree(&out.join(MANIFEST), &manifest)?;
-        artifact::write_bytes(&out.join(OWN), self.experiment.to_toml()?.as_bytes())?;
+        self.claim(&manifest)?;
         capture_into(&self.prepared, &self.job, &store, out, progress)?;
-        let judged = self.judges.ask_into(&self.prepared, &store, out, progress)?;
+        self.conclude(manifest, &store, progress)
+    }
+
+    /// Asks the judges about the observations in the folder, fits and writes the report.
+    ///
+    /// # Errors
+    /// Errors of the steps.
+    pub(super) fn conclude(
+        &self,
+        manifest: Value,
+        store: &Store,
+        progress: &mut dyn Progress,
+    ) -> Result<Outcome> {
+        let out = &self.experiment.out;
+        let judged = self.judges.ask_into(&self.prepared, store, out, progress)?;
         let options = FitOptions {
             observations: out.join(OBSERVATIONS),
             settings: self.experiment.fit.clone(),
@@ -62,6 +75,16 @@ impl Loaded {
         tokens::read(self, &mut fitted, progress)?;
         fitted.write(out)?;
         Ok(Outcome { report: fitted.report, judged })
+    }
+
+    /// Writes what says of which run a folder is, after comparing it with what is there.
+    ///
+    /// # Errors
+    /// [`Kind::RunConflict`] if the folder belongs to another experiment, naming the differences.
+    pub(super) fn claim(&self, manifest: &Value) -> Result<()> {
+        let out = &self.experiment.out;
+        agree(&out.join(MANIFEST), manifest)?;
+        artifact::write_if_changed(&out.join(OWN), self.experiment.to_toml()?.as_bytes())
     }
 }
 

@@ -55,6 +55,7 @@ mod rounding;
 mod run_flags;
 mod sentences;
 mod settings;
+mod shards;
 mod simulate;
 mod state;
 mod steering;
