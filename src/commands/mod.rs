@@ -16,6 +16,7 @@ mod explain;
 mod export;
 mod fit;
 mod formats;
+mod jobs;
 mod judges;
 mod merge;
 mod models;
@@ -27,6 +28,7 @@ mod shift;
 mod simulate;
 mod status;
 mod steer;
+mod sweep;
 
 use std::process::ExitCode;
 
@@ -60,6 +62,12 @@ pub enum Command {
     Merge(merge::MergeArgs),
     /// What is done, running, failed and missing of a run in parts
     Status(status::StatusArgs),
+    /// Run an experiment for every combination of models, data, constitutions, dtype and quantization, and compare them
+    Sweep(sweep::SweepArgs),
+    /// Write sbatch scripts for a sweep: an array of parts and a merge for each cell, and the comparison
+    Slurm(jobs::SlurmArgs),
+    /// Write Kubernetes manifests for a sweep: an Indexed Job of parts and a merge for each cell
+    K8s(jobs::K8sArgs),
     /// Read residual streams and log-probabilities of responses, with and without constitutions
     Capture(args::CaptureArgs),
     /// Ask the model to choose between responses under each constitution, in both orders
@@ -189,6 +197,9 @@ fn dispatch(command: Command) -> Result<()> {
         Command::Export(args) => export::export(&args),
         Command::Run(args) => run::run(&args),
         Command::Merge(args) => merge::merge(&args),
+        Command::Sweep(args) => sweep::sweep(&args),
+        Command::Slurm(args) => jobs::slurm(&args),
+        Command::K8s(args) => jobs::k8s(&args),
         Command::Status(args) => status::status(&args),
         Command::Preview(args) => preview::preview(&args),
         Command::Shift(args) => shift::shift(&args),

@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde_json::json;
 
-use super::terminal::bars::{Bars, be_quiet};
 use super::terminal::numbers::{about, compact, duration};
 use super::terminal::out::{is_json, result};
 use crate::error::Result;
@@ -27,10 +26,7 @@ const SHOWN: usize = 12;
 
 /// Prints what is done of a run.
 pub fn status(args: &StatusArgs) -> Result<()> {
-    if args.missing {
-        be_quiet();
-    }
-    let status = read(&args.run, &mut Bars::new())?;
+    let status = read(&args.run)?;
     let open = array_expression(&status.open());
     if args.missing {
         if !open.is_empty() && !is_json() {

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use crate::artifact;
 use crate::config::{MANIFEST, OWN};
 use crate::error::{Diagnostic, Error, Kind, Place, Result};
+use crate::fit::folder::read_report;
 use crate::fit::{self, FitOptions};
 use crate::observations::OBSERVATIONS;
 use crate::report::Report;
@@ -75,6 +76,12 @@ impl Loaded {
         tokens::read(self, &mut fitted, progress)?;
         fitted.write(out)?;
         Ok(Outcome { report: fitted.report, judged })
+    }
+
+    /// Whether the folder has the report of this very run: of the same model, inputs and settings.
+    pub fn is_reported(&self) -> bool {
+        let report = read_report(&self.experiment.out);
+        report.is_ok_and(|report| report.provenance.get("manifest") == Some(&self.manifest()))
     }
 
     /// Writes what says of which run a folder is, after comparing it with what is there.

@@ -62,7 +62,7 @@ impl Loaded {
         progress.end();
         let inventory = inventory?;
         if !lacks.is_empty() {
-            let status = status(out, progress).ok();
+            let status = status(out).ok();
             return Ok(Merged::Not(incomplete(&lacks, inventory.len(), status.as_ref(), out)?));
         }
         artifact::clear_abandoned(out)?;

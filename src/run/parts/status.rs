@@ -10,7 +10,6 @@ use serde_json::Value;
 use crate::config::MANIFEST;
 use crate::error::{Diagnostic, Error, Kind, Place, Result};
 use crate::run::parts::record::{Done, Phase, Record, digest, now, read_all};
-use crate::run::progress::Progress;
 use crate::units::Part;
 
 /// Age of a beat from which its process counts as lost: several beats, and some difference between clocks.
@@ -96,11 +95,8 @@ impl Status {
 ///
 /// # Errors
 /// [`Kind::Missing`] for a folder without parts; errors of the records.
-pub fn status(run: &Path, progress: &mut dyn Progress) -> Result<Status> {
-    progress.begin_timed("read the records", None);
-    let status = at(run, now());
-    progress.end();
-    status
+pub fn status(run: &Path) -> Result<Status> {
+    at(run, now())
 }
 
 fn at(run: &Path, now: u64) -> Result<Status> {
