@@ -60,6 +60,7 @@ mod simulate;
 mod state;
 mod steering;
 mod stories;
+mod sweeps;
 mod theorems;
 mod token_readings;
 mod tokens;
