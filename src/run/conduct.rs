@@ -88,7 +88,7 @@ impl Loaded {
     ///
     /// # Errors
     /// [`Kind::RunConflict`] if the folder belongs to another experiment, naming the differences.
-    pub(super) fn claim(&self, manifest: &Value) -> Result<()> {
+    pub fn claim(&self, manifest: &Value) -> Result<()> {
         let out = &self.experiment.out;
         agree(&out.join(MANIFEST), manifest)?;
         artifact::write_if_changed(&out.join(OWN), self.experiment.to_toml()?.as_bytes())

@@ -7,6 +7,12 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use vstar::config::Experiment;
+use vstar::model::hub::Unwatched;
+use vstar::run::Loaded;
+use vstar::run::parts::{Done, Inventory, PartState, Phase, Record};
+use vstar::store::Store;
+use vstar::units::Part;
 
 use crate::cli::{Place, items};
 use crate::stories::fixture;
@@ -429,4 +435,68 @@ fn results_of_parts(place: &Place) -> BTreeMap<String, std::time::SystemTime> {
 /// Without what a killed process was writing: it is cleared when no other process can be writing it.
 fn without_litter(files: Files) -> Files {
     files.into_iter().filter(|(name, _)| !name.ends_with(".tmp")).collect()
+}
+
+/// Measures status and verification where there are many shards; the work in them is empty.
+#[test]
+#[ignore = "a minute, 100 MB: cargo test --release --test it -- --ignored --nocapture ten_thousand_shards"]
+fn ten_thousand_shards_are_looked_over_in_seconds() {
+    const SHARDS: usize = 10_000;
+    let place = Place::new();
+    place.write("items.jsonl", &items(8));
+    for i in 1..SHARDS {
+        let text = format!("name = \"c{i}\"\nfamily = \"neutral\"\ntext = \"Take answer {i}.\"\n");
+        place.write(&format!("c/{i:05}.toml"), &text);
+    }
+    place.write(
+        "run.toml",
+        &format!(
+            "out = {:?}\n[model]\npath = {:?}\n[data]\nfiles = [\"items.jsonl\"]\n[constitutions]\nfiles = [\"c\"]\n\
+             [capture]\nlayers = [5]\n[judge]\nenabled = false\n[fit]\nlayer = 5\n",
+            place.path("out"),
+            stories260k()
+        ),
+    );
+    let clock = |what: &str, began: Instant| println!("{what}: {:.2} s", began.elapsed().as_secs_f64());
+    let began = Instant::now();
+    let experiment = Experiment::read(&place.path("run.toml")).expect("an experiment");
+    let loaded = Loaded::of(experiment, &mut Unwatched).expect("it loads");
+    clock("loading and encoding", began);
+    let inventory = Inventory::of(&loaded).expect("an inventory");
+    assert_eq!(inventory.len(), SHARDS);
+    let store = Store::share(&loaded.shards()).expect("a store");
+    let began = Instant::now();
+    for range in vstar::capture::shards(&loaded.job.rows) {
+        let (key, fingerprint) =
+            vstar::capture::named(&loaded.job.rows, &loaded.prepared.shard_recipe(), &range);
+        let array = |shape: &[usize]| ndarray::ArrayD::<f32>::zeros(shape.to_vec());
+        let shard = [
+            ("resid".to_owned(), array(&[range.len(), 1, 64])),
+            ("logprob".to_owned(), array(&[range.len()])),
+        ];
+        store.put(&key, &fingerprint, &shard.into_iter().collect()).expect("written");
+    }
+    clock("writing 10,000 shards", began);
+    let out = place.path("out");
+    loaded.claim(&loaded.manifest()).expect("claimed");
+    let began = Instant::now();
+    for number in 1..=SHARDS {
+        let part = Part::new(number, SHARDS).expect("a part");
+        let record = Record { phase: Phase::Finished, ..Record::begin(part) };
+        record.write(&out, part).expect("written");
+        let run = vstar::run::parts::digest(&loaded.manifest());
+        Done::new(part, run, inventory.files(part)).write(&out, part).expect("written");
+    }
+    clock("writing 10,000 records and marks", began);
+    let began = Instant::now();
+    let status = vstar::run::parts::status(&out).expect("a status");
+    clock("status", began);
+    assert_eq!(status.count(|s| *s == PartState::Finished), SHARDS);
+    let began = Instant::now();
+    assert_eq!(inventory.lacks(&store), []);
+    clock("verification", began);
+    fs::remove_file(out.join("shards").join(&inventory.files(Part::new(77, SHARDS).expect("a part"))[0]))
+        .expect("removed");
+    assert_eq!(vstar::run::parts::status(&out).expect("a status").open(), [77]);
+    assert_eq!(inventory.lacks(&store).iter().map(|lack| lack.index).collect::<Vec<_>>(), [76]);
 }

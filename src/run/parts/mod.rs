@@ -15,6 +15,6 @@ mod work;
 pub use inventory::{Inventory, Lack, State as ShardState};
 pub use merge::{Incomplete, Merged};
 pub use numbering::{FROM_SLURM, array_expression, from_environment};
-pub use record::{Done, EVERY, FOLDER, Phase, Record, Tokens};
+pub use record::{Done, EVERY, FOLDER, Phase, Record, Tokens, digest};
 pub use status::{LOST, PartState, PartStatus, Status, status};
 pub use work::{Finished, attempt};
