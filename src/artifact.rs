@@ -115,10 +115,15 @@ pub fn write_bytes(path: &Path, bytes: &[u8]) -> Result<()> {
 /// # Errors
 /// The file system's error with the path.
 pub fn clear_cut_off(folder: &Path) -> Result<()> {
+    clear_temporary(folder, &|_| true)
+}
+
+fn clear_temporary(folder: &Path, wanted: &dyn Fn(&fs::DirEntry) -> bool) -> Result<()> {
     for entry in fs::read_dir(folder).map_err(|e| Error::io("read", folder, e))? {
-        let path = entry.map_err(|e| Error::io("read", folder, e))?.path();
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        if name.starts_with(PREFIX) && name.ends_with(SUFFIX) {
+        let entry = entry.map_err(|e| Error::io("read", folder, e))?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if name.starts_with(PREFIX) && name.ends_with(SUFFIX) && wanted(&entry) {
+            let path = entry.path();
             fs::remove_file(&path).map_err(|e| Error::io("remove", &path, e))?;
         }
     }
@@ -150,6 +155,79 @@ pub fn lock(path: &Path) -> Result<Option<File>> {
         Err(fs::TryLockError::WouldBlock) => Ok(None),
         Err(fs::TryLockError::Error(e)) => Err(Error::io("lock", path, e)),
     }
+}
+
+/// As [`lock`], for a lock that several processes hold at once; `Ok(None)` if one holds it alone. A file system that
+/// knows no locks gives an unlocked file: every write is whole in any case.
+///
+/// # Errors
+/// The file system's error with the path.
+pub fn lock_shared(path: &Path) -> Result<Option<File>> {
+    let file = lock_file(path)?;
+    granted(path, file.try_lock_shared(), file)
+}
+
+/// As [`lock`], on a file system that may know no locks.
+///
+/// # Errors
+/// The file system's error with the path.
+pub fn lock_if_possible(path: &Path) -> Result<Option<File>> {
+    let file = lock_file(path)?;
+    granted(path, file.try_lock(), file)
+}
+
+/// Opens the file of a lock. Locks over a network need it open for reading (shared) or writing (exclusive).
+fn lock_file(path: &Path) -> Result<File> {
+    let open = OpenOptions::new().create(true).truncate(false).read(true).write(true).open(path);
+    open.map_err(|e| Error::io("open", path, e))
+}
+
+/// Linux's ENOLCK, which has no kind of its own: the server of a network file system gives no locks.
+const NO_LOCKS: i32 = 37;
+
+fn granted(
+    path: &Path,
+    outcome: std::result::Result<(), fs::TryLockError>,
+    file: File,
+) -> Result<Option<File>> {
+    match outcome {
+        Ok(()) => Ok(Some(file)),
+        Err(fs::TryLockError::WouldBlock) => Ok(None),
+        Err(fs::TryLockError::Error(e))
+            if e.kind() == io::ErrorKind::Unsupported || e.raw_os_error() == Some(NO_LOCKS) =>
+        {
+            tracing::warn!(path = %path.display(), "the file system knows no locks");
+            Ok(Some(file))
+        }
+        Err(fs::TryLockError::Error(e)) => Err(Error::io("lock", path, e)),
+    }
+}
+
+/// Writes bytes atomically, unless the file already has them.
+///
+/// # Errors
+/// The file system's error with the path.
+pub fn write_if_changed(path: &Path, bytes: &[u8]) -> Result<()> {
+    match fs::read(path) {
+        Ok(there) if there == bytes => Ok(()),
+        _ => write_bytes(path, bytes),
+    }
+}
+
+/// Age from which a temporary file counts as left behind where other processes may be writing: no file is written for
+/// so long.
+const ABANDONED: std::time::Duration = std::time::Duration::from_secs(3600);
+
+/// Removes temporary files of interrupted writes from a folder in which other processes may be writing: those older
+/// than an hour.
+///
+/// # Errors
+/// The file system's error with the path.
+pub fn clear_abandoned(folder: &Path) -> Result<()> {
+    clear_temporary(folder, &|entry| {
+        let age = entry.metadata().and_then(|m| m.modified()).ok().and_then(|at| at.elapsed().ok());
+        age.is_some_and(|age| age > ABANDONED)
+    })
 }
 
 /// Removes a folder and its contents.

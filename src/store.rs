@@ -7,13 +7,14 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use ndarray::{ArrayD, IxDyn};
-use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use safetensors::tensor::SafeTensors;
+use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use crate::artifact;
-use crate::error::{Diagnostic, Error, Kind, Place, Result};
+use crate::error::{Diagnostic, Kind, Place, Result};
 
-/// A store of shards: a folder held by one process at a time, or the memory of this process.
+/// A store of shards: a folder held by one process, or by several that share it, or the memory of this process.
 ///
 /// A shard is the result of one unit of work. Its file carries a fingerprint of the work (everything that determines
 /// its numbers) and a hash of its data: a shard with another fingerprint, or that fails verification, counts as
@@ -35,6 +36,17 @@ enum Backend {
 /// Named arrays of f32.
 pub type Shard = BTreeMap<String, ArrayD<f32>>;
 
+/// What a store has under a key.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Found {
+    /// A shard that verifies.
+    Whole(Shard),
+    /// A file that is cut off, altered, or of other work.
+    Damaged,
+    /// Nothing.
+    Absent,
+}
+
 impl Store {
     /// Opens the folder, creating it if needed, and takes its lock.
     ///
@@ -54,6 +66,24 @@ impl Store {
         }
     }
 
+    /// Opens the folder, creating it if needed, together with other processes that share it. Shards are written whole,
+    /// so two processes that compute the same one leave the same file.
+    ///
+    /// # Errors
+    /// [`Kind::RunConflict`] if a process holds it alone.
+    pub fn share(folder: &Path) -> Result<Self> {
+        artifact::create_folder(folder)?;
+        match artifact::lock_shared(&folder.join(".lock"))? {
+            Some(lock) => Ok(Self(Backend::Folder { folder: folder.to_owned(), _lock: lock })),
+            None => {
+                Err(Diagnostic::new(Kind::RunConflict, "the folder is in use by a run that is not in parts")
+                    .at(Place::file(folder))
+                    .remedy("wait for the other process, or choose another --out")
+                    .into())
+            }
+        }
+    }
+
     /// A store in memory, for jobs that fit there and need not survive the process.
     pub fn in_memory() -> Self {
         Self(Backend::Memory(Mutex::default()))
@@ -61,28 +91,36 @@ impl Store {
 
     /// The shard with this key, if it exists, is complete, and has this fingerprint.
     pub fn get(&self, key: &str, fingerprint: &str) -> Option<Shard> {
+        match self.find(key, fingerprint) {
+            Found::Whole(shard) => Some(shard),
+            Found::Damaged => {
+                tracing::warn!(key, "a shard does not verify and is computed again");
+                None
+            }
+            Found::Absent => None,
+        }
+    }
+
+    /// What is there under a key: a shard counts as whole if its fingerprint and its hash agree.
+    pub fn find(&self, key: &str, fingerprint: &str) -> Found {
         let folder = match &self.0 {
             Backend::Folder { folder, .. } => folder,
             Backend::Memory(shards) => {
                 let shards = shards.lock().unwrap_or_else(PoisonError::into_inner);
-                return shards.get(key).filter(|(own, _)| own == fingerprint).map(|(_, shard)| shard.clone());
+                let own = shards.get(key).filter(|(own, _)| own == fingerprint);
+                return own.map_or(Found::Absent, |(_, shard)| Found::Whole(shard.clone()));
             }
         };
-        let bytes = fs::read(path(folder, key)).ok()?;
-        let shard = parse(&bytes);
-        let (_, metadata) = SafeTensors::read_metadata(&bytes).ok()?;
-        let notes = metadata.metadata().as_ref()?;
-        match shard {
-            Some(shard)
+        let Ok(bytes) = fs::read(path(folder, key)) else { return Found::Absent };
+        let notes = SafeTensors::read_metadata(&bytes).ok().and_then(|(_, m)| m.metadata().clone());
+        match (parse(&bytes), notes) {
+            (Some(shard), Some(notes))
                 if notes.get("fingerprint").map(String::as_str) == Some(fingerprint)
                     && notes.get("sha256") == Some(&digest(&shard)) =>
             {
-                Some(shard)
+                Found::Whole(shard)
             }
-            _ => {
-                tracing::warn!(key, "a shard does not verify and is computed again");
-                None
-            }
+            _ => Found::Damaged,
         }
     }
 
@@ -99,16 +137,7 @@ impl Store {
                 return Ok(());
             }
         };
-        let bytes: Vec<Vec<u8>> =
-            shard.values().map(|a| a.iter().flat_map(|v| v.to_le_bytes()).collect()).collect();
-        let views = shard.iter().zip(&bytes).map(|((name, array), bytes)| {
-            TensorView::new(Dtype::F32, array.shape().to_vec(), bytes).map(|view| (name.as_str(), view))
-        });
-        let views = views.collect::<std::result::Result<Vec<_>, _>>().map_err(|e| broken(&e))?;
-        let notes = [("fingerprint", fingerprint.to_owned()), ("sha256", digest(shard))];
-        let notes = notes.into_iter().map(|(k, v)| (k.to_owned(), v)).collect();
-        let file = safetensors::serialize(views, Some(notes)).map_err(|e| broken(&e))?;
-        artifact::write_bytes(&path(folder, key), &file)
+        artifact::write_bytes(&path(folder, key), &serialised(shard, fingerprint))
     }
 
     /// Removes the folder with all its shards.
@@ -124,7 +153,12 @@ impl Store {
 }
 
 fn path(folder: &Path, key: &str) -> PathBuf {
-    folder.join(format!("{key}.safetensors"))
+    folder.join(file(key))
+}
+
+/// Name of a shard's file.
+pub fn file(key: &str) -> String {
+    format!("{key}.safetensors")
 }
 
 /// Names of the arrays of a shard with this fingerprint, from its header alone: takes no lock and verifies no data.
@@ -173,8 +207,26 @@ fn digest(shard: &Shard) -> String {
     artifact::hex(&hasher.finalize())
 }
 
-fn broken(error: &safetensors::SafeTensorError) -> Error {
-    Diagnostic::new(Kind::Malformed, "a shard cannot be serialised").found(error.to_string()).into()
+/// The file of a shard, in the safetensors format: equal shards give equal bytes, which the library's own writer does
+/// not promise, because it orders metadata by a hash table.
+fn serialised(shard: &Shard, fingerprint: &str) -> Vec<u8> {
+    let mut header = serde_json::Map::new();
+    header.insert("__metadata__".into(), json!({"fingerprint": fingerprint, "sha256": digest(shard)}));
+    let mut at = 0;
+    for (name, array) in shard {
+        let end = at + array.len() * size_of::<f32>();
+        header
+            .insert(name.clone(), json!({"dtype": "F32", "shape": array.shape(), "data_offsets": [at, end]}));
+        at = end;
+    }
+    let mut text = serde_json::Value::Object(header).to_string().into_bytes();
+    // The data begin at a multiple of eight bytes.
+    text.resize(text.len().next_multiple_of(8), b' ');
+    let mut out = Vec::with_capacity(size_of::<u64>() + text.len() + at);
+    out.extend((text.len() as u64).to_le_bytes());
+    out.extend(text);
+    out.extend(shard.values().flatten().flat_map(|value| value.to_le_bytes()));
+    out
 }
 
 #[cfg(test)]
@@ -212,6 +264,16 @@ mod tests {
     }
 
     #[test]
+    fn equal_shards_are_equal_files_that_the_library_reads() {
+        let bytes = serialised(&shard(), "work \"a\"");
+        assert_eq!(bytes, serialised(&shard(), "work \"a\""));
+        let tensors = SafeTensors::deserialize(&bytes).expect("the library reads it");
+        assert_eq!(tensors.tensor("resid").expect("an array").shape(), [2, 1, 3]);
+        assert_eq!(parse(&bytes), Some(shard()));
+        assert_eq!(parse(&serialised(&Shard::new(), "nothing")), Some(Shard::new()));
+    }
+
+    #[test]
     fn any_damaged_byte_makes_a_shard_count_as_missing() {
         let folder = tempfile::tempdir().expect("temporary folder");
         let store = Store::open(folder.path()).expect("store");
@@ -235,7 +297,27 @@ mod tests {
         let first = Store::open(folder.path()).expect("store");
         let second = Store::open(folder.path()).expect_err("locked");
         assert_eq!(second.kind(), Some(Kind::RunConflict));
+        assert!(Store::share(folder.path()).is_err(), "nor is it shared");
         drop(first);
         Store::open(folder.path()).expect("free again");
+    }
+
+    #[test]
+    fn several_share_a_folder_and_none_has_it_alone_meanwhile() {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let cut = folder.path().join(".vstar-1-x.tmp");
+        fs::write(&cut, b"another's write").expect("write");
+        let (one, two) = (Store::share(folder.path()), Store::share(folder.path()));
+        let (one, two) = (one.expect("shared"), two.expect("shared"));
+        assert!(cut.exists(), "another process may be writing it");
+        assert_eq!(Store::open(folder.path()).expect_err("shared").kind(), Some(Kind::RunConflict));
+        one.put("rows-0", "work", &shard()).expect("put");
+        two.put("rows-0", "work", &shard()).expect("put");
+        assert_eq!(two.find("rows-0", "work"), Found::Whole(shard()));
+        assert_eq!(two.find("rows-0", "other work"), Found::Damaged);
+        assert_eq!(two.find("rows-1", "work"), Found::Absent);
+        drop((one, two));
+        Store::open(folder.path()).expect("free again");
+        assert!(!cut.exists());
     }
 }

@@ -143,6 +143,55 @@ impl FromStr for ByteSize {
     }
 }
 
+/// One of `of` parts of a job, by its number from 1. Pieces of the job are dealt out in turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Part {
+    number: usize,
+    of: usize,
+}
+
+impl Part {
+    /// Syntax accepted by [`Part::from_str`], for messages.
+    pub const GRAMMAR: &'static str = "I/N with I from 1 to N, such as `3/8`";
+
+    /// Part `number` of `of`, counted from 1; `None` if there is no such part.
+    pub fn new(number: usize, of: usize) -> Option<Self> {
+        (1..=of).contains(&number).then_some(Self { number, of })
+    }
+
+    /// Number of the part, from 1.
+    pub fn number(self) -> usize {
+        self.number
+    }
+
+    /// Number of parts.
+    pub fn of(self) -> usize {
+        self.of
+    }
+
+    /// Whether a piece, by its index from 0, belongs to this part: each piece belongs to exactly one of the parts.
+    pub fn holds(self, piece: usize) -> bool {
+        piece % self.of == self.number - 1
+    }
+}
+
+impl FromStr for Part {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let refused = || format!("expected {}, found `{text}`", Self::GRAMMAR);
+        let (number, of) = text.split_once('/').ok_or_else(refused)?;
+        let read = |n: &str| n.trim().parse::<usize>().map_err(|_| refused());
+        Self::new(read(number)?, read(of)?).ok_or_else(refused)
+    }
+}
+
+impl fmt::Display for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.number, self.of)
+    }
+}
+
 /// A setting with a fixed set of words, the same in files, flags and records.
 pub trait OneOf: Copy + PartialEq + Send + Sync + 'static {
     /// Word, value, and description of each option.
@@ -171,6 +220,22 @@ mod tests {
         assert_eq!(of("5,0,4-6").expect("layers").to_string(), "0,4,5,6");
         for bad in ["6-4", "x", "", "1,", "0-99999", "-1"] {
             assert!(of(bad).expect_err(bad).contains("0,4-8"), "{bad}");
+        }
+    }
+
+    #[test]
+    fn each_piece_belongs_to_one_part_and_parts_differ_by_at_most_one_piece() {
+        for (of, pieces) in [(1, 5), (3, 10), (8, 8), (7, 3)] {
+            let parts: Vec<Part> = (1..=of).map(|n| Part::new(n, of).expect("a part")).collect();
+            let sizes: Vec<usize> =
+                parts.iter().map(|p| (0..pieces).filter(|&i| p.holds(i)).count()).collect();
+            assert_eq!(sizes.iter().sum::<usize>(), pieces);
+            assert!((0..pieces).all(|i| parts.iter().filter(|p| p.holds(i)).count() == 1));
+            assert!(sizes.iter().max().expect("some") - sizes.iter().min().expect("some") <= 1);
+        }
+        assert_eq!("3/8".parse::<Part>().map(|p| p.to_string()), Ok("3/8".into()));
+        for bad in ["0/8", "9/8", "3", "a/8", "3/0", "/", "-1/2", ""] {
+            assert!(bad.parse::<Part>().expect_err(bad).contains("3/8"), "{bad}");
         }
     }
 

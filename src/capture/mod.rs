@@ -38,12 +38,13 @@ fn key(fingerprint: &str) -> String {
     format!("rows-{}", fingerprint.get(..16).unwrap_or(fingerprint))
 }
 
-/// Computes the rows missing from the store. `job` describes what determines the results besides the tokens (model,
+/// Computes the rows missing from the store, of the shards whose index `mine` accepts. `job` describes what determines the results besides the tokens (model,
 /// dtype, layers, pooling); `progress` receives the number of finished tokens and may stop with an error, after which
 /// the store contains every finished shard.
 ///
 /// # Errors
 /// Errors of the forward pass, of `progress` and of the file system.
+#[allow(clippy::too_many_arguments)]
 pub fn fill(
     model: &Model,
     rows: &[Row],
@@ -51,6 +52,7 @@ pub fn fill(
     settings: &Settings,
     store: &Store,
     place: &dyn Fn(&Row) -> Place,
+    mine: &dyn Fn(usize) -> bool,
     progress: &mut dyn FnMut(usize) -> Result<()>,
 ) -> Result<()> {
     let width = model.decoder.config().hidden_size;
@@ -67,7 +69,7 @@ pub fn fill(
         store.put(&key(fingerprint), fingerprint, &shard)
     };
     let sharded = Sharded {
-        ranges: shards(rows),
+        ranges: shards(rows).into_iter().enumerate().filter(|(i, _)| mine(*i)).map(|(_, r)| r).collect(),
         requests: &|range| rows[range.clone()].iter().map(|r| r.request.clone()).collect(),
         there: &|_, fingerprint| store.get(&key(fingerprint), fingerprint).is_some(),
         put: &put,
@@ -79,17 +81,26 @@ pub fn fill(
 
 /// Rows whose shards are missing from a folder; does not lock or verify the shards.
 pub fn outstanding<'a>(rows: &'a [Row], job: &str, folder: &Path) -> Vec<&'a Row> {
-    let lacks = |range: &Range<usize>| {
-        let fingerprint = job::fingerprint(job, rows[range.clone()].iter().map(|r| &r.request));
-        store::names(folder, &key(&fingerprint), &fingerprint).is_empty()
-    };
+    let lacks = |range: &Range<usize>| !is_there(rows, job, range, folder);
     shards(rows).into_iter().filter(lacks).flat_map(|range| &rows[range]).collect()
+}
+
+/// Whether the shard of a range lies in a folder; does not lock or verify it.
+pub fn is_there(rows: &[Row], job: &str, range: &Range<usize>, folder: &Path) -> bool {
+    let (key, fingerprint) = named(rows, job, range);
+    !store::names(folder, &key, &fingerprint).is_empty()
+}
+
+/// Key and fingerprint of the shard of a range.
+pub fn named(rows: &[Row], job: &str, range: &Range<usize>) -> (String, String) {
+    let fingerprint = job::fingerprint(job, rows[range.clone()].iter().map(|r| &r.request));
+    (key(&fingerprint), fingerprint)
 }
 
 /// A finished shard of the capture, if the store has it.
 pub fn shard(store: &Store, rows: &[Row], job: &str, range: &Range<usize>) -> Option<Shard> {
-    let fingerprint = job::fingerprint(job, rows[range.clone()].iter().map(|r| &r.request));
-    store.get(&key(&fingerprint), &fingerprint)
+    let (key, fingerprint) = named(rows, job, range);
+    store.get(&key, &fingerprint)
 }
 
 fn array(shape: &[usize], values: Vec<f32>) -> ArrayD<f32> {

@@ -16,7 +16,9 @@ mod explain;
 mod export;
 mod fit;
 mod formats;
+mod jobs;
 mod judges;
+mod merge;
 mod models;
 mod organism;
 mod plan;
@@ -25,7 +27,9 @@ mod run;
 mod sample;
 mod shift;
 mod simulate;
+mod status;
 mod steer;
+mod sweep;
 
 use std::process::ExitCode;
 
@@ -55,6 +59,16 @@ pub struct Cli {
 pub enum Command {
     /// Capture, judge and fit a model as specified by flags or an experiment file, and write the report
     Run(Box<run::RunArgs>),
+    /// Verify the parts of a run (`vstar run --shard I/N`), fit, and write the report
+    Merge(merge::MergeArgs),
+    /// What is done, running, failed and missing of a run in parts
+    Status(status::StatusArgs),
+    /// Run an experiment for every combination of models, data, constitutions, dtype and quantization, and compare them
+    Sweep(sweep::SweepArgs),
+    /// Write sbatch scripts for a sweep: an array of parts and a merge for each cell, and the comparison
+    Slurm(jobs::SlurmArgs),
+    /// Write Kubernetes manifests for a sweep: an Indexed Job of parts and a merge for each cell
+    K8s(jobs::K8sArgs),
     /// Read residual streams and log-probabilities of responses, with and without constitutions
     Capture(args::CaptureArgs),
     /// Ask the model to choose between responses under each constitution, in both orders
@@ -186,6 +200,11 @@ fn dispatch(command: Command) -> Result<()> {
         Command::Export(args) => export::export(&args),
         Command::Run(args) => run::run(&args),
         Command::Sample(args) => sample::sample(&args),
+        Command::Merge(args) => merge::merge(&args),
+        Command::Sweep(args) => sweep::sweep(&args),
+        Command::Slurm(args) => jobs::slurm(&args),
+        Command::K8s(args) => jobs::k8s(&args),
+        Command::Status(args) => status::status(&args),
         Command::Preview(args) => preview::preview(&args),
         Command::Shift(args) => shift::shift(&args),
         Command::Drift(args) => drift::drift(&args),

@@ -10,6 +10,7 @@ use super::capture::{describe, list_skipped};
 use super::fit::summary;
 use super::plan;
 use super::terminal::bars::Bars;
+use super::terminal::numbers::compact;
 use super::terminal::out::result;
 use crate::config::scope::{LogprobOf, StateLayers};
 use crate::config::{Experiment, Given, JudgeMode, OWN, TemplateName, defaults};
@@ -19,10 +20,11 @@ use crate::input::settings::{Setting, quoted, quoted_list};
 use crate::model::ModelSource;
 use crate::report::terminal;
 use crate::run::Loaded;
+use crate::run::parts::{Inventory, attempt, from_environment};
 use crate::run::plan::steps;
 use crate::run::quick;
 use crate::theory::LayerChoice;
-use crate::units::{ByteSize, LayerList, OneOf};
+use crate::units::{ByteSize, LayerList, OneOf, Part};
 
 #[derive(Debug, Args)]
 pub struct RunArgs {
@@ -99,12 +101,29 @@ pub struct RunArgs {
     /// Folder for the run [default: runs/ and the name of the experiment or model]
     #[arg(long)]
     pub out: Option<PathBuf>,
+    /// Do one of N parts of capture and judging, such as 3/8, without a fit: any part on any machine, in any order, into
+    /// one folder that all of them see; then `vstar merge`
+    #[arg(long, value_name = "I/N")]
+    pub shard: Option<Part>,
+    /// Number of parts, of which the environment names the one to do: SLURM_ARRAY_TASK_ID from 1 to N, or
+    /// JOB_COMPLETION_INDEX from 0 to N - 1
+    #[arg(long, value_name = "N", conflicts_with = "shard")]
+    pub shards: Option<usize>,
     /// Check everything and print the plan: sequences, tokens, memory, time from a short sample; nothing is written
     #[arg(long)]
     pub dry_run: bool,
 }
 
 impl RunArgs {
+    /// The part to do, if the run is in parts.
+    ///
+    /// # Errors
+    /// Errors of [`from_environment`].
+    fn part(&self) -> Result<Option<Part>> {
+        let named = |of| from_environment(of, &|name| std::env::var(name).ok());
+        Ok(self.shard.or(self.shards.map(named).transpose()?))
+    }
+
     /// Settings from the flags. A model given without an experiment file starts from the defaults.
     ///
     /// # Errors
@@ -221,6 +240,7 @@ impl RunArgs {
 
 /// Runs an experiment from start to report, or prints its plan.
 pub fn run(args: &RunArgs) -> Result<()> {
+    let part = args.part()?;
     let settings = args.settings()?;
     let file = match &args.experiment {
         Some(path) => Some(path.clone()),
@@ -232,6 +252,9 @@ pub fn run(args: &RunArgs) -> Result<()> {
         }
     };
     let experiment = Experiment::compose(file.as_deref(), &settings)?;
+    if let Some(part) = part.filter(|_| !args.dry_run) {
+        return do_part(experiment, part);
+    }
     let loaded = Loaded::of(experiment, &mut Bars::new())?;
     for warning in &loaded.warnings {
         println!("warning: {warning}");
@@ -242,7 +265,8 @@ pub fn run(args: &RunArgs) -> Result<()> {
     let out = &loaded.experiment.out;
     println!("out: {}", out.display());
     if args.dry_run {
-        result(|| json!({"steps": steps, "warnings": loaded.warnings, "folder": out}));
+        let part = part.map(|part| share(&loaded, part)).transpose()?;
+        result(|| json!({"steps": steps, "warnings": loaded.warnings, "folder": out, "part": part}));
         return Ok(());
     }
     let outcome = loaded.run(&mut Bars::new())?;
@@ -253,5 +277,44 @@ pub fn run(args: &RunArgs) -> Result<()> {
     println!("\n{}", terminal(&outcome.report));
     println!("report in {} and {}", out.join("report.html").display(), out.join("report.md").display());
     println!("run again with: vstar run {}", out.join(OWN).display());
+    Ok(())
+}
+
+/// Prints the size of a part.
+fn share(loaded: &Loaded, part: Part) -> Result<serde_json::Value> {
+    let inventory = Inventory::of(loaded)?;
+    let (shards, tokens) = inventory.size(part);
+    println!(
+        "part {part}: {shards} of {} shards, {} tokens, {} of them there already",
+        inventory.len(),
+        compact(tokens.total as f64),
+        compact(tokens.there as f64),
+    );
+    Ok(json!({"part": part.number(), "of": part.of(), "shards": shards, "tokens": tokens}))
+}
+
+/// Does one part of an experiment.
+fn do_part(experiment: Experiment, part: Part) -> Result<()> {
+    let out = experiment.out.clone();
+    println!("part {part} of {}", out.display());
+    let finished = attempt(experiment, part, &mut Bars::new(), &mut Bars::new(), &mut |loaded| {
+        loaded.warnings.iter().for_each(|warning| println!("warning: {warning}"));
+        describe(&loaded.prepared, &loaded.job);
+    })?;
+    result(|| {
+        json!({"part": part.number(), "of": part.of(), "shards": finished.shards, "shards_of_run": finished.of,
+               "tokens": finished.tokens, "tokens_there_before": finished.there, "folder": out})
+    });
+    println!(
+        "part {part} is done: {} of {} shards, {} tokens, {} of them there before",
+        finished.shards,
+        finished.of,
+        compact(finished.tokens as f64),
+        compact(finished.there as f64),
+    );
+    if finished.shards == 0 {
+        println!("note: the run has fewer shards than parts; this part has nothing to do");
+    }
+    println!("when all parts are done: vstar merge {}", out.display());
     Ok(())
 }

@@ -12,6 +12,7 @@
 mod defaults;
 mod read;
 pub mod scope;
+pub mod sweep;
 mod write;
 
 use std::collections::BTreeMap;
@@ -31,6 +32,7 @@ pub use crate::model::chat::TemplateName;
 pub use crate::model::settings::{DeviceName, Dtype, ModelSettings};
 pub use defaults::{Given, defaults};
 pub use read::{MANIFEST, OWN};
+pub use sweep::{Cell, Sweep};
 
 /// Settings of an experiment.
 #[derive(Debug, Clone, PartialEq)]

@@ -96,7 +96,7 @@ fn folder(file: Option<&Path>, model: &str) -> PathBuf {
 }
 
 /// A folder name for a model: the last part of a path or id, without `.gguf`.
-fn short_name(model: &str) -> String {
+pub(super) fn short_name(model: &str) -> String {
     let path = Path::new(model);
     let full = path.canonicalize().ok().filter(|p| p.is_dir()).unwrap_or_else(|| path.to_owned());
     let last = full.file_name().map_or_else(|| model.to_owned(), |n| n.to_string_lossy().into_owned());

@@ -10,4 +10,4 @@ pub mod verdicts;
 mod words;
 
 pub use problem::{Posed, pose};
-pub use report::{FitMemory, FitOptions, Fitted, estimates, fit, fit_into, fit_memory};
+pub use report::{FitMemory, FitOptions, Fitted, estimates, factorisation, fit, fit_into, fit_memory};

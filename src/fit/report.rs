@@ -65,9 +65,13 @@ pub fn fit_memory(observations: &Path, reference: Option<&str>) -> Result<FitMem
     let (rows, width) = (posed.problem.rows(), observations.hidden_size());
     let prompts: BTreeSet<i32> = posed.problem.prompt.iter().copied().collect();
     let contrasts = if posed.problem.grouped { rows.saturating_sub(prompts.len()) } else { rows };
+    Ok(FitMemory { rows, width, bytes: factorisation(rows, contrasts, width) })
+}
+
+/// Bytes of a layer's rows and of one factorisation of their contrasts, as in [`FitMemory`].
+pub fn factorisation(rows: usize, contrasts: usize, width: usize) -> usize {
     let rank = contrasts.min(width);
-    let bytes = 4 * rows * width + 8 * (contrasts * (width + rank) + 2 * rank * rank);
-    Ok(FitMemory { rows, width, bytes })
+    4 * rows * width + 8 * (contrasts * (width + rank) + 2 * rank * rank)
 }
 
 /// Results of a fit, not yet written.

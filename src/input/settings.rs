@@ -47,6 +47,8 @@ pub struct Section<'d> {
     name: String,
     at: usize,
     asked: Vec<&'static str>,
+    /// Whether keys that were not read belong to another reader.
+    shared: bool,
 }
 
 impl Setting {
@@ -194,8 +196,14 @@ impl Document {
         let mut result = None;
         // Keys missing from a broken table would only be reported in addition.
         if self.problems.borrow().is_empty() {
-            let mut section =
-                Section { document: &self, table: &table, name: String::new(), at: 0, asked: Vec::new() };
+            let mut section = Section {
+                document: &self,
+                table: &table,
+                name: String::new(),
+                at: 0,
+                asked: Vec::new(),
+                shared: false,
+            };
             result = read(&mut section);
             section.finish();
         }
@@ -271,6 +279,11 @@ impl<'d> Section<'d> {
         let own = if self.document.setting(self.at).is_some() { 0 } else { self.at };
         let at = self.find(key).map_or(own, |(at, _)| at);
         self.document.add(diagnostic, at, &self.full_name(key));
+    }
+
+    /// Leaves keys of this table that are not read here to another reader.
+    pub fn leave_rest(&mut self) {
+        self.shared = true;
     }
 
     /// A string.
@@ -378,7 +391,8 @@ impl<'d> Section<'d> {
             return None;
         };
         let name = self.full_name(key);
-        let mut inner = Section { document: self.document, table, name, at, asked: Vec::new() };
+        let mut inner =
+            Section { document: self.document, table, name, at, asked: Vec::new(), shared: false };
         let result = read(&mut inner);
         inner.finish();
         Some(result)
@@ -406,7 +420,7 @@ impl<'d> Section<'d> {
     fn finish(self) {
         for (key, _) in self.table {
             let (at, key) = (key.span().start, key.get_ref());
-            if self.asked.contains(&key.as_ref()) {
+            if self.shared || self.asked.contains(&key.as_ref()) {
                 continue;
             }
             let mut known = self.asked.clone();

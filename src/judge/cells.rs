@@ -16,7 +16,7 @@ use crate::capture::job::fingerprint;
 use crate::error::{Diagnostic, Error, Kind, Place, Result};
 use crate::forest::{self, Output, Pool, Request, Settings};
 use crate::model::Decoder;
-use crate::store::{self, Shard, Store};
+use crate::store::{self, Found, Shard, Store};
 use crate::units::{Layer, TokenSpan};
 
 /// Number of units in a file.
@@ -50,6 +50,17 @@ pub struct Answers {
     pub lens: Vec<f32>,
 }
 
+/// What a store has of the cells of a range of units.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CellsState {
+    /// All of them, verified.
+    Whole,
+    /// A file that does not verify.
+    Damaged,
+    /// Not all of them.
+    Absent,
+}
+
 /// The cells of a range of units.
 struct Part {
     /// Range of the units.
@@ -63,13 +74,22 @@ struct Part {
 }
 
 impl Cells<'_> {
-    fn ranges(&self) -> impl Iterator<Item = Range<usize>> {
+    /// Ranges of units, each of which has a file.
+    pub fn ranges(&self) -> impl Iterator<Item = Range<usize>> {
         let units = self.requests.len() / (self.constitutions * self.orders).max(1);
         (0..units).step_by(UNITS).map(move |start| start..(start + UNITS).min(units))
     }
 
+    /// Key of the file of a range of units.
     fn key(&self, units: &Range<usize>) -> String {
         format!("{}-{:08}", self.name, units.start)
+    }
+
+    /// Keys of all files of a range of units: the answers, and the states where they are kept.
+    pub fn keys(&self, units: &Range<usize>) -> Vec<String> {
+        let key = self.key(units);
+        let states = (!self.layers.is_empty()).then(|| states::key(&key));
+        std::iter::once(key).chain(states).collect()
     }
 
     /// Name of a cell's lens readings.
@@ -104,14 +124,41 @@ impl Cells<'_> {
 
     /// Indices of the requests whose answers are missing from a folder of shards; does not lock or verify the shards.
     pub fn outstanding(&self, folder: &Path) -> Vec<usize> {
-        let mut out = Vec::new();
-        for units in self.ranges() {
-            let there = store::names(folder, &self.key(&units), CELLS);
-            let lacks = |&c: &usize| !self.holds(&self.cell(&units, c), |name| there.contains(name));
-            let missing: Vec<usize> = (0..self.constitutions).filter(lacks).collect();
-            out.extend(self.numbers(&units, &missing));
-        }
-        out
+        self.ranges().flat_map(|units| self.outstanding_of(&units, folder)).collect()
+    }
+
+    /// As [`Cells::outstanding`], of a range of units.
+    pub fn outstanding_of(&self, units: &Range<usize>, folder: &Path) -> Vec<usize> {
+        let there = store::names(folder, &self.key(units), CELLS);
+        let lacks = |&c: &usize| !self.holds(&self.cell(units, c), |name| there.contains(name));
+        let missing: Vec<usize> = (0..self.constitutions).filter(lacks).collect();
+        self.numbers(units, &missing)
+    }
+
+    /// The requests of a range of units.
+    pub fn of(&self, units: &Range<usize>) -> &[Request] {
+        let each = self.constitutions * self.orders;
+        &self.requests[units.start * each..units.end * each]
+    }
+
+    /// Reads and verifies the files of a range of units: the answers, and the states where they are kept.
+    pub fn state(&self, store: &Store, units: &Range<usize>) -> CellsState {
+        let cells = match store.find(&self.key(units), CELLS) {
+            Found::Whole(cells) => cells,
+            Found::Damaged => return CellsState::Damaged,
+            Found::Absent => return CellsState::Absent,
+        };
+        let kept = match states::find(store, &self.key(units), self.layers) {
+            Found::Whole(kept) => kept,
+            Found::Damaged => return CellsState::Damaged,
+            Found::Absent => Shard::new(),
+        };
+        let whole = (0..self.constitutions).all(|c| {
+            let name = self.cell(units, c);
+            self.holds(&name, |array| cells.contains_key(array))
+                && (self.layers.is_empty() || kept.contains_key(&name))
+        });
+        if whole { CellsState::Whole } else { CellsState::Absent }
     }
 
     /// The request as it is run: if states are kept, the answer's position is pooled.
@@ -135,11 +182,57 @@ impl Cells<'_> {
         place: &dyn Fn(usize) -> Place,
         progress: &mut dyn FnMut(usize) -> Result<()>,
     ) -> Result<Vec<Answers>> {
+        let parts = self.compute(decoder, settings, store, place, &|_| true, progress)?;
+        let mut out = vec![Answers::default(); self.constitutions];
+        for part in &parts {
+            let units = part.units.len() * self.orders;
+            for (name, answers) in part.names.iter().zip(&mut out) {
+                let lens = part.cells.get(&self.lens_name(name));
+                match part.cells.get(name) {
+                    Some(odds) if odds.len() == units => answers.odds.extend(odds.iter()),
+                    _ => return Err(self.foreign(&part.units)),
+                }
+                match lens {
+                    _ if self.layers.is_empty() => {}
+                    Some(lens) if lens.len() == units * self.layers.len() => answers.lens.extend(lens.iter()),
+                    _ => return Err(self.foreign(&part.units)),
+                }
+            }
+        }
+        Ok(out)
+    }
+
+    /// Computes the cells missing from the store, of the ranges of units whose index `mine` accepts, and leaves them
+    /// there. `progress` is as in [`crate::capture::fill`].
+    ///
+    /// # Errors
+    /// As [`Cells::answers`].
+    pub fn fill(
+        &self,
+        decoder: &Decoder,
+        settings: &Settings,
+        store: &Store,
+        place: &dyn Fn(usize) -> Place,
+        mine: &dyn Fn(usize) -> bool,
+        progress: &mut dyn FnMut(usize) -> Result<()>,
+    ) -> Result<()> {
+        self.compute(decoder, settings, store, place, mine, progress).map(drop)
+    }
+
+    fn compute(
+        &self,
+        decoder: &Decoder,
+        settings: &Settings,
+        store: &Store,
+        place: &dyn Fn(usize) -> Place,
+        mine: &dyn Fn(usize) -> bool,
+        progress: &mut dyn FnMut(usize) -> Result<()>,
+    ) -> Result<Vec<Part>> {
         let settings = Settings { layers: self.layers.to_vec(), pool: Pool::Last, ..settings.clone() };
         let mut parts = Vec::new();
         // Requests to compute, and the part that each belongs to.
         let (mut todo, mut ranges, mut whose) = (Vec::new(), Vec::new(), Vec::new());
-        for units in self.ranges() {
+        for (_, units) in self.ranges().enumerate().filter(|(i, _)| mine(*i)) {
             let names: Vec<String> = (0..self.constitutions).map(|c| self.cell(&units, c)).collect();
             let cells = store.get(&self.key(&units), CELLS).unwrap_or_default();
             let kept = states::kept(store, &self.key(&units), self.layers);
@@ -208,24 +301,7 @@ impl Cells<'_> {
             job: self.job,
         };
         sharded.fill(decoder, &settings, progress)?;
-        let parts = parts.into_inner();
-        let mut out = vec![Answers::default(); self.constitutions];
-        for part in &parts {
-            let units = part.units.len() * self.orders;
-            for (name, answers) in part.names.iter().zip(&mut out) {
-                let lens = part.cells.get(&self.lens_name(name));
-                match part.cells.get(name) {
-                    Some(odds) if odds.len() == units => answers.odds.extend(odds.iter()),
-                    _ => return Err(self.foreign(&part.units)),
-                }
-                match lens {
-                    _ if self.layers.is_empty() => {}
-                    Some(lens) if lens.len() == units * self.layers.len() => answers.lens.extend(lens.iter()),
-                    _ => return Err(self.foreign(&part.units)),
-                }
-            }
-        }
-        Ok(out)
+        Ok(parts.into_inner())
     }
 
     /// Lens readings, `[readings, layers]`; `numbers` are the indices of the requests.

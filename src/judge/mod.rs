@@ -11,7 +11,7 @@ mod template;
 
 use rayon::prelude::*;
 
-pub use cells::{Answers, Cells};
+pub use cells::{Answers, Cells, CellsState};
 pub use states::States;
 pub use template::{Form, JudgeTemplate, Mode, Question};
 

@@ -9,7 +9,7 @@ use std::ops::Range;
 use ndarray::ArrayD;
 
 use crate::error::Result;
-use crate::store::{Shard, Store};
+use crate::store::{Found, Shard, Store};
 use crate::units::Layer;
 
 /// Callback that receives the states of a range of units, by constitution.
@@ -27,13 +27,27 @@ pub fn odd<'a>(mut orders: impl Iterator<Item = &'a [f32]>) -> Vec<f32> {
 /// Name of a shard's file, and a description of its contents.
 fn named(key: &str, layers: &[Layer]) -> (String, String) {
     let layers: Vec<String> = layers.iter().map(ToString::to_string).collect();
-    (format!("{key}-states"), format!("states at answers, layers {}", layers.join(", ")))
+    (self::key(key), format!("states at answers, layers {}", layers.join(", ")))
 }
 
 /// Contents of a shard; empty if it is missing or damaged.
 pub fn get(store: &Store, key: &str, layers: &[Layer]) -> Shard {
     let (key, work) = named(key, layers);
     store.get(&key, &work).unwrap_or_default()
+}
+
+/// What is there of a shard; nothing if no layers are kept.
+pub fn find(store: &Store, key: &str, layers: &[Layer]) -> Found {
+    if layers.is_empty() {
+        return Found::Absent;
+    }
+    let (key, work) = named(key, layers);
+    store.find(&key, &work)
+}
+
+/// Key of the file of states beside the cells of a key.
+pub fn key(cells: &str) -> String {
+    format!("{cells}-states")
 }
 
 /// Names of the cells of an intact shard.

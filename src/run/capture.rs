@@ -201,8 +201,13 @@ impl Prepared {
 
     /// Chunks and token counts of the given rows.
     pub fn plan(&self, rows: &[Row]) -> Plan {
+        self.plan_of(rows, &capture::shards(rows))
+    }
+
+    /// Chunks and token counts of some shards of the given rows.
+    pub fn plan_of(&self, rows: &[Row], shards: &[Range<usize>]) -> Plan {
         let mut total = Plan { chunks: Vec::new(), naive_tokens: 0, packed_tokens: 0 };
-        for range in capture::shards(rows) {
+        for range in shards.iter().cloned() {
             let requests: Vec<&Request> = rows[range].iter().map(|r| &r.request).collect();
             let plan = forest::plan_requests(&self.model.decoder, &requests, self.settings.chunk_tokens);
             total.naive_tokens += plan.naive_tokens;
@@ -238,7 +243,12 @@ impl Prepared {
 
     /// Rows missing from a folder of shards.
     pub fn outstanding<'a>(&self, job: &'a Job, folder: &Path) -> Vec<&'a Row> {
-        capture::outstanding(&job.rows, &json(&self.decisive()), folder)
+        capture::outstanding(&job.rows, &self.shard_recipe(), folder)
+    }
+
+    /// Everything that determines the shards of a capture besides the tokens.
+    pub fn shard_recipe(&self) -> String {
+        json(&self.decisive())
     }
 
     /// Name of a constitution.
@@ -278,9 +288,16 @@ pub fn capture_into(
     out: &Path,
     progress: &mut dyn Progress,
 ) -> Result<()> {
-    let recipe = json(&prepared.decisive());
-    fill(prepared, job, &recipe, store, progress)?;
-    write(prepared, job, &recipe, store, out)
+    fill(prepared, job, store, &|_| true, progress)?;
+    assemble(prepared, job, store, out)
+}
+
+/// Writes the observations and their list of rows to `out` from a store that has every shard.
+///
+/// # Errors
+/// [`Kind::RunConflict`] if a shard is missing; the file system's error.
+pub fn assemble(prepared: &Prepared, job: &Job, store: &Store, out: &Path) -> Result<()> {
+    write(prepared, job, &prepared.shard_recipe(), store, out)
 }
 
 /// Computes all rows and assembles the observations in memory, with their list of rows.
@@ -292,8 +309,8 @@ pub fn captured(
     job: &Job,
     progress: &mut dyn Progress,
 ) -> Result<(Meta, Columns, Array3<f32>, Vec<RowRecord>)> {
-    let (recipe, store) = (json(&prepared.decisive()), Store::in_memory());
-    fill(prepared, job, &recipe, &store, progress)?;
+    let (recipe, store) = (prepared.shard_recipe(), Store::in_memory());
+    fill(prepared, job, &store, &|_| true, progress)?;
     let (meta, columns) = (meta(prepared, job), columns(prepared, job, logprob(job, &recipe, &store)?));
     let hidden = prepared.model.decoder.config().hidden_size;
     let mut resid = Array3::zeros((job.rows.len(), prepared.settings.layers.len(), hidden));
@@ -303,18 +320,25 @@ pub fn captured(
     Ok((meta, columns, resid, records(prepared, job)))
 }
 
-fn fill(
+/// Computes what is missing from the store, of the shards whose index `mine` accepts.
+///
+/// # Errors
+/// As [`capture_into`].
+pub fn fill(
     prepared: &Prepared,
     job: &Job,
-    recipe: &str,
     store: &Store,
+    mine: &dyn Fn(usize) -> bool,
     progress: &mut dyn Progress,
 ) -> Result<()> {
-    let items = &prepared.items.items;
-    progress.begin("capture", prepared.plan(&job.rows).packed_tokens);
+    let (items, recipe) = (&prepared.items.items, prepared.shard_recipe());
+    let shards = capture::shards(&job.rows);
+    let own: Vec<_> = shards.into_iter().enumerate().filter(|(i, _)| mine(*i)).map(|(_, r)| r).collect();
+    progress.begin("capture", prepared.plan_of(&job.rows, &own).packed_tokens);
     let place = |row: &Row| capture::job::place_of(row, items, &prepared.constitutions);
+    let (model, settings) = (&prepared.model, &prepared.settings);
     let mut advance = |tokens| progress.advance(tokens);
-    capture::fill(&prepared.model, &job.rows, recipe, &prepared.settings, store, &place, &mut advance)?;
+    capture::fill(model, &job.rows, &recipe, settings, store, &place, mine, &mut advance)?;
     progress.end();
     Ok(())
 }

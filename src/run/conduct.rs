@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use crate::artifact;
 use crate::config::{MANIFEST, OWN};
 use crate::error::{Diagnostic, Error, Kind, Place, Result};
+use crate::fit::folder::read_report;
 use crate::fit::{self, FitOptions};
 use crate::observations::OBSERVATIONS;
 use crate::report::Report;
@@ -40,10 +41,23 @@ impl Loaded {
         // The run holds the lock on the shards.
         artifact::clear_cut_off(out)?;
         let manifest = self.manifest();
-        agree(&out.join(MANIFEST), &manifest)?;
-        artifact::write_bytes(&out.join(OWN), self.experiment.to_toml()?.as_bytes())?;
+        self.claim(&manifest)?;
         capture_into(&self.prepared, &self.job, &store, out, progress)?;
-        let judged = self.judges.ask_into(&self.prepared, &store, out, progress)?;
+        self.conclude(manifest, &store, progress)
+    }
+
+    /// Asks the judges about the observations in the folder, fits and writes the report.
+    ///
+    /// # Errors
+    /// Errors of the steps.
+    pub(super) fn conclude(
+        &self,
+        manifest: Value,
+        store: &Store,
+        progress: &mut dyn Progress,
+    ) -> Result<Outcome> {
+        let out = &self.experiment.out;
+        let judged = self.judges.ask_into(&self.prepared, store, out, progress)?;
         let options = FitOptions {
             observations: out.join(OBSERVATIONS),
             settings: self.experiment.fit.clone(),
@@ -62,6 +76,22 @@ impl Loaded {
         tokens::read(self, &mut fitted, progress)?;
         fitted.write(out)?;
         Ok(Outcome { report: fitted.report, judged })
+    }
+
+    /// Whether the folder has the report of this very run: of the same model, inputs and settings.
+    pub fn is_reported(&self) -> bool {
+        let report = read_report(&self.experiment.out);
+        report.is_ok_and(|report| report.provenance.get("manifest") == Some(&self.manifest()))
+    }
+
+    /// Writes what says of which run a folder is, after comparing it with what is there.
+    ///
+    /// # Errors
+    /// [`Kind::RunConflict`] if the folder belongs to another experiment, naming the differences.
+    pub fn claim(&self, manifest: &Value) -> Result<()> {
+        let out = &self.experiment.out;
+        agree(&out.join(MANIFEST), manifest)?;
+        artifact::write_if_changed(&out.join(OWN), self.experiment.to_toml()?.as_bytes())
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Instant;
 use faer::Mat;
 
 use crate::error::Result;
+use crate::fit::factorisation;
 use crate::probe::Spectrum;
 use crate::run::loaded::Loaded;
 
@@ -13,12 +14,7 @@ use crate::run::loaded::Loaded;
 /// one for the directions and one with length controlled for w; at the reported layer two more. Their rate is measured
 /// on a factorisation of 768 contrasts of 384 dimensions.
 pub fn fit_seconds(loaded: &Loaded) -> Result<f64> {
-    let mut prompts: BTreeMap<i32, BTreeSet<(usize, usize)>> = BTreeMap::new();
-    let numbers = loaded.prepared.items.prompt_numbers();
-    for row in &loaded.job.rows {
-        prompts.entry(numbers[row.item]).or_default().insert((row.item, row.response));
-    }
-    let contrasts: usize = prompts.values().map(|responses| responses.len() - 1).sum();
+    let contrasts = contrasts(loaded).1;
     let width = loaded.prepared.model.decoder.config().hidden_size;
     let layers = loaded.prepared.settings.layers.len() as f64;
     let profile = if layers > 1.0 { layers * operations(contrasts / 2, width) } else { 0.0 };
@@ -27,6 +23,23 @@ pub fn fit_seconds(loaded: &Loaded) -> Result<f64> {
     let began = Instant::now();
     Spectrum::new(&x)?;
     Ok(all / (operations(768, 384) / began.elapsed().as_secs_f64().max(1e-9)))
+}
+
+/// Number of responses, and of their contrasts within prompts.
+fn contrasts(loaded: &Loaded) -> (usize, usize) {
+    let mut prompts: BTreeMap<i32, BTreeSet<(usize, usize)>> = BTreeMap::new();
+    let numbers = loaded.prepared.items.prompt_numbers();
+    for row in &loaded.job.rows {
+        prompts.entry(numbers[row.item]).or_default().insert((row.item, row.response));
+    }
+    let responses: usize = prompts.values().map(BTreeSet::len).sum();
+    (responses, responses - prompts.len())
+}
+
+/// Bytes of one factorisation of the fit, as [`fit_memory`](crate::fit::fit_memory) counts them.
+pub fn fit_bytes(loaded: &Loaded) -> usize {
+    let (rows, contrasts) = contrasts(loaded);
+    factorisation(rows, contrasts, loaded.prepared.model.decoder.config().hidden_size)
 }
 
 /// Operations of one factorisation of N contrasts of d dimensions, m = min(N, d): N·d·m for half a Gram

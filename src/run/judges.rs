@@ -10,8 +10,8 @@ use crate::capture::Job;
 use crate::config::{JudgeMode, JudgeSettings, JudgeTemplateName};
 use crate::error::{Diagnostic, Kind, Place, Result};
 use crate::forest::Request;
-use crate::judge::pointwise::{Answer, questions};
-use crate::judge::{JudgeTemplate, Mode, Pair, judge_batch, ring};
+use crate::judge::pointwise::{Answer, Questions, questions};
+use crate::judge::{Cells, JudgeBatch, JudgeTemplate, Mode, Pair, judge_batch, ring};
 use crate::run::capture::Prepared;
 use crate::run::hashes;
 use crate::run::joined;
@@ -45,6 +45,68 @@ pub struct Judges {
     most_pairs: Option<usize>,
     /// Layers at which the state at an answer is kept.
     layers: Vec<Layer>,
+}
+
+/// The questions of one judge about the rows of a capture.
+pub struct Asked {
+    recipe: String,
+    batch: Batch,
+}
+
+enum Batch {
+    Pairs(JudgeBatch),
+    Singles(Questions),
+}
+
+impl Asked {
+    /// Mode of the judge.
+    pub fn mode(&self) -> JudgeMode {
+        match self.batch {
+            Batch::Pairs(_) => JudgeMode::Pairwise,
+            Batch::Singles(_) => JudgeMode::Pointwise,
+        }
+    }
+
+    /// The questions as cells, with the states at `layers`.
+    pub fn cells<'a>(&'a self, layers: &'a [Layer]) -> Cells<'a> {
+        match &self.batch {
+            Batch::Pairs(pairs) => pairs.cells(&self.recipe, layers),
+            Batch::Singles(singles) => singles.cells(&self.recipe, layers),
+        }
+    }
+
+    /// Index of the item that a request is about.
+    pub fn item(&self, request: usize) -> usize {
+        match &self.batch {
+            Batch::Pairs(pairs) => pairs.pairs[request / (2 * pairs.constitutions.max(1))].item,
+            Batch::Singles(singles) => singles.answers[request / singles.constitutions.max(1)].item,
+        }
+    }
+
+    fn into_requests(self) -> Vec<Request> {
+        match self.batch {
+            Batch::Pairs(pairs) => pairs.requests,
+            Batch::Singles(singles) => singles.requests,
+        }
+    }
+
+    /// Refuses a judge that has nothing to judge.
+    ///
+    /// # Errors
+    /// [`Kind::NotEstimable`].
+    pub fn must_ask(&self) -> Result<()> {
+        let requests = match &self.batch {
+            Batch::Pairs(pairs) => &pairs.requests,
+            Batch::Singles(singles) => &singles.requests,
+        };
+        if !requests.is_empty() {
+            return Ok(());
+        }
+        Err(Diagnostic::new(Kind::NotEstimable, format!("nothing can be judged ({})", self.mode().as_str()))
+            .expected("prompts with two responses that fit the model's context with the judge's question")
+            .remedy("use a shorter judge template, shorter items, or a model with a longer context")
+            .into())
+    }
 }
 
 impl Judges {
@@ -121,12 +183,16 @@ impl Judges {
         })
     }
 
-    /// Their requests for the rows of a capture, by judge (possibly empty), and those not answered by the shards in a
-    /// folder. As in [`Judges::ask_into`].
+    /// Layers at which the state at an answer is kept.
+    pub fn layers(&self) -> &[Layer] {
+        &self.layers
+    }
+
+    /// The questions of the judges that need the model about the rows of a capture, as in [`Judges::ask_into`].
     ///
     /// # Errors
     /// Errors of the templates.
-    pub fn requests(&self, prepared: &Prepared, job: &Job, shards: &Path) -> Result<Vec<Planned>> {
+    pub fn questions(&self, prepared: &Prepared, job: &Job) -> Result<Vec<Asked>> {
         let reference = job.rows.first().map_or(0, |row| row.constitution);
         let mut there: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
         for row in job.rows.iter().filter(|row| row.constitution == reference) {
@@ -140,13 +206,7 @@ impl Judges {
             let pairs: Vec<Pair> =
                 there.iter().flat_map(|(&item, own)| ring(item, own).into_iter().take(most)).collect();
             let asked = judge_batch(&prepared.model, template, chat, items, &constitutions, &pairs, skip)?;
-            let left = asked.cells(&recipe(prepared, template), &self.layers).outstanding(shards);
-            out.push(Planned {
-                mode: JudgeMode::Pairwise,
-                layers: self.layers.len(),
-                requests: asked.requests,
-                left,
-            });
+            out.push(Asked { recipe: recipe(prepared, template), batch: Batch::Pairs(asked) });
         }
         if let Some(template) = &self.pointwise {
             let of = |(&item, own): (&usize, &Vec<usize>)| {
@@ -154,15 +214,28 @@ impl Judges {
             };
             let answers: Vec<Answer> = there.iter().flat_map(of).collect();
             let asked = questions(&prepared.model, template, chat, items, &constitutions, &answers, skip)?;
-            let left = asked.cells(&recipe(prepared, template), &self.layers).outstanding(shards);
-            out.push(Planned {
-                mode: JudgeMode::Pointwise,
-                layers: self.layers.len(),
-                requests: asked.requests,
-                left,
-            });
+            out.push(Asked { recipe: recipe(prepared, template), batch: Batch::Singles(asked) });
         }
         Ok(out)
+    }
+
+    /// Their requests for the rows of a capture, by judge, and those not answered by the shards in a folder.
+    ///
+    /// # Errors
+    /// Errors of the templates; [`Kind::NotEstimable`] for a judge that has nothing to judge.
+    pub fn requests(&self, prepared: &Prepared, job: &Job, shards: &Path) -> Result<Vec<Planned>> {
+        let asked = self.questions(prepared, job)?.into_iter();
+        let planned = asked.map(|asked| {
+            asked.must_ask()?;
+            let left = asked.cells(&self.layers).outstanding(shards);
+            Ok(Planned {
+                mode: asked.mode(),
+                layers: self.layers.len(),
+                requests: asked.into_requests(),
+                left,
+            })
+        });
+        planned.collect()
     }
 
     /// Asks all judges about the observations in `out`, one after the other, and adds their answers.

@@ -12,6 +12,7 @@ pub mod judges;
 mod loaded;
 mod observe;
 pub mod pairwise;
+pub mod parts;
 pub mod plan;
 pub mod preferences;
 pub mod preflight;

@@ -7,13 +7,12 @@ use serde::Serialize;
 
 use crate::capture::Row;
 use crate::config::JudgeMode;
-use crate::error::{Diagnostic, Kind, Result};
+use crate::error::Result;
 use crate::forest::{self, Request};
 use crate::run::capture::Prepared;
 use crate::run::duration::fit_seconds;
 use crate::run::loaded::Loaded;
 use crate::run::progress::Progress;
-use crate::units::OneOf;
 
 /// A part of a run, by purpose.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -92,15 +91,6 @@ fn measured(loaded: &Loaded) -> Result<Vec<Step>> {
         out.push(step(prepared, part, &all, &left, bytes)?);
     }
     for planned in loaded.judges.requests(prepared, &loaded.job, &shards)? {
-        if planned.requests.is_empty() {
-            return Err(Diagnostic::new(
-                Kind::NotEstimable,
-                format!("nothing can be judged ({})", planned.mode.as_str()),
-            )
-            .expected("prompts with two responses that fit the model's context with the judge's question")
-            .remedy("use a shorter judge template, shorter items, or a model with a longer context")
-            .into());
-        }
         let all: Vec<&Request> = planned.requests.iter().collect();
         let left: Vec<&Request> = planned.left.iter().map(|&i| &planned.requests[i]).collect();
         let states = planned.layers > 0;
