@@ -18,6 +18,7 @@ mod fit;
 mod formats;
 mod jobs;
 mod judges;
+mod label;
 mod merge;
 mod models;
 mod organism;
@@ -81,6 +82,8 @@ pub enum Command {
     Export(export::ExportArgs),
     /// Sample responses to prompts from a model, as items with their log P
     Sample(Box<sample::SampleArgs>),
+    /// Label responses by a model's judgments under a constitution
+    Label(Box<label::LabelArgs>),
     /// Show items as the model will read them, without computing anything
     Preview(preview::PreviewArgs),
     /// Intervene along a direction and measure the effect on better and worse responses
@@ -200,6 +203,7 @@ fn dispatch(command: Command) -> Result<()> {
         Command::Export(args) => export::export(&args),
         Command::Run(args) => run::run(&args),
         Command::Sample(args) => sample::sample(&args),
+        Command::Label(args) => label::label(&args),
         Command::Merge(args) => merge::merge(&args),
         Command::Sweep(args) => sweep::sweep(&args),
         Command::Slurm(args) => jobs::slurm(&args),

@@ -383,7 +383,7 @@ fn write(prepared: &Prepared, job: &Job, recipe: &str, store: &Store, out: &Path
 }
 
 /// Records of all rows.
-fn records(prepared: &Prepared, job: &Job) -> Vec<RowRecord> {
+pub fn records(prepared: &Prepared, job: &Job) -> Vec<RowRecord> {
     let record = |row: &Row| {
         // Only once per response: under other constitutions its tokens are the same.
         let once = row.request.response.filter(|_| row.constitution == 0);

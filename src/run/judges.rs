@@ -284,6 +284,25 @@ impl Judges {
         Ok(())
     }
 
+    /// Asks the only judge, which needs the model, about rows in memory; the store keeps every finished shard.
+    ///
+    /// # Errors
+    /// Errors of the judge; [`Kind::Missing`] without one that needs the model.
+    pub fn answers_from(
+        &self,
+        prepared: &Prepared,
+        rows: &Rows,
+        store: &Store,
+        progress: &mut dyn Progress,
+    ) -> Result<Answers> {
+        let mut given = None;
+        self.ask(prepared, rows, store, None, progress, &mut |answers| {
+            given = Some(answers);
+            Ok(())
+        })?;
+        given.ok_or_else(|| Diagnostic::new(Kind::Missing, "no judge that asks the model").into())
+    }
+
     /// Asks all judges about rows in memory; the states at their answers are not kept. `logprob` is by row.
     ///
     /// # Errors

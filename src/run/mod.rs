@@ -9,6 +9,7 @@ pub mod joined;
 mod journal;
 pub mod judged;
 pub mod judges;
+pub mod labelling;
 mod loaded;
 mod observe;
 pub mod pairwise;

@@ -19,6 +19,16 @@ const RESPONSE: [&str; 5] = ["text", "values", "logprob", "tokens", "end"];
 
 pub(super) fn read(row: &Map<String, Value>, context: &mut Context) -> Result<Draft, Diagnostic> {
     remark(row, &KEYS, "the row", context);
+    if let Some(labelled) = row.get("labelled").and_then(Value::as_object) {
+        let of = |key: &str| labelled.get(key).and_then(Value::as_str).unwrap_or("?");
+        let what = format!(
+            "with labels of `{}` that are judgments of {} under {}, not of people",
+            of("value"),
+            of("model"),
+            of("constitution")
+        );
+        context.notes.add(what, context.place);
+    }
     let prompt = prompt(row)?;
     let responses = list(row, "responses")?
         .iter()
