@@ -54,6 +54,7 @@ mod report;
 mod rope;
 mod rounding;
 mod run_flags;
+mod sampling;
 mod sentences;
 mod settings;
 mod shards;
