@@ -150,13 +150,16 @@ pub struct Part {
     of: usize,
 }
 
+/// Maximum number of parts of a job.
+const MOST_PARTS: usize = 1_000_000;
+
 impl Part {
     /// Syntax accepted by [`Part::from_str`], for messages.
-    pub const GRAMMAR: &'static str = "I/N with I from 1 to N, such as `3/8`";
+    pub const GRAMMAR: &'static str = "I/N with I from 1 to N and N up to 1,000,000, such as `3/8`";
 
     /// Part `number` of `of`, counted from 1; `None` if there is no such part.
     pub fn new(number: usize, of: usize) -> Option<Self> {
-        (1..=of).contains(&number).then_some(Self { number, of })
+        (of <= MOST_PARTS && (1..=of).contains(&number)).then_some(Self { number, of })
     }
 
     /// Number of the part, from 1.
@@ -234,7 +237,7 @@ mod tests {
             assert!(sizes.iter().max().expect("some") - sizes.iter().min().expect("some") <= 1);
         }
         assert_eq!("3/8".parse::<Part>().map(|p| p.to_string()), Ok("3/8".into()));
-        for bad in ["0/8", "9/8", "3", "a/8", "3/0", "/", "-1/2", ""] {
+        for bad in ["0/8", "9/8", "3", "a/8", "3/0", "/", "-1/2", "", "1/1000001"] {
             assert!(bad.parse::<Part>().expect_err(bad).contains("3/8"), "{bad}");
         }
     }

@@ -21,6 +21,9 @@ pub struct StatusArgs {
     pub missing: bool,
 }
 
+/// A name of states, and which they are.
+type Group = (&'static str, fn(&PartState) -> bool);
+
 /// Maximum number of parts shown one by one in a state.
 const SHOWN: usize = 12;
 
@@ -49,7 +52,7 @@ pub fn status(args: &StatusArgs) -> Result<()> {
 
 fn lines(status: &Status, run: &Path) -> Vec<String> {
     let mut out = vec![format!("{}: {} parts", run.display(), status.of)];
-    let states: [(&str, fn(&PartState) -> bool); 6] = [
+    let states: [Group; 6] = [
         ("finished", |s| *s == PartState::Finished),
         ("running", |s| *s == PartState::Running),
         ("interrupted", |s| *s == PartState::Interrupted),

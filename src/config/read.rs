@@ -43,6 +43,13 @@ impl Experiment {
     pub fn compose(file: Option<&Path>, settings: &[Setting]) -> Result<Self> {
         let document = file.map_or_else(|| Ok(Document::empty()), Document::open)?.with(settings);
         document.read(|top| {
+            if top.has("sweep") {
+                let diagnostic = Diagnostic::new(Kind::Invalid, "the file is a sweep, not one experiment")
+                    .remedy("run it with `vstar sweep`");
+                top.problem("sweep", diagnostic);
+                top.leave_rest();
+                return None;
+            }
             let model = required(top, "model", "a table [model] with `path`, `hub` or `embedded`", model);
             let data = required(top, "data", "a table [data] with `files`", data);
             let bare = !top.has("constitutions");

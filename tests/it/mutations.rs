@@ -15,7 +15,7 @@ use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde_json::{Value, json};
-use vstar::config::Experiment;
+use vstar::config::{Experiment, Sweep};
 use vstar::error::Place;
 use vstar::input::{Prompt, ReadOptions, read_constitutions, read_items};
 use vstar::model::chat::Template;
@@ -24,6 +24,8 @@ use vstar::model::gguf::GgufFile;
 use vstar::model::text::TextEncoder;
 use vstar::model::weights::Checkpoint;
 use vstar::observations::Observations;
+use vstar::run::parts::{Done, Record, status};
+use vstar::units::Part;
 
 use crate::stories::fixture;
 
@@ -335,6 +337,31 @@ fn experiments_and_constitutions() {
     mutate("constitution", &toml("constitutions"), by_lines, |input| {
         read_constitutions(&[scratch.with(input).to_owned()]).is_ok()
     });
+}
+
+#[test]
+fn sweeps_and_what_parts_write() {
+    let sweep = b"out = \"o\"\nseed = 3\n[data]\nfiles = [\"embedded:hearth\"]\n[sweep]\n\
+                  models = [\"embedded:hearth-xs\", \"owner/name\"]\ndtype = [\"f32\", \"bf16\"]\n\
+                  quantize = [\"none\", \"Q8_0\"]\ndata = { a = [\"embedded:honest\"], b = \"embedded:hearth\" }\n\
+                  constitutions = { all = [\"embedded:all\"] }\n";
+    let scratch = Scratch::new("sweep.toml");
+    mutate("sweep", &[sweep.to_vec()], by_lines, |input| Sweep::read(scratch.with(input)).is_ok());
+    let run = tempfile::tempdir().expect("a folder");
+    std::fs::create_dir(run.path().join("parts")).expect("a folder");
+    let record = Record::begin(Part::new(2, 3).expect("a part"));
+    let done = Done::new(Part::new(2, 3).expect("a part"), "run".into(), vec!["a.safetensors".into()]);
+    for (name, corpus) in [
+        ("00002-of-00003.json", serde_json::to_vec_pretty(&record).expect("JSON")),
+        ("00002-of-00003.done.json", serde_json::to_vec_pretty(&done).expect("JSON")),
+    ] {
+        let path = run.path().join("parts").join(name);
+        mutate(name, &[corpus], by_lines, |input| {
+            std::fs::write(&path, input).expect("written");
+            status(run.path()).is_ok()
+        });
+        std::fs::remove_file(&path).expect("removed");
+    }
 }
 
 #[test]

@@ -48,6 +48,8 @@ fn the_cells_of_a_sweep_are_experiments_and_are_compared() {
     let (a, b) =
         (report(&place.path("alone/report.json")), report(&place.path("sweep/hearth-xs-f32/report.json")));
     assert_eq!(a["estimates"], b["estimates"]);
+    let err = place.refused(&["run", "sizes.toml"]);
+    assert!(err.contains("sizes.toml:9 [sweep]") && err.contains("`vstar sweep`"), "{err}");
     let err = place.refused(&["sweep", "sizes.toml", "--cell", "3"]);
     assert!(err.contains("hearth-xs-bf16"), "{err}");
     // A changed seed is another report; nothing else is computed again.
