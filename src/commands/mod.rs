@@ -31,6 +31,7 @@ mod simulate;
 mod status;
 mod steer;
 mod sweep;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -84,6 +85,8 @@ pub enum Command {
     Sample(Box<sample::SampleArgs>),
     /// Label responses by a model's judgments under a constitution
     Label(Box<label::LabelArgs>),
+    /// Compare the replies of a model before and after training: every score of them, and how far the policies diverge
+    Verify(Box<verify::VerifyArgs>),
     /// Show items as the model will read them, without computing anything
     Preview(preview::PreviewArgs),
     /// Intervene along a direction and measure the effect on better and worse responses
@@ -203,6 +206,7 @@ fn dispatch(command: Command) -> Result<()> {
         Command::Export(args) => export::export(&args),
         Command::Run(args) => run::run(&args),
         Command::Sample(args) => sample::sample(&args),
+        Command::Verify(args) => verify::verify(&args),
         Command::Label(args) => label::label(&args),
         Command::Merge(args) => merge::merge(&args),
         Command::Sweep(args) => sweep::sweep(&args),

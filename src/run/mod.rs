@@ -25,6 +25,7 @@ pub mod sampling;
 pub mod scores;
 mod tokens;
 pub mod verdicts;
+pub mod verify;
 
 pub use conduct::Outcome;
 pub use loaded::Loaded;

@@ -18,6 +18,7 @@ use crate::model::chat::{Template, TemplateName};
 use crate::model::hub::{Downloads, local_data};
 use crate::model::{Model, ModelSettings, Opened};
 use crate::run::progress::Progress;
+use crate::source;
 
 /// What to sample.
 #[derive(Debug, Clone)]
@@ -125,6 +126,36 @@ pub fn sample(job: &Sampling, downloads: &mut dyn Downloads, progress: &mut dyn 
     artifact::write_bytes(&job.out, text.as_bytes())?;
     journal.remove()?;
     Ok(found)
+}
+
+/// As [`sample`], or nothing if the file is there with samples of this job: of the same model, settings and prompts.
+///
+/// # Errors
+/// As [`sample`]; [`Kind::RunConflict`] for a file of another job.
+pub fn sample_unless_there(
+    job: &Sampling,
+    downloads: &mut dyn Downloads,
+    progress: &mut dyn Progress,
+) -> Result<()> {
+    if !job.out.exists() {
+        return sample(job, downloads, progress).map(|_| ());
+    }
+    let (records, _, _) = prompts(job, downloads)?;
+    let opened = job.model.open(job.template.as_ref(), downloads)?;
+    let described = described(job, &opened);
+    let text = source::read_text(&job.out, source::LARGE)?;
+    let rows: Vec<Value> = text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let ids: HashSet<&str> = records.iter().map(|record| record.id.as_str()).collect();
+    let own =
+        |row: &Value| row["sampled"] == described && row["id"].as_str().is_some_and(|id| ids.contains(id));
+    if rows.is_empty() || !rows.iter().all(own) {
+        return Err(Diagnostic::new(Kind::RunConflict, "samples of another job are there")
+            .at(Place::file(&job.out))
+            .expected("the same model, settings and prompts")
+            .remedy("choose another folder, or remove the file")
+            .into());
+    }
+    Ok(())
 }
 
 /// Prompts of all files, each once, with the hashes of the files and the number of repeated prompts.

@@ -68,3 +68,4 @@ mod token_readings;
 mod tokens;
 mod toy;
 mod verdict;
+mod verify;
