@@ -23,6 +23,9 @@ pub struct Context {
     pub place: Place,
 }
 
+/// Whether a reply with these tokens is finished.
+type Finished<'a> = dyn Fn(&[u32]) -> bool + Sync + 'a;
+
 /// Settings of a job.
 #[derive(Clone, Copy)]
 pub struct Options<'a> {
@@ -33,7 +36,7 @@ pub struct Options<'a> {
     /// Tokens that end a reply.
     pub ends: &'a [u32],
     /// Whether a reply with these tokens is finished, if something other than a token can end it.
-    pub finished: Option<&'a (dyn Fn(&[u32]) -> bool + Sync)>,
+    pub finished: Option<&'a Finished<'a>>,
 }
 
 /// What ended a reply.

@@ -64,7 +64,7 @@ mod tests {
             r#"{"id": "b", "messages": [{"role": "user", "content": "y", "name": "n"}], "responses": ["r"]}"#,
         ];
         std::fs::write(&path, rows.join("\n")).expect("a file");
-        let items = read_items(&[path.clone()], &ReadOptions::default()).expect("items").items;
+        let items = read_items(std::slice::from_ref(&path), &ReadOptions::default()).expect("items").items;
         let text: Vec<String> = items.iter().map(|i| Value::Object(item(i, true)).to_string()).collect();
         std::fs::write(&path, text.join("\n")).expect("a file");
         assert_eq!(read_items(&[path], &ReadOptions::default()).expect("items").items, items);

@@ -59,7 +59,7 @@ const SAMPLE: f64 = 0.5;
 /// second, or one sequence if that takes longer.
 ///
 /// # Errors
-/// Errors of the judges' questions and the forward pass; [`Kind::NotEstimable`] for a judge that has nothing to judge.
+/// Errors of the judges' questions and the forward pass; `NotEstimable` for a judge that has nothing to judge.
 pub fn steps(loaded: &Loaded, progress: &mut dyn Progress) -> Result<Vec<Step>> {
     progress.begin_timed("estimate the time", None);
     let steps = measured(loaded);
