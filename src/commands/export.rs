@@ -72,6 +72,7 @@ pub struct ExportArgs {
 
 /// Writes directions or plots for other programs.
 pub fn export(args: &ExportArgs) -> Result<()> {
+    uses_all(args)?;
     spares_inputs(args)?;
     if args.format == Format::Trl {
         return trl(args);
@@ -85,6 +86,25 @@ pub fn export(args: &ExportArgs) -> Result<()> {
         println!("note: {note}");
     }
     Ok(())
+}
+
+/// Refuses flags that the format does not use.
+fn uses_all(args: &ExportArgs) -> Result<()> {
+    let trl = args.format == Format::Trl;
+    let of_directions = matches!(args.format, Format::Npz | Format::Csv | Format::Safetensors | Format::Gguf);
+    let flags = [
+        ("--direction", !args.direction.is_empty(), of_directions),
+        ("--constitution", args.constitution.is_some(), trl),
+        ("--data", !args.data.is_empty(), trl),
+        ("--either-order", args.either_order, trl),
+    ];
+    match flags.into_iter().find(|(_, given, used)| *given && !used) {
+        None => Ok(()),
+        Some((flag, ..)) => Err(Diagnostic::new(Kind::Unsupported, format!("{flag} with this format"))
+            .expected(if flag == "--direction" { "npz, csv, safetensors or gguf" } else { "trl" })
+            .remedy(format!("leave {flag} out, or choose another --format"))
+            .into()),
+    }
 }
 
 /// Refuses to write over what the export is made from, and over the other files of the run.

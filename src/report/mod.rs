@@ -128,12 +128,19 @@ impl Report {
         }
     }
 
-    /// The model's name, or "this model".
+    /// The model's name, or "this model"; with the adapter that is merged into it.
     pub fn model(&self) -> String {
-        match self.provenance.get("model").and_then(Json::as_str) {
+        let name = match self.provenance.get("model").and_then(Json::as_str) {
             Some(name) if !name.trim().is_empty() => text::shortened(short_name(name), 60),
             _ => "this model".to_owned(),
-        }
+        };
+        self.adapter().map_or_else(|| name.clone(), |adapter| format!("{name} with {adapter}"))
+    }
+
+    /// The adapter merged into the model, by the beginning of its hash.
+    pub(crate) fn adapter(&self) -> Option<String> {
+        let sha256 = self.provenance.get("recipe")?["model"]["adapter_sha256"].as_str()?;
+        sha256.get(..8).map(|head| format!("adapter {head}"))
     }
 }
 

@@ -125,9 +125,9 @@ impl<'a> Parts<'a> {
         let text =
             |key: &str| self.report.provenance.get(key).and_then(Json::as_str).map(|t| shortened(t, ORIGIN));
         Document {
-            kicker: ["model", "revision", "time"]
-                .iter()
-                .filter_map(|k| text(k))
+            kicker: [text("model"), self.report.adapter(), text("revision"), text("time")]
+                .into_iter()
+                .flatten()
                 .collect::<Vec<_>>()
                 .join(" · "),
             title: finding,

@@ -141,13 +141,19 @@ fn an_adapter_is_merged_as_its_formula_says_and_is_part_of_what_the_model_is() {
             .expect("JSON");
     let hash = &report["provenance"]["recipe"]["model"]["adapter_sha256"];
     assert_eq!(hash.as_str().map(str::len), Some(64), "{hash}");
+    // The page says so where it names the model.
+    let named = format!("adapter {}", &hash.as_str().expect("a hash")[..8]);
+    for file in ["run/report.md", "run/report.html"] {
+        let page = fs::read_to_string(place.path(file)).expect("a page");
+        assert!(page.contains(&named), "{file}: {named}");
+    }
 }
 
 #[test]
 fn adapters_that_are_not_computed_or_do_not_fit_are_refused_by_name() {
     let place = ready();
     type Change = fn(&mut Json, &mut BTreeMap<String, Tensor>);
-    let cases: [(&str, Change, &[&str]); 14] = [
+    let cases: [(&str, Change, &[&str]); 15] = [
         ("ia3", |c, _| c["peft_type"] = json!("IA3"), &["IA3", "merge_and_unload"]),
         ("dora", |c, _| c["use_dora"] = json!(true), &["use_dora"]),
         ("rank", |c, _| c["r"] = json!(0), &["rank"]),
@@ -195,6 +201,14 @@ fn adapters_that_are_not_computed_or_do_not_fit_are_refused_by_name() {
                 );
             },
             &["modules that the model does not have", "layers.77"],
+        ),
+        (
+            "nan",
+            |_, t| {
+                let poisoned = (matrix(2, shape(Q).1, 0.0) * f64::NAN).expect("NaN");
+                t.insert(format!("base_model.model.{Q}.lora_A.weight"), poisoned);
+            },
+            &["NaN or infinity in the adapter's", "q_proj"],
         ),
         (
             "ranks",

@@ -181,6 +181,10 @@ fn a_finished_run_exports_in_every_format_and_refuses_what_it_does_not_have() {
     assert!(err.contains("--direction") && err.contains("v_star.harmless"), "{err}");
     let err = place.refused(&["export", "out", "--format", "npz", "--direction", "v_c.cruel"]);
     assert!(err.contains("v_c.cruel") && err.contains("v_c.kind"), "{err}");
+    for (format, flag) in [("svg", "--direction"), ("npz", "--constitution"), ("tables", "--data")] {
+        let err = place.refused(&["export", "out", "--format", format, flag, "w"]);
+        assert!(err.contains(&format!("{flag} with this format")), "{err}");
+    }
     let err = place.refused(&["export", "c", "--format", "npz"]);
     assert!(err.contains("directions.safetensors") && err.contains("vstar run"), "{err}");
 }

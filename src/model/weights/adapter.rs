@@ -236,6 +236,18 @@ impl Adapter {
         let Some(module) = self.module(name) else { return Ok(None) };
         let (a, b) = &self.modules[module];
         let delta = (b.matmul(a)? * self.scale(module, a.dim(0)?))?;
+        // A NaN or an infinity in A or B spreads to the sum of the product.
+        let sum = delta.to_dtype(DType::F32)?.abs()?.sum_all()?.to_scalar::<f32>()?;
+        if !sum.is_finite() {
+            return Err(Diagnostic::new(
+                Kind::NotFinite,
+                format!("NaN or infinity in the adapter's `{module}`"),
+            )
+            .at(Place::file(&self.path))
+            .expected("finite matrices A and B whose product is finite in f32")
+            .remedy("its training diverged: take an earlier checkpoint")
+            .into());
+        }
         let delta = if transposed { delta.t()?.contiguous()? } else { delta };
         if delta.dims() != shape {
             return Err(Diagnostic::new(Kind::Weights, format!("the adapter does not fit `{module}`"))

@@ -6,6 +6,9 @@ use crate::document::Document;
 use crate::document::table::Table;
 use crate::theory::reading::quote::{NOTHING, number, percent};
 
+/// Divergence in nats a reply beyond which a tilt is no small one.
+const FAR: f64 = 3.0;
+
 /// Divergence in nats that rounding can give equal policies.
 const ROUNDING: f64 = 1e-3;
 
@@ -80,6 +83,13 @@ impl Verified {
                 "KL of the policy after from that before: {} nats a reply, without the token that ends it{but}",
                 with_ends(kl)
             ));
+        }
+        if self.kl.as_ref().is_some_and(|kl| kl.estimate > FAR) {
+            notes.push(
+                "the policies are far apart: at such a divergence first-order figures (of the largest) and probes of the \
+                 model before say little; read some of the replies"
+                    .to_owned(),
+            );
         }
         notes.push(
             "change: mean over prompts of the difference of the replies' mean scores; in sd: over the standard deviation \
