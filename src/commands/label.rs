@@ -8,6 +8,7 @@ use super::args::{ModelArgs, one_of};
 use super::terminal::bars::Bars;
 use super::terminal::out::result;
 use crate::config::{DataSettings, JudgeMode, JudgeTemplateName};
+use crate::document::number::counted;
 use crate::error::{Diagnostic, Kind, Place, Result};
 use crate::input::{ReadOptions, read_constitutions};
 use crate::run::labelling::{Labelled, Labelling, label as label_into};
@@ -101,8 +102,11 @@ fn percent([n, k]: [usize; 2]) -> String {
 
 fn summary(found: &Labelled, job: &Labelling) -> Vec<String> {
     let mut lines = vec![format!(
-        "{} responses to {} prompts have a label of {}: log-odds in nats, {:.2} of spread within prompts",
-        found.responses, found.items, job.value, found.spread
+        "labels of {} for {} to {}: log-odds in nats, with a spread of {:.2} within prompts",
+        job.value,
+        counted(found.responses as u64, "response"),
+        counted(found.items as u64, "prompt"),
+        found.spread
     )];
     if let Some(orders) = found.orders {
         lines.push(format!(
@@ -118,7 +122,7 @@ fn summary(found: &Labelled, job: &Labelling) -> Vec<String> {
         lines.push(format!("they order pairs as the labels of {against} do in {}", percent(agreement)));
     }
     if found.unlabelled > 0 {
-        lines.push(format!("note: {} responses have no label", found.unlabelled));
+        lines.push(format!("note: responses without a label: {}", found.unlabelled));
     }
     lines.push("note: these are a model's judgments, not people's: a file that has them says so".to_owned());
     lines

@@ -8,6 +8,7 @@ use super::args::ModelArgs;
 use super::terminal::bars::Bars;
 use super::terminal::numbers::compact;
 use super::terminal::out::result;
+use crate::document::number::counted;
 use crate::error::{Diagnostic, Excerpt, Kind, Place, Result};
 use crate::generation::Choice;
 use crate::generation::batches::Size;
@@ -104,35 +105,35 @@ fn constitution(args: &SampleArgs) -> Result<Option<Constitution>> {
 
 fn summary(found: &Sampled, job: &Sampling) -> Vec<String> {
     let mut lines = vec![format!(
-        "{} replies to {} prompts, {} tokens, {:.1} a reply",
-        found.replies,
-        found.prompts,
+        "{} to {}, {} tokens, {:.1} a response",
+        counted(found.replies as u64, "response"),
+        counted(found.prompts as u64, "prompt"),
         compact(found.tokens as f64),
         found.tokens as f64 / found.replies.max(1) as f64,
     )];
     let mut note = |count: usize, text: &str| {
         if count > 0 {
-            lines.push(format!("note: {count} {text}"));
+            lines.push(format!("note: {text}: {count}"));
         }
     };
-    note(found.resumed, "prompts were there from an interrupted run of the same job");
-    note(found.repeated, "rows have the prompt of an earlier row, and are sampled once");
+    note(found.resumed, "prompts whose replies an interrupted run of the same job had finished");
+    note(found.repeated, "rows left out because an earlier row has their prompt");
     note(
         found.cut,
         &format!(
-            "replies are cut at {} tokens: their ends are missing from what is read (--max-new-tokens)",
+            "replies cut at {} tokens (--max-new-tokens), so that their ends are missing from what is read",
             job.size.longest
         ),
     );
-    note(found.empty, "replies have no text and are left out");
-    note(found.identical, "replies repeat another to the same prompt");
+    note(found.empty, "replies left out because they have no text");
+    note(found.identical, "replies that repeat another to the same prompt");
     note(
         found.reread,
-        "replies are read as other tokens than were generated: log P of the same text by `vstar capture` differs",
+        "replies read as other tokens than were generated, so that `vstar capture` gives their text another log P",
     );
     note(
         found.folded,
-        "prompts have the constitution at the start of the user's message: the template takes no system message",
+        "prompts with the constitution at the start of the user's message, since the template takes no system message",
     );
     if !job.choice.is_own() {
         lines.push(

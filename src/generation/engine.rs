@@ -110,8 +110,11 @@ pub fn generate(
     Ok(())
 }
 
-/// Refuses what cannot be computed before anything is.
-fn check(decoder: &Decoder, contexts: &[Context], options: Options<'_>) -> Result<()> {
+/// Refuses what cannot be computed, before anything is.
+///
+/// # Errors
+/// As [`generate`], less what only shows in the computation.
+pub fn check(decoder: &Decoder, contexts: &[Context], options: Options<'_>) -> Result<()> {
     options.choice.check()?;
     let size = options.size;
     if size.replies == 0 || size.longest == 0 {

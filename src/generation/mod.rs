@@ -9,4 +9,4 @@ pub mod choice;
 mod engine;
 
 pub use choice::{Choice, seed_of};
-pub use engine::{Context, End, Options, Reply, generate};
+pub use engine::{Context, End, Options, Reply, check, generate};

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::artifact;
 use crate::config::scope::{LogprobOf, StateLayers, Under};
@@ -21,6 +21,7 @@ use crate::run::capture::{CaptureOptions, Prepared, records};
 use crate::run::judges::Judges;
 use crate::run::progress::Progress;
 use crate::run::rows::{Answers, Rows};
+use crate::source;
 use crate::store::Store;
 use crate::units::{ByteSize, Layer, LayerList, OneOf};
 
@@ -128,11 +129,19 @@ pub fn label(
     let store = Store::open(&job.out.with_file_name(format!(".{name}.shards")))?;
     let answers = judges.answers_from(&prepared, &rows, &store, progress)?;
     let mut found = Labelled::default();
-    let labels = labels(job, &prepared, &rows, &answers, &mut found)?;
+    let labels = match labels(job, &prepared, &rows, &answers, &mut found) {
+        Ok(labels) => labels,
+        // Its judgments are of no further use; those of a labeller that --force accepts are.
+        Err(e) => {
+            store.remove()?;
+            return Err(e);
+        }
+    };
     compare(job, &prepared.items.items, &labels, &mut found);
     refuse(job, &found)?;
     let provenance = provenance(job, &prepared, &answers, &files);
     let chat = matches!(prepared.template, Template::Jinja(_));
+    let sampled = sampled(&files)?;
     let mut text = String::new();
     for (i, item) in prepared.items.items.iter().enumerate() {
         let of = |r: usize| labels.get(&(i, r)).copied();
@@ -142,6 +151,9 @@ pub fn label(
         found.unlabelled += item.responses.len() - count;
         let mut row = write::item(&labelled(item, &job.value, &of), chat);
         row.insert("labelled".to_owned(), provenance.clone());
+        if let Some(source) = sampled.get(&item.id) {
+            keep(source, &mut row);
+        }
         text += &format!("{}\n", Value::Object(row));
     }
     artifact::write_bytes(&job.out, text.as_bytes())?;
@@ -172,6 +184,34 @@ fn check(items: &Items, job: &Labelling) -> Result<()> {
                 .into())
         }
         _ => Ok(()),
+    }
+}
+
+/// Rows of sampled responses, by id: what a row says of how a model gave its responses is kept.
+fn sampled(files: &[(PathBuf, String)]) -> Result<BTreeMap<String, Value>> {
+    let mut rows = BTreeMap::new();
+    for (file, _) in files.iter().filter(|(file, _)| file.extension().is_some_and(|e| e == "jsonl")) {
+        let text = source::read_text(file, source::LARGE)?;
+        for row in text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()) {
+            if let Some(id) = row["id"].as_str().filter(|_| row["sampled"].is_object()) {
+                rows.insert(id.to_owned(), row);
+            }
+        }
+    }
+    Ok(rows)
+}
+
+/// Copies what a row says of how its responses were sampled.
+fn keep(source: &Value, row: &mut Map<String, Value>) {
+    row.insert("sampled".to_owned(), source["sampled"].clone());
+    let theirs = source["responses"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let own = row.get_mut("responses").and_then(Value::as_array_mut);
+    for (own, theirs) in own.into_iter().flatten().zip(theirs) {
+        for key in ["logprob", "tokens", "end"] {
+            if let (Some(object), Some(value)) = (own.as_object_mut(), theirs.get(key)) {
+                object.insert(key.to_owned(), value.clone());
+            }
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use super::journal::Journal;
 use crate::artifact;
 use crate::error::{Diagnostic, Error, Kind, Place, Result};
 use crate::generation::batches::Size;
-use crate::generation::{Choice, Context, End, Options, Reply, generate, seed_of};
+use crate::generation::{Choice, Context, End, Options, Reply, check, generate, seed_of};
 use crate::input::prompts::{PromptRecord, read_prompts};
 use crate::input::{Constitution, Prompt, write};
 use crate::model::chat::{Template, TemplateName};
@@ -103,6 +103,8 @@ pub fn sample(job: &Sampling, downloads: &mut dyn Downloads, progress: &mut dyn 
     let opened = job.model.open(job.template.as_ref(), downloads)?;
     let mut found = Sampled { repeated, ..Sampled::default() };
     let asked = asked(job, &opened, records, &mut found)?;
+    let contexts: Vec<Context> = asked.iter().map(|asked| asked.context.clone()).collect();
+    check(&opened.model.decoder, &contexts, options(job, &opened))?;
     let described = described(job, &opened);
     let recipe = artifact::sha256(json!([described, files, job.limit]).to_string().as_bytes());
     let mut journal = Journal::open(&job.out, &recipe)?;
@@ -261,6 +263,11 @@ fn described(job: &Sampling, opened: &Opened) -> Value {
     of
 }
 
+/// Settings of the generation, without the texts that end a reply.
+fn options<'a>(job: &Sampling, opened: &'a Opened) -> Options<'a> {
+    Options { choice: job.choice, size: job.size, ends: opened.model.ends(), finished: None }
+}
+
 /// Samples what is missing, and notes each prompt in the journal as it is finished.
 fn continued(
     job: &Sampling,
@@ -274,12 +281,8 @@ fn continued(
     let contexts: Vec<Context> = rest.iter().map(|asked| asked.context.clone()).collect();
     let ended =
         |tokens: &[u32]| model.encoder.decode(tokens).is_ok_and(|text| cut(&text, &job.stop).is_some());
-    let options = Options {
-        choice: job.choice,
-        size: job.size,
-        ends: model.ends(),
-        finished: if job.stop.is_empty() { None } else { Some(&ended) },
-    };
+    let options =
+        Options { finished: if job.stop.is_empty() { None } else { Some(&ended) }, ..options(job, opened) };
     progress.begin("sample", 0);
     let chat = matches!(opened.template, Template::Jinja(_));
     let mut note = |context: usize, replies: Vec<Reply>| {

@@ -153,6 +153,7 @@ fn samples_that_would_be_lost_or_cannot_be_made_are_refused() {
     assert!(with(&["--top-p", "0"]).contains("top-p"));
     assert!(with(&["--max-new-tokens", "100000"]).contains("--max-new-tokens"));
     assert!(with(&["--stop", ""]).contains("empty text"));
+    assert!(refused(&sample("0", "t.jsonl")).contains("no reply is asked for"));
     let none = refused(&["sample", "--data", "missing.jsonl", "--out", "t.jsonl"]);
     assert!(none.contains("missing.jsonl"), "{none}");
     assert!(!place.path("t.jsonl").exists() && !place.path(".t.jsonl.partial").exists());
@@ -207,6 +208,26 @@ fn labels_are_the_judges_preferences_and_their_file_says_whose_they_are() {
     let note = items.notes.join("\n");
     assert!(note.contains("`judged`") && note.contains("not of people"), "{note}");
     assert!(!place.path(".l.jsonl.shards").exists());
+}
+
+#[test]
+fn labelled_samples_are_still_samples() {
+    let place = place();
+    told(&place, &sample("2", "s.jsonl"));
+    let args = ["label", "--data", "s.jsonl", "--constitution", "c/helpful.toml", "--value", "judged"];
+    told(&place, &[&args[..], &["--mode", "pointwise", "--out", "l.jsonl"]].concat());
+    let (before, after) = (rows(&place, "s.jsonl"), rows(&place, "l.jsonl"));
+    assert_eq!(before.len(), after.len());
+    for (sampled, labelled) in before.iter().zip(&after) {
+        assert_eq!(sampled["sampled"], labelled["sampled"]);
+        let of = |row: &Json| row["responses"].as_array().expect("a list").clone();
+        for (sampled, labelled) in of(sampled).iter().zip(of(labelled)) {
+            assert!(labelled["values"]["judged"].is_f64(), "{labelled}");
+            for key in ["text", "logprob", "tokens", "end"] {
+                assert_eq!(sampled[key], labelled[key]);
+            }
+        }
+    }
 }
 
 #[test]
