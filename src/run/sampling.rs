@@ -283,7 +283,8 @@ fn continued(
         |tokens: &[u32]| model.encoder.decode(tokens).is_ok_and(|text| cut(&text, &job.stop).is_some());
     let options =
         Options { finished: if job.stop.is_empty() { None } else { Some(&ended) }, ..options(job, opened) };
-    progress.begin("sample", 0);
+    let prompts: usize = contexts.iter().map(|context| context.tokens.len()).sum();
+    progress.begin("sample, at most", prompts + contexts.len() * job.size.replies * job.size.longest);
     let chat = matches!(opened.template, Template::Jinja(_));
     let mut note = |context: usize, replies: Vec<Reply>| {
         let asked = &rest[context];

@@ -125,6 +125,10 @@ fn a_control_vector_has_what_llama_cpp_looks_for() {
     assert_eq!(meta["general.architecture"], "controlvector");
     assert_eq!(meta["controlvector.model_hint"], "llama");
     assert_eq!(meta["controlvector.layer_count"], "2");
+    assert!(
+        meta["vstar.operation"].contains("not scaled for adding")
+            && meta["vstar.hook"].contains("final norm")
+    );
     let mut found = Vec::new();
     for _ in 0..tensors {
         let (name, dimensions, width, dtype, offset) = (at.text(), at.u32(), at.u64(), at.u32(), at.u64());

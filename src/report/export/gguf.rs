@@ -5,7 +5,7 @@
 //! embeddings' output) is left out. When llama.cpp applies the file, it adds `direction.l` to the output of the block
 //! that it numbers l from 0, one block later than the one where the direction was read.
 
-use super::{Directions, bytes};
+use super::{Directions, HOOK, OPERATION, bytes};
 use crate::error::{Diagnostic, Kind, Result};
 
 /// Alignment of the data in bytes.
@@ -48,7 +48,11 @@ pub fn to_gguf(directions: &Directions) -> Result<Vec<u8>> {
         ("general.architecture", "controlvector"),
         ("general.name", name.as_str()),
         ("controlvector.model_hint", hint),
+        ("vstar.operation", OPERATION),
+        ("vstar.hook", HOOK),
+        ("vstar.model_sha256", directions.model_sha256.as_str()),
     ];
+    let texts: Vec<_> = texts.into_iter().filter(|(_, value)| !value.is_empty()).collect();
     out.extend((texts.len() as u64 + 1).to_le_bytes());
     for (key, value) in texts {
         string(&mut out, key);

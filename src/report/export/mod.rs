@@ -32,6 +32,15 @@ pub use png::Painter;
 pub use safetensors::{from_safetensors, to_safetensors};
 pub use svg::{Image, Sheet, images, sheets};
 
+/// What a direction is for, as its file says: it was fitted to read, and a vector that is added or projected out where it
+/// does not belong gives wrong results without an error.
+pub(crate) const OPERATION: &str =
+    "score: residual stream · v; not scaled for adding; to project out, divide by the norm";
+
+/// Where a direction belongs, as its file says.
+pub(crate) const HOOK: &str = "layer l: the residual stream after block l (from 1), before the final norm; layer 0: the \
+     embeddings' output";
+
 /// Directions by name (`v_star.VALUE`, `v_c.CONSTITUTION`, `w`), one vector per layer.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Directions {

@@ -4,7 +4,7 @@ use safetensors::SafeTensors;
 use safetensors::tensor::Dtype;
 use serde_json::{Map, json};
 
-use super::{Directions, bytes};
+use super::{Directions, HOOK, OPERATION, bytes};
 use crate::error::{Diagnostic, Kind, Place, Result};
 use crate::units::Layer;
 
@@ -24,6 +24,8 @@ pub fn to_safetensors(directions: &Directions) -> Vec<u8> {
     note("model", &directions.model);
     note("model_type", &directions.model_type);
     note("model_sha256", &directions.model_sha256);
+    note("operation", OPERATION);
+    note("hook", HOOK);
     let mut header = Map::new();
     header.insert("__metadata__".to_owned(), notes.into());
     let shape = [directions.layers.len(), directions.width];
