@@ -88,7 +88,12 @@ fn a_seed_gives_the_same_samples_and_another_gives_others() {
 #[test]
 fn a_killed_job_is_continued_and_writes_what_an_uninterrupted_one_does() {
     let place = place();
-    // One reply at a time, so that the job takes long enough to be killed.
+    // Many prompts, and one reply at a time, so that the job takes long enough to be killed.
+    let sample = |n: &'static str, out: &'static str| {
+        let mut args = sample(n, out);
+        args[4] = "150";
+        args
+    };
     let args = |out: &'static str| [&sample("4", out)[..], &["--memory", "1KB", "--quiet"], &MODEL].concat();
     let (ok, out, err) = place.vstar(&args("whole.jsonl"));
     assert!(ok, "{out}\n{err}");
